@@ -1,0 +1,230 @@
+"""The values that cross a boundary: Kafka topics, sinks, files. All frozen, all validated.
+
+A leaf module: it imports nothing of the project and no Faust, so that `model` and `sinks` may use it.
+Offsets are code points of the raw tweet text, end exclusive: `text[start:end] == mention.text`, checked here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+SCHEMA_VERSION = 1
+"""Sent with every Kafka message as the header `schema`."""
+
+MAX_EDIT = 2**16 - 1
+
+EntityType = Literal["PER", "LOC", "ORG", "MISC"]
+ENTITY_TYPES: tuple[EntityType, ...] = ("PER", "LOC", "ORG", "MISC")
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:@-]{1,128}$")]
+Score = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Variance = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+class Value(BaseModel):
+    """Frozen; unknown fields are refused, since we wrote the message ourselves."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Foreign(BaseModel):
+    """Frozen; unknown fields are ignored, since somebody else wrote the message."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Author(Foreign):
+    id: str | None = Field(default=None, max_length=128)
+    name: str | None = Field(default=None, max_length=512)
+
+
+class Media(Foreign):
+    url: str = Field(min_length=1, max_length=4096)
+    type: str = Field(default="photo", max_length=32)
+    alt: str | None = Field(default=None, max_length=4096)
+
+
+class Tweet(Foreign):
+    """One post, as a feed sends it. Only `id` and `text` are required. `edit` counts a post's later versions."""
+
+    id: Identifier
+    text: str = Field(min_length=1, max_length=25_000)
+    created_at: AwareDatetime | None = None
+    author: Author | None = None
+    lang: str | None = Field(default=None, max_length=16)
+    media: tuple[Media, ...] = Field(default=(), max_length=16)
+    source: str = Field(default="unknown", max_length=64)
+    edit: int = Field(default=0, ge=0, le=MAX_EDIT)
+    reply_to: Identifier | None = None
+    quote_of: Identifier | None = None
+
+    @model_validator(mode="after")
+    def _text_says_something(self) -> Self:
+        if not self.text.strip():
+            raise ValueError("text is blank")
+        return self
+
+
+class Opinion(Value):
+    """What one view (modality) alone thinks of a mention's span and type.
+
+    `probability` that the span has this type; `share`: the view's part of the fused evidence, nu_v / sum nu,
+    in [0, 1]; aleatoric and epistemic as in `Mention`.
+    """
+
+    probability: Score
+    aleatoric: Variance
+    epistemic: Variance
+    share: Score
+
+
+class Mention(Value):
+    """An entity in a tweet. Aleatoric = E[sigma^2] = beta/(alpha-1), epistemic = Var[mu] = beta/(nu(alpha-1))."""
+
+    start: int = Field(ge=0)
+    end: int = Field(gt=0)
+    text: str = Field(min_length=1)
+    type: EntityType
+    probability: Score
+    aleatoric: Variance
+    epistemic: Variance
+    views: dict[str, Opinion] = Field(default_factory=dict)
+    source: Literal["model", "human"] = "model"
+
+    @model_validator(mode="after")
+    def _span_is_not_empty(self) -> Self:
+        if self.start >= self.end:
+            raise ValueError(f"a mention's start {self.start} must lie before its end {self.end}")
+        return self
+
+
+class ImageResult(Value):
+    """What became of a tweet's image. `reason` is set whenever status is `failed`."""
+
+    status: Literal["none", "ok", "failed"] = "none"
+    reason: str | None = None
+    url: str | None = None
+    width: int | None = None
+    height: int | None = None
+    format: str | None = None
+
+
+def _check_spans(text: str, mentions: tuple[Mention, ...]) -> None:
+    for mention in mentions:
+        if text[mention.start : mention.end] != mention.text:
+            raise ValueError(
+                f"mention {mention.text!r} is not what stands at [{mention.start}:{mention.end}] of the tweet: "
+                f"{text[mention.start : mention.end]!r}"
+            )
+
+
+class Extraction(Value):
+    """What the model found in one tweet. `timings_ms` is for people and metrics; no sink stores it."""
+
+    tweet: Tweet
+    mentions: tuple[Mention, ...] = ()
+    image: ImageResult = ImageResult()
+    context: str | None = None
+    model: str
+    release: int = Field(ge=0, lt=2**40, description="grows with every trained checkpoint: unix seconds of training")
+    threshold: Score
+    timings_ms: dict[str, float] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _mentions_stand_in_the_text(self) -> Self:
+        _check_spans(self.tweet.text, self.mentions)
+        return self
+
+
+class Doubt(Value):
+    """Why one mention is sent to a person: machine-readable `kind` and a sentence for the reviewer."""
+
+    kind: Literal["low_probability", "views_disagree", "little_evidence", "ambiguous"]
+    sentence: str
+
+
+class Question(Value):
+    """One uncertain mention of a task, with the reasons, the gravest first."""
+
+    mention: Mention
+    doubts: tuple[Doubt, ...]
+
+
+class ReviewTask(Value):
+    """One tweet with at least one uncertain mention. `uncertainty` in [0, 1] orders the queue, highest first."""
+
+    id: str = Field(description="tweet id, model and release: adding it twice is one task")
+    tweet: Tweet
+    questions: tuple[Question, ...] = Field(min_length=1)
+    confident: tuple[Mention, ...] = ()
+    image: ImageResult = ImageResult()
+    context: str | None = None
+    model: str
+    release: int = Field(ge=0, lt=2**40)
+    threshold: Score
+    uncertainty: Score
+
+
+class Verdict(Value):
+    """What a person did with one mention: `before` as the model had it (none if added), `after` (none if rejected)."""
+
+    action: Literal["accept", "reject", "retype", "respan", "add"]
+    before: Mention | None = None
+    after: Mention | None = None
+
+
+class Decision(Value):
+    """A person's word on a task. Carries the whole tweet, so that the index can be rebuilt from decisions alone.
+
+    `settle`: `mentions` is the final list (the confident ones and what the person made of the questions), all of
+    source `human`. `retract`: the person took a settled task back; `mentions` are the model's confident ones again
+    and the task reopens. The later `decided_at` wins.
+    """
+
+    id: Identifier
+    kind: Literal["settle", "retract"] = "settle"
+    task: ReviewTask
+    mentions: tuple[Mention, ...]
+    verdicts: tuple[Verdict, ...] = ()
+    reviewer: str = Field(min_length=1, max_length=128)
+    decided_at: AwareDatetime
+
+    @model_validator(mode="after")
+    def _mentions_stand_in_the_text(self) -> Self:
+        _check_spans(self.task.tweet.text, self.mentions)
+        return self
+
+
+class Tombstone(Foreign):
+    """The platform or the author deleted the tweet: index and queue must forget it, for good."""
+
+    id: Identifier
+    reason: str | None = Field(default=None, max_length=512)
+
+
+class DeadLetter(Value):
+    """An event that could not be processed, as it came. `value` is the original bytes: text, or base64 if not UTF-8."""
+
+    topic: str
+    partition: int
+    offset: int
+    stage: str
+    error: str
+    reason: str
+    key: str | None = None
+    value: str | None = None
+    encoding: Literal["utf-8", "base64"] = "utf-8"
+
+
+def explain(error: ValidationError) -> str:
+    """One line for a pydantic error: every field, the value it had, and what was wanted."""
+    parts = []
+    for problem in error.errors(include_url=False, include_context=False):
+        field = ".".join(str(step) for step in problem["loc"]) or "event"
+        value = repr(problem["input"])
+        shown = value if len(value) <= 80 else value[:77] + "..."
+        missing = problem["type"] in {"missing", "json_invalid"}
+        parts.append(f"{field}: {problem['msg']}" + ("" if missing else f" (got {shown})"))
+    return "; ".join(parts)

@@ -1,0 +1,125 @@
+"""Every setting, typed and validated once at start. Environment `MNER_*` first, then `.env`, then the default here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from streams.errors import UserError
+
+CHECKPOINT = Path(__file__).resolve().parent.parent / "model" / "checkpoint"
+
+
+def _brokers(value: str) -> str:
+    for address in value.split(","):
+        if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):\d{1,5}", address.strip()):
+            raise ValueError(f"{address!r} is not host:port; several are separated by commas")
+    return value
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in schemes or not parts.hostname:
+            raise ValueError(f"wanted a URL such as {schemes[0]}://127.0.0.1:{9200 if 'http' in schemes else 6379}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _commas(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_commas)]
+Ports = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_commas)]
+
+
+class Settings(BaseSettings):
+    """One instance is made at start and handed down; nothing else reads the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="MNER_", env_file=".env", extra="ignore", frozen=True)
+
+    # servers; where one is not set, the one that `mner local up` started is used
+    kafka: Annotated[str, AfterValidator(_brokers)] | None = Field(None, description="brokers, host:port,host:port")
+    elasticsearch: Annotated[str, _url("http", "https")] | None = Field(None, description="URL of the index's server")
+    redis: Annotated[str, _url("redis", "rediss", "unix")] | None = Field(None, description="URL of the queue's server")
+    home: Path = Field(Path(".mner"), description="folder for local servers' data, logs and the worker's state")
+    prefix: str = Field("", pattern=r"^([a-z][a-z0-9_.-]{0,40})?$", description="before topic, index, key, group names")
+    data: Path | None = Field(None, description="folder of data sets, for training and the tests that measure")
+
+    # topics
+    partitions: int = Field(4, ge=1, le=1024, description="partitions of each topic that is made")
+    replication: int = Field(1, ge=1, le=7, description="replicas of each topic that is made")
+    retention_hours: int = Field(168, ge=1, description="hours that tweets and extractions are kept")
+
+    # model
+    model: Path = Field(CHECKPOINT, description="checkpoint folder")
+    model_factory: str = Field(
+        "model.predictor:load",
+        pattern=r"^[\w.]+:[\w.]+$",
+        description="module:function that loads the model in its process",
+    )
+    threshold: float | None = Field(None, ge=0, le=1, description="route to review below it; none: the checkpoint's")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    model_threads: int = Field(0, ge=0, description="CPU threads of the model's process; 0: one per core")
+    model_timeout_s: float = Field(60.0, gt=0, description="seconds a batch may take before the process is replaced")
+
+    # micro-batches
+    batch_tokens: int = Field(4096, ge=128, description="padded tokens in a batch at most: longest x count")
+    batch_tweets: int = Field(64, ge=1, le=4096, description="tweets in a batch at most")
+    batch_wait_ms: float = Field(20.0, ge=0, description="milliseconds a tweet waits for company at most")
+
+    # pipeline
+    in_flight: int = Field(512, ge=1, description="tweets between consumption and acknowledgement at most")
+    retry_max_s: float = Field(5.0, gt=0, description="seconds between tries at most, when a server is away")
+    drain_s: float = Field(20.0, ge=0, description="seconds that a stopping worker finishes what is in flight")
+    dead_letter_run: int = Field(100, ge=1, description="dead letters in a row that stop the worker")
+    dead_letter_share: float = Field(0.5, gt=0, le=1, description="share of dead letters of the last 500 that stops it")
+    stall_s: float = Field(300.0, gt=0, description="seconds without any acknowledgement that end a stuck worker")
+
+    # images
+    image_workers: int = Field(32, ge=1, description="images fetched at once at most")
+    image_timeout_s: float = Field(5.0, gt=0, description="seconds for one image, all included")
+    image_max_bytes: int = Field(10_000_000, ge=1024)
+    image_max_pixels: int = Field(40_000_000, ge=1024)
+    image_ports: Ports = Field((80, 443), description="ports that may be dialled")
+    image_allow: Hosts = Field((), description="host:port exempt from the address check, for tests and intranets")
+
+    # sinks
+    deliver_batch: int = Field(200, ge=1, description="extractions written at once at most")
+    deliver_wait_ms: float = Field(50.0, ge=0, description="milliseconds an extraction waits for company at most")
+    lease_s: float = Field(600.0, gt=0, description="seconds a reviewer keeps a claimed task")
+
+    # Kafka client
+    session_timeout_s: float = Field(10.0, ge=6, description="seconds after which a silent worker loses its partitions")
+    commit_interval_s: float = Field(1.0, gt=0, description="seconds between commits of offsets")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    def name(self, what: str) -> str:
+        """A topic, index, key or group name with this deployment's prefix."""
+        return f"{self.prefix}{what}"
+
+
+def load(**overrides: Any) -> Settings:
+    """The settings of this process. Raises `UserError` naming the variable, the value and what was wanted."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        problems = [
+            f"MNER_{str(problem['loc'][0]).upper()}={problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_url=False)
+        ]
+        raise UserError("bad setting: " + "; ".join(problems)) from None
+
+
+def masked(value: Any) -> str:
+    """A setting as it may be shown: a password inside a URL is replaced by stars."""
+    if isinstance(value, tuple):
+        return ",".join(str(part) for part in value)
+    return re.sub(r"(?<=://)([^/@\s]*@)", lambda found: found[1].split(":")[0].rstrip("@") + ":***@", str(value))
