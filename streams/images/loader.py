@@ -1,0 +1,82 @@
+"""Images for the pipeline: many at once, each within its deadline, each failure with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from streams.events import ImageResult, Media
+from streams.images.address import Gate
+from streams.images.decode import Picture, decode
+from streams.images.errors import ImageError
+from streams.images.fetch import Fetcher
+from streams.images.resolve import LookUp, system_look_up
+from streams.settings import Settings
+
+
+class ImageLoader:
+    """Fetches and decodes, `image_workers` at once at most. An async context; one serves a whole worker.
+
+    `look_up` replaces the machine's resolver in tests.
+    """
+
+    def __init__(self, settings: Settings, look_up: LookUp | None = None) -> None:
+        self._settings = settings
+        self._slots = asyncio.Semaphore(settings.image_workers)
+        self._names = ThreadPoolExecutor(settings.image_workers, "image-names")
+        self._decoders = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "image-decode")
+        self._fetcher = Fetcher(Gate.of(settings), look_up or system_look_up(self._names), settings.image_max_bytes)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            for threads in (self._names, self._decoders):
+                # not waited for: a thread may be held by a slow name server, and a look-up's result is no loss
+                stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+            await stack.enter_async_context(self._fetcher)
+            self._open = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._open.aclose()
+
+    async def load(self, url: str) -> Picture:
+        """The picture at `url`. Raises `ImageError` and nothing else; cancellation goes through.
+
+        The deadline of `image_timeout_s` starts when a slot is free and covers look-up, redirects, body and decoding.
+        """
+        limit = self._settings.image_timeout_s
+        async with self._slots:
+            try:
+                async with asyncio.timeout(limit):
+                    return await self._load(url)
+            except ImageError:
+                raise
+            except TimeoutError:
+                raise ImageError("timeout", f"not done within {limit:g} s") from None
+            except Exception as error:  # the contract: a tweet is never lost over its picture
+                raise ImageError("internal", f"{type(error).__name__}: {error}") from error
+
+    async def _load(self, url: str) -> Picture:
+        body = await self._fetcher.get(url)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._decoders, decode, body, url, self._settings.image_max_pixels)
+
+    async def look(self, media: Sequence[Media]) -> ImageResult:
+        """What became of a tweet's first photo. Never raises."""
+        photo = next((item for item in media if item.type == "photo"), None)
+        if photo is None:
+            return ImageResult()
+        try:
+            picture = await self.load(photo.url)
+        except ImageError as error:
+            return ImageResult(status="failed", reason=error.reason, url=photo.url)
+        return ImageResult(
+            status="ok", url=photo.url, width=picture.width, height=picture.height, format=picture.format
+        )
