@@ -25,6 +25,8 @@ TOMBSTONES = "tombstones"
 DEAD = "tweets.dead"
 
 HOUR_MS = 3_600_000
+MAX_MESSAGE_BYTES = 4_000_000
+"""A dead letter holds an event of Kafka's usual 1 MB in base64; a decision holds a tweet's mentions three times."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,11 @@ class Topic:
 
     @property
     def config(self) -> dict[str, str]:
-        return {"cleanup.policy": self.cleanup, "retention.ms": str(self.retention_ms)}
+        return {
+            "cleanup.policy": self.cleanup,
+            "retention.ms": str(self.retention_ms),
+            "max.message.bytes": str(MAX_MESSAGE_BYTES),
+        }
 
 
 def plan(settings: Settings) -> list[Topic]:
@@ -53,3 +59,44 @@ def plan(settings: Settings) -> list[Topic]:
         Topic(settings.name(TOMBSTONES), *shape, "compact", -1),
         Topic(settings.name(DEAD), *shape, "delete", 4 * kept),
     ]
+
+
+def admin(brokers: str) -> KafkaAdminClient:
+    """A client for small administration. Raises `UserError` when no broker answers within ten seconds."""
+    try:
+        return KafkaAdminClient(bootstrap_servers=brokers.split(","), bootstrap_timeout_ms=10_000)
+    except (KafkaError, OSError) as error:
+        raise UserError(f"no Kafka broker answers at {brokers} ({error}): is it up, is MNER_KAFKA right?") from None
+
+
+def missing(brokers: str, settings: Settings) -> list[str]:
+    """Topics of the plan that the brokers do not have."""
+    client = admin(brokers)
+    try:
+        there = set(client.list_topics())
+    finally:
+        client.close()
+    return [topic.name for topic in plan(settings) if topic.name not in there]
+
+
+def create(brokers: str, settings: Settings) -> list[str]:
+    """Make what is missing; returns the names made. Topics that exist are left as they are."""
+    client = admin(brokers)
+    made = []
+    try:
+        there = set(client.list_topics())
+        for topic in plan(settings):
+            if topic.name in there:
+                continue
+            try:
+                client.create_topics(
+                    [NewTopic(topic.name, topic.partitions, topic.replication, topic_configs=topic.config)]
+                )
+                made.append(topic.name)
+            except TopicAlreadyExistsError:
+                continue  # another worker was quicker
+            except KafkaError as error:
+                raise UserError(f"Kafka refused to make topic {topic.name}: {error}") from None
+    finally:
+        client.close()
+    return made

@@ -1,0 +1,39 @@
+"""decisions ─► index and queue: a person's word on a task beats the model's, at every replay."""
+
+from __future__ import annotations
+
+from sinks.queue import ReviewQueue
+
+from sinks.document import from_decision
+from sinks.index import Index
+from streams.agents.resources import Resources
+from streams.agents.write import write_one
+from streams.events import Decision
+from streams.pipeline.decode import Decode
+from streams.pipeline.item import Item
+from streams.pipeline.pipeline import Pipeline
+from streams.pipeline.stage import Stage
+
+
+async def pipeline(resources: Resources) -> Pipeline[Item[Decision]]:
+    decide = Decide(await resources.index(), await resources.queue())
+    return resources.pipeline("decide", [Decode(Decision), decide], Item[Decision])
+
+
+class Decide(Stage[Item[Decision]]):
+    """One at a time, so that decisions on one tweet are applied in their order."""
+
+    name = "decide"
+
+    def __init__(self, index: Index, queue: ReviewQueue) -> None:
+        self._index = index
+        self._queue = queue
+
+    async def process(self, item: Item[Decision]) -> None:
+        decision = item.event
+        await write_one(self._index, from_decision(decision))
+        stamp_ms = int(decision.decided_at.timestamp() * 1000)
+        if decision.kind == "settle":
+            await self._queue.settle(decision.task, stamp_ms)
+        else:
+            await self._queue.reopen(decision.task, stamp_ms)

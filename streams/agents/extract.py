@@ -1,0 +1,42 @@
+"""tweets ─► extractions: decode, fetch the image, tokenise, micro-batch, infer, produce."""
+
+from __future__ import annotations
+
+from streams.agents.resources import Resources
+from streams.events import Tweet
+from streams.pipeline.decode import Decode
+from streams.pipeline.fetch import Fetch
+from streams.pipeline.infer import Infer
+from streams.pipeline.item import TweetItem
+from streams.pipeline.pipeline import Pipeline
+from streams.pipeline.produce import Produce
+from streams.pipeline.tokenise import Tokenise
+from streams.topics import EXTRACTIONS
+
+PRODUCING = 128
+"""Records awaiting the broker's word at once: enough to fill the producer's batches."""
+
+
+async def pipeline(resources: Resources) -> Pipeline[TweetItem]:
+    """Loads the model, in its own process, before anything is taken from Kafka."""
+    settings = resources.settings
+    info, tokenizer, model = await resources.model()
+    threshold = info.threshold if settings.threshold is None else settings.threshold
+    return resources.pipeline(
+        "extract",
+        [
+            Decode(Tweet),
+            Fetch(await resources.images(), settings.image_workers),
+            Tokenise(tokenizer),
+            Infer(
+                model,
+                info,
+                threshold,
+                tokens=settings.batch_tokens,
+                tweets=settings.batch_tweets,
+                wait_s=settings.batch_wait_ms / 1000,
+            ),
+            Produce(await resources.producer(), settings.name(EXTRACTIONS), PRODUCING),
+        ],
+        TweetItem,
+    )

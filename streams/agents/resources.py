@@ -1,0 +1,89 @@
+"""What agents share inside one worker: each made once, when first asked for, and closed in reverse order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+
+from model.checkpoint import CheckpointInfo, describe
+from model.worker import ModelProcess
+from sinks.queue import ReviewQueue
+
+from model.tokens import TweetTokenizer
+from sinks.index import Index
+from streams.images import ImageLoader
+from streams.pipeline.item import Origin
+from streams.pipeline.limits import DeadLetterLimit
+from streams.pipeline.pipeline import Pipeline
+from streams.pipeline.stage import BatchStage, I, Stage
+from streams.producer import DeadLetterTopic, Producer
+from streams.servers import Addresses
+from streams.settings import Settings
+from streams.topics import DEAD
+
+
+class Resources:
+    """An async context manager. Made and used within one event loop."""
+
+    def __init__(self, settings: Settings, addresses: Addresses) -> None:
+        self.settings = settings
+        self.addresses = addresses
+        self._stack = AsyncExitStack()
+        self._producer: Producer | None = None
+        self._index: Index | None = None
+        self._queue: ReviewQueue | None = None
+
+    async def __aenter__(self) -> Resources:
+        await self.producer()  # every agent may have to write a dead letter
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def pipeline(
+        self, name: str, stages: Sequence[Stage[I] | BatchStage[I]], item: Callable[[Origin], I]
+    ) -> Pipeline[I]:
+        """A pipeline with this worker's limits and dead letters."""
+        assert self._producer is not None
+        settings = self.settings
+        return Pipeline(
+            name,
+            stages,
+            item=item,
+            dead_letters=DeadLetterTopic(self._producer, settings.name(DEAD)),
+            limit=DeadLetterLimit(settings.dead_letter_run, settings.dead_letter_share),
+            in_flight=settings.in_flight,
+            retry_max_s=settings.retry_max_s,
+        )
+
+    async def producer(self) -> Producer:
+        if self._producer is None:
+            self._producer = await self._stack.enter_async_context(Producer(self.addresses.kafka))
+        return self._producer
+
+    async def index(self) -> Index:
+        if self._index is None:
+            self._index = Index(self.addresses.elasticsearch, self.settings.name("mentions"))
+            self._stack.push_async_callback(self._index.close)
+        return self._index
+
+    async def queue(self) -> ReviewQueue:
+        if self._queue is None:
+            self._queue = ReviewQueue(self.addresses.redis, self.settings.name("review:"))
+            self._stack.push_async_callback(self._queue.close)
+        return self._queue
+
+    async def images(self) -> ImageLoader:
+        return await self._stack.enter_async_context(ImageLoader(self.settings))
+
+    async def model(self) -> tuple[CheckpointInfo, TweetTokenizer, ModelProcess]:
+        """Raises `UserError` when the checkpoint is missing or broken, or the model cannot be loaded."""
+        settings = self.settings
+        info = describe(settings.model)
+        tokenizer = TweetTokenizer.load(settings.model)
+        process = ModelProcess(
+            settings.model_factory, settings.model, settings.device, settings.model_threads, settings.model_timeout_s
+        )
+        self._stack.push_async_callback(process.close)
+        await process.start()
+        return info, tokenizer, process

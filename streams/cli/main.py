@@ -1,0 +1,70 @@
+"""The command `mner`: one command a file beside this one, gathered here.
+
+Command modules import what is heavy (torch, Faust, servers) inside their functions, so that `--help` stays quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+import typer
+
+from streams.errors import UserError
+
+COMMANDS = {
+    "demo": "demo",
+    "worker": "worker",
+    "feed": "feed",
+    "predict": "predict",
+    "train": "train",
+    "evaluate": "evaluate",
+    "review": "review",
+    "queue": "queue",
+    "search": "search",
+    "topics": "topics",
+    "dead-letters": "dead_letters",
+    "config": "config",
+    "doctor": "doctor",
+    "local": "local",
+}
+"""Command -> module in `streams.cli`. A module has either `app` (a Typer group) or `command` (a function)."""
+
+
+def build() -> typer.Typer:
+    """The whole command line."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Named entities from a live stream of posts, with an uncertainty that decides what a person should see.",
+    )
+    for name, module_name in COMMANDS.items():
+        module = importlib.import_module(f"streams.cli.{module_name}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(module.command)
+    return app
+
+
+def main() -> None:
+    """Run it. What a person can mend is one line on standard error and exit code 2, never a traceback."""
+    try:
+        code = build()(standalone_mode=False)
+    except UserError as error:
+        print(f"mner: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
+    except (KeyboardInterrupt, click.Abort):
+        print("mner: stopped", file=sys.stderr)
+        raise SystemExit(130) from None
+    except BrokenPipeError:  # `mner ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    raise SystemExit(code if isinstance(code, int) else 0)

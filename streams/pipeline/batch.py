@@ -1,0 +1,66 @@
+"""Micro-batching: close on a token budget, a count, or a deadline since the oldest item; at once when idle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from streams.pipeline.stage import Batcher, I
+
+T = TypeVar("T")
+
+
+class MicroBatcher(Batcher[I]):
+    """Batches whose padded cost, longest x count, stays within `max_cost`.
+
+    What waits is sorted by length when a batch closes, so that padding stays small; the batch is the run of similar
+    lengths around the oldest item, so that none waits for ever. An item longer than the budget goes alone.
+    """
+
+    def __init__(self, *, max_cost: int, max_items: int, wait_s: float, cost: Callable[[I], int]) -> None:
+        self._max_cost = max_cost
+        self._max_items = max_items
+        self._wait_s = wait_s
+        self._cost = cost
+        self._waiting: list[tuple[float, int, I]] = []  # (arrival, cost, item), oldest first
+
+    def add(self, item: I, now: float) -> None:
+        self._waiting.append((now, self._cost(item), item))
+
+    def due(self, now: float, *, idle: bool) -> float | None:
+        if not self._waiting:
+            return None
+        if idle or self._holds_a_batch():
+            return 0.0
+        return max(0.0, self._waiting[0][0] + self._wait_s - now)
+
+    def full(self) -> bool:
+        return len(self._waiting) >= 4 * self._max_items
+
+    def take(self) -> list[I]:
+        ranked = sorted(range(len(self._waiting)), key=lambda index: (self._waiting[index][1], index))
+        low = high = ranked.index(0)  # the oldest item's rank
+        while high - low + 1 < self._max_items:
+            longer = high + 1 < len(ranked) and self._fits(ranked, low, high + 1)
+            shorter = low > 0 and self._fits(ranked, low - 1, high)
+            if not longer and not shorter:
+                break
+            # The nearer in length of the two neighbours pads least.
+            if longer and (not shorter or self._gap(ranked, high, high + 1) <= self._gap(ranked, low - 1, low)):
+                high += 1
+            else:
+                low -= 1
+        chosen = set(ranked[low : high + 1])
+        batch = [entry[2] for index, entry in enumerate(self._waiting) if index in chosen]
+        self._waiting = [entry for index, entry in enumerate(self._waiting) if index not in chosen]
+        return batch
+
+    def _holds_a_batch(self) -> bool:
+        longest = max(cost for _, cost, _ in self._waiting)
+        return len(self._waiting) >= self._max_items or longest * len(self._waiting) >= self._max_cost
+
+    def _fits(self, ranked: list[int], low: int, high: int) -> bool:
+        return self._waiting[ranked[high]][1] * (high - low + 1) <= self._max_cost
+
+    def _gap(self, ranked: list[int], lower: int, upper: int) -> int:
+        return self._waiting[ranked[upper]][1] - self._waiting[ranked[lower]][1]

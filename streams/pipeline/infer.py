@@ -1,0 +1,68 @@
+"""Micro-batches through the model's process. A batch that kills it is halved until the poisonous tweet is alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from model.checkpoint import CheckpointInfo
+from model.mentions import mentions
+from model.worker import BatchFailed, ModelProcess, WorkerDied
+
+from streams.events import Extraction
+from streams.pipeline.batch import MicroBatcher
+from streams.pipeline.item import TweetItem
+from streams.pipeline.stage import Batcher, BatchStage
+
+LIVES = 2
+"""How often one tweet, alone, may see the process die: the first death may be somebody's `kill -9`."""
+
+
+class Infer(BatchStage[TweetItem]):
+    name = "infer"
+    batches = 2  # one in the model, one ready for it
+
+    def __init__(
+        self, model: ModelProcess, info: CheckpointInfo, threshold: float, *, tokens: int, tweets: int, wait_s: float
+    ) -> None:
+        self._model = model
+        self._info = info
+        self._threshold = threshold
+        self._tokens, self._tweets, self._wait_s = tokens, tweets, wait_s
+
+    def batcher(self) -> Batcher[TweetItem]:
+        return MicroBatcher(max_cost=self._tokens, max_items=self._tweets, wait_s=self._wait_s, cost=_cost)
+
+    async def process(self, items: Sequence[TweetItem]) -> None:
+        await self._halving(list(items), deaths=0)
+
+    async def _halving(self, items: list[TweetItem], deaths: int) -> None:
+        started = time.monotonic()
+        try:
+            predictions = await self._model.infer([item.encoded for item in items if item.encoded is not None])
+        except (WorkerDied, BatchFailed) as fault:
+            if len(items) > 1:
+                middle = len(items) // 2
+                await self._halving(items[:middle], 0)
+                await self._halving(items[middle:], 0)
+            elif isinstance(fault, WorkerDied) and deaths + 1 < LIVES:
+                await self._halving(items, deaths + 1)
+            else:
+                items[0].fail(self.name, fault)
+            return
+        took_ms = 1000 * (time.monotonic() - started)
+        for item, prediction in zip(items, predictions, strict=True):
+            item.timings_ms["infer"] = took_ms
+            item.extraction = Extraction(
+                tweet=item.event,
+                mentions=mentions(item.event.text, prediction),
+                image=item.image,
+                context=item.context,
+                model=self._info.name,
+                release=self._info.release,
+                threshold=self._threshold,
+            )
+
+
+def _cost(item: TweetItem) -> int:
+    return item.encoded.cost if item.encoded is not None else 1

@@ -1,0 +1,195 @@
+"""Runs stages side by side over bounded queues, and sees every item to its end: sinks or dead letters, then the ack.
+
+    submit ─► queue ─► stage ─► queue ─► stage ─► ... ─► acknowledge in order
+                          └── failed ─► dead letter ─────────┘
+
+Backpressure goes all the way: `submit` waits while `in_flight` items are open. Nothing is acknowledged before its last
+stage has returned or its dead letter lies on the broker. `Stop`, and any fault of this machinery itself, halts: no
+further acknowledgement, and `halted` is set for the worker to end on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Generic, Protocol
+
+from streams.errors import Stop
+from streams.events import DeadLetter
+from streams.pipeline.acknowledge import Acknowledge, InOrder
+from streams.pipeline.item import Origin
+from streams.pipeline.limits import DeadLetterLimit
+from streams.pipeline.stage import BatchStage, I, Stage
+from streams.retry import patiently
+
+log = logging.getLogger(__name__)
+Forward = Callable[[I], Awaitable[None]]
+
+
+class DeadLetters(Protocol):
+    """Where dead letters go. Returns when the broker has it; raises `Retry` when it is away."""
+
+    async def send(self, letter: DeadLetter) -> None: ...
+
+
+class Pipeline(Generic[I]):
+    """One agent's stages. `item` makes an item of a record."""
+
+    def __init__(
+        self,
+        name: str,
+        stages: Sequence[Stage[I] | BatchStage[I]],
+        *,
+        item: Callable[[Origin], I],
+        dead_letters: DeadLetters,
+        limit: DeadLetterLimit,
+        in_flight: int,
+        retry_max_s: float,
+    ) -> None:
+        self.name = name
+        self._stages = stages
+        self._item = item
+        self._dead_letters = dead_letters
+        self._limit = limit
+        self._slots = asyncio.Semaphore(in_flight)
+        self._retry_max_s = retry_max_s
+        self._order = InOrder()
+        self._queues: list[asyncio.Queue[I]] = [asyncio.Queue(maxsize=in_flight) for _ in stages]
+        self._tasks: list[asyncio.Task[None]] = []
+        self.halted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.moved_at = time.monotonic()
+        self.acknowledged = 0
+        self.dead = 0
+
+    @property
+    def open(self) -> int:
+        """Items taken and not yet acknowledged."""
+        return self._order.open
+
+    def start(self) -> None:
+        for index, stage in enumerate(self._stages):
+            inbox = self._queues[index]
+            forward = self._queues[index + 1].put if index + 1 < len(self._stages) else self._finish
+            if isinstance(stage, BatchStage):
+                self._spawn(self._run_batches(stage, inbox, forward))
+            else:
+                for _ in range(stage.workers):
+                    self._spawn(self._run_each(stage, inbox, forward))
+
+    async def submit(self, origin: Origin, acknowledge: Acknowledge) -> None:
+        """Take a record in; waits while the pipeline is full. Must be called in offset order per partition."""
+        await self._slots.acquire()
+        if self._order.open == 0:
+            self.moved_at = time.monotonic()
+        self._order.taken(origin, acknowledge)
+        await self._queues[0].put(self._item(origin))
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Wait until nothing is in flight. False when `timeout_s` ran out or the pipeline halted."""
+        deadline = time.monotonic() + timeout_s
+        while self.open and not self.halted.done() and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        return self.open == 0
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.halted.done() and not self.halted.cancelled():
+            self.halted.exception()  # it has been read: the worker reports it
+
+    async def _run_each(self, stage: Stage[I], inbox: asyncio.Queue[I], forward: Forward[I]) -> None:
+        while True:
+            item = await inbox.get()
+            try:
+                await self._patiently(lambda item=item: stage.process(item), stage.name)  # type: ignore[misc]
+            except Stop:
+                raise
+            except Exception as error:
+                log.debug("%s failed for %s", stage.name, item.origin, exc_info=True)
+                item.fail(stage.name, error)
+            await (forward(item) if item.dead is None else self._finish(item))
+
+    async def _run_batches(self, stage: BatchStage[I], inbox: asyncio.Queue[I], forward: Forward[I]) -> None:
+        batcher = stage.batcher()
+        running: set[asyncio.Task[None]] = set()
+        arrival: asyncio.Task[I] | None = None
+        try:
+            while True:
+                if arrival is None and not batcher.full():
+                    arrival = asyncio.create_task(inbox.get())
+                due = batcher.due(time.monotonic(), idle=not running)
+                if len(running) >= stage.batches:
+                    due = None
+                await asyncio.wait(
+                    {*running, *([arrival] if arrival else [])}, timeout=due, return_when=asyncio.FIRST_COMPLETED
+                )
+                if arrival is not None and arrival.done():
+                    batcher.add(arrival.result(), time.monotonic())
+                    arrival = None
+                    while not inbox.empty() and not batcher.full():
+                        batcher.add(inbox.get_nowait(), time.monotonic())
+                for task in [task for task in running if task.done()]:
+                    running.discard(task)
+                    task.result()
+                if len(running) < stage.batches and batcher.due(time.monotonic(), idle=not running) == 0:
+                    running.add(asyncio.create_task(self._run_batch(stage, batcher.take(), forward)))
+        finally:
+            for task in [*running, *([arrival] if arrival else [])]:
+                task.cancel()
+
+    async def _run_batch(self, stage: BatchStage[I], items: list[I], forward: Forward[I]) -> None:
+        await self._process_batch(stage, items)
+        for item in items:
+            await (forward(item) if item.dead is None else self._finish(item))
+
+    async def _process_batch(self, stage: BatchStage[I], items: list[I]) -> None:
+        try:
+            await self._patiently(lambda: stage.process(items), stage.name)
+        except Stop:
+            raise
+        except Exception as error:
+            if len(items) == 1:
+                log.debug("%s failed for %s", stage.name, items[0].origin, exc_info=True)
+                items[0].fail(stage.name, error)
+                return
+            for item in items:
+                if item.dead is None:
+                    await self._process_batch(stage, [item])
+
+    async def _finish(self, item: I) -> None:
+        if item.dead is None:
+            self._limit.passed()
+        else:
+            letter = item.dead
+            self._limit.died(letter.reason)
+            log.info("dead letter: %s/%d@%d in %s: %s", *_where(letter), letter.stage, letter.reason)
+            await self._patiently(lambda: self._dead_letters.send(letter), "dead letters")
+            self.dead += 1
+        self.acknowledged += await self._order.done(item.origin)
+        self._moved()
+        self._slots.release()
+
+    async def _patiently(self, call: Callable[[], Awaitable[None]], stage: str) -> None:
+        await patiently(call, what=f"{self.name}: {stage}", max_s=self._retry_max_s, on_retry=self._moved)
+
+    def _moved(self) -> None:
+        self.moved_at = time.monotonic()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception as error:
+                if not isinstance(error, Stop):
+                    log.exception("%s: a fault of the pipeline itself", self.name)
+                if not self.halted.done():
+                    self.halted.set_exception(error)
+
+        self._tasks.append(asyncio.create_task(guarded()))
+
+
+def _where(letter: DeadLetter) -> tuple[str, int, int]:
+    return letter.topic, letter.partition, letter.offset

@@ -1,0 +1,17 @@
+"""Text and visual context into token ids, in this process, while the model works in its own."""
+
+from __future__ import annotations
+
+from model.tokens import TweetTokenizer
+from streams.pipeline.item import TweetItem
+from streams.pipeline.stage import Stage
+
+
+class Tokenise(Stage[TweetItem]):
+    name = "tokenise"
+
+    def __init__(self, tokenizer: TweetTokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    async def process(self, item: TweetItem) -> None:
+        item.encoded = self._tokenizer.encode(item.event.text, item.context)

@@ -1,0 +1,120 @@
+"""A worker: starts the agents, watches over them, drains them on a signal and ends with a code that tells the truth.
+
+Exit codes: 0 stopped on request with everything in flight finished, 1 stopped by `Stop` or a fault, 3 ended by the
+watchdog. Whatever was not acknowledged is delivered again by Kafka.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import faust
+
+from streams import topics
+from streams.agents import decide, deliver, erase, extract
+from streams.agents.resources import Resources
+from streams.app import faust_app
+from streams.errors import UserError
+from streams.pipeline.intake import Intake
+from streams.pipeline.pipeline import Pipeline
+from streams.servers import Addresses
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+AGENTS: dict[str, tuple[str, Callable[[Resources], Awaitable[Pipeline[Any]]]]] = {
+    "extract": (topics.TWEETS, extract.pipeline),
+    "deliver": (topics.EXTRACTIONS, deliver.pipeline),
+    "decide": (topics.DECISIONS, decide.pipeline),
+    "erase": (topics.TOMBSTONES, erase.pipeline),
+}
+STUCK = 3
+STOP_S = 15.0
+"""Seconds that Faust gets to stop once nothing is in flight; it can hang, and then the process ends all the same."""
+
+
+@dataclass
+class _Running:
+    name: str
+    pipeline: Pipeline[Any]
+    intake: Intake
+    app: faust.App
+
+
+async def work(settings: Settings, addresses: Addresses, only: Sequence[str] = tuple(AGENTS)) -> int:
+    """Run the agents named in `only` until a signal or a fault. Returns the exit code."""
+    absent = await asyncio.to_thread(topics.missing, addresses.kafka, settings)
+    if absent:
+        raise UserError(f"topics missing: {', '.join(absent)}; make them with `mner topics create`")
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with Resources(settings, addresses) as resources:
+        if {"deliver", "decide", "erase"} & set(only):
+            await (await resources.index()).prepare()
+        running = [await _start(name, settings, addresses, resources) for name in only]
+        log.info("worker ready: %s", ", ".join(only))
+        try:
+            code = await _watch(running, stopping, settings.stall_s)
+            return await _stop(running, settings.drain_s) or code
+        finally:
+            for agent in running:
+                await agent.pipeline.close()
+
+
+async def _start(name: str, settings: Settings, addresses: Addresses, resources: Resources) -> _Running:
+    topic, build = AGENTS[name]
+    pipeline = await build(resources)
+    pipeline.start()
+    intake = Intake()
+    app = faust_app(name, settings.name(topic), settings, addresses.kafka, pipeline, intake)
+    app.finalize()
+    await app.start()
+    return _Running(name, pipeline, intake, app)
+
+
+async def _watch(running: Sequence[_Running], stopping: asyncio.Event, stall_s: float) -> int:
+    """Wait for a reason to end. A pipeline that holds events and does not move is stuck: end the process for certain."""
+    while not stopping.is_set():
+        for agent in running:
+            if agent.pipeline.halted.done():
+                log.error("%s stopped: %s", agent.name, agent.pipeline.halted.exception())
+                return 1
+            if agent.app.should_stop or agent.app.crashed:
+                log.error("%s: Faust stopped by itself: %r", agent.name, agent.app.crash_reason)
+                return 1
+            still_s = time.monotonic() - agent.pipeline.moved_at
+            if agent.pipeline.open and still_s > stall_s:
+                log.error("%s: %d events in flight and none done for %.0f s", agent.name, agent.pipeline.open, still_s)
+                faulthandler.dump_traceback(file=sys.stderr)
+                os._exit(STUCK)
+        try:
+            await asyncio.wait_for(stopping.wait(), timeout=0.2)
+        except TimeoutError:
+            continue
+    return 0
+
+
+async def _stop(running: Sequence[_Running], drain_s: float) -> int:
+    """Take no more, finish what is in flight, commit, leave the group."""
+    for agent in running:
+        agent.intake.shut()
+    drained = await asyncio.gather(*(agent.pipeline.drain(drain_s) for agent in running))
+    for agent, empty in zip(running, drained, strict=True):
+        if not empty:
+            log.warning("%s: %d events left in flight; Kafka delivers them again", agent.name, agent.pipeline.open)
+    stops = [asyncio.create_task(agent.app.stop()) for agent in running]
+    _, hanging = await asyncio.wait(stops, timeout=STOP_S)
+    if hanging:
+        log.warning("Faust did not stop within %.0f s; ending without it", STOP_S)
+    return 0
