@@ -1,0 +1,132 @@
+"""What the index holds for a tweet: a pure function of an event, so that a replay makes the same bytes.
+
+The version decides which of two writes wins (`version_type=external`, strictly greater). It packs, in 62 bits,
+
+    edit (16) | rank (2): model 0, human 1 | stamp (44)
+
+where the stamp is the model's release (unix seconds) or the moment of the decision (unix milliseconds). So a newer
+edit beats everything said of an older one, a person beats the model, a newer release beats an older one, and the
+later of two decisions holds. A tombstone is 2**62, above them all.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from streams.events import Decision, Extraction, ImageResult, Mention, ReviewTask, Tombstone, Tweet
+
+ERASED = 2**62
+RANK = {"model": 0, "human": 1}
+STAMP_BITS = 44
+RANK_BITS = 2
+
+
+@dataclass(frozen=True)
+class Document:
+    """One tweet as the index stores it. `body` is JSON-ready."""
+
+    id: str
+    version: int
+    body: dict[str, Any]
+
+    @property
+    def encoded(self) -> bytes:
+        """The body as it travels: keys sorted, no spaces, UTF-8."""
+        return json.dumps(self.body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def version(edit: int, rank: Literal["model", "human"], stamp: int) -> int:
+    """Raises `ValueError` when the stamp needs more than 44 bits (milliseconds: after the year 2527)."""
+    if not 0 <= stamp < 1 << STAMP_BITS:
+        raise ValueError(f"stamp {stamp} does not fit {STAMP_BITS} bits")
+    return edit << (STAMP_BITS + RANK_BITS) | RANK[rank] << STAMP_BITS | stamp
+
+
+def stamp_ms(moment: datetime) -> int:
+    """Unix milliseconds, exact: no float in between."""
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
+
+
+def normalise(text: str) -> str:
+    """A mention's name for counting and matching: NFKC, casefolded, without `#`/`@` in front, single spaces."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().lstrip("#@").split())
+
+
+def from_extraction(extraction: Extraction, confident: Sequence[Mention]) -> Document:
+    """The model's word on a tweet: only the mentions that need no person."""
+    tweet = extraction.tweet
+    body = _body(tweet, confident, extraction.image, extraction.context, extraction.model, extraction.release)
+    return Document(tweet.id, version(tweet.edit, "model", extraction.release), body | {"source": "model"})
+
+
+def from_decision(decision: Decision) -> Document:
+    """A person's word on a tweet. A retraction shows the model's mentions again, yet beats the settled document."""
+    task: ReviewTask = decision.task
+    body = _body(task.tweet, decision.mentions, task.image, task.context, task.model, task.release)
+    if decision.kind == "settle":
+        body |= {"source": "human", "reviewer": decision.reviewer, "decided_at": _moment(decision.decided_at)}
+    else:
+        body |= {"source": "model"}
+    return Document(task.tweet.id, version(task.tweet.edit, "human", stamp_ms(decision.decided_at)), body)
+
+
+def from_tombstone(tombstone: Tombstone) -> Document:
+    """A marker without anything of the tweet, which no later write can replace."""
+    return Document(tombstone.id, ERASED, {"id": tombstone.id, "erased": True})
+
+
+def _body(
+    tweet: Tweet, mentions: Sequence[Mention], image: ImageResult, context: str | None, model: str, release: int
+) -> dict[str, Any]:
+    author = {"id": tweet.author.id, "name": tweet.author.name} if tweet.author else {}
+    return _present(
+        {
+            "id": tweet.id,
+            "text": tweet.text,
+            "created_at": _moment(tweet.created_at) if tweet.created_at else None,
+            "author": _present(author) or None,
+            "lang": tweet.lang,
+            "feed": tweet.source,
+            "edit": tweet.edit,
+            "reply_to": tweet.reply_to,
+            "quote_of": tweet.quote_of,
+            "media": [media.url for media in tweet.media] or None,
+            "image": _present({"status": image.status, "reason": image.reason}),
+            "context": context,
+            "mentions": [_mention(mention) for mention in sorted(mentions, key=_reading_order)],
+            "model": model,
+            "release": release,
+        }
+    )
+
+
+def _mention(mention: Mention) -> dict[str, Any]:
+    return {
+        "start": mention.start,
+        "end": mention.end,
+        "text": mention.text,
+        "name": normalise(mention.text),
+        "type": mention.type,
+        "probability": mention.probability,
+        "aleatoric": mention.aleatoric,
+        "epistemic": mention.epistemic,
+        "source": mention.source,
+    }
+
+
+def _reading_order(mention: Mention) -> tuple[int, int, str]:
+    return mention.start, mention.end, mention.type
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()
+
+
+def _present(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,184 @@
+-- The review queue's operations, each atomic. One tweet has at most one task, so a tweet id names both.
+--
+-- ARGV: operation, now (unix ms; '' asks this server's clock), then the operation's own arguments.
+-- A task's age is (edit, release): the greater is the newer. Stamps are the decisions' unix ms: the later holds.
+
+local OPEN, TASKS, AGES, LEASES, HOLDERS, SETTLED, RETRACTED, ERASED = unpack(KEYS)
+-- OPEN      zset  tweet -> -uncertainty     undecided tasks, leased or not: lowest score first, ties by tweet id
+-- TASKS     hash  tweet -> the task, JSON   of the open ones
+-- AGES      hash  tweet -> 'edit release'   of the open ones
+-- LEASES    zset  tweet -> until, unix ms   one that has passed counts as none
+-- HOLDERS   hash  tweet -> 'token reviewer'
+-- SETTLED   hash  tweet -> 'edit stamp'     decided; kept without the task, so that a replay finds it decided
+-- RETRACTED hash  tweet -> 'edit stamp'     decided, then taken back
+-- ERASED    set   of tweets that must never return
+
+local function now()
+  if ARGV[2] ~= '' then return tonumber(ARGV[2]) end
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function pair(key, tweet)
+  local value = redis.call('HGET', key, tweet)
+  if not value then return nil end
+  local first, second = string.match(value, '^(%d+) (%d+)$')
+  return {tonumber(first), tonumber(second)}
+end
+
+local function newer(one, other)
+  return one[1] > other[1] or (one[1] == other[1] and one[2] > other[2])
+end
+
+local function erased(tweet)
+  return redis.call('SISMEMBER', ERASED, tweet) == 1
+end
+
+local function drop_lease(tweet)
+  redis.call('ZREM', LEASES, tweet)
+  redis.call('HDEL', HOLDERS, tweet)
+end
+
+local function drop_task(tweet)
+  drop_lease(tweet)
+  redis.call('ZREM', OPEN, tweet)
+  redis.call('HDEL', TASKS, tweet)
+  redis.call('HDEL', AGES, tweet)
+end
+
+-- Put a task into the queue unless one at least as new is there. An older one is replaced and its lease ends.
+local function put_task(tweet, edit, release, score, task)
+  local present = pair(AGES, tweet)
+  if present and not newer({tonumber(edit), tonumber(release)}, present) then return 0 end
+  drop_lease(tweet)
+  redis.call('ZADD', OPEN, score, tweet)
+  redis.call('HSET', TASKS, tweet, task)
+  redis.call('HSET', AGES, tweet, edit .. ' ' .. release)
+  return 1
+end
+
+-- Note a decision under `key`, unless a later one about this edit or a newer edit is known.
+local function decide(key, tweet, edit, stamp)
+  if erased(tweet) then return false end
+  local known = pair(SETTLED, tweet) or pair(RETRACTED, tweet)
+  if known and not newer({tonumber(edit), tonumber(stamp)}, known) then return false end
+  redis.call('HDEL', SETTLED, tweet)
+  redis.call('HDEL', RETRACTED, tweet)
+  redis.call('HSET', key, tweet, edit .. ' ' .. stamp)
+  return true
+end
+
+-- Until when `tweet` is leased, or nil.
+local function lease(tweet)
+  local ends = redis.call('ZSCORE', LEASES, tweet)
+  return ends and tonumber(ends) > now() and tonumber(ends) or nil
+end
+
+local function held_by(tweet, token)
+  local value = redis.call('HGET', HOLDERS, tweet)
+  return value and string.sub(value, 1, #token + 1) == token .. ' '
+end
+
+local operations = {}
+
+function operations.add(tweet, edit, release, score, task)
+  if erased(tweet) then return 0 end
+  local settled, retracted = pair(SETTLED, tweet), pair(RETRACTED, tweet)
+  if settled and settled[1] >= tonumber(edit) then return 0 end
+  if retracted and retracted[1] > tonumber(edit) then return 0 end
+  return put_task(tweet, edit, release, score, task)
+end
+
+-- A reading of this age has no question: an open task as old or older is void. A retracted one still waits.
+function operations.withdraw(tweet, edit, release)
+  local present, retracted = pair(AGES, tweet), pair(RETRACTED, tweet)
+  if not present or newer(present, {tonumber(edit), tonumber(release)}) then return 0 end
+  if retracted and retracted[1] >= tonumber(edit) then return 0 end
+  drop_task(tweet)
+  return 1
+end
+
+function operations.claim(reviewer, token, lease_ms, ...)
+  local passed = {}
+  for _, tweet in ipairs({...}) do passed[tweet] = true end
+  local place, page = 0, 100
+  while true do
+    local tweets = redis.call('ZRANGE', OPEN, place, place + page - 1)
+    if #tweets == 0 then return false end
+    for _, tweet in ipairs(tweets) do
+      if not passed[tweet] and not lease(tweet) then return operations.take(tweet, reviewer, token, lease_ms) end
+    end
+    place = place + page
+  end
+end
+
+function operations.take(tweet, reviewer, token, lease_ms)
+  local task = redis.call('HGET', TASKS, tweet)
+  if not task or lease(tweet) then return false end
+  local ends = now() + tonumber(lease_ms)
+  redis.call('ZADD', LEASES, ends, tweet)
+  redis.call('HSET', HOLDERS, tweet, token .. ' ' .. reviewer)
+  local retracted = pair(RETRACTED, tweet)
+  return {task, ends, retracted and retracted[2] or 0}
+end
+
+-- Also after its end, as long as nobody else has taken the task.
+function operations.renew(tweet, token, lease_ms)
+  if not held_by(tweet, token) then return 0 end
+  local ends = now() + tonumber(lease_ms)
+  redis.call('ZADD', LEASES, ends, tweet)
+  return ends
+end
+
+function operations.release(tweet, token)
+  if not held_by(tweet, token) then return 0 end
+  drop_lease(tweet)
+  return 1
+end
+
+function operations.complete(tweet, token, edit, stamp)
+  local settled = pair(SETTLED, tweet)
+  if settled and settled[1] == tonumber(edit) and settled[2] == tonumber(stamp) then return 1 end
+  if not (held_by(tweet, token) and lease(tweet)) then return 0 end
+  return operations.settle(tweet, edit, stamp)
+end
+
+function operations.settle(tweet, edit, stamp)
+  if not decide(SETTLED, tweet, edit, stamp) then return 0 end
+  local present = pair(AGES, tweet)
+  if present and present[1] <= tonumber(edit) then drop_task(tweet) end
+  return 1
+end
+
+function operations.reopen(tweet, edit, stamp, release, score, task)
+  if not decide(RETRACTED, tweet, edit, stamp) then return 0 end
+  put_task(tweet, edit, release, score, task)
+  return 1
+end
+
+function operations.erase(tweet)
+  redis.call('SADD', ERASED, tweet)
+  redis.call('HDEL', SETTLED, tweet)
+  redis.call('HDEL', RETRACTED, tweet)
+  drop_task(tweet)
+  return 1
+end
+
+-- Rows of task, lease's end (0: none), reviewer ('': none).
+function operations.list(limit, offset)
+  local rows = {}
+  for _, tweet in ipairs(redis.call('ZRANGE', OPEN, offset, offset + limit - 1)) do
+    local ends = lease(tweet)
+    local reviewer = ends and string.match(redis.call('HGET', HOLDERS, tweet), '^%S+ (.*)$')
+    table.insert(rows, {redis.call('HGET', TASKS, tweet), ends or 0, reviewer or ''})
+  end
+  return rows
+end
+
+-- Waiting, leased, settled.
+function operations.counts()
+  local leased = redis.call('ZCOUNT', LEASES, '(' .. string.format('%.0f', now()), '+inf')
+  return {redis.call('ZCARD', OPEN) - leased, leased, redis.call('HLEN', SETTLED)}
+end
+
+return operations[ARGV[1]](unpack(ARGV, 3))
