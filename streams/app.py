@@ -8,9 +8,9 @@ tables, no leader topic.
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import faust
-from faust.types import StreamT
 
 from streams.pipeline.intake import Intake
 from streams.pipeline.pipeline import Pipeline
@@ -21,7 +21,7 @@ BUFFER = 256
 
 
 def faust_app(
-    agent: str, topic: str, settings: Settings, brokers: str, pipeline: Pipeline[object], intake: Intake
+    agent: str, topic: str, settings: Settings, brokers: str, pipeline: Pipeline[Any], intake: Intake
 ) -> faust.App:
     """The app that pours `topic` into `pipeline`. Not started."""
     app = faust.App(
@@ -47,7 +47,7 @@ def faust_app(
     )
     source = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
-    async def pour(stream: StreamT[bytes]) -> None:
+    async def pour(stream: Any) -> None:
         await intake.pour(stream, pipeline)
 
     app.agent(source, name=f"mner.{agent}", concurrency=1)(pour)

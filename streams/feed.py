@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
@@ -46,7 +47,7 @@ def feed(
     except KafkaError as error:
         raise UserError(f"no Kafka broker answers at {brokers} ({error}): is it up, is MNER_KAFKA right?") from None
     started = time.monotonic()
-    sent = []
+    sent: list[Any] = []
     try:
         for line in lines:
             if not line.strip():

@@ -52,16 +52,13 @@ def doubts(mention: Mention, threshold: float) -> tuple[Doubt, ...]:
     opinions = sorted(mention.views.items(), key=lambda view: view[1].probability)
     if len(opinions) > 1 and opinions[-1][1].probability - opinions[0][1].probability >= DISAGREE:
         (less, low), (more, high) = opinions[0], opinions[-1]
-        sentence = f"the views disagree: {more} says {mention.type} with {high.probability:.0%}, {less} with {low.probability:.0%}"
-        found.append(Doubt(kind="views_disagree", sentence=sentence))
+        sides = f"{more} says {mention.type} with {high.probability:.0%}, {less} with {low.probability:.0%}"
+        found.append(Doubt(kind="views_disagree", sentence=f"the views disagree: {sides}"))
+    variances = f"epistemic {mention.epistemic:.2f}, aleatoric {mention.aleatoric:.2f}"
     if mention.epistemic > mention.aleatoric:
-        sentence = f"the model has seen little like it: epistemic {mention.epistemic:.2f} above aleatoric {mention.aleatoric:.2f}"
-        found.append(Doubt(kind="little_evidence", sentence=sentence))
+        found.append(Doubt(kind="little_evidence", sentence=f"the model has seen little like it: {variances}"))
     elif mention.aleatoric > 0:
-        sentence = (
-            f"the wording itself is ambiguous: aleatoric {mention.aleatoric:.2f}, epistemic {mention.epistemic:.2f}"
-        )
-        found.append(Doubt(kind="ambiguous", sentence=sentence))
+        found.append(Doubt(kind="ambiguous", sentence=f"the wording itself is ambiguous: {variances}"))
     sentence = f"{mention.probability:.0%} sure that this is {mention.type}; the threshold is {threshold:.0%}"
     found.append(Doubt(kind="low_probability", sentence=sentence))
     return tuple(found)

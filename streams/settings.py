@@ -112,8 +112,8 @@ def load(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         problems = [
-            f"MNER_{str(problem['loc'][0]).upper()}={problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors(include_url=False)
+            f"MNER_{str(fault['loc'][0]).upper()}={fault['input']!r}: {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors(include_url=False)
         ]
         raise UserError("bad setting: " + "; ".join(problems)) from None
 

@@ -84,7 +84,7 @@ async def _start(name: str, settings: Settings, addresses: Addresses, resources:
 
 
 async def _watch(running: Sequence[_Running], stopping: asyncio.Event, stall_s: float) -> int:
-    """Wait for a reason to end. A pipeline that holds events and does not move is stuck: end the process for certain."""
+    """Wait for a reason to end. A pipeline that holds events and does not move is stuck: the process ends."""
     while not stopping.is_set():
         for agent in running:
             if agent.pipeline.halted.done():

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import BaseModel, ValidationError
 
 from streams.errors import Reject
 from streams.events import explain
-from streams.pipeline.item import Item
-from streams.pipeline.stage import Stage
+from streams.pipeline.stage import I, Stage
 
 
-class Decode(Stage[Item[Any]]):
+class Decode(Stage[I]):
     """`value` is the type that this topic carries."""
 
     name = "decode"
@@ -20,7 +17,7 @@ class Decode(Stage[Item[Any]]):
     def __init__(self, value: type[BaseModel]) -> None:
         self._value = value
 
-    async def process(self, item: Item[Any]) -> None:
+    async def process(self, item: I) -> None:
         if item.origin.value is None:
             raise Reject(f"event: has no value; wanted a JSON {self._value.__name__}")
         try:

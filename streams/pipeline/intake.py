@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from faust.types import EventT, StreamT
+from faust.streams import Stream
+from faust.types import EventT
 
 from streams.pipeline.item import Origin
 from streams.pipeline.pipeline import Pipeline
@@ -22,7 +23,7 @@ class Intake:
     def shut(self) -> None:
         self._open.clear()
 
-    async def pour(self, stream: StreamT[Any], pipeline: Pipeline[Any]) -> None:
+    async def pour(self, stream: Stream[Any], pipeline: Pipeline[Any]) -> None:
         """Runs until the stream ends."""
         events = stream.noack()
         async for event in events.events():

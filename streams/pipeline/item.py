@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from model.tokens import Encoded
 
 E = TypeVar("E")
+NO_IMAGE = ImageResult()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Item(Generic[E]):
 class TweetItem(Item[Tweet]):
     """A tweet inside extract: gathers its image, context, tokens and at last its extraction."""
 
-    image: ImageResult = ImageResult()
+    image: ImageResult = NO_IMAGE
     context: str | None = None
     encoded: Encoded | None = None
     extraction: Extraction | None = None

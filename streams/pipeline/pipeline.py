@@ -58,6 +58,7 @@ class Pipeline(Generic[I]):
         self._order = InOrder()
         self._queues: list[asyncio.Queue[I]] = [asyncio.Queue(maxsize=in_flight) for _ in stages]
         self._tasks: list[asyncio.Task[None]] = []
+        self._empty = asyncio.Event()
         self.halted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.moved_at = time.monotonic()
         self.acknowledged = 0
@@ -88,9 +89,12 @@ class Pipeline(Generic[I]):
 
     async def drain(self, timeout_s: float) -> bool:
         """Wait until nothing is in flight. False when `timeout_s` ran out or the pipeline halted."""
-        deadline = time.monotonic() + timeout_s
-        while self.open and not self.halted.done() and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)
+        if self.open:
+            self._empty.clear()
+            emptied = asyncio.ensure_future(self._empty.wait())
+            awaited: set[asyncio.Future[Any]] = {emptied, self.halted}
+            await asyncio.wait(awaited, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            emptied.cancel()
         return self.open == 0
 
     async def close(self) -> None:
@@ -123,9 +127,8 @@ class Pipeline(Generic[I]):
                 due = batcher.due(time.monotonic(), idle=not running)
                 if len(running) >= stage.batches:
                     due = None
-                await asyncio.wait(
-                    {*running, *([arrival] if arrival else [])}, timeout=due, return_when=asyncio.FIRST_COMPLETED
-                )
+                awaited: set[asyncio.Task[Any]] = {*running, *([arrival] if arrival else [])}
+                await asyncio.wait(awaited, timeout=due, return_when=asyncio.FIRST_COMPLETED)
                 if arrival is not None and arrival.done():
                     batcher.add(arrival.result(), time.monotonic())
                     arrival = None
@@ -137,8 +140,8 @@ class Pipeline(Generic[I]):
                 if len(running) < stage.batches and batcher.due(time.monotonic(), idle=not running) == 0:
                     running.add(asyncio.create_task(self._run_batch(stage, batcher.take(), forward)))
         finally:
-            for task in [*running, *([arrival] if arrival else [])]:
-                task.cancel()
+            for left in [*running, *([arrival] if arrival else [])]:
+                left.cancel()
 
     async def _run_batch(self, stage: BatchStage[I], items: list[I], forward: Forward[I]) -> None:
         await self._process_batch(stage, items)
@@ -171,6 +174,8 @@ class Pipeline(Generic[I]):
         self.acknowledged += await self._order.done(item.origin)
         self._moved()
         self._slots.release()
+        if not self.open:
+            self._empty.set()
 
     async def _patiently(self, call: Callable[[], Awaitable[None]], stage: str) -> None:
         await patiently(call, what=f"{self.name}: {stage}", max_s=self._retry_max_s, on_retry=self._moved)
