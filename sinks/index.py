@@ -181,10 +181,9 @@ def _unprepared(item: Mapping[str, Any]) -> bool:
 
 
 def _reason(error: Mapping[str, Any]) -> str:
-    """The innermost reason: the outer one only says that parsing failed."""
-    while isinstance(error.get("caused_by"), Mapping):
-        error = error["caused_by"]
-    return str(error.get("reason", "no reason given"))
+    """What failed and what that came from: the field, then what is wrong with its value."""
+    cause = error.get("caused_by") or {}
+    return "; ".join(str(part["reason"]) for part in (error, cause) if part.get("reason")) or "no reason given"
 
 
 def _said(error: ApiError) -> str:
@@ -197,5 +196,4 @@ def _told(error: ApiError) -> bool:
 
 def _address(url: str) -> str:
     """Host and port, without what an error message must not show."""
-    parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port or {'https': 443}.get(parts.scheme, 9200)}"
+    return urlsplit(url).netloc.rpartition("@")[2]
