@@ -97,6 +97,7 @@ def create(brokers: str, settings: Settings) -> list[str]:
                 continue  # another worker was quicker
             except KafkaError as error:
                 raise UserError(f"Kafka refused to make topic {topic.name}: {error}") from None
+        client.wait_for_topics(made)  # until every broker's metadata shows them
     finally:
         client.close()
     return made

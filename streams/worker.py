@@ -50,8 +50,13 @@ class _Running:
     app: faust.App
 
 
-async def work(settings: Settings, addresses: Addresses, only: Sequence[str] = tuple(AGENTS)) -> int:
-    """Run the agents named in `only` until a signal or a fault. Returns the exit code."""
+async def work(
+    settings: Settings, addresses: Addresses, only: Sequence[str] = tuple(AGENTS), *, owned: bool = False
+) -> int:
+    """Run the agents named in `only` until a signal or a fault. Returns the exit code.
+
+    `owned`: standard input is a pipe from the process that this worker belongs to; it stops when the pipe closes.
+    """
     absent = await asyncio.to_thread(topics.missing, addresses.kafka, settings)
     if absent:
         raise UserError(f"topics missing: {', '.join(absent)}; make them with `mner topics create`")
@@ -59,10 +64,13 @@ async def work(settings: Settings, addresses: Addresses, only: Sequence[str] = t
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    if owned:
+        loop.add_reader(sys.stdin.fileno(), stopping.set)
     async with Resources(settings, addresses) as resources:
         if {"deliver", "decide", "erase"} & set(only):
             await (await resources.index()).prepare()
-        running = [await _start(name, settings, addresses, resources) for name in only]
+        running = [await _prepare(name, settings, addresses, resources) for name in only]
+        await asyncio.gather(*(agent.app.start() for agent in running))
         log.info("worker ready: %s", ", ".join(only))
         try:
             code = await _watch(running, stopping, settings.stall_s)
@@ -72,14 +80,13 @@ async def work(settings: Settings, addresses: Addresses, only: Sequence[str] = t
                 await agent.pipeline.close()
 
 
-async def _start(name: str, settings: Settings, addresses: Addresses, resources: Resources) -> _Running:
+async def _prepare(name: str, settings: Settings, addresses: Addresses, resources: Resources) -> _Running:
     topic, build = AGENTS[name]
     pipeline = await build(resources)
     pipeline.start()
     intake = Intake()
     app = faust_app(name, settings.name(topic), settings, addresses.kafka, pipeline, intake)
     app.finalize()
-    await app.start()
     return _Running(name, pipeline, intake, app)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from sinks.queue import ReviewQueue
-
-from sinks.document import from_decision
+from sinks.document import from_decision, stamp_ms
 from sinks.index import Index
+from sinks.queue import ReviewQueue
 from streams.agents.resources import Resources
 from streams.agents.write import write_one
 from streams.events import Decision
@@ -32,8 +31,8 @@ class Decide(Stage[Item[Decision]]):
     async def process(self, item: Item[Decision]) -> None:
         decision = item.event
         await write_one(self._index, from_decision(decision))
-        stamp_ms = int(decision.decided_at.timestamp() * 1000)
+        stamp = stamp_ms(decision.decided_at)
         if decision.kind == "settle":
-            await self._queue.settle(decision.task, stamp_ms)
+            await self._queue.settle(decision.task, stamp)
         else:
-            await self._queue.reopen(decision.task, stamp_ms)
+            await self._queue.reopen(decision.task, stamp)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from sinks.queue import ReviewQueue
-
 from sinks.document import Document, from_extraction
 from sinks.index import Index
+from sinks.queue import ReviewQueue
 from streams.agents.resources import Resources
 from streams.errors import Retry
 from streams.events import Extraction, ReviewTask
@@ -50,13 +49,17 @@ class Deliver(BatchStage[Item[Extraction]]):
     async def process(self, items: Sequence[Item[Extraction]]) -> None:
         documents: list[Document] = []
         tasks: list[ReviewTask] = []
+        unquestioned: list[Extraction] = []
         for item in items:
             routing = route(item.event, self._threshold)
             documents.append(from_extraction(item.event, routing.confident))
-            if routing.task is not None:
+            if routing.task is None:
+                unquestioned.append(item.event)
+            else:
                 tasks.append(routing.task)
         writing = asyncio.create_task(self._index.write(documents))
         try:
+            await self._queue.withdraw(unquestioned)
             await self._queue.add(tasks)
         finally:  # never leave a write running that a repeat would race with
             await asyncio.wait([writing])

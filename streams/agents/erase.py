@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from sinks.queue import ReviewQueue
-
 from sinks.document import from_tombstone
 from sinks.index import Index
+from sinks.queue import ReviewQueue
 from streams.agents.resources import Resources
 from streams.agents.write import write_one
 from streams.events import Tombstone

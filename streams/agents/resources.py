@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from model.checkpoint import CheckpointInfo, describe
-from model.worker import ModelProcess
-from sinks.queue import ReviewQueue
-
 from model.tokens import TweetTokenizer
+from model.worker import ModelProcess
 from sinks.index import Index
+from sinks.queue import ReviewQueue
 from streams.images import ImageLoader
 from streams.pipeline.item import Origin
 from streams.pipeline.limits import DeadLetterLimit

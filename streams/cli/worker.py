@@ -19,6 +19,7 @@ def command(
     only: Annotated[
         list[str] | None, typer.Option(help=f"run only this agent ({', '.join(NAMES)}); may be repeated")
     ] = None,
+    owned: Annotated[bool, typer.Option("--owned", hidden=True, help="stop when standard input closes")] = False,
 ) -> None:
     """Run the agents: extract tweets, deliver extractions, apply decisions and tombstones. Stops on Ctrl-C or SIGTERM,
     after finishing what is in flight. Start it several times to share the load."""
@@ -33,7 +34,7 @@ def command(
     )
     for chatty in ("aiokafka", "kafka", "elastic_transport", "mode"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    code = asyncio.run(worker.work(config, servers.addresses(config), only or NAMES))
+    code = asyncio.run(worker.work(config, servers.addresses(config), only or NAMES, owned=owned))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # a thread of Faust that hangs must not keep a stopped worker alive

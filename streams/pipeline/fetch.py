@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from model.context import visual_context
-
 from streams.images import ImageLoader
 from streams.pipeline.item import TweetItem
 from streams.pipeline.stage import Stage

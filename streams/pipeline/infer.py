@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from model.checkpoint import CheckpointInfo
 from model.mentions import mentions
 from model.worker import BatchFailed, ModelProcess, WorkerDied
-
 from streams.events import Extraction
 from streams.pipeline.batch import MicroBatcher
 from streams.pipeline.item import TweetItem

@@ -1,0 +1,208 @@
+"""The whole system, once, on real servers: start, feed the examples, watch, check the sums, show what came out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from local import stack
+from local.examples import Fault, example_events, example_faults, image_server
+from sinks.index import Index
+from sinks.queue import ReviewQueue
+from streams import topics
+from streams.demo.display import Display
+from streams.demo.report import Report
+from streams.demo.tally import Tally, TopicReader
+from streams.demo.verdict import wrong
+from streams.demo.worker import WorkerProcess
+from streams.errors import Retry, UserError
+from streams.feed import feed
+from streams.servers import Addresses
+from streams.settings import Settings
+
+RATE = 20.0
+"""Events fed a second: slow enough to watch."""
+
+SETTLED_S = 120.0
+"""Seconds that the examples may take to arrive in the sinks."""
+
+HELD = 1000
+"""More documents and tasks than the examples make."""
+
+
+async def demo(settings: Settings, console: Console, *, keep: bool) -> Report:
+    """Run it. With `keep`, servers and worker go on running afterwards, in `settings.home`."""
+    with _home(settings, keep=keep) as home, Display(console) as display:
+        servers = _servers(settings, home, display, keep=keep)
+        async with servers as addresses, image_server() as images:
+            port = images.rpartition(":")[2]
+            own = (settings.kafka, settings.elasticsearch, settings.redis) != (None, None, None)
+            settings = settings.model_copy(
+                update={
+                    "prefix": settings.prefix or (f"demo{int(time.time())}." if own else ""),
+                    "home": home,
+                    "kafka": addresses.kafka,
+                    "elasticsearch": addresses.elasticsearch,
+                    "redis": addresses.redis,
+                    "image_allow": (*settings.image_allow, f"127.0.0.1:{port}"),
+                }
+            )
+            await asyncio.to_thread(topics.create, addresses.kafka, settings)
+            display.says("worker", "loading the model")
+            worker = WorkerProcess(settings, home / "logs" / "worker.log", detached=keep)
+            worker.start()
+            try:
+                await asyncio.to_thread(worker.ready)
+                display.says("worker", "ready")
+                report = await _watch(settings, addresses, example_events(images), display, worker)
+            except BaseException:
+                keep = False
+                raise
+            finally:
+                if keep:
+                    pid_file(home).write_text(str(worker.pid))
+                else:
+                    await asyncio.to_thread(worker.stop)
+    return report
+
+
+async def _watch(
+    settings: Settings, addresses: Addresses, events: Sequence[bytes], display: Display, worker: WorkerProcess
+) -> Report:
+    tally = Tally()
+    index = Index(addresses.elasticsearch, settings.name("mentions"))
+    queue = ReviewQueue(addresses.redis, settings.name("review:"))
+    names = (settings.name(topics.EXTRACTIONS), settings.name(topics.DEAD))
+    try:
+        with TopicReader(addresses.kafka, *names, tally):
+            display.follows(tally)
+            feeding = asyncio.create_task(
+                asyncio.to_thread(
+                    feed,
+                    events,
+                    addresses.kafka,
+                    settings.name(topics.TWEETS),
+                    rate=RATE,
+                    on_fed=lambda fed: setattr(tally, "fed", fed),
+                )
+            )
+            deadline = time.monotonic() + SETTLED_S
+            quiet = 0
+            while quiet < 3 and time.monotonic() < deadline:  # three looks at which nothing changed any more
+                await asyncio.sleep(0.25)
+                if worker.code is not None:
+                    raise UserError(f"the worker ended with code {worker.code}; its log ends:\n{worker.tail()}")
+                before = (tally.extracted, tally.dead, tally.indexed, tally.queued)
+                await _look(index, queue, tally)
+                arrived = feeding.done() and tally.extracted + tally.dead >= tally.fed
+                held = tally.indexed >= tally.extracted
+                same = before == (tally.extracted, tally.dead, tally.indexed, tally.queued)
+                quiet = quiet + 1 if arrived and held and same else 0
+            await feeding
+        return await _report(settings, index, queue, tally, example_faults())
+    finally:
+        await index.close()
+        await queue.close()
+
+
+async def _look(index: Index, queue: ReviewQueue, tally: Tally) -> None:
+    try:
+        await index.refresh()
+        tally.indexed = await index.count()
+        tally.queued = (await queue.counts()).open
+    except Retry:
+        return  # the worker waits it out, and so do we
+
+
+async def _report(
+    settings: Settings, index: Index, queue: ReviewQueue, tally: Tally, faults: Sequence[Fault]
+) -> Report:
+    tasks = [entry.task for entry in await queue.list(limit=HELD)]
+    indexed = [tweet for tweet in tally.extractions if await index.get(tweet) is not None]
+    problems = wrong(tally, faults, indexed, [task.tweet.id for task in tasks])
+    found = await index.search("NASA", limit=3)
+    entities = await index.entities(limit=12)
+    return Report(tally, tasks, entities, "NASA", found, faults, problems, settings)
+
+
+@contextmanager
+def _home(settings: Settings, *, keep: bool) -> Iterator[Path]:
+    """A folder of its own, gone afterwards; with `keep`, the one that later commands look into."""
+    if keep:
+        if stack.running(settings.home):
+            raise UserError("servers already run here: stop them with `mner demo --stop`, or `mner local down`")
+        home = settings.home.resolve()
+        marker = home / "kept-demo"
+        if marker.exists():  # an earlier demo's: its tweets would spoil this one's sums
+            shutil.rmtree(home)
+        elif any((home / name).exists() for name in stack.NAMES):
+            raise UserError(f"{home} holds data of servers of yours: set MNER_HOME to another folder for the demo")
+        home.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+        yield home
+        return
+    with tempfile.TemporaryDirectory(prefix="mner-demo-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@asynccontextmanager
+async def _servers(settings: Settings, home: Path, display: Display, *, keep: bool) -> AsyncIterator[Addresses]:
+    own = {name: getattr(settings, name) for name in stack.NAMES}
+    wanted = [name for name in stack.NAMES if not own[name]]
+    for name in set(stack.NAMES) - set(wanted):
+        display.says(name, f"yours, at {own[name]}")
+    if keep:
+        started = await asyncio.to_thread(stack.up, home, display.says)
+        yield Addresses(**{name: own[name] or started[name] for name in stack.NAMES})
+        return
+    servers = stack.Stack(home, wanted, display.says)
+    await asyncio.to_thread(servers.__enter__)
+    try:
+        yield Addresses(**{name: own[name] or servers.addresses[name] for name in stack.NAMES})
+    finally:
+        await asyncio.to_thread(servers.__exit__, None, None, None)
+
+
+def tell_where(settings: Settings, console: Console) -> None:
+    """After `--keep`: the addresses, what to try, and how to end it."""
+    for name, address in (stack.running(settings.home) or {}).items():
+        console.print(f"  export MNER_{name.upper()}={address}", highlight=False)
+    console.print("Still running. Try `mner review`, `mner queue list`, `mner search NASA` from this folder,")
+    console.print("(`.venv/bin/mner`, unless the environment is active); `mner demo --stop` ends it.")
+
+
+def pid_file(home: Path) -> Path:
+    return home / "worker.pid"
+
+
+def stop(home: Path) -> list[str]:
+    """End what `demo --keep` left running; the names of what was stopped."""
+    stopped = []
+    try:
+        pid = int(pid_file(home).read_text())
+        os.kill(pid, signal.SIGTERM)
+        stopped.append("worker")
+        _gone(pid)
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        pass
+    pid_file(home).unlink(missing_ok=True)
+    return stopped + stack.down(home)
+
+
+def _gone(pid: int, timeout_s: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
