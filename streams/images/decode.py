@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import warnings
 from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
@@ -13,6 +14,9 @@ from streams.images.errors import ImageError
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 MAX_SIDE = 640
 """Pixels: no side of the small picture is longer. At most 640 x 640 x 3 = 1.2 MB each."""
+
+# a stranger's damaged file must not write on the worker's terminal; what matters about it is raised
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {

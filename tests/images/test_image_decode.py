@@ -1,0 +1,158 @@
+"""Bytes of every kind become an upright RGB picture or one of three reasons."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+
+import pytest
+from PIL import Image
+
+from local.examples import png_bomb
+from streams.images import ImageError, Picture, decode
+from tests.images.pictures import encoded, half_and_half, noise
+
+# the product silences these for good (see `decode`), pytest sets them back
+pytestmark = [pytest.mark.filterwarnings("ignore:Corrupt EXIF"), pytest.mark.filterwarnings("ignore:Image size")]
+
+LIMIT = 1_000_000
+RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
+
+
+def read(body: bytes) -> Picture:
+    return decode(body, "http://images.example/a", LIMIT)
+
+
+def near(found: object, wanted: tuple[int, int, int]) -> bool:
+    """Within what JPEG's lossy colours are off by."""
+    assert isinstance(found, tuple)
+    return all(abs(a - b) <= 12 for a, b in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        pytest.param(encoded(half_and_half(), "JPEG"), "JPEG", id="JPEG"),
+        pytest.param(encoded(half_and_half(), "JPEG", progressive=True), "JPEG", id="progressive JPEG"),
+        pytest.param(encoded(half_and_half("CMYK"), "JPEG"), "JPEG", id="CMYK JPEG"),
+        pytest.param(
+            encoded(half_and_half(), "MPO", save_all=True, append_images=[half_and_half()]), "JPEG", id="a phone's JPEG"
+        ),
+        pytest.param(encoded(half_and_half(), "PNG"), "PNG", id="PNG"),
+        pytest.param(encoded(half_and_half("P"), "PNG"), "PNG", id="palette PNG"),
+        pytest.param(encoded(half_and_half("RGBA"), "PNG"), "PNG", id="PNG with alpha"),
+        pytest.param(encoded(half_and_half(), "WEBP", lossless=True), "WEBP", id="WEBP"),
+        pytest.param(encoded(half_and_half(), "GIF"), "GIF", id="GIF"),
+        pytest.param(
+            encoded(half_and_half(), "GIF", save_all=True, append_images=[Image.new("RGB", (80, 40))]),
+            "GIF",
+            id="animated GIF, first frame",
+        ),
+        pytest.param(
+            encoded(half_and_half(), "WEBP", lossless=True, save_all=True, append_images=[Image.new("RGB", (80, 40))]),
+            "WEBP",
+            id="animated WEBP, first frame",
+        ),
+    ],
+)
+def test_good_files_become_rgb_in_their_colours(body: bytes, name: str) -> None:
+    picture = read(body)
+    assert (picture.format, picture.width, picture.height, picture.small) == (name, 80, 40, (80, 40))
+    assert picture.sha256 == hashlib.sha256(body).hexdigest()
+    assert near(picture.image().getpixel((10, 20)), RED)
+    assert near(picture.image().getpixel((70, 20)), BLUE)
+
+
+def test_sixteen_bits_of_grey_are_scaled_not_clipped() -> None:
+    grey = Image.frombytes("I;16", (4, 1), struct.pack("<4H", 0, 0x4000, 0x8000, 0xFFFF))
+    values = [read(encoded(grey, "PNG")).image().getpixel((x, 0)) for x in range(4)]
+    assert values == [(0, 0, 0), (64, 64, 64), (128, 128, 128), (255, 255, 255)]
+
+
+def test_black_and_white_stay_so() -> None:
+    assert read(encoded(Image.new("1", (9, 9), 1), "PNG")).image().getpixel((4, 4)) == WHITE
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        pytest.param(Image.new("RGBA", (9, 9), (255, 0, 0, 0)), id="RGBA"),
+        pytest.param(Image.new("LA", (9, 9), (0, 0)), id="grey with alpha"),
+    ],
+)
+def test_what_is_transparent_turns_white(image: Image.Image) -> None:
+    assert read(encoded(image, "PNG")).image().getpixel((4, 4)) == WHITE
+
+
+@pytest.mark.parametrize(
+    ("orientation", "size", "red_at"),
+    [
+        pytest.param(1, (80, 40), (10, 20), id="upright"),
+        pytest.param(2, (80, 40), (70, 20), id="mirrored"),
+        pytest.param(3, (80, 40), (70, 20), id="upside down"),
+        pytest.param(4, (80, 40), (10, 20), id="flipped"),
+        pytest.param(5, (40, 80), (20, 10), id="transposed"),
+        pytest.param(6, (40, 80), (20, 10), id="turned right"),
+        pytest.param(7, (40, 80), (20, 70), id="transversed"),
+        pytest.param(8, (40, 80), (20, 70), id="turned left"),
+        pytest.param(99, (80, 40), (10, 20), id="nonsense"),
+    ],
+)
+def test_exif_orientation_is_undone(orientation: int, size: tuple[int, int], red_at: tuple[int, int]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = read(encoded(half_and_half(), "JPEG", exif=exif, quality=95))
+    assert (picture.width, picture.height) == picture.small == size
+    assert near(picture.image().getpixel(red_at), RED)
+
+
+def test_damaged_exif_does_not_cost_the_picture() -> None:
+    assert read(encoded(half_and_half(), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xffgarbage")).format == "JPEG"
+
+
+def test_the_small_copy_is_bounded_and_keeps_its_shape() -> None:
+    picture = read(encoded(half_and_half(size=(1000, 500)), "JPEG"))
+    assert (picture.width, picture.height, picture.small) == (1000, 500, (640, 320))
+    assert len(picture.rgb) == 640 * 320 * 3
+
+
+GIF_SCREEN = b"GIF89a" + struct.pack("<HHBBB", 60_000, 60_000, 0, 0, 0)
+GIF_FRAME = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00\x3b"
+WEBP = encoded(half_and_half(), "WEBP", save_all=True, append_images=[Image.new("RGB", (80, 40))])
+WEBP_CANVAS = WEBP[:24] + b"\x0f\x27\0\x0f\x27\0" + WEBP[30:]  # 10,000 x 10,000 in the header, frames of 80 x 40
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        pytest.param(b"", "not_an_image", id="nothing"),
+        pytest.param(b"<!doctype html><p>Sign in", "not_an_image", id="HTML"),
+        pytest.param(b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not_an_image", id="SVG"),
+        pytest.param(encoded(half_and_half(), "BMP"), "not_an_image", id="BMP"),
+        pytest.param(encoded(half_and_half(), "TIFF"), "not_an_image", id="TIFF"),
+        pytest.param(encoded(half_and_half(), "PDF"), "not_an_image", id="PDF"),
+        pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not_an_image", id="PostScript"),
+        pytest.param(b"\x1f\x8b\x08" + bytes(40), "not_an_image", id="gzip"),
+        pytest.param(encoded(noise(), "JPEG")[:5000], "broken", id="truncated JPEG"),
+        pytest.param(encoded(noise(), "PNG")[:5000], "broken", id="truncated PNG"),
+        pytest.param(encoded(noise(), "GIF")[:5000], "broken", id="truncated GIF"),
+        pytest.param(encoded(noise((1100, 900)), "JPEG")[:5000], "broken", id="truncated JPEG that is shrunk"),
+        pytest.param(encoded(Image.new("L", (1001, 1000)), "PNG"), "bomb", id="one row more than allowed"),
+        pytest.param(png_bomb(4000), "bomb", id="PNG bomb"),
+        pytest.param(png_bomb(), "bomb", id="PNG bomb beyond Pillow's own limit"),
+        pytest.param(GIF_SCREEN + GIF_FRAME, "bomb", id="GIF bomb"),
+        pytest.param(WEBP_CANVAS, "bomb", id="WEBP bomb"),
+    ],
+)
+def test_bad_files_are_refused_with_their_reason(body: bytes, reason: str) -> None:
+    with pytest.raises(ImageError) as refused:
+        read(body)
+    assert refused.value.kind == reason, refused.value.reason
+
+
+def test_a_truncated_webp_is_refused() -> None:
+    """Cut early its header is unreadable, cut late its pixels are: libwebp knows but one kind of failure."""
+    body = encoded(noise(), "WEBP")
+    for cut in (20, 200, len(body) // 2):
+        with pytest.raises(ImageError, match=r"^(broken|not_an_image): "):
+            read(body[:cut])
