@@ -1,0 +1,110 @@
+"""A document is a pure function of its event, and its version says which of two writes wins."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from values import MOMENT, RELEASE, decision, extraction, mention, task, tweet
+
+from sinks.document import ERASED, from_decision, from_extraction, from_tombstone, normalise, stamp_ms, version
+from streams.events import MAX_EDIT, ImageResult, Tombstone
+
+edits = st.integers(0, MAX_EDIT)
+stamps = st.integers(0, 2**44 - 1)
+ranks = st.sampled_from(["model", "human"])
+
+
+@given(st.tuples(edits, ranks, stamps), st.tuples(edits, ranks, stamps))
+def test_versions_order_by_edit_then_person_over_model_then_stamp(one: tuple, other: tuple) -> None:  # type: ignore[type-arg]
+    def key(write: tuple) -> tuple:  # type: ignore[type-arg]
+        return write[0], write[1] == "human", write[2]
+
+    assert (version(*one) < version(*other)) == (key(one) < key(other))
+    assert 0 <= version(*one) < ERASED < 2**63
+
+
+def test_a_stamp_that_would_spill_into_the_rank_is_refused() -> None:
+    with pytest.raises(ValueError, match="44 bits"):
+        version(0, "model", 2**44)
+
+
+def test_the_same_event_makes_the_same_bytes_whatever_it_took_to_make_it() -> None:
+    paris, ana = mention("Paris"), mention("Ana", "PER")
+    one = from_extraction(extraction(tweet(), paris, ana, timings_ms={"model": 3.0}), [paris, ana])
+    other = from_extraction(extraction(tweet(), paris, ana, timings_ms={"model": 9.0}), [ana, paris])
+    assert one.encoded == other.encoded
+    assert one.version == other.version
+
+
+def test_a_document_holds_what_a_search_and_a_reader_need() -> None:
+    paris = mention("#Paris")
+    image = ImageResult(status="failed", reason="not an image", url="http://x/y")
+    made = tweet("7", author={"id": "a", "name": "Ana"}, media=[{"url": "http://x/y"}], lang="en", source="file")
+    document = from_extraction(extraction(made, paris, image=image, context="a tower"), [paris])
+    assert document.id == "7"
+    assert json.loads(document.encoded) == {
+        "id": "7",
+        "text": made.text,
+        "created_at": "2026-11-21T07:00:00+00:00",
+        "author": {"id": "a", "name": "Ana"},
+        "lang": "en",
+        "feed": "file",
+        "edit": 0,
+        "media": ["http://x/y"],
+        "image": {"status": "failed", "reason": "not an image"},
+        "context": "a tower",
+        "mentions": [
+            {
+                "start": paris.start,
+                "end": paris.end,
+                "text": "#Paris",
+                "name": "paris",
+                "type": "LOC",
+                "probability": 0.9,
+                "aleatoric": 0.1,
+                "epistemic": 0.05,
+                "source": "model",
+            }
+        ],
+        "model": "tiny",
+        "release": RELEASE,
+        "source": "model",
+    }
+
+
+def test_a_decision_is_shown_as_a_persons_and_its_retraction_as_the_models_again_but_later() -> None:
+    human = mention("Paris", source="human")
+    settled = from_decision(decision(task(), 1000, human))
+    retracted = from_decision(decision(task(), 1001, mention("Ana", "PER"), kind="retract"))
+    assert (settled.body["source"], settled.body["reviewer"]) == ("human", "ana")
+    assert [m["source"] for m in settled.body["mentions"]] == ["human"]
+    assert retracted.body["source"] == "model"
+    assert "reviewer" not in retracted.body
+    assert retracted.version > settled.version > from_extraction(extraction(tweet()), []).version
+
+
+def test_a_tombstone_leaves_nothing_of_the_tweet() -> None:
+    document = from_tombstone(Tombstone(id="7", reason="the author, Ana, deleted it"))
+    assert document.body == {"id": "7", "erased": True}
+    assert document.version == ERASED
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        pytest.param("#NewYork", "newyork", id="hashtag"),
+        pytest.param("@Ana", "ana", id="handle"),
+        pytest.param("New \n York", "new york", id="spaces"),
+        pytest.param("ＰＡＲＩＳ", "paris", id="full-width letters"),
+        pytest.param("Straße", "strasse", id="casefolded"),
+    ],
+)
+def test_names_are_normalised(text: str, name: str) -> None:
+    assert normalise(text) == name
+
+
+def test_stamps_are_exact_milliseconds() -> None:
+    assert [stamp_ms(MOMENT.replace(microsecond=ms * 1000)) % 1000 for ms in range(1000)] == list(range(1000))
