@@ -46,15 +46,13 @@ local function drop_task(tweet)
   redis.call('HDEL', AGES, tweet)
 end
 
--- Put a task into the queue unless one at least as new is there. An older one is replaced and its lease ends.
+-- Put a task into the queue, in the place of another, whose lease ends.
 local function put_task(tweet, edit, release, score, task)
-  local present = pair(AGES, tweet)
-  if present and not newer({tonumber(edit), tonumber(release)}, present) then return 0 end
+  if redis.call('HGET', TASKS, tweet) == task then return end
   drop_lease(tweet)
   redis.call('ZADD', OPEN, score, tweet)
   redis.call('HSET', TASKS, tweet, task)
   redis.call('HSET', AGES, tweet, edit .. ' ' .. release)
-  return 1
 end
 
 -- Note a decision under `key`, unless a later one about this edit or a newer edit is known.
@@ -83,13 +81,14 @@ local operations = {}
 
 function operations.add(tweet, edit, release, score, task)
   if erased(tweet) then return 0 end
-  local settled, retracted = pair(SETTLED, tweet), pair(RETRACTED, tweet)
-  if settled and settled[1] >= tonumber(edit) then return 0 end
-  if retracted and retracted[1] > tonumber(edit) then return 0 end
-  return put_task(tweet, edit, release, score, task)
+  local decided, present = pair(SETTLED, tweet) or pair(RETRACTED, tweet), pair(AGES, tweet)
+  if decided and decided[1] >= tonumber(edit) then return 0 end
+  if present and not newer({tonumber(edit), tonumber(release)}, present) then return 0 end
+  put_task(tweet, edit, release, score, task)
+  return 1
 end
 
--- A reading of this age has no question: an open task as old or older is void. A retracted one still waits.
+-- A reading of this age has no question: an open task as old or older is void. A retracted one waits for a person.
 function operations.withdraw(tweet, edit, release)
   local present, retracted = pair(AGES, tweet), pair(RETRACTED, tweet)
   if not present or newer(present, {tonumber(edit), tonumber(release)}) then return 0 end
@@ -152,7 +151,8 @@ end
 
 function operations.reopen(tweet, edit, stamp, release, score, task)
   if not decide(RETRACTED, tweet, edit, stamp) then return 0 end
-  put_task(tweet, edit, release, score, task)
+  local present = pair(AGES, tweet)
+  if not present or present[1] <= tonumber(edit) then put_task(tweet, edit, release, score, task) end
   return 1
 end
 

@@ -2,7 +2,8 @@
 
 - One tweet has at most one task. Adding it again changes nothing; a newer edit or release replaces it (and ends its
   lease); an older one is refused.
-- A settled tweet stays settled for that edit, whatever release reads it again; a newer edit asks anew.
+- A settled tweet stays settled for that edit, whatever release reads it again; a newer edit asks anew. One that was
+  taken back waits with the task that was taken back, until a person settles it or a newer edit comes.
 - Decisions are ordered by their stamps (unix milliseconds): `settle` and `reopen` may come twice, late, or before the
   task itself, and the later one holds. So the queue can be lost and made again from the topics.
 - An erased tweet never returns.

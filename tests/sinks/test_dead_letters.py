@@ -1,0 +1,68 @@
+"""Reading the dead-letter topic of a real Kafka."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import pytest
+from kafka import KafkaProducer
+
+from sinks.dead_letters import read
+from streams import topics
+from streams.errors import Retry
+from streams.events import DeadLetter
+from streams.settings import Settings
+
+
+def dead(number: int) -> DeadLetter:
+    return DeadLetter(
+        topic="tweets", partition=0, offset=number, stage="decode", error="Reject", reason="no text", value="{}"
+    )
+
+
+@pytest.fixture
+def write(settings: Settings) -> Callable[[bytes, int], None]:
+    """Writes one value to a partition of the dead-letter topic, `at` unix seconds."""
+    topics.create(str(settings.kafka), settings)
+    topic = settings.name(topics.DEAD)
+
+    def one(value: bytes, at: int) -> None:
+        producer = KafkaProducer(bootstrap_servers=settings.kafka)
+        producer.send(topic, value, partition=at % settings.partitions, timestamp_ms=at * 1000).get(timeout=10)
+        producer.close()
+
+    return one
+
+
+def test_letters_come_oldest_first_across_partitions_and_the_newest_can_be_asked_for(
+    settings: Settings, write: Callable[[bytes, int], None]
+) -> None:
+    start = 1_790_000_000
+    for number in (3, 0, 2, 1):
+        write(dead(number).model_dump_json().encode(), start + number)
+    brokers, topic = str(settings.kafka), settings.name(topics.DEAD)
+    everything = read(brokers, topic)
+    assert [letter.letter for letter in everything] == [dead(number) for number in range(4)]
+    assert [letter.at.timestamp() for letter in everything] == [start + number for number in range(4)]
+    assert [letter.letter.offset for letter in read(brokers, topic, newest=2)] == [2, 3]
+    assert read(brokers, topic, newest=0) == []
+
+
+def test_what_is_no_dead_letter_is_shown_as_it_is(settings: Settings, write: Callable[[bytes, int], None]) -> None:
+    write(b"\xff not json", 1_790_000_000)
+    (letter,) = read(str(settings.kafka), settings.name(topics.DEAD))
+    assert "not a dead letter" in letter.letter.reason
+    assert letter.letter.value == "\ufffd not json"
+
+
+def test_a_topic_that_is_not_there_has_no_letters(settings: Settings) -> None:
+    assert read(str(settings.kafka), settings.name("nothing.here")) == []
+
+
+def test_brokers_that_are_away_are_a_passing_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinks.dead_letters.IDLE_S", 0.5)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(Retry, match="is away"):
+            read(f"127.0.0.1:{taken.getsockname()[1]}", "tweets.dead")

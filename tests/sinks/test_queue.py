@@ -1,0 +1,320 @@
+"""The review queue's rules, on a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+from conftest import Clock
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+from values import RELEASE, extraction, task, tweet
+
+from sinks.queue import Claim, Counts, LeaseLost, ReviewQueue
+from streams.errors import Retry, Stop
+from streams.events import ReviewTask
+from streams.settings import Settings
+
+
+async def order(queue: ReviewQueue) -> list[str]:
+    return [entry.task.tweet.id for entry in await queue.list(limit=100)]
+
+
+async def claimed(queue: ReviewQueue, reviewer: str = "ana", lease_s: float = 60) -> Claim:
+    claim = await queue.claim(reviewer, lease_s)
+    assert claim is not None
+    return claim
+
+
+async def test_the_most_uncertain_comes_first_and_ties_stand_by_tweet_id(queue: ReviewQueue) -> None:
+    await queue.add([task("b", 0.5), task("d", 0.2), task("a", 0.5), task("c", 0.9)])
+    assert await order(queue) == ["c", "a", "b", "d"]
+    assert [entry.task.tweet.id for entry in await queue.list(limit=2, offset=1)] == ["a", "b"]
+    assert [(await claimed(queue)).task.tweet.id for _ in range(4)] == ["c", "a", "b", "d"]
+    assert await queue.claim("ana", 60) is None
+
+
+async def test_a_task_added_twice_is_one_task(queue: ReviewQueue) -> None:
+    assert await queue.add([task("1"), task("2"), task("1")]) == 2
+    assert await queue.add([task("1"), task("2")]) == 0
+    assert await queue.counts() == Counts(open=2, leased=0, decided=0)
+
+
+async def test_adding_again_does_not_end_a_lease(queue: ReviewQueue) -> None:
+    await queue.add([task()])
+    claim = await claimed(queue)
+    await queue.add([task()])
+    await queue.complete(claim, 1)
+    assert await queue.counts() == Counts(open=0, leased=0, decided=1)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "stays"),
+    [
+        pytest.param(task(), task(edit=1), "second", id="a newer edit replaces"),
+        pytest.param(task(edit=1), task(), "first", id="an older edit is refused"),
+        pytest.param(task(), task(release=RELEASE + 1), "second", id="a newer release replaces"),
+        pytest.param(task(release=RELEASE + 1), task(), "first", id="an older release is refused"),
+        pytest.param(task(edit=1, release=1), task(release=RELEASE), "first", id="an edit counts before a release"),
+    ],
+)
+async def test_one_tweet_has_one_task_the_newest(
+    queue: ReviewQueue, first: ReviewTask, second: ReviewTask, stays: str
+) -> None:
+    await queue.add([first])
+    claim = await claimed(queue)
+    assert await queue.add([second]) == (stays == "second")
+    (entry,) = await queue.list()
+    assert entry.task == (second if stays == "second" else first)
+    if stays == "second":  # what the reviewer reads is out of date
+        with pytest.raises(LeaseLost):
+            await queue.complete(claim, 1)
+
+
+async def test_a_newer_reading_without_questions_makes_a_task_void(queue: ReviewQueue) -> None:
+    await queue.add([task("1"), task("2", edit=1)])
+    newer = [extraction(tweet("1", edit=1)), extraction(tweet("2", edit=0)), extraction(tweet("3"))]
+    assert await queue.withdraw(newer) == 1
+    assert await order(queue) == ["2"]
+
+
+async def test_two_claimers_at_once_never_get_the_same_task(queue: ReviewQueue, settings: Settings) -> None:
+    await queue.add([task(str(number)) for number in range(40)])
+    reviewers = [ReviewQueue(str(settings.redis), settings.name("review:")) for _ in range(8)]
+
+    async def work(name: int, mine: ReviewQueue) -> list[str]:
+        got = []
+        while claim := await mine.claim(f"r{name}", 60):
+            got.append(claim.task.tweet.id)
+        return got
+
+    shares = await asyncio.gather(*(work(*pair) for pair in enumerate(reviewers)))
+    everything = sorted(tweet_id for share in shares for tweet_id in share)
+    assert everything == sorted(str(number) for number in range(40))
+    await asyncio.gather(*(mine.close() for mine in reviewers))
+
+
+async def test_a_lease_that_ends_puts_the_task_back_by_itself(queue: ReviewQueue, clock: Clock) -> None:
+    await queue.add([task()])
+    await claimed(queue, "ana", lease_s=60)
+    clock.pass_s(59.9)
+    assert await queue.claim("bob", 60) is None
+    (entry,) = await queue.list()
+    assert (entry.reviewer, entry.until) == ("ana", pytest.approx(clock() / 1000 + 0.1))
+    clock.pass_s(0.1)
+    assert await queue.counts() == Counts(open=1, leased=0, decided=0)
+    assert (await queue.list())[0].reviewer is None
+    assert (await claimed(queue, "bob")).reviewer == "bob"
+
+
+async def test_a_lost_lease_cannot_complete_renew_or_release(queue: ReviewQueue, clock: Clock) -> None:
+    await queue.add([task()])
+    lost = await claimed(queue, "ana", lease_s=60)
+    clock.pass_s(61)
+    held = await claimed(queue, "bob", lease_s=60)
+    with pytest.raises(LeaseLost, match="no longer yours"):
+        await queue.complete(lost, 1)
+    with pytest.raises(LeaseLost):
+        await queue.renew(lost, 60)
+    await queue.release(lost)
+    assert (await queue.list())[0].reviewer == "bob"
+    await queue.complete(held, 2)
+    assert await queue.counts() == Counts(open=0, leased=0, decided=1)
+
+
+async def test_a_lease_is_renewed_also_after_its_end_if_nobody_took_the_task(queue: ReviewQueue, clock: Clock) -> None:
+    await queue.add([task()])
+    claim = await claimed(queue, lease_s=60)
+    clock.pass_s(61)
+    with pytest.raises(LeaseLost):
+        await queue.complete(claim, 1)
+    claim = await queue.renew(claim, 60)
+    assert claim.until == pytest.approx(clock() / 1000 + 60)
+    await queue.complete(claim, 1)
+
+
+async def test_a_task_given_back_is_free_for_others_and_may_be_passed(queue: ReviewQueue) -> None:
+    await queue.add([task("1", 0.9), task("2", 0.1)])
+    await queue.release(await claimed(queue))
+    passing = await queue.claim("ana", 60, passing={"1"})
+    assert passing is not None
+    assert passing.task.tweet.id == "2"
+    assert await queue.claim("ana", 60, passing={"1"}) is None
+    assert (await claimed(queue, "bob")).task.tweet.id == "1"
+
+
+async def test_a_certain_tweet_can_be_taken_unless_somebody_has_it(queue: ReviewQueue) -> None:
+    await queue.add([task("1"), task("2")])
+    claim = await queue.take("2", "a name of words", 60)
+    assert claim is not None
+    assert claim.task == task("2")
+    assert (await queue.list())[1].reviewer == "a name of words"
+    assert await queue.take("2", "bob", 60) is None
+    assert await queue.take("none", "bob", 60) is None
+
+
+async def test_a_decided_task_stays_decided_whatever_reads_the_same_edit_again(queue: ReviewQueue) -> None:
+    await queue.add([task()])
+    await queue.complete(await claimed(queue), 1000)
+    assert await queue.add([task(), task(release=RELEASE + 1)]) == 0
+    assert await queue.add([task(edit=1)]) == 1  # another text asks anew
+    assert await queue.add([task()]) == 0
+
+
+async def test_completing_is_done_when_the_decisions_event_was_quicker(queue: ReviewQueue) -> None:
+    await queue.add([task()])
+    claim = await claimed(queue)
+    assert await queue.settle(task(), 1000)
+    await queue.complete(claim, 1000)
+    with pytest.raises(LeaseLost):
+        await queue.complete(claim, 1001)
+
+
+async def test_a_decision_may_come_before_its_task(queue: ReviewQueue) -> None:
+    assert await queue.settle(task(), 1000)
+    assert await queue.add([task()]) == 0
+    assert await queue.counts() == Counts(open=0, leased=0, decided=1)
+
+
+async def test_a_retraction_opens_the_task_again_and_says_which_stamp_must_be_beaten(queue: ReviewQueue) -> None:
+    await queue.settle(task(), 1000)
+    assert await queue.reopen(task(), 1001)
+    claim = await claimed(queue)
+    assert (claim.task, claim.after_ms) == (task(), 1001)
+    assert not await queue.reopen(task(), 1001)  # replayed: our lease is not touched
+    assert not await queue.settle(task(), 1000)
+    await queue.complete(claim, 1002)
+    assert await queue.counts() == Counts(open=0, leased=0, decided=1)
+
+
+async def test_a_retracted_task_waits_for_a_person_whatever_a_newer_release_thinks(queue: ReviewQueue) -> None:
+    await queue.settle(task(), 1000)
+    await queue.reopen(task(), 1001)
+    assert await queue.add([task(release=RELEASE + 1)]) == 0
+    assert await queue.withdraw([extraction(tweet(), release=RELEASE + 1)]) == 0
+    assert await order(queue) == ["1"]
+
+
+async def test_a_decision_on_an_old_edit_does_not_touch_the_new_ones_task(queue: ReviewQueue) -> None:
+    await queue.add([task(edit=2)])
+    assert await queue.settle(task(edit=1), 1000)
+    assert await order(queue) == ["1"]
+    assert await queue.settle(task(edit=2), 500)  # an older stamp, yet about a newer text
+    assert not await queue.settle(task(edit=1), 2000)
+    assert await order(queue) == []
+
+
+async def test_an_erased_tweet_never_returns(queue: ReviewQueue) -> None:
+    await queue.add([task("1"), task("2")])
+    claim = await claimed(queue)
+    await queue.erase("1")
+    await queue.erase("1")
+    with pytest.raises(LeaseLost):
+        await queue.complete(claim, 1)
+    assert await queue.add([task("1", edit=9)]) == 0
+    assert not await queue.settle(task("1"), 1)
+    assert not await queue.reopen(task("1"), 2)
+    assert await order(queue) == ["2"]
+    assert await queue.counts() == Counts(open=1, leased=0, decided=0)
+
+
+async def test_nothing_of_an_erased_tweet_stays_in_redis(queue: ReviewQueue, settings: Settings) -> None:
+    await queue.add([task("1", text="Paris is a secret")])
+    await claimed(queue)
+    await queue.erase("1")
+    async with Redis.from_url(str(settings.redis), decode_responses=True) as redis:
+        keys = [key async for key in redis.scan_iter(settings.name("review:") + "*")]
+        assert keys == [settings.name("review:erased")]
+        assert await redis.smembers(keys[0]) == {"1"}
+
+
+TASKS = [task("1"), task("1", edit=1), task("2", 0.9), task("2", 0.9, release=RELEASE + 1), task("3", 0.1)]
+EVENTS = [
+    *((0, "add", about, 0) for about in TASKS),
+    (1, "settle", TASKS[0], 1000),
+    (1, "settle", TASKS[2], 1001),
+    (1, "reopen", TASKS[2], 1002),
+    (1, "settle", TASKS[4], 1003),
+    (1, "reopen", TASKS[4], 1004),
+    (1, "settle", TASKS[4], 1005),
+]
+
+
+async def apply(queue: ReviewQueue, events: list[tuple[int, str, ReviewTask, int]]) -> None:
+    for _, what, about, stamp in events:
+        if what == "add":
+            await queue.add([about])
+        else:
+            await getattr(queue, what)(about, stamp)
+
+
+@given(data=st.data())
+@hypothesis_settings(
+    max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_lost_queue_is_the_same_again_in_whatever_order_the_topics_are_replayed(
+    settings: Settings, data: st.DataObject
+) -> None:
+    """Any interleaving of tasks and decisions, each event once or twice, on an empty Redis."""
+    events = data.draw(st.permutations(EVENTS + data.draw(st.lists(st.sampled_from(EVENTS), max_size=6))))
+
+    async def rebuilt() -> tuple[list[ReviewTask], Counts]:
+        async with Redis.from_url(str(settings.redis)) as redis:
+            async for key in redis.scan_iter(settings.name("review:") + "*"):
+                await redis.delete(key)
+        queue = ReviewQueue(str(settings.redis), settings.name("review:"))
+        await apply(queue, events)
+        state = [entry.task for entry in await queue.list()], await queue.counts()
+        await queue.close()
+        return state
+
+    waiting, counts = asyncio.run(rebuilt())
+    assert waiting == [TASKS[2], TASKS[1]]  # taken back: the task that the person had; a newer edit: its own
+    assert counts == Counts(open=2, leased=0, decided=2)
+
+
+async def test_without_a_clock_of_its_own_the_servers_counts(settings: Settings) -> None:
+    queue = ReviewQueue(str(settings.redis), settings.name("review:"))
+    await queue.add([task()])
+    claim = await claimed(queue, lease_s=100)
+    async with Redis.from_url(str(settings.redis)) as redis:
+        seconds, _ = await redis.time()
+    assert claim.until == pytest.approx(seconds + 100, abs=2)
+    await queue.close()
+
+
+async def test_scripts_that_the_server_forgot_are_loaded_again(queue: ReviewQueue, settings: Settings) -> None:
+    await queue.add([task()])
+    async with Redis.from_url(str(settings.redis)) as redis:
+        await redis.script_flush()
+        assert await queue.counts() == Counts(open=1, leased=0, decided=0)
+        await redis.script_flush()
+    assert await queue.add([task("2")]) == 1
+
+
+async def test_a_server_that_is_away_is_a_passing_fault() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        queue = ReviewQueue(f"redis://:secret@127.0.0.1:{taken.getsockname()[1]}", "review:")
+        with pytest.raises(Retry, match=r"127\.0\.0\.1.* is away") as caught:
+            await queue.add([task()])
+        assert "secret" not in str(caught.value)
+        await queue.close()
+
+
+async def test_a_server_that_refuses_us_stops(settings: Settings) -> None:
+    url = str(settings.redis).replace("redis://", "redis://nobody:wrong@")
+    queue = ReviewQueue(url, settings.name("review:"))
+    with pytest.raises(Stop, match="refuses our credentials"):
+        await queue.counts()
+    await queue.close()
+
+
+async def test_keys_that_belong_to_something_else_stop(queue: ReviewQueue, settings: Settings) -> None:
+    async with Redis.from_url(str(settings.redis)) as redis:
+        await redis.set(settings.name("review:open"), "mine")
+    with pytest.raises(Stop, match="WRONGTYPE"):
+        await queue.add([task()])
