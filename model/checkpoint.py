@@ -1,0 +1,67 @@
+"""A checkpoint folder: weights, configuration, tokenizer, model card. Read here without torch.
+
+model.safetensors   weights, fp16
+config.json         `CheckpointInfo`
+tokenizer.json      the encoder's tokenizer
+README.md           the model card
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from model.tokens import TokenizerConfig
+from streams.errors import UserError
+from streams.events import Score, Value, explain
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+TOKENIZER = "tokenizer.json"
+CARD = "README.md"
+
+
+class CheckpointInfo(Value):
+    """What a checkpoint says about itself.
+
+    `release`: unix seconds of training, so that a later one wins in the index; `threshold`: mentions below it go to
+    review, chosen on validation for `target_precision` above it; `temperature` divides the scores before the
+    softmax, chosen on validation; `encoder`: the configuration of the `transformers` encoder; `provenance`: what it
+    was made of and how.
+    """
+
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
+    release: int = Field(ge=0, lt=2**40)
+    threshold: Score
+    target_precision: Score
+    temperature: float = Field(gt=0)
+    labels: tuple[str, ...]
+    views: tuple[str, ...]
+    encoder: dict[str, Any]
+    tokenizer: TokenizerConfig
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+def describe(folder: Path) -> CheckpointInfo:
+    """Raises `UserError`, one line, when the folder is no complete checkpoint."""
+    try:
+        info = CheckpointInfo.model_validate_json((folder / CONFIG).read_text(encoding="utf-8"))
+    except OSError:
+        raise UserError(
+            f"no model checkpoint in {folder}: {CONFIG} is missing; set MNER_MODEL or --checkpoint, or run `mner train`"
+        ) from None
+    except ValidationError as error:
+        raise UserError(f"{folder / CONFIG} is broken: {explain(error)}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{folder / CONFIG} is broken: not UTF-8") from None
+    for needed in (WEIGHTS, TOKENIZER):
+        if not (folder / needed).is_file():
+            raise UserError(f"the model checkpoint {folder} is incomplete: {needed} is missing")
+    return info
+
+
+def write_config(folder: Path, info: CheckpointInfo) -> None:
+    """Writes `config.json`."""
+    (folder / CONFIG).write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")

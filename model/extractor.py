@@ -1,0 +1,57 @@
+"""Tweets in, mentions out, in this process: what `mner predict` and a person's own Python code use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+from model.checkpoint import CheckpointInfo
+from model.context import visual_context
+from model.mentions import Prediction, mentions
+from model.predictor import Predictor, load
+from model.tokens import Encoded, TweetTokenizer
+from streams.events import Mention, Tweet
+
+BATCH_TOKENS = 4096
+
+
+class Extractor:
+    """Thread-safe; batch in, batch out."""
+
+    def __init__(self, tokenizer: TweetTokenizer, predictor: Predictor) -> None:
+        self.tokenizer = tokenizer
+        self.predictor = predictor
+
+    @classmethod
+    def load(cls, path: Path, *, device: str = "auto", threads: int = 0) -> Self:
+        """From a checkpoint folder. Raises `UserError`."""
+        predictor = load(path, device=device, threads=threads)
+        return cls(TweetTokenizer.load(path), predictor)
+
+    @property
+    def info(self) -> CheckpointInfo:
+        return self.predictor.info
+
+    def extract(self, tweets: Sequence[Tweet], contexts: Sequence[str | None] | None = None) -> list[list[Mention]]:
+        """The mentions of each tweet, in order. `contexts`: visual contexts in place of the media's own texts."""
+        if contexts is None:
+            contexts = [visual_context(tweet) for tweet in tweets]
+        encoded = [self.tokenizer.encode(tweet.text, context) for tweet, context in zip(tweets, contexts, strict=True)]
+        predictions = [Prediction()] * len(tweets)
+        for rows in batches(encoded, BATCH_TOKENS):
+            for row, prediction in zip(rows, self.predictor.predict([encoded[row] for row in rows]), strict=True):
+                predictions[row] = prediction
+        return [list(mentions(tweet.text, found)) for tweet, found in zip(tweets, predictions, strict=True)]
+
+
+def batches(encoded: Sequence[Encoded], tokens: int) -> Iterator[list[int]]:
+    """Indices in batches of like length, each of `tokens` padded tokens (longest x count) at most, or of one tweet."""
+    batch: list[int] = []
+    for index in sorted(range(len(encoded)), key=lambda index: encoded[index].cost):
+        if batch and encoded[index].cost * (len(batch) + 1) > tokens:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch

@@ -1,0 +1,193 @@
+"""Training: every epoch sees each tweet as text and, half of the time, also with its caption. Resumes after a kill."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.checkpoint import CheckpointInfo
+from model.corpus import Example, legal
+from model.extractor import batches
+from model.predictor import Predictor
+from model.tagger import LABELS, VIEWS, Batch, LossWeights, Tagger, collate, loss
+from model.tokens import Encoded, TweetTokenizer
+from streams.errors import UserError
+
+STATE = "training.pt"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """`drop_context`: the share of captions left out, anew in each epoch, so that both views learn;
+    `batch_tokens`: padded tokens of the longest view; `density`, `regulariser`: as in `LossWeights`."""
+
+    epochs: int = 6
+    seed: int = 0
+    encoder_rate: float = 1e-4
+    head_rate: float = 1e-3
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    batch_tokens: int = 1024
+    drop_context: float = 0.5
+    density: float = 0.1
+    regulariser: float = 0.01
+
+
+@dataclass(frozen=True)
+class Item:
+    """A tweet to learn from: its label ids, one per labelled word."""
+
+    encoded: Encoded
+    labels: tuple[int, ...]
+
+
+def items(examples: Sequence[Example], tokenizer: TweetTokenizer) -> list[Item]:
+    """Encoded with their captions; illegal tags read as seqeval reads them."""
+    result = []
+    for example in examples:
+        encoded, tags = tokenizer.encode_words(example.words, example.caption), legal(example.tags)
+        result.append(Item(encoded, tuple(LABELS.index(tags[word]) for word, _ in encoded.spans)))
+    return result
+
+
+class Trainer:
+    """Network, optimiser and where training stands; `run_epoch` until `finished`."""
+
+    def __init__(
+        self, network: Tagger, training: Sequence[Item], tokenizer: TweetTokenizer, config: TrainConfig, device: str
+    ) -> None:
+        self.network, self.training, self.tokenizer = network.to(device), training, tokenizer
+        self.config, self.device = config, device
+        self.weights = LossWeights(config.density, config.regulariser)
+        self.epoch = 0
+        self.best_score, self.best_epoch = -1.0, 0
+        self.best_weights: dict[str, Tensor] = {}
+        heads = [*network.heads.parameters(), *network.casing.parameters()]
+        groups = [
+            {"params": network.encoder.parameters(), "lr": config.encoder_rate},
+            {"params": heads, "lr": config.head_rate},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
+        self.steps = config.epochs * len(list(self._batches(0)))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
+
+    @property
+    def finished(self) -> bool:
+        return self.epoch >= self.config.epochs
+
+    def _rate(self, step: int) -> float:
+        """Linear warm-up, then linear decay to zero."""
+        warmup = max(1.0, self.config.warmup * self.steps)
+        return min((step + 1) / warmup, max(0.0, (self.steps - step) / max(1.0, self.steps - warmup)))
+
+    def _batches(self, epoch: int) -> Iterator[list[Item]]:
+        """Shuffled anew each epoch, alike in length within a batch; the same for a given seed and epoch."""
+        chance = random.Random(f"{self.config.seed}/{epoch}")
+        dropped = [
+            replace(item, encoded=replace(item.encoded, context=None))
+            if chance.random() < self.config.drop_context
+            else item
+            for item in self.training
+        ]
+        chance.shuffle(dropped)
+        chunks = [dropped[start : start + 1024] for start in range(0, len(dropped), 1024)]
+        result = [
+            [chunk[row] for row in rows]
+            for chunk in chunks
+            for rows in batches([item.encoded for item in chunk], self.config.batch_tokens)
+        ]
+        chance.shuffle(result)
+        yield from result
+
+    def run_epoch(self, progress: Callable[[float, float], None]) -> None:
+        """One pass. `progress(share done, loss)` after each batch."""
+        torch.manual_seed(self.config.seed * 1000 + self.epoch)
+        self.network.train()
+        todo = list(self._batches(self.epoch))
+        for number, group in enumerate(todo, start=1):
+            batch = collate([item.encoded for item in group], self.tokenizer.config)
+            labels = label_tensor(group, batch).to(self.device)
+            batch = batch.to(self.device)
+            step_loss = loss(self.network(batch), batch, labels, self.weights)
+            torch.autograd.backward(step_loss)
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+            if self.schedule.last_epoch < self.steps:
+                self.optimiser.step()
+                self.schedule.step()
+            self.optimiser.zero_grad()
+            progress(number / len(todo), step_loss.item())
+        self.epoch += 1
+
+    def keep_if_best(self, score: float) -> bool:
+        """Remembers the weights when `score`, of the validation data, is the best so far."""
+        if score <= self.best_score:
+            return False
+        self.best_score, self.best_epoch = score, self.epoch
+        self.best_weights = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        return True
+
+    def save(self, folder: Path) -> None:
+        """Atomically: after a kill there is the state of the last whole epoch."""
+        state = {
+            "fingerprint": self._fingerprint(),
+            "epoch": self.epoch,
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "best_score": self.best_score,
+            "best_epoch": self.best_epoch,
+            "best_weights": self.best_weights,
+        }
+        partial = folder / f"{STATE}.partial"
+        torch.save(state, partial)
+        partial.replace(folder / STATE)
+
+    def resume(self, folder: Path) -> bool:
+        """Takes up the state in `folder`; False when there is none. Raises `UserError` if it is of another training."""
+        if not (folder / STATE).is_file():
+            return False
+        state = torch.load(folder / STATE, map_location=self.device, weights_only=True)
+        if state["fingerprint"] != self._fingerprint():
+            raise UserError(
+                f"{folder / STATE} is of a training with other options or data: use them again, or another --out"
+            )
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.epoch, self.best_weights = state["epoch"], state["best_weights"]
+        self.best_score, self.best_epoch = state["best_score"], state["best_epoch"]
+        return True
+
+    def predictor(self, best: bool = False) -> Predictor:
+        """The network as it is now, or with its best weights: to measure it, before any calibration."""
+        if best:
+            self.network.load_state_dict(self.best_weights)
+        info = CheckpointInfo(
+            name="uncalibrated",
+            release=0,
+            threshold=0.5,
+            target_precision=0.5,
+            temperature=1.0,
+            labels=LABELS,
+            views=VIEWS,
+            encoder=self.network.config.to_diff_dict(),
+            tokenizer=self.tokenizer.config,
+        )
+        return Predictor(self.network, info, self.device)
+
+    def _fingerprint(self) -> str:
+        return f"{asdict(self.config)} {len(self.training)} tweets, {self.steps} steps"
+
+
+def label_tensor(group: Sequence[Item], batch: Batch) -> Tensor:
+    """(B, W), -100 in the padding."""
+    labels = torch.full(batch.words.shape, -100)
+    for row, item in zip(labels, group, strict=True):
+        row[: len(item.labels)] = torch.tensor(item.labels, dtype=torch.long)
+    return labels

@@ -1,0 +1,154 @@
+"""The model in a process of its own: a crash, a kill or a hang there costs one batch, never the worker here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, TypeVar
+
+from model.mentions import Prediction
+from model.tokens import Encoded
+from streams.errors import Stop, UserError
+
+T = TypeVar("T")
+
+LOAD_TIMEOUT_S = 180.0
+"""Importing torch and reading the weights on a busy machine; a batch's own limit counts from then."""
+
+
+class WorkerDied(Exception):
+    """The model's process died, was killed, or ran past its time. The next `infer` starts a fresh one."""
+
+
+class BatchFailed(Exception):
+    """Predicting this batch raised; the message is the error. The process is fine."""
+
+
+class ModelProcess:
+    """The parent's handle. One batch at a time; several callers wait for each other.
+
+    The process is started by the first `infer` or by `start`. It is a fresh interpreter that runs
+    `model.worker_main`, so it imports neither the parent's main module nor Faust; it ends when the parent does.
+    """
+
+    def __init__(self, factory: str, checkpoint: Path, device: str, threads: int, timeout_s: float) -> None:
+        self.arguments = [factory, str(checkpoint), device, str(threads)]
+        self.timeout_s = timeout_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: Connection | None = None
+        # All blocking calls happen on this one thread. It also starts the process and outlives it: Linux sends the
+        # parent-death signal when the starting *thread* ends.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model-process")
+        self._turn = asyncio.Lock()
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running process; None when there is none."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    async def start(self) -> None:
+        """Starts the process and waits until the model is loaded. Raises `UserError`, `Stop` or `WorkerDied`."""
+        await _finish(self._start())
+
+    async def infer(self, batch: Sequence[Encoded]) -> list[Prediction]:
+        """Raises `WorkerDied`, `BatchFailed`, and what `start` raises when a fresh process was needed.
+
+        When the caller is cancelled the batch is still finished and its result dropped: replies never get mixed up.
+        """
+        return await _finish(self._infer(list(batch)))
+
+    async def close(self) -> None:
+        """Ends the process, at once: what it is working on is lost. The handle cannot be used afterwards."""
+        self._closed = True
+        await self._end()
+        async with self._turn:
+            await self._end()
+        self._thread.shutdown(wait=False)
+
+    async def _start(self) -> None:
+        async with self._turn:
+            await self._ensure_started()
+
+    async def _infer(self, batch: list[Encoded]) -> list[Prediction]:
+        async with self._turn:
+            await self._ensure_started()
+            kind, content = await self._ask(batch, self.timeout_s)
+        if kind == "error":
+            raise BatchFailed(content)
+        predictions: list[Prediction] = content
+        return predictions
+
+    async def _ensure_started(self) -> None:
+        if self.pid is not None and not self._closed:
+            return
+        await self._end()
+        if not self._closed:
+            await self._on_thread(self._spawn)
+        if self._closed:
+            raise WorkerDied("the model's process was closed")
+        kind, content = await self._ask(None, LOAD_TIMEOUT_S)
+        if kind != "ready":
+            await self._end()
+            raise UserError(content) if kind == "user_error" else Stop(f"the model could not be loaded: {content}")
+
+    def _spawn(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "model.worker_main", str(theirs.fileno()), str(os.getpid()), *self.arguments],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C reaches the parent alone, which decides
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+        self._pipe = Connection(ours.detach())
+
+    async def _ask(self, request: Any, timeout_s: float) -> tuple[str, Any]:
+        """One request and its reply; None waits for the word that the model is loaded."""
+        exchange = asyncio.ensure_future(self._on_thread(self._exchange, request))
+        done, _ = await asyncio.wait([exchange], timeout=timeout_s)
+        if not done:
+            await self._end()
+            await asyncio.wait([exchange])
+            exchange.exception()
+            raise WorkerDied(f"the model's process did not answer within {timeout_s:g} s and was killed")
+        try:
+            return exchange.result()
+        except (EOFError, OSError):
+            raise WorkerDied(f"the model's process died: {await self._end()}") from None
+
+    def _exchange(self, request: Any) -> tuple[str, Any]:
+        assert self._pipe is not None
+        if request is not None:
+            self._pipe.send(request)
+        reply: tuple[str, Any] = self._pipe.recv()
+        return reply
+
+    async def _end(self) -> str:
+        """Kills the process if it still runs, collects it, closes the pipe; says how it ended."""
+        process, pipe, self._process, self._pipe = self._process, self._pipe, None, None
+        if process is None or pipe is None:
+            return "it was never started"
+        process.kill()
+        code = await self._on_thread(process.wait)
+        pipe.close()
+        return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+    async def _on_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+
+async def _finish(work: Coroutine[Any, Any, T]) -> T:
+    """Awaits `work`, which goes on to its end even when the caller is cancelled."""
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, if nobody else does
+    return await asyncio.shield(task)

@@ -1,0 +1,153 @@
+"""`mner predict`: mentions of one text, or of tweets in a file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import nullcontext
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from streams.errors import UserError
+from streams.events import ImageResult, Mention, Tweet, explain
+from streams.settings import CHECKPOINT
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from model.extractor import Extractor
+
+COLOURS = {"PER": "magenta", "LOC": "green", "ORG": "cyan", "MISC": "yellow"}
+LINES_AT_ONCE = 256
+
+console = Console()
+
+
+def command(
+    text: Annotated[str | None, typer.Argument(help="The text of one post.")] = None,
+    context: Annotated[str | None, typer.Option(help="What its image shows, in words.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of colours.")] = False,
+    jsonl: Annotated[
+        str | None, typer.Option(help="File of tweets, one JSON object a line; - for standard input.")
+    ] = None,
+    out: Annotated[str, typer.Option(help="Where --jsonl writes, one line each; - for standard output.")] = "-",
+    checkpoint: Annotated[Path, typer.Option(help="Checkpoint folder.")] = CHECKPOINT,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: one per core.")] = 0,
+) -> int:
+    """Name the entities in a text or in a file of tweets; no server is needed.
+
+    With --jsonl a line that is no tweet gives a line with `error` in its place, and exit code 1 at the end.
+    """
+    from model.extractor import Extractor
+
+    if (text is None) == (jsonl is None):
+        raise UserError('wanted either a text, `mner predict "text"`, or `--jsonl FILE`')
+    if text is None and context is not None:
+        raise UserError("--context goes with a text; in a file, the media's `alt` is the context")
+    tweet = None if text is None else _tweet_of(text)
+    with _reading(jsonl or "-") as source, _writing(out) as sink:
+        extractor = Extractor.load(checkpoint, device=device, threads=threads)
+        if jsonl is not None:
+            return _predict_lines(extractor, source, sink)
+    assert tweet is not None
+    mentions = extractor.extract([tweet], [context])[0]
+    if as_json:
+        print(json.dumps(_result(tweet, mentions), ensure_ascii=False))
+    else:
+        _show(tweet, mentions, extractor.info.threshold)
+    return 0
+
+
+def _tweet_of(text: str) -> Tweet:
+    try:
+        return Tweet(id="1", text=text)
+    except ValidationError as error:
+        raise UserError(f"this text cannot be read: {explain(error)}") from None
+
+
+def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes]) -> int:
+    failed = False
+    lines = (line for line in source if line.strip())
+    for chunk in iter(lambda: list(islice(lines, LINES_AT_ONCE)), []):
+        parsed = [_parse(line) for line in chunk]
+        found = iter(extractor.extract([tweet for tweet in parsed if isinstance(tweet, Tweet)]))
+        for tweet in parsed:
+            result = _result(tweet, next(found)) if isinstance(tweet, Tweet) else tweet
+            failed |= "error" in result
+            sink.write(json.dumps(result, ensure_ascii=False).encode() + b"\n")
+        sink.flush()
+    return int(failed)
+
+
+def _parse(line: bytes) -> Tweet | dict[str, object]:
+    """The tweet, or the output line that names what is wrong with it."""
+    try:
+        return Tweet.model_validate_json(line)
+    except ValidationError as error:
+        return {"id": _identifier(line), "error": explain(error)}
+
+
+def _identifier(line: bytes) -> str | None:
+    try:
+        identifier = json.loads(line)["id"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return identifier if isinstance(identifier, str) else None
+
+
+def _result(tweet: Tweet, mentions: list[Mention]) -> dict[str, object]:
+    """An output line. Images are not read yet: with media, only their alternative texts were."""
+    image = (
+        ImageResult(status="failed", reason="images are not read by this command yet") if tweet.media else ImageResult()
+    )
+    return {
+        "id": tweet.id,
+        "mentions": [mention.model_dump(exclude={"source"}) for mention in mentions],
+        "image": image.model_dump(exclude_none=True),
+    }
+
+
+def _show(tweet: Tweet, mentions: list[Mention], threshold: float) -> None:
+    coloured = Text(tweet.text)
+    for mention in mentions:
+        coloured.stylize(f"bold {COLOURS[mention.type]}", mention.start, mention.end)
+    console.print(coloured)
+    if not mentions:
+        console.print("[dim]no mention found[/]")
+        return
+    table = Table("mention", "type", "at", "probability", "aleatoric", "epistemic", "views", box=None)
+    for mention in mentions:
+        doubt = "  [red]to review[/]" if mention.probability < threshold else ""
+        views = ", ".join(f"{name} {view.probability:.2f} ({view.share:.0%})" for name, view in mention.views.items())
+        table.add_row(
+            Text(mention.text, style=COLOURS[mention.type]),
+            mention.type,
+            f"{mention.start}-{mention.end}",
+            f"{mention.probability:.3f}{doubt}",
+            f"{mention.aleatoric:.4f}",
+            f"{mention.epistemic:.4f}",
+            views,
+        )
+    console.print(table)
+
+
+def _reading(name: str) -> AbstractContextManager[IO[bytes]]:
+    try:
+        return nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb")
+    except OSError as error:
+        raise UserError(f"--jsonl {name}: {error.strerror}") from None
+
+
+def _writing(name: str) -> AbstractContextManager[IO[bytes]]:
+    try:
+        return nullcontext(sys.stdout.buffer) if name == "-" else Path(name).open("wb")
+    except OSError as error:
+        raise UserError(f"--out {name}: {error.strerror}") from None

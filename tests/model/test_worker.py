@@ -1,0 +1,200 @@
+"""The model's process: what its parent sees when it dies, hangs, fails; and that it never outlives its parent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from model.tokens import Encoded
+from model.worker import BatchFailed, ModelProcess, WorkerDied
+from streams.errors import Stop, UserError
+from tests.model import stub_model
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def tweet(order: int = 100) -> Encoded:
+    return Encoded(text=(order,), shapes=(0,), context=None, heads=(0,), spans=((0, 1),))
+
+
+@asynccontextmanager
+async def running(loader: str = "load", timeout_s: float = 30.0) -> AsyncIterator[ModelProcess]:
+    worker = ModelProcess(f"tests.model.stub_model:{loader}", Path("nowhere"), "cpu", 1, timeout_s)
+    try:
+        yield worker
+    finally:
+        await worker.close()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def gone(pid: int, within_s: float = 10.0) -> bool:
+    deadline = time.monotonic() + within_s
+    while is_alive(pid) and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
+    return not is_alive(pid)
+
+
+async def test_a_batch_comes_back_in_order_from_another_process() -> None:
+    async with running() as worker:
+        await worker.start()
+        assert worker.pid not in (None, os.getpid())
+        assert len(await worker.infer([tweet()] * 3)) == 3
+
+
+async def test_an_exception_inside_predict_fails_the_batch_and_leaves_the_process() -> None:
+    async with running() as worker:
+        await worker.start()
+        pid = worker.pid
+        with pytest.raises(BatchFailed, match="ValueError: a tweet that cannot be predicted"):
+            await worker.infer([tweet(), tweet(stub_model.RAISE)])
+        assert await worker.infer([tweet()])
+        assert worker.pid == pid
+
+
+@pytest.mark.parametrize(
+    ("order", "timeout_s", "message"),
+    [
+        pytest.param(stub_model.DIE, 30.0, "exit code 7", id="exits in the middle of a batch"),
+        pytest.param(stub_model.HANG, 0.3, "did not answer within 0.3 s", id="runs past its time"),
+    ],
+)
+async def test_a_process_that(order: int, timeout_s: float, message: str) -> None:
+    async with running(timeout_s=timeout_s) as worker:
+        await worker.start()
+        first = worker.pid
+        assert first is not None
+        with pytest.raises(WorkerDied, match=message):
+            await worker.infer([tweet(order)])
+        assert await gone(first)
+        assert await worker.infer([tweet()])
+        assert worker.pid not in (None, first)
+
+
+async def test_a_kill_in_the_middle_of_a_batch_is_told_and_the_next_batch_gets_a_fresh_process() -> None:
+    async with running() as worker:
+        await worker.start()
+        pid = worker.pid
+        assert pid is not None
+        batch = asyncio.ensure_future(worker.infer([tweet(stub_model.HANG)]))
+        await asyncio.sleep(0.2)
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(WorkerDied, match="SIGKILL"):
+            await batch
+        assert await worker.infer([tweet()])
+
+
+async def test_a_kill_between_batches_costs_no_batch() -> None:
+    async with running() as worker:
+        await worker.start()
+        pid = worker.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        assert await gone(pid)
+        assert await worker.infer([tweet()])
+
+
+async def test_a_cancelled_batch_does_not_mix_up_the_replies() -> None:
+    async with running() as worker:
+        await worker.start()
+        cancelled = asyncio.ensure_future(worker.infer([tweet()] * 5))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        assert len(await worker.infer([tweet()] * 2)) == 2
+
+
+async def test_the_event_loop_turns_while_the_model_works() -> None:
+    async with running(timeout_s=0.5) as worker:
+        await worker.start()
+        batch = asyncio.ensure_future(worker.infer([tweet(stub_model.HANG)]))
+        longest, last = 0.0, time.monotonic()
+        while not batch.done():
+            await asyncio.sleep(0.01)
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        assert isinstance(batch.exception(), WorkerDied)
+        assert longest < 0.3
+
+
+async def test_the_parents_signals_are_not_the_models() -> None:
+    async with running() as worker:
+        await worker.start()
+        pid = worker.pid
+        assert pid is not None
+        assert os.getsid(pid) != os.getsid(0), "Ctrl-C in the terminal must reach the parent alone"
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(pid, number)
+        assert await worker.infer([tweet()])
+        assert worker.pid == pid
+
+
+@pytest.mark.parametrize(
+    ("loader", "error", "message"),
+    [
+        pytest.param("load_without_checkpoint", UserError, "no checkpoint in nowhere", id="what the user can mend"),
+        pytest.param("load_broken", Stop, "RuntimeError: libcuda", id="a broken deployment"),
+        pytest.param("no_such_function", Stop, "no_such_function", id="a wrong factory"),
+    ],
+)
+async def test_a_model_that_cannot_be_loaded_says(loader: str, error: type[Exception], message: str) -> None:
+    async with running(loader) as worker:
+        with pytest.raises(error, match=message):
+            await worker.start()
+        assert worker.pid is None
+
+
+async def test_close_ends_the_process_even_in_the_middle_of_a_batch() -> None:
+    worker = ModelProcess("tests.model.stub_model:load", Path("nowhere"), "cpu", 1, 30.0)
+    await worker.start()
+    pid = worker.pid
+    assert pid is not None
+    batch = asyncio.ensure_future(worker.infer([tweet(stub_model.HANG)]))
+    await asyncio.sleep(0.1)
+    await worker.close()
+    assert await gone(pid)
+    with pytest.raises(WorkerDied):
+        await batch
+    with pytest.raises(WorkerDied, match="closed"):
+        await worker.infer([tweet()])
+
+
+PARENT = """
+import asyncio, sys
+from pathlib import Path
+from model.worker import ModelProcess
+from tests.model import stub_model
+from tests.model.test_worker import tweet
+
+async def main():
+    worker = ModelProcess("tests.model.stub_model:load", Path("nowhere"), "cpu", 1, 600.0)
+    await worker.start()
+    asyncio.ensure_future(worker.infer([tweet(stub_model.HANG)]))
+    await asyncio.sleep(0.2)
+    print(worker.pid, flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+async def test_the_process_dies_with_its_parent_even_when_that_is_killed_in_the_middle_of_a_batch() -> None:
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", PARENT, stdout=subprocess.PIPE, cwd=ROOT)
+    assert parent.stdout is not None
+    child = int(await parent.stdout.readline())
+    assert is_alive(child)
+    parent.kill()
+    await parent.wait()
+    assert await gone(child)
