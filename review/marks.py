@@ -1,0 +1,71 @@
+"""A tweet's text with its mentions marked, readable without colour as well.
+
+A mention stands in brackets with its type; `?` behind it waits for an answer, `✓` is by the person, `✗` is rejected.
+The one in hand is reversed; while its span is edited, an arrow stands at the edge that moves.
+"""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.style import Style
+from rich.text import Span as StyledSpan
+from rich.text import Text
+
+from review.span import Span
+from review.text import printable
+from review.work import Item, Work
+
+COLOURS = {"PER": "yellow", "LOC": "green", "ORG": "cyan", "MISC": "magenta"}
+
+
+def marked(work: Work, span: Span | None, *, adding: bool) -> Text:
+    """The whole text. Of mentions that overlap, the one in hand is marked, then those that stand."""
+    items = [item for item in work.items if span is None or adding or item is not work.current]
+    items.sort(key=lambda item: (item is not work.current, not item.stands))
+    marks = [(span.start, span.end, _edited(span))] if span else []
+    for item in items:
+        start, end = item.mention.start, item.mention.end
+        if all(end <= other[0] or other[1] <= start for other in marks):
+            in_hand = span is None and item is work.current
+            marks.append((start, end, _mention(printable(work.task.tweet.text[start:end]), item, in_hand)))
+    raw, text, place = printable(work.task.tweet.text), Text(), 0
+    for start, end, mark in sorted(marks, key=lambda mark: mark[0]):
+        text.append(raw[place:start])
+        text.append_text(mark)
+        place = end
+    return text.append(raw[place:])
+
+
+def window(text: Text, width: int, height: int) -> list[Text]:
+    """The text in lines of at most `width` cells; of more lines than `height`, those around the mention in hand."""
+    lines = list(text.wrap(Console(width=width), width))
+    if len(lines) <= height:
+        return lines
+    at = next((place for place, line in enumerate(lines) if any(_in_hand(span) for span in line.spans)), 0)
+    first = min(max(0, at - height // 2), len(lines) - height)
+    shown = lines[first : first + height]
+    if first > 0:
+        shown[0] = Text("… ", style="dim").append_text(shown[0])
+    if first + height < len(lines):
+        shown[-1].append(" …", style="dim")
+    return shown
+
+
+def _edited(span: Span) -> Text:
+    before, after = ("◀", "]") if span.edge == "start" else ("[", "▶")
+    return _text(before + printable(span.covered) + after, "bold", in_hand=True)
+
+
+def _mention(words: str, item: Item, in_hand: bool) -> Text:
+    if item.answered and item.after is None:
+        return _text(f"[{words} ✗]", "dim", in_hand)
+    sign = "?" if item.open else "✓" if item.answered else ""
+    return _text(f"[{words} {item.mention.type}{sign}]", f"bold {COLOURS[item.mention.type]}", in_hand)
+
+
+def _text(words: str, style: str, in_hand: bool) -> Text:
+    return Text(words, style=Style.parse(style) + Style(reverse=in_hand or None, meta={"in_hand": in_hand}))
+
+
+def _in_hand(span: StyledSpan) -> bool:
+    return isinstance(span.style, Style) and bool(span.style.meta.get("in_hand"))

@@ -1,0 +1,245 @@
+"""`mner review`: keys in, actions on the session, a screen out. What is decided and drawn stands in other modules."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from rich.console import Console, Group
+from rich.live import Live
+
+from review.drawing import draw
+from review.keys import Keys
+from review.session import Session
+from review.span import Span, first_free
+from review.view import Mode, Tone, View
+from review.work import NotPossible, Work
+from sinks.queue import LeaseLost
+from streams.errors import Retry
+from streams.events import ENTITY_TYPES, Decision, EntityType
+
+TYPES: dict[str, EntityType] = dict(zip("1234", ENTITY_TYPES, strict=True))
+STEPS = {"tab": 1, "down": 1, "right": 1, "shift-tab": -1, "up": -1, "left": -1}
+WAIT_S = 1.0
+"""How often the queue is asked while a reviewer waits for tasks, and Redis after it was away."""
+
+QUIT, TICK, RESIZED = "quit", "tick", "resized"
+"""Events among the keys: a signal, time to renew or to look again, another size of the terminal."""
+
+
+class Terminal:
+    """One reviewer at a terminal. All actions happen one after another; the lease is renewed between them."""
+
+    def __init__(self, session: Session, console: Console) -> None:
+        self._session = session
+        self._console = console
+        self._events: asyncio.Queue[str] = asyncio.Queue()
+        self._view = View(session.reviewer)
+        self._due = 0.0
+
+    async def run(self) -> None:
+        """Until the person quits, or SIGINT, SIGTERM, SIGHUP: whatever ends it, the task in hand is given back."""
+        try:
+            with self._signals(), self._screen() as live, Keys(self._events.put_nowait):
+                await self._guarded(self._next())
+                while True:
+                    live.update(Group(*draw(self._view, *self._console.size)), refresh=True)
+                    event = await self._event()
+                    if event == QUIT or (event == "q" and self._view.mode not in {"span", "help"}):
+                        return
+                    await self._guarded(self._handle(event))
+        finally:
+            with contextlib.suppress(Retry):
+                await self._session.release()
+
+    async def _event(self) -> str:
+        """The next key or signal; a tick when the lease is due or, while waiting, when it is time to look again."""
+        pause = None
+        if self._session.claimed:
+            pause = max(0.0, self._due - asyncio.get_running_loop().time())
+        elif self._view.mode == "waiting":
+            pause = WAIT_S
+        try:
+            async with asyncio.timeout(pause):
+                return await self._events.get()
+        except TimeoutError:
+            return TICK
+
+    async def _guarded(self, action: Awaitable[None]) -> None:
+        """What goes wrong is a line on the screen; the work stays as it was."""
+        try:
+            await action
+        except NotPossible as problem:
+            self._say(str(problem), "bad")
+        except LeaseLost as lost:
+            self._show("empty", None)
+            await self._guarded(self._next())
+            self._say(str(lost), "bad")
+        except Retry as away:
+            self._due = asyncio.get_running_loop().time() + WAIT_S
+            again = "; press enter to send your answers again" if self._view.work and self._view.work.done else ""
+            self._say(f"{away}{again}", "bad")
+
+    async def _handle(self, event: str) -> None:
+        if event == TICK:
+            await self._tick()
+        elif event != RESIZED:
+            handlers = {
+                "task": self._on_task,
+                "span": self._on_span,
+                "help": self._on_help,
+                "empty": self._on_empty,
+                "waiting": self._on_waiting,
+            }
+            self._say("")
+            await handlers[self._view.mode](event)
+
+    async def _tick(self) -> None:
+        if self._session.claimed:
+            await self._session.renew()
+            self._leased()
+        elif self._view.mode == "waiting":
+            await self._next(otherwise="waiting")
+
+    async def _on_task(self, key: str) -> None:
+        work = self._work
+        if key in TYPES:
+            await self._answered(work.retype(TYPES[key]))
+        elif key == "a":
+            await self._answered(work.accept())
+        elif key == "r":
+            await self._answered(work.reject())
+        elif key == "enter" and work.done:
+            await self._answered(work)
+        elif key in STEPS:
+            self._show("task", work.move(STEPS[key]))
+        elif key == "e":
+            mention = work.current.mention
+            self._show("span", work, Span(work.task.tweet.text, mention.start, mention.end))
+        elif key == "n":
+            taken = [(item.mention.start, item.mention.end) for item in work.items]
+            self._show("span", work, first_free(work.task.tweet.text, taken), adding=True)
+        elif key == "s":
+            await self._session.skip()
+            await self._next("skipped")
+        elif key == "u":
+            await self._undo()
+        elif key == "?":
+            self._show("help", work)
+
+    async def _on_span(self, key: str) -> None:
+        span = self._view.span
+        assert span is not None
+        moves = {
+            "right": lambda: span.by_word(1),
+            "left": lambda: span.by_word(-1),
+            "shift-right": lambda: span.by_character(1),
+            "shift-left": lambda: span.by_character(-1),
+            ">": lambda: span.by_character(1),
+            "<": lambda: span.by_character(-1),
+            "tab": span.switch,
+        }
+        if key in moves:
+            self._show("span", self._work, moves[key](), self._view.adding)
+        elif key == "escape":
+            self._show("task", self._work)
+        elif self._view.adding and key in TYPES:
+            await self._answered(self._work.add(span.start, span.end, TYPES[key]))
+        elif self._view.adding and key == "enter":
+            raise NotPossible("press 1, 2, 3 or 4 to say what it is")
+        elif key == "enter" or key in TYPES:
+            await self._answered(self._work.respan(span.start, span.end, TYPES.get(key)))
+
+    async def _on_help(self, key: str) -> None:
+        self._show("task", self._view.work)
+
+    async def _on_empty(self, key: str) -> None:
+        if key == "w":
+            await self._next(otherwise="waiting")
+        elif key == "s":
+            self._session.unskip()
+            await self._next()
+        elif key == "u":
+            await self._undo()
+
+    async def _on_waiting(self, key: str) -> None:
+        self._show("empty", None)
+
+    async def _answered(self, work: Work) -> None:
+        """Show the answer; the last one settles the task, and the next task comes."""
+        self._show("task", work)
+        if work.done:
+            decision = await self._session.settle(work)
+            self._show("empty", None)
+            await self._next(_summary(decision))
+
+    async def _undo(self) -> None:
+        work = self._view.work
+        if work is not None and work.previous is not None:
+            self._show("task", work.undo())
+            return
+        work = await self._session.take_back()
+        self._begin(work, "taken back: the index shows the model's mentions until you settle it again")
+
+    async def _next(self, message: str = "", otherwise: Mode = "empty") -> None:
+        """The next task, or the screen `otherwise` when there is none."""
+        if self._view.mode != otherwise:
+            self._show("empty", None)
+        work = await self._session.next()
+        if work is not None:
+            self._begin(work, message)
+        else:
+            self._show(otherwise, None)
+            self._say(message, "good")
+        counts = await self._session.counts()
+        self._view = replace(self._view, counts=counts, skipped=self._session.skipped)
+
+    def _begin(self, work: Work, message: str) -> None:
+        """Show a task that is new on the screen. Keys typed before it could be seen were not meant for it."""
+        self._show("task", work)
+        self._say(message, "good")
+        self._leased()
+        typed = [self._events.get_nowait() for _ in range(self._events.qsize())]
+        for event in typed:
+            if event in {QUIT, RESIZED}:
+                self._events.put_nowait(event)
+
+    def _leased(self) -> None:
+        self._due = asyncio.get_running_loop().time() + self._session.lease_s / 3
+
+    def _show(self, mode: Mode, work: Work | None, span: Span | None = None, adding: bool = False) -> None:
+        self._view = replace(self._view, mode=mode, work=work, span=span, adding=adding)
+
+    def _say(self, message: str, tone: Tone = "plain") -> None:
+        self._view = replace(self._view, message=message, tone=tone)
+
+    @property
+    def _work(self) -> Work:
+        assert self._view.work is not None
+        return self._view.work
+
+    def _screen(self) -> Live:
+        return Live(
+            console=self._console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        events = {signal.SIGINT: QUIT, signal.SIGTERM: QUIT, signal.SIGHUP: QUIT, signal.SIGWINCH: RESIZED}
+        for number, event in events.items():
+            loop.add_signal_handler(number, self._events.put_nowait, event)
+        try:
+            yield
+        finally:
+            for number in events:
+                loop.remove_signal_handler(number)
+
+
+def _summary(decision: Decision) -> str:
+    named = ", ".join(f"{mention.text} {mention.type}" for mention in decision.mentions) or "no mention"
+    return f"settled: {named} (u takes it back)"
