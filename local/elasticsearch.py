@@ -7,6 +7,7 @@ the pinned version.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -49,21 +50,25 @@ class Elasticsearch(Server):
         return [sys.executable, "-P", "-m", "local.elasticsearch", str(self._home), str(ports[0]), *core]
 
     def answers(self, port: int) -> bool:
-        settings = _get(f"{self.url(port)}/_nodes/_local/settings?filter_path=nodes.*.settings.path.home")
-        homes = [node["settings"]["path"]["home"] for node in settings.get("nodes", {}).values()]
-        if homes != [str(self._home)]:
+        nodes = _get(f"{self.url(port)}/_nodes/_local/settings?filter_path=nodes.*.settings.path.home")
+        if str(self._home) not in json.dumps(nodes, ensure_ascii=False):
             return False
-        return not _get(f"{self.url(port)}/_cluster/health?wait_for_status=yellow&timeout=1s")["timed_out"]
+        _get(f"{self.url(port)}/_cluster/health?wait_for_status=yellow&timeout=1s")  # 408 while indices recover
+        return True
 
     @property
     def _home(self) -> Path:
         return self.folder / "home"
 
 
-def _get(url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(url, timeout=5) as response:
-        found: dict[str, Any] = json.load(response)
-        return found
+def _get(url: str) -> Any:
+    """JSON from a server of this machine: never by way of a proxy. Raises `OSError` for any other answer."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=5) as response:
+            return json.load(response)
+    except (ValueError, http.client.HTTPException) as error:
+        raise OSError(f"{url} answers as no Elasticsearch does: {error}") from None
 
 
 def _lay_out(home: Path, core: list[str], module: list[str]) -> None:
@@ -98,11 +103,22 @@ def run(home: Path, port: int, class_path: list[str]) -> None:
         "--enable-native-access=ALL-UNNAMED",
         classpath=class_path,
     )
-    node = _node(home, port)
-    node.start()
-    signal.sigwait({signal.SIGTERM})
-    node.close()
+    try:
+        node = _node(home, port)
+        node.start()
+        signal.sigwait({signal.SIGTERM})
+        node.close()
+    except jpype.JException as error:
+        _print_causes(error)
+        os._exit(1)
     os._exit(0)  # Java's own end would wait for threads that no longer matter
+
+
+def _print_causes(error: Any) -> None:
+    """Without the hundreds of frames between them, so that the end of the log says it all."""
+    while error is not None:
+        print(error.toString(), flush=True)
+        error = error.getCause()
 
 
 def _node(home: Path, port: int) -> Any:

@@ -8,7 +8,6 @@ configuration names (`[repositories]`, where `central = URL` puts a mirror in Ce
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import shutil
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import platformdirs
 
+from local.lock import alone
 from streams.errors import UserError
 
 LOCK = Path(__file__).with_name("jars.lock")
@@ -55,14 +55,9 @@ class Jar:
         return Path(*group.split("."), artifact, version, f"{artifact}-{version}.jar")
 
     def lies_in(self, cache: Path) -> bool:
-        """Whether the cache has it, whole and unchanged. A file that is not what the lock says is discarded."""
+        """Whether the cache has it, whole and unchanged. (What is not is fetched again and replaced.)"""
         file = cache / self.path
-        if not file.exists():
-            return False
-        if _sha256(file) == self.sha256:
-            return True
-        file.unlink()
-        return False
+        return file.exists() and _sha256(file) == self.sha256
 
 
 def default_cache() -> Path:
@@ -86,22 +81,12 @@ def fetch(
     """
     jars, cache = locked(set_name, lock), cache or default_cache()
     if not all(jar.lies_in(cache) for jar in jars):
-        cache.mkdir(parents=True, exist_ok=True)
-        with _alone(cache):
-            _fetch_all(
-                [jar for jar in jars if not jar.lies_in(cache)], cache, on_progress or (lambda done, total: None)
-            )
+        with alone(cache / ".lock"):  # other processes wait, and then find the jars in place
+            for abandoned in cache.glob(".fetching-*"):
+                shutil.rmtree(abandoned, ignore_errors=True)
+            missing = [jar for jar in jars if not jar.lies_in(cache)]
+            _fetch_all(missing, cache, on_progress or (lambda done, total: None))
     return [cache / jar.path for jar in jars]
-
-
-@contextlib.contextmanager
-def _alone(cache: Path) -> Iterator[None]:
-    """Let one process fetch; the others wait and then find the jars in place."""
-    with (cache / ".lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        for abandoned in cache.glob(".fetching-*"):
-            shutil.rmtree(abandoned, ignore_errors=True)
-        yield
 
 
 def _fetch_all(jars: list[Jar], cache: Path, on_progress: Progress) -> None:

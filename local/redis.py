@@ -35,8 +35,11 @@ class Redis(Server):
 
     def answers(self, port: int) -> bool:
         import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
 
-        with redis.Redis(port=port, socket_timeout=2, decode_responses=True) as client:
+        once = Retry(NoBackoff(), 0)
+        with redis.Redis(port=port, socket_timeout=2, retry=once, decode_responses=True) as client:
             try:
                 folder: Any = client.config_get("dir")
                 return folder == {"dir": str(self._data)} and bool(client.ping())

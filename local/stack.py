@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from local.elasticsearch import Elasticsearch
 from local.kafka import Kafka
+from local.lock import alone
 from local.redis import Redis
 from local.server import Server
 
@@ -32,11 +31,10 @@ class Stack:
     """
 
     def __init__(self, home: Path, names: Sequence[str] = NAMES, on_progress: OnProgress | None = None) -> None:
-        self._abandoned = threading.Event()
-        self._servers = _make(home, names, on_progress, self._abandoned)
+        self._servers = _make(home, names, on_progress)
 
     def __enter__(self) -> Self:
-        _start(list(self._servers.values()), self._abandoned, detached=False)
+        _start(list(self._servers.values()), detached=False)
         return self
 
     def __exit__(
@@ -75,10 +73,9 @@ class Status:
 
 def up(home: Path, on_progress: OnProgress | None = None) -> dict[str, str]:
     """Start what does not run yet, to run until `down`; the addresses of all. Raises as `Stack` does."""
-    abandoned = threading.Event()
-    servers = _make(home, NAMES, on_progress, abandoned)
-    with _alone(home):
-        _start([server for server in servers.values() if not server.alive], abandoned, detached=True)
+    servers = _make(home, NAMES, on_progress)
+    with alone(home / "up.lock"):  # the second of two at once then finds everything running
+        _start([server for server in servers.values() if not server.alive], detached=True)
     return {name: server.address for name, server in servers.items()}
 
 
@@ -108,26 +105,12 @@ def running(home: Path) -> dict[str, str] | None:
     return alive or None
 
 
-def _make(
-    home: Path, names: Sequence[str], on_progress: OnProgress | None = None, abandoned: threading.Event | None = None
-) -> dict[str, Server]:
-    def teller(name: str) -> Callable[[str], None]:
-        def tell(message: str) -> None:
-            if abandoned is not None and abandoned.is_set():
-                raise _Abandoned
-            if on_progress is not None:
-                on_progress(name, message)
-
-        return tell
-
-    return {name: KINDS[name](home, teller(name)) for name in names}
+def _make(home: Path, names: Sequence[str], on_progress: OnProgress | None = None) -> dict[str, Server]:
+    tell = on_progress or (lambda name, message: None)
+    return {name: KINDS[name](home, partial(tell, name)) for name in names}
 
 
-class _Abandoned(Exception):
-    """Another server did not start, or the person pressed Ctrl-C: ends what is still starting or fetching."""
-
-
-def _start(servers: list[Server], abandoned: threading.Event, *, detached: bool) -> None:
+def _start(servers: list[Server], *, detached: bool) -> None:
     """All at once. If one fails, none is left running."""
 
     def start(server: Server) -> None:
@@ -142,7 +125,8 @@ def _start(servers: list[Server], abandoned: threading.Event, *, detached: bool)
             for one in as_completed(started):
                 one.result()
         except BaseException:
-            abandoned.set()
+            for server in servers:
+                server.cancel()
             pool.shutdown()
             _stop(servers)
             raise
@@ -154,12 +138,3 @@ def _stop(servers: list[Server]) -> None:
     with ThreadPoolExecutor(len(servers)) as pool:
         for one in [pool.submit(server.stop) for server in servers]:
             one.result()
-
-
-@contextlib.contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Two `up` of one home wait for each other; the second then finds everything running."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "up.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -1,0 +1,108 @@
+"""However the owner ends, its servers end with it: seen in the process table, after real SIGKILLs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.stack import KINDS, NAMES, Stack, down, running, status
+from streams.errors import UserError
+from tests.local import processes
+
+
+def test_the_end_of_the_block_stops_every_server(tmp_path: Path) -> None:
+    with Stack(tmp_path, ["redis"]) as stack:
+        assert len(processes.of(tmp_path)) == 2  # the server and its guard
+        assert running(tmp_path) == stack.addresses
+    assert processes.of(tmp_path) == []
+    assert running(tmp_path) is None
+
+
+def test_kill_9_of_the_owner_leaves_nothing(tmp_path: Path) -> None:
+    owner = processes.owner_of(tmp_path, *NAMES)
+    assert len(processes.of(tmp_path)) == 1 + 2 * len(NAMES)
+    owner.kill()
+    owner.wait()
+    assert processes.eventually(lambda: processes.of(tmp_path) == [])
+    assert running(tmp_path) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a child with its parent (PR_SET_PDEATHSIG)")
+def test_kill_9_of_owner_and_guards_in_one_blow_leaves_nothing(tmp_path: Path) -> None:
+    owner = processes.owner_of(tmp_path, *NAMES)
+    table = processes.of(tmp_path)
+    guards = [int(line.split()[0]) for line in table if "guard.py" in line]
+    assert len(guards) == len(NAMES)
+    for pid in (owner.pid, *guards):
+        os.kill(pid, signal.SIGKILL)
+    owner.wait()
+    assert processes.eventually(lambda: processes.of(tmp_path) == [], within_s=5)
+
+
+def test_a_child_that_the_owner_forked_does_not_keep_the_servers_alive(tmp_path: Path) -> None:
+    forks = processes.OWNER.replace(
+        "    time", "    import os\n    if os.fork() == 0: print(os.getpid(), flush=True)\n    time"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", forks, str(tmp_path), "redis"], stdout=subprocess.PIPE, text=True, process_group=0
+    )
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == "ready\n"
+    child = int(owner.stdout.readline())
+    try:
+        owner.kill()
+        owner.wait()
+        assert processes.eventually(lambda: running(tmp_path) is None)
+        os.kill(child, 0)  # it holds the pipe's other end to this moment
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_polite_signal_to_the_owner_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    owner = processes.owner_of(tmp_path, "redis")
+    owner.send_signal(number)
+    owner.wait()
+    assert processes.eventually(lambda: processes.of(tmp_path) == [])
+
+
+def test_a_stack_started_right_after_kill_9_waits_for_the_old_servers_and_has_their_data(tmp_path: Path) -> None:
+    from redis import Redis
+
+    owner = processes.owner_of(tmp_path, "redis")
+    with Redis.from_url(KINDS["redis"](tmp_path).address) as client:
+        client.set("kept", "yes")
+    owner.kill()
+    owner.wait()
+    with Stack(tmp_path, ["redis"]) as stack, Redis.from_url(stack.addresses["redis"]) as client:
+        assert client.get("kept") == b"yes"
+
+
+def test_if_one_server_does_not_start_the_others_are_stopped(tmp_path: Path) -> None:
+    broken = tmp_path / "redis" / "data" / "appendonly.aof"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("this is no append-only file")
+    with pytest.raises(UserError, match="redis did not start"), Stack(tmp_path):
+        pytest.fail("it must not come this far")
+    assert processes.of(tmp_path) == []
+
+
+def test_what_a_crash_left_in_the_folder_is_not_taken_for_a_server(tmp_path: Path) -> None:
+    """Not even when the pids in it belong to somebody else by now: here, to this very test."""
+    with Stack(tmp_path, ["redis"]):
+        pass
+    (tmp_path / "redis" / "lock").write_text(f"{os.getpid()} {os.getpid()} 0\n")
+    assert running(tmp_path) is None
+    assert not any(one.running for one in status(tmp_path))
+    assert down(tmp_path) == []  # and this test lives on
+    with Stack(tmp_path, ["redis"]) as stack:
+        assert running(tmp_path) == stack.addresses
+
+
+def test_two_stacks_run_side_by_side(servers: Stack, own_servers: Stack) -> None:
+    assert set(servers.addresses.values()).isdisjoint(own_servers.addresses.values())
