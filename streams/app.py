@@ -8,6 +8,7 @@ tables, no leader topic.
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -21,13 +22,13 @@ BUFFER = 256
 
 
 def faust_app(
-    agent: str, topic: str, settings: Settings, brokers: str, pipeline: Pipeline[Any], intake: Intake
+    agent: str, topic: str, settings: Settings, brokers: str, pipeline: Pipeline[Any], intake: Intake, folder: Path
 ) -> faust.App:
-    """The app that pours `topic` into `pipeline`. Not started."""
+    """The app that pours `topic` into `pipeline`. Not started. `folder`: this worker's own, for Faust."""
     app = faust.App(
         settings.name(f"mner-{agent}"),
         broker=[f"kafka://{address.strip()}" for address in brokers.split(",")],
-        datadir=str(settings.home / "faust"),
+        datadir=str(folder),
         autodiscover=False,
         web_enabled=False,
         topic_disable_leader=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from streams.errors import Reject, Retry
+from streams.errors import Reject, Retry, UserError
 from streams.events import SCHEMA_VERSION, DeadLetter
 from streams.topics import MAX_MESSAGE_BYTES
 
@@ -16,6 +16,7 @@ class Producer:
     """An idempotent producer (KIP-98), acks=all. An async context manager."""
 
     def __init__(self, brokers: str) -> None:
+        self._brokers = brokers
         self._producer = AIOKafkaProducer(
             bootstrap_servers=brokers,
             acks="all",
@@ -26,7 +27,10 @@ class Producer:
         )
 
     async def __aenter__(self) -> Producer:
-        await self._producer.start()
+        try:
+            await self._producer.start()
+        except KafkaError as error:
+            raise UserError(f"no Kafka broker answers at {self._brokers} ({error}): is MNER_KAFKA right?") from None
         return self
 
     async def __aexit__(self, *_: object) -> None:

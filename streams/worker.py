@@ -12,9 +12,11 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -26,6 +28,7 @@ from streams.app import faust_app
 from streams.errors import UserError
 from streams.pipeline.intake import Intake
 from streams.pipeline.pipeline import Pipeline
+from streams.retry import patiently
 from streams.servers import Addresses
 from streams.settings import Settings
 
@@ -43,7 +46,7 @@ STOP_S = 15.0
 
 
 @dataclass
-class _Running:
+class _Agent:
     name: str
     pipeline: Pipeline[Any]
     intake: Intake
@@ -66,34 +69,42 @@ async def work(
         loop.add_signal_handler(number, stopping.set)
     if owned:
         loop.add_reader(sys.stdin.fileno(), stopping.set)
-    async with Resources(settings, addresses) as resources:
-        if {"deliver", "decide", "erase"} & set(only):
-            await (await resources.index()).prepare()
-        running = [await _prepare(name, settings, addresses, resources) for name in only]
-        await asyncio.gather(*(agent.app.start() for agent in running))
-        log.info("worker ready: %s", ", ".join(only))
-        try:
-            code = await _watch(running, stopping, settings.stall_s)
-            return await _stop(running, settings.drain_s) or code
-        finally:
-            for agent in running:
-                await agent.pipeline.close()
+    with tempfile.TemporaryDirectory(prefix="mner-worker-") as folder:
+        async with Resources(settings, addresses) as resources:
+            if {"deliver", "decide", "erase"} & set(only):
+                index = await resources.index()
+                await patiently(index.prepare, what="preparing the index", max_s=settings.retry_max_s)
+            agents = [await _prepare(name, resources, Path(folder, name)) for name in only]
+            return await _run(agents, stopping, settings)
 
 
-async def _prepare(name: str, settings: Settings, addresses: Addresses, resources: Resources) -> _Running:
+async def _run(agents: Sequence[_Agent], stopping: asyncio.Event, settings: Settings) -> int:
+    try:
+        await asyncio.gather(*(agent.app.start() for agent in agents))
+        log.info("worker ready: %s", ", ".join(agent.name for agent in agents))
+        code = await _watch(agents, stopping, settings.stall_s)
+        await _stop(agents, settings.drain_s)
+        return code
+    finally:
+        for agent in agents:
+            await agent.pipeline.close()
+
+
+async def _prepare(name: str, resources: Resources, folder: Path) -> _Agent:
     topic, build = AGENTS[name]
     pipeline = await build(resources)
     pipeline.start()
     intake = Intake()
-    app = faust_app(name, settings.name(topic), settings, addresses.kafka, pipeline, intake)
+    settings = resources.settings
+    app = faust_app(name, settings.name(topic), settings, resources.addresses.kafka, pipeline, intake, folder)
     app.finalize()
-    return _Running(name, pipeline, intake, app)
+    return _Agent(name, pipeline, intake, app)
 
 
-async def _watch(running: Sequence[_Running], stopping: asyncio.Event, stall_s: float) -> int:
+async def _watch(agents: Sequence[_Agent], stopping: asyncio.Event, stall_s: float) -> int:
     """Wait for a reason to end. A pipeline that holds events and does not move is stuck: the process ends."""
     while not stopping.is_set():
-        for agent in running:
+        for agent in agents:
             if agent.pipeline.halted.done():
                 log.error("%s stopped: %s", agent.name, agent.pipeline.halted.exception())
                 return 1
@@ -112,16 +123,15 @@ async def _watch(running: Sequence[_Running], stopping: asyncio.Event, stall_s: 
     return 0
 
 
-async def _stop(running: Sequence[_Running], drain_s: float) -> int:
+async def _stop(agents: Sequence[_Agent], drain_s: float) -> None:
     """Take no more, finish what is in flight, commit, leave the group."""
-    for agent in running:
+    for agent in agents:
         agent.intake.shut()
-    drained = await asyncio.gather(*(agent.pipeline.drain(drain_s) for agent in running))
-    for agent, empty in zip(running, drained, strict=True):
+    drained = await asyncio.gather(*(agent.pipeline.drain(drain_s) for agent in agents))
+    for agent, empty in zip(agents, drained, strict=True):
         if not empty:
             log.warning("%s: %d events left in flight; Kafka delivers them again", agent.name, agent.pipeline.open)
-    stops = [asyncio.create_task(agent.app.stop()) for agent in running]
+    stops = [asyncio.create_task(agent.app.stop()) for agent in agents]
     _, hanging = await asyncio.wait(stops, timeout=STOP_S)
     if hanging:
         log.warning("Faust did not stop within %.0f s; ending without it", STOP_S)
-    return 0

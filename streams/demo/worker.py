@@ -20,7 +20,16 @@ LOG_LINES = 12
 class WorkerProcess:
     """`mner worker` with these settings, its log in a file. Unless `detached`, it ends when this process does."""
 
-    def __init__(self, settings: Settings, log: Path, *, detached: bool = False, only: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        log: Path,
+        *,
+        detached: bool = False,
+        only: tuple[str, ...] = (),
+        module: str = "streams.cli.main",
+    ) -> None:
+        self._module = module
         self._settings = settings
         self.log = log
         self._detached = detached
@@ -42,7 +51,7 @@ class WorkerProcess:
         """Launch it; returns before it is ready. Its log is appended to."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._read_from = self.log.stat().st_size if self.log.exists() else 0
-        command = [sys.executable, "-m", "streams.cli.main", "worker"]
+        command = [sys.executable, "-m", self._module, "worker"]
         command += [f"--only={name}" for name in self._only]
         command += [] if self._detached else ["--owned"]
         with self.log.open("ab") as log:

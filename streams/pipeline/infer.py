@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from model.checkpoint import CheckpointInfo
 from model.mentions import mentions
 from model.worker import BatchFailed, ModelProcess, WorkerDied
+from streams.errors import Stop, UserError
 from streams.events import Extraction
 from streams.pipeline.batch import MicroBatcher
 from streams.pipeline.item import TweetItem
@@ -39,6 +40,8 @@ class Infer(BatchStage[TweetItem]):
         started = time.monotonic()
         try:
             predictions = await self._model.infer([item.encoded for item in items if item.encoded is not None])
+        except UserError as error:  # the checkpoint is gone or broken: no tweet's fault
+            raise Stop(str(error)) from None
         except (WorkerDied, BatchFailed) as fault:
             if len(items) > 1:
                 middle = len(items) // 2

@@ -1,0 +1,169 @@
+"""The books: where every tweet of a test is, read from the sinks and the dead letters themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import TopicPartition
+from kafka.admin import KafkaAdminClient, OffsetSpec
+from kafka.structs import OffsetAndMetadata
+
+from sinks.dead_letters import read
+from sinks.index import Index
+from sinks.queue import ReviewQueue
+from streams import topics
+from streams.errors import Retry
+from streams.events import DeadLetter
+from streams.feed import feed
+from streams.settings import Settings
+from streams.worker import AGENTS
+from tests.streams import stub_model
+
+
+@dataclass(frozen=True)
+class Books:
+    """`documents`: tweet id -> everything that Elasticsearch holds of it. `tasks`: tweet ids in the queue."""
+
+    documents: dict[str, Any]
+    tasks: Counter[str]
+    dead: list[DeadLetter]
+
+    @property
+    def accounted(self) -> int:
+        return len(self.documents) + len(self.dead)
+
+
+@asynccontextmanager
+async def sinks(settings: Settings) -> AsyncIterator[tuple[Index, ReviewQueue]]:
+    assert settings.elasticsearch is not None
+    assert settings.redis is not None
+    index = Index(settings.elasticsearch, settings.name("mentions"))
+    queue = ReviewQueue(settings.redis, settings.name("review:"))
+    try:
+        yield index, queue
+    finally:
+        await index.close()
+        await queue.close()
+
+
+async def books(settings: Settings) -> Books:
+    """A full reading of both sinks and of the dead letters."""
+    async with sinks(settings) as (index, queue):
+        await index.refresh()
+        documents: dict[str, Any] = {}
+        after: list[Any] = []
+        while True:
+            page = await _page(index, after)
+            for hit in page:
+                assert hit["_id"] not in documents, "a tweet has two documents"
+                documents[hit["_id"]] = {key: hit[key] for key in ("_source", "_version", "_seq_no", "_primary_term")}
+            if not page:
+                break
+            after = page[-1]["sort"]
+        tasks = Counter(entry.task.tweet.id for entry in await queue.list(limit=100_000))
+    assert settings.kafka is not None
+    letters = await asyncio.to_thread(read, settings.kafka, settings.name(topics.DEAD))
+    return Books(documents, tasks, [letter.letter for letter in letters])
+
+
+async def _page(index: Index, after: list[Any]) -> list[Any]:
+    body: dict[str, Any] = {
+        "size": 5000,
+        "query": {"match_all": {}},
+        "sort": [{"_doc": "asc"}],
+        "version": True,
+        "seq_no_primary_term": True,
+    }
+    if after:
+        body["search_after"] = after
+    answer = await index._client.search(index=index.name, body=body)
+    return list(answer["hits"]["hits"])
+
+
+def tweets(numbers: Iterable[int]) -> list[bytes]:
+    """Events that the stub model knows how to answer."""
+    return [json.dumps({"id": f"t{number}", "text": stub_model.text(number)}).encode() for number in numbers]
+
+
+def fed(settings: Settings, events: list[bytes]) -> int:
+    assert settings.kafka is not None
+    return feed(events, settings.kafka, settings.name(topics.TWEETS))
+
+
+async def counted(settings: Settings) -> int:
+    """Documents in the index right now; 0 while it does not answer."""
+    async with sinks(settings) as (index, _):
+        try:
+            await index.refresh()
+            return await index.count()
+        except Retry:
+            return 0
+
+
+async def until(settings: Settings, enough: Callable[[int], bool], timeout_s: float = 120.0) -> None:
+    """Wait until the number of documents satisfies `enough`."""
+    deadline = time.monotonic() + timeout_s
+    while not enough(count := await counted(settings)):
+        assert time.monotonic() < deadline, f"{count} documents after {timeout_s:.0f} s"
+        await asyncio.sleep(0.1)
+
+
+async def until_caught_up(settings: Settings, *agents: str, timeout_s: float = 120.0) -> None:
+    """Wait until the agents' groups (default: extract and deliver) have committed all that their topics hold."""
+    deadline = time.monotonic() + timeout_s
+    while behind := await asyncio.to_thread(lag, settings, agents or ("extract", "deliver")):
+        assert time.monotonic() < deadline, f"{behind} events not acknowledged after {timeout_s:.0f} s"
+        await asyncio.sleep(0.2)
+
+
+def lag(settings: Settings, agents: Iterable[str]) -> int:
+    """Events that the agents' groups have not acknowledged."""
+    assert settings.kafka is not None
+    client = topics.admin(settings.kafka)
+    try:
+        return sum(_lag(client, settings, agent) for agent in agents)
+    finally:
+        client.close()
+
+
+def _lag(client: KafkaAdminClient, settings: Settings, agent: str) -> int:
+    group = settings.name(f"mner-{agent}")
+    partitions = _partitions(settings, agent)
+    ends = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+    done = client.list_group_offsets(group)[group]
+    return sum(ends[one].offset - (done[one].offset if one in done else 0) for one in partitions)
+
+
+def _partitions(settings: Settings, agent: str) -> list[TopicPartition]:
+    topic, _ = AGENTS[agent]
+    return [TopicPartition(settings.name(topic), partition) for partition in range(settings.partitions)]
+
+
+def rewind(settings: Settings, *agents: str) -> None:
+    """Set the agents' groups, which must be stopped, back to the beginning of their topics."""
+    assert settings.kafka is not None
+    client = topics.admin(settings.kafka)
+    try:
+        for agent in agents:
+            offsets = dict.fromkeys(_partitions(settings, agent), OffsetAndMetadata(0, "", -1))
+            client.alter_group_offsets(settings.name(f"mner-{agent}"), offsets)
+    finally:
+        client.close()
+
+
+def assert_exactly_once(found: Books, numbers: Iterable[int]) -> None:
+    """Every tweet has one document; the uncertain ones one task each; nothing else is anywhere."""
+    numbers = list(numbers)
+    wanted = {f"t{number}" for number in numbers}
+    missing, strange = wanted - set(found.documents), set(found.documents) - wanted
+    assert not missing, f"{len(missing)} tweets lost: {sorted(missing)[:5]}"
+    assert not strange, f"documents nobody asked for: {sorted(strange)[:5]}"
+    assert found.tasks == Counter(f"t{number}" for number in numbers if stub_model.uncertain(number))
+    assert found.dead == []

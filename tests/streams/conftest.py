@@ -1,0 +1,51 @@
+"""Workers on real servers, with the stub model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from local.stack import Stack
+from streams import topics
+from streams.demo.worker import WorkerProcess
+from streams.settings import Settings
+from tests.conftest import settings_for
+
+Start = Callable[..., WorkerProcess]
+
+
+@pytest.fixture
+def stubbed(own_servers: Stack, tmp_path: Path) -> Settings:
+    """Settings of one test on this module's own servers, topics made, the stub model plugged in."""
+    settings = settings_for(own_servers.addresses, tmp_path).model_copy(
+        update={
+            "model_factory": "tests.streams.stub_model:load",
+            "batch_tweets": 32,
+            "model_timeout_s": 5.0,
+            "threshold": 0.5,
+        }
+    )
+    assert settings.kafka is not None
+    topics.create(settings.kafka, settings)
+    return settings
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts workers and waits until they are ready; whatever still runs at the end is killed."""
+    workers: list[WorkerProcess] = []
+
+    def start_one(settings: Settings, module: str = "streams.cli.main", **options: object) -> WorkerProcess:
+        log = tmp_path / f"worker-{len(workers)}.log"
+        worker = WorkerProcess(settings, log, module=module, **options)  # type: ignore[arg-type]
+        workers.append(worker)
+        worker.start()
+        worker.ready()
+        return worker
+
+    yield start_one
+    for worker in workers:
+        if worker.code is None:
+            worker.kill()

@@ -1,0 +1,36 @@
+"""`mner worker` with a bug planted in one stage, for one tweet. FAULTY_STAGE names the stage."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from streams.agents.deliver import Deliver
+from streams.cli.main import main
+from streams.pipeline.decode import Decode
+from streams.pipeline.fetch import Fetch
+from streams.pipeline.infer import Infer
+from streams.pipeline.item import Item
+from streams.pipeline.produce import Produce
+from streams.pipeline.tokenise import Tokenise
+
+STAGES: dict[str, Any] = {stage.name: stage for stage in (Decode, Fetch, Tokenise, Infer, Produce, Deliver)}
+POISON = b"t77"
+
+
+def plant(stage: Any) -> None:
+    process: Callable[[Any, Any], Awaitable[None]] = stage.process
+
+    async def faulty(self: Any, work: Item[Any] | Sequence[Item[Any]]) -> None:
+        items = [work] if isinstance(work, Item) else work
+        if any(item.origin.key == POISON for item in items):
+            raise RuntimeError(f"a bug in {stage.name}")
+        await process(self, work)
+
+    stage.process = faulty
+
+
+if __name__ == "__main__":
+    plant(STAGES[os.environ["FAULTY_STAGE"]])
+    main()

@@ -1,0 +1,61 @@
+"""A model without a network, for tests of everything around it: same process, same protocol, known answers.
+
+It can be told by its tweets to misbehave: a tweet that begins with one of the words below kills the process, raises,
+or takes long. Other tweets have one mention, their first word; every third of them is uncertain.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from model.mentions import Prediction, Span, ViewOpinion
+from model.tokens import Encoded, TweetTokenizer
+
+KILLS = "killer"
+RAISES = "raiser"
+SLEEPS = "sleeper"
+PER_TWEET_S = 0.002
+CONFIDENT, UNCERTAIN = 0.999, 0.2
+
+
+def text(number: int) -> str:
+    """The tweet that the tests feed under this number."""
+    return f"word {'again ' * (number % 7)}{number}"
+
+
+def uncertain(number: int) -> bool:
+    """Whether that tweet must end in the review queue."""
+    return number % 7 % 3 == 0
+
+
+class StubModel:
+    def __init__(self, tokenizer: TweetTokenizer) -> None:
+        self._words = {word: tokenizer.encode(word, None).text for word in (KILLS, RAISES, SLEEPS)}
+
+    def predict(self, batch: Sequence[Encoded]) -> list[Prediction]:
+        for encoded in batch:
+            if self._begins(encoded, KILLS):
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self._begins(encoded, RAISES):
+                raise RuntimeError("the stub was told to raise")
+            if self._begins(encoded, SLEEPS):
+                time.sleep(60)
+        time.sleep(PER_TWEET_S * len(batch))
+        return [self._predict(encoded) for encoded in batch]
+
+    def _begins(self, encoded: Encoded, word: str) -> bool:
+        return encoded.text[: len(self._words[word])] == self._words[word]
+
+    def _predict(self, encoded: Encoded) -> Prediction:
+        probability = UNCERTAIN if (len(encoded.spans) - 2) % 3 == 0 else CONFIDENT
+        opinion = ViewOpinion(probability=probability, aleatoric=0.1, epistemic=0.1, share=1.0)
+        start, end = encoded.spans[0]
+        return Prediction((Span(start, end, "PER", probability, 0.1, 0.1, {"text": opinion}),))
+
+
+def load(checkpoint: Path, *, device: str, threads: int) -> StubModel:
+    return StubModel(TweetTokenizer.load(checkpoint))

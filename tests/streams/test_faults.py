@@ -1,0 +1,160 @@
+"""Kills, outages and poison in the middle of a stream: every tweet is accounted for exactly once in the sinks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import time
+
+import pytest
+
+from local.server import Server
+from local.stack import Stack
+from streams.settings import Settings
+from tests.streams.account import (
+    assert_exactly_once,
+    books,
+    counted,
+    fed,
+    tweets,
+    until,
+    until_caught_up,
+)
+from tests.streams.conftest import Start
+
+COUNT = 2000
+OUTAGE_S = 20.0
+
+
+async def test_the_models_process_is_killed_twice(stubbed: Settings, start: Start) -> None:
+    worker = start(stubbed)
+    await asyncio.to_thread(fed, stubbed, tweets(range(COUNT)))
+    for share in (0.2, 0.6):
+        await until(stubbed, lambda count, share=share: count > share * COUNT)
+        os.kill(model_pid(worker.pid), signal.SIGKILL)
+    await until_caught_up(stubbed)
+    assert_exactly_once(await books(stubbed), range(COUNT))
+    assert worker.code is None
+
+
+async def test_the_whole_worker_is_killed_and_another_goes_on(stubbed: Settings, start: Start) -> None:
+    worker = start(stubbed)
+    model = model_pid(worker.pid)
+    await asyncio.to_thread(fed, stubbed, tweets(range(COUNT)))
+    await until(stubbed, lambda count: count > 0.3 * COUNT)
+    worker.kill()
+    assert await counted(stubbed) < COUNT, "it was too late: nothing was left to do"
+    await gone(model)
+    start(stubbed)
+    await until_caught_up(stubbed)
+    assert_exactly_once(await books(stubbed), range(COUNT))
+
+
+@pytest.mark.parametrize("name", ["elasticsearch", "redis"])
+async def test_a_sink_is_down_for_twenty_seconds(
+    own_servers: Stack, stubbed: Settings, start: Start, name: str
+) -> None:
+    server: Server = getattr(own_servers, name)
+    worker = start(stubbed)
+    await asyncio.to_thread(fed, stubbed, tweets(range(COUNT)))
+    await until(stubbed, lambda count: count > 0.2 * COUNT)
+    server.kill() if name == "elasticsearch" else server.stop()
+    await asyncio.sleep(OUTAGE_S)
+    assert worker.code is None
+    await asyncio.to_thread(server.start)
+    await asyncio.to_thread(server.ready)
+    await until_caught_up(stubbed)
+    assert_exactly_once(await books(stubbed), range(COUNT))
+
+
+async def test_a_tweet_that_kills_or_fails_the_model_dies_alone(stubbed: Settings, start: Start) -> None:
+    worker = start(stubbed)
+    poison = [
+        b'{"id": "k", "text": "killer tweet"}',
+        b'{"id": "r", "text": "raiser tweet"}',
+        b'{"id": "s", "text": "sleeper tweet"}',
+    ]
+    healthy = tweets(range(100))
+    await asyncio.to_thread(fed, stubbed, healthy[:50] + poison + healthy[50:])
+    await until_caught_up(stubbed)
+    found = await books(stubbed)
+    reasons = {letter.key: letter.reason for letter in found.dead}
+    assert set(found.documents) == {f"t{number}" for number in range(100)}
+    assert "the model's process died: SIGKILL" in reasons["k"]
+    assert "the stub was told to raise" in reasons["r"]
+    assert "did not answer within 5 s" in reasons["s"]
+    assert len(found.dead) == 3
+    assert worker.code is None
+
+
+@pytest.mark.parametrize("stage", ["decode", "fetch", "tokenise", "infer", "produce", "deliver"])
+async def test_an_exception_in_any_stage_loses_that_tweet_nowhere(
+    stubbed: Settings, start: Start, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    monkeypatch.setenv("FAULTY_STAGE", stage)
+    start(stubbed, module="tests.streams.faulty_worker")
+    await asyncio.to_thread(fed, stubbed, tweets(range(200)))
+    await until_caught_up(stubbed)
+    found = await books(stubbed)
+    (letter,) = found.dead
+    assert (letter.stage, letter.key, letter.error) == (stage, "t77", "RuntimeError")
+    assert set(found.documents) == {f"t{number}" for number in range(200)} - {"t77"}
+
+
+async def test_what_does_not_decode_is_dead_with_its_bytes_and_its_reason(stubbed: Settings, start: Start) -> None:
+    start(stubbed)
+    bad = [b"{not json", b'{"id": "x"}', b'{"id": "y", "text": "\xff\xfe"}']
+    await asyncio.to_thread(fed, stubbed, [*tweets(range(20)), *bad])
+    await until_caught_up(stubbed)
+    found = await books(stubbed)
+    assert len(found.documents) == 20
+    letters = sorted(found.dead, key=lambda letter: (letter.encoding, letter.value or ""))
+    assert [letter.encoding for letter in letters] == ["base64", "utf-8", "utf-8"]
+    assert [letter.value for letter in letters[1:]] == ['{"id": "x"}', "{not json"]
+    assert "text: Field required" in letters[1].reason
+
+
+async def test_a_deployment_that_fails_every_tweet_stops_instead_of_dead_lettering_all(
+    stubbed: Settings, start: Start
+) -> None:
+    worker = start(stubbed.model_copy(update={"dead_letter_run": 20}))
+    await asyncio.to_thread(fed, stubbed, [b"broken"] * 500)
+    deadline = time.monotonic() + 60
+    while worker.code is None and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+    assert worker.code == 1
+    assert "20 dead letters in a row" in worker.output()
+    assert len((await books(stubbed)).dead) < 40
+
+
+async def test_a_stop_under_load_finishes_what_is_in_flight(stubbed: Settings, start: Start) -> None:
+    worker = start(stubbed)
+    await asyncio.to_thread(fed, stubbed, tweets(range(COUNT)))
+    await until(stubbed, lambda count: count > 0.2 * COUNT)
+    before = time.monotonic()
+    assert await asyncio.to_thread(worker.stop) == 0
+    assert time.monotonic() - before < stubbed.drain_s
+    assert "left in flight" not in worker.output()
+    start(stubbed)
+    await until_caught_up(stubbed)
+    assert_exactly_once(await books(stubbed), range(COUNT))
+
+
+def model_pid(worker: int) -> int:
+    """The process that runs the model for this worker, from the process table."""
+    with os.popen(f"ps -o pid=,args= --ppid {worker}") as table:
+        (pid,) = (int(line.split()[0]) for line in table if re.search(r"model\.worker_main", line))
+    return pid
+
+
+async def gone(pid: int, timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"process {pid} outlived its worker")
