@@ -21,7 +21,7 @@ KEYS = {
         "n new mention   tab next   s skip   u undo   ? help   q quit",
     ),
     "span": (
-        "←/→ by word   </> by character   tab other edge",
+        "←/→ by word   </> by character   tab which edge",
         "enter keep   1 PER  2 LOC  3 ORG  4 MISC   esc cancel",
     ),
     "help": ("any key goes back",),
@@ -30,17 +30,17 @@ KEYS = {
 }
 
 HELP = """\
-The model is sure of most mentions; these it is not. Once every question of a tweet
-has its answer the tweet is settled, and your word beats the model's in the index.
+ The model is sure of most mentions; these it is not. Once every question of a
+ tweet has its answer the tweet is settled, and your word beats the model's.
 
  a         accept: the mention is right as it stands
  r         reject: it is no entity
  1 2 3 4   it is one, but of type PER, LOC, ORG, MISC
- e         edit the span: ←/→ by word, </> or shift+←/→ by character, tab other edge
+ e         edit the span: ←/→ by word, </> by character, tab for the other edge
  n         a new mention, which the model missed; before the last answer
  tab ↓ ↑   take another mention in hand, also one that the model is sure of
  s         skip: the tweet goes back to the queue, for others
- u         undo the last answer; on a fresh tweet, take back the last settled one
+ u         undo the last answer; on a fresh tweet, take the last settled one back
  q         quit: the tweet in hand goes back to the queue
 
  [Paris LOC] sure   [Paris LOC?] asked   [Paris LOC✓] yours   [Paris ✗] rejected
@@ -72,10 +72,9 @@ def _body(view: View, width: int, room: int) -> list[Text]:
     question = _question(view, work, width)
     author, *behind = _about(work)
     tweet_room = max(1, room - len(question) - 1 - len(behind))
-    tweet = window(marked(work, view.span, adding=view.adding), width - 2, tweet_room)
-    indented = [Text("  ").append_text(line) for line in tweet]
+    tweet = window(marked(work, view.span, adding=view.adding), width, tweet_room)
     spaced = [Text()] if len(tweet) + 2 <= tweet_room else []
-    return [author, *spaced, *indented, *spaced, *behind, *question]
+    return [author, *spaced, *tweet, *spaced, *behind, *question]
 
 
 def _header(view: View, width: int) -> Text:
@@ -96,7 +95,7 @@ def _about(work: Work) -> list[Text]:
     tweet, image = work.task.tweet, work.task.image
     name = tweet.author and (tweet.author.name or tweet.author.id)
     parts = [
-        f"@{one_line(name)}" if name else "",
+        f"@{one_line(name).lstrip(chr(64))}" if name else "",
         f"{tweet.created_at:%Y-%m-%d %H:%M}" if tweet.created_at else "",
         one_line(tweet.lang or ""),
         f"tweet {tweet.id}",
@@ -132,7 +131,9 @@ def _question(view: View, work: Work, width: int) -> list[Text]:
 def _editing(view: View) -> list[Text]:
     span = view.span
     assert span is not None
-    edge = {"start": "the left edge moves", "end": "the right edge moves"}[span.edge]
+    edge = {"start": "the left edge moves", "end": "the right edge moves", "both": "it moves from word to word"}[
+        span.edge
+    ]
     kept = "press 1-4 to say what it is" if view.adding else "enter keeps it, 1-4 keeps it with that type"
     return [
         Text.assemble(" ", (f"“{one_line(span.covered)}”", "bold"), f"   characters {span.start}–{span.end}"),
@@ -180,13 +181,13 @@ def _verdict(item: Item) -> Text:
 
 
 def _nothing(view: View) -> list[Text]:
-    lines = ["", "  Nothing waits for you."]
-    if view.mode == "waiting":
-        lines = ["", "  Nothing waits for you: watching the queue."]
+    lines = ["", f"  Nothing {'else ' if view.skipped else ''}waits for you."]
+    if view.skipped:
+        lines.append(f"  You skipped {view.skipped} in this sitting.")
     if view.counts.leased:
         lines.append(f"  Others have {view.counts.leased} in hand.")
-    if view.skipped:
-        lines.append(f"  You skipped {view.skipped}.")
+    if view.mode == "waiting":
+        lines.append("  Watching the queue …")
     return [Text(line) for line in lines]
 
 

@@ -18,16 +18,19 @@ from review.work import Item, Work
 COLOURS = {"PER": "yellow", "LOC": "green", "ORG": "cyan", "MISC": "magenta"}
 
 
-def marked(work: Work, span: Span | None, *, adding: bool) -> Text:
-    """The whole text. Of mentions that overlap, the one in hand is marked, then those that stand."""
+def marked(work: Work, span: Span | None = None, *, adding: bool = False, in_hand: bool = True) -> Text:
+    """The whole text. Of mentions that overlap, the one in hand is marked, then those that stand.
+
+    `span` is what is being edited, or added; `in_hand`: whether the one in hand is set apart.
+    """
     items = [item for item in work.items if span is None or adding or item is not work.current]
     items.sort(key=lambda item: (item is not work.current, not item.stands))
     marks = [(span.start, span.end, _edited(span))] if span else []
     for item in items:
         start, end = item.mention.start, item.mention.end
         if all(end <= other[0] or other[1] <= start for other in marks):
-            in_hand = span is None and item is work.current
-            marks.append((start, end, _mention(printable(work.task.tweet.text[start:end]), item, in_hand)))
+            held = in_hand and span is None and item is work.current
+            marks.append((start, end, _mention(printable(work.task.tweet.text[start:end]), item, held)))
     raw, text, place = printable(work.task.tweet.text), Text(), 0
     for start, end, mark in sorted(marks, key=lambda mark: mark[0]):
         text.append(raw[place:start])
@@ -37,22 +40,23 @@ def marked(work: Work, span: Span | None, *, adding: bool) -> Text:
 
 
 def window(text: Text, width: int, height: int) -> list[Text]:
-    """The text in lines of at most `width` cells; of more lines than `height`, those around the mention in hand."""
-    lines = list(text.wrap(Console(width=width), width))
-    if len(lines) <= height:
-        return lines
+    """The text in lines of at most `width` cells; of more lines than `height`, those around the mention in hand.
+
+    Two cells on the left are a margin, with an arrow where lines are left out.
+    """
+    lines = list(text.wrap(Console(width=width), width - 2))
     at = next((place for place, line in enumerate(lines) if any(_in_hand(span) for span in line.spans)), 0)
-    first = min(max(0, at - height // 2), len(lines) - height)
-    shown = lines[first : first + height]
+    first = max(0, min(at - height // 2, len(lines) - height))
+    margins = ["  "] * min(height, len(lines))
     if first > 0:
-        shown[0] = Text("… ", style="dim").append_text(shown[0])
+        margins[0] = "↑ "
     if first + height < len(lines):
-        shown[-1].append(" …", style="dim")
-    return shown
+        margins[-1] = "↓ "
+    return [Text(margin).append_text(line) for margin, line in zip(margins, lines[first : first + height], strict=True)]
 
 
 def _edited(span: Span) -> Text:
-    before, after = ("◀", "]") if span.edge == "start" else ("[", "▶")
+    before, after = {"start": ("◀", "]"), "end": ("[", "▶"), "both": ("◀", "▶")}[span.edge]
     return _text(before + printable(span.covered) + after, "bold", in_hand=True)
 
 

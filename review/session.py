@@ -92,7 +92,7 @@ class Session:
     async def take_back(self) -> Work:
         """Retract the last decision of this sitting and claim its task again, as it was before its last answer."""
         if not self._settled:
-            raise NotPossible("nothing was settled in this sitting")
+            raise NotPossible("nothing to undo: no answer on this tweet, none settled in this sitting")
         last = self._settled[-1]
         retraction = decisions.retract(last.decision, self.reviewer, self._stamp(decisions.stamp(last.decision)))
         await self._topic.publish(retraction)

@@ -43,18 +43,19 @@ class Terminal:
 
     async def run(self) -> None:
         """Until the person quits, or SIGINT, SIGTERM, SIGHUP: whatever ends it, the task in hand is given back."""
-        try:
-            with self._signals(), self._screen() as live, Keys(self._events.put_nowait):
-                await self._guarded(self._next())
-                while True:
-                    live.update(Group(*draw(self._view, *self._console.size)), refresh=True)
-                    event = await self._event()
-                    if event == QUIT or (event == "q" and self._view.mode not in {"span", "help"}):
-                        return
-                    await self._guarded(self._handle(event))
-        finally:
-            with contextlib.suppress(Retry):
-                await self._session.release()
+        with self._signals():  # outermost: a second signal must not cut short what the first began
+            try:
+                with self._screen() as live, Keys(self._events.put_nowait):
+                    await self._guarded(self._next())
+                    while True:
+                        live.update(Group(*draw(self._view, *self._console.size)), refresh=True)
+                        event = await self._event()
+                        if event == QUIT or (event == "q" and self._view.mode not in {"span", "help"}):
+                            return
+                        await self._guarded(self._handle(event))
+            finally:
+                with contextlib.suppress(Retry):
+                    await self._session.release()
 
     async def _event(self) -> str:
         """The next key or signal; a tick when the lease is due or, while waiting, when it is time to look again."""

@@ -149,6 +149,8 @@ class Index:
             raise Stop(f"Elasticsearch at {self._where} refuses our credentials: {_said(error)}") from None
         except UnsupportedProductError:
             raise Stop(f"what answers at {self._where} is not Elasticsearch") from None
+        except NotFoundError:
+            raise Stop(f"Elasticsearch at {self._where} has no index {self.name!r}: a worker makes it") from None
         except ApiError as error:
             if error.status_code in {408, 429} or error.status_code >= 500:
                 raise Retry(f"Elasticsearch at {self._where} answers {_said(error)}") from None

@@ -215,6 +215,6 @@ def _ms(seconds: float) -> int:
 
 def _lost(claim: Claim) -> str:
     return (
-        f"the task on tweet {claim.task.tweet.id} is no longer yours: your lease ended and another reviewer took it, "
-        "or the tweet was decided, edited or erased meanwhile"
+        f"tweet {claim.task.tweet.id} is no longer yours: the lease ended and another reviewer took it, "
+        "or it was decided, edited or erased meanwhile"
     )
