@@ -83,6 +83,13 @@ def test_a_second_one_in_the_same_folder_is_refused_and_harms_nothing(
     assert second.address == server.address
 
 
+def test_two_stacks_run_side_by_side(servers: Stack, server: Server, name: str, client: Client) -> None:
+    client.put(servers.addresses[name], "in the one")
+    client.put(server.address, "in the other")
+    assert "in the other" not in client.all(servers.addresses[name])
+    assert "in the one" not in client.all(server.address)
+
+
 def test_it_listens_on_this_machine_alone(server: Server) -> None:
     assert _listens(server.address)
     assert not _listens(server.address.replace("127.0.0.1", _own_address()))
