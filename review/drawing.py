@@ -40,7 +40,7 @@ HELP = """\
  n         a new mention, which the model missed; before the last answer
  tab ↓ ↑   take another mention in hand, also one that the model is sure of
  s         skip: the tweet goes back to the queue, for others
- u         undo the last answer; on a fresh tweet, take the last settled one back
+ u         undo the last answer; on a fresh tweet, reopen the last settled one
  q         quit: the tweet in hand goes back to the queue
 
  [Paris LOC] sure   [Paris LOC?] asked   [Paris LOC✓] yours   [Paris ✗] rejected

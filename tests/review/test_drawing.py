@@ -1,0 +1,118 @@
+"""The screen: everything a reviewer needs, in any terminal, with or without colour."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from tasks import FAILED, TEXT, ZIMMERMAN, mention, task
+
+from review.drawing import draw
+from review.marks import marked
+from review.span import Span
+from review.view import View
+from review.work import begin
+from sinks.queue import Counts
+
+LONG = "All of London and the rest of the world. " * 40 + "Then Ana spoke."
+VIEWS = {
+    "task": View("ana", "task", begin(task(context="a street at night")), counts=Counts(2, 1, 57)),
+    "long tweet": View(
+        "ana", "task", begin(task(text=LONG, questions=(mention("Ana", "PER", text=LONG),), confident=()))
+    ),
+    "failed image": View("ana", "task", begin(task(image=FAILED))),
+    "editing": View("ana", "span", begin(task()), span=Span(TEXT, 34, 43)),
+    "message": View("ana", "task", begin(task()), message="Redis at 127.0.0.1:6379 is away: " + "because " * 12),
+    "help": View("ana", "help", begin(task())),
+    "empty": View("ana", "empty", skipped=2),
+    "waiting": View("ana", "waiting", counts=Counts(0, 3, 9)),
+}
+
+
+def screen(view: View, width: int = 80, height: int = 24) -> str:
+    return "\n".join(line.plain.rstrip() for line in draw(view, width, height))
+
+
+@pytest.mark.parametrize(("name", "size"), list(product(VIEWS, [(80, 24), (200, 60), (40, 12), (10, 3)])))
+def test_every_screen_fits_every_terminal(name: str, size: tuple[int, int]) -> None:
+    lines = draw(VIEWS[name], *size)
+    assert len(lines) == size[1]
+    assert max(cell_len(line.plain) for line in lines) <= size[0]
+
+
+@given(st.text(min_size=1).filter(str.strip), st.integers(20, 100), st.integers(8, 40))
+def test_whatever_a_tweet_says_fits(text: str, width: int, height: int) -> None:
+    whole = ZIMMERMAN.model_copy(update={"start": 0, "end": len(text), "text": text})
+    lines = draw(View("ana", "task", begin(task(text=text, questions=(whole,), confident=()))), width, height)
+    assert len(lines) == height
+    assert max(cell_len(line.plain) for line in lines) <= width
+    assert all("\n" not in line.plain and "\x1b" not in line.plain for line in lines)
+
+
+@pytest.mark.parametrize("name", ["task", "help"])
+def test_nothing_is_cut_off_in_80_by_24(name: str) -> None:
+    assert "…" not in screen(VIEWS[name])
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        pytest.param("where [George Zimmerman PER?] got", id="the question in hand"),
+        pytest.param("#[NewYork LOC?]", id="the other question"),
+        pytest.param("@[jay PER]", id="what the model is sure of"),
+        pytest.param("question 1 of 2", id="how far we are"),
+        pytest.param("the views disagree: text says PER with 72%, text+image with 31%", id="why it is asked"),
+        pytest.param("together    ━━━━━┈┈┈ 58%    ━━━━━━┈┈ 0.3    ━━┈┈┈┈┈┈ 0.12", id="the figures as bars"),
+        pytest.param("text+image  ━━┈┈┈┈┈┈ 31%    ━━━━┈┈┈┈ 0.2    ━━━━━━━━ 0.4    38%", id="each view's opinion"),
+        pytest.param("context  a street at night", id="what the image says"),
+        pytest.param("2 waiting · 1 in hand · 57 settled", id="how much there is"),
+        pytest.param("a accept   r reject   1 PER  2 LOC  3 ORG  4 MISC   e edit span", id="the keys"),
+    ],
+)
+def test_a_task_shows(shown: str) -> None:
+    assert shown in screen(VIEWS["task"], 100)
+
+
+def test_a_failed_image_shows_its_reason() -> None:
+    assert "image    failed · HTTP 404 · https://images.example.org/1.jpg" in screen(VIEWS["failed image"])
+
+
+def test_a_long_tweet_shows_the_lines_around_the_mention_in_hand() -> None:
+    shown = screen(VIEWS["long tweet"])
+    assert "[Ana PER?]" in shown
+    assert "\n↑ " in shown
+
+
+@pytest.mark.parametrize(
+    ("act", "shown"),
+    [
+        pytest.param(lambda work: work.accept(), "[George Zimmerman PER✓]", id="accepted"),
+        pytest.param(lambda work: work.reject(), "[George Zimmerman ✗]", id="rejected"),
+        pytest.param(lambda work: work.retype("ORG"), "[George Zimmerman ORG✓]", id="retyped"),
+        pytest.param(lambda work: work.respan(34, 43), "where George [Zimmerman PER✓]", id="respanned"),
+    ],
+)
+def test_answers_show_in_the_text_without_colour(act: object, shown: str) -> None:
+    assert callable(act)
+    assert shown in marked(act(begin(task()))).plain
+
+
+def test_editing_a_span_shows_it_live_with_an_arrow_at_the_edge_that_moves() -> None:
+    work, span = begin(task()), Span(TEXT, 31, 47)
+    edited = span.switch().by_word(1)
+    assert "[George Zimmerman▶" in marked(work, Span(TEXT, 27, 43)).plain
+    assert f"◀{edited.covered}]" in marked(work, edited).plain
+    assert "[George Zimmerman PER?]" in marked(work, Span(TEXT, 0, 2), adding=True).plain
+    assert "press 1-4" in screen(View("ana", "span", work, span=span, adding=True))
+
+
+def test_a_strangers_escape_sequences_stay_text() -> None:
+    text = "\x1b[2J George Zimmerman"
+    view = View(
+        "\x1b[1m", "task", begin(task(text=text, questions=(mention("George", "PER", text=text),), confident=()))
+    )
+    assert "\x1b" not in screen(view)
+    assert "␛[2J [George PER?] Zimmerman" in screen(view)

@@ -1,0 +1,151 @@
+"""What a person says of a task's mentions, and what follows from it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tasks import JAY, NEW_YORK, TEXT, ZIMMERMAN, task
+
+from review.decisions import retract, settle
+from review.work import NotPossible, Work, begin
+from streams.events import ENTITY_TYPES
+
+
+def named(work: Work) -> list[tuple[str, str]]:
+    return [(mention.text, mention.type) for mention in work.mentions]
+
+
+def test_the_first_question_is_in_hand_and_confident_mentions_stand_unasked() -> None:
+    work = begin(task())
+    assert work.current.mention == ZIMMERMAN
+    assert [item.asked for item in work.items] == [False, True, True]  # in reading order
+    assert named(work) == [("jay", "PER")]
+    assert not work.done
+
+
+@pytest.mark.parametrize(
+    ("act", "action", "result"),
+    [
+        pytest.param(lambda work: work.accept(), "accept", ("George Zimmerman", "PER"), id="accept"),
+        pytest.param(lambda work: work.reject(), "reject", None, id="reject"),
+        pytest.param(lambda work: work.retype("ORG"), "retype", ("George Zimmerman", "ORG"), id="retype"),
+        pytest.param(lambda work: work.retype("PER"), "accept", ("George Zimmerman", "PER"), id="retype to the same"),
+        pytest.param(lambda work: work.respan(34, 43), "respan", ("Zimmerman", "PER"), id="respan"),
+        pytest.param(lambda work: work.respan(34, 43, "LOC"), "respan", ("Zimmerman", "LOC"), id="respan and retype"),
+    ],
+)
+def test_each_action_makes_its_verdict_and_its_mention(
+    act: Callable[[Work], Work], action: str, result: tuple[str, str] | None
+) -> None:
+    work = act(begin(task(confident=())))
+    (verdict,) = work.verdicts
+    assert verdict.action == action
+    assert verdict.before == ZIMMERMAN  # with the model's own figures
+    assert named(work) == ([result] if result else [])
+    assert work.current.mention == NEW_YORK  # the next question is in hand
+
+
+def test_all_that_is_settled_is_a_persons_and_certain() -> None:
+    work = begin(task()).accept().retype("ORG")
+    assert work.done
+    assert named(work) == [("jay", "PER"), ("George Zimmerman", "PER"), ("NewYork", "ORG")]
+    assert {(m.source, m.probability, m.aleatoric, m.epistemic) for m in work.mentions} == {("human", 1.0, 0.0, 0.0)}
+
+
+def test_a_confident_mention_can_be_put_right_too() -> None:
+    work = begin(task()).move(-1)
+    assert work.current.mention == JAY
+    work = work.reject().accept().accept()
+    assert work.done
+    assert named(work) == [("George Zimmerman", "PER"), ("NewYork", "LOC")]
+    assert [verdict.action for verdict in work.verdicts] == ["reject", "accept", "accept"]
+
+
+def test_a_mention_that_the_model_missed_is_added_and_may_be_taken_away_again() -> None:
+    start = TEXT.index("🗽")
+    added = begin(task()).add(start, start + 1, "MISC")
+    assert added.current.mention == ZIMMERMAN
+    assert added.verdicts[0].action == "add"
+    assert named(added) == [("jay", "PER"), ("🗽", "MISC")]
+    gone = added.move(2).reject()
+    assert named(gone) == [("jay", "PER")]
+    assert gone.verdicts == ()
+
+
+def test_moving_on_goes_round() -> None:
+    work = begin(task())
+    assert [work.move(step).current.mention.text for step in (1, 2, 3, -1)] == [
+        "NewYork",
+        "jay",
+        "George Zimmerman",
+        "jay",
+    ]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(lambda work: work.respan(5, 5), id="nothing"),
+        pytest.param(lambda work: work.respan(7, 8), id="a space"),
+        pytest.param(lambda work: work.respan(-1, 3), id="before the text"),
+        pytest.param(lambda work: work.respan(5, 999), id="behind the text"),
+        pytest.param(lambda work: work.respan(0, 8), id="over a mention that stands"),
+        pytest.param(lambda work: work.add(4, 6, "ORG"), id="a new one over one that stands"),
+        pytest.param(lambda work: work.undo(), id="undo of nothing"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_changes_nothing(act: Callable[[Work], Work]) -> None:
+    work = begin(task())
+    with pytest.raises(NotPossible):
+        act(work)
+    assert work == begin(task())
+
+
+def test_an_answer_may_swallow_another_question_which_can_then_only_be_rejected() -> None:
+    text = "in New York"
+    halves = tuple(ZIMMERMAN.model_copy(update={"start": s, "end": e, "text": text[s:e]}) for s, e in ((3, 6), (7, 11)))
+    work = begin(task(text=text, questions=halves, confident=())).respan(3, 11, "LOC")
+    with pytest.raises(NotPossible, match="overlap 'New York'"):
+        work.accept()
+    assert named(work.reject()) == [("New York", "LOC")]
+
+
+@given(st.lists(st.sampled_from(["accept", "reject", "retype", "respan", "add", "move"]), max_size=12))
+def test_undo_leads_back_through_every_answer_to_the_beginning(actions: list[str]) -> None:
+    acts: dict[str, Callable[[Work], Work]] = {
+        "accept": lambda work: work.accept(),
+        "reject": lambda work: work.reject(),
+        "retype": lambda work: work.retype(ENTITY_TYPES[len(work.verdicts) % 4]),
+        "respan": lambda work: work.respan(work.current.mention.start, work.current.mention.start + 2),
+        "add": lambda work: work.add(10, 17, "ORG"),
+        "move": lambda work: work.move(1),
+    }
+    work, answers = begin(task()), 0
+    for action in actions:
+        try:
+            work = acts[action](work)
+        except NotPossible:
+            continue
+        answers += action != "move"
+        spans = sorted((m.start, m.end) for m in work.mentions)
+        assert all(one[1] <= other[0] for one, other in itertools.pairwise(spans))
+        assert all(TEXT[m.start : m.end] == m.text for m in work.mentions)
+    for _ in range(answers):
+        work = work.undo()
+    assert work.previous is None
+    assert work.items == begin(task()).items
+
+
+def test_decisions_carry_all_that_the_index_needs_and_their_stamp_exactly() -> None:
+    work = begin(task()).accept().reject()
+    decision = settle(work, "ana", 1_763_712_345_678)
+    assert (decision.kind, decision.task, decision.reviewer) == ("settle", task(), "ana")
+    assert decision.mentions == work.mentions
+    assert decision.decided_at.isoformat() == "2025-11-21T08:05:45.678000+00:00"
+    taken_back = retract(decision, "bob", 1_763_712_345_679)
+    assert (taken_back.kind, taken_back.mentions, taken_back.reviewer) == ("retract", (JAY,), "bob")
+    assert taken_back.id != decision.id
