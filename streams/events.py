@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 SCHEMA_VERSION = 1
 """Sent with every Kafka message as the header `schema`."""
@@ -60,11 +69,12 @@ class Tweet(Foreign):
     reply_to: Identifier | None = None
     quote_of: Identifier | None = None
 
-    @model_validator(mode="after")
-    def _text_says_something(self) -> Self:
-        if not self.text.strip():
-            raise ValueError("text is blank")
-        return self
+    @field_validator("text")
+    @classmethod
+    def _says_something(cls, text: str) -> str:
+        if not text.strip():
+            raise ValueError("is blank; wanted the post's words")
+        return text
 
 
 class Opinion(Value):
@@ -226,5 +236,6 @@ def explain(error: ValidationError) -> str:
         value = repr(problem["input"])
         shown = value if len(value) <= 80 else value[:77] + "..."
         missing = problem["type"] in {"missing", "json_invalid"}
-        parts.append(f"{field}: {problem['msg']}" + ("" if missing else f" (got {shown})"))
+        message = problem["msg"].removeprefix("Value error, ")
+        parts.append(f"{field}: {message}" + ("" if missing else f" (got {shown})"))
     return "; ".join(parts)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from sinks.document import Document, from_extraction
-from sinks.index import Index
+from sinks.index import Index, Outcome
 from sinks.queue import ReviewQueue
 from streams.agents.resources import Resources
 from streams.errors import Retry
@@ -16,7 +15,7 @@ from streams.pipeline.decode import Decode
 from streams.pipeline.item import Item
 from streams.pipeline.pipeline import Pipeline
 from streams.pipeline.stage import Batcher, BatchStage
-from streams.routing import route
+from streams.routing import Routing, route
 
 
 async def pipeline(resources: Resources) -> Pipeline[Item[Extraction]]:
@@ -32,7 +31,7 @@ async def pipeline(resources: Resources) -> Pipeline[Item[Extraction]]:
 
 
 class Deliver(BatchStage[Item[Extraction]]):
-    """Routes each extraction, then writes documents and tasks side by side."""
+    """Routes each extraction, writes the documents, then the tasks of those that are not outdated."""
 
     name = "deliver"
 
@@ -47,26 +46,44 @@ class Deliver(BatchStage[Item[Extraction]]):
         return MicroBatcher(max_cost=self._size, max_items=self._size, wait_s=self._wait_s, cost=lambda _: 1)
 
     async def process(self, items: Sequence[Item[Extraction]]) -> None:
-        documents: list[Document] = []
+        routings = [route(item.event, self._threshold) for item in items]
+        documents = [
+            from_extraction(item.event, routing.confident) for item, routing in zip(items, routings, strict=True)
+        ]
+        outcomes = await self._index.write(documents)
+        for item, outcome in zip(items, outcomes, strict=True):
+            if outcome.kind == "rejected":
+                item.fail(self.name, outcome.reason or "the index refused the document", "IndexRejected")
+        await self._ask(items, routings, documents, await self._outdated(documents, outcomes))
+        busy = [outcome for outcome in outcomes if outcome.kind == "retry"]
+        if busy:  # all of it again: what was written is stale by then, and costs little
+            raise Retry(f"the index put off {len(busy)} of {len(items)} documents: {busy[0].reason}")
+
+    async def _outdated(self, documents: Sequence[Document], outcomes: Sequence[Outcome]) -> set[tuple[str, int]]:
+        """Ids and versions of which the index holds something newer. A stale write may also be this one, repeated."""
+        stale = [one for one, outcome in zip(documents, outcomes, strict=True) if outcome.kind == "stale"]
+        held = await self._index.versions([document.id for document in stale])
+        return {(one.id, one.version) for one in stale if held.get(one.id, 0) > one.version}
+
+    async def _ask(
+        self,
+        items: Sequence[Item[Extraction]],
+        routings: Sequence[Routing],
+        documents: Sequence[Document],
+        outdated: set[tuple[str, int]],
+    ) -> None:
+        """The review queue's part: the newest reading of each tweet counts, and an outdated one asks nobody."""
+        newest: dict[str, int] = {}
+        for document in documents:
+            newest[document.id] = max(document.version, newest.get(document.id, 0))
         tasks: list[ReviewTask] = []
         unquestioned: list[Extraction] = []
-        for item in items:
-            routing = route(item.event, self._threshold)
-            documents.append(from_extraction(item.event, routing.confident))
+        for item, routing, document in zip(items, routings, documents, strict=True):
+            if document.version < newest[document.id] or (document.id, document.version) in outdated or item.dead:
+                continue
             if routing.task is None:
                 unquestioned.append(item.event)
             else:
                 tasks.append(routing.task)
-        writing = asyncio.create_task(self._index.write(documents))
-        try:
-            await self._queue.withdraw(unquestioned)
-            await self._queue.add(tasks)
-        finally:  # never leave a write running that a repeat would race with
-            await asyncio.wait([writing])
-        outcomes = writing.result()
-        for item, outcome in zip(items, outcomes, strict=True):
-            if outcome.kind == "rejected":
-                item.fail(self.name, outcome.reason or "the index refused the document", "IndexRejected")
-        busy = [outcome for outcome in outcomes if outcome.kind == "retry"]
-        if busy:  # all of it again: what was written is stale by then, and costs little
-            raise Retry(f"the index put off {len(busy)} of {len(items)} documents: {busy[0].reason}")
+        await self._queue.withdraw(unquestioned)
+        await self._queue.add(tasks)

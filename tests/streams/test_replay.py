@@ -1,0 +1,117 @@
+"""Replays, rebalances, edits and erasures: what is written twice is written once, and the newer always wins."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from streams import topics
+from streams.events import Tombstone
+from streams.feed import feed
+from streams.settings import Settings
+from tests.streams.account import assert_exactly_once, books, fed, rewind, sinks, tweets, until, until_caught_up
+from tests.streams.conftest import Start
+
+COUNT = 2000
+
+
+async def test_replaying_the_topic_three_times_changes_not_a_byte(stubbed: Settings, start: Start) -> None:
+    await asyncio.to_thread(fed, stubbed, tweets(range(300)))
+    worker = start(stubbed)
+    await until_caught_up(stubbed)
+    first, queue = await books(stubbed), await queued(stubbed)
+    assert_exactly_once(first, range(300))
+    await asyncio.to_thread(worker.stop)
+    for replay in range(3):
+        # Other batches each time: the numbers a model gives may differ in their last digit then, the index must not.
+        other = stubbed.model_copy(update={"batch_tweets": 5 + replay})
+        await asyncio.to_thread(rewind, stubbed, "extract", "deliver")
+        worker = start(other)
+        await until_caught_up(stubbed)
+        await asyncio.to_thread(worker.stop)
+        again = await books(stubbed)
+        assert again.documents == first.documents
+        assert await queued(stubbed) == queue
+
+
+async def test_a_worker_joins_and_one_leaves_under_load(stubbed: Settings, start: Start) -> None:
+    first = start(stubbed)
+    feeding = asyncio.create_task(asyncio.to_thread(fed_slowly, stubbed))
+    await until(stubbed, lambda count: count > 0.15 * COUNT)
+    second = start(stubbed)
+    await until(stubbed, lambda count: count > 0.5 * COUNT)
+    assert await asyncio.to_thread(first.stop) == 0
+    await feeding
+    await until_caught_up(stubbed)
+    assert_exactly_once(await books(stubbed), range(COUNT))
+    assert second.code is None
+
+
+async def test_a_worker_joins_and_the_other_is_killed_under_load(stubbed: Settings, start: Start) -> None:
+    first = start(stubbed)
+    feeding = asyncio.create_task(asyncio.to_thread(fed_slowly, stubbed))
+    await until(stubbed, lambda count: count > 0.15 * COUNT)
+    start(stubbed)
+    await until(stubbed, lambda count: count > 0.5 * COUNT)
+    first.kill()
+    await feeding
+    await until_caught_up(stubbed)
+    assert_exactly_once(await books(stubbed), range(COUNT))
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        pytest.param(lambda old, new: [[old], [new], [old]], id="the old one comes again"),
+        pytest.param(lambda old, new: [[old, new]], id="both in one batch"),
+        pytest.param(lambda old, new: [[new], [old]], id="the old one comes late"),
+    ],
+)
+async def test_a_newer_edit_replaces_document_and_task_and_an_older_one_does_not_come_back(
+    stubbed: Settings, start: Start, order: Callable[..., Any]
+) -> None:
+    start(stubbed)
+    old, new = (
+        {"id": "1", "text": "word 0", "edit": 0},  # uncertain: one task
+        {"id": "1", "text": "word again 1", "edit": 1},  # confident: none
+    )
+    for events in order(old, new):
+        await asyncio.to_thread(fed, stubbed, [json.dumps(event).encode() for event in events])
+        await until_caught_up(stubbed)
+    found = await books(stubbed)
+    assert found.documents["1"]["_source"]["text"] == "word again 1"
+    assert not found.tasks
+
+
+async def test_an_erased_tweet_is_forgotten_and_a_replay_does_not_bring_it_back(
+    stubbed: Settings, start: Start
+) -> None:
+    worker = start(stubbed)
+    await asyncio.to_thread(fed, stubbed, tweets(range(10)))
+    await until_caught_up(stubbed)
+    assert stubbed.kafka is not None
+    grave = Tombstone(id="t0", reason="deleted by its author").model_dump_json().encode()
+    await asyncio.to_thread(feed, [grave], stubbed.kafka, stubbed.name(topics.TOMBSTONES))
+    await until_caught_up(stubbed, "erase")
+    await asyncio.to_thread(worker.stop)
+    await asyncio.to_thread(rewind, stubbed, "extract", "deliver")
+    start(stubbed)
+    await until_caught_up(stubbed)
+    found = await books(stubbed)
+    assert found.documents["t0"]["_source"] == {"id": "t0", "erased": True}
+    assert found.tasks["t0"] == 0
+    assert found.tasks["t3"] == 1
+
+
+def fed_slowly(settings: Settings) -> int:
+    assert settings.kafka is not None
+    return feed(tweets(range(COUNT)), settings.kafka, settings.name(topics.TWEETS), rate=150)
+
+
+async def queued(settings: Settings) -> list[dict[str, Any]]:
+    async with sinks(settings) as (_, queue):
+        return [entry.task.model_dump() for entry in await queue.list(limit=10_000)]
