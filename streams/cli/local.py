@@ -66,12 +66,14 @@ def status(
     from local import stack
     from streams.settings import load
 
-    servers = stack.status(load().home)
+    home = load().home
+    servers = stack.status(home)
     if as_json:
         typer.echo(json.dumps([{**vars(server), "log": str(server.log)} for server in servers], indent=2))
         return
-    table = Table("server", "state", "address", "pid", "log")
+    table = Table("server", "state", "address", "pid")
     for server in servers:
         state = "[green]running" if server.running else "stopped"
-        table.add_row(server.name, state, server.address or "", str(server.pid or ""), str(server.log))
+        table.add_row(server.name, state, server.address or "", str(server.pid or ""))
     Console().print(table)
+    typer.echo(f"logs: {home.absolute() / 'logs'}")
