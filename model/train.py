@@ -28,15 +28,15 @@ class TrainConfig:
 
     epochs: int = 6
     seed: int = 0
-    encoder_rate: float = 1e-4
+    encoder_rate: float = 2e-4
     head_rate: float = 1e-3
     warmup: float = 0.1
     weight_decay: float = 0.01
     clip: float = 1.0
     batch_tokens: int = 1024
     drop_context: float = 0.5
-    density: float = 0.1
-    regulariser: float = 0.01
+    density: float = 0.03
+    regulariser: float = 0.003
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def command(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training data.")] = 6,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     batch_tokens: Annotated[int, typer.Option(min=128, help="Padded tokens in a batch at most.")] = 1024,
-    encoder_rate: Annotated[float, typer.Option(help="Learning rate of the encoder, at its highest.")] = 1e-4,
+    encoder_rate: Annotated[float, typer.Option(help="Learning rate of the encoder, at its highest.")] = 2e-4,
     head_rate: Annotated[float, typer.Option(help="Learning rate of the heads, at its highest.")] = 1e-3,
     drop_context: Annotated[float, typer.Option(min=0, max=1, help="Share of captions left out, each epoch.")] = 0.5,
     target_precision: Annotated[

@@ -1,0 +1,90 @@
+"""Reading the published layout: what it holds, and what is said when a file is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from seqeval.metrics.sequence_labeling import get_entities
+
+from model.corpus import Example, folders, legal, read, read_captions, without_leaks
+from streams.errors import UserError
+
+TWEET = "IMGID:1\nParis\tB-LOC\n,\tO\nOlympics\tB-OTHER\n\n"
+Write = Callable[[str], Path]
+
+
+def test_words_tags_and_captions_of_each_tweet(corpus_folder: Write) -> None:
+    examples = read(corpus_folder(TWEET + "IMGID:2\n#\tO\nNBA\tB-ORG\n"), {"1": "a tower"})
+    assert examples == [
+        Example("1", ("Paris", ",", "Olympics"), ("B-LOC", "O", "B-MISC"), "a tower"),
+        Example("2", ("#", "NBA"), ("O", "B-ORG"), None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(TWEET + "IMGID:2\nParis B-LOC\n", ":7: wanted `word<TAB>tag`, got 'Paris B-LOC'", id="no tab"),
+        pytest.param("IMGID:1\nParis\tB-CITY\n", ":2: unknown tag 'B-CITY'", id="unknown type"),
+        pytest.param("IMGID:1\nParis\tE-LOC\n", ":2: unknown tag 'E-LOC'", id="another tagging scheme"),
+        pytest.param("\n\n", ": no tweets in it", id="empty"),
+    ],
+)
+def test_a_broken_file_is_named_with_its_line(corpus_folder: Write, content: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        read(corpus_folder(content))
+    assert f"train.txt{message}" in str(error.value)
+
+
+def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No such file"):
+        read(tmp_path / "test.txt")
+    (tmp_path / "train.txt").write_bytes(b"Paris\xff\tO\n")
+    with pytest.raises(UserError, match="not UTF-8 at byte 5"):
+        read(tmp_path / "train.txt")
+
+
+def test_a_folder_without_data_sets(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no train\.txt"):
+        folders(tmp_path)
+
+
+def test_captions_are_those_of_the_folders_set(tmp_path: Path) -> None:
+    path = tmp_path / "captions.jsonl"
+    path.write_text('{"set": "2015", "img": "1", "caption": "a"}\n{"set": "2017", "img": "1", "caption": "b"}\n')
+    assert read_captions(path, "twitter2017") == {"1": "b"}
+    path.write_text('{"set": "2017", "image": "1"}\n')
+    with pytest.raises(UserError, match=r"captions\.jsonl:1: wanted"):
+        read_captions(path, "twitter2017")
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        pytest.param(["I-PER", "I-PER", "O"], id="begins inside"),
+        pytest.param(["B-PER", "I-LOC", "I-LOC"], id="changes type inside"),
+        pytest.param(["B-PER", "I-PER", "B-PER", "O", "I-ORG"], id="neighbours"),
+    ],
+)
+def test_illegal_tags_become_the_mentions_that_seqeval_reads(tags: list[str]) -> None:
+    mended = legal(tags)
+    assert get_entities(mended) == get_entities(tags)
+    assert all(tag[0] != "I" or mended[i - 1][2:] == tag[2:] for i, tag in enumerate(mended) if i or tag[0] == "I")
+    assert mended[0][0] != "I"
+
+
+def test_training_tweets_that_are_also_held_out_are_dropped_whatever_their_case_and_address() -> None:
+    held_out = Example("1", ("Paris", "!", "http://t.co/a"), ("O",) * 3)
+    same = Example("2", ("paris", "!!", "http://t.co/b"), ("O",) * 3)
+    other = Example("3", ("Paris", "Hilton"), ("O",) * 2)
+    assert without_leaks([same, other], [held_out]) == [other]
+
+
+@pytest.mark.parametrize(("folder", "support"), [("twitter2015", 5207), ("twitter2017", 1351)])
+def test_the_published_test_sets_have_the_published_number_of_mentions(
+    data_sets: Path, folder: str, support: int
+) -> None:
+    examples = read(data_sets / folder / "test.txt")
+    assert sum(len(get_entities(list(example.tags))) for example in examples) == support

@@ -1,0 +1,120 @@
+"""Normal-inverse-Gamma evidence against closed forms and plain numbers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from model.evidence import NIG, fuse
+
+POSITIVE = st.floats(0.05, 20.0)
+BELIEFS = st.builds(
+    lambda gamma, nu, alpha, beta: belief(gamma, nu, 1 + alpha, beta), st.floats(-3, 3), POSITIVE, POSITIVE, POSITIVE
+)
+
+
+def belief(gamma: float, nu: float, alpha: float, beta: float) -> NIG:
+    return NIG(*(torch.tensor([value], dtype=torch.float64) for value in (gamma, nu, alpha, beta)))
+
+
+def joined(*views: NIG) -> NIG:
+    return fuse(views, torch.ones(len(views), 1, dtype=torch.bool))
+
+
+def close(first: NIG, second: NIG) -> bool:
+    return all(torch.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("gamma", "nu", "alpha", "beta", "target"),
+    [(0.0, 1.0, 2.0, 1.0, 0.3), (0.8, 0.2, 1.2, 0.05, 1.0), (-1.0, 5.0, 8.0, 3.0, 0.0)],
+)
+def test_log_density_is_the_integral_over_mean_and_variance(
+    gamma: float, nu: float, alpha: float, beta: float, target: float
+) -> None:
+    """p(y) = integral of N(y | mu, s) N(mu | gamma, s/nu) InvGamma(s | alpha, beta), mu integrated by hand:
+    N(y | gamma, s (1 + 1/nu)); s numerically, on a logarithmic grid."""
+    log_s = torch.linspace(-15, 25, 400_001, dtype=torch.float64)
+    s = log_s.exp()
+    width = s * (1 + 1 / nu)
+    normal = torch.exp(-((target - gamma) ** 2) / (2 * width)) / torch.sqrt(2 * math.pi * width)
+    log_prior = alpha * math.log(beta) - math.lgamma(alpha) - (alpha + 1) * log_s - beta / s
+    integral = torch.trapezoid(normal * log_prior.exp() * s, log_s)
+    density = belief(gamma, nu, alpha, beta).log_density(torch.tensor([target], dtype=torch.float64)).exp()
+    assert density.item() == pytest.approx(integral.item(), rel=1e-6)
+
+
+@given(BELIEFS, st.floats(-3, 3))
+def test_log_density_is_students_t(one: NIG, target: float) -> None:
+    gamma, nu, alpha, beta = (part.item() for part in one)
+    scale = math.sqrt(beta * (1 + nu) / (nu * alpha))
+    student = torch.distributions.StudentT(2 * alpha, gamma, scale)
+    expected = student.log_prob(torch.tensor(target)).item()
+    assert one.log_density(torch.tensor([target])).item() == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+@given(BELIEFS)
+def test_log_odds_are_the_difference_of_two_log_densities(one: NIG) -> None:
+    yes, no = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    assert torch.allclose(one.log_odds(), one.log_density(yes) - one.log_density(no), rtol=1e-9, atol=1e-9)
+
+
+@given(BELIEFS, BELIEFS)
+def test_fusion_is_commutative(one: NIG, two: NIG) -> None:
+    assert close(joined(one, two), joined(two, one))
+
+
+@given(BELIEFS, BELIEFS, BELIEFS)
+def test_fusion_is_associative_and_many_at_once_is_the_same(one: NIG, two: NIG, three: NIG) -> None:
+    assert close(joined(joined(one, two), three), joined(one, joined(two, three)))
+    assert close(joined(joined(one, two), three), joined(one, two, three))
+
+
+@given(BELIEFS, BELIEFS)
+def test_fusion_follows_the_published_equations(one: NIG, two: NIG) -> None:
+    nu = one.nu + two.nu
+    gamma = (one.nu * one.gamma + two.nu * two.gamma) / nu
+    between = one.nu * (one.gamma - gamma) ** 2 + two.nu * (two.gamma - gamma) ** 2
+    expected = NIG(gamma, nu, one.alpha + two.alpha + 0.5, one.beta + two.beta + 0.5 * between)
+    assert close(joined(one, two), expected)
+
+
+@given(BELIEFS, BELIEFS)
+def test_a_missing_view_leaves_the_other_as_it_is(one: NIG, missing: NIG) -> None:
+    assert close(fuse([one, missing], torch.tensor([[True], [False]])), one)
+
+
+@given(BELIEFS, BELIEFS)
+def test_agreement_lowers_epistemic_uncertainty(one: NIG, other: NIG) -> None:
+    agreeing = NIG(one.gamma, other.nu, other.alpha, other.beta)
+    assert joined(one, agreeing).epistemic.item() < max(one.epistemic.item(), agreeing.epistemic.item())
+
+
+def test_a_confident_wrong_belief_pays_more_than_a_doubtful_wrong_one() -> None:
+    target = torch.zeros(1, dtype=torch.float64)
+    assert belief(1, 10, 5, 1).regulariser(target) > belief(1, 0.1, 1.1, 1).regulariser(target)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [0.1, 30.0, 300.0], ids=["ordinary scores", "large", "far out"])
+def test_gradients_are_finite(dtype: torch.dtype, size: float) -> None:
+    torch.manual_seed(0)
+    scores = (torch.randn(64, 9, 4) * size).to(dtype).requires_grad_()
+    one, two = NIG.from_scores(scores), NIG.from_scores(scores.flip(0))
+    together = fuse([one, two], torch.rand(2, 64, 1) > -1)
+    target = torch.nn.functional.one_hot(torch.arange(64) % 9, 9).float()
+    value: Tensor = (
+        -together.log_density(target).mean()
+        + together.regulariser(target).mean()
+        + together.log_odds().logsumexp(-1).mean()
+    )
+    value.backward()  # type: ignore[no-untyped-call]
+    assert torch.isfinite(value)
+    assert scores.grad is not None
+    assert torch.isfinite(scores.grad).all()
+    assert all(torch.isfinite(part).all() for part in (one.aleatoric, one.epistemic, together.aleatoric))

@@ -1,0 +1,68 @@
+"""The figures that are reported, on cases small enough to do by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from model.mentions import Prediction, Span
+from model.scores import Judged, auroc, calibration_error, judge, review_threshold, risk_coverage_area, scoreboard
+
+
+def span(start: int, end: int, probability: float = 0.9) -> Span:
+    return Span(start, end, "PER", probability, 0.1, 0.2, {})
+
+
+GOLD = [["B-PER", "I-PER", "O", "B-LOC"], ["I-PER", "O"]]
+PREDICTED = [Prediction((span(0, 2), span(3, 4, 0.4))), Prediction((span(0, 1, 0.8),))]
+
+
+def test_a_mention_is_right_only_with_span_and_type_and_gold_is_read_as_seqeval_does() -> None:
+    assert [one.correct for one in judge(GOLD, PREDICTED)] == [True, False, True]
+
+
+def test_the_scoreboard_counts_mentions() -> None:
+    scores = scoreboard(GOLD, PREDICTED)
+    assert (scores.support, scores.predicted) == (3, 3)
+    assert scores.precision == scores.recall == scores.f1 == pytest.approx(2 / 3, abs=1e-6)
+    assert (scores.per_type["PER"].recall, scores.per_type["LOC"].recall) == (1.0, 0.0)
+    assert scores.auroc_error == 1.0
+
+
+def test_nothing_predicted_is_a_score_of_zero_not_an_error() -> None:
+    scores = scoreboard(GOLD, [Prediction(), Prediction()])
+    assert (scores.f1, scores.ece, scores.auroc_error, scores.aurc) == (0.0, 0.0, None, 0.0)
+
+
+def test_calibration_error_is_the_gap_between_promise_and_truth() -> None:
+    probability, correct = np.array([0.9, 0.9, 0.9, 0.9]), np.array([True, True, False, False])
+    assert calibration_error(probability, correct) == pytest.approx(0.4)
+
+
+def test_auroc_counts_pairs_ties_half() -> None:
+    assert auroc(np.array([0.9, 0.5, 0.5, 0.1]), np.array([True, True, False, False])) == pytest.approx(3.5 / 4)
+    assert auroc(np.array([0.9]), np.array([True])) is None
+
+
+def test_risk_coverage_area_is_the_mean_risk_over_coverages() -> None:
+    area = risk_coverage_area(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]))
+    assert area == pytest.approx((0 + 1 / 2 + 1 / 3) / 3, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        pytest.param(1.0, 0.9, id="before the first error"),
+        pytest.param(0.75, 0.6, id="an error is made up for by those after it"),
+        pytest.param(0.1, 0.2, id="everything passes"),
+    ],
+)
+def test_the_review_threshold_is_the_smallest_that_keeps_the_target(target: float, expected: float) -> None:
+    judged = [
+        Judged(p, 0, 0, right) for p, right in [(0.9, True), (0.8, False), (0.7, True), (0.6, True), (0.2, False)]
+    ]
+    assert review_threshold(judged, target) == expected
+
+
+def test_no_threshold_when_the_most_probable_are_wrong() -> None:
+    assert review_threshold([Judged(0.9, 0, 0, False), Judged(0.9, 0, 0, True)], 0.9) is None

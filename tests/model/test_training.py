@@ -1,0 +1,208 @@
+"""Training from start to checkpoint, on a toy corpus with toy encoders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, PreTrainedTokenizerFast
+
+from model.checkpoint import describe
+from model.corpus import Example
+from model.encoder import pretrained
+from model.extractor import Extractor
+from model.tagger import LABELS, VIEWS, collate, fused, loss
+from model.tokens import TweetTokenizer
+from model.train import STATE, TrainConfig, Trainer, items, label_tensor
+from streams.cli import evaluate as evaluate_command
+from streams.cli import train as train_command
+from streams.errors import UserError
+from streams.events import Tweet
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+PEOPLE, PLACES = ("ann", "bob", "carl", "dora"), ("paris", "rome", "oslo", "lima")
+
+
+def bert(size: int) -> BertModel:
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    return BertModel(BertConfig(vocab_size=size, max_position_embeddings=96, **shape))
+
+
+def distilbert(size: int) -> DistilBertModel:
+    shape = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}
+    return DistilBertModel(DistilBertConfig(vocab_size=size, max_position_embeddings=96, **shape))
+
+
+@pytest.fixture(params=[bert, distilbert], ids=["bert", "distilbert, without segments"])
+def encoder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A folder with a small encoder, fresh weights and a tokenizer of whole words."""
+    words = [*SPECIAL, *PEOPLE, *PLACES, "visits", "in", "a", "city", "portrait", "http"]
+    tokenizer = Tokenizer(models.WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    )
+    folder = tmp_path / "encoder"
+    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    request.param(len(words)).save_pretrained(folder)
+    return folder
+
+
+def examples(number: int) -> list[Example]:
+    return [
+        Example(
+            str(index),
+            (PEOPLE[index % 4], "visits", PLACES[index // 4 % 4], *["a"] * (index % 5)),
+            ("B-PER", "O", "B-LOC", *["O"] * (index % 5)),
+            "a city" if index % 2 else None,
+        )
+        for index in range(number)
+    ]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data set named toy2017 with captions, whose last training tweet also stands in the test set."""
+    folder = tmp_path / "toy2017"
+    folder.mkdir()
+    parts: dict[str, Sequence[Example]] = {"train": examples(32), "valid": examples(6), "test": examples(4)}
+    lines = []
+    for split, tweets in parts.items():
+        text = ""
+        for number, one in enumerate(tweets):
+            filler = f"{split}{number}" if (split, number) not in {("train", 31), ("test", 3)} else "same"
+            rows = [*zip(one.words[:3], one.tags[:3], strict=True), (filler, "O")]
+            text += f"IMGID:{split}{number}\n" + "".join(f"{word}\t{tag}\n" for word, tag in rows) + "\n"
+            lines.append(json.dumps({"set": "2017", "img": f"{split}{number}", "caption": "a city"}))
+        if split == "test":
+            text = text.replace(
+                "dora\tB-PER\nvisits\tO\nparis\tB-LOC\nsame", "dora\tB-PER\nvisits\tO\nlima\tB-LOC\nsame"
+            )
+        (folder / f"{split}.txt").write_text(text, encoding="utf-8")
+    (tmp_path / "captions.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return folder
+
+
+def trainer(encoder: Path, epochs: int = 2) -> Trainer:
+    network, tokenizer = pretrained(str(encoder), seed=0)
+    config = TrainConfig(epochs=epochs, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=128)
+    return Trainer(network, items(examples(32), tokenizer), tokenizer, config, "cpu")
+
+
+def silent(done: float, value: float) -> None:
+    """No progress is shown."""
+
+
+def test_training_lowers_the_loss_and_learns_the_toy(encoder: Path) -> None:
+    seen: list[float] = []
+    training = trainer(encoder, epochs=8)
+    while not training.finished:
+        training.run_epoch(lambda done, value: seen.append(value))
+    assert sum(seen[-5:]) < 0.3 * sum(seen[:5])
+
+
+def test_a_resumed_training_ends_with_the_same_weights_as_one_that_was_not_killed(
+    encoder: Path, tmp_path: Path
+) -> None:
+    whole = trainer(encoder)
+    whole.run_epoch(silent)
+    whole.keep_if_best(0.5)
+    whole.save(tmp_path)
+    whole.run_epoch(silent)
+
+    resumed = trainer(encoder)
+    assert resumed.resume(tmp_path)
+    assert (resumed.epoch, resumed.best_score, resumed.best_epoch) == (1, 0.5, 1)
+    resumed.run_epoch(silent)
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, resumed.network.state_dict()[name]), name
+
+
+def test_a_training_with_other_options_does_not_take_up_this_one(encoder: Path, tmp_path: Path) -> None:
+    trainer(encoder).save(tmp_path)
+    with pytest.raises(UserError, match="other options or data"):
+        trainer(encoder, epochs=3).resume(tmp_path)
+
+
+def test_every_tweet_is_seen_each_epoch_and_the_loss_reaches_both_views(encoder: Path) -> None:
+    training = trainer(encoder)
+    for epoch in range(2):
+        assert sum(len(batch) for batch in training._batches(epoch)) == 32
+    group = training.training[:6]
+    batch = collate([item.encoded for item in group], training.tokenizer.config)
+    value = loss(training.network(batch), batch, label_tensor(group, batch), training.weights)
+    torch.autograd.backward(value)
+    for head in training.network.heads:
+        assert head.weight.grad is not None
+        assert head.weight.grad.abs().sum() > 0
+
+
+def test_a_view_that_is_absent_has_no_part_in_loss_or_fusion(encoder: Path) -> None:
+    training = trainer(encoder)
+    training.network.eval()
+    group = [item for item in training.training if item.encoded.context is None][:4]
+    batch = collate([item.encoded for item in group], training.tokenizer.config)
+    beliefs = training.network(batch)
+    assert all(torch.allclose(one, two) for one, two in zip(fused(beliefs, batch), beliefs[0], strict=True))
+    torch.autograd.backward(loss(beliefs, batch, label_tensor(group, batch), training.weights))
+    unused = training.network.heads[VIEWS.index("text+context")].weight.grad
+    assert unused is None or unused.abs().sum() == 0
+
+
+def test_context_takes_part_in_attention_and_not_in_the_loss(encoder: Path) -> None:
+    training = trainer(encoder)
+    training.network.eval()
+    tokenizer: TweetTokenizer = training.tokenizer
+    pair = [tokenizer.encode("ann visits rome", context) for context in ("a city", "portrait")]
+    beliefs = training.network(collate(pair, tokenizer.config))
+    assert beliefs[0].gamma.shape == (2, 3, len(LABELS)), "one row per word of the text, none for the context"
+    assert torch.allclose(beliefs[0].gamma[0], beliefs[0].gamma[1])
+    assert not torch.allclose(beliefs[1].gamma[0], beliefs[1].gamma[1])
+
+
+def test_the_command_trains_a_checkpoint_that_loads_and_evaluates(
+    encoder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, captions = tmp_path / "out", tmp_path / "captions.jsonl"
+    options = {"captions": captions, "encoder": str(encoder), "out": out, "name": "toy-1", "batch_tokens": 128}
+    train_command.command(data=data, epochs=8, encoder_rate=5e-3, head_rate=1e-2, target_precision=0.5, **options)  # type: ignore[arg-type]
+    info = describe(out)
+    assert info.name == "toy-1"
+    assert not (out / STATE).exists()
+    assert "| toy2017 | test | captions |" in (out / "README.md").read_text()
+    assert "1 left out" in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(UserError, match="a finished checkpoint is there"):
+        train_command.command(data=data, out=out)
+
+    found = Extractor.load(out, device="cpu").extract([Tweet(id="1", text="Bob visits Oslo")], ["a city"])[0]
+    assert all("Bob visits Oslo"[one.start : one.end] == one.text for one in found)
+
+    figures = tmp_path / "figures.json"
+    evaluate_command.command(data=data, checkpoint=out, captions=captions, json_out=figures)
+    scores = json.loads(figures.read_text())
+    assert scores["support"] == 8
+    wanted = {"f1", "precision", "recall", "per_type", "support", "ece", "auroc_error", "aurc"}
+    assert wanted <= scores.keys()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        pytest.param(lambda data: {"data": data / "nowhere"}, "no train.txt", id="no data"),
+        pytest.param(lambda data: {"data": data, "encoder": "/nowhere/x"}, "--encoder /nowhere/x", id="no encoder"),
+        pytest.param(lambda data: {"data": data, "captions": data / "c.jsonl"}, "No such file", id="no captions"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(
+    data: Path, tmp_path: Path, spoil: Callable[[Path], dict[str, Path]], message: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        train_command.command(out=tmp_path / "out", **spoil(data))  # type: ignore[arg-type]
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
