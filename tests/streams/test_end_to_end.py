@@ -1,0 +1,160 @@
+"""The whole system on real servers, with the shipped model: examples, real tweets with their images, a person."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pexpect
+
+from local.examples import image_server
+from local.stack import Stack
+from streams import topics
+from streams.demo.worker import environment
+from streams.settings import Settings
+from tests.conftest import ROOT, settings_for
+from tests.streams.account import books, fed, rewind, sinks, tweets, until_caught_up
+from tests.streams.conftest import Start
+
+REAL_TWEETS = 24
+MNER = [sys.executable, "-m", "streams.cli.main"]
+
+
+def test_the_demo_adds_up_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    numbers_file = tmp_path / "numbers.json"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MNER_")}
+    done = subprocess.run(
+        [*MNER, "demo", "--json", str(numbers_file)],
+        cwd=ROOT,
+        env=clean | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    numbers = json.loads(numbers_file.read_text())
+    assert numbers["problems"] == []
+    assert numbers["fed"] == numbers["extracted"] + numbers["dead"] == 60
+    assert numbers["indexed"] == numbers["extracted"]
+    assert all(fault["named"] for fault in numbers["faults"])
+    assert len(numbers["faults"]) >= 8
+    with os.popen("ps -eo args=") as table:
+        assert not [line for line in table if str(tmp_path) in line]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("mner")] == []
+
+
+async def test_real_tweets_with_their_images(own_servers: Stack, tmp_path: Path, data_sets: Path, start: Start) -> None:
+    folder = data_sets / "images"
+    rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    assert len(rows) == REAL_TWEETS
+    async with image_server(folder) as base_url:
+        settings = settings_for(own_servers.addresses, tmp_path).model_copy(
+            update={"image_allow": (base_url.removeprefix("http://"),)}
+        )
+        topics.create(str(settings.kafka), settings)
+        events = [
+            json.dumps(
+                {"id": row["id"], "text": " ".join(row["words"]), "media": [{"url": f"{base_url}/{row['file']}"}]}
+            ).encode()
+            for row in rows
+        ]
+        start(settings)
+        await asyncio.to_thread(fed, settings, events)
+        await until_caught_up(settings)
+    found = await books(settings)
+    assert set(found.documents) == {row["id"] for row in rows}
+    assert found.dead == []
+    assert Counter(document["_source"]["image"]["status"] for document in found.documents.values()) == {"ok": 24}
+    assert set(found.tasks) <= set(found.documents)
+    mentioned = sum(len(document["_source"]["mentions"]) for document in found.documents.values())
+    assert mentioned + len(found.tasks) >= REAL_TWEETS / 2, "the shipped model finds hardly anything"
+
+
+async def test_a_person_settles_three_tasks_and_a_replay_leaves_them_so(stubbed: Settings, start: Start) -> None:
+    worker = start(stubbed)
+    await asyncio.to_thread(fed, stubbed, tweets(range(21)))
+    await until_caught_up(stubbed)
+    waiting = set((await books(stubbed)).tasks)
+    assert len(waiting) == 9
+    await asyncio.to_thread(settle, stubbed, ["a", "r", "2"])
+    await until_caught_up(stubbed, "decide")
+    settled = await books(stubbed)
+    human = {tweet: one["_source"] for tweet, one in settled.documents.items() if one["_source"]["source"] == "human"}
+    assert len(human) == 3
+    assert set(human) == waiting - set(settled.tasks)
+    assert sorted([mention["type"] for mention in one["mentions"]] for one in human.values()) == [[], ["LOC"], ["PER"]]
+    assert all(mention["source"] == "human" for one in human.values() for mention in one["mentions"])
+    assert {one["reviewer"] for one in human.values()} == {"ana"}
+    await asyncio.to_thread(worker.stop)
+    await asyncio.to_thread(rewind, stubbed, "extract", "deliver", "decide")
+    start(stubbed)
+    await until_caught_up(stubbed, "extract", "deliver", "decide")
+    again = await books(stubbed)
+    assert again.documents == settled.documents
+    assert again.tasks == settled.tasks
+
+
+async def test_a_lost_redis_is_made_again_from_the_topics(own_servers: Stack, stubbed: Settings, start: Start) -> None:
+    worker = start(stubbed)
+    await asyncio.to_thread(fed, stubbed, tweets(range(21)))
+    await until_caught_up(stubbed)
+    await asyncio.to_thread(settle, stubbed, ["a", "r"])
+    await until_caught_up(stubbed, "decide")
+    before = (await books(stubbed)).tasks
+    assert sum(before.values()) == 7
+    await asyncio.to_thread(worker.stop)
+    async with sinks(stubbed) as (_, queue):
+        await queue._redis.flushall()
+    await asyncio.to_thread(rewind, stubbed, "deliver", "decide")
+    start(stubbed)
+    await until_caught_up(stubbed, "deliver", "decide")
+    assert (await books(stubbed)).tasks == before
+
+
+def settle(settings: Settings, keys: list[str]) -> None:
+    """`mner review` in a pseudo-terminal: one key a task, then quit."""
+    environ = {**os.environ, **environment(settings), "NO_COLOR": "1", "TERM": "xterm-256color"}
+    child: pexpect.spawn[str] = pexpect.spawn(
+        MNER[0],
+        [*MNER[1:], "review", "--reviewer", "ana"],
+        env=environ,
+        encoding="utf-8",
+        dimensions=(24, 80),
+        cwd=ROOT,
+    )
+    try:
+        child.expect("word", timeout=30)
+        for key in keys:
+            time.sleep(0.5)
+            child.send(key)
+            wait_for(lambda: lag_free(child))
+        time.sleep(0.5)
+        child.send("q")
+        child.expect(pexpect.EOF, timeout=30)
+    finally:
+        child.close()
+    assert child.exitstatus == 0
+
+
+def lag_free(child: Any) -> bool:
+    """Whether a new screen came since the key."""
+    try:
+        child.read_nonblocking(65536, timeout=0.2)
+    except pexpect.TIMEOUT:
+        return True
+    return False
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
