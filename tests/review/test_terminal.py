@@ -264,6 +264,8 @@ def test_keys_typed_before_a_task_could_be_seen_do_not_answer_it(
     ana.sees("question 1 of 2 ")
     ana.child.send("aaaaaa")  # a key that sticks: two of them answer this task
     ana.sees("[Paris LOC?]")
+    ana.presses("?")
+    ana.sees("which the model missed")  # every key before it has had its say
     assert on_queue(lambda queue: queue.counts()) == Counts(open=1, leased=1, decided=1)
 
 
