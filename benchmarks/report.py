@@ -1,0 +1,133 @@
+"""What a measurement says: figures, the machine they were taken on, and both as text."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+BAR = 40
+"""Characters of the longest bar."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One contender with one model. Rates in tweets a second, one a round; latencies at `steady_rate`, all rounds'."""
+
+    model: str
+    contender: str
+    tweets: int
+    tweets_per_s: list[float]
+    total_s: list[float]
+    steady_rate: float | None
+    p50_ms: float | None
+    p99_ms: float | None
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.tweets_per_s)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """`load_before`: the machine's load average over a minute, before the first run: what else it was doing."""
+
+    cores: int
+    cpu: str
+    memory_gib: float
+    python: str
+    torch: str
+    faust: str
+    aiokafka: str
+    load_before: float
+
+
+@dataclass(frozen=True)
+class Report:
+    started: str
+    machine: Machine
+    figures: list[Figures]
+
+    def ratios(self, model: str) -> list[float]:
+        """Ours over hand-written, round by round."""
+        ours, theirs = (one.tweets_per_s for one in self.figures if one.model == model)
+        return [a / b for a, b in zip(ours, theirs, strict=True)]
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    def show(self, console: Console) -> None:
+        machine = self.machine
+        console.print(
+            f"{self.started}: {machine.cores} cores of {machine.cpu}, {machine.memory_gib:.0f} GiB, "
+            f"Python {machine.python}, torch {machine.torch}, faust-streaming {machine.faust}, "
+            f"aiokafka {machine.aiokafka}; load before: {machine.load_before:.1f}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        console.print(self._table())
+        for model in dict.fromkeys(one.model for one in self.figures):
+            self._chart(console, model)
+
+    def _table(self) -> Table:
+        table = Table(box=box.SIMPLE)
+        for name in ("model", "contender"):
+            table.add_column(name, no_wrap=True)
+        for name in ("tweets", "tweets/s", "of rounds", "total s", "at /s", "p50 ms", "p99 ms"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for one in self.figures:
+            latency = [f"{value:.0f}" if value else "" for value in (one.steady_rate, one.p50_ms, one.p99_ms)]
+            span = f"{min(one.tweets_per_s):.0f}-{max(one.tweets_per_s):.0f}"
+            total = f"{statistics.median(one.total_s):.1f}"
+            table.add_row(one.model, one.contender, str(one.tweets), f"{one.median:.0f}", span, total, *latency)
+        return table
+
+    def _chart(self, console: Console, model: str) -> None:
+        rows = [one for one in self.figures if one.model == model]
+        longest = max(one.median for one in rows)
+        for one in rows:
+            bar = "█" * max(1, round(BAR * one.median / longest))
+            console.print(f"{model:>6} {one.contender:>13} {bar} {one.median:.0f}", highlight=False, soft_wrap=True)
+        ratios = self.ratios(model)
+        console.print(
+            f"       ours / hand-written: {rows[0].median / rows[1].median:.2f} "
+            f"(rounds {min(ratios):.2f} to {max(ratios):.2f})",
+            highlight=False,
+        )
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that `share` of all do not exceed (nearest rank)."""
+    ranked = sorted(values)
+    return ranked[max(0, -int(-share * len(ranked) // 1) - 1)]
+
+
+def machine() -> Machine:
+    """This one, now."""
+    return Machine(
+        cores=len(os.sched_getaffinity(0)),
+        cpu=_cpu(),
+        memory_gib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
+        python=platform.python_version(),
+        torch=importlib.metadata.version("torch"),
+        faust=importlib.metadata.version("faust-streaming"),
+        aiokafka=importlib.metadata.version("aiokafka"),
+        load_before=os.getloadavg()[0],
+    )
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown CPU")

@@ -1,0 +1,176 @@
+"""One run: a contender started fresh on topics of its own, watched from the broker, its work checked."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from benchmarks.broker import Log, Record, fresh_topics, uncommitted
+from streams import topics
+from streams.demo.worker import WorkerProcess
+from streams.errors import UserError
+from streams.events import Extraction, Tweet
+from streams.feed import feed
+from streams.settings import Settings
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "tweets.jsonl"
+POLL_S = 0.2
+STILL_S = 120.0
+"""A contender that produces nothing for so long is taken for broken."""
+
+WARM_TWEETS = 300
+"""Fed, and waited for, before a latency is measured."""
+
+
+class Wrong(Exception):
+    """A contender did not do the work, so that its figures mean nothing."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What `WorkerProcess` starts."""
+
+    name: str
+    module: str
+    only: tuple[str, ...] = ()
+
+
+OURS = Contender("mner worker", "streams.cli.main", ("extract",))
+HANDWRITTEN = Contender("hand-written", "benchmarks.handwritten")
+CONTENDERS = (OURS, HANDWRITTEN)
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A topic of `count` tweets, worked off as fast as the contender can.
+
+    `tweets_per_s` counts from the first extraction in the broker's log to the last; `total_s` from the process's
+    start to the last, so it includes loading the model. `found`: tweet id -> its extraction.
+    """
+
+    tweets_per_s: float
+    total_s: float
+    found: dict[str, Extraction]
+
+
+@dataclass(frozen=True)
+class Steady:
+    """Tweets fed at an even rate. From the tweet's stamp by the feed to its extraction in the broker's log."""
+
+    latencies_ms: list[int]
+    found: dict[str, Extraction]
+
+
+def filled(contender: Contender, settings: Settings, count: int, tell: Callable[[int], None]) -> Filled:
+    """Measure throughput. `tell` is called with the extractions so far. Raises `Wrong` or `UserError`."""
+    with fresh_topics(_brokers(settings), settings), _extractions(settings) as log:
+        _feed(settings, tweets(count))
+        started = time.time()
+        with _running(contender, settings) as worker:
+            _until(log, count, worker, tell)
+        records = log.records()
+        found = _checked(contender, settings, records, count)
+    first, last = min(record.at_ms for record in records), max(record.at_ms for record in records)
+    after_first = sum(record.at_ms > first for record in records)
+    return Filled(1000 * after_first / max(1, last - first), last / 1000 - started, found)
+
+
+def steady(
+    contender: Contender, settings: Settings, rate: float, seconds: float, tell: Callable[[int], None]
+) -> Steady:
+    """Measure latency at `rate` tweets a second. Raises `Wrong` or `UserError`."""
+    count = WARM_TWEETS + round(rate * seconds)
+    events = tweets(count)
+    brokers, name = _brokers(settings), settings.name(topics.TWEETS)
+    with fresh_topics(brokers, settings), _extractions(settings) as log:
+        with _running(contender, settings) as worker:
+            worker.ready()
+            feed(itertools.islice(events, WARM_TWEETS), brokers, name)
+            _until(log, WARM_TWEETS, worker, tell)
+            feed(events, brokers, name, rate=rate, on_fed=lambda fed: tell(WARM_TWEETS + fed))
+            _until(log, count, worker, tell)
+        records = log.records()
+        found = _checked(contender, settings, records, count)
+        with Log(brokers, name, settings.partitions) as fed:
+            fed_ms = {record.key: record.at_ms for record in fed.records()}
+    warm = set(_ids(WARM_TWEETS))
+    return Steady([record.at_ms - fed_ms[record.key] for record in records if record.key not in warm], found)
+
+
+def tweets(count: int) -> Iterator[bytes]:
+    """Events with the texts of the examples, over and over, without media, each with an id of its own."""
+    texts = _texts()
+    for number, name in enumerate(_ids(count)):
+        yield json.dumps({"id": name, "text": texts[number % len(texts)], "lang": "en", "source": "benchmark"}).encode()
+
+
+def _ids(count: int) -> Iterator[str]:
+    return (f"b{number}" for number in range(count))
+
+
+def _texts() -> list[str]:
+    texts = []
+    for line in EXAMPLES.read_bytes().splitlines():
+        try:
+            texts.append(Tweet.model_validate_json(line).text)
+        except ValidationError:
+            continue  # one of those that are broken on purpose
+    return texts
+
+
+def _feed(settings: Settings, events: Iterator[bytes]) -> None:
+    feed(events, _brokers(settings), settings.name(topics.TWEETS))
+
+
+@contextmanager
+def _running(contender: Contender, settings: Settings) -> Iterator[WorkerProcess]:
+    log = settings.home / "logs" / f"{settings.prefix}log"
+    worker = WorkerProcess(settings, log, module=contender.module, only=contender.only)
+    worker.start()
+    try:
+        yield worker
+        code = worker.stop()
+    finally:
+        if worker.code is None:
+            worker.kill()
+    if code != 0:
+        raise Wrong(f"{contender.name} ended with code {code}; its log ends:\n{worker.tail()}")
+
+
+def _extractions(settings: Settings) -> Log:
+    return Log(_brokers(settings), settings.name(topics.EXTRACTIONS), settings.partitions)
+
+
+def _until(log: Log, count: int, worker: WorkerProcess, tell: Callable[[int], None]) -> None:
+    so_far, moved = 0, time.monotonic()
+    while (now := log.count()) < count:
+        if worker.code is not None or time.monotonic() - moved > STILL_S:
+            state = "produces nothing more" if worker.code is None else f"ended with code {worker.code}"
+            raise UserError(f"the contender {state} after {now} of {count} tweets; its log ends:\n{worker.tail()}")
+        if now > so_far:
+            so_far, moved = now, time.monotonic()
+            tell(now)
+        time.sleep(POLL_S)
+    tell(count)
+
+
+def _checked(contender: Contender, settings: Settings, records: list[Record], count: int) -> dict[str, Extraction]:
+    """The extractions by tweet id; raises `Wrong` unless there is exactly one a tweet and all is committed."""
+    found = {record.key: Extraction.model_validate_json(record.value) for record in records}
+    if set(found) != set(_ids(count)) or len(records) != count:
+        raise Wrong(f"{contender.name}: {len(records)} extractions of {len(found)} tweets, wanted {count} of {count}")
+    if left := uncommitted(_brokers(settings), settings):
+        raise Wrong(f"{contender.name}: {left} of {count} tweets were not committed")
+    return found
+
+
+def _brokers(settings: Settings) -> str:
+    assert settings.kafka is not None
+    return settings.kafka
