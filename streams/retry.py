@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FIRST_S = 0.1
+TOLD_AT = 3
+"""Repeats after which a fault is worth a line in the log."""
 
 
 def backoff_s(attempt: int, max_s: float, floor_s: float = 0.0) -> float:
@@ -40,7 +42,7 @@ async def patiently(
             on_retry()
             wait = backoff_s(attempt, max_s, fault.after_s)
             log.log(
-                logging.WARNING if attempt in {1, 5} or attempt % 20 == 0 else logging.DEBUG,
+                logging.WARNING if attempt == TOLD_AT or attempt % 20 == 0 else logging.DEBUG,
                 "%s: %s; try %d in %.1f s",
                 what,
                 fault,
@@ -49,6 +51,6 @@ async def patiently(
             )
             await sleep(wait)
         else:
-            if attempt:
+            if attempt >= TOLD_AT:
                 log.warning("%s: passed after %d repeats", what, attempt)
             return result

@@ -6,13 +6,13 @@ Command modules import what is heavy (torch, Faust, servers) inside their functi
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 
-import click
 import typer
 
-from streams.errors import UserError
+from streams.errors import Retry, Stop, UserError
 
 COMMANDS = {
     "demo": "demo",
@@ -53,18 +53,23 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Run it. What a person can mend is one line on standard error and exit code 2, never a traceback."""
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # its errors reach us as exceptions
     try:
         code = build()(standalone_mode=False)
-    except UserError as error:
+    except (UserError, Retry, Stop) as error:
         print(f"mner: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        error.show()  # type: ignore[attr-defined]  # every one that is raised has it
         raise SystemExit(error.exit_code) from None
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("mner: stopped", file=sys.stderr)
         raise SystemExit(130) from None
     except BrokenPipeError:  # `mner ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     raise SystemExit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

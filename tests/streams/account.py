@@ -13,6 +13,7 @@ from typing import Any
 
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient, OffsetSpec
+from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from sinks.dead_letters import read
@@ -124,11 +125,13 @@ async def until_caught_up(settings: Settings, *agents: str, timeout_s: float = 1
 
 
 def lag(settings: Settings, agents: Iterable[str]) -> int:
-    """Events that the agents' groups have not acknowledged."""
+    """Events that the agents' groups have not acknowledged; -1 when the broker cannot tell."""
     assert settings.kafka is not None
     client = topics.admin(settings.kafka)
     try:
         return sum(_lag(client, settings, agent) for agent in agents)
+    except KafkaError:  # the broker has just come back and does not know its groups yet
+        return -1
     finally:
         client.close()
 

@@ -1,7 +1,9 @@
-"""`mner worker` with a bug planted in one stage, for one tweet. FAULTY_STAGE names the stage."""
+"""`mner worker` with a bug planted in one stage, for one tweet. FAULTY_STAGE names the stage; with
+FAULTY_HANGS it does not raise but waits for ever."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -25,6 +27,8 @@ def plant(stage: Any) -> None:
     async def faulty(self: Any, work: Item[Any] | Sequence[Item[Any]]) -> None:
         items = [work] if isinstance(work, Item) else work
         if any(item.origin.key == POISON for item in items):
+            if "FAULTY_HANGS" in os.environ:
+                await asyncio.Event().wait()
             raise RuntimeError(f"a bug in {stage.name}")
         await process(self, work)
 

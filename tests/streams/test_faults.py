@@ -12,6 +12,7 @@ import pytest
 
 from local.server import Server
 from local.stack import Stack
+from streams.demo.worker import WorkerProcess
 from streams.settings import Settings
 from tests.streams.account import (
     assert_exactly_once,
@@ -52,15 +53,15 @@ async def test_the_whole_worker_is_killed_and_another_goes_on(stubbed: Settings,
     assert_exactly_once(await books(stubbed), range(COUNT))
 
 
-@pytest.mark.parametrize("name", ["elasticsearch", "redis"])
-async def test_a_sink_is_down_for_twenty_seconds(
+@pytest.mark.parametrize("name", ["elasticsearch", "redis", "kafka"])
+async def test_a_server_is_down_for_twenty_seconds(
     own_servers: Stack, stubbed: Settings, start: Start, name: str
 ) -> None:
     server: Server = getattr(own_servers, name)
     worker = start(stubbed)
     await asyncio.to_thread(fed, stubbed, tweets(range(COUNT)))
     await until(stubbed, lambda count: count > 0.2 * COUNT)
-    server.kill() if name == "elasticsearch" else server.stop()
+    server.stop() if name == "redis" else server.kill()
     await asyncio.sleep(OUTAGE_S)
     assert worker.code is None
     await asyncio.to_thread(server.start)
@@ -121,12 +122,25 @@ async def test_a_deployment_that_fails_every_tweet_stops_instead_of_dead_letteri
 ) -> None:
     worker = start(stubbed.model_copy(update={"dead_letter_run": 20}))
     await asyncio.to_thread(fed, stubbed, [b"broken"] * 500)
-    deadline = time.monotonic() + 60
-    while worker.code is None and time.monotonic() < deadline:
-        await asyncio.sleep(0.1)
+    await until_ended(worker)
     assert worker.code == 1
     assert "20 dead letters in a row" in worker.output()
     assert len((await books(stubbed)).dead) < 40
+
+
+async def test_a_worker_that_is_stuck_ends_itself_and_another_goes_on(
+    stubbed: Settings, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAULTY_STAGE", "tokenise")
+    monkeypatch.setenv("FAULTY_HANGS", "yes")
+    stuck = start(stubbed.model_copy(update={"stall_s": 2.0}), module="tests.streams.faulty_worker")
+    await asyncio.to_thread(fed, stubbed, tweets(range(100)))
+    await until_ended(stuck)
+    assert stuck.code == 3
+    assert "in flight and none done for" in stuck.output()
+    start(stubbed)
+    await until_caught_up(stubbed)
+    assert_exactly_once(await books(stubbed), range(100))
 
 
 async def test_a_stop_under_load_finishes_what_is_in_flight(stubbed: Settings, start: Start) -> None:
@@ -140,6 +154,12 @@ async def test_a_stop_under_load_finishes_what_is_in_flight(stubbed: Settings, s
     start(stubbed)
     await until_caught_up(stubbed)
     assert_exactly_once(await books(stubbed), range(COUNT))
+
+
+async def until_ended(worker: WorkerProcess, timeout_s: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while worker.code is None and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
 
 
 def model_pid(worker: int) -> int:
