@@ -17,19 +17,33 @@ class Addresses:
     redis: str
 
 
+NAMES = ("kafka", "elasticsearch", "redis")
+
+
 def addresses(settings: Settings) -> Addresses:
-    """Raises `UserError` when a server is neither set nor running locally."""
+    """All three. Raises `UserError` when one is neither set nor running locally."""
+    found = _known(settings)
+    _require(found, NAMES)
+    return Addresses(**{name: str(found[name]) for name in NAMES})
+
+
+def address(settings: Settings, name: str) -> str:
+    """One of `NAMES`. Raises `UserError` when it is neither set nor running locally."""
+    found = _known(settings)
+    _require(found, (name,))
+    return str(found[name])
+
+
+def _known(settings: Settings) -> dict[str, str | None]:
     from local import stack
 
-    running = stack.running(settings.home)
-    found = {
-        name: getattr(settings, name) or (running.get(name) if running else None)
-        for name in ("kafka", "elasticsearch", "redis")
-    }
-    missing = [name for name, address in found.items() if not address]
+    given = {name: getattr(settings, name) for name in NAMES}
+    running = stack.running(settings.home) if not all(given.values()) else None
+    return {name: given[name] or (running or {}).get(name) for name in NAMES}
+
+
+def _require(found: dict[str, str | None], names: tuple[str, ...]) -> None:
+    missing = [name for name in names if not found[name]]
     if missing:
-        names = ", ".join(f"MNER_{name.upper()}" for name in missing)
-        raise UserError(
-            f"no address for {', '.join(missing)}: set {names}, or start local servers with `mner local up`"
-        )
-    return Addresses(**{name: str(address) for name, address in found.items()})
+        variables = ", ".join(f"MNER_{name.upper()}" for name in missing)
+        raise UserError(f"no address for {', '.join(missing)}: set {variables}, or start servers with `mner local up`")

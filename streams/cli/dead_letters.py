@@ -30,10 +30,10 @@ def list_(
     """The newest dead letters, oldest first, with the reason, the origin and the beginning of the event as it came."""
     from sinks.dead_letters import read
     from streams import topics
-    from streams.servers import addresses
+    from streams.servers import address
 
     settings = load()
-    letters = read(addresses(settings).kafka, settings.name(topics.DEAD), newest=limit)
+    letters = read(address(settings, "kafka"), settings.name(topics.DEAD), newest=limit)
     if json:
         print_json([{"at": letter.at.isoformat(), **letter.letter.model_dump(mode="json")} for letter in letters])
         return

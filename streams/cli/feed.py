@@ -24,7 +24,7 @@ def command(
     from streams.feed import feed
 
     config = settings.load()
-    brokers = servers.addresses(config).kafka
+    brokers = servers.address(config, "kafka")
     name = config.name(topics.TWEETS)
     if name in topics.missing(brokers, config):
         raise UserError(f"topic {name} is missing; make it with `mner topics create`")

@@ -74,10 +74,10 @@ def shown(entry: Entry) -> Text:
 
 async def _read(limit: int) -> tuple[list[Entry], Counts]:
     from sinks.queue import ReviewQueue
-    from streams.servers import addresses
+    from streams.servers import address
 
     settings = load()
-    queue = ReviewQueue(addresses(settings).redis, settings.name("review:"))
+    queue = ReviewQueue(address(settings, "redis"), settings.name("review:"))
     try:
         return (await queue.list(limit) if limit else []), await queue.counts()
     finally:

@@ -100,9 +100,9 @@ def _shown(hit: Hit) -> Text:
 
 async def _search(settings: Settings, query: str, entity_type: EntityType | None, limit: int) -> Results:
     from sinks.index import Index
-    from streams.servers import addresses
+    from streams.servers import address
 
-    index = Index(addresses(settings).elasticsearch, settings.name("mentions"))
+    index = Index(address(settings, "elasticsearch"), settings.name("mentions"))
     try:
         return await index.search(query, entity_type, limit)
     finally:
@@ -111,9 +111,9 @@ async def _search(settings: Settings, query: str, entity_type: EntityType | None
 
 async def _entities(settings: Settings, query: str, entity_type: EntityType | None, limit: int) -> list[Entity]:
     from sinks.index import Index
-    from streams.servers import addresses
+    from streams.servers import address
 
-    index = Index(addresses(settings).elasticsearch, settings.name("mentions"))
+    index = Index(address(settings, "elasticsearch"), settings.name("mentions"))
     try:
         return await index.entities(query, entity_type, limit)
     finally:

@@ -13,7 +13,7 @@ def create() -> None:
     from streams import servers, settings, topics
 
     config = settings.load()
-    made = topics.create(servers.addresses(config).kafka, config)
+    made = topics.create(servers.address(config, "kafka"), config)
     for name in made:
         typer.echo(f"made {name}")
     if not made:
@@ -29,7 +29,7 @@ def list_topics() -> None:
     from streams import servers, settings, topics
 
     config = settings.load()
-    absent = set(topics.missing(servers.addresses(config).kafka, config))
+    absent = set(topics.missing(servers.address(config, "kafka"), config))
     table = Table("topic", "partitions", "cleanup", "kept", "there")
     for topic in topics.plan(config):
         kept = "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms // topics.HOUR_MS} h"
