@@ -32,7 +32,7 @@ def command(
     logging.basicConfig(
         level=config.log_level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
     )
-    for chatty in ("aiokafka", "kafka", "elastic_transport", "mode"):
+    for chatty in ("aiokafka", "elastic_transport", "mode"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     code = asyncio.run(worker.work(config, servers.addresses(config), only or NAMES, owned=owned))
     sys.stdout.flush()
