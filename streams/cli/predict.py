@@ -46,14 +46,17 @@ def command(
 
     With --jsonl a line that is no tweet gives a line with `error` in its place, and exit code 1 at the end.
     """
-    from model.extractor import Extractor
-
     if (text is None) == (jsonl is None):
         raise UserError('wanted either a text, `mner predict "text"`, or `--jsonl FILE`')
     if text is None and context is not None:
         raise UserError("--context goes with a text; in a file, the media's `alt` is the context")
+    from model.checkpoint import describe
+
     tweet = None if text is None else _tweet_of(text)
+    describe(checkpoint)  # before torch is imported: a wrong path is told at once
     with _reading(jsonl or "-") as source, _writing(out) as sink:
+        from model.extractor import Extractor
+
         extractor = Extractor.load(checkpoint, device=device, threads=threads)
         if jsonl is not None:
             return _predict_lines(extractor, source, sink)

@@ -174,7 +174,11 @@ def _publish(
         for (data, split), examples in held_out.items()
         for captions in (False, True)
     ]
-    note = "Model and thresholds were chosen on the validation splits; the test splits were read once, one seed."
+    note = (
+        "One model, trained on all the training splits named above: not comparable with models that saw one set's\n"
+        "own split alone. Epoch, temperature and threshold were chosen on the validation splits; the test splits were\n"
+        "read once, at the end. One seed.\n"
+    )
     write_card(out, info, calibration, rows, note)
     (out / STATE).unlink(missing_ok=True)
     console.print(f"[bold]{out}[/] is ready; its model card is {out / 'README.md'}")

@@ -27,7 +27,7 @@ def test_a_file_of_tweets_gives_one_line_each_in_order_and_bad_lines_say_why() -
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.returncode == 1, result.stderr
     assert [answer["id"] for answer in answers] == ["1", "2", None, "4", "5"]
-    assert [field in answers[line]["error"] for line, field in ((1, "text"), (2, "event"), (4, "text is blank"))]
+    assert [field in answers[line]["error"] for line, field in ((1, "text"), (2, "event"), (4, "is blank"))]
     assert [(one["text"], one["type"]) for one in answers[0]["mentions"]] == [("Steph Curry", "PER"), ("Akron", "LOC")]
     assert answers[0]["image"] == {"status": "none"}
     for mention in answers[3]["mentions"]:
@@ -47,7 +47,7 @@ def test_one_text_as_json() -> None:
     [
         pytest.param([], "wanted either a text", id="nothing"),
         pytest.param(["x", "--jsonl", "-"], "wanted either a text", id="both"),
-        pytest.param(["   "], "text is blank", id="a blank text"),
+        pytest.param(["   "], "is blank", id="a blank text"),
         pytest.param(["--jsonl", "nowhere.jsonl"], "--jsonl nowhere.jsonl: No such file", id="no file"),
         pytest.param(["x", "--checkpoint", "nowhere"], "no model checkpoint in nowhere", id="no checkpoint"),
     ],

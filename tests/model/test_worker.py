@@ -108,11 +108,14 @@ async def test_a_kill_between_batches_costs_no_batch() -> None:
         assert await worker.infer([tweet()])
 
 
-async def test_a_cancelled_batch_does_not_mix_up_the_replies() -> None:
+@pytest.mark.parametrize("started", [False, True], ids=["while the process starts", "while the model works"])
+async def test_a_cancelled_batch_does_not_mix_up_the_replies(started: bool) -> None:
     async with running() as worker:
-        await worker.start()
+        if started:
+            await worker.start()
         cancelled = asyncio.ensure_future(worker.infer([tweet()] * 5))
-        await asyncio.sleep(0)
+        while worker.pid is None:
+            await asyncio.sleep(0)
         cancelled.cancel()
         assert len(await worker.infer([tweet()] * 2)) == 2
 
