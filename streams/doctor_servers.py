@@ -28,14 +28,10 @@ class Finding:
 
 
 def server(name: str, config: Settings) -> list[Finding]:
-    """Find the server as `streams.servers` does, but go on when another one has no address."""
-    from local import stack
+    """Raises `UserError` when it has no address; the other servers are looked at all the same."""
+    from streams.servers import address
 
-    running = stack.running(config.home) or {}
-    address = getattr(config, name) or running.get(name)
-    if not address:
-        return [Finding(name, "broken", "no address", f"set MNER_{name.upper()}, or `mner local up`")]
-    return SERVERS[name](address, config)
+    return SERVERS[name](address(config, name), config)
 
 
 def kafka(brokers: str, config: Settings) -> list[Finding]:

@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         description="module:function that loads the model in its process",
     )
     threshold: float | None = Field(None, ge=0, le=1, description="route to review below it; none: the checkpoint's")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the model runs; auto: a GPU if seen")
     model_threads: int = Field(0, ge=0, description="CPU threads of the model's process; 0: one per core")
     model_timeout_s: float = Field(60.0, gt=0, description="seconds a batch may take before the process is replaced")
 
@@ -86,8 +86,8 @@ class Settings(BaseSettings):
     # images
     image_workers: int = Field(32, ge=1, description="images fetched at once at most")
     image_timeout_s: float = Field(5.0, gt=0, description="seconds for one image, all included")
-    image_max_bytes: int = Field(10_000_000, ge=1024)
-    image_max_pixels: int = Field(40_000_000, ge=1024)
+    image_max_bytes: int = Field(10_000_000, ge=1024, description="bytes of an image file at most")
+    image_max_pixels: int = Field(40_000_000, ge=1024, description="width x height of an image at most")
     image_ports: Ports = Field((80, 443), description="ports that may be dialled")
     image_allow: Hosts = Field((), description="host:port exempt from the address check, for tests and intranets")
 
@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     # Kafka client
     session_timeout_s: float = Field(10.0, ge=6, description="seconds after which a silent worker loses its partitions")
     commit_interval_s: float = Field(1.0, gt=0, description="seconds between commits of offsets")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="of the worker, on stderr")
 
     def name(self, what: str) -> str:
         """A topic, index, key or group name with this deployment's prefix."""

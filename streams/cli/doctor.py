@@ -10,7 +10,9 @@ SIGNS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "broken": ("✗", "
 
 
 def command(
-    deep: Annotated[bool, typer.Option("--deep", help="Also load the model and look for a GPU: half a minute or so.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also load the model and look for a GPU: half a minute or so.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
 ) -> None:
     """Check Python, settings, disk, checkpoint, jars, Kafka, Elasticsearch and Redis; say how to mend what is not well.

@@ -1,0 +1,183 @@
+"""The documents say what is so: links lead somewhere, commands and settings exist, examples of events are valid.
+
+`python -m tests.test_docs` writes the table of settings anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import annotated_types
+import pytest
+import typer.main
+
+from streams import topics
+from streams.cli.main import COMMANDS, build
+from streams.events import DeadLetter, Decision, Extraction, Mention, Tombstone, Tweet
+from streams.settings import CHECKPOINT, Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTINGS = ROOT / "docs" / "settings.md"
+BEGIN, END = "from streams/settings.py -->\n", "<!-- end -->"
+
+PAGES = sorted([ROOT / "README.md", ROOT / "examples" / "README.md", *(ROOT / "docs").glob("*.md")])
+OTHERS = [ROOT / ".env.example", ROOT / "docker-compose.yml", ROOT / "Dockerfile"]
+EVENTS = {
+    "Tweet": Tweet,
+    "Extraction": Extraction,
+    "Decision": Decision,
+    "Tombstone": Tombstone,
+    "Dead letter": DeadLetter,
+}
+
+page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+@page
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{page.name} links to {target}"
+        assert ROOT in file.parents, f"{page.name} links out of the repository: {target}"
+        if anchor:
+            assert anchor in {anchor_of(heading) for heading in headings(file)}, f"{page.name} links to {target}"
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    linked = set(re.findall(r"\]\((docs/[\w.-]+\.md)\)", (ROOT / "README.md").read_text()))
+    assert linked == {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
+
+
+@page
+def test_every_command_named_exists_with_its_options(page: Path) -> None:
+    commands = typer.main.get_command(build()).commands  # type: ignore[attr-defined]
+    for line in code(page.read_text()):
+        for words in re.findall(r"\bmner ((?:[a-z-]+)(?: [^|;&`#)\n]*)?)", line):
+            name, *rest = words.split()
+            assert name in COMMANDS, f"{page.name}: mner {words}"
+            command = commands[name]
+            if hasattr(command, "commands") and rest:
+                name = rest.pop(0)
+                assert name in command.commands, f"{page.name}: mner {words}"
+                command = command.commands[name]
+            known = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
+            used = {word.split("=")[0] for word in rest if word.startswith("--")}
+            assert used <= known, f"{page.name}: mner {words}"
+
+
+@pytest.mark.parametrize("file", [*PAGES, *OTHERS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_setting_named_exists(file: Path) -> None:
+    named = set(re.findall(r"\bMNER_[A-Z_]*[A-Z]\b", file.read_text()))
+    assert named <= {variable(name) for name in Settings.model_fields}
+
+
+def test_the_table_of_settings_is_current() -> None:
+    written = SETTINGS.read_text().partition(BEGIN)[2].partition(END)[0]
+    assert written == settings_table(), "run `python -m tests.test_docs`"
+
+
+@page
+def test_every_file_and_folder_named_exists(page: Path) -> None:
+    folders = "streams|model|sinks|review|local|tests|benchmarks|docs|examples"
+    for name in re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text()):
+        assert (ROOT / name).exists(), f"{page.name} names {name}"
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_the_example_of_each_event_is_valid_and_every_field_is_described(name: str) -> None:
+    text = section(name)
+    (example,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    EVENTS[name].model_validate(json.loads(example))
+    fields = EVENTS[name].model_fields
+    assert set(fields) <= described(text), name
+    assert set(json.loads(example)) <= set(fields), name
+
+
+def test_every_field_of_a_mention_is_described() -> None:
+    assert set(Mention.model_fields) <= described(section("Extraction").partition("A mention:")[2])
+
+
+def test_every_topic_is_described_with_the_others() -> None:
+    named = described((ROOT / "docs" / "architecture.md").read_text().partition("## Topics")[2])
+    assert {topic.name for topic in topics.plan(Settings(_env_file=None))} <= named  # type: ignore[call-arg]
+
+
+@page
+def test_nothing_is_named_by_an_absolute_path_of_somebodys_machine(page: Path) -> None:
+    assert not re.search(r"(?<![\w.:/-])/(?:home|root|work|Users|tmp)/", page.read_text())
+
+
+def described(text: str) -> set[str]:
+    """What the first column of the tables names in backticks."""
+    rows = re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+
+
+def section(heading: str) -> str:
+    text = (ROOT / "docs" / "events.md").read_text()
+    return re.split(r"^## ", text.partition(f"\n## {heading}\n")[2], flags=re.MULTILINE)[0]
+
+
+def headings(file: Path) -> list[str]:
+    return re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+
+
+def anchor_of(heading: str) -> str:
+    """As GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def code(text: str) -> list[str]:
+    """Lines of code blocks, and what stands in backticks."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    indented = re.findall(r"^    .+$", text, re.MULTILINE)
+    return [*(line for block in blocks for line in block.splitlines()), *indented, *re.findall(r"`([^`\n]+)`", text)]
+
+
+def variable(name: str) -> str:
+    return f"MNER_{name.upper()}"
+
+
+def settings_table() -> str:
+    assert all(field.description for field in Settings.model_fields.values())
+    lines = ["| setting | default | allowed | means |", "|---|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        cells = (
+            f"`{variable(name)}`",
+            default(field.default),
+            allowed(field),
+            field.description,
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def default(value: Any) -> str:
+    if value in (None, "", ()):
+        return ""
+    if value == CHECKPOINT:
+        return "the one in `model/checkpoint/`"
+    return f"`{','.join(map(str, value)) if isinstance(value, tuple) else value}`"
+
+
+def allowed(field: Any) -> str:
+    choices = [value for value in get_args(field.annotation) if isinstance(value, str)]
+    if choices:
+        return ", ".join(f"`{choice}`" for choice in choices)
+    signs = {annotated_types.Ge: "≥ {0.ge}", annotated_types.Gt: "> {0.gt}", annotated_types.Le: "≤ {0.le}"}
+    return ", ".join(signs[type(limit)].format(limit) for limit in field.metadata if type(limit) in signs)
+
+
+def write_settings() -> None:
+    before, marker, rest = SETTINGS.read_text().partition(BEGIN)
+    SETTINGS.write_text(before + marker + settings_table() + END + rest.partition(END)[2])
+
+
+if __name__ == "__main__":
+    write_settings()
