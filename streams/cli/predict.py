@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from contextlib import nullcontext
@@ -17,9 +18,10 @@ from rich.text import Text
 
 from streams.errors import UserError
 from streams.events import ImageResult, Mention, Tweet, explain
-from streams.settings import CHECKPOINT
+from streams.settings import CHECKPOINT, Settings, load
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from model.extractor import Extractor
@@ -52,6 +54,7 @@ def command(
         raise UserError("--context goes with a text; in a file, the media's `alt` is the context")
     from model.checkpoint import describe
 
+    settings = load()
     tweet = None if text is None else _tweet_of(text)
     describe(checkpoint)  # before torch is imported: a wrong path is told at once
     with _reading(jsonl or "-") as source, _writing(out) as sink:
@@ -59,11 +62,11 @@ def command(
 
         extractor = Extractor.load(checkpoint, device=device, threads=threads)
         if jsonl is not None:
-            return _predict_lines(extractor, source, sink)
+            return _predict_lines(extractor, source, sink, settings)
     assert tweet is not None
     mentions = extractor.extract([tweet], [context])[0]
     if as_json:
-        print(json.dumps(_result(tweet, mentions), ensure_ascii=False))
+        print(json.dumps(_result(tweet, mentions, ImageResult()), ensure_ascii=False))
     else:
         _show(tweet, mentions, extractor.info.threshold)
     return 0
@@ -76,14 +79,15 @@ def _tweet_of(text: str) -> Tweet:
         raise UserError(f"this text cannot be read: {explain(error)}") from None
 
 
-def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes]) -> int:
+def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes], settings: Settings) -> int:
     failed = False
     lines = (line for line in source if line.strip())
     for chunk in iter(lambda: list(islice(lines, LINES_AT_ONCE)), []):
         parsed = [_parse(line) for line in chunk]
-        found = iter(extractor.extract([tweet for tweet in parsed if isinstance(tweet, Tweet)]))
+        tweets = [tweet for tweet in parsed if isinstance(tweet, Tweet)]
+        found, images = iter(extractor.extract(tweets)), iter(asyncio.run(_look(tweets, settings)))
         for tweet in parsed:
-            result = _result(tweet, next(found)) if isinstance(tweet, Tweet) else tweet
+            result = _result(tweet, next(found), next(images)) if isinstance(tweet, Tweet) else tweet
             failed |= "error" in result
             sink.write(json.dumps(result, ensure_ascii=False).encode() + b"\n")
         sink.flush()
@@ -106,11 +110,17 @@ def _identifier(line: bytes) -> str | None:
     return identifier if isinstance(identifier, str) else None
 
 
-def _result(tweet: Tweet, mentions: list[Mention]) -> dict[str, object]:
-    """An output line. Images are not read yet: with media, only their alternative texts were."""
-    image = (
-        ImageResult(status="failed", reason="images are not read by this command yet") if tweet.media else ImageResult()
-    )
+async def _look(tweets: Sequence[Tweet], settings: Settings) -> list[ImageResult]:
+    """What becomes of the tweets' images, many at once."""
+    from streams.images import ImageLoader
+    from streams.images.files import look_anywhere
+
+    async with ImageLoader(settings) as loader:
+        return await asyncio.gather(*(look_anywhere(tweet.media, loader, settings) for tweet in tweets))
+
+
+def _result(tweet: Tweet, mentions: list[Mention], image: ImageResult) -> dict[str, object]:
+    """An output line."""
     return {
         "id": tweet.id,
         "mentions": [mention.model_dump(exclude={"source"}) for mention in mentions],

@@ -77,6 +77,9 @@ class ImageLoader:
             picture = await self.load(photo.url)
         except ImageError as error:
             return ImageResult(status="failed", reason=error.reason, url=photo.url)
-        return ImageResult(
-            status="ok", url=photo.url, width=picture.width, height=picture.height, format=picture.format
-        )
+        return seen(picture)
+
+
+def seen(picture: Picture) -> ImageResult:
+    """The result that says what was seen."""
+    return ImageResult(status="ok", url=picture.url, width=picture.width, height=picture.height, format=picture.format)

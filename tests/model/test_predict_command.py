@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from local.examples import EXAMPLES
+
 LINES = [
     '{"id": "1", "text": "Steph Curry was born in Akron", "media": []}',
     '{"id": "2"}',
@@ -34,6 +36,22 @@ def test_a_file_of_tweets_gives_one_line_each_in_order_and_bad_lines_say_why() -
         assert "Paris &amp; London ❤"[mention["start"] : mention["end"]] == mention["text"]
         assert {"probability", "aleatoric", "epistemic", "views"} <= mention.keys()
         assert mention["views"].keys() == {"text", "text+context"}
+
+
+def test_an_image_is_looked_at_and_its_fate_told() -> None:
+    wanted = {
+        (EXAMPLES / "images" / "astronaut.jpg").as_uri(): ("ok", ""),
+        "file:///nowhere/1.jpg": ("failed", "not_found: "),
+        (EXAMPLES / "README.md").as_uri(): ("failed", "not_an_image: "),
+        "http://127.0.0.1/1.jpg": ("failed", "private_address: "),
+    }
+    tweets = [json.dumps({"id": "1", "text": "Houston", "media": [{"url": url}]}) for url in wanted]
+    result = mner("--jsonl", "-", given="\n".join(tweets))
+    assert result.returncode == 0, result.stderr
+    for line, (status, reason) in zip(result.stdout.splitlines(), wanted.values(), strict=True):
+        image = json.loads(line)["image"]
+        assert image["status"] == status
+        assert image.get("reason", "").startswith(reason)
 
 
 def test_one_text_as_json() -> None:
