@@ -80,7 +80,7 @@ class Program:
                 tasks.create_task(self._produce())
                 tasks.create_task(self._commit())
         finally:
-            await self._consumer.commit(self._produced or None)
+            await self._commit_produced()
 
     async def _take(self) -> None:
         settings = self._settings
@@ -124,8 +124,11 @@ class Program:
     async def _commit(self) -> None:
         while True:
             await asyncio.sleep(self._settings.commit_interval_s)
-            if self._produced:
-                await self._consumer.commit(self._produced)
+            await self._commit_produced()
+
+    async def _commit_produced(self) -> None:
+        if self._produced:
+            await self._consumer.commit(self._produced)
 
     def _extraction(self, entry: Entry) -> bytes:
         now = time.time()

@@ -161,7 +161,7 @@ def command(
 ) -> None:
     """Measure tweets a second and latency of extract, Kafka to Kafka, and of a hand-written program beside it."""
     report = measure(model.models, tweets, rounds, steady_s, Console(stderr=True))
-    report.show(Console())
+    report.show(Console(width=None if sys.stdout.isatty() else 110))
     if json_to is not None:
         report.write(json_to)
 
