@@ -96,7 +96,7 @@ def run(home: Path, port: int, class_path: list[str]) -> None:
 
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # in Java's threads too: this one waits for it below
     jpype.startJVM(
-        str(java.home() / "lib" / "server" / "libjvm.so"),
+        str(java.library()),
         "-Xrs",  # leave the signals alone
         HEAP,
         *java.JVM_FLAGS,

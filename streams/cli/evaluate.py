@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streams.errors import UserError
-from streams.settings import CHECKPOINT
+from streams.settings import load
 
 if TYPE_CHECKING:
     from model.scores import Scoreboard
@@ -22,25 +22,24 @@ console = Console()
 
 def command(
     data: Annotated[Path, typer.Option(help="One data set: a folder with train.txt, valid.txt, test.txt.")],
-    checkpoint: Annotated[Path, typer.Option(help="Checkpoint folder.")] = CHECKPOINT,
+    checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint folder; MNER_MODEL if not given.")] = None,
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     captions: Annotated[
         Path | None, typer.Option(help='JSON lines {"set", "img", "caption"}, given to the model as context.')
     ] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the scores here as JSON.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: one per core.")] = 0,
 ) -> None:
     """Score a checkpoint: F1 per type (seqeval's default), calibration, and how well it detects its own errors."""
     from model import corpus
     from model.evaluate import evaluate
     from model.extractor import Extractor
 
+    settings = load()
     if split not in corpus.SPLITS:
         raise UserError(f"--split {split}: wanted one of {', '.join(corpus.SPLITS)}")
     texts = corpus.read_captions(captions, data.resolve().name) if captions else None
     examples = corpus.read(data / f"{split}.txt", texts)
-    extractor = Extractor.load(checkpoint, device=device, threads=threads)
+    extractor = Extractor.load(checkpoint or settings.model, device=settings.device, threads=settings.model_threads)
     with console.status(f"{len(examples)} tweets"):
         scores = evaluate(extractor.predictor, extractor.tokenizer, examples, captions is not None)
     if json_out:

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from streams.errors import UserError
 from streams.events import ImageResult, Mention, Tweet, explain
-from streams.settings import CHECKPOINT, Settings, load
+from streams.settings import Settings, load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,9 +40,7 @@ def command(
         str | None, typer.Option(help="File of tweets, one JSON object a line; - for standard input.")
     ] = None,
     out: Annotated[str, typer.Option(help="Where --jsonl writes, one line each; - for standard output.")] = "-",
-    checkpoint: Annotated[Path, typer.Option(help="Checkpoint folder.")] = CHECKPOINT,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: one per core.")] = 0,
+    checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint folder; MNER_MODEL if not given.")] = None,
 ) -> int:
     """Name the entities in a text or in a file of tweets; no server is needed.
 
@@ -55,12 +53,13 @@ def command(
     from model.checkpoint import describe
 
     settings = load()
+    folder = checkpoint or settings.model
     tweet = None if text is None else _tweet_of(text)
-    describe(checkpoint)  # before torch is imported: a wrong path is told at once
+    describe(folder)  # before torch is imported: a wrong path is told at once
     with _reading(jsonl or "-") as source, _writing(out) as sink:
         from model.extractor import Extractor
 
-        extractor = Extractor.load(checkpoint, device=device, threads=threads)
+        extractor = Extractor.load(folder, device=settings.device, threads=settings.model_threads)
         if jsonl is not None:
             return _predict_lines(extractor, source, sink, settings)
     assert tweet is not None
