@@ -99,13 +99,17 @@ class Index:
                 return None
         return Document(answer["_id"], answer["_version"], answer["_source"])
 
-    async def versions(self, tweet_ids: Sequence[str]) -> dict[str, int]:
-        """The versions that the index holds of these tweets; those it does not know are left out."""
+    async def held(self, tweet_ids: Sequence[str]) -> dict[str, Document]:
+        """What the index holds of these tweets; those it does not know are left out."""
         if not tweet_ids:
             return {}
         with self._reaching():
-            answer = await self._client.mget(index=self.name, ids=list(tweet_ids), source=False)
-        return {one["_id"]: one["_version"] for one in answer["docs"] if one.get("found")}
+            answer = await self._client.mget(index=self.name, ids=list(tweet_ids))
+        return {
+            one["_id"]: Document(one["_id"], one["_version"], one["_source"])
+            for one in answer["docs"]
+            if one.get("found")
+        }
 
     async def search(self, words: str, entity_type: str | None = None, limit: int = 10) -> Results:
         """Tweets by text and mentions, best first; see `sinks.search.request`. Erased ones are never found."""

@@ -88,10 +88,11 @@ function operations.add(tweet, edit, release, score, task)
   return 1
 end
 
--- A reading of this age has no question: an open task as old or older is void. A retracted one waits for a person.
+-- A reading of this age has no question: an open task that is older is void. One as old stands, since of two readings
+-- of one age the first counts, as in the index. A retracted one still waits.
 function operations.withdraw(tweet, edit, release)
   local present, retracted = pair(AGES, tweet), pair(RETRACTED, tweet)
-  if not present or newer(present, {tonumber(edit), tonumber(release)}) then return 0 end
+  if not present or not newer({tonumber(edit), tonumber(release)}, present) then return 0 end
   if retracted and retracted[1] >= tonumber(edit) then return 0 end
   drop_task(tweet)
   return 1

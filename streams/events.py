@@ -6,6 +6,7 @@ Offsets are code points of the raw tweet text, end exclusive: `text[start:end] =
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -23,6 +24,8 @@ SCHEMA_VERSION = 1
 """Sent with every Kafka message as the header `schema`."""
 
 MAX_EDIT = 2**16 - 1
+EXPLAINED = 8
+"""Problems of one event that are told; a stranger's event may have millions."""
 
 EntityType = Literal["PER", "LOC", "ORG", "MISC"]
 ENTITY_TYPES: tuple[EntityType, ...] = ("PER", "LOC", "ORG", "MISC")
@@ -63,11 +66,18 @@ class Tweet(Foreign):
     created_at: AwareDatetime | None = None
     author: Author | None = None
     lang: str | None = Field(default=None, max_length=16)
-    media: tuple[Media, ...] = Field(default=(), max_length=16)
+    media: tuple[Media, ...] = Field(default=(), max_length=16, fail_fast=True)
     source: str = Field(default="unknown", max_length=64)
     edit: int = Field(default=0, ge=0, le=MAX_EDIT)
     reply_to: Identifier | None = None
     quote_of: Identifier | None = None
+
+    @field_validator("created_at")
+    @classmethod
+    def _of_our_times(cls, moment: datetime | None) -> datetime | None:
+        if moment is not None and not 1970 <= moment.year <= 9998:
+            raise ValueError("wanted a moment between 1970 and 9998")
+        return moment
 
     @field_validator("text")
     @classmethod
@@ -215,7 +225,9 @@ class Tombstone(Foreign):
 
 
 class DeadLetter(Value):
-    """An event that could not be processed, as it came. `value` is the original bytes: text, or base64 if not UTF-8."""
+    """An event that could not be processed, as it came. `value` is the original bytes: text, or base64 where text
+    would not do or would be longer. `omitted`: bytes at its end that no dead letter can hold; they are still in the
+    topic it came from."""
 
     topic: str
     partition: int
@@ -226,16 +238,20 @@ class DeadLetter(Value):
     key: str | None = None
     value: str | None = None
     encoding: Literal["utf-8", "base64"] = "utf-8"
+    omitted: int = Field(default=0, ge=0)
 
 
 def explain(error: ValidationError) -> str:
-    """One line for a pydantic error: every field, the value it had, and what was wanted."""
+    """One line for a pydantic error: the fields (eight at most), the values they had, and what was wanted."""
     parts = []
-    for problem in error.errors(include_url=False, include_context=False):
+    problems = error.errors(include_url=False, include_context=False)
+    for problem in problems[:EXPLAINED]:
         field = ".".join(str(step) for step in problem["loc"]) or "event"
         value = repr(problem["input"])
         shown = value if len(value) <= 80 else value[:77] + "..."
         missing = problem["type"] in {"missing", "json_invalid"}
         message = problem["msg"].removeprefix("Value error, ")
         parts.append(f"{field}: {message}" + ("" if missing else f" (got {shown})"))
+    if len(problems) > EXPLAINED:
+        parts.append(f"and {len(problems) - EXPLAINED} more")
     return "; ".join(parts)

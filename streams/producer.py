@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    InvalidProducerEpoch,
+    KafkaError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    ProducerClosed,
+    ProducerFenced,
+    TopicAuthorizationFailedError,
+    UnknownProducerId,
+)
 
-from streams.errors import Reject, Retry, UserError
+from streams.errors import Reject, Retry, Stop, UserError
 from streams.events import SCHEMA_VERSION, DeadLetter
 from streams.topics import MAX_MESSAGE_BYTES
 
 HEADERS = [("schema", str(SCHEMA_VERSION).encode())]
+BEYOND_REPAIR = (
+    ClusterAuthorizationFailedError,
+    InvalidProducerEpoch,
+    OutOfOrderSequenceNumber,
+    ProducerClosed,
+    ProducerFenced,
+    TopicAuthorizationFailedError,
+    UnknownProducerId,
+)
 
 
 class Producer:
@@ -36,12 +55,15 @@ class Producer:
     async def __aexit__(self, *_: object) -> None:
         await self._producer.stop()
 
-    async def send(self, topic: str, key: bytes | None, value: bytes) -> None:
-        """Raises `Retry` when the broker is away, `Reject` when the record is larger than a topic takes."""
+    async def send(self, topic: str, key: bytes | None, value: bytes | None) -> None:
+        """Raises `Retry` when the broker is away, `Reject` when the record is larger than the topic takes, `Stop` when
+        the broker refuses us or this producer's session is beyond repair: a new one, after a restart, is not."""
         try:
             await self._producer.send_and_wait(topic, value=value, key=key, headers=HEADERS)
         except MessageSizeTooLargeError:
-            raise Reject(f"{len(value)} bytes are more than topic {topic} takes ({MAX_MESSAGE_BYTES})") from None
+            raise Reject(f"{len(value or b'')} bytes are more than the topic {topic} takes") from None
+        except BEYOND_REPAIR as error:
+            raise Stop(f"Kafka takes nothing for {topic} from us any more: {error!r}") from error
         except KafkaError as error:
             raise Retry(f"Kafka did not take a record for {topic}: {error!r}") from error
 
@@ -53,6 +75,5 @@ class DeadLetterTopic:
         self._producer = producer
         self._topic = topic
 
-    async def send(self, letter: DeadLetter) -> None:
-        key = letter.key.encode() if letter.key is not None else None
+    async def send(self, letter: DeadLetter, key: bytes | None) -> None:
         await self._producer.send(self._topic, key, letter.model_dump_json().encode())

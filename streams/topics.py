@@ -25,8 +25,14 @@ TOMBSTONES = "tombstones"
 DEAD = "tweets.dead"
 
 HOUR_MS = 3_600_000
-MAX_MESSAGE_BYTES = 4_000_000
-"""A dead letter holds an event of Kafka's usual 1 MB in base64; a decision holds a tweet's mentions three times."""
+EVENT_BYTES = 1_048_588
+"""The largest event that a feed may send: Kafka's own default."""
+
+DERIVED_BYTES = 4_000_000
+"""A decision holds a tweet and its mentions three times."""
+
+MAX_MESSAGE_BYTES = 8_000_000
+"""A dead letter holds any of those, in base64 where need be, and its reason."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,14 @@ class Topic:
     replication: int
     cleanup: str
     retention_ms: int
+    max_bytes: int
 
     @property
     def config(self) -> dict[str, str]:
         return {
             "cleanup.policy": self.cleanup,
             "retention.ms": str(self.retention_ms),
-            "max.message.bytes": str(MAX_MESSAGE_BYTES),
+            "max.message.bytes": str(self.max_bytes),
         }
 
 
@@ -53,11 +60,11 @@ def plan(settings: Settings) -> list[Topic]:
     kept = settings.retention_hours * HOUR_MS
     shape = (settings.partitions, settings.replication)
     return [
-        Topic(settings.name(TWEETS), *shape, "delete", kept),
-        Topic(settings.name(EXTRACTIONS), *shape, "compact,delete", kept),
-        Topic(settings.name(DECISIONS), *shape, "compact", -1),
-        Topic(settings.name(TOMBSTONES), *shape, "compact", -1),
-        Topic(settings.name(DEAD), *shape, "delete", 4 * kept),
+        Topic(settings.name(TWEETS), *shape, "delete", kept, EVENT_BYTES),
+        Topic(settings.name(EXTRACTIONS), *shape, "compact,delete", kept, DERIVED_BYTES),
+        Topic(settings.name(DECISIONS), *shape, "compact", -1, DERIVED_BYTES),
+        Topic(settings.name(TOMBSTONES), *shape, "compact", -1, EVENT_BYTES),
+        Topic(settings.name(DEAD), *shape, "delete", 4 * kept, MAX_MESSAGE_BYTES),
     ]
 
 

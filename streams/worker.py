@@ -1,6 +1,6 @@
 """A worker: starts the agents, watches over them, drains them on a signal and ends with a code that tells the truth.
 
-Exit codes: 0 stopped on request with everything in flight finished, 1 stopped by `Stop` or a fault, 3 ended by the
+Exit codes: 0 stopped on request, 1 stopped by `Stop` or a fault, 3 ended by the
 watchdog. Whatever was not acknowledged is delivered again by Kafka.
 """
 
@@ -63,25 +63,53 @@ async def work(
     absent = await asyncio.to_thread(topics.missing, addresses.kafka, settings)
     if absent:
         raise UserError(f"topics missing: {', '.join(absent)}; make them with `mner topics create`")
+    stopping = _stop_requests(owned=owned)
+    with tempfile.TemporaryDirectory(prefix="mner-worker-") as folder:
+        async with Resources(settings, addresses) as resources:
+            starting = asyncio.create_task(_start(only, resources, Path(folder)))
+            await _first(starting, stopping)
+            if not starting.done():
+                log.warning("stopped before it was ready")
+                starting.cancel()
+                return 0
+            return await _run(starting.result(), stopping, settings)
+
+
+def _stop_requests(*, owned: bool) -> asyncio.Event:
+    """Set by SIGTERM, by Ctrl-C and, when `owned`, by the end of standard input."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+
+    def closed() -> None:
+        loop.remove_reader(sys.stdin.fileno())
+        stopping.set()
+
     if owned:
-        loop.add_reader(sys.stdin.fileno(), stopping.set)
-    with tempfile.TemporaryDirectory(prefix="mner-worker-") as folder:
-        async with Resources(settings, addresses) as resources:
-            if {"deliver", "decide", "erase"} & set(only):
-                index = await resources.index()
-                await patiently(index.prepare, what="preparing the index", max_s=settings.retry_max_s)
-            agents = [await _prepare(name, resources, Path(folder, name)) for name in only]
-            return await _run(agents, stopping, settings)
+        loop.add_reader(sys.stdin.fileno(), closed)
+    return stopping
+
+
+async def _first(task: asyncio.Task[Any], event: asyncio.Event) -> None:
+    """Wait until the task is done or the event is set."""
+    waiting = asyncio.create_task(event.wait())
+    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+
+
+async def _start(names: Sequence[str], resources: Resources, folder: Path) -> list[_Agent]:
+    if {"deliver", "decide", "erase"} & set(names):
+        index = await resources.index()
+        await patiently(index.prepare, what="preparing the index", max_s=resources.settings.retry_max_s)
+    agents = [await _prepare(name, resources, folder / name) for name in names]
+    await asyncio.gather(*(agent.app.start() for agent in agents))
+    log.info("worker ready: %s", ", ".join(names))
+    return agents
 
 
 async def _run(agents: Sequence[_Agent], stopping: asyncio.Event, settings: Settings) -> int:
     try:
-        await asyncio.gather(*(agent.app.start() for agent in agents))
-        log.info("worker ready: %s", ", ".join(agent.name for agent in agents))
         code = await _watch(agents, stopping, settings.stall_s)
         await _stop(agents, settings.drain_s)
         return code

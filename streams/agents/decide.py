@@ -16,7 +16,7 @@ from streams.pipeline.stage import Stage
 
 async def pipeline(resources: Resources) -> Pipeline[Item[Decision]]:
     decide = Decide(await resources.index(), await resources.queue())
-    return resources.pipeline("decide", [Decode(Decision), decide], Item[Decision])
+    return resources.pipeline("decide", [Decode(Decision, erasable=True), decide], Item[Decision])
 
 
 class Decide(Stage[Item[Decision]]):

@@ -27,7 +27,7 @@ async def pipeline(resources: Resources) -> Pipeline[Item[Extraction]]:
         size=settings.deliver_batch,
         wait_s=settings.deliver_wait_ms / 1000,
     )
-    return resources.pipeline("deliver", [Decode(Extraction), deliver], Item[Extraction])
+    return resources.pipeline("deliver", [Decode(Extraction, erasable=True), deliver], Item[Extraction])
 
 
 class Deliver(BatchStage[Item[Extraction]]):
@@ -60,10 +60,13 @@ class Deliver(BatchStage[Item[Extraction]]):
             raise Retry(f"the index put off {len(busy)} of {len(items)} documents: {busy[0].reason}")
 
     async def _outdated(self, documents: Sequence[Document], outcomes: Sequence[Outcome]) -> set[tuple[str, int]]:
-        """Ids and versions of which the index holds something newer. A stale write may also be this one, repeated."""
+        """Ids and versions of readings that count for nothing, since the index holds another, newer or first.
+
+        A stale write may also be this very reading, repeated: then its task may still be owed.
+        """
         stale = [one for one, outcome in zip(documents, outcomes, strict=True) if outcome.kind == "stale"]
-        held = await self._index.versions([document.id for document in stale])
-        return {(one.id, one.version) for one in stale if held.get(one.id, 0) > one.version}
+        held = await self._index.held([document.id for document in stale])
+        return {(one.id, one.version) for one in stale if held.get(one.id) != one}
 
     async def _ask(
         self,

@@ -1,6 +1,12 @@
-"""tombstones ─► index and queue forget the tweet: a marker without content stays, which nothing can overwrite."""
+"""tombstones ─► index, queue and the compacted topics forget the tweet.
+
+In the index a marker without content stays, which nothing can overwrite. The topics that keep a tweet's latest record
+get one without a value under its key, upon which Kafka's compaction drops what was there before.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from sinks.document import from_tombstone
 from sinks.index import Index
@@ -12,20 +18,27 @@ from streams.pipeline.decode import Decode
 from streams.pipeline.item import Item
 from streams.pipeline.pipeline import Pipeline
 from streams.pipeline.stage import Stage
+from streams.producer import Producer
+from streams.topics import DECISIONS, EXTRACTIONS
 
 
 async def pipeline(resources: Resources) -> Pipeline[Item[Tombstone]]:
-    erase = Erase(await resources.index(), await resources.queue())
+    names = [resources.settings.name(topic) for topic in (EXTRACTIONS, DECISIONS)]
+    erase = Erase(await resources.index(), await resources.queue(), await resources.producer(), names)
     return resources.pipeline("erase", [Decode(Tombstone), erase], Item[Tombstone])
 
 
 class Erase(Stage[Item[Tombstone]]):
     name = "erase"
 
-    def __init__(self, index: Index, queue: ReviewQueue) -> None:
+    def __init__(self, index: Index, queue: ReviewQueue, producer: Producer, compacted: Sequence[str]) -> None:
         self._index = index
         self._queue = queue
+        self._producer = producer
+        self._compacted = compacted
 
     async def process(self, item: Item[Tombstone]) -> None:
         await write_one(self._index, from_tombstone(item.event))
         await self._queue.erase(item.event.id)
+        for topic in self._compacted:
+            await self._producer.send(topic, item.event.id.encode(), None)

@@ -16,6 +16,7 @@ from streams.pipeline.limits import DeadLetterLimit
 from streams.pipeline.pipeline import Pipeline
 from streams.pipeline.stage import BatchStage, I, Stage
 from streams.producer import DeadLetterTopic, Producer
+from streams.retry import patiently
 from streams.servers import Addresses
 from streams.settings import Settings
 from streams.topics import DEAD
@@ -84,5 +85,5 @@ class Resources:
             settings.model_factory, settings.model, settings.device, settings.model_threads, settings.model_timeout_s
         )
         self._stack.push_async_callback(process.close)
-        await process.start()
+        await patiently(process.start, what="loading the model", max_s=settings.retry_max_s)
         return info, tokenizer, process

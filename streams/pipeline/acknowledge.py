@@ -39,16 +39,18 @@ class InOrder:
         self._partitions: dict[tuple[str, int], _Partition] = {}
         self.open = 0
 
-    def taken(self, origin: Origin, acknowledge: Acknowledge) -> None:
-        """An event was taken from its partition; called in offset order."""
+    def taken(self, origin: Origin, acknowledge: Acknowledge) -> int:
+        """An event was taken from its partition; called in offset order. Returns how many older ones that forgot."""
         key = (origin.topic, origin.partition)
         partition = self._partitions.get(key)
+        forgotten = 0
         newest = next(reversed(partition.entries), -1) if partition else -1
         if partition is None or partition.generation != origin.generation or origin.offset <= newest:
-            self.open -= len(partition.entries) if partition else 0
+            forgotten = len(partition.entries) if partition else 0
             partition = self._partitions[key] = _Partition(origin.generation)
         partition.entries[origin.offset] = _Entry(acknowledge)
-        self.open += 1
+        self.open += 1 - forgotten
+        return forgotten
 
     async def done(self, origin: Origin) -> int:
         """The event is where it should be. Returns how many were acknowledged by that: 0 when one before is open."""

@@ -10,14 +10,19 @@ from streams.pipeline.stage import I, Stage
 
 
 class Decode(Stage[I]):
-    """`value` is the type that this topic carries."""
+    """`value` is the type that this topic carries. `erasable`: a record without a value is what an erased tweet leaves
+    in a compacted topic, and asks for nothing."""
 
     name = "decode"
 
-    def __init__(self, value: type[BaseModel]) -> None:
+    def __init__(self, value: type[BaseModel], *, erasable: bool = False) -> None:
+        self._erasable = erasable
         self._value = value
 
     async def process(self, item: I) -> None:
+        if item.origin.value is None and self._erasable:
+            item.void = True
+            return
         if item.origin.value is None:
             raise Reject(f"event: has no value; wanted a JSON {self._value.__name__}")
         try:

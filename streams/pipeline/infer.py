@@ -34,15 +34,19 @@ class Infer(BatchStage[TweetItem]):
         return MicroBatcher(max_cost=self._tokens, max_items=self._tweets, wait_s=self._wait_s, cost=_cost)
 
     async def process(self, items: Sequence[TweetItem]) -> None:
-        await self._halving(list(items), deaths=0)
+        # Called again after a `Retry`: what was settled before it stays settled.
+        await self._halving([item for item in items if item.dead is None and item.extraction is None], deaths=0)
 
     async def _halving(self, items: list[TweetItem], deaths: int) -> None:
+        if not items:
+            return
         started = time.monotonic()
         try:
             predictions = await self._model.infer([item.encoded for item in items if item.encoded is not None])
         except UserError as error:  # the checkpoint is gone or broken: no tweet's fault
             raise Stop(str(error)) from None
         except (WorkerDied, BatchFailed) as fault:
+            self.alive()
             if len(items) > 1:
                 middle = len(items) // 2
                 await self._halving(items[:middle], 0)

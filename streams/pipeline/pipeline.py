@@ -31,7 +31,7 @@ Forward = Callable[[I], Awaitable[None]]
 class DeadLetters(Protocol):
     """Where dead letters go. Returns when the broker has it; raises `Retry` when it is away."""
 
-    async def send(self, letter: DeadLetter) -> None: ...
+    async def send(self, letter: DeadLetter, key: bytes | None) -> None: ...
 
 
 class Pipeline(Generic[I]):
@@ -71,6 +71,7 @@ class Pipeline(Generic[I]):
 
     def start(self) -> None:
         for index, stage in enumerate(self._stages):
+            stage.alive = self._moved
             inbox = self._queues[index]
             forward = self._queues[index + 1].put if index + 1 < len(self._stages) else self._finish
             if isinstance(stage, BatchStage):
@@ -83,8 +84,8 @@ class Pipeline(Generic[I]):
         """Take a record in; waits while the pipeline is full. Must be called in offset order per partition."""
         await self._slots.acquire()
         if self._order.open == 0:
-            self.moved_at = time.monotonic()
-        self._order.taken(origin, acknowledge)
+            self._moved()
+        self._free(self._order.taken(origin, acknowledge))
         await self._queues[0].put(self._item(origin))
 
     async def drain(self, timeout_s: float) -> bool:
@@ -114,7 +115,7 @@ class Pipeline(Generic[I]):
             except Exception as error:
                 log.debug("%s failed for %s", stage.name, item.origin, exc_info=True)
                 item.fail(stage.name, error)
-            await (forward(item) if item.dead is None else self._finish(item))
+            await (self._finish(item) if item.dead or item.void else forward(item))
 
     async def _run_batches(self, stage: BatchStage[I], inbox: asyncio.Queue[I], forward: Forward[I]) -> None:
         batcher = stage.batcher()
@@ -146,7 +147,7 @@ class Pipeline(Generic[I]):
     async def _run_batch(self, stage: BatchStage[I], items: list[I], forward: Forward[I]) -> None:
         await self._process_batch(stage, items)
         for item in items:
-            await (forward(item) if item.dead is None else self._finish(item))
+            await (self._finish(item) if item.dead else forward(item))
 
     async def _process_batch(self, stage: BatchStage[I], items: list[I]) -> None:
         try:
@@ -169,13 +170,23 @@ class Pipeline(Generic[I]):
             letter = item.dead
             self._limit.died(letter.reason)
             log.info("dead letter: %s/%d@%d in %s: %s", *_where(letter), letter.stage, letter.reason)
-            await self._patiently(lambda: self._dead_letters.send(letter), "dead letters")
+            await self._patiently(lambda: self._dead_letters.send(letter, item.origin.key), "dead letters")
             self.dead += 1
-        self.acknowledged += await self._order.done(item.origin)
-        self._moved()
-        self._slots.release()
+        if self.halted.done():
+            return  # what is not acknowledged yet stays so
+        acknowledged = await self._order.done(item.origin)
+        self.acknowledged += acknowledged
+        if acknowledged:
+            self._moved()
+        self._free(acknowledged)
         if not self.open:
             self._empty.set()
+
+    def _free(self, slots: int) -> None:
+        """A slot is held until its event is acknowledged, or is of a generation that is somebody else's now: so
+        `in_flight` bounds memory, and what would be delivered again after a crash."""
+        for _ in range(slots):
+            self._slots.release()
 
     async def _patiently(self, call: Callable[[], Awaitable[None]], stage: str) -> None:
         await patiently(call, what=f"{self.name}: {stage}", max_s=self._retry_max_s, on_retry=self._moved)

@@ -8,7 +8,7 @@ A stage never acknowledges, never drops an item and never sees one that is dead.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from streams.pipeline.item import Item
@@ -21,6 +21,8 @@ class Stage(ABC, Generic[I]):
 
     name: str
     workers: int = 1
+    alive: Callable[[], None] = staticmethod(lambda: None)
+    """Call it when something takes long for a good reason: the watchdog then waits."""
 
     @abstractmethod
     async def process(self, item: I) -> None: ...
@@ -35,6 +37,7 @@ class BatchStage(ABC, Generic[I]):
 
     name: str
     batches: int = 1
+    alive: Callable[[], None] = staticmethod(lambda: None)
 
     @abstractmethod
     def batcher(self) -> Batcher[I]: ...

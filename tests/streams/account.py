@@ -161,6 +161,18 @@ def rewind(settings: Settings, *agents: str) -> None:
         client.close()
 
 
+def members(settings: Settings, agent: str) -> int:
+    """Workers that hold at least one partition of this agent's topic."""
+    assert settings.kafka is not None
+    client = topics.admin(settings.kafka)
+    try:
+        group = settings.name(f"mner-{agent}")
+        described = client.describe_groups([group])[group]
+        return sum(bool(member["member_assignment"]["assigned_partitions"]) for member in described["members"])
+    finally:
+        client.close()
+
+
 def assert_exactly_once(found: Books, numbers: Iterable[int]) -> None:
     """Every tweet has one document; the uncertain ones one task each; nothing else is anywhere."""
     numbers = list(numbers)

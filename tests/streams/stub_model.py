@@ -20,6 +20,7 @@ RAISES = "raiser"
 SLEEPS = "sleeper"
 PER_TWEET_S = 0.002
 CONFIDENT, UNCERTAIN = 0.999, 0.2
+LAST_DIGIT = 1e-6
 
 
 def text(number: int) -> str:
@@ -45,13 +46,14 @@ class StubModel:
             if self._begins(encoded, SLEEPS):
                 time.sleep(60)
         time.sleep(PER_TWEET_S * len(batch))
-        return [self._predict(encoded) for encoded in batch]
+        return [self._predict(encoded, len(batch)) for encoded in batch]
 
     def _begins(self, encoded: Encoded, word: str) -> bool:
         return encoded.text[: len(self._words[word])] == self._words[word]
 
-    def _predict(self, encoded: Encoded) -> Prediction:
+    def _predict(self, encoded: Encoded, company: int) -> Prediction:
         probability = UNCERTAIN if (len(encoded.spans) - 2) % 3 == 0 else CONFIDENT
+        probability = round(probability + company * LAST_DIGIT, 6)  # as with a real network, company changes a little
         opinion = ViewOpinion(probability=probability, aleatoric=0.1, epistemic=0.1, share=1.0)
         start, end = encoded.spans[0]
         return Prediction((Span(start, end, "PER", probability, 0.1, 0.1, {"text": opinion}),))

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from local.server import Server
 from local.stack import Stack
+from streams import topics
 from streams.demo.worker import WorkerProcess
+from streams.errors import Reject
+from streams.events import Tweet
+from streams.pipeline.decode import Decode
+from streams.pipeline.item import Item, Origin
 from streams.settings import Settings
 from tests.streams.account import (
     assert_exactly_once,
@@ -115,6 +122,59 @@ async def test_what_does_not_decode_is_dead_with_its_bytes_and_its_reason(stubbe
     assert [letter.encoding for letter in letters] == ["base64", "utf-8", "utf-8"]
     assert [letter.value for letter in letters[1:]] == ['{"id": "x"}', "{not json"]
     assert "text: Field required" in letters[1].reason
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(b'{"id": "1", "text": "x", "media": [' + b"0," * 450_000 + b"0]}", id="a million wrong fields"),
+        pytest.param(b"\xff" * 1_000_000, id="no text at all"),
+        pytest.param(b'"' * 1_000_000, id="twice as long in JSON"),
+        pytest.param(b"[" * 1_000_000, id="deeply nested"),
+        pytest.param(b"\x01" * 1_000_000, id="six times as long in JSON"),
+    ],
+)
+def test_a_dead_letter_can_always_be_sent(value: bytes) -> None:
+    item: Item[Tweet] = Item(Origin("tweets", 0, 0, b"k" * 1_000_000, value, 0.0))
+    with pytest.raises(Reject) as caught:
+        asyncio.run(Decode[Item[Tweet]](Tweet).process(item))
+    item.fail("decode", caught.value)
+    assert item.dead is not None
+    assert len(item.dead.model_dump_json()) < 1.4 * 1_000_000
+    kept = item.dead.value or ""
+    assert (base64.b64decode(kept) if item.dead.encoding == "base64" else kept.encode()) == value
+
+
+def test_of_an_event_larger_than_any_dead_letter_the_beginning_is_kept_and_the_rest_counted() -> None:
+    item: Item[Tweet] = Item(Origin("tweets", 0, 0, None, b"x" * 9_000_000, 0.0))
+    item.fail("decode", "too much")
+    assert item.dead is not None
+    assert len(item.dead.model_dump_json()) < topics.MAX_MESSAGE_BYTES
+    assert item.dead.omitted == 4_000_000
+
+
+async def test_the_largest_events_that_a_topic_takes_die_and_their_neighbours_go_on(
+    stubbed: Settings, start: Start
+) -> None:
+    worker = start(stubbed)
+    large = [b"\xff" * 1_000_000, b'"' * 1_000_000, b'{"id": "1", "text": "x", "media": [' + b"0," * 450_000 + b"0]}"]
+    await asyncio.to_thread(fed, stubbed, [*tweets(range(20)), *large, *tweets(range(20, 40))])
+    await until_caught_up(stubbed)
+    found = await books(stubbed)
+    assert len(found.documents) == 40
+    assert len(found.dead) == 3
+    assert worker.code is None
+
+
+async def test_a_worker_that_waits_for_elasticsearch_stops_when_asked(stubbed: Settings, tmp_path: Path) -> None:
+    away = stubbed.model_copy(update={"elasticsearch": "http://127.0.0.1:1"})
+    worker = WorkerProcess(away, tmp_path / "worker.log")
+    worker.start()
+    deadline = time.monotonic() + 60
+    while "preparing the index" not in worker.output() and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+    assert worker.stop(timeout_s=10) == 0
+    assert "stopped before it was ready" in worker.output()
 
 
 async def test_a_deployment_that_fails_every_tweet_stops_instead_of_dead_lettering_all(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -53,7 +54,7 @@ class Letters:
         self.sent: list[DeadLetter] = []
         self.away = 0
 
-    async def send(self, letter: DeadLetter) -> None:
+    async def send(self, letter: DeadLetter, key: bytes | None) -> None:
         if self.away:
             self.away -= 1
             raise Retry("broker away")
@@ -65,13 +66,13 @@ class Running:
         self.pipeline, self.letters = pipeline, letters
         self.acked: list[int] = []
 
-    async def submit(self, count: int) -> None:
+    async def submit(self, count: int, partition: int = 0) -> None:
         for offset in range(count):
 
             async def acknowledge(offset: int = offset) -> None:
-                self.acked.append(offset)
+                self.acked.append(offset if partition == 0 else -offset)
 
-            await self.pipeline.submit(Origin("tweets", 0, offset, b"k", b"v", 0.0), acknowledge)
+            await self.pipeline.submit(Origin("tweets", partition, offset, b"k", b"v", 0.0), acknowledge)
 
 
 @asynccontextmanager
@@ -146,9 +147,9 @@ async def test_a_dead_letter_is_on_the_broker_before_its_event_is_acknowledged()
         acked_when_sent: list[list[int]] = []
         send = run.letters.send
 
-        async def spy(letter: DeadLetter) -> None:
+        async def spy(letter: DeadLetter, key: bytes | None) -> None:
             acked_when_sent.append(list(run.acked))
-            await send(letter)
+            await send(letter, key)
 
         run.letters.send = spy  # type: ignore[method-assign]
         await run.submit(1)
@@ -157,12 +158,64 @@ async def test_a_dead_letter_is_on_the_broker_before_its_event_is_acknowledged()
         assert run.acked == [0]
 
 
-async def test_stop_halts_and_acknowledges_nothing_more() -> None:
+async def test_stop_halts_and_acknowledges_nothing_more_of_any_partition() -> None:
     async with running([Pass(poison(5, error=lambda: Stop("wrong password")))]) as run:
         await run.submit(20)
         assert not await run.pipeline.drain(5)
         assert isinstance(run.pipeline.halted.exception(), Stop)
         assert run.acked == list(range(5))
+        await run.submit(4, partition=1)
+        await asyncio.sleep(0.05)
+        assert run.acked == list(range(5))
+
+
+async def test_one_item_that_hangs_bounds_what_is_taken_after_it_and_stops_the_clock_of_the_watchdog() -> None:
+    class Hang(Stage[Item[Any]]):
+        name = "hang"
+        workers = 4
+
+        async def process(self, item: Item[Any]) -> None:
+            if item.origin.offset == 3:
+                await asyncio.Event().wait()
+
+    async with running([Hang()], in_flight=10) as run:
+        submitting = asyncio.create_task(run.submit(1000))
+        await asyncio.sleep(0.2)
+        assert run.pipeline.open == 10
+        assert run.acked == [0, 1, 2]
+        assert time.monotonic() - run.pipeline.moved_at > 0.1
+        submitting.cancel()
+
+
+async def test_after_a_rebalance_what_was_forgotten_holds_no_slot() -> None:
+    gate = asyncio.Event()
+
+    class Hold(Stage[Item[Any]]):
+        name = "hold"
+        workers = 64
+
+        async def process(self, item: Item[Any]) -> None:
+            await gate.wait()
+
+    acked: list[tuple[int, int]] = []
+
+    def acknowledge(generation: int, offset: int) -> Callable[[], Awaitable[None]]:
+        async def note() -> None:
+            acked.append((generation, offset))
+
+        return note
+
+    async with running([Hold()], in_flight=5) as run:
+        for generation in (1, 2):
+            for offset in range(4):
+                origin = Origin("tweets", 0, offset, b"k", b"v", 0.0, generation)
+                submitting = run.pipeline.submit(origin, acknowledge(generation, offset))
+                await asyncio.wait_for(submitting, timeout=5)
+        gate.set()
+        assert await run.pipeline.drain(5)
+        await asyncio.sleep(0.05)
+        assert run.pipeline._slots._value == 5
+    assert acked == [(2, offset) for offset in range(4)]
 
 
 async def test_dead_letters_in_a_row_stop_the_worker_and_the_last_is_not_acknowledged() -> None:

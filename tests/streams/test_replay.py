@@ -13,7 +13,17 @@ from streams import topics
 from streams.events import Tombstone
 from streams.feed import feed
 from streams.settings import Settings
-from tests.streams.account import assert_exactly_once, books, fed, rewind, sinks, tweets, until, until_caught_up
+from tests.streams.account import (
+    assert_exactly_once,
+    books,
+    fed,
+    members,
+    rewind,
+    sinks,
+    tweets,
+    until,
+    until_caught_up,
+)
 from tests.streams.conftest import Start
 
 COUNT = 2000
@@ -28,7 +38,8 @@ async def test_replaying_the_topic_three_times_changes_not_a_byte(stubbed: Setti
     await asyncio.to_thread(worker.stop)
     for replay in range(3):
         # Other batches each time: the numbers a model gives may differ in their last digit then, the index must not.
-        other = stubbed.model_copy(update={"batch_tweets": 5 + replay})
+        # So must it be when the threshold has changed meanwhile: the first reading stands until a newer release reads.
+        other = stubbed.model_copy(update={"batch_tweets": 5 + replay, "threshold": (0.5, 0.1, 0.9995)[replay]})
         await asyncio.to_thread(rewind, stubbed, "extract", "deliver")
         worker = start(other)
         await until_caught_up(stubbed)
@@ -44,6 +55,7 @@ async def test_a_worker_joins_and_one_leaves_under_load(stubbed: Settings, start
     await until(stubbed, lambda count: count > 0.15 * COUNT)
     second = start(stubbed)
     await until(stubbed, lambda count: count > 0.5 * COUNT)
+    assert members(stubbed, "extract") == members(stubbed, "deliver") == 2
     assert await asyncio.to_thread(first.stop) == 0
     await feeding
     await until_caught_up(stubbed)
@@ -98,13 +110,14 @@ async def test_an_erased_tweet_is_forgotten_and_a_replay_does_not_bring_it_back(
     await asyncio.to_thread(feed, [grave], stubbed.kafka, stubbed.name(topics.TOMBSTONES))
     await until_caught_up(stubbed, "erase")
     await asyncio.to_thread(worker.stop)
-    await asyncio.to_thread(rewind, stubbed, "extract", "deliver")
+    await asyncio.to_thread(rewind, stubbed, "extract", "deliver", "decide")
     start(stubbed)
-    await until_caught_up(stubbed)
+    await until_caught_up(stubbed, "extract", "deliver", "decide")
     found = await books(stubbed)
     assert found.documents["t0"]["_source"] == {"id": "t0", "erased": True}
     assert found.tasks["t0"] == 0
     assert found.tasks["t3"] == 1
+    assert found.dead == []
 
 
 def fed_slowly(settings: Settings) -> int:

@@ -1,0 +1,83 @@
+"""Isolating the tweet that kills the model. The model's process is played here; tests/model has the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from model.mentions import Prediction
+from model.tokens import Encoded
+from model.worker import WorkerDied
+from streams.errors import Retry, Stop, UserError
+from streams.events import Tweet
+from streams.pipeline.infer import Infer
+from streams.pipeline.item import Origin, TweetItem
+
+POISON = 37
+
+
+class Model:
+    """Dies on the poisonous tweet. `errors` are raised first, one a call."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.deaths = 0
+        self.seen: list[int] = []
+
+    async def infer(self, batch: Sequence[Encoded]) -> list[Prediction]:
+        if self.errors:
+            raise self.errors.pop(0)
+        if any(encoded.text == (POISON,) for encoded in batch):
+            self.deaths += 1
+            raise WorkerDied("the model's process died: SIGKILL")
+        self.seen += [encoded.text[0] for encoded in batch]
+        return [Prediction(()) for _ in batch]
+
+
+class Info:
+    name, release = "stub", 1
+
+
+def stage(model: Model) -> Infer:
+    fake: Any = model
+    info: Any = Info()
+    return Infer(fake, info, 0.9, tokens=4096, tweets=64, wait_s=0.02)
+
+
+def batch(count: int) -> list[TweetItem]:
+    items = []
+    for number in range(count):
+        item = TweetItem(Origin("tweets", 0, number, None, b"{}", 0.0), parsed=Tweet(id=str(number), text="x"))
+        item.encoded = Encoded((number,), (0,), None, (0,), ((0, 1),))
+        items.append(item)
+    return items
+
+
+async def test_the_poisonous_tweet_is_alone_after_six_halvings_and_a_second_life() -> None:
+    model, items = Model(), batch(64)
+    infer, alive = stage(model), []
+    infer.alive = lambda: alive.append(1)
+    await infer.process(items)
+    assert [item.origin.offset for item in items if item.dead] == [POISON]
+    assert all(item.extraction for item in items if not item.dead)
+    assert model.deaths == len(alive) == 8, "each death tells the watchdog that the batch is getting on"
+
+
+async def test_a_passing_fault_in_the_middle_of_halving_forgets_nothing_and_repeats_nothing() -> None:
+    model, items = Model(), batch(64)
+    infer = stage(model)
+    model.errors = [WorkerDied("killed by hand"), Retry("the model's process cannot start: no memory")]
+    with pytest.raises(Retry):
+        await infer.process(items)
+    await infer.process(items)
+    assert [item.origin.offset for item in items if item.dead] == [POISON]
+    assert sorted(model.seen) == [number for number in range(64) if number != POISON]
+
+
+async def test_a_checkpoint_that_is_gone_stops_the_worker_and_no_tweet_dies() -> None:
+    items = batch(4)
+    with pytest.raises(Stop, match="no model checkpoint"):
+        await stage(Model(UserError("no model checkpoint in x"))).process(items)
+    assert not any(item.dead for item in items)
