@@ -6,7 +6,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 MNER := .venv/bin/mner
 STAMP := .venv/.installed
 
-.PHONY: help install demo test lint types lock clean
+.PHONY: help install demo test lint types bench lock clean
 
 help:            ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ lint: install    ## ruff
 
 types: install   ## mypy --strict on the packages
 	.venv/bin/mypy
+
+bench: install   ## throughput of extract beside a hand-written program
+	.venv/bin/python -m benchmarks.throughput $(ARGS)
 
 lock:            ## resolve again: names, versions, hashes
 	$(UV) pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 \

@@ -5,14 +5,15 @@ No container is started here.
 
 from __future__ import annotations
 
+import json
 import re
-import subprocess
-import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from jsonschema.validators import validator_for
 
 from local.jars import ROOTS
 from streams.settings import Settings
@@ -35,24 +36,21 @@ def services(compose: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def validated(file: Path) -> subprocess.CompletedProcess[str]:
-    """Against the specification's own JSON schema, which check-jsonschema carries."""
-    schema = ["--builtin-schema", "vendor.compose-spec"]
-    command = [sys.executable, "-m", "check_jsonschema", *schema, str(file)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def faults(file: Path) -> list[str]:
+    """What breaks the Compose specification's own JSON schema, which check-jsonschema carries."""
+    schema = json.loads(files("check_jsonschema").joinpath("builtin_schemas/vendor/compose-spec.json").read_text())
+    validator = validator_for(schema)(schema)
+    return [error.message for error in validator.iter_errors(yaml.safe_load(file.read_text()))]
 
 
 def test_it_is_valid_by_the_compose_specifications_schema() -> None:
-    done = validated(ROOT / "docker-compose.yml")
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert faults(ROOT / "docker-compose.yml") == []
 
 
 def test_the_schema_refuses_what_is_no_compose_file(tmp_path: Path) -> None:
     wrong = tmp_path / "docker-compose.yml"
     wrong.write_text("services: {worker: {image: a, depends_on: {kafka: {condition: service_great}}}}\n")
-    done = validated(wrong)
-    assert done.returncode == 1
-    assert "service_great" in done.stdout
+    assert any("service_great" in fault for fault in faults(wrong))
 
 
 def test_its_services_are_the_servers_the_topics_and_the_worker(services: dict[str, Any]) -> None:
