@@ -15,6 +15,12 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 MAX_SIDE = 640
 """Pixels: no side of the small picture is longer. At most 640 x 640 x 3 = 1.2 MB each."""
 
+GAP = 2
+"""Averaging shrinks to no less than so many times the final size, a better filter does the rest."""
+
+STRIP_ROWS = 64
+"""Rows of the shrunk picture that are made at once."""
+
 # a stranger's damaged file must not write on the worker's terminal; what matters about it is raised
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -91,14 +97,39 @@ def _orientation(image: Image.Image) -> int:
 
 def _small(image: Image.Image, turn: int) -> Image.Image:
     """Shrunk as early as possible: a JPEG is decoded at an eighth of its size where that is enough."""
-    if image.mode.startswith("I"):  # 16 bits of grey; Pillow's own conversion would clip instead of scaling
-        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
-    elif image.mode in ("1", "P") or image.has_transparency_data:
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    image.thumbnail((MAX_SIDE, MAX_SIDE))
-    if image.mode == "RGBA":
-        paper = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(paper, image)
+    scale = min(1.0, MAX_SIDE / max(image.size))
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    image.draft(None, (GAP * size[0], GAP * size[1]))
+    small = _reduced(image, size).resize(size, Image.Resampling.BICUBIC)
+    if small.mode == "RGBA":
+        paper = Image.new("RGBA", size, "white")
+        small = Image.alpha_composite(paper, small)
     if turn in _UPRIGHT:
-        image = image.transpose(_UPRIGHT[turn])
-    return image.convert("RGB")
+        small = small.transpose(_UPRIGHT[turn])
+    return small.convert("RGB")
+
+
+def _reduced(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """A whole number of times smaller, at least `GAP` times `size`, in a mode that can be resized.
+
+    Strip by strip: converting the whole at once would hold several copies of it, at 4 bytes a pixel and more.
+    """
+    across, down = (max(1, side // (GAP * wanted)) for side, wanted in zip(image.size, size, strict=True))
+    result: Image.Image | None = None
+    for top in range(0, image.height, down * STRIP_ROWS):
+        bottom = min(image.height, top + down * STRIP_ROWS)
+        strip = _plain(image.crop((0, top, image.width, bottom))).reduce((across, down))
+        if result is None:
+            result = Image.new(strip.mode, (strip.width, -(-image.height // down)))
+        result.paste(strip, (0, top // down))
+    assert result is not None
+    return result
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """In a mode whose values can be averaged."""
+    if image.mode.startswith("I"):  # 16 bits of grey; Pillow's own conversion would clip instead of scaling
+        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    if image.mode in ("1", "P") or image.has_transparency_data:
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return image

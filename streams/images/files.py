@@ -5,7 +5,6 @@ A worker never comes here: to it, `file:` is a scheme like any other that is not
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,17 +20,20 @@ from streams.settings import Settings
 async def look_anywhere(media: Sequence[Media], loader: ImageLoader, settings: Settings) -> ImageResult:
     """As `ImageLoader.look`, and `file:` URLs are read from the disk. Never raises."""
     photo = next((item for item in media if item.type == "photo"), None)
-    if photo is None or urlsplit(photo.url).scheme != "file":
+    if photo is None or not photo.url.lower().startswith("file:"):
         return await loader.look(media)
     try:
-        picture = await asyncio.to_thread(_read, photo.url, settings)
+        picture = await loader.in_decoder(_read, photo.url, settings)
     except ImageError as error:
         return ImageResult(status="failed", reason=error.reason, url=photo.url)
     return seen(picture)
 
 
 def _read(url: str, settings: Settings) -> Picture:
-    path = Path(url2pathname(urlsplit(url).path))
+    try:
+        path = Path(url2pathname(urlsplit(url).path))
+    except ValueError as error:
+        raise ImageError("bad_url", str(error)) from None
     try:
         if not path.is_file():
             raise ImageError("not_found", f"{path} is no file")

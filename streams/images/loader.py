@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from streams.events import ImageResult, Media
 from streams.images.address import Gate
@@ -17,6 +16,11 @@ from streams.images.errors import ImageError
 from streams.images.fetch import Fetcher
 from streams.images.resolve import LookUp, system_look_up
 from streams.settings import Settings
+
+DECODERS = 2
+"""Threads that decode at once at most: each may hold a picture of `image_max_pixels` unpacked."""
+
+T = TypeVar("T")
 
 
 class ImageLoader:
@@ -29,7 +33,7 @@ class ImageLoader:
         self._settings = settings
         self._slots = asyncio.Semaphore(settings.image_workers)
         self._names = ThreadPoolExecutor(settings.image_workers, "image-names")
-        self._decoders = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "image-decode")
+        self._decoders = ThreadPoolExecutor(DECODERS, "image-decode")
         self._fetcher = Fetcher(Gate.of(settings), look_up or system_look_up(self._names), settings.image_max_bytes)
 
     async def __aenter__(self) -> Self:
@@ -65,8 +69,11 @@ class ImageLoader:
 
     async def _load(self, url: str) -> Picture:
         body = await self._fetcher.get(url)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._decoders, decode, body, url, self._settings.image_max_pixels)
+        return await self.in_decoder(decode, body, url, self._settings.image_max_pixels)
+
+    async def in_decoder(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Calls what decodes, in one of the few threads that may."""
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, function, *arguments)
 
     async def look(self, media: Sequence[Media]) -> ImageResult:
         """What became of a tweet's first photo. Never raises."""

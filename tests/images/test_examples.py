@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from pydantic import ValidationError
 
 from local.examples import EXAMPLES, PLACEHOLDER, example_events, example_faults, image_server
-from streams.events import Tweet, explain
+from streams.events import Media, Tweet, explain
 from streams.images import ImageLoader
 from streams.settings import Settings
 
@@ -50,6 +52,16 @@ async def test_every_image_loads_unless_planted_as_faulty_and_nothing_but_the_se
                     seen.add(result.format)
     assert seen == {None, "JPEG", "PNG", "WEBP", "GIF"}
     assert set(dialled) == {"127.0.0.1"}
+
+
+async def test_a_client_that_hangs_up_is_nothing_to_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with image_server() as url:
+        address = url.removeprefix("http://")
+        async with ImageLoader(Settings(image_allow=(address,), image_timeout_s=0.5)) as loader:
+            for name in ("too-big.jpg", "slow.jpg"):
+                assert (await loader.look([Media(url=f"{url}/{name}")])).status == "failed"
+        await asyncio.sleep(0.3)  # until the server has noticed
+    assert not [record.getMessage() for record in caplog.records if record.name.startswith("aiohttp")]
 
 
 async def test_a_slow_image_meets_the_deadline() -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -114,6 +118,55 @@ def test_the_small_copy_is_bounded_and_keeps_its_shape() -> None:
     picture = read(encoded(half_and_half(size=(1000, 500)), "JPEG"))
     assert (picture.width, picture.height, picture.small) == (1000, 500, (640, 320))
     assert len(picture.rgb) == 640 * 320 * 3
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "RGBA", "LA", "I;16"])
+def test_shrinking_in_strips_leaves_no_seams(mode: str) -> None:
+    """A ramp from top to bottom, and a picture so tall that it takes several strips."""
+    ramp = Image.linear_gradient("L").resize((300, 3000))
+    body = encoded(
+        ramp.convert("I;16").point(lambda value: value * 257) if mode == "I;16" else ramp.convert(mode), "PNG"
+    )
+    picture = read(body)
+    assert picture.small == (64, 640)
+    small, wanted = picture.image().convert("L"), ramp.resize((64, 640), Image.Resampling.BOX)
+    assert max(abs(a - b) for a, b in zip(small.tobytes(), wanted.tobytes(), strict=True)) <= 2
+
+
+@pytest.mark.parametrize("size", [(100_000, 1), (1, 100_000), (700, 3), (641, 641), (1300, 11)], ids=str)
+def test_any_shape_is_shrunk_within_bounds(size: tuple[int, int]) -> None:
+    picture = read(encoded(Image.new("RGB", size, RED), "PNG"))
+    assert max(picture.small) == 640
+    assert picture.image().getpixel((picture.small[0] - 1, picture.small[1] - 1)) == RED
+
+
+PEAK = """
+import sys
+from streams.images import decode
+def peak():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
+before = peak()
+decode(sys.stdin.buffer.read(), "", 40_000_000)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
+@pytest.mark.parametrize(
+    ("image", "bytes_a_pixel"),
+    [
+        pytest.param(lambda size: Image.frombytes("I;16", size, bytes(2 * size[0] * size[1])), 2, id="16-bit grey"),
+        pytest.param(lambda size: Image.new("P", size), 1, id="palette"),
+        pytest.param(lambda size: Image.new("RGBA", size), 4, id="RGBA"),
+    ],
+)
+def test_a_large_picture_is_held_in_memory_once(
+    image: Callable[[tuple[int, int]], Image.Image], bytes_a_pixel: int
+) -> None:
+    size = (4000, 4000)
+    body = encoded(image(size), "PNG", compress_level=1)
+    run = subprocess.run([sys.executable, "-c", PEAK], input=body, capture_output=True, check=True, timeout=60)
+    assert int(run.stdout) < 1.35 * bytes_a_pixel * size[0] * size[1] + 16_000_000
 
 
 GIF_SCREEN = b"GIF89a" + struct.pack("<HHBBB", 60_000, 60_000, 0, 0, 0)

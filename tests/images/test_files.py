@@ -1,0 +1,39 @@
+"""Pictures that `mner predict` reads from the disk: whatever the URL, a result, never an exception."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streams.events import Media
+from streams.images import ImageLoader
+from streams.images.files import look_anywhere
+from streams.settings import Settings
+from tests.images.pictures import encoded, half_and_half
+
+
+async def test_a_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a picture.png"
+    path.write_bytes(encoded(half_and_half(), "PNG"))
+    async with ImageLoader(Settings()) as loader:
+        result = await look_anywhere([Media(url=path.as_uri())], loader, Settings())
+    assert (result.status, result.format, result.width) == ("ok", "PNG", 80)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        pytest.param("http://[", "bad_url", id="an address that does not close"),
+        pytest.param("file://[", "bad_url", id="a file on a host that does not close"),
+        pytest.param("file:///nowhere/%00", "not_found", id="a zero byte"),
+        pytest.param("file:///" + "a" * 2000, "unreachable", id="a name too long"),
+        pytest.param("file:///dev/zero", "not_found", id="a device"),
+        pytest.param("ftp://a.test/1.jpg", "scheme", id="another scheme"),
+    ],
+)
+async def test_a_bad_url_is_a_reason(url: str, kind: str) -> None:
+    async with ImageLoader(Settings()) as loader:
+        result = await look_anywhere([Media(url=url)], loader, Settings())
+    assert result.status == "failed"
+    assert (result.reason or "").startswith(f"{kind}: ")
