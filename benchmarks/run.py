@@ -20,7 +20,8 @@ from streams.events import Extraction, Tweet
 from streams.feed import feed
 from streams.settings import Settings
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "tweets.jsonl"
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples" / "tweets.jsonl"
 POLL_S = 0.2
 STILL_S = 120.0
 """A contender that produces nothing for so long is taken for broken."""
@@ -132,7 +133,7 @@ def _feed(settings: Settings, events: Iterator[bytes]) -> None:
 @contextmanager
 def _running(contender: Contender, settings: Settings) -> Iterator[WorkerProcess]:
     log = settings.home / "logs" / f"{settings.prefix}log"
-    worker = WorkerProcess(settings, log, module=contender.module, only=contender.only)
+    worker = WorkerProcess(settings, log, module=contender.module, only=contender.only, python_path=ROOT)
     worker.start()
     try:
         yield worker

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from model.mentions import Prediction
 from model.tokens import Encoded
-from streams.errors import Stop, UserError
+from streams.errors import Retry, Stop, UserError
 
 T = TypeVar("T")
 
@@ -24,8 +24,13 @@ LOAD_TIMEOUT_S = 180.0
 """Importing torch and reading the weights on a busy machine; a batch's own limit counts from then."""
 
 
+MAX_STARTS = 5
+"""Starts that may fail one after another: a machine short of memory for a moment is no reason to stop, but a model
+that never comes up is."""
+
+
 class WorkerDied(Exception):
-    """The model's process died, was killed, or ran past its time. The next `infer` starts a fresh one."""
+    """The process died, was killed, or ran past its time with a batch in it. The next `infer` starts a fresh one."""
 
 
 class BatchFailed(Exception):
@@ -49,6 +54,7 @@ class ModelProcess:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model-process")
         self._turn = asyncio.Lock()
         self._closed = False
+        self._failed_starts = 0
 
     @property
     def pid(self) -> int | None:
@@ -56,7 +62,11 @@ class ModelProcess:
         return self._process.pid if self._process and self._process.poll() is None else None
 
     async def start(self) -> None:
-        """Starts the process and waits until the model is loaded. Raises `UserError`, `Stop` or `WorkerDied`."""
+        """Starts the process and waits until the model is loaded. Raises
+
+        `Retry`: it could not be started, or died or hung before the model was loaded; from the fifth time in a row
+        on, `Stop`. `Stop` also when loading raised, `UserError` when a person can mend that; `WorkerDied` once closed.
+        """
         await _finish(self._start())
 
     async def infer(self, batch: Sequence[Encoded]) -> list[Prediction]:
@@ -91,26 +101,46 @@ class ModelProcess:
         if self.pid is not None and not self._closed:
             return
         await self._end()
-        if not self._closed:
-            await self._on_thread(self._spawn)
-        if self._closed:
-            raise WorkerDied("the model's process was closed")
-        kind, content = await self._ask(None, LOAD_TIMEOUT_S)
+        try:
+            kind, content = await self._load()
+        except (WorkerDied, OSError) as fault:
+            if self._closed:
+                raise WorkerDied("the model's process was closed") from None
+            raise self._not_started(fault) from None
+        self._failed_starts = 0
         if kind != "ready":
             await self._end()
             raise UserError(content) if kind == "user_error" else Stop(f"the model could not be loaded: {content}")
 
+    async def _load(self) -> tuple[str, Any]:
+        if not self._closed:
+            await self._on_thread(self._spawn)
+        if self._closed:
+            raise WorkerDied("closed")
+        return await self._ask(None, LOAD_TIMEOUT_S)
+
+    def _not_started(self, fault: Exception) -> Retry | Stop:
+        self._failed_starts += 1
+        if self._failed_starts < MAX_STARTS:
+            return Retry(f"the model could not be started: {fault}")
+        return Stop(
+            f"the model could not be started {self._failed_starts} times in a row, last: {fault}. Look at this "
+            "machine's free memory and process limit, and in the log above for what the model's process wrote"
+        )
+
     def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
+        with ours, theirs:
+            number = str(theirs.fileno())
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "model.worker_main", str(theirs.fileno()), str(os.getpid()), *self.arguments],
+                # -P: modules come from where ours do, never from a folder that happens to be the current one
+                [sys.executable, "-P", "-m", "model.worker_main", number, str(os.getpid()), *self.arguments],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which decides
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
-        self._pipe = Connection(ours.detach())
+            self._pipe = Connection(ours.detach())
 
     async def _ask(self, request: Any, timeout_s: float) -> tuple[str, Any]:
         """One request and its reply; None waits for the word that the model is loaded."""

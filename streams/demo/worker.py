@@ -18,7 +18,10 @@ LOG_LINES = 12
 
 
 class WorkerProcess:
-    """`mner worker` with these settings, its log in a file. Unless `detached`, it ends when this process does."""
+    """`mner worker` with these settings, its log in a file. Unless `detached`, it ends when this process does.
+
+    `python_path`: a folder whose modules it may import beside the installed ones: a `module` or a model of one's own.
+    """
 
     def __init__(
         self,
@@ -28,8 +31,10 @@ class WorkerProcess:
         detached: bool = False,
         only: tuple[str, ...] = (),
         module: str = "streams.cli.main",
+        python_path: Path | None = None,
     ) -> None:
         self._module = module
+        self._python_path = python_path
         self._settings = settings
         self.log = log
         self._detached = detached
@@ -51,7 +56,8 @@ class WorkerProcess:
         """Launch it; returns before it is ready. Its log is appended to."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._read_from = self.log.stat().st_size if self.log.exists() else 0
-        command = [sys.executable, "-m", self._module, "worker"]
+        # -P: a folder `model` or `streams` that happens to lie in the current one is not ours
+        command = [sys.executable, "-P", "-m", self._module, "worker"]
         command += [f"--only={name}" for name in self._only]
         command += [] if self._detached else ["--owned"]
         with self.log.open("ab") as log:
@@ -60,7 +66,7 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL if self._detached else subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=os.environ | environment(self._settings),
+                env=os.environ | environment(self._settings) | self._imports(),
                 start_new_session=True,
             )
 
@@ -94,6 +100,12 @@ class WorkerProcess:
 
     def tail(self) -> str:
         return "\n".join(f"  {line}" for line in self.output().rstrip().splitlines()[-LOG_LINES:])
+
+    def _imports(self) -> Mapping[str, str]:
+        if self._python_path is None:
+            return {}
+        there = os.environ.get("PYTHONPATH")
+        return {"PYTHONPATH": os.pathsep.join([str(self._python_path), *([there] if there else [])])}
 
     def _close(self) -> None:
         if self._process is not None and self._process.stdin is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -36,6 +37,18 @@ def load(checkpoint: Path, *, device: str, threads: int) -> Stub:
 
 def load_without_checkpoint(checkpoint: Path, *, device: str, threads: int) -> Stub:
     raise UserError(f"no checkpoint in {checkpoint}")
+
+
+def load_killed(checkpoint: Path, *, device: str, threads: int) -> Stub:
+    """As the out-of-memory killer would: unless the file `checkpoint` is there, like memory that came free."""
+    if not checkpoint.exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Stub()
+
+
+def load_hanging(checkpoint: Path, *, device: str, threads: int) -> Stub:
+    time.sleep(600)
+    return Stub()
 
 
 def load_broken(checkpoint: Path, *, device: str, threads: int) -> Stub:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from model import worker as model_worker
 from model.tokens import Encoded
-from model.worker import BatchFailed, ModelProcess, WorkerDied
-from streams.errors import Stop, UserError
+from model.worker import MAX_STARTS, BatchFailed, ModelProcess, WorkerDied
+from streams.errors import Retry, Stop, UserError
 from tests.model import stub_model
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -27,8 +28,10 @@ def tweet(order: int = 100) -> Encoded:
 
 
 @asynccontextmanager
-async def running(loader: str = "load", timeout_s: float = 30.0) -> AsyncIterator[ModelProcess]:
-    worker = ModelProcess(f"tests.model.stub_model:{loader}", Path("nowhere"), "cpu", 1, timeout_s)
+async def running(
+    loader: str = "load", timeout_s: float = 30.0, checkpoint: Path = Path("nowhere")
+) -> AsyncIterator[ModelProcess]:
+    worker = ModelProcess(f"tests.model.stub_model:{loader}", checkpoint, "cpu", 1, timeout_s)
     try:
         yield worker
     finally:
@@ -159,6 +162,66 @@ async def test_a_model_that_cannot_be_loaded_says(loader: str, error: type[Excep
         assert worker.pid is None
 
 
+async def test_a_death_while_loading_is_no_batchs_fault_and_stops_the_worker_in_the_end() -> None:
+    async with running("load_killed") as worker:
+        for _ in range(MAX_STARTS - 1):
+            with pytest.raises(Retry, match="could not be started: the model's process died: SIGKILL"):
+                await worker.infer([tweet()])
+        with pytest.raises(Stop, match=r"5 times in a row.*SIGKILL.*free memory"):
+            await worker.infer([tweet()])
+
+
+async def test_a_start_that_passes_forgets_those_that_failed(tmp_path: Path) -> None:
+    memory = tmp_path / "memory"
+    async with running("load_killed", checkpoint=memory) as worker:
+        for _ in range(2):
+            for _ in range(MAX_STARTS - 1):
+                with pytest.raises(Retry):
+                    await worker.start()
+            memory.touch()
+            assert await worker.infer([tweet()])
+            memory.unlink()
+            with pytest.raises(WorkerDied):
+                await worker.infer([tweet(stub_model.DIE)])
+
+
+async def test_a_model_that_never_loads_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_worker, "LOAD_TIMEOUT_S", 0.3)
+    async with running("load_hanging") as worker:
+        with pytest.raises(Retry, match=r"did not answer within 0\.3 s"):
+            await worker.start()
+        assert worker.pid is None
+
+
+async def test_a_machine_that_cannot_start_a_process_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running() as worker:
+        with monkeypatch.context() as broken:
+            broken.setattr("sys.executable", "/nowhere/python")
+            with pytest.raises(Retry, match=r"could not be started: .*nowhere"):
+                await worker.start()
+        assert await worker.infer([tweet()])
+
+
+async def test_a_close_while_the_model_loads_is_a_close() -> None:
+    async with running("load_hanging") as worker:
+        starting = asyncio.ensure_future(worker.start())
+        while worker.pid is None:
+            await asyncio.sleep(0.01)
+        await worker.close()
+        with pytest.raises(WorkerDied, match="closed"):
+            await starting
+
+
+async def test_a_folder_named_like_ours_where_the_worker_runs_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    async with running() as worker:
+        assert await worker.infer([tweet()])
+
+
 async def test_close_ends_the_process_even_in_the_middle_of_a_batch() -> None:
     worker = ModelProcess("tests.model.stub_model:load", Path("nowhere"), "cpu", 1, 30.0)
     await worker.start()
@@ -194,7 +257,9 @@ asyncio.run(main())
 
 
 async def test_the_process_dies_with_its_parent_even_when_that_is_killed_in_the_middle_of_a_batch() -> None:
-    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", PARENT, stdout=subprocess.PIPE, cwd=ROOT)
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PARENT, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
     assert parent.stdout is not None
     child = int(await parent.stdout.readline())
     assert is_alive(child)

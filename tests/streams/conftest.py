@@ -11,7 +11,7 @@ from local.stack import Stack
 from streams import topics
 from streams.demo.worker import WorkerProcess
 from streams.settings import Settings
-from tests.conftest import settings_for
+from tests.conftest import ROOT, settings_for
 
 Start = Callable[..., WorkerProcess]
 
@@ -39,7 +39,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def start_one(settings: Settings, module: str = "streams.cli.main", **options: object) -> WorkerProcess:
         log = tmp_path / f"worker-{len(workers)}.log"
-        worker = WorkerProcess(settings, log, module=module, **options)  # type: ignore[arg-type]
+        worker = WorkerProcess(settings, log, module=module, python_path=ROOT, **options)  # type: ignore[arg-type]
         workers.append(worker)
         worker.start()
         worker.ready()

@@ -1,0 +1,24 @@
+"""A worker as a child process: it imports ours, wherever it is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streams.demo.worker import WorkerProcess
+from streams.errors import UserError
+from streams.settings import Settings
+
+
+def test_folders_named_like_ours_where_it_runs_are_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("streams", "model"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    worker = WorkerProcess(Settings(_env_file=None, home=tmp_path), tmp_path / "log")  # type: ignore[call-arg]
+    worker.start()
+    with pytest.raises(UserError, match="MNER_KAFKA"):  # it came as far as to ask where the servers are
+        worker.ready(60)
