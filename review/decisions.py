@@ -15,6 +15,8 @@ from streams.errors import Retry
 from streams.events import SCHEMA_VERSION, Decision
 
 HEADERS = [("schema", str(SCHEMA_VERSION).encode())]
+MAX_BYTES = 4_000_000
+"""The largest decision that the topic takes; it holds a tweet and its mentions three times."""
 
 
 def settle(work: Work, reviewer: str, stamp_ms: int) -> Decision:
@@ -58,6 +60,7 @@ class DecisionTopic:
                 bootstrap_servers=brokers.split(","),
                 acks="all",
                 allow_auto_create_topics=False,
+                max_request_size=MAX_BYTES,
                 bootstrap_timeout_ms=millis,
                 max_block_ms=millis,
                 request_timeout_ms=millis // 2,

@@ -119,7 +119,7 @@ function operations.take(tweet, reviewer, token, lease_ms)
   redis.call('ZADD', LEASES, ends, tweet)
   redis.call('HSET', HOLDERS, tweet, token .. ' ' .. reviewer)
   local retracted = pair(RETRACTED, tweet)
-  return {task, ends, retracted and retracted[2] or 0}
+  return {tweet, task, ends, retracted and retracted[2] or 0}
 end
 
 -- Also after its end, as long as nobody else has taken the task.
@@ -165,13 +165,13 @@ function operations.erase(tweet)
   return 1
 end
 
--- Rows of task, lease's end (0: none), reviewer ('': none).
+-- Rows of tweet, task, lease's end (0: none), reviewer ('': none).
 function operations.list(limit, offset)
   local rows = {}
   for _, tweet in ipairs(redis.call('ZRANGE', OPEN, offset, offset + limit - 1)) do
     local ends = lease(tweet)
     local reviewer = ends and string.match(redis.call('HGET', HOLDERS, tweet), '^%S+ (.*)$')
-    table.insert(rows, {redis.call('HGET', TASKS, tweet), ends or 0, reviewer or ''})
+    table.insert(rows, {tweet, redis.call('HGET', TASKS, tweet), ends or 0, reviewer or ''})
   end
   return rows
 end

@@ -9,11 +9,14 @@
 - An erased tweet never returns.
 - A lease that has ended puts its task back by itself: there is nothing to sweep.
 
-Failure contract: a server that is away, loading or full raises `Retry`; one that refuses us raises `Stop`.
+Failure contract: a server that is away, loading or full raises `Retry`; one that refuses us raises `Stop`. A task that
+this release cannot read, written by another, is left where it is: `list` and `claim` pass over it with a warning.
 """
 
 from __future__ import annotations
 
+import logging
+import re
 import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,13 +25,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
 from redis import exceptions as redis_errors
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry as ClientRetry
 from redis.backoff import NoBackoff
 
 from streams.errors import Retry, Stop
-from streams.events import Extraction, ReviewTask
+from streams.events import Extraction, ReviewTask, explain
+
+log = logging.getLogger(__name__)
 
 SCRIPT = Path(__file__).with_name("queue.lua")
 KEYS = ("open", "tasks", "ages", "leases", "holders", "settled", "retracted", "erased")
@@ -43,7 +49,10 @@ AWAY = (
     redis_errors.TryAgainError,
     redis_errors.NoScriptError,  # flushed between our check and the call: the next try loads it
 )
-PASSING = ("MISCONF", "BUSY", "NOREPLICAS", "LOADING")
+PASSING = re.compile(
+    r"(^\W*|: -)"  # an error inside a script: up to Redis 6.2 its code stands behind "... @user_script: 39: -"
+    r"(OOM|READONLY|MISCONF|BUSY|NOREPLICAS|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)\b"
+)
 
 
 class LeaseLost(Exception):
@@ -99,6 +108,7 @@ class ReviewQueue:
             socket_connect_timeout=timeout_s,
             retry=ClientRetry(NoBackoff(), 0),  # the caller decides about trying again
         )
+        self._told: set[bytes] = set()
         self._keys = [prefix + key for key in KEYS]
         self._script = self._redis.register_script(SCRIPT.read_text())
 
@@ -113,13 +123,18 @@ class ReviewQueue:
 
     async def claim(self, reviewer: str, lease_s: float, passing: Collection[str] = ()) -> Claim | None:
         """Lease the most uncertain free task, other than those of the tweets `passing`; None when there is none."""
-        token = secrets.token_hex(8)
-        return _claim(await self._call("claim", reviewer, token, _ms(lease_s), *passing), reviewer, token)
+        token, passed = secrets.token_hex(8), set(passing)
+        while row := await self._call("claim", reviewer, token, _ms(lease_s), *passed):
+            if claim := await self._claimed(row, reviewer, token):
+                return claim
+            passed.add(row[0].decode())
+        return None
 
     async def take(self, tweet_id: str, reviewer: str, lease_s: float) -> Claim | None:
         """Lease this tweet's task; None when it is not open or somebody else has it."""
         token = secrets.token_hex(8)
-        return _claim(await self._call("take", tweet_id, reviewer, token, _ms(lease_s)), reviewer, token)
+        row = await self._call("take", tweet_id, reviewer, token, _ms(lease_s))
+        return await self._claimed(row, reviewer, token) if row else None
 
     async def renew(self, claim: Claim, lease_s: float) -> Claim:
         """Lease it for longer, from now; also after the lease has ended, if nobody took it. Raises `LeaseLost`."""
@@ -153,11 +168,11 @@ class ReviewQueue:
 
     async def list(self, limit: int = 20, offset: int = 0) -> list[Entry]:
         """Undecided tasks, the most uncertain first, leased ones among them; ties in the order of tweet ids."""
-        rows = await self._call("list", limit, offset)
-        return [
-            Entry(ReviewTask.model_validate_json(task), reviewer.decode() or None, until / 1000 if until else None)
-            for task, until, reviewer in rows
-        ]
+        entries = []
+        for tweet, payload, until, reviewer in await self._call("list", limit, offset):
+            if task := self._read(tweet, payload):
+                entries.append(Entry(task, reviewer.decode() or None, until / 1000 if until else None))
+        return entries
 
     async def counts(self) -> Counts:
         return Counts(*await self._call("counts"))
@@ -165,7 +180,25 @@ class ReviewQueue:
     async def close(self) -> None:
         await self._redis.aclose()
 
-    async def _call(self, operation: str, *args: str | int | float) -> Any:
+    async def _claimed(self, row: Any, reviewer: str, token: str) -> Claim | None:
+        """The lease that was just taken; given back, and None, when its task cannot be read."""
+        tweet, payload, until, after_ms = row
+        if task := self._read(tweet, payload):
+            return Claim(task, reviewer, token, until / 1000, after_ms)
+        await self._call("release", tweet, token)
+        return None
+
+    def _read(self, tweet: bytes, payload: bytes) -> ReviewTask | None:
+        """The task, or None when it cannot be read, which is told once."""
+        try:
+            return ReviewTask.model_validate_json(payload)
+        except ValidationError as error:
+            if tweet not in self._told:
+                log.warning("passing over tweet %s: its task cannot be read: %s", tweet.decode(), explain(error))
+                self._told.add(tweet)
+            return None
+
+    async def _call(self, operation: str, *args: str | bytes | int | float) -> Any:
         with self._reaching():
             return await self._script(self._keys, [operation, self._now(), *args])
 
@@ -192,7 +225,7 @@ class ReviewQueue:
         except AWAY as error:
             raise Retry(f"Redis at {self._where} is away: {error}") from None
         except redis_errors.ResponseError as error:
-            if str(error).startswith(PASSING):
+            if PASSING.search(str(error).rpartition(" of pipeline caused error: ")[2]):
                 raise Retry(f"Redis at {self._where} cannot write now: {error}") from None
             raise Stop(f"Redis at {self._where} answers: {error}") from None
 
@@ -200,13 +233,6 @@ class ReviewQueue:
 def _described(task: ReviewTask) -> tuple[str, int, int, str, str]:
     """Tweet id, edit, release, score and payload, as the script wants them."""
     return task.tweet.id, task.tweet.edit, task.release, repr(-task.uncertainty), task.model_dump_json()
-
-
-def _claim(answer: Any, reviewer: str, token: str) -> Claim | None:
-    if not answer:
-        return None
-    payload, until, after_ms = answer
-    return Claim(ReviewTask.model_validate_json(payload), reviewer, token, until / 1000, after_ms)
 
 
 def _ms(seconds: float) -> int:

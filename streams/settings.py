@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -14,19 +14,52 @@ from streams.errors import UserError
 
 CHECKPOINT = Path(__file__).resolve().parent.parent / "model" / "checkpoint"
 
+REDIS_OPTIONS = {
+    "db": r"\d{1,5}",
+    "username": r".+",
+    "password": r".+",
+    "client_name": r"[!-~]+",
+    "socket_timeout": r"\d{1,6}(\.\d+)?",
+    "socket_connect_timeout": r"\d{1,6}(\.\d+)?",
+    "health_check_interval": r"\d{1,6}",
+    "max_connections": r"[1-9]\d{0,5}",
+    "ssl_cert_reqs": r"none|optional|required",
+    "ssl_ca_certs": r".+",
+    "ssl_certfile": r".+",
+    "ssl_keyfile": r".+",
+}
+"""What may stand behind the `?` of MNER_REDIS (redis-py, "Connection.from_url"); `ssl_...` with rediss:// alone."""
+
 
 def _brokers(value: str) -> str:
     for address in value.split(","):
-        if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):\d{1,5}", address.strip()):
-            raise ValueError(f"{address!r} is not host:port; several are separated by commas")
+        found = re.fullmatch(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})", address.strip())
+        if not found or not 0 < int(found[1]) < 65536:
+            raise ValueError(f"{masked(address)!r} is not host:port; several are separated by commas")
     return value
 
 
 def _url(*schemes: str) -> AfterValidator:
+    """A URL that the client will take. What it says of a wrong one never holds a part of it: that may be a password."""
+    example = f"{schemes[0]}://127.0.0.1:{9200 if 'http' in schemes else 6379}"
+
     def check(value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in schemes or not parts.hostname:
-            raise ValueError(f"wanted a URL such as {schemes[0]}://127.0.0.1:{9200 if 'http' in schemes else 6379}")
+        try:
+            parts = urlsplit(value)
+            port, query = parts.port, parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        except ValueError:
+            raise ValueError(f"wanted a URL such as {example}, with a port of 1 to 65535") from None
+        if parts.scheme not in schemes or not (parts.path if parts.scheme == "unix" else parts.hostname) or port == 0:
+            raise ValueError(f"wanted a URL such as {example}{' or unix:///path' if 'unix' in schemes else ''}")
+        if parts.scheme.startswith("redis") and not re.fullmatch(r"(/\d{0,5})?", parts.path):
+            raise ValueError("the path of the URL is the database's number")
+        if parts.fragment or (query and "redis" not in schemes):
+            raise ValueError("this URL takes nothing behind a `?` or a `#`")
+        for name, given in query:
+            if name not in REDIS_OPTIONS or (name.startswith("ssl_") and parts.scheme != "rediss"):
+                raise ValueError(f"an option behind the `?` that {parts.scheme}:// does not have")
+            if not re.fullmatch(REDIS_OPTIONS[name], given):
+                raise ValueError(f"behind the `?`, {name} has a value that the client does not take")
         return value
 
     return AfterValidator(check)
@@ -112,14 +145,38 @@ def load(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         problems = [
-            f"MNER_{str(fault['loc'][0]).upper()}={fault['input']!r}: {fault['msg'].removeprefix('Value error, ')}"
+            f"MNER_{str(fault['loc'][0]).upper()}={masked(fault['input'])!r}: "
+            f"{fault['msg'].removeprefix('Value error, ')}"
             for fault in error.errors(include_url=False)
         ]
         raise UserError("bad setting: " + "; ".join(problems)) from None
+    except UnicodeDecodeError as error:
+        raise UserError(f".env is not in UTF-8 (byte {error.start}): save it as UTF-8") from None
 
 
 def masked(value: Any) -> str:
-    """A setting as it may be shown: a password inside a URL is replaced by stars."""
+    """A setting as it may be shown: of a URL, what may be secret is replaced by stars.
+
+    Shown are the user, the host, a port that is a number, the path, and options that are known and harmless. Whatever
+    stands before the last `@` counts as user and password, also where RFC 3986 would have wanted it escaped.
+    """
     if isinstance(value, tuple):
-        return ",".join(str(part) for part in value)
-    return re.sub(r"(?<=://)([^/@\s]*@)", lambda found: found[1].split(":")[0].rstrip("@") + ":***@", str(value))
+        return ",".join(masked(part) for part in value)
+    if not isinstance(value, str):
+        return str(value)
+    scheme, mark, rest = value.partition("://")
+    if not mark:
+        return f"***@{value.rpartition('@')[2]}" if "@" in value else value
+    head, asked, query = rest.partition("?")
+    login, at, place = head.rpartition("@")
+    user, colon, _ = login.partition(":")
+    shown = f"{user}:***@" if colon else "***@" if at else ""
+    place = re.sub(r"^([^/:\[]*|\[[^\]]*\]):(?!\d*(/|$))[^/]*", r"\1:***", place)
+    return f"{scheme}{mark}{shown}{place}{asked}{'&'.join(map(_masked_option, query.split('&'))) if asked else ''}"
+
+
+def _masked_option(option: str) -> str:
+    name = option.partition("=")[0]
+    if name not in REDIS_OPTIONS:
+        return "***"
+    return f"{name}=***" if name in {"username", "password"} or "@" in option else option

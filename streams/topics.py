@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kafka.admin import KafkaAdminClient, NewTopic
@@ -76,21 +78,29 @@ def admin(brokers: str) -> KafkaAdminClient:
         raise UserError(f"no Kafka broker answers at {brokers} ({error}): is it up, is MNER_KAFKA right?") from None
 
 
-def missing(brokers: str, settings: Settings) -> list[str]:
-    """Topics of the plan that the brokers do not have."""
+@contextmanager
+def _administered(brokers: str) -> Iterator[KafkaAdminClient]:
+    """A client as `admin` gives it, closed behind us. Raises `UserError` also for what goes wrong while it is used."""
     client = admin(brokers)
     try:
-        there = set(client.list_topics())
+        yield client
+    except KafkaError as error:
+        raise UserError(f"Kafka at {brokers} does not answer as it should: {error!r}") from None
     finally:
         client.close()
+
+
+def missing(brokers: str, settings: Settings) -> list[str]:
+    """Topics of the plan that the brokers do not have."""
+    with _administered(brokers) as client:
+        there = set(client.list_topics())
     return [topic.name for topic in plan(settings) if topic.name not in there]
 
 
 def create(brokers: str, settings: Settings) -> list[str]:
     """Make what is missing; returns the names made. Topics that exist are left as they are."""
-    client = admin(brokers)
     made = []
-    try:
+    with _administered(brokers) as client:
         there = set(client.list_topics())
         for topic in plan(settings):
             if topic.name in there:
@@ -105,6 +115,4 @@ def create(brokers: str, settings: Settings) -> list[str]:
             except KafkaError as error:
                 raise UserError(f"Kafka refused to make topic {topic.name}: {error}") from None
         client.wait_for_topics(made)  # until every broker's metadata shows them
-    finally:
-        client.close()
     return made

@@ -11,12 +11,13 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object instead of a table")] = False,
 ) -> None:
     """Show every setting with its value, its variable and what it means. Passwords inside URLs are masked."""
-    import json
-
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
+    from review.text import one_line
     from streams import settings
+    from streams.cli.as_json import print_json
 
     config = settings.load()
     values = {
@@ -24,13 +25,13 @@ def command(
         for name in settings.Settings.model_fields
     }
     if as_json:
-        typer.echo(json.dumps(values, indent=2))
+        print_json(values)
         return
     table = Table("setting", "value", "means")
     for name, field in settings.Settings.model_fields.items():
         value = "" if values[name] is None else str(values[name])
         style = "bold" if name in config.model_fields_set else ""
-        table.add_row(f"MNER_{name.upper()}", value, field.description or "", style=style)
+        table.add_row(f"MNER_{name.upper()}", Text(one_line(value)), field.description or "", style=style)
     console = Console()
     console.print(table)
     console.print("Bold: set by the environment or .env; the others are defaults.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.queue import print_json
+from streams.cli.as_json import print_json
 from streams.settings import load
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _shown(letter: Letter, width: int) -> Text:
         (f"{letter.at:%Y-%m-%d %H:%M:%S}", "dim"),
         (f"  {one_line(dead.stage)}", "bold"),
         f"  {one_line(dead.reason)}",
-        (f"\n  {dead.topic}[{dead.partition}] at {dead.offset}, key {one_line(dead.key or 'none')}", "dim"),
+        (f"\n  {one_line(dead.topic)}[{dead.partition}] at {dead.offset}, key {one_line(dead.key or 'none')}", "dim"),
     )
     if dead.value is not None:
         value = Text(f"{'' if dead.encoding == 'utf-8' else dead.encoding + ' '}{one_line(dead.value)}")

@@ -9,9 +9,11 @@ import importlib
 import logging
 import os
 import sys
+import traceback
 
 import typer
 
+from review.text import printable
 from streams.errors import Retry, Stop, UserError
 
 COMMANDS = {
@@ -52,13 +54,15 @@ def build() -> typer.Typer:
 
 
 def main() -> None:
-    """Run it. What a person can mend is one line on standard error and exit code 2, never a traceback."""
+    """Run it. What a person can mend is one line on standard error and exit code 2, never a traceback.
+
+    That goes for a file or a broker that fails where nobody expected it, too; MNER_LOG_LEVEL=DEBUG shows where.
+    """
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # its errors reach us as exceptions
     try:
         code = build()(standalone_mode=False)
     except (UserError, Retry, Stop) as error:
-        print(f"mner: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(_told(str(error))) from None
     except typer.TyperException as error:
         error.show()  # type: ignore[attr-defined]  # every one that is raised has it
         raise SystemExit(error.exit_code) from None
@@ -68,7 +72,26 @@ def main() -> None:
     except BrokenPipeError:  # `mner ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
+    except Exception as error:
+        from kafka.errors import KafkaError
+
+        if not isinstance(error, (OSError, KafkaError)):
+            raise
+        if os.environ.get("MNER_LOG_LEVEL") == "DEBUG":
+            traceback.print_exc()
+        where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        raise SystemExit(_told(f"{where}{getattr(error, 'strerror', None) or repr(error)}")) from None
     raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _told(message: str) -> int:
+    print(f"mner: {printable(message)}", file=sys.stderr)
+    return 2
+
+
+def _told(message: str) -> int:
+    print(f"mner: {printable(message)}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

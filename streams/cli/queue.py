@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from json import dumps
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streams.cli.as_json import print_json
 from streams.settings import load
 
 if TYPE_CHECKING:
@@ -47,10 +47,6 @@ def counts_(json: Annotated[bool, typer.Option("--json", help="A JSON object, fo
         print_json(dataclasses.asdict(counts))
     else:
         print(f"open {counts.open}\nleased {counts.leased}\ndecided {counts.decided}")
-
-
-def print_json(value: Any) -> None:
-    print(dumps(value, ensure_ascii=False, indent=2))
 
 
 def shown(entry: Entry) -> Text:

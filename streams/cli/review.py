@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import logging
 import os
 import sys
+from logging.handlers import MemoryHandler
 from typing import Annotated
 
 import typer
@@ -26,10 +28,17 @@ def command(
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM", "dumb") in {"dumb", "unknown"}:
         raise UserError("`mner review` needs a terminal to draw on and read keys from; for scripts: `mner queue list`")
-    name = (reviewer or getpass.getuser()).strip()
-    if not 0 < len(name) <= 128:
-        raise UserError(f"--reviewer {reviewer!r}: wanted a name of 1 to 128 characters")
+    name = (reviewer or _login_name()).strip()
+    if not 0 < len(name) <= 128 or any("\ud800" <= char <= "\udfff" for char in name):
+        raise UserError(f"--reviewer {reviewer!r}: wanted a name of 1 to 128 characters, in UTF-8")
     asyncio.run(_review(load(), name))
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # the first up to Python 3.12, the second since
+        raise UserError("this account has no login name: say who you are with --reviewer NAME") from None
 
 
 async def _review(settings: Settings, reviewer: str) -> None:
@@ -43,6 +52,8 @@ async def _review(settings: Settings, reviewer: str) -> None:
     from streams.servers import addresses
 
     where = addresses(settings)
+    warnings = MemoryHandler(capacity=1000, flushLevel=sys.maxsize, target=logging.StreamHandler())
+    logging.getLogger().addHandler(warnings)  # shown when the screen is given back
     queue = ReviewQueue(where.redis, settings.name("review:"))
     try:
         await queue.counts()  # a queue that is away is told before the screen is taken
@@ -54,5 +65,6 @@ async def _review(settings: Settings, reviewer: str) -> None:
             await decisions.close()
     finally:
         await queue.close()
+        warnings.close()
     if session.settled:
         print(f"{session.settled} settled, thank you")

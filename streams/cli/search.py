@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.queue import print_json
+from streams.cli.as_json import print_json
 from streams.events import EntityType
 from streams.settings import Settings, load
 
@@ -86,8 +86,8 @@ def _shown(hit: Hit) -> Text:
     for mention in hit.mentions:
         raw.stylize(f"bold {COLOURS[mention.type]}", mention.start, mention.end)
     by = f"by {one_line(hit.reviewer)}" if hit.source == "human" and hit.reviewer else f"by the {hit.source}"
-    when = f"  {hit.created_at[:16].replace('T', ' ')}" if hit.created_at else ""
-    text, place = Text.assemble((f"tweet {hit.id}", "bold"), (f"{when}  {by}\n", "dim")), 0
+    when = f"  {one_line(hit.created_at[:16]).replace('T', ' ')}" if hit.created_at else ""
+    text, place = Text.assemble((f"tweet {one_line(hit.id)}", "bold"), (f"{when}  {by}\n", "dim")), 0
     for mention in sorted(hit.mentions, key=lambda mention: mention.start):
         if mention.start < place:  # it overlaps the one before
             continue

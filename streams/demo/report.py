@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from review.marks import COLOURS
+from review.text import one_line, printable
 from sinks.search import Entity, Results
 from streams.demo.tally import Tally
 from streams.demo.verdict import Fault, named
 from streams.events import Extraction, Mention, ReviewTask
 from streams.settings import Settings
 
-COLOUR = {"PER": "green", "LOC": "cyan", "ORG": "magenta", "MISC": "yellow"}
 SHOWN_TWEETS = 14
 SHOWN_TASKS = 8
 
@@ -71,7 +72,9 @@ class Report:
         having = [e for e in self.tally.extractions.values() if _confident(e)]
         for extraction in having[:SHOWN_TWEETS]:
             names = Text("\n").join(
-                Text.assemble((mention.text, COLOUR[mention.type]), f" {mention.type} {mention.probability:.0%}")
+                Text.assemble(
+                    (one_line(mention.text), COLOURS[mention.type]), f" {mention.type} {mention.probability:.0%}"
+                )
                 for mention in _confident(extraction)
             )
             table.add_row(coloured(extraction.tweet.text, _confident(extraction)), names)
@@ -90,9 +93,9 @@ class Report:
             mention = question.mention
             table.add_row(
                 f"{task.uncertainty:.2f}",
-                Text.assemble((mention.text, COLOUR[mention.type]), f" {mention.type}"),
+                _named(mention),
                 coloured(task.tweet.text, [question.mention for question in task.questions]),
-                "; ".join(doubt.sentence for doubt in question.doubts),
+                Text("; ".join(one_line(doubt.sentence) for doubt in question.doubts)),
             )
         if len(self.tasks) > SHOWN_TASKS:
             table.caption = f"and {len(self.tasks) - SHOWN_TASKS} more tasks"
@@ -107,7 +110,7 @@ class Report:
         for fault in self.faults:
             reason = named(fault, self.tally)
             outcome = "dead letter" if fault.outcome == "dead" else "extracted from text alone"
-            shown = Text(reason) if reason is not None else Text("none", "bold red")
+            shown = Text(one_line(reason)) if reason is not None else Text("none", "bold red")
             table.add_row(str(fault.line), fault.what, outcome, shown)
         return table
 
@@ -117,12 +120,12 @@ class Report:
         table.add_column("score", justify="right")
         table.add_column("tweet", ratio=1)
         for hit in self.found.hits:
-            text = Text(hit.text)
+            text = Text(printable(hit.text))
             for start, end in hit.matches:
                 text.stylize("reverse", start, end)
             table.add_row(f"{hit.score:.1f}", text)
-        names = ", ".join(f"{entity.name} ({entity.type}, {entity.tweets})" for entity in self.entities)
-        table.caption = f"most mentioned: {names}"
+        names = ", ".join(f"{one_line(entity.name)} ({entity.type}, {entity.tweets})" for entity in self.entities)
+        table.caption = Text(f"most mentioned: {names}")
         return table
 
     def _sums(self, console: Console) -> None:
@@ -134,16 +137,20 @@ class Report:
             f"p99 {tally.latency_ms(0.99):.0f} ms"
         )
         for problem in self.problems:
-            console.print(Text(f"wrong: {problem}", "bold red"))
+            console.print(Text(f"wrong: {one_line(problem)}", "bold red"))
         if not self.problems:
             console.print(Text("Everything adds up.", "bold green"))
 
 
+def _named(mention: Mention) -> Text:
+    return Text.assemble((one_line(mention.text), COLOURS[mention.type]), f" {mention.type}")
+
+
 def coloured(text: str, mentions: Sequence[Mention]) -> Text:
     """The text with its mentions in their types' colours."""
-    shown = Text(text)
+    shown = Text(printable(text))
     for mention in mentions:
-        shown.stylize(f"bold {COLOUR[mention.type]}", mention.start, mention.end)
+        shown.stylize(f"bold {COLOURS[mention.type]}", mention.start, mention.end)
     return shown
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -19,6 +17,7 @@ from local.examples import Fault, example_events, example_faults, image_server
 from sinks.index import Index
 from sinks.queue import ReviewQueue
 from streams import topics
+from streams.demo import kept
 from streams.demo.display import Display
 from streams.demo.report import Report
 from streams.demo.tally import Tally, TopicReader
@@ -37,6 +36,10 @@ SETTLED_S = 120.0
 
 HELD = 1000
 """More documents and tasks than the examples make."""
+
+MARKER = "kept-demo"
+MADE = (*stack.NAMES, "logs", "up.lock", kept.FILE, MARKER)
+"""What `--keep` leaves in its home; the marker, which says so, is the last to be removed."""
 
 
 async def demo(settings: Settings, console: Console, *, keep: bool) -> Report:
@@ -58,7 +61,8 @@ async def demo(settings: Settings, console: Console, *, keep: bool) -> Report:
             )
             await asyncio.to_thread(topics.create, addresses.kafka, settings)
             display.says("worker", "loading the model")
-            worker = WorkerProcess(settings, home / "logs" / "worker.log", detached=keep)
+            module = kept.__name__ if keep else "streams.cli.main"
+            worker = WorkerProcess(settings, home / "logs" / "worker.log", detached=keep, module=module)
             worker.start()
             try:
                 await asyncio.to_thread(worker.ready)
@@ -68,9 +72,7 @@ async def demo(settings: Settings, console: Console, *, keep: bool) -> Report:
                 keep = False
                 raise
             finally:
-                if keep:
-                    pid_file(home).write_text(str(worker.pid))
-                else:
+                if not keep:
                     await asyncio.to_thread(worker.stop)
     return report
 
@@ -138,20 +140,27 @@ async def _report(
 def _home(settings: Settings, *, keep: bool) -> Iterator[Path]:
     """A folder of its own, gone afterwards; with `keep`, the one that later commands look into."""
     if keep:
-        if stack.running(settings.home):
-            raise UserError("servers already run here: stop them with `mner demo --stop`, or `mner local down`")
         home = settings.home.resolve()
-        marker = home / "kept-demo"
-        if marker.exists():  # an earlier demo's: its tweets would spoil this one's sums
-            shutil.rmtree(home)
-        elif any((home / name).exists() for name in stack.NAMES):
-            raise UserError(f"{home} holds data of servers of yours: set MNER_HOME to another folder for the demo")
+        if stack.running(home) or kept.running(home):
+            raise UserError("servers already run here: stop them with `mner demo --stop`, or `mner local down`")
+        _clear(home)
         home.mkdir(parents=True, exist_ok=True)
-        marker.touch()
+        (home / MARKER).touch()
         yield home
         return
     with tempfile.TemporaryDirectory(prefix="mner-demo-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
+
+
+def _clear(home: Path) -> None:
+    """Remove an earlier demo, whose tweets would spoil this one's sums. Raises `UserError` where it was no demo."""
+    if home.exists() and not (home / MARKER).exists() and any(home.iterdir()):
+        raise UserError(f"{home} is not empty and not an earlier demo's: set MNER_HOME to a new folder for the demo")
+    for made in (home / name for name in MADE):
+        if made.is_dir() and not made.is_symlink():
+            shutil.rmtree(made)
+        else:
+            made.unlink(missing_ok=True)
 
 
 @asynccontextmanager
@@ -180,29 +189,6 @@ def tell_where(settings: Settings, console: Console) -> None:
     console.print("(`.venv/bin/mner`, unless the environment is active); `mner demo --stop` ends it.")
 
 
-def pid_file(home: Path) -> Path:
-    return home / "worker.pid"
-
-
 def stop(home: Path) -> list[str]:
     """End what `demo --keep` left running; the names of what was stopped."""
-    stopped = []
-    try:
-        pid = int(pid_file(home).read_text())
-        os.kill(pid, signal.SIGTERM)
-        stopped.append("worker")
-        _gone(pid)
-    except (FileNotFoundError, ProcessLookupError, ValueError):
-        pass
-    pid_file(home).unlink(missing_ok=True)
-    return stopped + stack.down(home)
-
-
-def _gone(pid: int, timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.05)
+    return ["worker"] * kept.stop(home) + stack.down(home)

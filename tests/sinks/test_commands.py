@@ -95,6 +95,19 @@ def test_the_queue_is_listed_most_uncertain_first_with_the_reasons(mner: Mner) -
     ]
 
 
+def test_no_control_character_of_a_tweet_is_printed(mner: Mner, settings: Settings) -> None:
+    async def fill() -> None:
+        queue = ReviewQueue(str(settings.redis), settings.name("review:"))
+        await queue.add([task("1", text="Paris \x9b2J\x1b[2J\x7f\u202e")])
+        await queue.close()
+
+    asyncio.run(fill())
+    for words in (["queue", "list"], ["queue", "list", "--json"]):
+        shown = mner(*words).out
+        assert not set("\x9b\x1b\x7f\u202e") & set(shown)
+    assert json.loads(shown)[0]["tweet"]["text"] == "Paris \x9b2J\x1b[2J\x7f\u202e"
+
+
 @pytest.mark.usefixtures("filled_queue")
 def test_the_queue_is_counted(mner: Mner) -> None:
     assert mner("queue", "counts").out == "open 2\nleased 1\ndecided 1\n"

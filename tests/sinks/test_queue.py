@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from conftest import Clock
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 from values import RELEASE, extraction, task, tweet
 
+from local.stack import Stack
 from sinks.queue import Claim, Counts, LeaseLost, ReviewQueue
 from streams.errors import Retry, Stop
 from streams.events import ReviewTask
@@ -318,3 +321,56 @@ async def test_keys_that_belong_to_something_else_stop(queue: ReviewQueue, setti
         await redis.set(settings.name("review:open"), "mine")
     with pytest.raises(Stop, match="WRONGTYPE"):
         await queue.add([task()])
+
+
+@pytest.fixture
+def redis_alone(tmp_path: Path) -> Iterator[str]:
+    """The URL of a server of this test's own, to be upset."""
+    with Stack(tmp_path, ["redis"]) as stack:
+        yield stack.addresses["redis"]
+
+
+@pytest.mark.parametrize(
+    "settings_of_the_server",
+    [
+        pytest.param([("maxmemory", "1"), ("maxmemory-policy", "noeviction")], id="full"),
+        pytest.param([("min-replicas-to-write", "1")], id="without its replicas"),
+    ],
+)
+async def test_a_server_that_cannot_write_now_is_a_passing_fault(
+    redis_alone: str, settings_of_the_server: list[tuple[str, str]]
+) -> None:
+    queue = ReviewQueue(redis_alone, "review:")
+    await queue.add([task("0")])
+    async with Redis.from_url(redis_alone) as redis:
+        for name, value in settings_of_the_server:
+            await redis.config_set(name, value)
+    with pytest.raises(Retry):
+        await queue.add([task("1"), task("2")])
+    with pytest.raises(Retry):
+        await queue.claim("ana", 60)
+    await queue.close()
+
+
+async def test_a_replica_is_a_passing_fault(redis_alone: str) -> None:
+    queue = ReviewQueue(redis_alone, "review:")
+    async with Redis.from_url(redis_alone) as redis:
+        await redis.replicaof("127.0.0.1", 1)
+    with pytest.raises(Retry):
+        await queue.erase("1")
+    await queue.close()
+
+
+async def test_a_task_that_cannot_be_read_is_passed_over_and_named(
+    queue: ReviewQueue, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    await queue.add([task("1", 0.1), task("2", 0.9), task("3", 0.5)])
+    async with Redis.from_url(str(settings.redis)) as redis:
+        await redis.hset(settings.name("review:tasks"), "2", '{"of": "another release"}')
+    assert await order(queue) == ["3", "1"]
+    assert (await claimed(queue)).task.tweet.id == "3"
+    assert (await claimed(queue)).task.tweet.id == "1"
+    assert await queue.claim("ana", 60) is None
+    assert await queue.take("2", "ana", 60) is None
+    assert await queue.counts() == Counts(open=1, leased=2, decided=0)  # nobody holds it
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["passing over tweet 2"]

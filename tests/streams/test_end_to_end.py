@@ -7,11 +7,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pexpect
 
@@ -21,6 +18,7 @@ from streams import topics
 from streams.demo.worker import environment
 from streams.settings import Settings
 from tests.conftest import ROOT, settings_for
+from tests.reviewer import Reviewer
 from tests.streams.account import books, fed, rewind, sinks, tweets, until_caught_up
 from tests.streams.conftest import Start
 
@@ -121,40 +119,24 @@ async def test_a_lost_redis_is_made_again_from_the_topics(own_servers: Stack, st
 
 
 def settle(settings: Settings, keys: list[str]) -> None:
-    """`mner review` in a pseudo-terminal: one key a task, then quit."""
+    """`mner review` in a pseudo-terminal: one key a task, each once the task can be seen, then quit."""
     environ = {**os.environ, **environment(settings), "NO_COLOR": "1", "TERM": "xterm-256color"}
-    child: pexpect.spawn[str] = pexpect.spawn(
+    child = pexpect.spawn(
         MNER[0],
         [*MNER[1:], "review", "--reviewer", "ana"],
         env=environ,
         encoding="utf-8",
         dimensions=(24, 80),
         cwd=ROOT,
+        echo=False,
     )
+    ana = Reviewer(child)
     try:
-        child.expect("word", timeout=30)
-        for key in keys:
-            time.sleep(0.5)
-            child.send(key)
-            wait_for(lambda: lag_free(child))
-        time.sleep(0.5)
-        child.send("q")
-        child.expect(pexpect.EOF, timeout=30)
+        for settled, key in enumerate(keys):
+            ana.sees(f"1 in hand · {settled} settled")
+            ana.presses(key)
+        ana.sees(f"1 in hand · {len(keys)} settled")
+        ana.presses("q")
+        assert ana.leaves() == 0
     finally:
-        child.close()
-    assert child.exitstatus == 0
-
-
-def lag_free(child: Any) -> bool:
-    """Whether a new screen came since the key."""
-    try:
-        child.read_nonblocking(65536, timeout=0.2)
-    except pexpect.TIMEOUT:
-        return True
-    return False
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
+        child.close(force=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from redis.asyncio import ConnectionPool
 
 from streams.errors import UserError
 from streams.settings import load, masked
@@ -14,6 +15,15 @@ from streams.settings import load, masked
         pytest.param("MNER_KAFKA", "localhost", "MNER_KAFKA='localhost': 'localhost' is not host:port", id="no port"),
         pytest.param("MNER_ELASTICSEARCH", "localhost:9200", "such as http://127.0.0.1:9200", id="no scheme"),
         pytest.param("MNER_REDIS", "http://x", "such as redis://127.0.0.1:6379", id="wrong scheme"),
+        pytest.param("MNER_KAFKA", "h:99999", "is not host:port", id="no such broker's port"),
+        pytest.param("MNER_REDIS", "redis://127.0.0.1:abc", "with a port of 1 to 65535", id="port is a word"),
+        pytest.param("MNER_REDIS", "redis://h:70000", "with a port of 1 to 65535", id="port too high"),
+        pytest.param("MNER_REDIS", "redis://h?socket_timeout=abc", "socket_timeout has a value", id="option's value"),
+        pytest.param("MNER_REDIS", "redis://h?foo=abc", "that redis:// does not have", id="unknown option"),
+        pytest.param("MNER_REDIS", "redis://h?ssl_keyfile=k", "that redis:// does not have", id="option of rediss"),
+        pytest.param("MNER_REDIS", "redis://h/first", "the database's number", id="database is a word"),
+        pytest.param("MNER_REDIS", "unix://", "unix:///path", id="unix without a path"),
+        pytest.param("MNER_ELASTICSEARCH", "http://h:1?x=1", "nothing behind", id="options of Elasticsearch"),
         pytest.param("MNER_PARTITIONS", "many", "MNER_PARTITIONS='many'", id="not a number"),
         pytest.param("MNER_THRESHOLD", "1.5", "less than or equal to 1", id="out of range"),
         pytest.param("MNER_PREFIX", "Has Space", "MNER_PREFIX", id="prefix"),
@@ -27,6 +37,43 @@ def test_a_wrong_setting_names_the_variable_the_value_and_the_mend(
         load()
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h",
+        "redis://:pa%40ss@h:1/3?socket_timeout=1.5&socket_connect_timeout=2&health_check_interval=3&max_connections=4",
+        "redis://h?db=1&username=u&password=p&client_name=c",
+        "rediss://h?ssl_cert_reqs=none&ssl_ca_certs=a&ssl_certfile=b&ssl_keyfile=c",
+        "unix:///tmp/x.sock?db=1",
+    ],
+)
+def test_what_is_accepted_for_redis_the_client_takes(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("MNER_REDIS", url)
+    assert load().redis == url
+    ConnectionPool.from_url(url).make_connection()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("MNER_ELASTICSEARCH", "ftp://me:s3cret@h:1", id="wrong scheme"),
+        pytest.param("MNER_ELASTICSEARCH", "me:s3cret@h:1", id="no scheme"),
+        pytest.param("MNER_REDIS", "redis://:s3cret", id="no host"),
+        pytest.param("MNER_REDIS", "redis://:x/s3cret@h", id="slash in the password"),
+        pytest.param("MNER_REDIS", "redis://:x?s3cret@h", id="question mark in the password"),
+        pytest.param("MNER_REDIS", "redis://h?pasword=s3cret", id="option misspelt"),
+        pytest.param("MNER_KAFKA", "SASL://me:s3cret@h:1", id="Kafka"),
+        pytest.param("MNER_KAFKA", "h:1,me:s3cret@h", id="Kafka without a scheme"),
+    ],
+)
+def test_an_error_does_not_show_a_password(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UserError) as caught:
+        load()
+    assert name in str(caught.value)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,6 +91,13 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param("redis://:secret@host", "redis://:***@host", id="password alone"),
         pytest.param("https://host:9200", "https://host:9200", id="nothing to hide"),
         pytest.param(4, "4", id="a number"),
+        pytest.param("redis://h/0?password=s3cret&db=1", "redis://h/0?password=***&db=1", id="password as option"),
+        pytest.param("redis://:pa@ss@h", "redis://:***@h", id="at sign in the password"),
+        pytest.param("https://apikey@h", "https://***@h", id="a key alone"),
+        pytest.param("redis://u:pa/s@s@h:1/0", "redis://u:***@h:1/0", id="signs that should have been escaped"),
+        pytest.param("redis://[::1]:6379/0", "redis://[::1]:6379/0", id="IPv6"),
+        pytest.param("unix:///tmp/x.sock", "unix:///tmp/x.sock", id="socket"),
+        pytest.param("a:9092,b:9092", "a:9092,b:9092", id="brokers"),
     ],
 )
 def test_passwords_are_masked(value: object, shown: str) -> None:
