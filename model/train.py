@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -133,7 +134,7 @@ class Trainer:
         return True
 
     def save(self, folder: Path) -> None:
-        """Atomically: after a kill there is the state of the last whole epoch."""
+        """Atomically: after a kill there is the state of the last whole epoch. Raises `OSError`."""
         state = {
             "fingerprint": self._fingerprint(),
             "epoch": self.epoch,
@@ -145,24 +146,37 @@ class Trainer:
             "best_weights": self.best_weights,
         }
         partial = folder / f"{STATE}.partial"
-        torch.save(state, partial)
+        with partial.open("wb") as file:  # torch's own writer makes a RuntimeError of a full disk
+            torch.save(state, file)
         partial.replace(folder / STATE)
 
     def resume(self, folder: Path) -> bool:
-        """Takes up the state in `folder`; False when there is none. Raises `UserError` if it is of another training."""
-        if not (folder / STATE).is_file():
+        """Takes up the state in `folder`; False when there is none.
+
+        Raises `UserError` if it is of another training, or damaged.
+        """
+        path = folder / STATE
+        if not path.is_file():
             return False
-        state = torch.load(folder / STATE, map_location=self.device, weights_only=True)
-        if state["fingerprint"] != self._fingerprint():
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            self._take_up(state)
+        except UserError as error:
+            raise UserError(f"{path} {error}") from None
+        except Exception as error:  # a damaged file lets out anything, from EOFError to UnpicklingError
             raise UserError(
-                f"{folder / STATE} is of a training with other options or data: use them again, or another --out"
-            )
+                f"{path} is damaged ({type(error).__name__}): remove it, and the training begins anew"
+            ) from None
+        return True
+
+    def _take_up(self, state: dict[str, Any]) -> None:
+        if state["fingerprint"] != self._fingerprint():
+            raise UserError("is of a training with other options or data: use them again, or another --out")
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.epoch, self.best_weights = state["epoch"], state["best_weights"]
         self.best_score, self.best_epoch = state["best_score"], state["best_epoch"]
-        return True
 
     def predictor(self, best: bool = False) -> Predictor:
         """The network as it is now, or with its best weights: to measure it, before any calibration."""

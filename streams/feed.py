@@ -14,7 +14,7 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from streams.errors import UserError
 from streams.producer import HEADERS
-from streams.topics import MAX_MESSAGE_BYTES
+from streams.topics import EVENT_BYTES
 
 ACK_S = 60.0
 WINDOW = 5000
@@ -46,7 +46,7 @@ def feed(
     """
     try:
         producer = KafkaProducer(
-            bootstrap_servers=brokers.split(","), acks="all", linger_ms=5, max_request_size=MAX_MESSAGE_BYTES
+            bootstrap_servers=brokers.split(","), acks="all", linger_ms=5, max_request_size=EVENT_BYTES
         )
     except KafkaError as error:
         raise UserError(f"no Kafka broker answers at {brokers} ({error}): is it up, is MNER_KAFKA right?") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from streams.cli.whole_file import whole_file
 from streams.errors import UserError
 from streams.settings import load
 
@@ -39,12 +41,13 @@ def command(
         raise UserError(f"--split {split}: wanted one of {', '.join(corpus.SPLITS)}")
     texts = corpus.read_captions(captions, data.resolve().name) if captions else None
     examples = corpus.read(data / f"{split}.txt", texts)
-    extractor = Extractor.load(checkpoint or settings.model, device=settings.device, threads=settings.model_threads)
-    with console.status(f"{len(examples)} tweets"):
-        scores = evaluate(extractor.predictor, extractor.tokenizer, examples, captions is not None)
-    if json_out:
+    with whole_file(json_out, "--json") if json_out else nullcontext() as sink:
+        extractor = Extractor.load(checkpoint or settings.model, device=settings.device, threads=settings.model_threads)
+        with console.status(f"{len(examples)} tweets"):
+            scores = evaluate(extractor.predictor, extractor.tokenizer, examples, captions is not None)
         about = {"checkpoint": extractor.info.name, "data": data.name, "split": split, "captions": captions is not None}
-        json_out.write_text(json.dumps(about | asdict(scores), indent=1) + "\n", encoding="utf-8")
+        if sink is not None:
+            sink.write(json.dumps(about | asdict(scores), indent=1).encode() + b"\n")
     console.print(_table(f"{extractor.info.name} on {data.name}/{split}, {len(examples)} tweets", scores))
     console.print(
         f"ece {scores.ece:.4f}   aurc {scores.aurc:.4f}   auroc of error: probability {_number(scores.auroc_error)}, "

@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from streams.cli.output import UNPRINTABLE
+from streams.cli.whole_file import whole_file
 from streams.errors import UserError
 from streams.events import ImageResult, Mention, Tweet, explain
 from streams.settings import Settings, load
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
     from model.extractor import Extractor
 
-COLOURS = {"PER": "magenta", "LOC": "green", "ORG": "cyan", "MISC": "yellow"}
 LINES_AT_ONCE = 256
 
 console = Console()
@@ -50,6 +51,10 @@ def command(
         raise UserError('wanted either a text, `mner predict "text"`, or `--jsonl FILE`')
     if text is None and context is not None:
         raise UserError("--context goes with a text; in a file, the media's `alt` is the context")
+    if text is not None and out != "-":
+        raise UserError("--out goes with --jsonl; one text's mentions are for standard output")
+    if jsonl is not None:
+        _check_apart(jsonl, out)
     from model.checkpoint import describe
 
     settings = load()
@@ -65,7 +70,7 @@ def command(
     assert tweet is not None
     mentions = extractor.extract([tweet], [context])[0]
     if as_json:
-        print(json.dumps(_result(tweet, mentions, ImageResult()), ensure_ascii=False))
+        print(_json(_result(tweet, mentions, ImageResult())))
     else:
         _show(tweet, mentions, extractor.info.threshold)
     return 0
@@ -88,9 +93,14 @@ def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes], set
         for tweet in parsed:
             result = _result(tweet, next(found), next(images)) if isinstance(tweet, Tweet) else tweet
             failed |= "error" in result
-            sink.write(json.dumps(result, ensure_ascii=False).encode() + b"\n")
+            sink.write(_json(result).encode() + b"\n")
         sink.flush()
     return int(failed)
+
+
+def _json(result: dict[str, object]) -> str:
+    """One line that any terminal and any reader of JSON lines can take."""
+    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(result, ensure_ascii=False))
 
 
 def _parse(line: bytes) -> Tweet | dict[str, object]:
@@ -104,7 +114,7 @@ def _parse(line: bytes) -> Tweet | dict[str, object]:
 def _identifier(line: bytes) -> str | None:
     try:
         identifier = json.loads(line)["id"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return identifier if isinstance(identifier, str) else None
 
@@ -128,7 +138,10 @@ def _result(tweet: Tweet, mentions: list[Mention], image: ImageResult) -> dict[s
 
 
 def _show(tweet: Tweet, mentions: list[Mention], threshold: float) -> None:
-    coloured = Text(tweet.text)
+    from review.marks import COLOURS
+    from review.text import one_line, printable
+
+    coloured = Text(printable(tweet.text))
     for mention in mentions:
         coloured.stylize(f"bold {COLOURS[mention.type]}", mention.start, mention.end)
     console.print(coloured)
@@ -140,7 +153,7 @@ def _show(tweet: Tweet, mentions: list[Mention], threshold: float) -> None:
         doubt = "  [red]to review[/]" if mention.probability < threshold else ""
         views = ", ".join(f"{name} {view.probability:.2f} ({view.share:.0%})" for name, view in mention.views.items())
         table.add_row(
-            Text(mention.text, style=COLOURS[mention.type]),
+            Text(one_line(mention.text), style=COLOURS[mention.type]),
             mention.type,
             f"{mention.start}-{mention.end}",
             f"{mention.probability:.3f}{doubt}",
@@ -159,7 +172,11 @@ def _reading(name: str) -> AbstractContextManager[IO[bytes]]:
 
 
 def _writing(name: str) -> AbstractContextManager[IO[bytes]]:
-    try:
-        return nullcontext(sys.stdout.buffer) if name == "-" else Path(name).open("wb")
-    except OSError as error:
-        raise UserError(f"--out {name}: {error.strerror}") from None
+    return nullcontext(sys.stdout.buffer) if name == "-" else whole_file(Path(name), "--out")
+
+
+def _check_apart(source: str, out: str) -> None:
+    """Raises `UserError` when the output would take the place of the input."""
+    files = (Path(source), Path(out))
+    if "-" not in (source, out) and all(file.is_file() for file in files) and files[0].samefile(files[1]):
+        raise UserError(f"--out {out}: is the file that --jsonl reads; name another")

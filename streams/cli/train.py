@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,8 @@ from streams.errors import UserError
 if TYPE_CHECKING:
     from model.corpus import Example
     from model.train import Trainer
+
+DEVICES = ("auto", "cpu", "cuda")
 
 console = Console()
 
@@ -59,6 +62,11 @@ def command(
 
     if (out / CONFIG).is_file():
         raise UserError(f"--out {out}: a finished checkpoint is there; choose another folder or remove it")
+    if device not in DEVICES:
+        raise UserError(f"--device {device}: wanted one of {', '.join(DEVICES)}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda, but torch sees no GPU: choose auto or cpu")
+    _prepare(out)
     if threads:
         torch.set_num_threads(threads)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
@@ -74,9 +82,24 @@ def command(
         drop_context=drop_context,
     )
     trainer = Trainer(network, items(training, tokenizer), tokenizer, config, device)
-    _train(trainer, {key: value for key, value in held_out.items() if key[1] == "valid"}, out)
-    provenance |= {"encoder": called, "best epoch": trainer.best_epoch, "options": str(config)}
-    _publish(trainer, held_out, out, name or f"{called}-evidential", target_precision, provenance)
+    try:
+        _train(trainer, {key: value for key, value in held_out.items() if key[1] == "valid"}, out)
+        provenance |= {"encoder": called, "best epoch": trainer.best_epoch, "options": str(config)}
+        _publish(trainer, held_out, out, name or f"{called}-evidential", target_precision, provenance)
+    except OSError as error:
+        raise UserError(
+            f"--out {out}: {error.strerror or error}; the same command goes on from the last epoch"
+        ) from None
+
+
+def _prepare(out: Path) -> None:
+    """Finds out now, not an epoch later, whether the folder can be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written: {error.strerror}") from None
 
 
 Splits = dict[tuple[str, str], list["Example"]]
@@ -110,7 +133,6 @@ def _data(data: Path, captions: Path | None) -> tuple[list[Example], Splits, dic
 def _train(trainer: Trainer, validation: Splits, out: Path) -> None:
     from model.evaluate import evaluate
 
-    out.mkdir(parents=True, exist_ok=True)
     if trainer.resume(out):
         console.print(f"taking up after epoch {trainer.epoch}, best validation F1 so far {trainer.best_score:.4f}")
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())

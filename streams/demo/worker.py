@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from streams.errors import UserError
@@ -101,7 +100,7 @@ class WorkerProcess:
     def tail(self) -> str:
         return "\n".join(f"  {line}" for line in self.output().rstrip().splitlines()[-LOG_LINES:])
 
-    def _imports(self) -> Mapping[str, str]:
+    def _imports(self) -> dict[str, str]:
         if self._python_path is None:
             return {}
         there = os.environ.get("PYTHONPATH")
@@ -112,7 +111,7 @@ class WorkerProcess:
             self._process.stdin.close()
 
 
-def environment(settings: Settings) -> Mapping[str, str]:
+def environment(settings: Settings) -> dict[str, str]:
     """The settings as MNER_* variables: what differs from the defaults."""
     values = settings.model_dump(exclude_defaults=True)
     return {

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from local.examples import EXAMPLES
+from streams.settings import CHECKPOINT
 
 LINES = [
     '{"id": "1", "text": "Steph Curry was born in Akron", "media": []}',
@@ -54,6 +57,59 @@ def test_an_image_is_looked_at_and_its_fate_told() -> None:
         assert image.get("reason", "").startswith(reason)
 
 
+SURROGATE, BRACKETS = r'{"id": "\ud800", "text": "x"}', "[" * 100_000
+
+
+def test_no_line_spoils_those_after_it() -> None:
+    url = '{"id": "3", "text": "Paris", "media": [{"url": "http://["}]}'
+    result = mner("--jsonl", "-", given="\n".join([SURROGATE, BRACKETS, url, LINES[0]]))
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.returncode == 1, result.stderr
+    assert ["error" in answer for answer in answers] == [True, True, False, False]
+    assert answers[2]["image"]["reason"].startswith("bad_url: ")
+
+
+def test_no_control_character_reaches_the_output() -> None:
+    text = "Paris \x1b[31m\x9b31m\x85\u2028 London"
+    lines = mner("--jsonl", "-", given=json.dumps({"id": "\x9b", "text": text}))
+    shown, as_json = mner(text), mner(text, "--json")
+    assert [result.returncode for result in (lines, shown, as_json)] == [1, 0, 0]  # such an id is refused
+    for result in (lines, shown, as_json):
+        assert not set(result.stdout) & set("\x1b\x9b\x85\u2028")
+    assert json.loads(lines.stdout)["id"] == "\x9b"
+    assert "␛" in shown.stdout
+
+
+def test_the_output_takes_its_place_whole_or_not_at_all(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(LINES[0])
+    out.write_text("precious")
+    bad = tmp_path / "bad"
+    shutil.copytree(CHECKPOINT, bad)
+    (bad / "model.safetensors").write_bytes(b"damaged")
+    assert mner("--jsonl", str(source), "--out", str(out), "--checkpoint", str(bad)).returncode == 2
+    assert out.read_text() == "precious"
+    assert mner("--jsonl", str(source), "--out", str(out)).returncode == 0
+    assert json.loads(out.read_text())["id"] == "1"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "in.jsonl", "out.jsonl"]
+
+
+def test_the_output_does_not_take_the_place_of_the_input(tmp_path: Path) -> None:
+    source, link = tmp_path / "in.jsonl", tmp_path / "link"
+    source.write_text(LINES[0])
+    link.symlink_to(source)
+    for out in (source, link):
+        result = mner("--jsonl", str(source), "--out", str(out))
+        assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+        assert "is the file that --jsonl reads" in result.stderr
+    assert source.read_text() == LINES[0]
+
+
+def test_a_device_can_be_written_to() -> None:
+    assert mner("--jsonl", "-", "--out", "/dev/null", given=LINES[0]).returncode == 0
+    assert Path("/dev/null").is_char_device()
+
+
 def test_one_text_as_json() -> None:
     result = mner("Steph Curry was born in Akron", "--json")
     assert result.returncode == 0, result.stderr
@@ -67,6 +123,8 @@ def test_one_text_as_json() -> None:
         pytest.param(["x", "--jsonl", "-"], "wanted either a text", id="both"),
         pytest.param(["   "], "is blank", id="a blank text"),
         pytest.param(["--jsonl", "nowhere.jsonl"], "--jsonl nowhere.jsonl: No such file", id="no file"),
+        pytest.param(["--jsonl", "-", "--out", "/nowhere/x"], "--out /nowhere/x: No such file", id="no folder"),
+        pytest.param(["x", "--out", "y"], "--out goes with --jsonl", id="a text into a file"),
         pytest.param(["x", "--checkpoint", "nowhere"], "no model checkpoint in nowhere", id="no checkpoint"),
     ],
 )

@@ -130,6 +130,19 @@ def test_a_training_with_other_options_does_not_take_up_this_one(encoder: Path, 
         trainer(encoder, epochs=3).resume(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [pytest.param(b"", id="empty"), pytest.param(b"PK damaged", id="no archive"), pytest.param(None, id="cut short")],
+)
+def test_a_damaged_state_is_told_in_one_line(encoder: Path, tmp_path: Path, content: bytes | None) -> None:
+    training = trainer(encoder)
+    training.save(tmp_path)
+    whole = (tmp_path / STATE).read_bytes()
+    (tmp_path / STATE).write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(UserError, match=r"training\.pt is damaged .*: remove it"):
+        training.resume(tmp_path)
+
+
 def test_every_tweet_is_seen_each_epoch_and_the_loss_reaches_both_views(encoder: Path) -> None:
     training = trainer(encoder)
     for epoch in range(2):
@@ -189,12 +202,18 @@ def test_the_command_trains_a_checkpoint_that_loads_and_evaluates(
     assert scores["support"] == 8
     wanted = {"f1", "precision", "recall", "per_type", "support", "ece", "auroc_error", "aurc"}
     assert wanted <= scores.keys()
+    with pytest.raises(UserError, match="--json /nowhere/x: No such file"):
+        evaluate_command.command(data=data, checkpoint=out, json_out=Path("/nowhere/x"))
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
         pytest.param(lambda data: {"data": data / "nowhere"}, "no train.txt", id="no data"),
+        pytest.param(lambda data: {"data": data, "device": "tpu"}, "--device tpu: wanted one of", id="no such device"),
+        pytest.param(
+            lambda data: {"data": data, "out": data / "train.txt" / "x"}, "cannot be written: Not a dir", id="no folder"
+        ),
         pytest.param(lambda data: {"data": data, "encoder": "/nowhere/x"}, "--encoder /nowhere/x", id="no encoder"),
         pytest.param(lambda data: {"data": data, "captions": data / "c.jsonl"}, "No such file", id="no captions"),
     ],
@@ -203,6 +222,6 @@ def test_what_the_user_can_mend_is_one_line(
     data: Path, tmp_path: Path, spoil: Callable[[Path], dict[str, Path]], message: str
 ) -> None:
     with pytest.raises(UserError) as error:
-        train_command.command(out=tmp_path / "out", **spoil(data))  # type: ignore[arg-type]
+        train_command.command(**{"out": tmp_path / "out"} | spoil(data))  # type: ignore[arg-type]
     assert message in str(error.value)
     assert "\n" not in str(error.value)
