@@ -49,8 +49,8 @@ end
 -- Put a task into the queue, in the place of another, whose lease ends.
 local function put_task(tweet, edit, release, score, task)
   if redis.call('HGET', TASKS, tweet) == task then return end
+  redis.call('ZADD', OPEN, score, tweet)  -- first: a full server refuses it only before anything else is written
   drop_lease(tweet)
-  redis.call('ZADD', OPEN, score, tweet)
   redis.call('HSET', TASKS, tweet, task)
   redis.call('HSET', AGES, tweet, edit .. ' ' .. release)
 end
