@@ -89,10 +89,5 @@ def _told(message: str) -> int:
     return 2
 
 
-def _told(message: str) -> int:
-    print(f"mner: {printable(message)}", file=sys.stderr)
-    return 2
-
-
 if __name__ == "__main__":
     main()

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from streams.cli.output import UNPRINTABLE
+from streams.cli.as_json import UNPRINTABLE
 from streams.cli.whole_file import whole_file
 from streams.errors import UserError
 from streams.events import ImageResult, Mention, Tweet, explain

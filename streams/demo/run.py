@@ -190,5 +190,8 @@ def tell_where(settings: Settings, console: Console) -> None:
 
 
 def stop(home: Path) -> list[str]:
-    """End what `demo --keep` left running; the names of what was stopped."""
-    return ["worker"] * kept.stop(home) + stack.down(home)
+    """End what `demo --keep` left running and remove its data; the names of what was stopped."""
+    stopped = ["worker"] * kept.stop(home) + stack.down(home)
+    if (home / MARKER).exists():  # or later servers of one's own would lie beside the mark of a demo
+        _clear(home)
+    return stopped
