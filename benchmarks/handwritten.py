@@ -28,8 +28,7 @@ from model.mentions import Prediction, mentions
 from model.tokens import Encoded, TweetTokenizer
 from streams import topics
 from streams.demo.worker import READY
-from streams.events import Extraction, Tweet
-from streams.producer import HEADERS
+from streams.events import HEADERS, Extraction, Tweet
 from streams.settings import Settings, load
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,8 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPar
 from review.work import Work
 from sinks.document import stamp_ms as stamp_of
 from streams.errors import Retry
-from streams.events import SCHEMA_VERSION, Decision
+from streams.events import HEADERS, Decision
 
-HEADERS = [("schema", str(SCHEMA_VERSION).encode())]
 MAX_BYTES = 4_000_000
 """The largest decision that the topic takes; it holds a tweet and its mentions three times."""
 

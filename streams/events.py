@@ -21,7 +21,8 @@ from pydantic import (
 )
 
 SCHEMA_VERSION = 1
-"""Sent with every Kafka message as the header `schema`."""
+HEADERS = [("schema", str(SCHEMA_VERSION).encode())]
+"""Of every Kafka message that we write."""
 
 MAX_EDIT = 2**16 - 1
 EXPLAINED = 8

@@ -13,7 +13,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from streams.errors import UserError
-from streams.producer import HEADERS
+from streams.events import HEADERS
 from streams.topics import EVENT_BYTES
 
 ACK_S = 60.0

@@ -16,10 +16,9 @@ from aiokafka.errors import (
 )
 
 from streams.errors import Reject, Retry, Stop, UserError
-from streams.events import SCHEMA_VERSION, DeadLetter
+from streams.events import HEADERS, DeadLetter
 from streams.topics import MAX_MESSAGE_BYTES
 
-HEADERS = [("schema", str(SCHEMA_VERSION).encode())]
 BEYOND_REPAIR = (
     ClusterAuthorizationFailedError,
     InvalidProducerEpoch,

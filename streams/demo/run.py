@@ -100,7 +100,7 @@ async def _watch(
             deadline = time.monotonic() + SETTLED_S
             quiet = 0
             while quiet < 3 and time.monotonic() < deadline:  # three looks at which nothing changed any more
-                await asyncio.sleep(0.25)
+                await asyncio.sleep(0.5)
                 if worker.code is not None:
                     raise UserError(f"the worker ended with code {worker.code}; its log ends:\n{worker.tail()}")
                 before = (tally.extracted, tally.dead, tally.indexed, tally.queued)

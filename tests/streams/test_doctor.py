@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -32,6 +33,8 @@ NAMES = ("kafka", "elasticsearch", "redis")
 def deployment(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
     """The environment of a deployment on the shared servers, in which nothing is prepared."""
     monkeypatch.chdir(tmp_path)  # no .env of the repository
+    for name in [name for name in os.environ if name.startswith("MNER_")]:
+        monkeypatch.delenv(name)  # nor the settings of whoever runs the tests
     for name in (*NAMES, "prefix", "home"):
         monkeypatch.setenv(f"MNER_{name.upper()}", str(getattr(settings, name)))
     return settings
