@@ -59,21 +59,21 @@ class Deliver(BatchStage[Item[Extraction]]):
         if busy:  # all of it again: what was written is stale by then, and costs little
             raise Retry(f"the index put off {len(busy)} of {len(items)} documents: {busy[0].reason}")
 
-    async def _outdated(self, documents: Sequence[Document], outcomes: Sequence[Outcome]) -> set[tuple[str, int]]:
-        """Ids and versions of readings that count for nothing, since the index holds another, newer or first.
+    async def _outdated(self, documents: Sequence[Document], outcomes: Sequence[Outcome]) -> set[int]:
+        """Places of readings that count for nothing, since the index holds another, newer or first.
 
         A stale write may also be this very reading, repeated: then its task may still be owed.
         """
-        stale = [one for one, outcome in zip(documents, outcomes, strict=True) if outcome.kind == "stale"]
-        held = await self._index.held([document.id for document in stale])
-        return {(one.id, one.version) for one in stale if held.get(one.id) != one}
+        stale = {place: documents[place] for place, outcome in enumerate(outcomes) if outcome.kind == "stale"}
+        held = await self._index.held([document.id for document in stale.values()])
+        return {place for place, document in stale.items() if held.get(document.id) != document}
 
     async def _ask(
         self,
         items: Sequence[Item[Extraction]],
         routings: Sequence[Routing],
         documents: Sequence[Document],
-        outdated: set[tuple[str, int]],
+        outdated: set[int],
     ) -> None:
         """The review queue's part: the newest reading of each tweet counts, and an outdated one asks nobody."""
         newest: dict[str, int] = {}
@@ -81,8 +81,8 @@ class Deliver(BatchStage[Item[Extraction]]):
             newest[document.id] = max(document.version, newest.get(document.id, 0))
         tasks: list[ReviewTask] = []
         unquestioned: list[Extraction] = []
-        for item, routing, document in zip(items, routings, documents, strict=True):
-            if document.version < newest[document.id] or (document.id, document.version) in outdated or item.dead:
+        for place, (item, routing, document) in enumerate(zip(items, routings, documents, strict=True)):
+            if document.version < newest[document.id] or place in outdated or item.dead:
                 continue
             if routing.task is None:
                 unquestioned.append(item.event)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from streams.cli.as_json import UNPRINTABLE
+from streams.cli.as_json import as_json
 from streams.cli.whole_file import whole_file
 from streams.errors import UserError
 from streams.events import ImageResult, Mention, Tweet, explain
@@ -70,7 +70,7 @@ def command(
     assert tweet is not None
     mentions = extractor.extract([tweet], [context])[0]
     if as_json:
-        print(_json(_result(tweet, mentions, ImageResult())))
+        print(as_json(_result(tweet, mentions, ImageResult())))
     else:
         _show(tweet, mentions, extractor.info.threshold)
     return 0
@@ -93,14 +93,9 @@ def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes], set
         for tweet in parsed:
             result = _result(tweet, next(found), next(images)) if isinstance(tweet, Tweet) else tweet
             failed |= "error" in result
-            sink.write(_json(result).encode() + b"\n")
+            sink.write(as_json(result).encode() + b"\n")
         sink.flush()
     return int(failed)
-
-
-def _json(result: dict[str, object]) -> str:
-    """One line that any terminal and any reader of JSON lines can take."""
-    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(result, ensure_ascii=False))
 
 
 def _parse(line: bytes) -> Tweet | dict[str, object]:
