@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from streams.cli.as_json import as_json
+from streams.cli.as_json import escaped_json
 from streams.cli.whole_file import whole_file
 from streams.errors import UserError
 from streams.events import ImageResult, Mention, Tweet, explain
@@ -70,7 +70,7 @@ def command(
     assert tweet is not None
     mentions = extractor.extract([tweet], [context])[0]
     if as_json:
-        print(as_json(_result(tweet, mentions, ImageResult())))
+        print(escaped_json(_result(tweet, mentions, ImageResult())))
     else:
         _show(tweet, mentions, extractor.info.threshold)
     return 0
@@ -93,7 +93,7 @@ def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes], set
         for tweet in parsed:
             result = _result(tweet, next(found), next(images)) if isinstance(tweet, Tweet) else tweet
             failed |= "error" in result
-            sink.write(as_json(result).encode() + b"\n")
+            sink.write(escaped_json(result).encode() + b"\n")
         sink.flush()
     return int(failed)
 
