@@ -122,7 +122,8 @@ class Mention(Value):
 
 
 class ImageResult(Value):
-    """What became of a tweet's image. `reason` is set whenever status is `failed`."""
+    """What became of a tweet's image. `reason` is set whenever status is `failed`. `channels`: of an image that was
+    had, what became of each vision channel (tags, caption, ocr): `read`, or why there is nothing of it."""
 
     status: Literal["none", "ok", "failed"] = "none"
     reason: str | None = None
@@ -130,6 +131,7 @@ class ImageResult(Value):
     width: int | None = None
     height: int | None = None
     format: str | None = None
+    channels: dict[str, str] = Field(default_factory=dict)
 
 
 def _check_spans(text: str, mentions: tuple[Mention, ...]) -> None:

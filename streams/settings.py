@@ -39,6 +39,13 @@ def _brokers(value: str) -> str:
     return value
 
 
+def _listener(value: str) -> str:
+    found = re.fullmatch(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})", value)
+    if not found or not 0 < int(found[1]) < 65536:
+        raise ValueError(f"{value!r} is not host:port, such as 127.0.0.1:9464")
+    return value
+
+
 def _url(*schemes: str) -> AfterValidator:
     """A URL that the client will take. What it says of a wrong one never holds a part of it: that may be a password."""
     example = f"{schemes[0]}://127.0.0.1:{9200 if 'http' in schemes else 6379}"
@@ -71,6 +78,7 @@ def _commas(value: Any) -> Any:
 
 Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_commas)]
 Ports = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_commas)]
+Channels = Annotated[tuple[Literal["tags", "caption", "ocr"], ...], NoDecode, BeforeValidator(_commas)]
 
 
 class Settings(BaseSettings):
@@ -117,12 +125,36 @@ class Settings(BaseSettings):
     stall_s: float = Field(300.0, gt=0, description="seconds without any acknowledgement that end a stuck worker")
 
     # images
-    image_workers: int = Field(32, ge=1, description="images fetched at once at most")
+    image_workers: int = Field(64, ge=1, description="images fetched at once at most")
+    image_per_host: int = Field(16, ge=1, description="images fetched from one host at once at most")
     image_timeout_s: float = Field(5.0, gt=0, description="seconds for one image, all included")
+    image_tries: int = Field(3, ge=1, le=10, description="requests for one image at most, where a failure may pass")
+    image_break_after: int = Field(8, ge=1, description="failures in a row after which a host is left alone")
+    image_break_s: float = Field(30.0, gt=0, description="seconds that it is left alone")
     image_max_bytes: int = Field(10_000_000, ge=1024, description="bytes of an image file at most")
     image_max_pixels: int = Field(40_000_000, ge=1024, description="width x height of an image at most")
     image_ports: Ports = Field((80, 443), description="ports that may be dialled")
     image_allow: Hosts = Field((), description="host:port exempt from the address check, for tests and intranets")
+    image_cache_mb: int = Field(512, ge=0, description="megabytes (10^6 bytes) of images kept on disk; 0: none")
+    image_cache_s: float = Field(3600.0, ge=0, description="seconds before a kept image is asked for again")
+    image_cache_failed_s: float = Field(60.0, ge=0, description="seconds that a refusal is remembered")
+    image_decoders: int = Field(0, ge=0, description="processes that decode images; 0: one per core")
+    image_decode_s: float = Field(3.0, gt=0, description="seconds that decoding one image may take")
+    image_memory_mb: int = Field(1024, ge=256, description="megabytes (10^6 bytes) of memory of each such process")
+
+    # what the model reads of an image
+    vision: Channels = Field(("tags", "ocr"), description="channels: tags, caption, ocr; empty: none")
+    vision_tags: str | None = Field(None, description="hub name or folder of a detector or classifier; none: built in")
+    vision_caption: str | None = Field(
+        None, description="hub name or folder of an image-to-text model"
+    )
+    vision_batch: int = Field(8, ge=1, le=256, description="pictures read at once at most")
+    vision_queue: int = Field(32, ge=1, description="pictures that may wait; the next ones go on without a context")
+    vision_timeout_s: float = Field(60.0, gt=0, description="seconds a batch of pictures may take")
+    vision_cache: int = Field(100_000, ge=0, description="pictures whose context is kept on disk; 0: none")
+    vision_near: int = Field(
+        0, ge=0, le=64, description="bits of 256 that two hashes of one picture may differ"
+    )
 
     # sinks
     deliver_batch: int = Field(200, ge=1, description="extractions written at once at most")
@@ -132,6 +164,7 @@ class Settings(BaseSettings):
     # Kafka client
     session_timeout_s: float = Field(10.0, ge=6, description="seconds after which a silent worker loses its partitions")
     commit_interval_s: float = Field(1.0, gt=0, description="seconds between commits of offsets")
+    metrics: Annotated[str, AfterValidator(_listener)] | None = Field(None, description="host:port for Prometheus")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="of the worker, on stderr")
 
     def name(self, what: str) -> str:

@@ -24,6 +24,8 @@ Kind = Literal[
     "not_an_image",  # by its content none of the formats we read
     "broken",  # an image, but truncated or damaged
     "bomb",  # more pixels than allowed
+    "host_down",  # the host failed many times in a row and is left alone for a while
+    "decoder_died",  # the file took the process down that decoded it
     "internal",  # our own fault; the detail names the exception
 ]
 """The stable, machine-readable first word of a reason."""
