@@ -26,7 +26,7 @@ def command(
     unknown = sorted(set(only or ()) - set(NAMES))
     if unknown:
         raise UserError(f"--only {unknown[0]}: there is no such agent; the agents are {', '.join(NAMES)}")
-    from streams import servers, settings, worker
+    from streams import metrics, servers, settings, worker
 
     config = settings.load()
     logging.basicConfig(
@@ -34,7 +34,8 @@ def command(
     )
     for chatty in ("aiokafka", "elastic_transport", "mode"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    code = asyncio.run(worker.work(config, servers.addresses(config), only or NAMES, owned=owned))
+    with metrics.served(config.metrics):
+        code = asyncio.run(worker.work(config, servers.addresses(config), only or NAMES, owned=owned))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # a thread of Faust that hangs must not keep a stopped worker alive

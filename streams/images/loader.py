@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from streams import metrics
 from streams.events import ImageResult, Media
 from streams.images.address import Gate
 from streams.images.decode import Picture, decode
@@ -83,7 +84,9 @@ class ImageLoader:
         try:
             picture = await self.load(photo.url)
         except ImageError as error:
+            metrics.IMAGES.labels("failed", error.kind).inc()
             return ImageResult(status="failed", reason=error.reason, url=photo.url)
+        metrics.IMAGES.labels("ok", "").inc()
         return seen(picture)
 
 

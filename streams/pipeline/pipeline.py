@@ -16,6 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Generic, Protocol
 
+from streams import metrics
 from streams.errors import Stop
 from streams.events import DeadLetter
 from streams.pipeline.acknowledge import Acknowledge, InOrder
@@ -70,6 +71,7 @@ class Pipeline(Generic[I]):
         return self._order.open
 
     def start(self) -> None:
+        metrics.IN_FLIGHT.labels(self.name).set_function(lambda: self.open)
         for index, stage in enumerate(self._stages):
             stage.alive = self._moved
             inbox = self._queues[index]
@@ -172,10 +174,12 @@ class Pipeline(Generic[I]):
             log.info("dead letter: %s/%d@%d in %s: %s", *_where(letter), letter.stage, letter.reason)
             await self._patiently(lambda: self._dead_letters.send(letter, item.origin.key), "dead letters")
             self.dead += 1
+            metrics.DEAD.labels(self.name).inc()
         if self.halted.done():
             return  # what is not acknowledged yet stays so
         acknowledged = await self._order.done(item.origin)
         self.acknowledged += acknowledged
+        metrics.ACKNOWLEDGED.labels(self.name).inc(acknowledged)
         if acknowledged:
             self._moved()
         self._free(acknowledged)

@@ -1,0 +1,85 @@
+"""What an operator's Prometheus reads of a worker, over HTTP."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from streams import metrics
+from streams.errors import UserError
+from streams.events import Media
+from streams.images.loader import ImageLoader
+from streams.settings import Settings
+from tests.conftest import ROOT
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port: int = listening.getsockname()[1]
+        return port
+
+
+def scraped(listener: str) -> dict[str, float]:
+    with urlopen(f"http://{listener}/metrics", timeout=5) as answer:
+        lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+async def test_an_image_that_failed_is_counted_by_its_kind_and_neither_host_nor_url_is_told() -> None:
+    listener, name = f"127.0.0.1:{free_port()}", 'mner_images_total{kind="private_address",status="failed"}'
+    with metrics.served(listener):
+        before = scraped(listener).get(name, 0.0)
+        async with ImageLoader(Settings(image_cache_mb=0)) as loader:
+            await loader.look([Media(url="http://10.11.12.13/a.jpg")])
+        after = scraped(listener)
+    assert after[name] == before + 1
+    assert not any("10.11.12.13" in line for line in after)
+
+
+def test_nothing_listens_when_no_address_is_set_or_once_the_worker_has_stopped() -> None:
+    listener = f"127.0.0.1:{free_port()}"
+    with metrics.served(None), pytest.raises(OSError, match="refused"):
+        scraped(listener)
+    with metrics.served(listener):
+        assert scraped(listener)
+    with pytest.raises(OSError, match="refused"):
+        scraped(listener)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_hosts_are_taken_by_address_or_name(host: str) -> None:
+    if host == "[::1]" and not Path("/proc/net/if_inet6").exists():
+        pytest.skip("this machine has no IPv6")
+    with metrics.served(f"{host}:{free_port()}"):
+        pass
+
+
+def test_a_host_that_is_not_ours_is_named_with_the_setting() -> None:
+    with pytest.raises(UserError, match=r"MNER_METRICS='192\.0\.2\.1:9464'"), metrics.served("192.0.2.1:9464"):
+        pass
+
+
+def test_a_worker_whose_port_is_in_use_says_so_and_ends_before_it_takes_anything(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        listener = f"127.0.0.1:{other.getsockname()[1]}"
+        away = "127.0.0.1:1"
+        servers = {"KAFKA": away, "ELASTICSEARCH": f"http://{away}", "REDIS": f"redis://{away}", "METRICS": listener}
+        worker = subprocess.run(
+            [sys.executable, "-m", "streams.cli.main", "worker"],
+            cwd=ROOT,
+            env={**os.environ, "MNER_HOME": str(tmp_path), **{f"MNER_{name}": servers[name] for name in servers}},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert worker.returncode == 2
+    assert f"MNER_METRICS='{listener}': Address already in use" in worker.stderr
+    assert "Traceback" not in worker.stderr
