@@ -1,4 +1,7 @@
-"""The model in a process of its own: a crash, a kill or a hang there costs one batch, never the worker here."""
+"""A model in a process of its own: a crash, a kill or a hang there costs one batch, never the worker here.
+
+Such a process reads what strangers wrote, so nothing that it answers is unpickled here: replies are JSON, validated.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,23 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from model.mentions import Prediction
 from model.tokens import Encoded
 from streams.errors import Retry, Stop, UserError
 
 T = TypeVar("T")
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
 
 LOAD_TIMEOUT_S = 180.0
 """Importing torch and reading the weights on a busy machine; a batch's own limit counts from then."""
 
+MAX_ANSWER = 64_000_000
+"""Bytes of one answer at most; the largest honest ones, of 256 pictures full of text, have a tenth of it."""
 
 MAX_STARTS = 5
 """Starts that may fail one after another: a machine short of memory for a moment is no reason to stop, but a model
@@ -37,16 +46,25 @@ class BatchFailed(Exception):
     """Predicting this batch raised; the message is the error. The process is fine."""
 
 
-class ModelProcess:
+class ProcessHandle(Generic[Request, Reply]):
     """The parent's handle. One batch at a time; several callers wait for each other.
 
     The process is started by the first `infer` or by `start`. It is a fresh interpreter that runs
     `model.worker_main`, so it imports neither the parent's main module nor Faust; it ends when the parent does.
+
+    `factory`, module:function, is called there with `config` and the keywords `device` and `threads`; what it returns
+    has `predict`: requests in, as many replies out. `reply`: their type, a dataclass or a pydantic model. `what`: for
+    messages.
     """
 
-    def __init__(self, factory: str, checkpoint: Path, device: str, threads: int, timeout_s: float) -> None:
-        self.arguments = [factory, str(checkpoint), device, str(threads)]
+    def __init__(
+        self, what: str, factory: str, config: object, reply: type[Reply], device: str, threads: int, timeout_s: float
+    ) -> None:
         self.timeout_s = timeout_s
+        self._what = what
+        self._arguments = [factory, device, str(threads)]
+        self._config = config
+        self._answers = _answers(reply)
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
         # All blocking calls happen on this one thread. It also starts the process and outlives it: Linux sends the
@@ -69,7 +87,7 @@ class ModelProcess:
         """
         await _finish(self._start())
 
-    async def infer(self, batch: Sequence[Encoded]) -> list[Prediction]:
+    async def infer(self, batch: Sequence[Request]) -> list[Reply]:
         """Raises `WorkerDied`, `BatchFailed`, and what `start` raises when a fresh process was needed.
 
         When the caller is cancelled the batch is still finished and its result dropped: replies never get mixed up.
@@ -88,14 +106,17 @@ class ModelProcess:
         async with self._turn:
             await self._ensure_started()
 
-    async def _infer(self, batch: list[Encoded]) -> list[Prediction]:
+    async def _infer(self, batch: list[Request]) -> list[Reply]:
         async with self._turn:
             await self._ensure_started()
             kind, content = await self._ask(batch, self.timeout_s)
-        if kind == "error":
+            if kind == "done" and len(content) != len(batch):
+                await self._end()
+                raise WorkerDied(f"{self._what}'s process gave {len(content)} replies for {len(batch)} and was killed")
+        if kind != "done":
             raise BatchFailed(content)
-        predictions: list[Prediction] = content
-        return predictions
+        replies: list[Reply] = content
+        return replies
 
     async def _ensure_started(self) -> None:
         if self.pid is not None and not self._closed:
@@ -105,27 +126,27 @@ class ModelProcess:
             kind, content = await self._load()
         except (WorkerDied, OSError) as fault:
             if self._closed:
-                raise WorkerDied("the model's process was closed") from None
+                raise WorkerDied(f"{self._what}'s process was closed") from None
             raise self._not_started(fault) from None
         self._failed_starts = 0
         if kind != "ready":
             await self._end()
-            raise UserError(content) if kind == "user_error" else Stop(f"the model could not be loaded: {content}")
+            raise UserError(content) if kind == "user_error" else Stop(f"{self._what} could not be loaded: {content}")
 
     async def _load(self) -> tuple[str, Any]:
         if not self._closed:
             await self._on_thread(self._spawn)
         if self._closed:
             raise WorkerDied("closed")
-        return await self._ask(None, LOAD_TIMEOUT_S)
+        return await self._ask(self._config, LOAD_TIMEOUT_S)
 
     def _not_started(self, fault: Exception) -> Retry | Stop:
         self._failed_starts += 1
         if self._failed_starts < MAX_STARTS:
-            return Retry(f"the model could not be started: {fault}")
+            return Retry(f"{self._what} could not be started: {fault}")
         return Stop(
-            f"the model could not be started {self._failed_starts} times in a row, last: {fault}. Look at this "
-            "machine's free memory and process limit, and in the log above for what the model's process wrote"
+            f"{self._what} could not be started {self._failed_starts} times in a row, last: {fault}. Look at this "
+            "machine's free memory and process limit, and in the log above for what its process wrote"
         )
 
     def _spawn(self) -> None:
@@ -134,7 +155,7 @@ class ModelProcess:
             number = str(theirs.fileno())
             self._process = subprocess.Popen(
                 # -P: modules come from where ours do, never from a folder that happens to be the current one
-                [sys.executable, "-P", "-m", "model.worker_main", number, str(os.getpid()), *self.arguments],
+                [sys.executable, "-P", "-m", "model.worker_main", number, str(os.getpid()), *self._arguments],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which decides
@@ -142,26 +163,29 @@ class ModelProcess:
             )
             self._pipe = Connection(ours.detach())
 
-    async def _ask(self, request: Any, timeout_s: float) -> tuple[str, Any]:
-        """One request and its reply; None waits for the word that the model is loaded."""
+    async def _ask(self, request: object, timeout_s: float) -> tuple[str, Any]:
+        """One request and the kind and content of its answer; the first request is the configuration."""
         exchange = asyncio.ensure_future(self._on_thread(self._exchange, request))
         done, _ = await asyncio.wait([exchange], timeout=timeout_s)
         if not done:
             await self._end()
             await asyncio.wait([exchange])
             exchange.exception()
-            raise WorkerDied(f"the model's process did not answer within {timeout_s:g} s and was killed")
+            raise WorkerDied(f"{self._what}'s process did not answer within {timeout_s:g} s and was killed")
         try:
             return exchange.result()
         except (EOFError, OSError):
-            raise WorkerDied(f"the model's process died: {await self._end()}") from None
+            raise WorkerDied(f"{self._what}'s process died: {await self._end()}") from None
+        except ValidationError as error:
+            await self._end()
+            first = error.errors(include_url=False, include_input=False)[0]["msg"]
+            raise WorkerDied(f"{self._what}'s process answered nonsense and was killed: {first}") from None
 
-    def _exchange(self, request: Any) -> tuple[str, Any]:
+    def _exchange(self, request: object) -> tuple[str, Any]:
         assert self._pipe is not None
-        if request is not None:
-            self._pipe.send(request)
-        reply: tuple[str, Any] = self._pipe.recv()
-        return reply
+        self._pipe.send(request)
+        answer: tuple[str, Any] = self._answers.validate_json(self._pipe.recv_bytes(MAX_ANSWER))
+        return answer
 
     async def _end(self) -> str:
         """Kills the process if it still runs, collects it, closes the pipe; says how it ended."""
@@ -175,6 +199,20 @@ class ModelProcess:
 
     async def _on_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+
+class ModelProcess(ProcessHandle[Encoded, Prediction]):
+    """The tagger's."""
+
+    def __init__(self, factory: str, checkpoint: Path, device: str, threads: int, timeout_s: float) -> None:
+        super().__init__("the model", factory, checkpoint, Prediction, device, threads, timeout_s)
+
+
+def _answers(reply: type[Any]) -> TypeAdapter[Any]:
+    """What `model.worker_main` may say: a kind, and what belongs to it."""
+    done: Any = tuple[Literal["done"], list[reply]]  # type: ignore[valid-type]
+    other: Any = tuple[Literal["ready"], None] | tuple[Literal["error", "user_error"], str]
+    return TypeAdapter(done | other)
 
 
 async def _finish(work: Coroutine[Any, Any, T]) -> T:

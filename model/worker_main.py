@@ -1,7 +1,7 @@
-"""What runs inside the model's process: `python -m model.worker_main FD PARENT FACTORY CHECKPOINT DEVICE THREADS`.
+"""What runs inside a model's process: `python -m model.worker_main FD PARENT FACTORY DEVICE THREADS`.
 
-Sends ("ready", None) once the model is loaded, then one reply per batch: ("done", predictions) or ("error", message).
-Ends when its pipe or its parent does.
+Receives the configuration, answers ["ready", null] once the model is loaded, then for each batch ["done", replies] or
+["error", message]. Requests are pickled by the parent, answers are JSON. Ends when its pipe or its parent does.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import os
 import signal
 import sys
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
+
+from pydantic_core import to_json
 
 from streams.errors import UserError
 
@@ -21,43 +22,47 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    descriptor, parent, factory, checkpoint, device, threads = sys.argv[1:]
+    descriptor, parent, factory, device, threads = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _end_with(int(parent))
     pipe = Connection(int(descriptor))
     try:
-        model = _load(factory, Path(checkpoint), device, int(threads))
-    except UserError as error:
-        pipe.send(("user_error", str(error)))
-        return
-    except Exception as error:
-        pipe.send(("error", _message(error)))
-        return
-    _serve(pipe, model)
-
-
-def _serve(pipe: Connection, model: Any) -> None:
-    try:
-        pipe.send(("ready", None))
-        while True:
-            batch = pipe.recv()
-            try:
-                reply = ("done", model.predict(batch))
-            except Exception as error:
-                reply = ("error", _message(error))
-            pipe.send(reply)
+        _serve(pipe, factory, device, int(threads))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent closed the pipe or is gone
 
 
-def _load(factory: str, checkpoint: Path, device: str, threads: int) -> Any:
+def _serve(pipe: Connection, factory: str, device: str, threads: int) -> None:
+    config = pipe.recv()
+    try:
+        model = _load(factory, config, device, threads)
+    except UserError as error:
+        return pipe.send_bytes(to_json(("user_error", _clean(str(error)))))
+    except Exception as error:
+        return pipe.send_bytes(_failed(error))
+    pipe.send_bytes(to_json(("ready", None)))
+    while True:
+        batch = pipe.recv()
+        try:
+            answer = to_json(("done", model.predict(batch)))
+        except Exception as error:
+            answer = _failed(error)
+        pipe.send_bytes(answer)
+
+
+def _load(factory: str, config: object, device: str, threads: int) -> Any:
     module, _, name = factory.partition(":")
-    return getattr(importlib.import_module(module), name)(checkpoint, device=device, threads=threads)
+    return getattr(importlib.import_module(module), name)(config, device=device, threads=threads)
 
 
-def _message(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _failed(error: Exception) -> bytes:
+    return to_json(("error", _clean(f"{type(error).__name__}: {error}")))
+
+
+def _clean(message: str) -> str:
+    """Without lone surrogates, which JSON in UTF-8 cannot hold."""
+    return message.encode("utf-8", "replace").decode()
 
 
 def _end_with(parent: int) -> None:

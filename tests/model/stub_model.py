@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from model.mentions import Prediction
 from model.tokens import Encoded
 from streams.errors import UserError
 
-HANG, DIE, RAISE = 1, 2, 3
+HANG, DIE, RAISE, FORGET, LIE, PICKLE = 1, 2, 3, 4, 5, 6
 """First subword id of a tweet that makes the stub do so."""
+
+
+class Exploit:
+    """Runs where it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return os._exit, (13,)
 
 
 class Stub:
@@ -25,7 +35,15 @@ class Stub:
         if DIE in orders:
             os._exit(7)
         if RAISE in orders:
-            raise ValueError("a tweet that cannot be predicted")
+            raise ValueError("a tweet that cannot be predicted \ud800")
+        if FORGET in orders:
+            return []
+        if LIE in orders:
+            lie: Any = [{"spans": "none of your business"}] * len(batch)
+            return list(lie)
+        if PICKLE in orders:
+            Connection(int(sys.argv[1])).send_bytes(pickle.dumps(Exploit()))
+            time.sleep(600)
         return [Prediction()] * len(batch)
 
 

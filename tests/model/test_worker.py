@@ -74,6 +74,9 @@ async def test_an_exception_inside_predict_fails_the_batch_and_leaves_the_proces
     [
         pytest.param(stub_model.DIE, 30.0, "exit code 7", id="exits in the middle of a batch"),
         pytest.param(stub_model.HANG, 0.3, "did not answer within 0.3 s", id="runs past its time"),
+        pytest.param(stub_model.FORGET, 30.0, "gave 0 replies for 1", id="answers for too few"),
+        pytest.param(stub_model.LIE, 30.0, "answered nonsense", id="answers what is no prediction"),
+        pytest.param(stub_model.PICKLE, 30.0, "answered nonsense", id="sends a pickle that would end its reader"),
     ],
 )
 async def test_a_process_that(order: int, timeout_s: float, message: str) -> None:
