@@ -36,14 +36,24 @@ MAX_REASON = 300
 class ImageError(Exception):
     """An image that could not be had. `reason` is `kind: detail`, one printable line of bounded length.
 
-    The detail may quote what a stranger sent (a host name, a status), hence the cleaning.
+    The detail may quote what a stranger sent (a host name, a status), hence the cleaning. `after_s`: seconds for which
+    asking again is known to be useless, as the server or the host's circuit breaker says.
     """
 
-    def __init__(self, kind: Kind, detail: str) -> None:
+    def __init__(self, kind: Kind, detail: str, *, after_s: float = 0.0) -> None:
         super().__init__(kind, detail)
         self.kind = kind
+        self.after_s = after_s
         line = "".join(letter if letter.isprintable() else "?" for letter in f"{kind}: {detail}")
         self.reason = line if len(line) <= MAX_REASON else line[: MAX_REASON - 3] + "..."
 
     def __str__(self) -> str:
         return self.reason
+
+
+class HostFault(ImageError):
+    """A failure that is the host's own, so its circuit breaker counts it. `passes`: asking again may help."""
+
+    def __init__(self, kind: Kind, detail: str, *, passes: bool = False, after_s: float = 0.0) -> None:
+        super().__init__(kind, detail, after_s=after_s)
+        self.passes = passes

@@ -5,6 +5,14 @@ The deadline is the caller's (see `loader`), since it covers decoding as well.
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from math import inf
+from ssl import SSLContext
 from types import TracebackType
 from typing import Self
 
@@ -12,14 +20,25 @@ import aiohttp
 from yarl import URL
 
 from streams.images.address import Gate
-from streams.images.errors import ImageError
+from streams.images.conditional import Answer, Validators, fresh_s
+from streams.images.errors import HostFault, ImageError
+from streams.images.hosts import Clock, Hosts, Slot
 from streams.images.resolve import CheckedResolver, LookUp
+from streams.images.retries import Repeats, retry_after_s
+from streams.settings import Settings
+
+__all__ = ["Answer", "Fetcher", "Slot", "Validators"]
 
 MAX_REDIRECTS = 2
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 GONE = frozenset({404, 410})
-IDLE_S = 5.0
-"""Seconds that an unused connection is kept: strangers' hosts are many, and each idle one is an open file."""
+
+FAIR_SHARE = 0.5
+"""Of the time that there was: a host that had less of it is not blamed when it runs out. Else whoever redirects to an
+honest host at the last moment could have it cut off."""
+
+TICK_S = 0.05
+"""A timer may fire this much early."""
 
 HEADERS = {
     "Accept": "image/jpeg, image/png, image/webp, image/gif",
@@ -28,13 +47,45 @@ HEADERS = {
 }
 
 
-class Fetcher:
-    """Asks for images by HTTP. No cookies, no proxies from the environment, nothing decompressed. An async context."""
+@dataclass
+class _Chase:
+    """One image on its way: where it is, and what it still may use."""
 
-    def __init__(self, gate: Gate, look_up: LookUp, max_bytes: int) -> None:
-        self._gate = gate
+    hop: URL
+    known: Validators | None
+    slot: Slot
+    repeats: Repeats
+    began: float
+    until: float
+
+
+class Fetcher:
+    """Asks for images by HTTP. No cookies, no proxies from the environment, nothing decompressed. An async context.
+
+    It owns the limits, over all hosts and of each:
+
+        async with fetcher.slot(url) as slot, asyncio.timeout(5) as deadline:
+            answer = await fetcher.get(url, known, slot=slot, until=deadline.when())
+
+    `clock`, `sleep` and `tls` (whose certificates are trusted) are replaced in tests.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        look_up: LookUp,
+        *,
+        clock: Clock = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        tls: SSLContext | None = None,
+    ) -> None:
+        self._settings = settings
+        self._gate = Gate.of(settings)
         self._look_up = look_up
-        self._max_bytes = max_bytes
+        self._clock = clock
+        self._sleep = sleep
+        self._tls = tls
+        self._hosts = Hosts(settings, clock)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -42,7 +93,10 @@ class Fetcher:
                 resolver=CheckedResolver(self._gate, self._look_up),
                 use_dns_cache=False,
                 limit=0,
-                keepalive_timeout=IDLE_S,
+                # a kept connection may hold bytes that its server, or who split a response of it, left behind: they
+                # would be read as the answer for the next image
+                force_close=True,
+                ssl=self._tls or True,
             ),
             headers=HEADERS,
             timeout=aiohttp.ClientTimeout(total=None),
@@ -57,43 +111,113 @@ class Fetcher:
     ) -> None:
         await self._session.close()
 
-    async def get(self, url: str) -> bytes:
-        """The body, redirects followed. Raises `ImageError`, and `TimeoutError` from the network."""
-        hop = self._gate.check_url(url)
+    @asynccontextmanager
+    async def slot(self, url: str) -> AsyncIterator[Slot]:
+        """The right to ask, waited for. Start the deadline inside: waiting says nothing of the host.
+
+        Raises `ImageError`: what `Gate.check_url` raises, or host_down. The host's part is given back when `get`
+        returns, the rest, which bounds the bodies in memory, at the end of the context.
+        """
+        async with self._hosts.slot(self._gate.check_url(url)) as slot:
+            yield slot
+
+    async def get(
+        self, url: str, known: Validators | None = None, *, slot: Slot | None = None, until: float | None = None
+    ) -> Answer:
+        """The body, redirects followed, what may pass tried again. `known`: it may be answered that nothing changed.
+
+        `until`: the deadline in the time of `clock` (that of the event loop), which the caller enforces. No wait goes
+        beyond it, and a host that was silent until then is blamed. Raises `ImageError`, and `TimeoutError` from the
+        network.
+        """
+        if slot is None:
+            async with self.slot(url) as own:
+                return await self.get(url, known, slot=own, until=until)
+        end = inf if until is None else until
+        repeats = Repeats(self._settings.image_tries - 1, end, self._clock, self._sleep)
+        chase = _Chase(self._gate.check_url(url), known, slot, repeats, self._clock(), end)
         for _ in range(MAX_REDIRECTS + 1):
-            try:
-                answer = await self._ask(hop)
-            except (aiohttp.ClientError, OSError, ValueError) as error:
-                raise _explain(error) from error
-            if isinstance(answer, bytes):
+            answer = await self._patiently(chase)
+            if isinstance(answer, Answer):
+                slot.leave_host()
                 return answer
-            hop = answer
+            chase = replace(chase, hop=answer)
         raise ImageError("too_many_redirects", f"more than {MAX_REDIRECTS}")
 
-    async def _ask(self, url: URL) -> bytes | URL:
-        """One request: the body, or where to go next."""
-        async with self._session.get(url, allow_redirects=False) as response:
-            if response.status in REDIRECTS and "Location" in response.headers:
-                return self._gate.check_url(response.headers["Location"], base=url)
-            if response.status in GONE:
-                raise ImageError("not_found", f"HTTP {response.status}")
-            if response.status != 200:
-                raise ImageError("http_status", f"HTTP {response.status}")
-            encoding = response.headers.get("Content-Encoding", "identity")
-            if encoding.lower() != "identity":
-                raise ImageError("encoded", f"sent as {encoding} though identity was asked for")
-            return await self._read(response)
+    async def _patiently(self, chase: _Chase) -> Answer | URL:
+        """One hop, asked again where that may help. No slot is held between."""
+        host = self._hosts.of(chase.hop)
+
+        async def once() -> Answer | URL:
+            await chase.slot.take(host)
+            began = self._clock()
+
+            def overdue() -> bool:
+                now = self._clock()
+                return now >= chase.until - TICK_S and now - began >= FAIR_SHARE * (chase.until - chase.began)
+
+            with host.breaker.watch(str(chase.hop), overdue):
+                return await self._ask(chase.hop, chase.known)
+
+        async def patiently() -> Answer | URL:
+            try:
+                return await once()
+            except HostFault as fault:
+                if fault.passes:
+                    chase.slot.leave()
+                raise
+
+        return await chase.repeats.patiently(patiently, worth_it=host.breaker.closed)
+
+    async def _ask(self, url: URL, known: Validators | None) -> Answer | URL:
+        """One request: the answer, or where to go next."""
+        asked = known.headers() if known is not None and known.url == str(url) else {}
+        try:
+            async with self._session.get(url, headers=asked, allow_redirects=False) as response:
+                return await self._understand(response, url, known if asked else None)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _explain(error) from error
+
+    async def _understand(self, response: aiohttp.ClientResponse, url: URL, asked: Validators | None) -> Answer | URL:
+        headers = response.headers
+        if response.status in REDIRECTS and "Location" in headers:
+            return self._gate.check_url(headers["Location"], base=url)
+        fresh = fresh_s(headers.getall("Cache-Control", ()), headers)
+        if response.status == 304:
+            if asked is None:
+                raise ImageError("bad_response", "HTTP 304 to a request that set no condition")
+            return Answer(None, asked, fresh)
+        if response.status != 200:
+            raise _refusal(response.status, headers.get("Retry-After"))
+        if any(encoding.strip().lower() != "identity" for encoding in headers.getall("Content-Encoding", ())):
+            raise ImageError("encoded", f"sent as {headers['Content-Encoding']} though identity was asked for")
+        body = await self._read(response)
+        return Answer(body, Validators(str(url), headers.get("ETag"), headers.get("Last-Modified")), fresh)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """Counts what comes, whatever Content-Length said."""
-        if (response.content_length or 0) > self._max_bytes:
-            raise ImageError("too_big", f"{response.content_length} bytes announced, {self._max_bytes} allowed")
+        allowed = self._settings.image_max_bytes
+        if (response.content_length or 0) > allowed:
+            raise ImageError("too_big", f"{response.content_length} bytes announced, {allowed} allowed")
         body = bytearray()
         async for chunk in response.content.iter_any():
             body += chunk
-            if len(body) > self._max_bytes:
-                raise ImageError("too_big", f"more than the {self._max_bytes} bytes allowed")
+            if len(body) > allowed:
+                raise ImageError("too_big", f"more than the {allowed} bytes allowed")
         return bytes(body)
+
+
+def _refusal(status: int, retry_after: str | None) -> ImageError:
+    """Any status but 200 as the error that it means."""
+    if status in GONE:
+        return ImageError("not_found", f"HTTP {status}")
+    if status != 429 and not 500 <= status <= 599:
+        return ImageError("http_status", f"HTTP {status}")
+    after_s = (
+        retry_after_s(retry_after, datetime.now(UTC)) if retry_after is not None and status in {429, 503} else None
+    )
+    detail = f"HTTP {status}" if after_s is None else f"HTTP {status}, may be asked again in {after_s:.0f} s"
+    return HostFault("http_status", detail, passes=status != 429 or after_s is not None, after_s=after_s or 0.0)
 
 
 def _explain(error: Exception) -> Exception:
@@ -104,10 +228,10 @@ def _explain(error: Exception) -> Exception:
         case aiohttp.InvalidURL() | UnicodeError():
             return ImageError("bad_url", str(error))
         case aiohttp.ClientSSLError() | aiohttp.ClientConnectorCertificateError():
-            return ImageError("tls", str(error))
+            return HostFault("tls", str(error))
         case aiohttp.ClientConnectorError():
-            return ImageError("unreachable", str(error.os_error))
+            return HostFault("unreachable", str(error.os_error), passes=True)
         case aiohttp.ClientResponseError():
             return ImageError("bad_response", error.message)
         case _:
-            return ImageError("connection_lost", f"{type(error).__name__}: {error}")
+            return HostFault("connection_lost", f"{type(error).__name__}: {error}", passes=True)

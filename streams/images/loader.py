@@ -11,10 +11,9 @@ from typing import Any, Self, TypeVar
 
 from streams import metrics
 from streams.events import ImageResult, Media
-from streams.images.address import Gate
-from streams.images.decode import Picture, decode
+from streams.images.decode import Picture, decode_here
 from streams.images.errors import ImageError
-from streams.images.fetch import Fetcher
+from streams.images.fetch import Fetcher, Slot
 from streams.images.resolve import LookUp, system_look_up
 from streams.settings import Settings
 
@@ -32,10 +31,9 @@ class ImageLoader:
 
     def __init__(self, settings: Settings, look_up: LookUp | None = None) -> None:
         self._settings = settings
-        self._slots = asyncio.Semaphore(settings.image_workers)
         self._names = ThreadPoolExecutor(settings.image_workers, "image-names")
         self._decoders = ThreadPoolExecutor(DECODERS, "image-decode")
-        self._fetcher = Fetcher(Gate.of(settings), look_up or system_look_up(self._names), settings.image_max_bytes)
+        self._fetcher = Fetcher(settings, look_up or system_look_up(self._names))
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -57,20 +55,20 @@ class ImageLoader:
         The deadline of `image_timeout_s` starts when a slot is free and covers look-up, redirects, body and decoding.
         """
         limit = self._settings.image_timeout_s
-        async with self._slots:
-            try:
-                async with asyncio.timeout(limit):
-                    return await self._load(url)
-            except ImageError:
-                raise
-            except TimeoutError:
-                raise ImageError("timeout", f"not done within {limit:g} s") from None
-            except Exception as error:  # the contract: a tweet is never lost over its picture
-                raise ImageError("internal", f"{type(error).__name__}: {error}") from error
+        try:
+            async with self._fetcher.slot(url) as slot, asyncio.timeout(limit) as deadline:
+                return await self._load(url, slot, deadline.when())
+        except ImageError:
+            raise
+        except TimeoutError:
+            raise ImageError("timeout", f"not done within {limit:g} s") from None
+        except Exception as error:  # the contract: a tweet is never lost over its picture
+            raise ImageError("internal", f"{type(error).__name__}: {error}") from error
 
-    async def _load(self, url: str) -> Picture:
-        body = await self._fetcher.get(url)
-        return await self.in_decoder(decode, body, url, self._settings.image_max_pixels)
+    async def _load(self, url: str, slot: Slot, until: float | None) -> Picture:
+        answer = await self._fetcher.get(url, slot=slot, until=until)
+        assert answer.body is not None  # nothing was asked conditionally
+        return await self.in_decoder(decode_here, answer.body, url, self._settings.image_max_pixels)
 
     async def in_decoder(self, function: Callable[..., T], *arguments: Any) -> T:
         """Calls what decodes, in one of the few threads that may."""
