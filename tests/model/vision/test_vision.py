@@ -1,0 +1,268 @@
+"""The handle: what is read, what is remembered, what is refused; and that nothing a picture does reaches its tweet."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from model.vision import cache
+from model.vision.queue import REST_S
+from model.vision.values import Channel, Pixels, VisualContext
+from model.vision.vision import REMEMBERED_S, Vision, VisionConfig
+from streams.images.database import Database
+from tests.model.vision.stub_reader import DIE, HANG, NO_TEXT, RAISE, SLOW, SLOW_S, picture
+
+SHARP = "f" * 64
+COPY = "f" * 63 + "7"
+OTHER = "0" * 64
+
+
+class Running:
+    """A handle with the stub reader, what it observed, and a clock that is moved by hand."""
+
+    def __init__(self, vision: Vision, diary: Path, outcomes: Counter[tuple[Channel, str]], now: list[float]) -> None:
+        self.vision, self._diary, self.outcomes, self._now = vision, diary, outcomes, now
+
+    async def look(self, order: int = 100, number: int = 0, phash: str = "", sha256: str = "") -> VisualContext:
+        async def pixels() -> Pixels:
+            return picture(order, number)
+
+        name = f"{order}.{number}"
+        return await self.vision.look(sha256 or name, phash or hashlib.sha256(name.encode()).hexdigest(), pixels)
+
+    async def look_until_settled(self, order: int, number: int, sha256: str = "") -> VisualContext:
+        """Asks again as long as the answer is that it takes too long."""
+        while (context := await self.look(order, number, "", sha256)).absent.get("ocr", "").startswith("timeout"):
+            pass
+        return context
+
+    def diary(self) -> list[str]:
+        return self._diary.read_text().splitlines() if self._diary.exists() else []
+
+    def later(self, seconds: float) -> None:
+        self._now[0] += seconds
+
+
+Start = Callable[..., Awaitable[Running]]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    async with AsyncExitStack() as stack:
+
+        async def start_one(loader: str = "load", store: bool = True, **changes: object) -> Running:
+            config = VisionConfig(
+                channels=("tags", "ocr"),
+                reader=str(tmp_path / "diary"),
+                device="cpu",
+                threads=1,
+                batch=8,
+                queue=32,
+                timeout_s=30.0,
+                cached=1000,
+                near=16,
+                factory=f"tests.model.vision.stub_reader:{loader}",
+            )
+            outcomes: Counter[tuple[Channel, str]] = Counter()
+            now = [1000.0]
+            database = Database(tmp_path / "cache" / "vision.sqlite3", cache.SCHEMA, cache.SCHEMA_VERSION)
+            stack.push_async_callback(database.close)
+            vision = Vision(
+                dataclasses.replace(config, **changes),  # type: ignore[arg-type]
+                database if store else None,
+                lambda channel, outcome, seconds: outcomes.update([(channel, outcome)]),
+                lambda: now[0],
+            )
+            await stack.enter_async_context(vision)
+            return Running(vision, tmp_path / "diary", outcomes, now)
+
+        yield start_one
+
+
+def text(context: VisualContext) -> list[str]:
+    return [line.text for line in context.lines]
+
+
+def labels(context: VisualContext) -> list[str]:
+    return [tag.label for tag in context.tags]
+
+
+async def test_each_channel_is_read_or_says_why_not(start: Start) -> None:
+    running = await start()
+    context = await running.look(number=7)
+    assert (labels(context), text(context), context.absent) == (["tag 7"], ["text 7"], {"caption": "off"})
+    assert running.outcomes == {("tags", "read"): 1, ("ocr", "read"): 1}
+
+
+async def test_what_is_off_says_why(start: Start) -> None:
+    running = await start(channels=("tags",), off={"caption": "off: no model is set"}, store=False)
+    assert (await running.look()).absent == {"caption": "off: no model is set", "ocr": "off"}
+
+
+async def test_without_channels_there_is_no_process_and_no_pixel_is_asked_for(start: Start) -> None:
+    running = await start(channels=())
+    context = await running.look()
+    assert context == VisualContext(absent={"tags": "off", "caption": "off", "ocr": "off"})
+    assert running.vision._queue._process.pid is None
+
+
+async def test_a_picture_asked_for_many_times_at_once_is_read_once_and_later_not_at_all(start: Start) -> None:
+    running = await start()
+    contexts = await asyncio.gather(*(running.look(number=1) for _ in range(50)))
+    assert len(set(map(str, contexts))) == 1
+    assert await running.look(number=1) == contexts[0]
+    assert running.diary() == ["1 tags+ocr of 1"]
+    assert running.outcomes["ocr", "cached"] == 1
+
+
+async def test_pictures_that_wait_are_read_together(start: Start) -> None:
+    running = await start(batch=4)
+    await asyncio.gather(*(running.look(number=number) for number in range(9)))
+    sizes = [int(line.rpartition(" ")[2]) for line in running.diary()]
+    assert len(sizes) == 9
+    assert max(sizes) == 4
+
+
+async def test_what_was_read_outlives_the_worker_but_not_another_configuration(start: Start) -> None:
+    first = await (await start()).look(number=1)
+    again = await start()
+    assert await again.look(number=1) == first
+    assert len(again.diary()) == 1
+    other = await start(channels=("tags",))
+    assert (await other.look(number=1)).absent == {"caption": "off", "ocr": "off"}
+    assert len(other.diary()) == 2
+
+
+async def test_a_copy_borrows_the_tags_and_its_own_text_is_read(start: Start) -> None:
+    running = await start()
+    await running.look(number=1, phash=SHARP)
+    copy = await running.look(number=2, phash=COPY)
+    assert (labels(copy), text(copy)) == (["tag 1"], ["text 2"])
+    other = await running.look(number=3, phash=OTHER)
+    assert (labels(other), text(other)) == (["tag 3"], ["text 3"])
+    assert running.diary() == ["1 tags+ocr of 1", "2 ocr of 1", "3 tags+ocr of 1"]
+    assert running.outcomes["tags", "near"] == 1
+
+
+async def test_what_was_borrowed_is_not_lent_on(start: Start) -> None:
+    running = await start(near=1)
+    await running.look(number=1, phash=SHARP)
+    await running.look(number=2, phash=COPY)
+    third = await running.look(number=3, phash="f" * 63 + "3")
+    assert labels(third) == ["tag 3"], "two bits from the picture that was read, one from a copy of it"
+
+
+async def test_a_full_queue_sends_pictures_on_at_once_and_without_their_pixels(start: Start) -> None:
+    running = await start(batch=1, queue=2, store=False)
+    inside = [asyncio.ensure_future(running.look(HANG, number)) for number in range(3)]
+    await asyncio.sleep(0.05)
+
+    async def never() -> Pixels:
+        raise AssertionError("nobody reads this one")
+
+    started = time.monotonic()
+    context = await running.vision.look("z", SHARP, never)
+    assert time.monotonic() - started < 0.05
+    assert context.absent == {"tags": "busy", "ocr": "busy", "caption": "off"}
+    assert running.outcomes == {("tags", "busy"): 1, ("ocr", "busy"): 1}
+    assert not any(task.done() for task in inside)
+
+
+async def test_busy_is_forgotten_at_once(start: Start) -> None:
+    running = await start(batch=1, queue=1)
+    crowd = await asyncio.gather(*(running.look(number=number) for number in range(5)))
+    assert [context.absent.get("ocr") for context in crowd] == [None, None, "busy", "busy", "busy"]
+    assert text(await running.look(number=4)) == ["text 4"]
+
+
+async def test_a_picture_that_waits_too_long_goes_on_without_and_is_kept_once_it_was_read(start: Start) -> None:
+    running = await start(batch=1, timeout_s=SLOW_S * 1.6)
+    await running.look_until_settled(100, 0)
+    contexts = await asyncio.gather(*(running.look(SLOW, number) for number in range(3)))
+    assert [context.absent.get("ocr") for context in contexts] == [None, *["timeout: not read within 0.8 s"] * 2]
+    contexts = [await running.look_until_settled(SLOW, number) for number in range(3)]
+    assert [text(context) for context in contexts] == [["text 0"], ["text 1"], ["text 2"]]
+    assert len(running.diary()) == 4
+
+
+@pytest.mark.parametrize(
+    ("order", "reason", "tries"),
+    [
+        pytest.param(DIE, "failed: the picture reader's process died: exit code 7", 2, id="ends the process"),
+        pytest.param(RAISE, "failed: ValueError: a picture that cannot be read", 1, id="raises"),
+        pytest.param(HANG, "failed: the picture reader's process did not answer within 1 s", 2, id="hangs"),
+    ],
+)
+async def test_the_poisonous_picture_is_alone_in_the_end_when_it(
+    start: Start, order: int, reason: str, tries: int
+) -> None:
+    running = await start(timeout_s=1.0 if order == HANG else 30.0)
+    looks = [running.look_until_settled(*one) for one in ((100, 1), (100, 2), (order, 3))]
+    *good, bad = await asyncio.gather(*looks)
+    assert [text(context) for context in good] == [["text 1"], ["text 2"]]
+    assert bad.absent["ocr"].startswith(reason)
+    assert bad.absent["tags"] == bad.absent["ocr"]
+    before = running.diary()
+    assert before.count("3 tags+ocr of 1") == tries
+    assert (await running.look(order, 3)).absent == bad.absent
+    assert running.diary() == before, "its failure is remembered"
+    running.later(REMEMBERED_S)
+    assert text(await running.look_until_settled(100, 3, f"{order}.3")) == ["text 3"], "but not for ever"
+
+
+async def test_a_channel_that_the_reader_has_not_is_told_and_not_kept_on_disk(start: Start) -> None:
+    context = await (await start()).look(NO_TEXT, 1)
+    assert (labels(context), context.absent["ocr"]) == (["tag 1"], "broken: no session")
+    again = await start()
+    assert (await again.look(100, 1, sha256=f"{NO_TEXT}.1")).absent == {"caption": "off"}
+    assert (again.outcomes["tags", "read"], again.outcomes["ocr", "read"]) == (1, 1)
+
+
+async def test_a_reader_that_does_not_come_up_is_left_alone_for_a_while(start: Start) -> None:
+    running = await start("load_broken")
+    assert (await running.look(number=1)).absent["ocr"].startswith("unavailable: no such model")
+    for number in range(2, 20):
+        assert (await running.look(number=number)).absent["ocr"].startswith("unavailable")
+    assert running.diary() == ["start"]
+    running.later(REST_S)
+    await running.look(number=1)
+    assert running.diary() == ["start", "start"]
+
+
+async def test_one_caller_that_gives_up_does_not_disturb_the_others(start: Start) -> None:
+    running = await start()
+    gone, stays = asyncio.ensure_future(running.look(SLOW, 1)), asyncio.ensure_future(running.look(SLOW, 1))
+    await asyncio.sleep(0.05)
+    gone.cancel()
+    assert text(await stays) == ["text 1"]
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    assert len(running.diary()) == 1
+
+
+async def test_pixels_that_cannot_be_had_are_told_and_asked_for_again(start: Start) -> None:
+    running = await start()
+
+    async def gone() -> Pixels:
+        raise OSError("the file is not there any more")
+
+    context = await running.vision.look("a", SHARP, gone)
+    assert context.absent["ocr"] == "no_pixels: the file is not there any more"
+    assert text(await running.look(number=1, sha256="a")) == ["text 1"]
+
+
+async def test_a_close_lets_everybody_go(start: Start) -> None:
+    running = await start()
+    looks = [asyncio.ensure_future(running.look(HANG, number)) for number in range(40)]
+    await asyncio.sleep(0.2)
+    await running.vision.__aexit__()
+    reasons = {context.absent["ocr"] for context in await asyncio.gather(*looks)}
+    assert reasons <= {"closed", "busy"}
