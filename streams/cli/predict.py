@@ -116,8 +116,8 @@ def _identifier(line: bytes) -> str | None:
 
 async def _look(tweets: Sequence[Tweet], settings: Settings) -> list[ImageResult]:
     """What becomes of the tweets' images, many at once."""
-    from streams.images import ImageLoader
     from streams.images.files import look_anywhere
+    from streams.images.loader import ImageLoader
 
     async with ImageLoader(settings) as loader:
         return await asyncio.gather(*(look_anywhere(tweet.media, loader, settings) for tweet in tweets))

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from streams.events import ImageResult, Media
-from streams.images.decode import Picture, decode
+from streams.images.decode import Picture, decode_here
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader, seen
 from streams.settings import Settings
@@ -42,4 +42,4 @@ def _read(url: str, settings: Settings) -> Picture:
         body = path.read_bytes()
     except OSError as error:
         raise ImageError("unreachable", f"{path}: {error.strerror}") from None
-    return decode(body, url, settings.image_max_pixels)
+    return decode_here(body, url, settings.image_max_pixels)

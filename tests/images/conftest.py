@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from streams.images import ImageLoader
+from streams.images.loader import ImageLoader
 from streams.settings import Settings
 from tests.images.hostile import HostileServer
 

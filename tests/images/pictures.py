@@ -7,6 +7,8 @@ from typing import Any
 
 from PIL import Image
 
+from streams.images.decode import Decoded
+
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
@@ -24,3 +26,7 @@ def half_and_half(mode: str = "RGB", size: tuple[int, int] = (80, 40)) -> Image.
 def noise(size: tuple[int, int] = (300, 200)) -> Image.Image:
     """A picture that does not compress, so that cutting its file hurts the pixels."""
     return Image.effect_noise(size, 80).convert("RGB")
+
+
+def small(found: Decoded) -> Image.Image:
+    return Image.frombytes("RGB", found.small, found.rgb)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.images import ImageError
 from streams.images.address import Gate, is_public
+from streams.images.errors import ImageError
 from streams.settings import Settings
 
 GATE = Gate.of(Settings(image_allow=("intranet.example:8080", "[::1]:9000")))

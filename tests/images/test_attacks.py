@@ -11,7 +11,8 @@ import pytest
 
 from local.examples import METADATA, png_bomb
 from streams.events import Media
-from streams.images import ImageError, ImageLoader
+from streams.images.errors import ImageError
+from streams.images.loader import ImageLoader
 from streams.settings import Settings
 from tests.images.hostile import Answer, HostileServer, reply
 from tests.images.pictures import encoded, half_and_half, noise

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from local.examples import EXAMPLES, PLACEHOLDER, example_events, example_faults, image_server
 from streams.events import Media, Tweet, explain
-from streams.images import ImageLoader
+from streams.images.loader import ImageLoader
 from streams.settings import Settings
 
 FAULTS = {fault.line: fault for fault in example_faults()}

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from streams.events import Media
-from streams.images import ImageLoader
 from streams.images.files import look_anywhere
+from streams.images.loader import ImageLoader
 from streams.settings import Settings
 from tests.images.pictures import encoded, half_and_half
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from streams.events import ImageResult, Media
-from streams.images import ImageError, ImageLoader
+from streams.images.errors import ImageError
+from streams.images.loader import ImageLoader
 from streams.settings import Settings
 from tests.images.hostile import HostileServer, reply
 from tests.images.pictures import encoded, half_and_half
