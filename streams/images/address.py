@@ -51,6 +51,20 @@ def is_public(address: IPAddress) -> bool:
     return address.is_global
 
 
+def is_own(address: IPAddress) -> bool:
+    """Whether it is an address of this machine, where what is closed to the internet may be open to ourselves.
+
+    Asks the routing table, by a datagram socket that sends nothing: to itself a machine speaks from the same address.
+    """
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((str(address), 9))
+        except OSError:  # no way there
+            return False
+        return ip_address(probe.getsockname()[0]) == address
+
+
 def literal(host: str) -> IPAddress | None:
     """The address that `host` spells, also in the old forms (decimal, octal, hex, short) that resolvers accept."""
     try:
@@ -115,6 +129,8 @@ class Gate:
         if self.exempt(host, port):
             return
         for address in addresses:
+            what = host if address == host else f"{host} ({address})"
             if not is_public(ip_address(address)):
-                what = host if address == host else f"{host} ({address})"
                 raise ImageError("private_address", f"{what} is not a public address")
+            if is_own(ip_address(address)):
+                raise ImageError("private_address", f"{what} is an address of this very machine")

@@ -25,6 +25,7 @@ from streams.images.errors import HostFault, ImageError
 from streams.images.hosts import Clock, Hosts, Slot
 from streams.images.resolve import CheckedResolver, LookUp
 from streams.images.retries import Repeats, retry_after_s
+from streams.images.wire import Connector
 from streams.settings import Settings
 
 __all__ = ["Answer", "Fetcher", "Slot", "Validators"]
@@ -89,7 +90,7 @@ class Fetcher:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=Connector(
                 resolver=CheckedResolver(self._gate, self._look_up),
                 use_dns_cache=False,
                 limit=0,

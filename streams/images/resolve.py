@@ -13,6 +13,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from streams.images.address import Gate
 from streams.images.errors import ImageError
 
+MAX_DIALLED = 8
+"""Addresses of a name that are dialled at most: one that has thousands must not make us knock at all of them."""
+
 LookUp = Callable[[str, int], Awaitable[list[str]]]
 """Host name and port to addresses. Raises `OSError` or `UnicodeError` when the name cannot be resolved."""
 
@@ -58,7 +61,7 @@ class CheckedResolver(AbstractResolver):
                 proto=socket.IPPROTO_TCP,
                 flags=socket.AI_NUMERICHOST,
             )
-            for address in addresses
+            for address in addresses[:MAX_DIALLED]
         ]
 
     async def close(self) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,13 @@ import pytest
 from streams.images.loader import ImageLoader
 from streams.settings import Settings
 from tests.images.hostile import HostileServer
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every request of a test reaches the server, unless the test asks for a cache; that one is the test's own."""
+    monkeypatch.setenv("MNER_HOME", str(tmp_path))
+    monkeypatch.setenv("MNER_IMAGE_CACHE_MB", "0")
 
 
 @pytest.fixture
@@ -43,7 +52,7 @@ _dialled: list[Any] | None = None
 
 
 def _record(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "socket.connect" and _dialled is not None:
+    if event == "socket.connect" and _dialled is not None and arguments[0].type == socket.SOCK_STREAM:
         _dialled.append(arguments[1][0])
 
 

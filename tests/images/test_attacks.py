@@ -283,5 +283,5 @@ async def test_cookies_are_not_kept(loader: ImageLoader, server: HostileServer) 
 async def test_look_tells_of_a_failure_and_never_raises(loader: ImageLoader, server: HostileServer) -> None:
     server.answers["/a.jpg"] = reply(b"", status="404 Not Found")
     url = f"{server.url}/a.jpg"
-    result = await loader.look([Media(url=url)])
+    result, _ = await loader.look([Media(url=url)])
     assert (result.status, result.reason, result.url) == ("failed", "not_found: HTTP 404", url)
