@@ -97,11 +97,11 @@ def decode_here(body: bytes, url: str, max_pixels: int) -> Picture:
 
 
 def perceptual_hash(image: Image.Image) -> str:
-    """256 bits in hex: the signs of the 16 x 16 lowest frequencies (Zauner, 2010). Averaged down first: as good here,
-    and three times as fast."""
+    """256 bits in hex: the signs of the 16 x 16 lowest frequencies (Zauner, 2010). Shrunk first, faster than ImageHash
+    does and as good; edges must not be cut for it: a copy of another size would differ in 8 bits and more."""
     side = HASH_SIDE * 4
-    factor = (max(1, image.width // side), max(1, image.height // side))
-    return str(imagehash.phash(image.reduce(factor), hash_size=HASH_SIDE))
+    small = image.convert("L").resize((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return str(imagehash.phash(small, hash_size=HASH_SIDE))
 
 
 def _identify(body: bytes) -> Image.Image:
