@@ -120,7 +120,8 @@ async def _look(tweets: Sequence[Tweet], settings: Settings) -> list[ImageResult
     from streams.images.loader import ImageLoader
 
     async with ImageLoader(settings) as loader:
-        return await asyncio.gather(*(look_anywhere(tweet.media, loader, settings) for tweet in tweets))
+        looks = await asyncio.gather(*(look_anywhere(tweet.media, loader, settings) for tweet in tweets))
+    return [result for result, _ in looks]
 
 
 def _result(tweet: Tweet, mentions: list[Mention], image: ImageResult) -> dict[str, object]:

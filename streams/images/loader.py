@@ -1,45 +1,61 @@
-"""Images for the pipeline: many at once, each within its deadline, each failure with a reason."""
+"""Images for the pipeline: many at once, each within its deadline, each failure with a reason.
+
+check the URL ─► single flight ─► cache ─► fetch ─► known by content? ─► decode ─► cache
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import hashlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self
 
+from model.vision.values import Pixels
 from streams import metrics
 from streams.events import ImageResult, Media
-from streams.images.decode import Picture, decode_here
+from streams.images.address import Gate
+from streams.images.cache import ImageCache, Kept, of_server
+from streams.images.decode import Picture
+from streams.images.decoder import Decoders
 from streams.images.errors import ImageError
-from streams.images.fetch import Fetcher, Slot
+from streams.images.fetch import Fetcher
 from streams.images.resolve import LookUp, system_look_up
+from streams.images.single_flight import SingleFlight
 from streams.settings import Settings
-
-DECODERS = 2
-"""Threads that decode at once at most: each may hold a picture of `image_max_pixels` unpacked."""
-
-T = TypeVar("T")
 
 
 class ImageLoader:
-    """Fetches and decodes, `image_workers` at once at most. An async context; one serves a whole worker.
+    """Fetches, decodes and remembers. An async context; one serves a whole worker.
 
-    `look_up` replaces the machine's resolver in tests.
+    `look_up` replaces the machine's resolver, `clock` (unix seconds) the cache's time, both in tests.
     """
 
-    def __init__(self, settings: Settings, look_up: LookUp | None = None) -> None:
+    def __init__(
+        self, settings: Settings, look_up: LookUp | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
         self._settings = settings
         self._names = ThreadPoolExecutor(settings.image_workers, "image-names")
-        self._decoders = ThreadPoolExecutor(DECODERS, "image-decode")
+        self._gate = Gate.of(settings)
         self._fetcher = Fetcher(settings, look_up or system_look_up(self._names))
+        self._decoders = Decoders(
+            settings.image_decoders,
+            max_pixels=settings.image_max_pixels,
+            memory_mb=settings.image_memory_mb,
+            timeout_s=settings.image_decode_s,
+        )
+        self._cache = ImageCache(settings, clock)
+        self._flights = SingleFlight[Picture]()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            for threads in (self._names, self._decoders):
-                # not waited for: a thread may be held by a slow name server, and a look-up's result is no loss
-                stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+            # not waited for: a thread may be held by a slow name server, and a look-up's result is no loss
+            stack.callback(self._names.shutdown, wait=False, cancel_futures=True)
+            stack.push_async_callback(self._cache.close)
+            await stack.enter_async_context(self._decoders)
             await stack.enter_async_context(self._fetcher)
             self._open = stack.pop_all()
         return self
@@ -49,45 +65,119 @@ class ImageLoader:
     ) -> None:
         await self._open.aclose()
 
-    async def load(self, url: str) -> Picture:
-        """The picture at `url`. Raises `ImageError` and nothing else; cancellation goes through.
+    async def look(self, media: Sequence[Media]) -> tuple[ImageResult, Picture | None]:
+        """What became of a tweet's first photo, and the photo. Never raises."""
+        return await looked_at(media, self.load)
 
-        The deadline of `image_timeout_s` starts when a slot is free and covers look-up, redirects, body and decoding.
+    async def load(self, url: str) -> Picture:
+        """The picture at `url`; its pixels are not at hand when it came from the cache (see `pixels`).
+
+        Raises `ImageError` and nothing else; cancellation goes through. What many ask for at once is done once.
         """
-        limit = self._settings.image_timeout_s
+        async with self._reasons():
+            self._gate.check_url(url)
+            if url in self._flights:
+                metrics.CACHE.labels("shared").inc()
+            return await self._flights.do(url, lambda: self._find(url))
+
+    async def pixels(self, picture: Picture) -> Pixels:
+        """The picture's own, or decoded again from what the cache has of it. Raises `ImageError`.
+
+        Where the cache has lost it meanwhile it is fetched again, and refused if another one stands there now.
+        """
+        if picture.pixels is not None:
+            return picture.pixels
+        body = await self._cache.body(picture.sha256)
+        again = await (self.load(picture.url) if body is None else self.decode(body, picture.url))
+        if again.pixels is None or again.sha256 != picture.sha256:
+            raise ImageError("not_found", "another picture stands there now")
+        return again.pixels
+
+    async def decode(self, body: bytes, url: str) -> Picture:
+        """Raises `ImageError` and nothing else."""
+        async with self._reasons(), asyncio.timeout(self._settings.image_timeout_s):
+            return await self._decoders.decode(body, url)
+
+    async def _find(self, url: str) -> Picture:
+        """From the cache, or fetched. What the server says now counts, unless it fails to say anything."""
+        found = await self._cache.find(url)
+        kept, refusal = found.kept, found.refusal
+        if kept and kept.fresh:
+            metrics.CACHE.labels("hit").inc()
+            return kept.picture
+        if refusal is None:
+            try:
+                return await self._fetch(url, kept)
+            except ImageError as error:
+                await self._cache.refuse(url, error)
+                refusal = error
+        else:
+            metrics.CACHE.labels("negative").inc()
+        if kept and kept.stands_in and of_server(refusal):
+            metrics.CACHE.labels("stale").inc()
+            return kept.picture
+        raise refusal
+
+    async def _fetch(self, url: str, kept: Kept | None) -> Picture:
+        """The deadline of `image_timeout_s` starts when a slot is free and covers look-up, redirects, retries, body and
+        decoding, not what is written down afterwards."""
+        async with self._reasons(), self._fetcher.slot(url) as slot:
+            async with asyncio.timeout(self._settings.image_timeout_s) as deadline:
+                known = kept.validators if kept else None
+                answer = await self._fetcher.get(url, known, slot=slot, until=deadline.when())
+                if answer.body is not None:
+                    if not self._decoders.pids:  # starting the first one says nothing of the picture
+                        deadline.reschedule(None)
+                    picture = await self._read(answer.body, url)
+            if answer.body is None:
+                assert kept is not None, "the fetcher refuses an HTTP 304 that nobody asked for"
+                metrics.CACHE.labels("revalidated").inc()
+                await self._cache.renew(kept.picture, answer.validators, answer.fresh_s)
+                return kept.picture
+            metrics.CACHE.labels("miss").inc()
+            await self._cache.keep(picture, answer.body, answer.validators, answer.fresh_s)
+            return picture
+
+    async def _read(self, body: bytes, url: str) -> Picture:
+        metrics.IMAGE_BYTES.inc(len(body))
+        known = await self._cache.known(hashlib.sha256(body).hexdigest(), url)
+        if known is None:
+            return await self._decoders.decode(body, url)
+        limit = self._settings.image_max_pixels
+        if known.width * known.height > limit:
+            raise ImageError("bomb", f"{known.width} x {known.height} pixels, {limit} allowed")
+        metrics.KNOWN.inc()
+        return known
+
+    @asynccontextmanager
+    async def _reasons(self) -> AsyncIterator[None]:
+        """Every exception becomes an `ImageError`."""
         try:
-            async with self._fetcher.slot(url) as slot, asyncio.timeout(limit) as deadline:
-                return await self._load(url, slot, deadline.when())
+            yield
         except ImageError:
             raise
         except TimeoutError:
-            raise ImageError("timeout", f"not done within {limit:g} s") from None
+            raise ImageError("timeout", f"not done within {self._settings.image_timeout_s:g} s") from None
         except Exception as error:  # the contract: a tweet is never lost over its picture
             raise ImageError("internal", f"{type(error).__name__}: {error}") from error
 
-    async def _load(self, url: str, slot: Slot, until: float | None) -> Picture:
-        answer = await self._fetcher.get(url, slot=slot, until=until)
-        assert answer.body is not None  # nothing was asked conditionally
-        return await self.in_decoder(decode_here, answer.body, url, self._settings.image_max_pixels)
 
-    async def in_decoder(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Calls what decodes, in one of the few threads that may."""
-        return await asyncio.get_running_loop().run_in_executor(self._decoders, function, *arguments)
-
-    async def look(self, media: Sequence[Media]) -> ImageResult:
-        """What became of a tweet's first photo. Never raises."""
-        photo = next((item for item in media if item.type == "photo"), None)
-        if photo is None:
-            return ImageResult()
-        try:
-            picture = await self.load(photo.url)
-        except ImageError as error:
-            metrics.IMAGES.labels("failed", error.kind).inc()
-            return ImageResult(status="failed", reason=error.reason, url=photo.url)
-        metrics.IMAGES.labels("ok", "").inc()
-        return seen(picture)
-
-
-def seen(picture: Picture) -> ImageResult:
-    """The result that says what was seen."""
-    return ImageResult(status="ok", url=picture.url, width=picture.width, height=picture.height, format=picture.format)
+async def looked_at(
+    media: Sequence[Media], load: Callable[[str], Awaitable[Picture]]
+) -> tuple[ImageResult, Picture | None]:
+    """What became of a tweet's first photo, and the photo: counted, never raised."""
+    photo = next((item for item in media if item.type == "photo"), None)
+    if photo is None:
+        metrics.IMAGES.labels("none", "").inc()
+        return ImageResult(), None
+    started = time.monotonic()
+    try:
+        picture = await load(photo.url)
+    except ImageError as error:
+        metrics.IMAGES.labels("failed", error.kind).inc()
+        return ImageResult(status="failed", reason=error.reason, url=photo.url), None
+    finally:
+        metrics.IMAGE_SECONDS.observe(time.monotonic() - started)
+    metrics.IMAGES.labels("ok", "").inc()
+    width, height = picture.width, picture.height
+    return ImageResult(status="ok", url=picture.url, width=width, height=height, format=picture.format), picture

@@ -19,6 +19,6 @@ class Fetch(Stage[TweetItem]):
 
     async def process(self, item: TweetItem) -> None:
         started = time.monotonic()
-        item.image = await self._loader.look(item.event.media)
+        item.image, _ = await self._loader.look(item.event.media)
         item.context = visual_context(item.event)
         item.timings_ms["fetch"] = 1000 * (time.monotonic() - started)

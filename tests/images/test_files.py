@@ -17,8 +17,10 @@ async def test_a_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a picture.png"
     path.write_bytes(encoded(half_and_half(), "PNG"))
     async with ImageLoader(Settings()) as loader:
-        result = await look_anywhere([Media(url=path.as_uri())], loader, Settings())
+        result, picture = await look_anywhere([Media(url=path.as_uri())], loader, Settings())
     assert (result.status, result.format, result.width) == ("ok", "PNG", 80)
+    assert picture is not None
+    assert picture.pixels is not None
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,6 @@ async def test_a_file_is_read(tmp_path: Path) -> None:
 )
 async def test_a_bad_url_is_a_reason(url: str, kind: str) -> None:
     async with ImageLoader(Settings()) as loader:
-        result = await look_anywhere([Media(url=url)], loader, Settings())
-    assert result.status == "failed"
+        result, picture = await look_anywhere([Media(url=url)], loader, Settings())
+    assert (result.status, picture) == ("failed", None)
     assert (result.reason or "").startswith(f"{kind}: ")
