@@ -105,6 +105,8 @@ class Fetcher:
             auto_decompress=False,
             trust_env=False,
         )
+        # else aiohttp looks up and asks a second time by itself when a connection breaks: `Repeats` counts, it does not
+        self._session._retry_connection = False
         return self
 
     async def __aexit__(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,7 +12,7 @@ import pytest
 
 from streams.images.loader import ImageLoader
 from streams.settings import Settings
-from tests.images.hostile import HostileServer
+from tests.images.hostile import HostileServer, hostile_server
 
 
 @pytest.fixture(autouse=True)
@@ -25,11 +24,8 @@ def _nothing_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 async def server() -> AsyncIterator[HostileServer]:
-    hostile = HostileServer("127.0.0.1")
-    listening = await asyncio.start_server(hostile.handle, hostile.host, 0)
-    hostile.port = listening.sockets[0].getsockname()[1]
-    yield hostile
-    listening.close()
+    async with hostile_server() as hostile:
+        yield hostile
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]] | bytes
@@ -39,6 +39,33 @@ class HostileServer:
             else:
                 await answer(writer)
         writer.close()
+
+
+@asynccontextmanager
+async def hostile_server(host: str = "127.0.0.1") -> AsyncIterator[HostileServer]:
+    """Listens on a free port."""
+    hostile = HostileServer(host)
+    listening = await asyncio.start_server(hostile.handle, host, 0)
+    hostile.port = listening.sockets[0].getsockname()[1]
+    try:
+        yield hostile
+    finally:
+        listening.close()
+
+
+@dataclass
+class Clock:
+    """Seconds that pass when a test says so. What sleeps by it wakes at once, later."""
+
+    now: float = 1000.0
+    slept: list[float] = field(default_factory=list)
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
 
 
 def reply(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> bytes:

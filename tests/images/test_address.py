@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.images.address import Gate, is_own, is_public
-from streams.images.errors import ImageError
+from streams.images.address import Gate, is_public
 from streams.images.errors import ImageError
 from streams.settings import Settings
 
