@@ -15,6 +15,9 @@ from streams.images.errors import ImageError
 if TYPE_CHECKING:  # pydantic stands behind it, which the decoding process can do without
     from model.vision.values import Pixels
 
+DECODER = 1
+"""To be raised with every change to what is said of a picture: what an older one said is then decoded again."""
+
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 MAX_SIDE = 640
 """Pixels: no side of the small picture is longer. At most 640 x 640 x 3 = 1.2 MB each."""

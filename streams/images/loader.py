@@ -18,7 +18,8 @@ from model.vision.values import Pixels
 from streams import metrics
 from streams.events import ImageResult, Media
 from streams.images.address import Gate
-from streams.images.cache import ImageCache, Kept, of_server
+from streams.images.cache import ImageCache, Kept
+from streams.images.cache_policy import of_server
 from streams.images.decode import Picture
 from streams.images.decoder import Decoders
 from streams.images.errors import ImageError

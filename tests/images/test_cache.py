@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 
-from streams.images import cache as module
-from streams.images.cache import BRIEF_S, STALE_TIMES, Found, ImageCache
+from streams.images import cache_tables
+from streams.images.cache import Found, ImageCache
+from streams.images.cache_policy import BRIEF_S, STALE_TIMES
 from streams.images.conditional import Validators
 from streams.images.database import AWAY_S
 from streams.images.decode import Picture
@@ -191,6 +192,14 @@ async def test_a_refusal_is_remembered_for(make: Make, clock: Clock, error: Imag
     assert await cache.find(URL) == Found()
 
 
+async def test_what_the_server_took_back_is_forgotten_also_where_refusals_are_not_remembered(make: Make) -> None:
+    cache = make(image_cache_failed_s=0)
+    picture = await keep(cache, b"body")
+    await cache.refuse(URL, ImageError("not_found", "HTTP 410"))
+    assert await cache.find(URL) == Found()
+    assert await cache.body(picture.sha256) is None
+
+
 async def test_a_refusal_of_the_image_takes_its_picture_along_one_of_the_server_does_not(make: Make) -> None:
     cache = make()
     picture = await keep(cache, b"body")
@@ -229,7 +238,7 @@ async def test_a_shorter_life_holds_for_what_is_already_kept(make: Make, clock: 
 async def test_what_another_decoder_said_is_not_believed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = make()
     picture = await keep(cache, b"body")
-    monkeypatch.setattr(module, "DECODER", module.DECODER + 1)
+    monkeypatch.setattr(cache_tables, "DECODER", cache_tables.DECODER + 1)
     assert await cache.find(URL) == Found()
     assert await cache.known(picture.sha256, URL) is None
     await keep(cache, b"body")
@@ -317,6 +326,7 @@ async def test_only_its_owner_can_read_the_file(make: Make, path: Path) -> None:
         pytest.param("UPDATE picture SET width = 'wide'", id="a width in words"),
         pytest.param("UPDATE picture SET format = 'SVG'", id="a format that is none"),
         pytest.param("UPDATE picture SET phash = '../../x'", id="a hash that is none"),
+        pytest.param("UPDATE picture SET used = 'often'", id="a use in words"),
         pytest.param("UPDATE answer SET checked = 'yesterday'", id="a time in words"),
         pytest.param("UPDATE answer SET checked = 9e999", id="a time without end"),
         pytest.param("UPDATE answer SET final = x'ff'", id="a URL in bytes"),

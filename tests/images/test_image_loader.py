@@ -11,7 +11,7 @@ import pytest
 
 from streams import metrics
 from streams.events import ImageResult, Media
-from streams.images.cache import BRIEF_S
+from streams.images.cache_policy import BRIEF_S
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
 from streams.settings import Settings

@@ -1,0 +1,47 @@
+"""What is worth remembering of an image, for how long, and under which settings it holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+
+from streams.images.errors import ImageError, Kind
+from streams.settings import Settings
+
+BRIEF_S = 5.0
+"""Seconds at most that a failure is remembered which may pass by itself."""
+
+STALE_TIMES = 24
+"""Times `image_cache_s` since the server last answered: so long a picture stands in for a server that fails."""
+
+NOT_ITS_FAULT: frozenset[Kind] = frozenset({"internal", "host_down"})
+BRIEF: frozenset[Kind] = frozenset({"timeout", "unreachable", "connection_lost"})
+SERVERS: frozenset[Kind] = BRIEF | {"unresolvable", "tls", "bad_response", "host_down"}
+
+
+def of_us(error: ImageError) -> bool:
+    """Whether we did not come as far as to ask: it says nothing of the URL, and is never remembered."""
+    return error.kind in NOT_ITS_FAULT
+
+
+def of_server(error: ImageError) -> bool:
+    """Whether the server or the way to it failed, rather than this image: what is kept then stands in (RFC 5861)."""
+    return error.kind in SERVERS or _overloaded(error)
+
+
+def remembered_s(error: ImageError, failed_s: float) -> float:
+    """Seconds that a refusal is remembered, where `failed_s` is the setting."""
+    if of_us(error):
+        return 0
+    return min(BRIEF_S, failed_s) if error.kind in BRIEF or _overloaded(error) else failed_s
+
+
+def _overloaded(error: ImageError) -> bool:
+    return re.match(r"http_status: HTTP (429|5\d\d)\b", error.reason) is not None
+
+
+def rules(settings: Settings) -> bytes:
+    """What an entry was made under: it holds under the same settings and no others."""
+    allowed = [sorted(settings.image_allow), sorted(settings.image_ports)]
+    return hashlib.sha256(json.dumps([*allowed, settings.image_max_bytes, settings.image_max_pixels]).encode()).digest()
