@@ -1,0 +1,72 @@
+"""What a vision channel is, and what holds for all of them. No torch here: the parent process reads this too.
+
+A channel reads one thing of a picture: what is in it, what it shows in a sentence, the text in it. The pictures and so
+the words come from strangers: every string passes `plain`, every list has a limit, and no context grows without bound.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self, TypeVar
+
+from PIL.Image import Image
+from pydantic import TypeAdapter
+
+from model.vision import values
+
+Reading = TypeVar("Reading")
+
+DECIMALS = 4
+"""Of scores and fractions: one picture read twice, alone or in company, gives the same bytes."""
+
+_DROPPED = {"Cf", "Cs", "Co", "Cn"}
+"""Formats (among them the bidirectional overrides), lone surrogates, private use and unassigned code points."""
+
+
+class Channel(Protocol[Reading]):
+    """Reads a batch at a time, one reading a picture, in order. Any exception may come out of `read`.
+
+    `version`: the model and our way of asking it; where it differs, readings may.
+    """
+
+    @property
+    def name(self) -> values.Channel: ...
+
+    @property
+    def version(self) -> str: ...
+
+    def read(self, pictures: Sequence[Image]) -> list[Reading]: ...
+
+
+@dataclass(frozen=True)
+class ReaderConfig:
+    """What the reader is told. `tags`, `caption`: a hub name or a folder; None: the built-in tags, and no captions."""
+
+    channels: tuple[values.Channel, ...] = ("tags", "ocr")
+    tags: str | None = None
+    caption: str | None = None
+
+    def to_json(self) -> str:
+        return _CONFIG.dump_json(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Raises `pydantic.ValidationError`."""
+        return cls(**vars(_CONFIG.validate_json(text)))
+
+
+_CONFIG = TypeAdapter(ReaderConfig)
+
+
+def plain(text: str, most: int) -> str:
+    """One line of at most `most` characters, composed (NFC), without anything that steers a terminal or a reader."""
+    spaced = "".join(" " if unicodedata.category(character) == "Cc" else character for character in text[: 4 * most])
+    kept = "".join(character for character in spaced if unicodedata.category(character) not in _DROPPED)
+    return " ".join(unicodedata.normalize("NFC", kept).split())[:most].rstrip()
+
+
+def rounded(value: float) -> float:
+    """In [0, 1]: a model's floating point may reach a hair beyond, a box may reach over the picture's edge."""
+    return round(min(1.0, max(0.0, float(value))), DECIMALS)

@@ -1,0 +1,43 @@
+"""Pictures made on the spot, whose text is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from model.vision.values import CHANNELS, Channel, Pixels, Request
+
+SIZE = (640, 400)
+
+
+def written(*lines: tuple[int, int, str], size: tuple[int, int] = SIZE, points: float = 32) -> Image.Image:
+    """Black on white; each line's left, top and words."""
+    picture = Image.new("RGB", size, "white")
+    font = ImageFont.load_default(points)
+    for left, top, words in lines:
+        ImageDraw.Draw(picture).text((left, top), words, "black", font)
+    return picture
+
+
+def noise(size: tuple[int, int] = SIZE) -> Image.Image:
+    values = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    return Image.fromarray(values)
+
+
+def pixels(picture: Image.Image) -> Pixels:
+    return Pixels(*picture.size, picture.convert("RGB").tobytes())
+
+
+def request(picture: Image.Image, channels: Sequence[Channel] = CHANNELS) -> Request:
+    return Request(pixels(picture), tuple(channels))
+
+
+def real(data_sets: Path, name: str) -> Image.Image:
+    """One of the real posts' pictures, as the decoder hands it on: upright, at most 640 pixels a side."""
+    with Image.open(data_sets / "images" / f"{name}.jpg") as file:
+        picture = ImageOps.exif_transpose(file).convert("RGB")
+    picture.thumbnail((640, 640), Image.Resampling.BICUBIC)
+    return picture

@@ -1,0 +1,48 @@
+"""What holds for every channel: words are cleaned and bounded, the configuration survives its trip to the process."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.vision.channels import ReaderConfig, plain, rounded
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        pytest.param("  two \t words\n", "two words", id="white space becomes one blank"),
+        pytest.param("a\x1b[31mb\x00c\x9bd", "a [31mb c d", id="control characters become blanks"),
+        pytest.param("a\u2028b\u2029c\u0085d", "a b c d", id="every kind of line break becomes a blank"),
+        pytest.param("in\u202ever\u2066ted\u200f", "inverted", id="bidirectional overrides go"),
+        pytest.param("a\u200bb\ufeffc", "abc", id="invisible characters go"),
+        pytest.param("a\ud800b\ue000c", "abc", id="surrogates and private characters go"),
+        pytest.param("e\u0301t\u00e9", "\u00e9t\u00e9", id="composed"),
+        pytest.param("勝利のために 👍", "勝利のために 👍", id="all scripts stay"),
+        pytest.param("word " * 100, "word word word word", id="cut, without a blank at the end"),
+    ],
+)
+def test_a_strangers_words_are_one_plain_line(text: str, wanted: str) -> None:
+    assert plain(text, 20) == wanted
+
+
+@given(st.text(alphabet=st.characters(), max_size=200), st.integers(1, 40))
+def test_no_text_gets_past_the_limit_or_keeps_what_steers(text: str, most: int) -> None:
+    line = plain(text, most)
+    assert len(line) <= most
+    assert line == line.strip()
+    assert not {unicodedata.category(character) for character in line} & {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+    assert unicodedata.is_normalized("NFC", line)
+
+
+@pytest.mark.parametrize(("value", "wanted"), [(1.00001, 1.0), (-0.2, 0.0), (0.123456, 0.1235)])
+def test_scores_and_fractions_stay_between_0_and_1_and_are_short(value: float, wanted: float) -> None:
+    assert rounded(value) == wanted
+
+
+def test_the_configuration_survives_json() -> None:
+    config = ReaderConfig(channels=("ocr", "caption"), tags=None, caption="some/model")
+    assert ReaderConfig.from_json(config.to_json()) == config

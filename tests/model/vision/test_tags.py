@@ -1,0 +1,158 @@
+"""What is in a picture: the built-in classifier, and any of `transformers` that a person names."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from model.vision.reader import Reader
+from model.vision.tags import MAX_BOXES, MAX_TAGS, Classifier, Detector, ImageNet, best, imagenet_labels, tags
+from model.vision.values import Tag
+from streams.errors import UserError
+from tests.model.vision.pictures import noise
+
+LABELS = {0: "cat", 1: "do\u202eg", 2: "bird"}
+
+
+def test_the_class_names_are_those_of_torchvisions_weights() -> None:
+    from torchvision.models import EfficientNet_B0_Weights
+
+    assert imagenet_labels() == EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"]
+
+
+def traffic_light() -> Image.Image:
+    picture = Image.new("RGB", (400, 400), (135, 180, 235))
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((190, 300, 210, 400), "#555555")
+    draw.rounded_rectangle((150, 60, 250, 320), 12, (30, 30, 30))
+    for top, colour in ((70, (255, 40, 30)), (155, (70, 55, 10)), (240, (10, 60, 20))):
+        draw.ellipse((162, top, 238, top + 70), colour)
+    return picture
+
+
+def envelope() -> Image.Image:
+    picture = Image.new("RGB", (400, 400), (120, 90, 60))
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((40, 100, 360, 300), (240, 235, 220), "gray", 2)
+    draw.line((40, 100, 200, 220, 360, 100), "gray", 3)
+    return picture
+
+
+def crossword_puzzle() -> Image.Image:
+    picture = Image.new("RGB", (400, 400), "white")
+    draw, black = ImageDraw.Draw(picture), random.Random(0)
+    for left in range(5, 395, 30):
+        for top in range(5, 395, 30):
+            draw.rectangle((left, top, left + 30, top + 30), "black" if black.random() < 0.25 else "white", "black")
+    return picture
+
+
+@pytest.mark.parametrize("make", [traffic_light, envelope, crossword_puzzle])
+def test_simple_drawings_are_named(make: Callable[[], Image.Image], reader: Reader) -> None:
+    """Class names, weights and input fit together: with red and blue swapped or another scale, the traffic light has
+    less than half of the probability."""
+    assert isinstance(reader.tags, ImageNet)
+    ((tag, *_),) = reader.tags.read([make()])
+    assert tag.label == make.__name__.replace("_", " ")
+    assert tag.score > 0.5
+    assert tag.box is None
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 640), (640, 1), (7, 300)])
+def test_every_size_of_picture_can_be_read(size: tuple[int, int], reader: Reader) -> None:
+    assert isinstance(reader.tags, ImageNet)
+    assert len(reader.tags.read([noise(size)])) == 1
+
+
+def test_few_tags_and_good_ones() -> None:
+    names = ["a", "b", "c", "d", "e"]
+    assert best(torch.tensor([0.31, 0.02, 0.32, 0.05, 0.30]), names) == (
+        Tag(label="c", score=0.32),
+        Tag(label="a", score=0.31),
+        Tag(label="e", score=0.3),
+    )
+    assert best(torch.tensor([0.29, 0.2, 0.2, 0.2, 0.11]), names) == ()
+    assert len(best(torch.full((5,), 0.9), names)) == MAX_TAGS
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny ViT with random weights, but for its head: it always says class 1."""
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
+
+    folder = tmp_path_factory.mktemp("classifier")
+    network = ViTForImageClassification(ViTConfig(**_tiny(), id2label=LABELS))
+    with torch.no_grad():
+        network.classifier.weight.zero_()
+        network.classifier.bias.copy_(torch.tensor([0.0, 3.0, 0.0]))
+    network.save_pretrained(folder)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny YOLOS with random weights, but for its head: every query says class 2."""
+    from transformers import YolosConfig, YolosForObjectDetection, YolosImageProcessor
+
+    folder = tmp_path_factory.mktemp("detector")
+    config = YolosConfig(**_tiny() | {"image_size": [32, 32]}, id2label=LABELS, num_detection_tokens=20)
+    network = YolosForObjectDetection(config)
+    last = network.class_labels_classifier.layers[-1]
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.copy_(torch.tensor([0.0, 0.0, 5.0, 0.0]))
+    network.save_pretrained(folder)
+    YolosImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+def _tiny() -> dict[str, object]:
+    return {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+        "image_size": 32,
+        "patch_size": 16,
+    }
+
+
+def test_a_classifier_by_name_names_the_whole_picture(classifier: Path) -> None:
+    channel = tags(str(classifier), "cpu")
+    assert isinstance(channel, Classifier)
+    assert str(classifier) in channel.version
+    read = channel.read([noise((50, 80)), noise((640, 2))])
+    assert read == [(Tag(label="dog", score=0.9094),)] * 2
+
+
+def test_a_detector_by_name_gives_boxes_in_fractions(detector: Path) -> None:
+    channel = tags(str(detector), "cpu")
+    assert isinstance(channel, Detector)
+    for found in channel.read([noise((50, 80)), noise((300, 40))]):
+        assert len(found) == MAX_BOXES
+        assert {tag.label for tag in found} == {"bird"}
+        for tag in found:
+            assert tag.box is not None
+            left, top, right, bottom = tag.box
+            assert left <= right
+            assert top <= bottom
+
+
+def test_a_model_that_neither_classifies_nor_detects_is_refused(tmp_path: Path) -> None:
+    from transformers import ViTConfig, ViTModel
+
+    ViTModel(ViTConfig(**_tiny())).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"MNER_VISION_TAGS=.*: is ViTModel: name a model for image classification"):
+        tags(str(tmp_path), "cpu")
+
+
+def test_a_folder_with_half_a_model_is_refused(classifier: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes((classifier / "config.json").read_bytes())
+    with pytest.raises(UserError, match=r"MNER_VISION_TAGS=.*cannot be loaded \(OSError"):
+        tags(str(tmp_path), "cpu")
