@@ -82,10 +82,12 @@ class Decoders:
 
     async def _decode(self, process: DecoderProcess, body: bytes, url: str) -> Picture:
         try:
-            if self._closed:
-                raise ImageError("internal", "the decoders are closed")
             found, rgb = await process.decode(body)
             sha256 = _sha256(body) if len(body) <= INLINE_HASH else await self._on_thread(_sha256, body)
+        except ImageError:
+            if self._closed:  # which is why the process died or did not start
+                raise ImageError("internal", "the decoders are closed") from None
+            raise
         finally:
             self._idle.put_nowait(process)
         return Picture(url, sha256, found.format, found.width, found.height, found.phash, Pixels(*found.small, rgb))

@@ -35,6 +35,7 @@ def main() -> None:
     silence = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # what a damaged file makes a library say is nothing for the worker's terminal
         os.dup2(silence, stream)
+    os.close(silence)
     limit(int(memory_mb))
     confine(int(parent))
     with socket.socket(fileno=int(descriptor)) as pipe:

@@ -153,10 +153,8 @@ class DecoderProcess:
             await self._on_thread(self._spawn)
             async with asyncio.timeout(START_TIMEOUT_S):
                 await self._header(_READY)
-        except (EOFError, OSError, ValueError) as error:  # TimeoutError is an OSError
-            how = await self.end()
-            why = "the decoders are closed" if self._stopped else f"no decoder could be started: {error!r}, {how}"
-            raise ImageError("internal", why) from None
+        except (EOFError, OSError, ValueError, RuntimeError) as error:  # in time, a thread for it, and well spoken
+            raise ImageError("internal", f"no decoder could be started: {error!r}, {await self.end()}") from None
         self._ready, self._decoded = True, 0
 
     def _spawn(self) -> None:

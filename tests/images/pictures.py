@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 from PIL import Image
@@ -30,3 +31,34 @@ def noise(size: tuple[int, int] = (300, 200)) -> Image.Image:
 
 def small(found: Decoded) -> Image.Image:
     return Image.frombytes("RGB", found.small, found.rgb)
+
+
+def slow_jpeg(scans: int = 5000) -> bytes:
+    """A small file that keeps a decoder busy for long, some 5 ms a scan: one progressive scan over and over."""
+    body = encoded(Image.new("L", (2000, 2000), 90), "JPEG", progressive=True)
+    last = body.rindex(b"\xff\xda")
+    return body[:last] + body[last:-2] * scans + body[-2:]
+
+
+GIF_BOMB = (
+    b"GIF89a"
+    + struct.pack("<HHBBB", 60_000, 60_000, 0, 0, 0)
+    + b"\x2c"
+    + struct.pack("<HHHHB", 0, 0, 1, 1, 0)
+    + b"\x02\x02\x44\x01\x00\x3b"
+)
+_WEBP = encoded(half_and_half(), "WEBP", save_all=True, append_images=[Image.new("RGB", (80, 40))])
+WEBP_BOMB = _WEBP[:24] + b"\x0f\x27\0\x0f\x27\0" + _WEBP[30:]
+"""10,000 x 10,000 in the header, frames of 80 x 40."""
+
+FILES = {
+    "JPEG": encoded(noise(), "JPEG"),
+    "progressive JPEG": encoded(noise(), "JPEG", progressive=True),
+    "CMYK JPEG": encoded(noise().convert("CMYK"), "JPEG"),
+    "PNG": encoded(noise(), "PNG"),
+    "palette PNG": encoded(noise().convert("P"), "PNG", transparency=3),
+    "WEBP": encoded(noise(), "WEBP"),
+    "lossless WEBP": encoded(noise((90, 60)).convert("RGBA"), "WEBP", lossless=True),
+    "GIF": encoded(noise(), "GIF", save_all=True, append_images=[noise()]),
+}
+"""One small file of each kind that is read."""
