@@ -153,7 +153,7 @@ class Settings(BaseSettings):
     vision_timeout_s: float = Field(60.0, gt=0, description="seconds a batch of pictures may take")
     vision_cache: int = Field(100_000, ge=0, description="pictures whose context is kept on disk; 0: none")
     vision_near: int = Field(
-        0, ge=0, le=64, description="bits of 256 that two hashes of one picture may differ"
+        16, ge=0, le=64, description="bits of 256 that two hashes of one picture may differ"
     )
 
     # sinks

@@ -24,6 +24,9 @@ LIVES = 2
 REST_S = 30.0
 """Seconds before a reader that did not come up is started again: each try costs seconds of a core."""
 
+SWAY = 0.2
+"""Of the last batch in the pace, seconds a picture: pictures full of text take ten times as long as others."""
+
 
 class Missing(Exception):
     """Why a picture was not read. `kind`: off, busy (no room), timeout, unavailable (no reader), no_pixels, failed
@@ -43,15 +46,24 @@ class _Waiting:
 class ReadingQueue:
     """An async context manager; owns the process, which the first picture starts.
 
-    `room` pictures may wait while up to `batch` are being read.
+    `room` pictures may wait while up to `batch` are being read, and as many only as will be read within `wait_s`, by
+    the pace of the last ones; one is always taken.
     """
 
     def __init__(
-        self, process: ProcessHandle[Request, VisualContext], batch: int, room: int, clock: Callable[[], float]
+        self,
+        process: ProcessHandle[Request, VisualContext],
+        *,
+        batch: int,
+        room: int,
+        wait_s: float,
+        clock: Callable[[], float],
     ) -> None:
         self._process = process
         self._batch = batch
         self._room = room
+        self._wait_s = wait_s
+        self._pace_s = 0.0
         self._clock = clock
         self._inside = 0
         self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue()
@@ -71,7 +83,8 @@ class ReadingQueue:
         """What these channels read. `pixels` is called once there is room. Raises `Missing` and nothing else."""
         if self._clock() < self._rest_until:
             raise Missing("unavailable", "the picture reader did not start; the worker's log says why")
-        if self._inside >= self._room + self._batch:
+        too_slow = self._inside * self._pace_s > self._wait_s
+        if self._inside >= self._room + self._batch or too_slow:
             raise Missing("busy")
         self._inside += 1
         try:
@@ -91,7 +104,10 @@ class ReadingQueue:
     async def _read_batch(self, batch: Sequence[_Waiting], deaths: int) -> None:
         """Settles every picture of it."""
         try:
+            await self._process.start()
+            started = self._clock()
             contexts = await self._process.infer([waiting.request for waiting in batch])
+            self._pace_s += SWAY * ((self._clock() - started) / len(batch) - self._pace_s)
         except (WorkerDied, BatchFailed) as fault:
             if len(batch) > 1:
                 middle = len(batch) // 2

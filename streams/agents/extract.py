@@ -1,4 +1,4 @@
-"""tweets ─► extractions: decode, fetch the image, tokenise, micro-batch, infer, produce."""
+"""tweets ─► extractions: decode, fetch the image and read it, tokenise, micro-batch, infer, produce."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def pipeline(resources: Resources) -> Pipeline[TweetItem]:
         "extract",
         [
             Decode(Tweet),
-            Fetch(await resources.images(), settings.image_workers),
+            Fetch(await resources.images(), await resources.vision(), settings.in_flight),
             Tokenise(tokenizer),
             Infer(
                 model,

@@ -7,10 +7,11 @@ from contextlib import AsyncExitStack
 
 from model.checkpoint import CheckpointInfo, describe
 from model.tokens import TweetTokenizer
+from model.vision.vision import Vision
 from model.worker import ModelProcess
 from sinks.index import Index
 from sinks.queue import ReviewQueue
-from streams.images import ImageLoader
+from streams.images.loader import ImageLoader
 from streams.pipeline.item import Origin
 from streams.pipeline.limits import DeadLetterLimit
 from streams.pipeline.pipeline import Pipeline
@@ -20,6 +21,7 @@ from streams.retry import patiently
 from streams.servers import Addresses
 from streams.settings import Settings
 from streams.topics import DEAD
+from streams.vision import opened_vision
 
 
 class Resources:
@@ -75,6 +77,9 @@ class Resources:
 
     async def images(self) -> ImageLoader:
         return await self._stack.enter_async_context(ImageLoader(self.settings))
+
+    async def vision(self) -> Vision:
+        return await self._stack.enter_async_context(opened_vision(self.settings))
 
     async def model(self) -> tuple[CheckpointInfo, TweetTokenizer, ModelProcess]:
         """Raises `UserError` when the checkpoint is missing or broken, or the model cannot be loaded."""

@@ -1,24 +1,40 @@
-"""The tweet's image, many at once. A failed image never loses the tweet: it goes on as text, with the reason."""
+"""The tweet's image and what is read of it. A failed one never loses the tweet: it goes on as text, with the reason."""
 
 from __future__ import annotations
 
 import time
 
-from model.context import visual_context
-from streams.images import ImageLoader
+from model.context import context_text
+from model.vision.values import VisualContext
+from model.vision.vision import Vision
+from streams.images.decode import Picture
+from streams.images.loader import ImageLoader
 from streams.pipeline.item import TweetItem
 from streams.pipeline.stage import Stage
+from streams.vision import with_channels
 
 
 class Fetch(Stage[TweetItem]):
+    """`workers`: as many as tweets may be in flight, so that none waits here for another's image. How many images are
+    fetched or read at once is for the loader and the vision handle to limit."""
+
     name = "fetch"
 
-    def __init__(self, loader: ImageLoader, workers: int) -> None:
+    def __init__(self, loader: ImageLoader, vision: Vision, workers: int) -> None:
         self._loader = loader
+        self._vision = vision
         self.workers = workers
 
     async def process(self, item: TweetItem) -> None:
         started = time.monotonic()
-        item.image, _ = await self._loader.look(item.event.media)
-        item.context = visual_context(item.event)
+        item.image, picture = await self._loader.look(item.event.media)
         item.timings_ms["fetch"] = 1000 * (time.monotonic() - started)
+        visual = None if picture is None else await self._read(item, picture)
+        item.context = context_text(item.event, visual)
+
+    async def _read(self, item: TweetItem, picture: Picture) -> VisualContext:
+        started = time.monotonic()
+        visual = await self._vision.look(picture.sha256, picture.phash, lambda: self._loader.pixels(picture))
+        item.image = with_channels(item.image, visual)
+        item.timings_ms["look"] = 1000 * (time.monotonic() - started)
+        return visual

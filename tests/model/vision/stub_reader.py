@@ -43,7 +43,7 @@ class StubReader:
 
 
 def _read(request: Request) -> VisualContext:
-    order, number, _ = request.pixels.rgb
+    order, number = request.pixels.rgb[:2]
     line = TextLine(text=f"text {number}", score=0.9, box=((0, 0), (1, 0), (1, 1), (0, 1)))
     return VisualContext(
         tags=(Tag(label=f"tag {number}", score=0.9),) if "tags" in request.channels else (),
@@ -61,3 +61,9 @@ def load_broken(diary: str, *, device: str, threads: int) -> StubReader:
     with Path(diary).open("a") as pages:
         pages.write("start\n")
     raise UserError("no such model; name another in MNER_VISION_TAGS")
+
+
+def load_stuck(diary: str, *, device: str, threads: int) -> StubReader:
+    """As a model may be that is loaded over a slow line."""
+    time.sleep(600)
+    return load(diary, device=device, threads=threads)

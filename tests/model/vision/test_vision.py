@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from model.vision import cache
-from model.vision.queue import REST_S
+from model.vision.queue import REST_S, SWAY
 from model.vision.values import Channel, Pixels, VisualContext
 from model.vision.vision import REMEMBERED_S, Vision, VisionConfig
 from streams.images.database import Database
@@ -58,7 +58,9 @@ Start = Callable[..., Awaitable[Running]]
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
-        async def start_one(loader: str = "load", store: bool = True, **changes: object) -> Running:
+        async def start_one(
+            loader: str = "load", store: bool = True, clock: Callable[[], float] | None = None, **changes: object
+        ) -> Running:
             config = VisionConfig(
                 channels=("tags", "ocr"),
                 reader=str(tmp_path / "diary"),
@@ -78,8 +80,8 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             vision = Vision(
                 dataclasses.replace(config, **changes),  # type: ignore[arg-type]
                 database if store else None,
-                lambda channel, outcome, seconds: outcomes.update([(channel, outcome)]),
-                lambda: now[0],
+                lambda seen, seconds: outcomes.update(seen.items()),
+                clock or (lambda: now[0]),
             )
             await stack.enter_async_context(vision)
             return Running(vision, tmp_path / "diary", outcomes, now)
@@ -174,6 +176,13 @@ async def test_a_full_queue_sends_pictures_on_at_once_and_without_their_pixels(s
     assert context.absent == {"tags": "busy", "ocr": "busy", "caption": "off"}
     assert running.outcomes == {("tags", "busy"): 1, ("ocr", "busy"): 1}
     assert not any(task.done() for task in inside)
+
+
+async def test_no_more_pictures_wait_than_will_be_read_in_time(start: Start) -> None:
+    running = await start(batch=1, queue=100, wait_s=SLOW_S * 3 * SWAY, clock=time.monotonic)
+    await running.look(SLOW, 0)
+    crowd = await asyncio.gather(*(running.look(number=number) for number in range(1, 10)))
+    assert [context.absent.get("ocr", "read") for context in crowd] == ["read"] * 3 + ["busy"] * 6
 
 
 async def test_busy_is_forgotten_at_once(start: Start) -> None:

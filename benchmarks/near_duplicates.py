@@ -1,0 +1,148 @@
+"""How far apart are the perceptual hashes of what is one picture to people, and of what is not? Sets MNER_VISION_NEAR.
+
+    MNER_DATA=... python -m benchmarks.near_duplicates
+
+Of every image of `MNER_DATA/images`: copies as they come about when people pass pictures on, and copies in which the
+text differs, down to one figure of a small score. Prints, per kind, the share of pairs within each distance.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageEnhance, ImageFont
+from rich.console import Console
+from rich.table import Table
+
+from streams.errors import UserError
+from streams.images.decode import decode
+
+DISTANCES = (0, 2, 4, 8, 12, 16, 24, 32, 48, 64)
+SEED = 20261121
+MAX_PIXELS = 40_000_000
+WORDS = ("WHEN THE BUS IS LATE", "NOBODY: ABSOLUTELY NOBODY:", "MONDAY AGAIN", "ME AFTER ONE COFFEE", "TRUST ME")
+Change = Callable[[Image.Image], Image.Image]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Bits of 256 in which the hashes of two files differ. `kind`: how they came to be two."""
+
+    kind: str
+    bits: int
+
+
+def main() -> None:
+    folder = Path(os.environ.get("MNER_DATA", ".")) / "images"
+    files = sorted(folder.glob("*.jpg"))
+    if not files:
+        raise UserError(f"no *.jpg in {folder}: set MNER_DATA to the folder of data sets")
+    pairs = [pair for path in files for pair in copies(path.read_bytes(), random.Random(f"{SEED} {path.name}"))]
+    pairs += [Pair("another picture", apart(one.read_bytes(), two.read_bytes())) for one, two in combinations(files, 2)]
+    Console(width=140).print(table(pairs))
+
+
+def table(pairs: list[Pair]) -> Table:
+    shown = Table("kind", "pairs", *(f"<= {bits}" for bits in DISTANCES), "least", "most", box=None)
+    for kind in dict.fromkeys(pair.kind for pair in pairs):
+        bits = np.array([pair.bits for pair in pairs if pair.kind == kind])
+        shares = [f"{np.mean(bits <= limit):.0%}" for limit in DISTANCES]
+        shown.add_row(kind, str(len(bits)), *shares, str(bits.min()), str(bits.max()))
+    return shown
+
+
+def copies(body: bytes, chance: random.Random) -> Iterator[Pair]:
+    """The file beside copies of it; the text of a copy beside another text in the same place."""
+    image = Image.open(io.BytesIO(body)).convert("RGB")
+    for kind, change in passed_on(chance):
+        yield Pair(kind, apart(body, change(image)))
+    for kind, height, texts in (
+        ("other caption, 1/8 high", 8, chance.sample(WORDS, 2)),
+        ("other caption, 1/20 high", 20, chance.sample(WORDS, 2)),
+        ("other figure, 1/12 high", 12, _scores(chance)),
+        ("other figure, 1/30 high", 30, _scores(chance)),
+    ):
+        place = chance.uniform(0.05, 0.85)
+        one, two = (_jpeg(_with_text(image, text, height, place)) for text in texts)
+        yield Pair(kind, apart(one, two))
+        if "caption" in kind:
+            yield Pair(kind.replace("other", "added"), apart(body, one))
+
+
+def passed_on(chance: random.Random) -> Iterator[tuple[str, Callable[[Image.Image], bytes]]]:
+    for quality in (30, 50, 75, 95):
+        yield "JPEG again, q 30-95", lambda image, quality=quality: _jpeg(image, quality)
+        yield "WEBP, q 30-95", lambda image, quality=quality: _webp(image, quality)
+    for scale in (0.4, 0.6, 0.8, 1.25, 1.5):
+        yield "resized, 40-150%", lambda image, scale=scale: _jpeg(_scaled(image, scale))
+    for edge in (0.01, 0.02):
+        sides = [chance.uniform(0, edge) for _ in range(4)]
+        yield "cropped, 1-2%", lambda image, sides=sides: _jpeg(_cropped(image, sides))
+    for enhance in (ImageEnhance.Brightness, ImageEnhance.Color, ImageEnhance.Contrast):
+        for factor in (0.9, 1.1):
+            yield (
+                "brightness, colour, contrast ±10%",
+                lambda image, enhance=enhance, factor=factor: _jpeg(enhance(image).enhance(factor)),
+            )
+    yield "small watermark", lambda image: _jpeg(_with_text(image, "@someone", 24, 0.94))
+
+
+def apart(one: bytes, two: bytes) -> int:
+    first, second = (int(decode(body, MAX_PIXELS).phash, 16) for body in (one, two))
+    return (first ^ second).bit_count()
+
+
+def _jpeg(image: Image.Image, quality: int = 85) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def _webp(image: Image.Image, quality: int) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=quality)
+    return out.getvalue()
+
+
+def _scaled(image: Image.Image, scale: float) -> Image.Image:
+    return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
+
+
+def _cropped(image: Image.Image, sides: list[float]) -> Image.Image:
+    left, top, right, bottom = sides
+    width, height = image.size
+    return image.crop(
+        (round(left * width), round(top * height), round((1 - right) * width), round((1 - bottom) * height))
+    )
+
+
+def _scores(chance: random.Random) -> list[str]:
+    return [f"HOME {goals} : 1 GUESTS" for goals in chance.sample(range(10), 2)]
+
+
+def _with_text(image: Image.Image, text: str, part: int, place: float) -> Image.Image:
+    """`text` in white with a black rim, 1/`part` of the picture high, its top at the fraction `place` of the height."""
+    copy = image.copy()
+    size = max(8, image.height // part)
+    draw = ImageDraw.Draw(copy)
+    font = ImageFont.load_default(size)
+    left = (image.width - draw.textlength(text, font)) / 2
+    draw.text(
+        (left, place * (image.height - size)), text, "white", font, stroke_width=max(1, size // 16), stroke_fill="black"
+    )
+    return copy
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))
