@@ -21,7 +21,7 @@ from streams.images.address import Gate
 from streams.images.cache import ImageCache, Kept
 from streams.images.cache_policy import of_server
 from streams.images.decode import Picture
-from streams.images.decoder import Decoders
+from streams.images.decoder import INLINE_HASH, Decoders
 from streams.images.errors import ImageError
 from streams.images.fetch import Fetcher
 from streams.images.resolve import LookUp, system_look_up
@@ -95,8 +95,8 @@ class ImageLoader:
         return again.pixels
 
     async def decode(self, body: bytes, url: str) -> Picture:
-        """Raises `ImageError` and nothing else."""
-        async with self._reasons(), asyncio.timeout(self._settings.image_timeout_s):
+        """Waits for a decoder, which has a limit of its own. Raises `ImageError` and nothing else."""
+        async with self._reasons():
             return await self._decoders.decode(body, url)
 
     async def _find(self, url: str) -> Picture:
@@ -112,11 +112,11 @@ class ImageLoader:
             except ImageError as error:
                 await self._cache.refuse(url, error)
                 refusal = error
-        else:
-            metrics.CACHE.labels("negative").inc()
         if kept and kept.stands_in and of_server(refusal):
             metrics.CACHE.labels("stale").inc()
             return kept.picture
+        if found.refusal:
+            metrics.CACHE.labels("negative").inc()
         raise refusal
 
     async def _fetch(self, url: str, kept: Kept | None) -> Picture:
@@ -141,7 +141,9 @@ class ImageLoader:
 
     async def _read(self, body: bytes, url: str) -> Picture:
         metrics.IMAGE_BYTES.inc(len(body))
-        known = await self._cache.known(hashlib.sha256(body).hexdigest(), url)
+        long = len(body) > INLINE_HASH
+        sha256 = await asyncio.to_thread(_sha256, body) if long else _sha256(body)
+        known = await self._cache.known(sha256, url)
         if known is None:
             return await self._decoders.decode(body, url)
         limit = self._settings.image_max_pixels
@@ -182,3 +184,7 @@ async def looked_at(
     metrics.IMAGES.labels("ok", "").inc()
     width, height = picture.width, picture.height
     return ImageResult(status="ok", url=picture.url, width=width, height=height, format=picture.format), picture
+
+
+def _sha256(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()

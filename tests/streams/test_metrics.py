@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -10,11 +11,16 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from prometheus_client import Counter, Gauge, Histogram
 
 from streams import metrics
-from streams.errors import UserError
-from streams.events import Media
+from streams.errors import Reject, UserError
+from streams.events import DeadLetter, Media
 from streams.images.loader import ImageLoader
+from streams.pipeline.item import Item, Origin
+from streams.pipeline.limits import DeadLetterLimit
+from streams.pipeline.pipeline import Pipeline
+from streams.pipeline.stage import Stage
 from streams.settings import Settings
 from tests.conftest import ROOT
 
@@ -83,3 +89,44 @@ def test_a_worker_whose_port_is_in_use_says_so_and_ends_before_it_takes_anything
     assert worker.returncode == 2
     assert f"MNER_METRICS='{listener}': Address already in use" in worker.stderr
     assert "Traceback" not in worker.stderr
+
+
+async def test_events_are_counted_by_agent_and_dead_ones_among_them() -> None:
+    class Refuse(Stage[Item[str]]):
+        name = "refuse"
+
+        async def process(self, item: Item[str]) -> None:
+            if item.origin.value == b"bad":
+                raise Reject("bad")
+
+    class Drawer:
+        async def send(self, letter: DeadLetter, key: bytes | None) -> None: ...
+
+    async def acknowledge() -> None: ...
+
+    pipeline = Pipeline(
+        "counted",
+        [Refuse()],
+        item=Item[str],
+        dead_letters=Drawer(),
+        limit=DeadLetterLimit(run=10, share=1.0),
+        in_flight=8,
+        retry_max_s=1.0,
+    )
+    for offset, value in enumerate([b"good", b"bad", b"good"]):
+        await pipeline.submit(Origin("tweets", 0, offset, None, value, 0.0), acknowledge)
+    listener = f"127.0.0.1:{free_port()}"
+    with metrics.served(listener):
+        pipeline.start()
+        assert scraped(listener)['mner_in_flight{agent="counted"}'] == 3
+        assert await pipeline.drain(5)
+        seen = scraped(listener)
+    await pipeline.close()
+    names = ("acknowledged_total", "dead_letters_total", "in_flight")
+    assert [seen[f'mner_{name}{{agent="counted"}}'] for name in names] == [3, 1, 0]
+
+
+def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
+    documented = set(re.findall(r"^\| `(mner_\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
+    families = [one for name, one in vars(metrics).items() if isinstance(one, Counter | Gauge | Histogram)]
+    assert documented == {f"{one._name}{'_total' * isinstance(one, Counter)}" for one in families}
