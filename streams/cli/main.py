@@ -21,6 +21,7 @@ COMMANDS = {
     "worker": "worker",
     "feed": "feed",
     "predict": "predict",
+    "look": "look",
     "train": "train",
     "evaluate": "evaluate",
     "review": "review",
