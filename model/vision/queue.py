@@ -63,7 +63,7 @@ class ReadingQueue:
         self._batch = batch
         self._room = room
         self._wait_s = wait_s
-        self._pace_s = 0.0
+        self._pace_s: float | None = None
         self._clock = clock
         self._inside = 0
         self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue()
@@ -83,8 +83,7 @@ class ReadingQueue:
         """What these channels read. `pixels` is called once there is room. Raises `Missing` and nothing else."""
         if self._clock() < self._rest_until:
             raise Missing("unavailable", "the picture reader did not start; the worker's log says why")
-        too_slow = self._inside * self._pace_s > self._wait_s
-        if self._inside >= self._room + self._batch or too_slow:
+        if self._inside >= self._room + self._batch or self._inside * (self._pace_s or 0.0) > self._wait_s:
             raise Missing("busy")
         self._inside += 1
         try:
@@ -107,7 +106,8 @@ class ReadingQueue:
             await self._process.start()
             started = self._clock()
             contexts = await self._process.infer([waiting.request for waiting in batch])
-            self._pace_s += SWAY * ((self._clock() - started) / len(batch) - self._pace_s)
+            took_s = (self._clock() - started) / len(batch)
+            self._pace_s = took_s if self._pace_s is None else self._pace_s + SWAY * (took_s - self._pace_s)
         except (WorkerDied, BatchFailed) as fault:
             if len(batch) > 1:
                 middle = len(batch) // 2

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from model.vision import cache
-from model.vision.queue import REST_S, SWAY
+from model.vision.queue import REST_S
 from model.vision.values import Channel, Pixels, VisualContext
 from model.vision.vision import REMEMBERED_S, Vision, VisionConfig
 from streams.images.database import Database
@@ -179,7 +179,7 @@ async def test_a_full_queue_sends_pictures_on_at_once_and_without_their_pixels(s
 
 
 async def test_no_more_pictures_wait_than_will_be_read_in_time(start: Start) -> None:
-    running = await start(batch=1, queue=100, wait_s=SLOW_S * 3 * SWAY, clock=time.monotonic)
+    running = await start(store=False, batch=1, queue=100, wait_s=SLOW_S * 2.5, clock=time.monotonic)
     await running.look(SLOW, 0)
     crowd = await asyncio.gather(*(running.look(number=number) for number in range(1, 10)))
     assert [context.absent.get("ocr", "read") for context in crowd] == ["read"] * 3 + ["busy"] * 6
