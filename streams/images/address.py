@@ -20,6 +20,12 @@ IPAddress = IPv4Address | IPv6Address
 
 SCHEMES = ("http", "https")
 
+MAX_URL = 8192
+"""Characters; servers take no longer ones either."""
+
+MAX_ADDRESSES = 64
+"""Of one name; judging thousands would take the event loop's time."""
+
 _NAT64 = ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are the IPv4 address that is reached
 _UNICAST = ip_network("2000::/3")  # RFC 4291: the only IPv6 space handed out for global unicast
 _REFUSED = tuple(
@@ -96,6 +102,8 @@ class Gate:
 
     def check_url(self, text: str, base: URL | None = None) -> URL:
         """The URL to ask for; `base` is the page that redirected here. Raises `ImageError`. No look-up is made."""
+        if len(text) > MAX_URL:
+            raise ImageError("bad_url", f"{len(text)} characters, {MAX_URL} allowed")
         try:
             url = URL(text) if base is None else base.join(URL(text))
             host, port = url.raw_host, url.port
@@ -117,6 +125,8 @@ class Gate:
     def _check_literal(self, host: str, port: int) -> None:
         address = literal(host)
         if address is None:
+            if ":" in host:  # an address of a kind to come (RFC 3986, 3.2.2), which nobody can judge
+                raise ImageError("bad_url", f"{host} is neither a name nor an address")
             return
         self.check_addresses(host, port, [str(address)])
         if isinstance(address, IPv4Address) and host != str(address):
@@ -124,8 +134,8 @@ class Gate:
 
     def check_addresses(self, host: str, port: int, addresses: Sequence[str]) -> None:
         """Raises `ImageError` unless every one of the host's addresses may be dialled."""
-        if not addresses:
-            raise ImageError("unresolvable", f"{host} has no address")
+        if not 0 < len(addresses) <= MAX_ADDRESSES:
+            raise ImageError("unresolvable", f"{host} has {len(addresses)} addresses, 1 to {MAX_ADDRESSES} wanted")
         if self.exempt(host, port):
             return
         for address in addresses:

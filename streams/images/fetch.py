@@ -192,8 +192,9 @@ class Fetcher:
             return Answer(None, asked, fresh)
         if response.status != 200:
             raise _refusal(response.status, headers.get("Retry-After"))
-        if any(encoding.strip().lower() != "identity" for encoding in headers.getall("Content-Encoding", ())):
-            raise ImageError("encoded", f"sent as {headers['Content-Encoding']} though identity was asked for")
+        encodings = ", ".join(headers.getall("Content-Encoding", ["identity"]))
+        if encodings.strip().lower() != "identity":
+            raise ImageError("encoded", f"sent as {encodings} though identity was asked for")
         body = await self._read(response)
         return Answer(body, Validators(str(url), headers.get("ETag"), headers.get("Last-Modified")), fresh)
 

@@ -13,8 +13,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from streams.images.address import Gate
 from streams.images.errors import ImageError
 
-MAX_DIALLED = 8
-"""Addresses of a name that are dialled at most: one that has thousands must not make us knock at all of them."""
+MAX_DIALLED = 4
+"""Addresses of a name that are dialled: one that has dozens must not make us knock at all of them, which aiohttp does n
+times for n that fail."""
 
 LookUp = Callable[[str, int], Awaitable[list[str]]]
 """Host name and port to addresses. Raises `OSError` or `UnicodeError` when the name cannot be resolved."""
@@ -33,10 +34,19 @@ def system_look_up(executor: Executor) -> LookUp:
     return look_up
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 class CheckedResolver(AbstractResolver):
     """Resolves once, refuses the host if any address is not public, hands on exactly the addresses it checked.
 
-    So a name that changes its answer between check and connection (DNS rebinding) gains nothing.
+    So a name that changes its answer between check and connection (DNS rebinding) gains nothing. Asked for addresses
+    too (see `wire.Connector`), which stay what they are.
     """
 
     def __init__(self, gate: Gate, look_up: LookUp) -> None:
@@ -48,7 +58,7 @@ class CheckedResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """Raises `ImageError`: unresolvable or private_address."""
         try:
-            addresses = await self._look_up(host, port)
+            addresses = [host] if _is_address(host) else await self._look_up(host, port)
         except (OSError, UnicodeError) as error:
             raise ImageError("unresolvable", f"{host}: {error}") from None
         self._gate.check_addresses(host, port, addresses)

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import aiohttp
+from aiohttp.abc import ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.streams import EMPTY_PAYLOAD
 
@@ -57,8 +58,14 @@ class BoundedHandler(ResponseHandler):
 
 
 class Connector(aiohttp.TCPConnector):
-    """aiohttp's, whose connections are bounded. It has no public place for the class of a connection."""
+    """aiohttp's, whose connections are bounded and which dials nothing that its resolver did not name.
+
+    aiohttp has no public place for either: its own takes whatever has a colon in it for an address and dials it.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._factory = partial(BoundedHandler, loop=self._loop)  # type: ignore[assignment]
+
+    async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
+        return await self._resolver.resolve(host, port)

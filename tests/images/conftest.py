@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from streams.images.loader import ImageLoader
 from streams.settings import Settings
-from tests.images.hostile import HostileServer, hostile_server
+from tests.images.hostile import HostileServer, hostile_server, reply
+from tests.images.measured import COSTS, table
+from tests.images.pictures import encoded, half_and_half
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +45,36 @@ def settings(server: HostileServer) -> Callable[..., Settings]:
 async def loader(settings: Callable[..., Settings]) -> AsyncIterator[ImageLoader]:
     async with ImageLoader(settings()) as loader:
         yield loader
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def corpus(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[ImageLoader, HostileServer]]:
+    """One loader for all attacks of a module, as in a worker, and their server. `/honest` is a picture.
+
+    The module's LIMITS are settings of that loader.
+    """
+    async with hostile_server() as hostile:
+        hostile.answers["/honest"] = reply(encoded(half_and_half(), "PNG"))
+        settings = Settings(
+            home=tmp_path_factory.mktemp("corpus"),
+            image_allow=(hostile.address,),
+            image_decoders=1,
+            image_cache_mb=0,
+            image_tries=1,
+            image_break_after=1_000_000,
+            **request.module.LIMITS,
+        )
+        async with ImageLoader(settings) as loader:
+            yield loader, hostile
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if COSTS:
+        terminalreporter.section(f"{len(COSTS)} attacks on the image loader")
+        for line in table():
+            terminalreporter.write_line(line)
 
 
 _dialled: list[Any] | None = None

@@ -32,7 +32,7 @@ class HostileServer:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             self.requests.append(head)
-            answer = self.answers[head.split(" ")[1]]
+            answer = self.answers.get(head.split(" ")[1], reply(b"", status="404 Not Found"))
             if isinstance(answer, bytes):
                 writer.write(answer)
                 await writer.drain()
@@ -66,6 +66,19 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
+
+
+def forever(head: bytes, piece: bytes, pause_s: float = 0.0) -> Answer:
+    """`head`, then `piece` again and again."""
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(head)
+        while True:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(pause_s)
+
+    return answer
 
 
 def reply(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> bytes:
