@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import imagehash
 from PIL import Image, UnidentifiedImageError
 
 from streams.images.errors import ImageError
@@ -89,19 +87,11 @@ def decode(body: bytes, max_pixels: int) -> Decoded:
     return Decoded(name, width, height, perceptual_hash(small), small.size, small.tobytes())
 
 
-def decode_here(body: bytes, url: str, max_pixels: int) -> Picture:
-    """As `decode`, for a caller in the same process."""
-    from model.vision.values import Pixels
-
-    found = decode(body, max_pixels)
-    sha256 = hashlib.sha256(body).hexdigest()
-    pixels = Pixels(*found.small, found.rgb)
-    return Picture(url, sha256, found.format, found.width, found.height, found.phash, pixels)
-
-
 def perceptual_hash(image: Image.Image) -> str:
     """256 bits in hex: the signs of the 16 x 16 lowest frequencies (Zauner, 2010). Shrunk first, faster than ImageHash
     does and as good; edges must not be cut for it: a copy of another size would differ in 8 bits and more."""
+    import imagehash  # numpy and scipy stand behind it, and only the decoding processes come here
+
     side = HASH_SIDE * 4
     small = image.convert("L").resize((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return str(imagehash.phash(small, hash_size=HASH_SIDE))
@@ -131,7 +121,7 @@ def _small(image: Image.Image, turn: int) -> Image.Image:
     image.draft(None, size)
     small = _reduced(image, size)
     if small.size != size:
-        small = small.resize(size, Image.Resampling.BILINEAR)
+        small = small.resize(size, Image.Resampling.HAMMING)
     if turn in _UPRIGHT:
         small = small.transpose(_UPRIGHT[turn])
     return small if small.mode == "RGB" else small.convert("RGB")

@@ -35,8 +35,12 @@ MAX_HEADER = 4096
 KEPT_ENVIRONMENT = ("LD_LIBRARY_PATH", "PYTHONHOME")
 """What an interpreter may need in order to start. Nothing else is handed on: no secret, no proxy."""
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""numpy would start one a core, for sums of 64 x 64."""
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",  # numpy would start a thread a core, for sums of 64 x 64
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": "33554432",  # glibc: what one picture gives back is there for the next one, instead of
+    "MALLOC_TRIM_THRESHOLD_": "67108864",  # 500 page faults for each
+}
 
 _LENGTH = struct.Struct("!I")
 
@@ -98,6 +102,7 @@ class DecoderProcess:
         self._timeout_s = timeout_s
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: socket.socket | None = None
+        self._buffer = memoryview(bytearray(3 * MAX_SIDE * MAX_SIDE))
         self._ready = False
         self._decoded = 0
         self._stopped = False
@@ -173,7 +178,7 @@ class DecoderProcess:
                     stdin=subprocess.DEVNULL,
                     start_new_session=True,  # Ctrl-C reaches the parent alone, which decides
                     cwd="/",
-                    env=kept | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)), **ONE_THREAD},
+                    env=kept | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)), **ENVIRONMENT},
                 )
             except BaseException:
                 ours.close()
@@ -211,14 +216,13 @@ class DecoderProcess:
     async def _receive(self, size: int) -> bytes:
         assert self._pipe is not None
         loop = asyncio.get_running_loop()
-        body = bytearray(size)
-        rest = memoryview(body)
+        wanted = rest = self._buffer[:size]
         while rest:
             count = await loop.sock_recv_into(self._pipe, rest)
             if count == 0:
                 raise EOFError
             rest = rest[count:]
-        return bytes(body)
+        return bytes(wanted)
 
     def _quiet(self) -> bool:
         """Whether the process is there and has nothing to say, as one should that was asked nothing."""

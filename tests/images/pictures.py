@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageChops
 
 from streams.images.decode import Decoded
 
@@ -31,6 +32,24 @@ def noise(size: tuple[int, int] = (300, 200)) -> Image.Image:
 
 def small(found: Decoded) -> Image.Image:
     return Image.frombytes("RGB", found.small, found.rgb)
+
+
+def png(depth: int, colour: int, row: bytes, transparent: bytes = b"") -> bytes:
+    """9 x 9, every row the same, in a depth and a colour type that Pillow does not write (PNG, section 11.2.1)."""
+    chunks = [(b"IHDR", struct.pack("!IIBBBBB", 9, 9, depth, colour, 0, 0, 0))]
+    chunks += [(b"tRNS", transparent)] if transparent else []
+    chunks += [(b"IDAT", zlib.compress((b"\0" + row) * 9)), (b"IEND", b"")]
+    framed = [struct.pack("!I", len(data)) + name + data for name, data in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(one + struct.pack("!I", zlib.crc32(one[4:])) for one in framed)
+
+
+def ycck(colour: tuple[int, int, int]) -> bytes:
+    """A JPEG as Photoshop writes it for print: YCbCr of the inverted ink, and black (Adobe TN 5116, section 18)."""
+    ink = Image.new("RGB", (80, 40), colour)
+    planes = [ImageChops.invert(plane) for plane in ImageChops.invert(ink).convert("YCbCr").split()]
+    body = encoded(Image.merge("CMYK", [*planes, Image.new("L", ink.size, 0)]), "JPEG", quality=100)
+    transform = body.index(b"Adobe") + 11
+    return body[:transform] + b"\x02" + body[transform + 1 :]
 
 
 def slow_jpeg(scans: int = 5000) -> bytes:

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from local.examples import png_bomb
-from streams.images.decode import Picture, decode_here
+from streams.images.decode import Picture, decode
 from streams.images.decoder import Decoders
 from streams.images.errors import ImageError
 from tests.images.echo_decoder import FOUND, PIXELS, answer
@@ -70,8 +70,12 @@ async def test_every_kind_of_file_decodes_as_it_does_in_this_process() -> None:
     async with decoders(2) as pool:
         bodies = [*FILES.values(), encoded(half_and_half(size=(1000, 500)), "JPEG")]
         found = await asyncio.gather(*(pool.decode(body, URL) for body in bodies))
-    assert found == [decode_here(body, URL, LIMIT) for body in bodies]
-    assert [picture.sha256 for picture in found] == [hashlib.sha256(body).hexdigest() for body in bodies]
+    for body, picture in zip(bodies, found, strict=True):
+        here, pixels = decode(body, LIMIT), picture.pixels
+        assert pixels is not None
+        assert (picture.url, picture.sha256) == (URL, hashlib.sha256(body).hexdigest())
+        assert (picture.format, picture.width, picture.height) == (here.format, here.width, here.height)
+        assert (picture.phash, (pixels.width, pixels.height), pixels.rgb) == (here.phash, here.small, here.rgb)
 
 
 async def test_processes_start_when_they_are_needed_and_no_more_than_allowed() -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from local.examples import png_bomb
 from streams.images.decode import Decoded, decode
 from streams.images.errors import ImageError
-from tests.images.pictures import GIF_BOMB, WEBP_BOMB, encoded, half_and_half, noise, small
+from tests.images.pictures import GIF_BOMB, WEBP_BOMB, encoded, half_and_half, noise, png, small, ycck
 
 # the product silences these for good (see `decode`), pytest sets them back
 pytestmark = [pytest.mark.filterwarnings("ignore:Corrupt EXIF"), pytest.mark.filterwarnings("ignore:Image size")]
@@ -53,6 +56,11 @@ def near(found: object, wanted: tuple[int, int, int]) -> bool:
             id="animated GIF, first frame",
         ),
         pytest.param(
+            encoded(half_and_half(), "PNG", save_all=True, append_images=[Image.new("RGB", (80, 40))]),
+            "PNG",
+            id="animated PNG, first frame",
+        ),
+        pytest.param(
             encoded(half_and_half(), "WEBP", lossless=True, save_all=True, append_images=[Image.new("RGB", (80, 40))]),
             "WEBP",
             id="animated WEBP, first frame",
@@ -64,6 +72,90 @@ def test_good_files_become_rgb_in_their_colours(body: bytes, name: str) -> None:
     assert (picture.format, picture.width, picture.height, picture.small) == (name, 80, 40, (80, 40))
     assert near(small(picture).getpixel((10, 20)), RED)
     assert near(small(picture).getpixel((70, 20)), BLUE)
+
+
+GREY, KEY = struct.pack("!H", 0x8000), struct.pack("!3B", 1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("body", "colour"),
+    [
+        pytest.param(png(16, 2, struct.pack("!3H", 0x8000, 0x4000, 0xFFFF) * 9), (128, 64, 255), id="16-bit RGB"),
+        pytest.param(png(16, 6, struct.pack("!4H", 0, 0, 0xFFFF, 0x8000) * 9), (127, 127, 255), id="16-bit RGB, alpha"),
+        pytest.param(png(16, 0, GREY * 9), (128, 128, 128), id="16-bit grey"),
+        pytest.param(png(16, 4, (GREY + b"\xff\xff") * 9), (128, 128, 128), id="16-bit grey, alpha"),
+        pytest.param(png(4, 0, b"\x88" * 5), (136, 136, 136), id="4-bit grey"),
+        pytest.param(png(2, 0, b"\xaa" * 3), (170, 170, 170), id="2-bit grey"),
+        pytest.param(png(8, 2, KEY * 9, b"\0\1\0\2\0\3"), WHITE, id="RGB, one colour transparent"),
+        pytest.param(png(8, 0, bytes(9), b"\0\0"), WHITE, id="grey, black transparent"),
+        pytest.param(png(1, 0, bytes(2), b"\0\0"), WHITE, id="1 bit, black transparent"),
+        pytest.param(png(1, 0, bytes(2), b"\0\1"), (0, 0, 0), id="1 bit, white transparent"),
+        pytest.param(encoded(half_and_half("P"), "PNG", transparency=bytes(256)), WHITE, id="palette, all transparent"),
+        pytest.param(encoded(Image.new("LA", (9, 9), (0, 128)), "PNG"), (127, 127, 127), id="grey, half transparent"),
+        pytest.param(encoded(Image.new("RGBA", (9, 9)), "WEBP", lossless=True), WHITE, id="transparent WEBP"),
+        pytest.param(encoded(Image.new("L", (9, 9), 77), "JPEG"), (77, 77, 77), id="grey JPEG"),
+        pytest.param(ycck(RED), RED, id="YCCK JPEG"),
+        pytest.param(ycck((20, 160, 90)), (20, 160, 90), id="YCCK JPEG, green"),
+    ],
+)
+def test_colours_come_out_right(body: bytes, colour: tuple[int, int, int]) -> None:
+    assert near(small(read(body)).getpixel((4, 4)), colour)
+
+
+def png_text(count: int, size: int) -> bytes:
+    texts = PngInfo()
+    for number in range(count):
+        texts.add_text(f"k{number}", "a" * size, zip=True)
+    return encoded(half_and_half(), "PNG", pnginfo=texts)
+
+
+ENTRIES = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack("!H", 65_000) + b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0" * 300_000
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        pytest.param(png_text(70, 1_000_000), "broken", id="70 MB of text in 70 kB"),
+        pytest.param(png_text(1, 50_000_000), "broken", id="50 MB of text at once"),
+        pytest.param(encoded(half_and_half(), "PNG", icc_profile=bytes(50_000_000)), "broken", id="50 MB of profile"),
+        pytest.param(encoded(half_and_half(), "JPEG", icc_profile=bytes(8_000_000)), None, id="a JPEG's, as it is"),
+        pytest.param(encoded(half_and_half(), "WEBP", exif=ENTRIES), None, id="65,000 entries of EXIF"),
+    ],
+)
+def test_metadata_is_bounded_too(body: bytes, kind: str | None) -> None:
+    started = time.process_time()
+    if kind is None:
+        assert max(read(body).small) == 80
+    else:
+        with pytest.raises(ImageError, match=kind):
+            read(body)
+    assert time.process_time() - started < 1
+
+
+def test_the_hash_is_the_same_in_every_process_and_near_for_a_copy_of_another_size_and_quality() -> None:
+    image = Image.linear_gradient("L").resize((600, 450)).convert("RGB")
+    image.paste(half_and_half(size=(200, 150)), (90, 60))
+    first = read(encoded(image, "PNG")).phash
+    assert re.fullmatch(r"[0-9a-f]{64}", first)
+    script = "import sys; from streams.images.decode import decode; print(decode(sys.stdin.buffer.read(), 10**6).phash)"
+    run = subprocess.run([sys.executable, "-c", script], input=encoded(image, "PNG"), capture_output=True, check=True)
+    assert run.stdout.decode().strip() == first
+    copy = read(encoded(image.resize((450, 338)), "JPEG", quality=50)).phash
+    other = read(encoded(image.rotate(90), "PNG")).phash
+    assert (int(first, 16) ^ int(copy, 16)).bit_count() < 20 < (int(first, 16) ^ int(other, 16)).bit_count()
+
+
+def test_importing_the_decoder_changes_nothing_for_the_rest_of_this_process() -> None:
+    script = """
+import sys, warnings
+from PIL import Image, ImageFile
+def state(): return warnings.filters[:], Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+before = state()
+import streams.images.decoder
+assert state() == before
+assert "numpy" not in sys.modules, "what is heavy belongs to the decoding processes"
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_sixteen_bits_of_grey_are_scaled_not_clipped() -> None:
