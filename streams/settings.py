@@ -150,6 +150,7 @@ class Settings(BaseSettings):
     )
     vision_batch: int = Field(8, ge=1, le=256, description="pictures read at once at most")
     vision_queue: int = Field(32, ge=1, description="pictures that may wait; the next ones go on without a context")
+    vision_wait_s: float = Field(2.0, gt=0, description="seconds a worker lets pictures wait; the next ones, as above")
     vision_timeout_s: float = Field(60.0, gt=0, description="seconds a batch of pictures may take")
     vision_cache: int = Field(100_000, ge=0, description="pictures whose context is kept on disk; 0: none")
     vision_near: int = Field(

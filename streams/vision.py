@@ -22,7 +22,7 @@ async def opened_vision(settings: Settings) -> AsyncIterator[Vision]:
     """As a worker uses it. Nothing is started or opened before the first picture."""
     database = Database(settings.home / "cache" / "vision.sqlite3", SCHEMA, SCHEMA_VERSION)
     try:
-        config = vision_config(settings, wait_s=settings.image_timeout_s)
+        config = vision_config(settings, wait_s=settings.vision_wait_s)
         async with Vision(config, database, _observe) as vision:
             yield vision
     finally:
