@@ -125,8 +125,6 @@ class Gate:
     def _check_literal(self, host: str, port: int) -> None:
         address = literal(host)
         if address is None:
-            if ":" in host:  # an address of a kind to come (RFC 3986, 3.2.2), which nobody can judge
-                raise ImageError("bad_url", f"{host} is neither a name nor an address")
             return
         self.check_addresses(host, port, [str(address)])
         if isinstance(address, IPv4Address) and host != str(address):

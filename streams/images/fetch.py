@@ -232,9 +232,9 @@ def _explain(error: Exception) -> Exception:
         case aiohttp.InvalidURL() | UnicodeError():
             return ImageError("bad_url", str(error))
         case aiohttp.ClientSSLError() | aiohttp.ClientConnectorCertificateError():
-            return HostFault("tls", str(error))
+            return HostFault("tls", str(error.__cause__ or error))
         case aiohttp.ClientConnectorError():
-            return HostFault("unreachable", str(error.os_error), passes=True)
+            return HostFault("unreachable", str(error.os_error) or type(error.os_error).__name__, passes=True)
         case aiohttp.ClientResponseError():
             return ImageError("bad_response", error.message)
         case _:

@@ -64,6 +64,16 @@ def test_global_unicast_addresses_are_public(address: str) -> None:
     assert is_public(ip_address(address))
 
 
+def test_an_address_of_this_very_machine_is_refused_however_public_it_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is closed to the internet may be open to ourselves. Loopback stands in for the machine's public address."""
+    monkeypatch.setattr("streams.images.address.is_public", lambda address: True)
+    with pytest.raises(
+        ImageError, match=r"^private_address: us.example \(127.0.0.1\) is an address of this very machine"
+    ):
+        GATE.check_addresses("us.example", 80, ["8.8.8.8", "127.0.0.1"])
+    GATE.check_addresses("others.example", 80, ["8.8.8.8", "2606:4700::1111"])
+
+
 @given(st.ip_addresses(v=4))
 def test_an_ipv4_address_is_judged_alike_when_ipv6_carries_it(address: IPv4Address) -> None:
     mapped = IPv6Address(int(IPv6Address("::ffff:0:0")) + int(address))

@@ -254,9 +254,11 @@ async def test_every_hop_of_a_redirect_is_checked(
     assert not any(line.startswith("X-Injected") for head in server.requests for line in head.splitlines())
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("status", ["301 A", "302 B", "303 C", "307 D", "308 E"])
-async def test_two_redirects_are_followed(loader: ImageLoader, server: HostileServer, status: str) -> None:
-    server.answers = {
+async def test_two_redirects_are_followed(corpus: tuple[ImageLoader, HostileServer], status: str) -> None:
+    loader, server = corpus
+    server.answers |= {
         "/1": reply(b"", "Location: /2", status=status),
         "/2": reply(b"", f"Location: {server.url}/a.png", status=status),
         "/a.png": reply(PNG),
