@@ -195,10 +195,23 @@ async def test_a_process_that_died_while_idle_costs_no_picture() -> None:
 async def test_a_cancelled_picture_is_never_taken_for_the_next_one() -> None:
     async with decoders() as pool:
         await pool.decode(GOOD, URL)
+        pids = pool.pids
         for patience_s in (0.0, 0.001, 0.003, 0.01):
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(pool.decode(slow_jpeg(50), URL), patience_s)
+                await asyncio.wait_for(pool.decode(slow_jpeg(20), URL), patience_s)
             assert (await pool.decode(GOOD, URL)).width == 300
+        assert pool.pids == pids, "a new process would cost more than a picture"
+
+
+async def test_nor_when_everything_in_this_event_loop_is_cancelled() -> None:
+    async with decoders() as pool:
+        await pool.decode(GOOD, URL)
+        work = asyncio.ensure_future(pool.decode(slow_jpeg(100), URL))
+        await at_work(pool)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.wait([work])
+        assert (await pool.decode(GOOD, URL)).width == 300
 
 
 async def test_a_file_that_is_slow_to_the_end_of_its_time_does_so_for_a_caller_who_left_too() -> None:
