@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import os
 import resource
@@ -18,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from streams.images import cache_tables
+from streams.images import cache_tables, database
 from streams.images.cache import Found, ImageCache
 from streams.images.cache_policy import BRIEF_S, STALE_TIMES
 from streams.images.conditional import Validators
@@ -462,6 +463,25 @@ async def test_a_lock_that_is_held_for_long_is_gone_around_and_then_not_waited_f
             await keep(cache, b"other", OTHER)
         assert loop.time() - started < 2
         file.execute("ROLLBACK")
+
+
+async def test_a_file_system_that_hangs_holds_up_no_image(
+    make: Make, path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here another process holds the folder while it makes the file anew, and never comes to an end."""
+    monkeypatch.setattr(database, "PATIENCE_S", 0.2)
+    cache = make()
+    path.parent.mkdir()
+    held = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    async with asyncio.timeout(1):
+        assert await cache.find(URL) == Found()
+        await keep(cache, b"body")
+    assert os.listdir(held) == []
+    os.close(held)
+    clock.now += AWAY_S
+    await keep(cache, b"body")
+    assert await is_fresh(cache)
 
 
 WRITER = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -11,7 +12,10 @@ import pytest
 
 from streams import metrics
 from streams.events import ImageResult, Media
+from streams.images.cache import ImageCache
 from streams.images.cache_policy import BRIEF_S
+from streams.images.conditional import Validators
+from streams.images.decode import Picture
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
 from streams.settings import Settings
@@ -92,13 +96,14 @@ async def test_cancellation_goes_through_and_frees_the_slot(
         await asyncio.sleep(60)
 
     server.answers = {"/silent": silent, "/a": reply(PNG)}
-    async with ImageLoader(settings(image_workers=1)) as loader:
+    async with ImageLoader(settings(image_workers=1, image_timeout_s=60)) as loader:
         task = asyncio.create_task(loader.load(f"{server.url}/silent"))
         await reached.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert (await loader.load(f"{server.url}/a")).format == "PNG"
+        async with asyncio.timeout(20):
+            assert (await loader.load(f"{server.url}/a")).format == "PNG"
 
 
 async def test_a_broken_answer_does_not_spoil_the_next_one(loader: ImageLoader, server: HostileServer) -> None:
@@ -115,16 +120,10 @@ class Held:
         self.answer = answer
         self.asked = asyncio.Event()
         self.go = asyncio.Event()
-        self.hung_up = asyncio.Event()
 
     async def __call__(self, writer: asyncio.StreamWriter) -> None:
         self.asked.set()
-        waiting = asyncio.create_task(self.go.wait())
-        while not waiting.done():
-            await asyncio.wait({waiting}, timeout=0.01)
-            if writer.transport.is_closing():
-                self.hung_up.set()
-                return
+        await self.go.wait()
         writer.write(self.answer)
         await writer.drain()
 
@@ -341,6 +340,19 @@ async def test_what_is_kept_of_a_host_that_is_no_longer_allowed_is_not_served(
         await loader.load(f"{server.url}/a")
     async with remembering(image_allow=(), image_ports=(server.port,)) as loader:
         assert (await refused(loader, f"{server.url}/a")).startswith("private_address: ")
+
+
+async def test_the_url_is_checked_before_the_cache_is_asked(
+    remembering: Remembering, settings: Callable[..., Settings], clock: Clock
+) -> None:
+    url, body = "http://10.11.12.13/a.jpg", b"body"
+    cache = ImageCache(settings(image_cache_mb=8), clock)
+    picture = Picture(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
+    await cache.keep(picture, body, Validators(url), None)
+    assert (await cache.find(url)).kept
+    await cache.close()
+    async with remembering() as loader:
+        assert (await refused(loader, url)).startswith("private_address: ")
 
 
 async def test_a_known_body_is_held_against_the_pixels_allowed_today(
