@@ -19,7 +19,7 @@ install: $(STAMP)  ## .venv with the command `mner`, from the lock with its hash
 
 $(STAMP): requirements.lock pyproject.toml | $(filter .uv/bin/uv,$(UV))
 	@test -x .venv/bin/python || $(UV) venv --quiet --python '>=3.11,<3.14' .venv
-	$(UV) pip sync --python .venv/bin/python --require-hashes requirements.lock
+	$(UV) pip sync --python .venv/bin/python --require-hashes --compile-bytecode requirements.lock
 	@$(UV) pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 

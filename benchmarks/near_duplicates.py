@@ -12,8 +12,9 @@ import io
 import os
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 
@@ -29,7 +30,6 @@ DISTANCES = (0, 2, 4, 8, 12, 16, 24, 32, 48, 64)
 SEED = 20261121
 MAX_PIXELS = 40_000_000
 WORDS = ("WHEN THE BUS IS LATE", "NOBODY: ABSOLUTELY NOBODY:", "MONDAY AGAIN", "ME AFTER ONE COFFEE", "TRUST ME")
-Change = Callable[[Image.Image], Image.Image]
 
 
 @dataclass(frozen=True)
@@ -62,58 +62,50 @@ def table(pairs: list[Pair]) -> Table:
 def copies(body: bytes, chance: random.Random) -> Iterator[Pair]:
     """The file beside copies of it; the text of a copy beside another text in the same place."""
     image = Image.open(io.BytesIO(body)).convert("RGB")
-    for kind, change in passed_on(chance):
-        yield Pair(kind, apart(body, change(image)))
-    for kind, height, texts in (
+    for kind, copy in passed_on(image, chance):
+        yield Pair(kind, apart(body, copy))
+    for kind, part, texts in (
         ("other caption, 1/8 high", 8, chance.sample(WORDS, 2)),
         ("other caption, 1/20 high", 20, chance.sample(WORDS, 2)),
         ("other figure, 1/12 high", 12, _scores(chance)),
         ("other figure, 1/30 high", 30, _scores(chance)),
     ):
         place = chance.uniform(0.05, 0.85)
-        one, two = (_jpeg(_with_text(image, text, height, place)) for text in texts)
+        one, two = (_file(_with_text(image, text, part, place)) for text in texts)
         yield Pair(kind, apart(one, two))
         if "caption" in kind:
             yield Pair(kind.replace("other", "added"), apart(body, one))
 
 
-def passed_on(chance: random.Random) -> Iterator[tuple[str, Callable[[Image.Image], bytes]]]:
+def passed_on(image: Image.Image, chance: random.Random) -> Iterator[tuple[str, bytes]]:
+    """The files that come about when people pass a picture on, with how."""
     for quality in (30, 50, 75, 95):
-        yield "JPEG again, q 30-95", lambda image, quality=quality: _jpeg(image, quality)
-        yield "WEBP, q 30-95", lambda image, quality=quality: _webp(image, quality)
+        yield "JPEG again, q 30-95", _file(image, "JPEG", quality)
+        yield "WEBP, q 30-95", _file(image, "WEBP", quality)
     for scale in (0.4, 0.6, 0.8, 1.25, 1.5):
-        yield "resized, 40-150%", lambda image, scale=scale: _jpeg(_scaled(image, scale))
+        size = (round(image.width * scale), round(image.height * scale))
+        yield "resized, 40-150%", _file(image.resize(size, Image.Resampling.LANCZOS))
     for edge in (0.01, 0.02):
-        sides = [chance.uniform(0, edge) for _ in range(4)]
-        yield "cropped, 1-2%", lambda image, sides=sides: _jpeg(_cropped(image, sides))
+        yield "cropped, 1-2%", _file(_cropped(image, [chance.uniform(0, edge) for _ in range(4)]))
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Color, ImageEnhance.Contrast):
         for factor in (0.9, 1.1):
-            yield (
-                "brightness, colour, contrast ±10%",
-                lambda image, enhance=enhance, factor=factor: _jpeg(enhance(image).enhance(factor)),
-            )
-    yield "small watermark", lambda image: _jpeg(_with_text(image, "@someone", 24, 0.94))
+            yield "brightness, colour, contrast ±10%", _file(enhance(image).enhance(factor))
+    yield "small watermark", _file(_with_text(image, "@someone", 24, 0.94))
 
 
 def apart(one: bytes, two: bytes) -> int:
-    first, second = (int(decode(body, MAX_PIXELS).phash, 16) for body in (one, two))
-    return (first ^ second).bit_count()
+    return (fingerprint(one) ^ fingerprint(two)).bit_count()
 
 
-def _jpeg(image: Image.Image, quality: int = 85) -> bytes:
+@lru_cache(maxsize=64)
+def fingerprint(body: bytes) -> int:
+    return int(decode(body, MAX_PIXELS).phash, 16)
+
+
+def _file(image: Image.Image, form: str = "JPEG", quality: int = 85) -> bytes:
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=quality)
+    image.save(out, form, quality=quality)
     return out.getvalue()
-
-
-def _webp(image: Image.Image, quality: int) -> bytes:
-    out = io.BytesIO()
-    image.save(out, "WEBP", quality=quality)
-    return out.getvalue()
-
-
-def _scaled(image: Image.Image, scale: float) -> Image.Image:
-    return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
 
 
 def _cropped(image: Image.Image, sides: list[float]) -> Image.Image:

@@ -145,17 +145,13 @@ class Settings(BaseSettings):
     # what the model reads of an image
     vision: Channels = Field(("tags", "ocr"), description="channels: tags, caption, ocr; empty: none")
     vision_tags: str | None = Field(None, description="hub name or folder of a detector or classifier; none: built in")
-    vision_caption: str | None = Field(
-        None, description="hub name or folder of an image-to-text model"
-    )
+    vision_caption: str | None = Field(None, description="hub name or folder of an image-to-text model")
     vision_batch: int = Field(8, ge=1, le=256, description="pictures read at once at most")
     vision_queue: int = Field(32, ge=1, description="pictures that may wait; the next ones go on without a context")
     vision_wait_s: float = Field(2.0, gt=0, description="seconds a worker lets pictures wait; the next ones, as above")
     vision_timeout_s: float = Field(60.0, gt=0, description="seconds a batch of pictures may take")
     vision_cache: int = Field(100_000, ge=0, description="pictures whose context is kept on disk; 0: none")
-    vision_near: int = Field(
-        16, ge=0, le=64, description="bits of 256 that two hashes of one picture may differ"
-    )
+    vision_near: int = Field(16, ge=0, le=64, description="bits of 256 that two hashes of one picture may differ")
 
     # sinks
     deliver_batch: int = Field(200, ge=1, description="extractions written at once at most")

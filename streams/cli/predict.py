@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
@@ -19,14 +20,16 @@ from rich.text import Text
 from streams.cli.as_json import escaped_json
 from streams.cli.whole_file import whole_file
 from streams.errors import UserError
-from streams.events import ImageResult, Mention, Tweet, explain
+from streams.events import ImageResult, Media, Mention, Tweet, explain
 from streams.settings import Settings, load
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from model.extractor import Extractor
+
+    Look = Callable[[Sequence[Tweet]], Sequence[tuple[ImageResult, str | None]]]
 
 LINES_AT_ONCE = 256
 
@@ -35,7 +38,11 @@ console = Console()
 
 def command(
     text: Annotated[str | None, typer.Argument(help="The text of one post.")] = None,
-    context: Annotated[str | None, typer.Option(help="What its image shows, in words.")] = None,
+    image: Annotated[str | None, typer.Option(help="Its image: a file, or an http, https or file: URL.")] = None,
+    context: Annotated[
+        str | None, typer.Option(help="What its image shows, in words; in place of what is read of it.")
+    ] = None,
+    no_vision: Annotated[bool, typer.Option("--no-vision", help="Fetch images, but read nothing of them.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of colours.")] = False,
     jsonl: Annotated[
         str | None, typer.Option(help="File of tweets, one JSON object a line; - for standard input.")
@@ -45,53 +52,89 @@ def command(
 ) -> int:
     """Name the entities in a text or in a file of tweets; no server is needed.
 
+    What is read of an image is the text's context; an image that cannot be had is told, and the text stands alone.
     With --jsonl a line that is no tweet gives a line with `error` in its place, and exit code 1 at the end.
     """
     if (text is None) == (jsonl is None):
         raise UserError('wanted either a text, `mner predict "text"`, or `--jsonl FILE`')
     if text is None and context is not None:
-        raise UserError("--context goes with a text; in a file, the media's `alt` is the context")
+        raise UserError("--context goes with a text; in a file, the media's `alt` and their images are the context")
+    if text is None and image is not None:
+        raise UserError("--image goes with a text; in a file, `media` names the images")
     if text is not None and out != "-":
         raise UserError("--out goes with --jsonl; one text's mentions are for standard output")
     if jsonl is not None:
         _check_apart(jsonl, out)
     from model.checkpoint import describe
 
-    settings = load()
+    settings = _settings(no_vision or context is not None, alone=text is not None)
     folder = checkpoint or settings.model
-    tweet = None if text is None else _tweet_of(text)
+    tweet = None if text is None else _tweet_of(text, image)
     describe(folder)  # before torch is imported: a wrong path is told at once
-    with _reading(jsonl or "-") as source, _writing(out) as sink:
+    with _reading(jsonl or "-") as source, _writing(out) as sink, _looking(settings) as look:
         from model.extractor import Extractor
 
         extractor = Extractor.load(folder, device=settings.device, threads=settings.model_threads)
-        if jsonl is not None:
-            return _predict_lines(extractor, source, sink, settings)
-    assert tweet is not None
-    mentions = extractor.extract([tweet], [context])[0]
+        if tweet is None:
+            return _predict_lines(extractor, source, sink, look)
+        ((found, seen),) = look([tweet])
+    words = seen if context is None else context
+    mentions = extractor.extract([tweet], [words])[0]
     if as_json:
-        print(escaped_json(_result(tweet, mentions, ImageResult())))
+        print(escaped_json(_result(tweet, mentions, found)))
     else:
+        _show_image(found, words)
         _show(tweet, mentions, extractor.info.threshold)
     return 0
 
 
-def _tweet_of(text: str) -> Tweet:
+def _settings(blind: bool, alone: bool) -> Settings:
+    """`blind`: nothing is read of images. `alone`: one image is looked at afresh; of a file's, what is kept serves."""
+    settings = load()
+    changes: dict[str, object] = {"vision": ()} if blind else {}
+    return settings.model_copy(update=changes | ({"image_cache_mb": 0, "vision_cache": 0} if alone else {}))
+
+
+@contextmanager
+def _looking(settings: Settings) -> Iterator[Look]:
+    """What becomes of tweets' images and the contexts they give, many at once. Nothing is started for text alone."""
+    from streams.cli.sight import Sight
+
+    async def look(tweets: Sequence[Tweet]) -> list[tuple[ImageResult, str | None]]:
+        return await asyncio.gather(*(sight.look_at(tweet) for tweet in tweets))
+
+    with asyncio.Runner() as runner:  # the loop rests while a line is awaited, so that Ctrl-C ends the waiting
+        sight = Sight(settings)
+        runner.run(sight.__aenter__())
+        try:
+            yield lambda tweets: runner.run(look(tweets))
+        finally:
+            runner.run(sight.__aexit__())
+
+
+def _tweet_of(text: str, image: str | None) -> Tweet:
+    from streams.cli.sight import address
+
     try:
-        return Tweet(id="1", text=text)
+        return Tweet(id="1", text=text, media=() if image is None else (Media(url=address(image)),))
     except ValidationError as error:
-        raise UserError(f"this text cannot be read: {explain(error)}") from None
+        raise UserError(f"this post cannot be read: {explain(error)}") from None
 
 
-def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes], settings: Settings) -> int:
+def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes], look: Look) -> int:
     failed = False
     lines = (line for line in source if line.strip())
     for chunk in iter(lambda: list(islice(lines, LINES_AT_ONCE)), []):
         parsed = [_parse(line) for line in chunk]
         tweets = [tweet for tweet in parsed if isinstance(tweet, Tweet)]
-        found, images = iter(extractor.extract(tweets)), iter(asyncio.run(_look(tweets, settings)))
+        seen = look(tweets)
+        found = iter(zip(extractor.extract(tweets, [context for _, context in seen]), seen, strict=True))
         for tweet in parsed:
-            result = _result(tweet, next(found), next(images)) if isinstance(tweet, Tweet) else tweet
+            if isinstance(tweet, Tweet):
+                mentions, (image, _) = next(found)
+                result = _result(tweet, mentions, image)
+            else:
+                result = tweet
             failed |= "error" in result
             sink.write(escaped_json(result).encode() + b"\n")
         sink.flush()
@@ -114,23 +157,22 @@ def _identifier(line: bytes) -> str | None:
     return identifier if isinstance(identifier, str) else None
 
 
-async def _look(tweets: Sequence[Tweet], settings: Settings) -> list[ImageResult]:
-    """What becomes of the tweets' images, many at once."""
-    from streams.images.files import look_anywhere
-    from streams.images.loader import ImageLoader
-
-    async with ImageLoader(settings) as loader:
-        looks = await asyncio.gather(*(look_anywhere(tweet.media, loader, settings) for tweet in tweets))
-    return [result for result, _ in looks]
-
-
 def _result(tweet: Tweet, mentions: list[Mention], image: ImageResult) -> dict[str, object]:
     """An output line."""
     return {
         "id": tweet.id,
         "mentions": [mention.model_dump(exclude={"source"}) for mention in mentions],
-        "image": image.model_dump(exclude_none=True),
+        "image": image.model_dump(exclude_none=True, exclude=None if image.channels else {"channels"}),
     }
+
+
+def _show_image(image: ImageResult, context: str | None) -> None:
+    from review.text import one_line
+
+    if image.status == "failed":
+        console.print(Text(f"image refused: {image.reason}", style="red"))
+    if context:
+        console.print(Text(f"context: {one_line(context)}", style="dim"))
 
 
 def _show(tweet: Tweet, mentions: list[Mention], threshold: float) -> None:

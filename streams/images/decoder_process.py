@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from streams.images.decode import MAX_SIDE
 from streams.images.errors import MAX_REASON, ImageError
+from streams.metrics import DECODER_RESTARTS
 
 T = TypeVar("T")
 
@@ -149,6 +150,8 @@ class DecoderProcess:
 
     async def _ensure_started(self) -> None:
         if not self._ready or self._decoded == RECYCLE_AFTER or not self._quiet():
+            if self._decoded not in {0, RECYCLE_AFTER}:
+                DECODER_RESTARTS.inc()
             await self.end()
             await self._start()
         self._decoded += 1

@@ -465,19 +465,28 @@ async def test_a_lock_that_is_held_for_long_is_gone_around_and_then_not_waited_f
         file.execute("ROLLBACK")
 
 
+def _held(folder: Path) -> int:
+    folder.mkdir()
+    held = os.open(folder, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    return held
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
 async def test_a_file_system_that_hangs_holds_up_no_image(
     make: Make, path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here another process holds the folder while it makes the file anew, and never comes to an end."""
     monkeypatch.setattr(database, "PATIENCE_S", 0.2)
     cache = make()
-    path.parent.mkdir()
-    held = os.open(path.parent, os.O_RDONLY)
-    fcntl.flock(held, fcntl.LOCK_EX)
+    held = _held(path.parent)
     async with asyncio.timeout(1):
         assert await cache.find(URL) == Found()
         await keep(cache, b"body")
-    assert os.listdir(held) == []
+    assert _files_in(path.parent) == []
     os.close(held)
     clock.now += AWAY_S
     await keep(cache, b"body")

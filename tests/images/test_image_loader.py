@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -111,6 +113,20 @@ async def test_a_broken_answer_does_not_spoil_the_next_one(loader: ImageLoader, 
     for _ in range(3):
         assert await refused(loader, f"{server.url}/bad")
         assert (await loader.load(f"{server.url}/a")).format == "PNG"
+
+
+async def test_a_decoder_that_died_is_replaced_and_counted(
+    settings: Callable[..., Settings], server: HostileServer
+) -> None:
+    server.answers["/a"] = reply(PNG)
+    restarts = metrics.DECODER_RESTARTS._value.get()
+    async with ImageLoader(settings(image_decoders=1)) as loader:
+        await loader.load(f"{server.url}/a")
+        os.kill(loader._decoders.pids[0], signal.SIGKILL)
+        while loader._decoders.pids:
+            await asyncio.sleep(0.01)
+        await loader.load(f"{server.url}/a")
+    assert metrics.DECODER_RESTARTS._value.get() == restarts + 1
 
 
 class Held:

@@ -20,10 +20,26 @@ LINES = [
     '{"id": "4", "text": "Paris &amp; London \\u2764", "media": [{"url": "http://a.test/1.jpg", "alt": "a tower"}]}',
     '{"id": "5", "text": "  "}',
 ]
+COFFEE = EXAMPLES / "images" / "coffee.jpg"
+MAIN = ("-m", "streams.cli.main")
+WATCHED = """
+import sys
+sys.addaudithook(lambda event, words: print("started", words[1], file=sys.stderr) if event == "subprocess.Popen" else 0)
+from streams.cli.main import main
+main()
+"""
 
 
-def mner(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "streams.cli.main", "predict", *arguments]
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the command keeps what it had of images."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("MNER_HOME", str(folder))
+    return folder
+
+
+def mner(*arguments: str, given: str = "", start: tuple[str, ...] = MAIN) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *start, "predict", *arguments]
     return subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=120)
 
 
@@ -41,9 +57,9 @@ def test_a_file_of_tweets_gives_one_line_each_in_order_and_bad_lines_say_why() -
         assert mention["views"].keys() == {"text", "text+context"}
 
 
-def test_an_image_is_looked_at_and_its_fate_told() -> None:
+def test_each_tweets_image_is_looked_at_and_its_fate_told() -> None:
     wanted = {
-        (EXAMPLES / "images" / "astronaut.jpg").as_uri(): ("ok", ""),
+        COFFEE.as_uri(): ("ok", ""),
         "file:///nowhere/1.jpg": ("failed", "not_found: "),
         (EXAMPLES / "README.md").as_uri(): ("failed", "not_an_image: "),
         "http://127.0.0.1/1.jpg": ("failed", "private_address: "),
@@ -51,10 +67,47 @@ def test_an_image_is_looked_at_and_its_fate_told() -> None:
     tweets = [json.dumps({"id": "1", "text": "Houston", "media": [{"url": url}]}) for url in wanted]
     result = mner("--jsonl", "-", given="\n".join(tweets))
     assert result.returncode == 0, result.stderr
-    for line, (status, reason) in zip(result.stdout.splitlines(), wanted.values(), strict=True):
-        image = json.loads(line)["image"]
-        assert image["status"] == status
-        assert image.get("reason", "").startswith(reason)
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    for answer, (status, reason) in zip(answers, wanted.values(), strict=True):
+        assert answer["image"]["status"] == status
+        assert answer["image"].get("reason", "").startswith(reason)
+    assert answers[0]["image"]["channels"] == {"tags": "read", "ocr": "read", "caption": "off"}
+    views = [{view for mention in answer["mentions"] for view in mention["views"]} for answer in answers]
+    assert views == [{"text", "text+context"}, {"text"}, {"text"}, {"text"}]  # what was read is the context
+
+
+def test_a_text_has_its_image_for_context(home: Path) -> None:
+    shown = mner("Espresso at Pikolo", "--image", str(COFFEE))
+    assert shown.returncode == 0, shown.stderr
+    assert "context: espresso" in shown.stdout
+    refused = mner("Steph Curry", "--image", "http://127.0.0.1/1.jpg")
+    assert refused.returncode == 0
+    assert "image refused: private_address: " in refused.stdout
+    assert "PER" in refused.stdout
+    assert not list(home.iterdir())  # one image is looked at afresh, and nothing of it is kept
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "views"),
+    [
+        pytest.param((), "none", {"text"}, id="text alone"),
+        pytest.param(("--image", str(COFFEE), "--no-vision"), "ok", {"text"}, id="an image that is not read"),
+        pytest.param(
+            ("--image", str(COFFEE), "--context", "a basketball player"),
+            "ok",
+            {"text", "text+context"},
+            id="a context in place of what would be read",
+        ),
+    ],
+)
+def test_the_reader_of_images_is_not_started(arguments: tuple[str, ...], status: str, views: set[str]) -> None:
+    result = mner("Steph Curry", *arguments, "--json", start=("-c", WATCHED))
+    assert result.returncode == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert answer["image"]["status"] == status
+    assert {view for mention in answer["mentions"] for view in mention["views"]} == views
+    assert ("decoder_main" in result.stderr) == (status == "ok")
+    assert "worker_main" not in result.stderr
 
 
 SURROGATE, BRACKETS = r'{"id": "\ud800", "text": "x"}', "[" * 100_000
@@ -124,6 +177,8 @@ def test_one_text_as_json() -> None:
         pytest.param(["   "], "is blank", id="a blank text"),
         pytest.param(["--jsonl", "nowhere.jsonl"], "--jsonl nowhere.jsonl: No such file", id="no file"),
         pytest.param(["--jsonl", "-", "--out", "/nowhere/x"], "--out /nowhere/x: No such file", id="no folder"),
+        pytest.param(["--jsonl", "-", "--image", "x"], "--image goes with a text", id="a file and an image"),
+        pytest.param(["--jsonl", "-", "--context", "x"], "--context goes with a text", id="a file and a context"),
         pytest.param(["x", "--out", "y"], "--out goes with --jsonl", id="a text into a file"),
         pytest.param(["x", "--checkpoint", "nowhere"], "no model checkpoint in nowhere", id="no checkpoint"),
     ],

@@ -56,7 +56,7 @@ async def test_real_tweets_with_their_images(own_servers: Stack, tmp_path: Path,
     assert len(rows) == REAL_TWEETS
     async with image_server(folder) as base_url:
         settings = settings_for(own_servers.addresses, tmp_path).model_copy(
-            update={"image_allow": (base_url.removeprefix("http://"),)}
+            update={"image_allow": (base_url.removeprefix("http://"),), "vision_timeout_s": 240.0}
         )
         topics.create(str(settings.kafka), settings)
         events = [
@@ -72,6 +72,8 @@ async def test_real_tweets_with_their_images(own_servers: Stack, tmp_path: Path,
     assert set(found.documents) == {row["id"] for row in rows}
     assert found.dead == []
     assert Counter(document["_source"]["image"]["status"] for document in found.documents.values()) == {"ok": 24}
+    contexts = [document["_source"]["context"] or "" for document in found.documents.values()]
+    assert any("CHRIS PAUL BE LIKE" in context for context in contexts), "the text in a picture was not read"
     assert set(found.tasks) <= set(found.documents)
     mentioned = sum(len(document["_source"]["mentions"]) for document in found.documents.values())
     assert mentioned + len(found.tasks) >= REAL_TWEETS / 2, "the shipped model finds hardly anything"
