@@ -31,8 +31,13 @@ TUNING_IMAGES = 1000
 """In each run that finds out how many downloads at once suit img2dataset best."""
 
 OURS = (
-    Child("ours", "ours", "ImageLoader with the defaults, but image_allow names the hosts; decodes, shrinks to 640"),
-    Child("ours, no cache", "ours", "the same with image_cache_mb=0", cache_mb=0),
+    Child(
+        "ours",
+        "ours",
+        "ImageLoader with the defaults, but image_allow names the hosts; decodes, hashes, keeps the file",
+    ),
+    Child("ours, 640", "ours_pixels", "the same, and the copy shrunk to 640 is asked for"),
+    Child("ours, 640, no cache", "ours_pixels", "the same with image_cache_mb=0", cache_mb=0),
 )
 BY_HAND = Child("by hand", "by_hand", "aiohttp, 64 at once, Pillow in two threads, shrinks to 640; nothing is checked")
 

@@ -19,7 +19,7 @@ SHARES = (144, 64, 298)
 room for a sentence, some tags, and the first words of the text."""
 
 TAG_SCORE = 0.3
-"""A tag below it is more likely wrong than right."""
+"""Of real pictures, a tag below it is more often wrong than right (docs/vision.md, "Tags")."""
 
 BETWEEN = " . "
 

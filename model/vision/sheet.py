@@ -86,10 +86,11 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Bar:
-    """A label, its score in [0, 1] as a bar and in figures."""
+    """A label, its score in [0, 1] as a bar and in figures. `faint`: it counts for little."""
 
     label: str
     score: float
+    faint: bool = False
 
     def height(self, width: int) -> int:
         return BODY.line + 3
@@ -97,10 +98,11 @@ class Bar:
     def draw(self, canvas: Canvas, left: int, top: int, width: int) -> None:
         middle = left + round(LABEL_SHARE * width)
         right = left + width - SCORE_WIDTH - 8
-        canvas.write(BODY, (left, top), BODY.cut(self.label, middle - left - 10), INK)
+        canvas.write(BODY, (left, top), BODY.cut(self.label, middle - left - 10), MUTED if self.faint else INK)
         high = top + BODY.line // 2 - 4
         canvas.pill((middle, high, right, high + 8), 4, TRACK)
-        canvas.pill((middle, high, middle + max(8, round(self.score * (right - middle))), high + 8), 4, BAR)
+        end = middle + max(8, round(self.score * (right - middle)))
+        canvas.pill((middle, high, end, high + 8), 4, MUTED if self.faint else BAR)
         _score(canvas, left + width, top, self.score)
 
 

@@ -18,8 +18,8 @@ from model.vision.channels import plain, rounded
 from model.vision.values import Tag
 from streams.errors import UserError
 
-THRESHOLD = 0.3
-"""Below it the whole-picture labels of real posts are more often wrong than right (docs/vision.md, "Tags")."""
+LEAST = 0.1
+"""What people are shown. The tagger reads only what is surer: `model.context.TAG_SCORE`."""
 
 MAX_TAGS = 3
 DETECTOR_THRESHOLD = 0.5
@@ -72,7 +72,7 @@ class ImageNet:
     """
 
     name: values.Channel = "tags"
-    version = "efficientnet-lite2/1"
+    version = "efficientnet-lite2/2"
 
     SIDE, MARGIN = 260, 32
 
@@ -109,7 +109,7 @@ class Classifier:
     name: values.Channel = "tags"
 
     def __init__(self, model: str, device: str) -> None:
-        self.version = f"{model}/1"
+        self.version = f"{model}/2"
         self.device = device
         self.processor = transformers().AutoImageProcessor.from_pretrained(model)
         self.network = transformers().AutoModelForImageClassification.from_pretrained(model).to(device).eval()
@@ -157,7 +157,7 @@ def best(scores: torch.Tensor, names: Sequence[str]) -> Tags:
     """Of one picture's scores (labels,)."""
     values_, indices = scores.topk(min(MAX_TAGS, len(names)))
     found = zip(values_.tolist(), indices.tolist(), strict=True)
-    return tuple(Tag(label=names[index], score=rounded(score)) for score, index in found if score >= THRESHOLD)
+    return tuple(Tag(label=names[index], score=rounded(score)) for score, index in found if score >= LEAST)
 
 
 def labels(config: Any) -> list[str]:

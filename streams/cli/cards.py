@@ -8,8 +8,10 @@ from urllib.parse import unquote, urlsplit
 
 from PIL import Image
 
+from model.context import TAG_SCORE
 from model.vision.draw import paint
 from model.vision.sheet import MUTED, SMALL, Bar, Block, Card, Heading, Numbered, Paragraph, Shown, sheet
+from model.vision.values import Tag
 from streams.cli.sight import Looked
 
 MOST_LINES, MOST_LINES_ALONE = 8, 60
@@ -38,7 +40,7 @@ def card(looked: Looked, most: int, *, words: bool) -> Card:
 
 def _blocks(looked: Looked, most: int) -> tuple[Block, ...]:
     visual = looked.visual
-    blocks: list[Block] = [Heading("Tags"), *(Bar(tag.label, tag.score) for tag in visual.tags[:MOST_TAGS])]
+    blocks: list[Block] = [Heading("Tags"), *map(_bar, visual.tags[:MOST_TAGS])]
     if not visual.tags:
         blocks.append(_small(visual.absent.get("tags", "none")))
     blocks.append(Heading("Text"))
@@ -52,6 +54,10 @@ def _blocks(looked: Looked, most: int) -> tuple[Block, ...]:
     blocks.append(Heading("The model reads"))
     blocks.append(Paragraph(looked.context, lines=4) if looked.context else _small("nothing"))
     return tuple(blocks)
+
+
+def _bar(tag: Tag) -> Bar:
+    return Bar(tag.label, tag.score, faint=tag.score < TAG_SCORE)
 
 
 def _small(text: str) -> Paragraph:

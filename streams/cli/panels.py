@@ -7,6 +7,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from model.context import TAG_SCORE
 from model.vision.values import Tag, TextLine
 from review.text import one_line
 from streams.cli.sight import Looked
@@ -44,10 +45,12 @@ def _rows(looked: Looked, picture: Picture) -> list[tuple[str, RenderableType]]:
 
 
 def _tags(tags: tuple[Tag, ...]) -> Table:
+    """Dim are those that the model does not read."""
     table = Table.grid(padding=(0, 2))
     for tag in tags:
         bar = "━" * max(1, round(tag.score * BAR_WIDTH))
-        table.add_row(Text(one_line(tag.label)), f"{tag.score:.2f}", Text(bar, style="cyan"))
+        style = "" if tag.score >= TAG_SCORE else "dim"
+        table.add_row(Text(one_line(tag.label)), f"{tag.score:.2f}", Text(bar, style="cyan"), style=style)
     return table
 
 

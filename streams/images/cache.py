@@ -57,6 +57,10 @@ class ImageCache:
         path = settings.home / "cache" / "images.sqlite3"
         self._file = Database(path, tables.SCHEMA, tables.VERSION, clock) if self._bytes else None
 
+    @property
+    def on(self) -> bool:
+        return self._file is not None
+
     async def close(self) -> None:
         if self._file:
             await self._file.close()
@@ -125,21 +129,22 @@ class ImageCache:
         await self._file.write(lambda file: tables.drop(file, content))
         return None
 
-    async def keep(self, picture: Picture, body: bytes, validators: Validators, fresh_s: float | None) -> None:
-        """The URL gave this picture. Not kept where the server forbids it (`fresh_s` 0)."""
+    async def keep(self, picture: Picture, body: bytes, validators: Validators, fresh_s: float | None) -> bool:
+        """The URL gave this picture; whether it was kept. It is not where the server forbids it (`fresh_s` 0)."""
         if not self._file:
-            return
+            return False
         if fresh_s == 0 or len(body) > self._bytes / 2 or len(validators.url) > MAX_URL:
             await self._file.write(lambda file: tables.forget(file, key_of(picture.url)))
-            return
+            return False
         key, content, answer = key_of(picture.url), bytes.fromhex(picture.sha256), self._answer(validators, fresh_s)
 
-        def write(file: sqlite3.Connection) -> None:
+        def write(file: sqlite3.Connection) -> bool:
             tables.add_picture(file, picture, body, self._clock())
             tables.add_answer(file, key, self._rules, content, answer, self._bytes)
             tables.evict(file, self._bytes)
+            return True
 
-        await self._file.write(write)
+        return await self._file.write(write) is True
 
     async def renew(self, picture: Picture, validators: Validators, fresh_s: float | None) -> None:
         """The server says that what is kept of the URL still holds (HTTP 304)."""

@@ -13,7 +13,7 @@ from streams.images.errors import ImageError
 if TYPE_CHECKING:  # pydantic stands behind it, which the decoding process can do without
     from model.vision.values import Pixels
 
-DECODER = 1
+DECODER = 2
 """To be raised with every change to what is said of a picture: what an older one said is then decoded again."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
@@ -44,7 +44,7 @@ class Picture:
     """An image as the model may read it: upright, RGB, on white where it was transparent.
 
     `sha256` is of the file. `width` and `height` are the file's, in pixels, upright. `phash`: 64 hex digits, alike for
-    pictures that look alike. `pixels`: the small copy; None when the picture came from the cache.
+    pictures that look alike. `pixels`: the small copy; None where it can be had from the file in the cache.
     """
 
     url: str
@@ -58,18 +58,20 @@ class Picture:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What the bytes alone say of a `Picture`; `small` = (width, height) of `rgb`."""
+    """What the bytes alone say of a `Picture`. `small`: the small copy, where it was wanted."""
 
     format: str
     width: int
     height: int
     phash: str
-    small: tuple[int, int]
-    rgb: bytes
+    small: Image.Image | None
 
 
-def decode(body: bytes, max_pixels: int) -> Decoded:
-    """Of an animation the first frame. Raises `ImageError`: not_an_image, bomb or broken; `MemoryError`."""
+def decode(body: bytes, max_pixels: int, *, small: bool = True) -> Decoded:
+    """Of an animation the first frame. Raises `ImageError`: not_an_image, bomb or broken; `MemoryError`.
+
+    All of it is decoded, `small` or not; shrinking and handing over takes as long again, and few copies are asked for.
+    """
     try:
         with _identify(body) as image:
             if image.width * image.height > max_pixels:
@@ -77,24 +79,30 @@ def decode(body: bytes, max_pixels: int) -> Decoded:
             name = "JPEG" if image.format == "MPO" else str(image.format)  # a phone's JPEG with a second picture in it
             turn = _orientation(image)
             width, height = image.size if turn < 5 else image.size[::-1]
-            small = _small(image, turn)
+            scale = min(1.0, MAX_SIDE / max(image.size))
+            size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+            reduced = _reduced(image, size)
+            phash = perceptual_hash(reduced, turn)
+            copy = _small(reduced, size, turn) if small else None
     except (ImageError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # Pillow's own limit
         raise ImageError("bomb", f"more than the {max_pixels} pixels allowed") from None
     except Exception as error:  # Pillow's decoders let out whatever a damaged file provokes, from struct.error on
         raise ImageError("broken", f"{type(error).__name__}: {error}") from error
-    return Decoded(name, width, height, perceptual_hash(small), small.size, small.tobytes())
+    return Decoded(name, width, height, phash, copy)
 
 
-def perceptual_hash(image: Image.Image) -> str:
+def perceptual_hash(image: Image.Image, turn: int = 1) -> str:
     """256 bits in hex: the signs of the 16 x 16 lowest frequencies (Zauner, 2010). Shrunk first, faster than ImageHash
-    does and as good; edges must not be cut for it: a copy of another size would differ in 8 bits and more."""
+    does and as good; edges must not be cut for it: a copy of another size would differ in 8 bits and more.
+
+    `turn`: EXIF orientation that is still to be undone."""
     import imagehash  # numpy and scipy stand behind it, and only the decoding processes come here
 
     side = HASH_SIDE * 4
-    small = image.convert("L").resize((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    return str(imagehash.phash(small, hash_size=HASH_SIDE))
+    small = image.resize((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0).convert("L")
+    return str(imagehash.phash(_upright(small, turn), hash_size=HASH_SIDE))
 
 
 def _identify(body: bytes) -> Image.Image:
@@ -114,21 +122,20 @@ def _orientation(image: Image.Image) -> int:
     return value if value in _UPRIGHT else 1
 
 
-def _small(image: Image.Image, turn: int) -> Image.Image:
-    """Shrunk as early as possible: a JPEG is decoded at an eighth of its size where that is enough."""
-    scale = min(1.0, MAX_SIDE / max(image.size))
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    image.draft(None, size)
-    small = _reduced(image, size)
-    if small.size != size:
-        small = small.resize(size, Image.Resampling.HAMMING)
-    if turn in _UPRIGHT:
-        small = small.transpose(_UPRIGHT[turn])
-    return small if small.mode == "RGB" else small.convert("RGB")
+def _upright(image: Image.Image, turn: int) -> Image.Image:
+    return image.transpose(_UPRIGHT[turn]) if turn in _UPRIGHT else image
+
+
+def _small(image: Image.Image, size: tuple[int, int], turn: int) -> Image.Image:
+    small = image if image.size == size else image.resize(size, Image.Resampling.HAMMING)
+    return _upright(small if small.mode == "RGB" else small.convert("RGB"), turn)
 
 
 def _reduced(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Averaged down by whole numbers to no less than `size`, in RGB or grey."""
+    """Averaged down by whole numbers to no less than `size`, in RGB or grey.
+
+    As early as possible: a JPEG is decoded at an eighth of its size where that is enough."""
+    image.draft(None, size)
     image.load()  # from here on the mode is that of the pixels
     across, down = (max(1, side // wanted) for side, wanted in zip(image.size, size, strict=True))
     if image.mode in ("RGB", "L") and not image.has_transparency_data:

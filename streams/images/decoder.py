@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeVar
 
-from model.vision.values import Pixels
 from streams.images.decode import Picture
 from streams.images.decoder_process import DecoderProcess
 from streams.images.errors import ImageError
@@ -56,15 +55,15 @@ class Decoders:
         """Of the processes that run."""
         return tuple(process.pid for process in self._processes if process.pid is not None)
 
-    async def decode(self, body: bytes, url: str) -> Picture:
-        """The picture in `body`, its pixels set. Raises `ImageError`: not_an_image, bomb, broken, timeout,
+    async def decode(self, body: bytes, url: str, *, small: bool = True) -> Picture:
+        """The picture in `body`; `small`: with its pixels. Raises `ImageError`: not_an_image, bomb, broken, timeout,
         decoder_died; internal when no process could be started, or after `close`.
 
         When the caller is cancelled the picture is still finished and dropped: replies never get mixed up.
         """
         process = await self._idle.get()
         # no await in between: from here on the task gives the process back, whatever becomes of the caller
-        task = asyncio.ensure_future(self._decode(process, body, url))
+        task = asyncio.ensure_future(self._decode(process, body, url, small))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, if nobody else does
@@ -80,9 +79,9 @@ class Decoders:
         await asyncio.gather(*(process.end() for process in self._processes))
         self._thread.shutdown(wait=False)
 
-    async def _decode(self, process: DecoderProcess, body: bytes, url: str) -> Picture:
+    async def _decode(self, process: DecoderProcess, body: bytes, url: str, small: bool) -> Picture:
         try:
-            found, rgb = await process.decode(body)
+            found, pixels = await process.decode(body, small)
             sha256 = _sha256(body) if len(body) <= INLINE_HASH else await self._on_thread(_sha256, body)
         except ImageError:
             if self._closed:  # which is why the process died or did not start
@@ -90,7 +89,7 @@ class Decoders:
             raise
         finally:
             self._idle.put_nowait(process)
-        return Picture(url, sha256, found.format, found.width, found.height, found.phash, Pixels(*found.small, rgb))
+        return Picture(url, sha256, found.format, found.width, found.height, found.phash, pixels)
 
     async def _on_thread(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)

@@ -1,7 +1,8 @@
 """What runs in a decoding process: `python -m streams.images.decoder_main FD PARENT MAX_PIXELS MEMORY_MB TIMEOUT_S`.
 
-A request is a file: 4 bytes of length, its bytes. A reply is a header, 4 bytes of length and JSON, and after a good one
-the small picture: width x height x 3 bytes. The very first header says that the process is ready.
+A request is a file: 4 bytes of length, one that says whether the small picture is wanted, its bytes. A reply is a
+header, 4 bytes of length and JSON, and behind it the small picture where there is one: width x height x 3 bytes. The
+very first header says that the process is ready.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from streams.images.confine import confine, limit, limit_cpu
 from streams.images.decode import FORMATS, decode
 from streams.images.errors import MAX_REASON, ImageError
 
-LENGTH = struct.Struct("!I")
+LENGTH, REQUEST = struct.Struct("!I"), struct.Struct("!I?")
 READY: dict[str, object] = {"ready": True}
 
 
@@ -61,9 +62,10 @@ def _rehearse() -> None:
 def _serve(pipe: socket.socket, max_pixels: int, timeout_s: float) -> bool:
     """One picture; whether this process is fit for another."""
     try:
-        body = _receive(pipe, LENGTH.unpack(_receive(pipe, LENGTH.size))[0])
+        size, small = REQUEST.unpack(_receive(pipe, REQUEST.size))
+        body = _receive(pipe, size)
         limit_cpu(timeout_s)
-        found = decode(body, max_pixels)
+        found = decode(body, max_pixels, small=small)
     except ImageError as error:
         _send(pipe, {"kind": error.kind, "detail": error.args[1][:MAX_REASON]})
         return True
@@ -71,7 +73,10 @@ def _serve(pipe: socket.socket, max_pixels: int, timeout_s: float) -> bool:
         _send(pipe, {"kind": "memory", "detail": ""})
         return False
     header = {"format": found.format, "width": found.width, "height": found.height, "phash": found.phash}
-    _send(pipe, header | {"small": found.small}, found.rgb)
+    if found.small is None:
+        _send(pipe, header)
+    else:
+        _send(pipe, header | {"small": found.small.size}, found.small.tobytes())
     return True
 
 

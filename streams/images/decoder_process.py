@@ -18,6 +18,7 @@ from typing import Annotated, Literal, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
+from model.vision.values import Pixels
 from streams.images.decode import MAX_SIDE
 from streams.images.errors import MAX_REASON, ImageError
 from streams.metrics import DECODER_RESTARTS
@@ -43,7 +44,7 @@ ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": "67108864",  # 500 page faults for each
 }
 
-_LENGTH = struct.Struct("!I")
+_LENGTH, _REQUEST = struct.Struct("!I"), struct.Struct("!I?")
 
 _Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 
@@ -57,17 +58,17 @@ class Ready(_Header):
 
 
 class Found(_Header):
-    """A picture; the bytes of the small one follow."""
+    """A picture; the bytes of the small one follow, if it was wanted."""
 
     format: Literal["JPEG", "PNG", "WEBP", "GIF"]
     width: int = Field(ge=1)
     height: int = Field(ge=1)
     phash: str = Field(pattern=r"\A[0-9a-f]{64}\z")
-    small: tuple[_Side, _Side]
+    small: tuple[_Side, _Side] | None = None
 
     @model_validator(mode="after")
     def _small_is_no_larger(self) -> Self:
-        if self.small[0] > self.width or self.small[1] > self.height:
+        if self.small and (self.small[0] > self.width or self.small[1] > self.height):
             raise ValueError("the small picture is larger than the picture")
         return self
 
@@ -113,11 +114,11 @@ class DecoderProcess:
         """Of the running process; None when there is none."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
-    async def decode(self, body: bytes) -> tuple[Found, bytes]:
-        """What was found, and the small picture. Raises `ImageError`, as `Decoders.decode` says."""
+    async def decode(self, body: bytes, small: bool) -> tuple[Found, Pixels | None]:
+        """What was found, and the small picture if it was wanted. Raises `ImageError`, as `Decoders.decode` says."""
         await self._ensure_started()
         try:
-            reply, rgb = await self._ask(body)
+            reply, pixels = await self._ask(body, small)
         except TimeoutError:
             await self.end()
             raise ImageError("timeout", f"decoding takes more than {self._timeout_s:g} s") from None
@@ -127,7 +128,7 @@ class DecoderProcess:
             await self.end()
             raise ImageError("decoder_died", "it gave an answer that makes no sense, and was killed") from None
         if isinstance(reply, Found):
-            return reply, rgb
+            return reply, pixels
         if reply.kind == "memory":
             await self.end()
             raise ImageError("bomb", f"needs more than {self._memory_mb} MB of memory")
@@ -190,24 +191,26 @@ class DecoderProcess:
         if self._stopped:
             self._kill()
 
-    async def _ask(self, body: bytes) -> tuple[Found | Refused, bytes]:
+    async def _ask(self, body: bytes, small: bool) -> tuple[Found | Refused, Pixels | None]:
         assert self._pipe is not None
         done = False
         try:
             async with asyncio.timeout(self._timeout_s):
                 loop = asyncio.get_running_loop()
-                await loop.sock_sendall(self._pipe, _LENGTH.pack(len(body)) + body)
+                await loop.sock_sendall(self._pipe, _REQUEST.pack(len(body), small) + body)
                 reply = await self._header(_REPLY)
-                rgb = b""
+                pixels = None
                 if isinstance(reply, Found):
-                    if reply.width * reply.height > self._max_pixels:
-                        raise ValueError("more pixels than allowed")
-                    rgb = await self._receive(3 * reply.small[0] * reply.small[1])
+                    if reply.width * reply.height > self._max_pixels or small is (reply.small is None):
+                        raise ValueError("more pixels than allowed, or another copy than was wanted")
+                    if reply.small:
+                        width, height = reply.small
+                        pixels = Pixels(width, height, await self._receive(3 * width * height))
             done = True
         finally:
             if not done:  # an answer that may still come must not be taken for the next picture's
                 self._kill()
-        return reply, rgb
+        return reply, pixels
 
     async def _header(self, expected: TypeAdapter[T]) -> T:
         """Raises `EOFError`, `OSError`, `ValueError`."""

@@ -71,7 +71,7 @@ class ImageLoader:
         return await looked_at(media, self.load)
 
     async def load(self, url: str) -> Picture:
-        """The picture at `url`; its pixels are not at hand when it came from the cache (see `pixels`).
+        """The picture at `url`; its pixels are not at hand when it is in the cache (see `pixels`).
 
         Raises `ImageError` and nothing else; cancellation goes through. What many ask for at once is done once.
         """
@@ -82,20 +82,28 @@ class ImageLoader:
             return await self._flights.do(url, lambda: self._find(url))
 
     async def pixels(self, picture: Picture) -> Pixels:
-        """The picture's own, or decoded again from what the cache has of it. Raises `ImageError`.
+        """The picture's own, or decoded from what the cache has of it. Raises `ImageError`.
 
         Where the cache has lost it meanwhile it is fetched again, and refused if another one stands there now.
         """
         if picture.pixels is not None:
             return picture.pixels
         body = await self._cache.body(picture.sha256)
-        again = await (self.load(picture.url) if body is None else self.decode(body, picture.url))
-        if again.pixels is None or again.sha256 != picture.sha256:
-            raise ImageError("not_found", "another picture stands there now")
-        return again.pixels
+        if body is None:
+            again = await self.load(picture.url)
+            if again.sha256 != picture.sha256:
+                raise ImageError("not_found", "another picture stands there now")
+            if again.pixels is not None:
+                return again.pixels
+            body = await self._cache.body(again.sha256)
+        if body is None:
+            raise ImageError("internal", "the cache lost the picture twice")
+        decoded = await self.decode(body, picture.url)
+        assert decoded.pixels is not None, "they were asked for"
+        return decoded.pixels
 
     async def decode(self, body: bytes, url: str) -> Picture:
-        """Waits for a decoder, which has a limit of its own. Raises `ImageError` and nothing else."""
+        """With its pixels. Waits for a decoder, which has a limit of its own. Raises `ImageError` and nothing else."""
         async with self._reasons():
             return await self._decoders.decode(body, url)
 
@@ -136,8 +144,9 @@ class ImageLoader:
                 await self._cache.renew(kept.picture, answer.validators, answer.fresh_s)
                 return kept.picture
             metrics.CACHE.labels("miss").inc()
-            await self._cache.keep(picture, answer.body, answer.validators, answer.fresh_s)
-            return picture
+            if await self._cache.keep(picture, answer.body, answer.validators, answer.fresh_s) or picture.pixels:
+                return picture
+            return await self._decoders.decode(answer.body, url)
 
     async def _read(self, body: bytes, url: str) -> Picture:
         metrics.IMAGE_BYTES.inc(len(body))
@@ -145,7 +154,7 @@ class ImageLoader:
         sha256 = await asyncio.to_thread(_sha256, body) if long else _sha256(body)
         known = await self._cache.known(sha256, url)
         if known is None:
-            return await self._decoders.decode(body, url)
+            return await self._decoders.decode(body, url, small=not self._cache.on)
         limit = self._settings.image_max_pixels
         if known.width * known.height > limit:
             raise ImageError("bomb", f"{known.width} x {known.height} pixels, {limit} allowed")

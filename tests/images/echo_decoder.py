@@ -22,8 +22,8 @@ def answer(header: dict[str, Any] | bytes, pixels: bytes = PIXELS) -> bytes:
 def main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as pipe, pipe.makefile("rb") as requests:
         pipe.sendall(answer({"ready": True}, b""))
-        while length := requests.read(4):
-            pipe.sendall(requests.read(struct.unpack("!I", length)[0]))
+        while request := requests.read(5):
+            pipe.sendall(requests.read(struct.unpack("!I?", request)[0]))
 
 
 if __name__ == "__main__":

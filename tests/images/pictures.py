@@ -31,7 +31,8 @@ def noise(size: tuple[int, int] = (300, 200)) -> Image.Image:
 
 
 def small(found: Decoded) -> Image.Image:
-    return Image.frombytes("RGB", found.small, found.rgb)
+    assert found.small is not None
+    return found.small
 
 
 def png(depth: int, colour: int, row: bytes, transparent: bytes = b"") -> bytes:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,15 @@ async def test_every_kind_of_file_decodes_as_it_does_in_this_process() -> None:
         assert pixels is not None
         assert (picture.url, picture.sha256) == (URL, hashlib.sha256(body).hexdigest())
         assert (picture.format, picture.width, picture.height) == (here.format, here.width, here.height)
-        assert (picture.phash, (pixels.width, pixels.height), pixels.rgb) == (here.phash, here.small, here.rgb)
+        assert here.small is not None
+        assert (picture.phash, (pixels.width, pixels.height), pixels.rgb) == (
+            here.phash,
+            here.small.size,
+            here.small.tobytes(),
+        )
+    async with decoders(1) as pool:
+        bare = [await pool.decode(body, URL, small=False) for body in bodies]
+    assert bare == [replace(picture, pixels=None) for picture in found]
 
 
 async def test_processes_start_when_they_are_needed_and_no_more_than_allowed() -> None:
@@ -244,6 +253,7 @@ async def test_a_file_that_is_slow_to_the_end_of_its_time_does_so_for_a_caller_w
             answer(FOUND | {"small": (641, 1), "width": 9999}, bytes(3 * 641)), id="a small copy that is too large"
         ),
         pytest.param(answer(FOUND | {"small": (2, 1, 3)}), id="three dimensions"),
+        pytest.param(answer(FOUND | {"small": None}, b""), id="no small copy where one was wanted"),
         pytest.param(answer(FOUND | {"phash": "0" * 63 + "\n"}), id="a hash that is none"),
         pytest.param(answer(FOUND | {"format": "TIFF"}), id="a format that is not read"),
         pytest.param(answer({"kind": "private_address", "detail": ""}), id="a reason it cannot know"),

@@ -43,7 +43,7 @@ async def test_each_format_is_loaded(loader: ImageLoader, server: HostileServer,
     assert result == ImageResult(status="ok", url=url, width=80, height=40, format=kind)
     assert picture is not None
     assert (picture.url, picture.format, picture.width, picture.height) == (url, kind, 80, 40)
-    assert await loader.pixels(picture) is picture.pixels
+    assert await loader.pixels(picture) is picture.pixels is not None
 
 
 async def test_a_tweet_without_a_photo_has_no_image(loader: ImageLoader) -> None:
@@ -228,14 +228,22 @@ async def test_a_retweeted_picture_is_neither_fetched_nor_decoded_and_its_pixels
         again = await loader.load(f"{server.url}/a")
         elsewhere = await loader.load(f"{server.url}/b")
         assert len(server.requests) == 2
-        assert first.pixels is not None
-        assert again.pixels is elsewhere.pixels is None  # nobody decoded it
+        assert first.pixels is again.pixels is elsewhere.pixels is None  # until somebody asks for them
         assert (again.sha256, again.phash) == (elsewhere.sha256, elsewhere.phash) == (first.sha256, first.phash)
-        assert await loader.pixels(again) == await loader.pixels(elsewhere) == first.pixels
+        assert await loader.pixels(again) == await loader.pixels(elsewhere) == await loader.pixels(first)
     async with remembering() as next_worker:
         assert (await next_worker.load(f"{server.url}/a")).sha256 == first.sha256
     assert len(server.requests) == 2
     assert (cache_count("hit") - hits, metrics.KNOWN._value.get() - known) == (2, 1)
+
+
+async def test_what_may_not_be_kept_has_its_pixels_at_hand(remembering: Remembering, server: HostileServer) -> None:
+    server.answers["/a"] = reply(PNG, "Cache-Control: no-store")
+    async with remembering() as loader:
+        picture = await loader.load(f"{server.url}/a")
+        assert picture.pixels is not None
+        assert await loader.pixels(picture) is picture.pixels
+    assert len(server.requests) == 1
 
 
 async def test_pixels_that_the_cache_has_lost_are_fetched_again(
