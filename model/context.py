@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from model.vision.values import VisualContext
 from streams.events import Tweet
 
-MAX_CHARACTERS = 512
-"""Longer than any context the encoder reads; bounds what travels and is stored."""
+MAX_CHARACTERS = 256
+"""Some 64 subwords of English, which is what the encoder reads of a context (`max_context` of the checkpoint)."""
 
-SHARES = (144, 64, 298)
-"""Characters that sentences, tags and text in the picture get when all are long. The encoder reads some 250 in all:
-room for a sentence, some tags, and the first words of the text."""
+SHARES = (130, 40, 80)
+"""Characters that sentences, tags and text in the picture get when all are long: a sentence, some tags, and the first
+words of the text."""
 
 TAG_SCORE = 0.3
 """Of real pictures, a tag below it is more often wrong than right (docs/vision.md, "Tags")."""

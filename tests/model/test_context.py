@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.context import MAX_CHARACTERS, context_text, visual_context
+from model.tokens import TweetTokenizer
 from model.vision.values import Tag, TextLine, VisualContext
 from streams.events import Media, Tweet
 
@@ -61,11 +62,11 @@ LONG = {"sentences": "s" * 4000, "tags": "t" * 4000, "text": "x" * 4000}
 @pytest.mark.parametrize(
     ("long", "lengths"),
     [
-        pytest.param({"sentences"}, (512, 0, 0), id="a long caption alone has it all"),
-        pytest.param({"text"}, (0, 0, 512), id="long text alone has it all"),
-        pytest.param({"sentences", "text"}, (144 + 67, 0, 298), id="text leaves the caption its share, and more"),
-        pytest.param({"sentences", "tags"}, (512 - 64 - 3, 64, 0), id="tags have their share beside a long caption"),
-        pytest.param({"sentences", "tags", "text"}, (144, 64, 298), id="each its share"),
+        pytest.param({"sentences"}, (256, 0, 0), id="a long caption alone has it all"),
+        pytest.param({"text"}, (0, 0, 256), id="long text alone has it all"),
+        pytest.param({"sentences", "text"}, (130 + 43, 0, 80), id="text leaves the caption its share, and more"),
+        pytest.param({"sentences", "tags"}, (256 - 40 - 3, 40, 0), id="tags have their share beside a long caption"),
+        pytest.param({"sentences", "tags", "text"}, (130, 40, 80), id="each its share"),
     ],
 )
 def test_who_gives_way(long: set[str], lengths: tuple[int, int, int]) -> None:
@@ -77,6 +78,20 @@ def test_who_gives_way(long: set[str], lengths: tuple[int, int, int]) -> None:
     context = context_text(tweet(), read) or ""
     assert tuple(context.count(letter) for letter in "stx") == lengths
     assert len(context) <= MAX_CHARACTERS
+
+
+def test_the_encoder_reads_something_of_each(tokenizer: TweetTokenizer) -> None:
+    """Through the shipped tokenizer, which cuts a context after so many subwords."""
+    alt = (
+        "Two men in dark suits shake hands on a red carpet in front of a row of flags, while a dozen photographers "
+        "behind a rope raise their cameras; it has rained, and an aide holds an umbrella over the older of the two, "
+        "who looks into the distance and smiles as if he had been told a joke that he did not quite understand."
+    )
+    context = tokenizer.encode("x", context_text(tweet(alt), visual({"suit": 0.9}, None, ("WHITE HOUSE BRIEFING",))))
+    assert context.context is not None
+    read = tokenizer.tokenizer.decode(list(context.context))
+    assert read.startswith("two men")
+    assert read.endswith("suit. white house briefing")
 
 
 def test_without_pixels_it_is_what_training_and_evaluation_read() -> None:
