@@ -6,6 +6,7 @@ enough: it passes multicast, addresses that carry an IPv4 one inside (NAT64, 6to
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,9 +62,16 @@ def is_own(address: IPAddress) -> bool:
     """Whether it is an address of this machine, where what is closed to the internet may be open to ourselves.
 
     Asks the routing table, by a datagram socket that sends nothing: to itself a machine speaks from the same address.
+    Raises `ImageError` (internal) when it cannot ask.
     """
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+    try:
+        probe = socket.socket(family, socket.SOCK_DGRAM)
+    except OSError as error:
+        if error.errno == errno.EAFNOSUPPORT:  # a machine without this family has no address of it
+            return False
+        raise ImageError("internal", f"no socket: {error}") from None
+    with probe:
         try:
             probe.connect((str(address), 9))
         except OSError:  # no way there

@@ -6,6 +6,7 @@ The deadline is the caller's (see `loader`), since it covers decoding as well.
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -37,6 +38,9 @@ GONE = frozenset({404, 410})
 FAIR_SHARE = 0.5
 """Of the time that there was: a host that had less of it is not blamed when it runs out. Else whoever redirects to an
 honest host at the last moment could have it cut off."""
+
+OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Errors of a connection that tell of this machine alone."""
 
 TICK_S = 0.05
 """A timer may fire this much early."""
@@ -233,8 +237,10 @@ def _explain(error: Exception) -> Exception:
             return ImageError("bad_url", str(error))
         case aiohttp.ClientSSLError() | aiohttp.ClientConnectorCertificateError():
             return HostFault("tls", str(error.__cause__ or error))
-        case aiohttp.ClientConnectorError():
-            return HostFault("unreachable", str(error.os_error) or type(error.os_error).__name__, passes=True)
+        case aiohttp.ClientConnectorError(os_error=cause):
+            detail = str(cause) or type(cause).__name__
+            ours = cause.errno in OURS
+            return ImageError("internal", detail) if ours else HostFault("unreachable", detail, passes=True)
         case aiohttp.ClientResponseError():
             return ImageError("bad_response", error.message)
         case _:

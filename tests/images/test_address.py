@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -72,6 +77,35 @@ def test_an_address_of_this_very_machine_is_refused_however_public_it_looks(monk
     ):
         GATE.check_addresses("us.example", 80, ["8.8.8.8", "127.0.0.1"])
     GATE.check_addresses("others.example", 80, ["8.8.8.8", "2606:4700::1111"])
+
+
+@pytest.fixture
+def no_socket(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
+    """From here on no socket of this family can be made."""
+    real = socket.socket
+
+    def refuse(family: int, error: int) -> None:
+        def make(*arguments: Any, **options: Any) -> socket.socket:
+            if arguments[:1] == (family,) or options.get("family") == family:
+                raise OSError(error, os.strerror(error))
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(socket, "socket", make)
+
+    return refuse
+
+
+def test_where_ipv6_is_switched_off_a_host_that_has_both_kinds_of_addresses_is_not_lost(
+    no_socket: Callable[[int, int], None],
+) -> None:
+    no_socket(socket.AF_INET6, errno.EAFNOSUPPORT)
+    GATE.check_addresses("both.example", 80, ["8.8.8.8", "2606:4700::1111"])
+
+
+def test_that_we_have_no_sockets_left_is_not_the_hosts_fault(no_socket: Callable[[int, int], None]) -> None:
+    no_socket(socket.AF_INET, errno.EMFILE)
+    with pytest.raises(ImageError, match=r"^internal: no socket: .*Too many open files"):
+        GATE.check_addresses("others.example", 80, ["8.8.8.8"])
 
 
 @given(st.ip_addresses(v=4))

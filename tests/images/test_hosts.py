@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable
 
 import pytest
@@ -196,6 +198,22 @@ async def test_a_host_that_is_left_alone_gets_no_request_until_one_asks_whether_
         clock.now += BREAK_S * (1 + JITTER)
         kinds = await asyncio.gather(*(kind(fetch.get(f"{server.url}/a")) for _ in range(10)))
         assert sorted(kinds) == ["host_down"] * 9 + ["ok"]
+        assert await kind(fetch.get(f"{server.url}/a")) == "ok"
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOBUFS])
+async def test_that_we_have_no_sockets_left_does_not_count_against_the_host(
+    fetcher: Callable[..., Fetcher], server: HostileServer, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    async def no_socket(*_: object, **__: object) -> object:
+        raise OSError(number, os.strerror(number))
+
+    async with fetcher() as fetch:
+        with monkeypatch.context() as patched:
+            patched.setattr("aiohappyeyeballs.start_connection", no_socket)
+            for path in range(AFTER):
+                assert await kind(fetch.get(f"{server.url}/{path}")) == "internal"
+        server.answers["/a"] = OK
         assert await kind(fetch.get(f"{server.url}/a")) == "ok"
 
 
