@@ -127,7 +127,7 @@ def measure_all(kinds: list[Kind], images: int, rounds: int, console: Console) -
 
 
 def command(
-    images: Annotated[int, typer.Option(help="images in a run", min=100)] = 4000,
+    images: Annotated[int, typer.Option(help="images in a run", min=100)] = 2000,
     rounds: Annotated[int, typer.Option(help="runs of each contender, by turns", min=1)] = 3,
     kind: Annotated[Choice, typer.Option(help="how the JPEGs are encoded")] = Choice.BOTH,
     json_to: Annotated[Path | None, typer.Option("--json", help="write every figure to this file")] = None,

@@ -60,6 +60,15 @@ def test_ratios_are_ours_over_theirs_round_by_round() -> None:
     assert figures[0].ceiling(cores=2) == 400.0
 
 
+@pytest.mark.parametrize(("rate", "verdict"), [(299.0, "not reached"), (300.0, "reached")])
+def test_the_report_says_whether_ours_is_fast_enough(rate: float, verdict: str) -> None:
+    figures = [Figures("baseline", name, "", 100, [Run(rate, 4.0, 1.0)]) for name in ("ours", "other")]
+    console = Console(width=120)
+    with console.capture() as shown:
+        Report("", machine(), figures).show(console)
+    assert f"baseline: ours {rate:.0f} images/s; wanted 300: {verdict}" in shown.get()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_url_has_a_photograph_of_64_kb_with_bytes_of_its_own(server: ImageServer, kind: str) -> None:
     server.reset()
