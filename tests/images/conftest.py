@@ -5,14 +5,18 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from streams.images.cache import ImageCache
 from streams.images.loader import ImageLoader
 from streams.settings import Settings
+from tests.images.caches import Make
+from tests.images.clock import Clock
 from tests.images.hostile import HostileServer, hostile_server, reply
 from tests.images.measured import COSTS, table
 from tests.images.pictures import encoded, half_and_half
@@ -45,6 +49,32 @@ def settings(server: HostileServer) -> Callable[..., Settings]:
 async def loader(settings: Callable[..., Settings]) -> AsyncIterator[ImageLoader]:
     async with ImageLoader(settings()) as loader:
         yield loader
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Of the cache's file."""
+    return tmp_path / "cache" / "images.sqlite3"
+
+
+@pytest.fixture
+async def make(clock: Clock, tmp_path: Path) -> AsyncIterator[Make]:
+    """Caches on this test's file, closed at its end."""
+    made: list[ImageCache] = []
+
+    def make_one(**settings: Any) -> ImageCache:
+        made.append(ImageCache(Settings(**{"home": tmp_path, "image_cache_mb": 1, **settings}), clock))
+        return made[-1]
+
+    yield make_one
+    for one in made:
+        with suppress(RuntimeError):  # the test has closed it
+            await one.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -1,0 +1,38 @@
+"""What the tests of the cache share: pictures to keep, and whether they are found."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from streams.images.cache import ImageCache
+from streams.images.conditional import Validators
+from streams.images.decode import Picture
+
+URL = "http://pictures.example/a.jpg"
+OTHER = "http://elsewhere.example/b.jpg"
+VALIDATORS = Validators("http://cdn.example/a.jpg", '"one"', "Sat, 21 Nov 2026 07:00:00 GMT")
+
+Make = Callable[..., ImageCache]
+"""The fixture `make`: a cache on this test's file, by its settings."""
+
+
+def picture_of(body: bytes, url: str = URL) -> Picture:
+    return Picture(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
+
+
+async def keep(cache: ImageCache, body: bytes, url: str = URL, fresh_s: float | None = None) -> Picture:
+    picture = picture_of(body, url)
+    await cache.keep(picture, body, VALIDATORS, fresh_s)
+    return picture
+
+
+def size(path: Path) -> int:
+    """Bytes."""
+    return path.stat().st_size
+
+
+async def is_fresh(cache: ImageCache, url: str = URL) -> bool:
+    kept = (await cache.find(url)).kept
+    return kept is not None and kept.fresh
