@@ -7,6 +7,7 @@ import json
 import re
 
 from streams.images.errors import ImageError, Kind
+from streams.images.resolve import NO_ANSWER
 from streams.settings import Settings
 
 BRIEF_S = 5.0
@@ -34,11 +35,15 @@ def remembered_s(error: ImageError, failed_s: float) -> float:
     """Seconds that a refusal is remembered, where `failed_s` is the setting."""
     if of_us(error):
         return 0
-    return min(BRIEF_S, failed_s) if error.kind in BRIEF or _overloaded(error) else failed_s
+    return min(BRIEF_S, failed_s) if error.kind in BRIEF or _overloaded(error) or _unanswered(error) else failed_s
 
 
 def _overloaded(error: ImageError) -> bool:
     return re.match(r"http_status: HTTP (429|5\d\d)\b", error.reason) is not None
+
+
+def _unanswered(error: ImageError) -> bool:
+    return error.kind == "unresolvable" and error.reason.startswith(f"unresolvable: {NO_ANSWER}")
 
 
 def rules(settings: Settings) -> bytes:

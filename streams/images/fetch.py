@@ -24,7 +24,7 @@ from streams.images.address import Gate
 from streams.images.conditional import Answer, Validators, fresh_s
 from streams.images.errors import HostFault, ImageError
 from streams.images.hosts import Clock, Hosts, Slot
-from streams.images.resolve import CheckedResolver, LookUp
+from streams.images.resolve import LOOK_UP_SHARE, CheckedResolver, LookUp
 from streams.images.retries import Repeats, retry_after_s
 from streams.images.wire import Connector
 from streams.settings import Settings
@@ -86,7 +86,7 @@ class Fetcher:
     ) -> None:
         self._settings = settings
         self._gate = Gate.of(settings)
-        self._look_up = look_up
+        self._resolver = CheckedResolver(self._gate, look_up, LOOK_UP_SHARE * settings.image_timeout_s)
         self._clock = clock
         self._sleep = sleep
         self._tls = tls
@@ -95,7 +95,7 @@ class Fetcher:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             connector=Connector(
-                resolver=CheckedResolver(self._gate, self._look_up),
+                resolver=self._resolver,
                 use_dns_cache=False,
                 limit=0,
                 # a kept connection may hold bytes that its server, or who split a response of it, left behind: they
@@ -157,6 +157,8 @@ class Fetcher:
 
         async def once() -> Answer | URL:
             await chase.slot.take(host)
+            host.breaker.check()
+            await self._resolver.prepare(chase.hop.raw_host or "", chase.hop.port or 0)
             began = self._clock()
 
             def overdue() -> bool:

@@ -9,8 +9,8 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -24,7 +24,7 @@ from streams.images.decode import Picture
 from streams.images.decoder import INLINE_HASH, Decoders
 from streams.images.errors import ImageError
 from streams.images.fetch import Fetcher
-from streams.images.resolve import LookUp, system_look_up
+from streams.images.resolve import LookUp, SystemLookUp
 from streams.images.single_flight import SingleFlight
 from streams.settings import Settings
 
@@ -39,9 +39,8 @@ class ImageLoader:
         self, settings: Settings, look_up: LookUp | None = None, clock: Callable[[], float] = time.time
     ) -> None:
         self._settings = settings
-        self._names = ThreadPoolExecutor(settings.image_workers, "image-names")
         self._gate = Gate.of(settings)
-        self._fetcher = Fetcher(settings, look_up or system_look_up(self._names))
+        self._fetcher = Fetcher(settings, look_up or SystemLookUp(settings.image_workers))
         self._decoders = Decoders(
             settings.image_decoders,
             max_pixels=settings.image_max_pixels,
@@ -50,11 +49,10 @@ class ImageLoader:
         )
         self._cache = ImageCache(settings, clock)
         self._flights = SingleFlight[Picture]()
+        self._contents = SingleFlight[Picture]()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            # not waited for: a thread may be held by a slow name server, and a look-up's result is no loss
-            stack.callback(self._names.shutdown, wait=False, cancel_futures=True)
             stack.push_async_callback(self._cache.close)
             await stack.enter_async_context(self._decoders)
             await stack.enter_async_context(self._fetcher)
@@ -154,12 +152,21 @@ class ImageLoader:
         sha256 = await asyncio.to_thread(_sha256, body) if long else _sha256(body)
         known = await self._cache.known(sha256, url)
         if known is None:
-            return await self._decoders.decode(body, url, small=not self._cache.on)
+            return replace(await self._contents.do(sha256, lambda: self._decode(body, url, sha256)), url=url)
         limit = self._settings.image_max_pixels
         if known.width * known.height > limit:
             raise ImageError("bomb", f"{known.width} x {known.height} pixels, {limit} allowed")
-        metrics.KNOWN.inc()
         return known
+
+    async def _decode(self, body: bytes, url: str, sha256: str) -> Picture:
+        """What decoding refuses is written down also when nobody waits for it any more."""
+        return await self._decoders.decode(
+            body,
+            url,
+            small=not self._cache.on,
+            sha256=sha256,
+            refused=lambda error: self._cache.refuse_content(sha256, error),
+        )
 
     @asynccontextmanager
     async def _reasons(self) -> AsyncIterator[None]:
