@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from streams import metrics
 from streams.images import cache_tables as tables
-from streams.images.cache_policy import STALE_TIMES, of_server, of_us, remembered_s, rules
-from streams.images.cache_tables import MAX_ETAG, MAX_URL, AnswerRow, PictureRow, RefusalRow, key_of
+from streams.images.cache_policy import STALE_TIMES, decoding_rules, of_server, of_us, remembered_s, rules
+from streams.images.cache_tables import MAX_ETAG, MAX_URL, AnswerRow, PictureRow, RefusalRow, key_of, key_of_content
 from streams.images.conditional import Validators
 from streams.images.database import Database
 from streams.images.decode import Picture
@@ -53,6 +54,7 @@ class ImageCache:
         self._keep_s = settings.image_cache_s
         self._failed_s = settings.image_cache_failed_s
         self._rules = rules(settings)
+        self._decoding_rules = decoding_rules(settings)
         self._clock = clock
         path = settings.home / "cache" / "images.sqlite3"
         self._file = Database(path, tables.SCHEMA, tables.VERSION, clock) if self._bytes else None
@@ -95,24 +97,34 @@ class ImageCache:
             stands_in=0 <= age < STALE_TIMES * self._keep_s,
         )
 
-    def _refusal(self, row: sqlite3.Row) -> ImageError | None:
-        """None when it is too long ago. Raises `ValidationError`."""
+    def _refusal(self, row: sqlite3.Row, remembered: float | None = None) -> ImageError | None:
+        """None when it is longer ago than it is remembered (seconds). Raises `ValidationError`."""
         refusal = RefusalRow.read(row)
         error = ImageError(refusal.kind, refusal.detail)
         age = self._clock() - refusal.checked
-        return error if 0 <= age < remembered_s(error, self._failed_s) else None
+        return error if 0 <= age < (remembered_s(error, self._failed_s) if remembered is None else remembered) else None
 
     async def known(self, sha256: str, url: str) -> Picture | None:
-        """What decoding said of these bytes, whichever URL they came from."""
+        """What decoding said of these bytes, from whichever URL. Raises `ImageError` where it refused them."""
         if not self._file:
             return None
-        content = bytes.fromhex(sha256)
-        row = await self._file.read(lambda file: tables.picture_of(file, content))
+        content, key = bytes.fromhex(sha256), key_of_content(sha256)
+        rows = await self._file.read(
+            lambda file: (tables.picture_of(file, content), tables.refusal_of(file, key, self._decoding_rules))
+        )
+        row, refused = rows or (None, None)
         try:
-            return row and PictureRow.read(row).of(url)
+            picture = row and PictureRow.read(row).of(url)
+            refusal = refused and self._refusal(refused, self._failed_s)
         except ValidationError:
             await self._file.write(lambda file: tables.drop(file, content))
+            await self._file.write(lambda file: tables.forget(file, key))
             return None
+        if picture or refusal:
+            metrics.KNOWN.inc()
+        if refusal and not picture:
+            raise refusal
+        return picture
 
     async def body(self, sha256: str) -> bytes | None:
         """The file with this hash, checked against it."""
@@ -164,8 +176,7 @@ class ImageCache:
         """The URL was refused. Where its server has spoken, the picture that it had goes too."""
         if not self._file or of_us(error):
             return
-        key, detail = key_of(url), error.reason.removeprefix(f"{error.kind}: ")
-        refusal = RefusalRow(checked=self._clock(), kind=error.kind, detail=detail)
+        key, refusal = key_of(url), self._refused(error)
 
         def write(file: sqlite3.Connection) -> None:
             if not of_server(error):
@@ -174,6 +185,16 @@ class ImageCache:
                 tables.add_refusal(file, key, self._rules, refusal, self._bytes)
 
         await self._file.write(write)
+
+    async def refuse_content(self, sha256: str, error: ImageError) -> None:
+        """Decoding refused this file, which is not tried again under any URL for as long as a refusal is remembered."""
+        if not self._file or of_us(error) or not self._failed_s:
+            return
+        key, refusal = key_of_content(sha256), self._refused(error)
+        await self._file.write(lambda file: tables.add_refusal(file, key, self._decoding_rules, refusal, self._bytes))
+
+    def _refused(self, error: ImageError) -> RefusalRow:
+        return RefusalRow(checked=self._clock(), kind=error.kind, detail=error.reason.removeprefix(f"{error.kind}: "))
 
     def _answer(self, validators: Validators, fresh_s: float | None) -> AnswerRow:
         """A validator too long to be one is left out: the next request is then not conditional."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 
+from streams.images.decode import DECODER
 from streams.images.errors import ImageError, Kind
 from streams.images.resolve import NO_ANSWER
 from streams.settings import Settings
@@ -47,6 +48,15 @@ def _unanswered(error: ImageError) -> bool:
 
 
 def rules(settings: Settings) -> bytes:
-    """What an entry was made under: it holds under the same settings and no others."""
+    """What an entry of a URL was made under: it holds under the same settings and no others."""
     allowed = [sorted(settings.image_allow), sorted(settings.image_ports)]
-    return hashlib.sha256(json.dumps([*allowed, settings.image_max_bytes, settings.image_max_pixels]).encode()).digest()
+    return _digest([*allowed, settings.image_max_bytes, settings.image_max_pixels])
+
+
+def decoding_rules(settings: Settings) -> bytes:
+    """What a file was refused under: by this decoder, and with no more pixels, memory and time than these."""
+    return _digest([DECODER, settings.image_max_pixels, settings.image_memory_mb, settings.image_decode_s])
+
+
+def _digest(values: list[object]) -> bytes:
+    return hashlib.sha256(json.dumps(values).encode()).digest()

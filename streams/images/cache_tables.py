@@ -13,7 +13,7 @@ from streams.events import Value
 from streams.images.decode import DECODER, Picture
 from streams.images.errors import MAX_REASON, Kind
 
-VERSION = 1
+VERSION = 2
 """Of the tables below."""
 
 URL_BYTES = 10_000
@@ -30,7 +30,7 @@ CREATE TABLE body(sha256 BLOB PRIMARY KEY REFERENCES picture ON DELETE CASCADE, 
 CREATE TABLE answer(number INTEGER PRIMARY KEY, url BLOB UNIQUE, rules BLOB, checked REAL, fresh_s REAL,
                     sha256 BLOB REFERENCES picture ON DELETE CASCADE, final TEXT, etag TEXT, modified TEXT);
 CREATE INDEX answer_sha256 ON answer(sha256);
-CREATE TABLE refusal(number INTEGER PRIMARY KEY, url BLOB UNIQUE, rules BLOB, checked REAL, kind TEXT, detail TEXT)
+CREATE TABLE refusal(number INTEGER PRIMARY KEY, key BLOB UNIQUE, rules BLOB, checked REAL, kind TEXT, detail TEXT)
 """
 
 
@@ -73,6 +73,11 @@ def key_of(url: str) -> bytes:
     return hashlib.sha256(url.encode("utf-8", "surrogatepass")).digest()
 
 
+def key_of_content(sha256: str) -> bytes:
+    """Under which the refusal of a file stands. No URL that is asked for has this scheme."""
+    return key_of(f"sha256:{sha256}")
+
+
 def answer_of(file: Connection, key: bytes, rules: bytes) -> Any:
     """A row for `AnswerRow` and `PictureRow`, and when the picture was `used`; or None."""
     return file.execute(
@@ -82,7 +87,7 @@ def answer_of(file: Connection, key: bytes, rules: bytes) -> Any:
 
 
 def refusal_of(file: Connection, key: bytes, rules: bytes) -> Any:
-    return file.execute("SELECT * FROM refusal WHERE url = ? AND rules = ?", (key, rules)).fetchone()
+    return file.execute("SELECT * FROM refusal WHERE key = ? AND rules = ?", (key, rules)).fetchone()
 
 
 def picture_of(file: Connection, content: bytes) -> Any:
@@ -110,7 +115,7 @@ def add_answer(file: Connection, key: bytes, rules: bytes, content: bytes, row: 
     """Where the picture is gone meanwhile, nothing."""
     if not file.execute("SELECT 1 FROM picture WHERE sha256 = ?", (content,)).fetchone():
         return
-    file.execute("DELETE FROM refusal WHERE url = ?", (key,))
+    file.execute("DELETE FROM refusal WHERE key = ?", (key,))
     file.execute(
         "INSERT OR REPLACE INTO answer(url, rules, sha256, checked, fresh_s, final, etag, modified) "
         "VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
@@ -121,7 +126,7 @@ def add_answer(file: Connection, key: bytes, rules: bytes, content: bytes, row: 
 
 def add_refusal(file: Connection, key: bytes, rules: bytes, row: RefusalRow, limit: int) -> None:
     file.execute(
-        "INSERT OR REPLACE INTO refusal(url, rules, checked, kind, detail) VALUES(?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO refusal(key, rules, checked, kind, detail) VALUES(?, ?, ?, ?, ?)",
         (key, rules, row.checked, row.kind, row.detail),
     )
     _bound(file, "refusal", limit)
@@ -145,7 +150,7 @@ def forget(file: Connection, key: bytes) -> None:
     """The URL and, where no other has it, its picture."""
     had = file.execute("SELECT sha256 FROM answer WHERE url = ?", (key,)).fetchone()
     file.execute("DELETE FROM answer WHERE url = ?", (key,))
-    file.execute("DELETE FROM refusal WHERE url = ?", (key,))
+    file.execute("DELETE FROM refusal WHERE key = ?", (key,))
     if had:
         file.execute(
             "DELETE FROM picture WHERE sha256 = :content AND NOT EXISTS (SELECT 1 FROM answer WHERE sha256 = :content)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeVar
@@ -15,6 +15,7 @@ from streams.images.decoder_process import DecoderProcess
 from streams.images.errors import ImageError
 
 T = TypeVar("T")
+Refused = Callable[[ImageError], Awaitable[None]]
 
 MODULE = "streams.images.decoder_main"
 
@@ -55,15 +56,19 @@ class Decoders:
         """Of the processes that run."""
         return tuple(process.pid for process in self._processes if process.pid is not None)
 
-    async def decode(self, body: bytes, url: str, *, small: bool = True) -> Picture:
-        """The picture in `body`; `small`: with its pixels. Raises `ImageError`: not_an_image, bomb, broken, timeout,
-        decoder_died; internal when no process could be started, or after `close`.
+    async def decode(
+        self, body: bytes, url: str, *, small: bool = True, sha256: str | None = None, refused: Refused | None = None
+    ) -> Picture:
+        """The picture in `body`; `small`: with its pixels; `sha256`: of the body, where it is known. Raises
+        `ImageError`: not_an_image, bomb, broken, timeout, decoder_died; internal when no process could be started, or
+        after `close`.
 
-        When the caller is cancelled the picture is still finished and dropped: replies never get mixed up.
+        When the caller is cancelled the picture is still finished and dropped: replies never get mixed up. `refused`
+        is told what the file was refused for, also then.
         """
         process = await self._idle.get()
         # no await in between: from here on the task gives the process back, whatever becomes of the caller
-        task = asyncio.ensure_future(self._decode(process, body, url, small))
+        task = asyncio.ensure_future(self._decode(process, body, url, small, sha256, refused))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, if nobody else does
@@ -79,16 +84,22 @@ class Decoders:
         await asyncio.gather(*(process.end() for process in self._processes))
         self._thread.shutdown(wait=False)
 
-    async def _decode(self, process: DecoderProcess, body: bytes, url: str, small: bool) -> Picture:
+    async def _decode(
+        self, process: DecoderProcess, body: bytes, url: str, small: bool, sha256: str | None, refused: Refused | None
+    ) -> Picture:
         try:
-            found, pixels = await process.decode(body, small)
-            sha256 = _sha256(body) if len(body) <= INLINE_HASH else await self._on_thread(_sha256, body)
-        except ImageError:
+            try:
+                found, pixels = await process.decode(body, small)
+                if sha256 is None:
+                    sha256 = _sha256(body) if len(body) <= INLINE_HASH else await self._on_thread(_sha256, body)
+            finally:
+                self._idle.put_nowait(process)
+        except ImageError as error:
             if self._closed:  # which is why the process died or did not start
                 raise ImageError("internal", "the decoders are closed") from None
+            if refused is not None:
+                await refused(error)
             raise
-        finally:
-            self._idle.put_nowait(process)
         return Picture(url, sha256, found.format, found.width, found.height, found.phash, pixels)
 
     async def _on_thread(self, function: Callable[..., T], *arguments: object) -> T:
