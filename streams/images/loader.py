@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -48,6 +49,7 @@ class ImageLoader:
         )
         self._cache = ImageCache(settings, clock)
         self._flights = SingleFlight[Picture]()
+        self._contents = SingleFlight[Picture]()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -150,12 +152,21 @@ class ImageLoader:
         sha256 = await asyncio.to_thread(_sha256, body) if long else _sha256(body)
         known = await self._cache.known(sha256, url)
         if known is None:
-            return await self._decoders.decode(body, url, small=not self._cache.on)
+            return replace(await self._contents.do(sha256, lambda: self._decode(body, url, sha256)), url=url)
         limit = self._settings.image_max_pixels
         if known.width * known.height > limit:
             raise ImageError("bomb", f"{known.width} x {known.height} pixels, {limit} allowed")
-        metrics.KNOWN.inc()
         return known
+
+    async def _decode(self, body: bytes, url: str, sha256: str) -> Picture:
+        """What decoding refuses is written down also when nobody waits for it any more."""
+        return await self._decoders.decode(
+            body,
+            url,
+            small=not self._cache.on,
+            sha256=sha256,
+            refused=lambda error: self._cache.refuse_content(sha256, error),
+        )
 
     @asynccontextmanager
     async def _reasons(self) -> AsyncIterator[None]:
