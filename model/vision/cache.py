@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +23,14 @@ CREATE TABLE contexts (
     reader TEXT NOT NULL,
     sha256 TEXT NOT NULL,
     phash BLOB,
+    colours BLOB,
     used REAL NOT NULL,
     context TEXT NOT NULL,
     PRIMARY KEY (reader, sha256)
 );
 CREATE INDEX by_use ON contexts (used)
 """
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 MAX_CONTEXT = 100_000
 """Characters of one context's JSON; a longer one, a wall of text, is read again when it comes again."""
@@ -37,8 +38,22 @@ MAX_CONTEXT = 100_000
 SLACK = 64
 """One row in so many of the limit is thrown out beyond need, so that not every new row has to."""
 
+UNUSED_S = 30 * 86_400.0
+"""Seconds that a context is kept unused: what strangers wrote in their pictures is not stored for ever."""
+
 WORDS = 4
 """64-bit words of a hash."""
+
+LENDERS = 16
+"""Pictures whose hashes are near that are looked at: plain flags share one, and of some there may be nothing kept."""
+
+
+class Lender(NamedTuple):
+    """A kept picture whose hash is near. `colours`: as they were put."""
+
+    sha256: str
+    colours: bytes
+    context: VisualContext
 
 
 class Store(Protocol):
@@ -50,7 +65,10 @@ class Store(Protocol):
 
 
 class ContextCache:
-    """`entries` at most, the least recently used go first. `reader`: who read; what another read is not found."""
+    """`entries` at most, the least recently used go first, and what nobody used for `UNUSED_S`.
+
+    `reader`: who read; what another read is not found.
+    """
 
     def __init__(self, store: Store, reader: str, entries: int, clock: Callable[[], float] = time.time) -> None:
         self._store = store
@@ -59,25 +77,30 @@ class ContextCache:
         self._clock = clock
         self._used: dict[str, float] = {}
         self._index: HashIndex | None = None
+        self._indexed: sqlite3.Connection | None = None
 
     async def get(self, sha256: str) -> VisualContext | None:
         found = await self._store.read(lambda connection: self._get(connection, sha256))
         if found is not None:
-            self._used[sha256] = self._clock()
+            self.used(sha256)
             if len(self._used) > SLACK:
                 await self._store.write(self._note_use)
         return found
 
-    async def near(self, phash: str, bits: int) -> VisualContext | None:
-        """Of the kept picture whose hash differs least, in `bits` of 256 at most."""
+    async def near(self, phash: str, bits: int) -> list[Lender]:
+        """Kept pictures whose hashes differ in `bits` of 256 at most, the nearest first."""
         key = _parsed(phash)
-        return await self._store.read(lambda connection: self._near(connection, key, bits)) if key else None
+        return (await self._store.read(lambda connection: self._near(connection, key, bits)) if key else None) or []
 
-    async def put(self, sha256: str, phash: str | None, context: VisualContext) -> None:
-        """`phash`: None for what must not be lent to other pictures."""
+    def used(self, sha256: str) -> None:
+        """Who lent is kept for longer, as who was got is; noted on disk with the next that is put."""
+        self._used[sha256] = self._clock()
+
+    async def put(self, sha256: str, phash: str | None, colours: bytes | None, context: VisualContext) -> None:
+        """Lent to other pictures only with both, `phash` and `colours`."""
         if len(body := context.model_dump_json()) <= MAX_CONTEXT:
-            key = _parsed(phash)
-            await self._store.write(lambda connection: self._put(connection, sha256, key, body))
+            key = _parsed(phash) if colours else None
+            await self._store.write(lambda connection: self._put(connection, sha256, key, colours, body))
 
     def _get(self, connection: sqlite3.Connection, sha256: str) -> VisualContext | None:
         where = (self._reader, sha256)
@@ -90,19 +113,27 @@ class ContextCache:
             connection.execute("DELETE FROM contexts WHERE reader = ? AND sha256 = ?", where)
             return None
 
-    def _near(self, connection: sqlite3.Connection, phash: bytes, bits: int) -> VisualContext | None:
-        sha256 = self._loaded(connection).nearest(phash, bits)
-        return None if sha256 is None else self._get(connection, sha256)
+    def _near(self, connection: sqlite3.Connection, phash: bytes, bits: int) -> list[Lender]:
+        found = []
+        for sha256 in self._loaded(connection).nearest(phash, bits):
+            where = (self._reader, sha256)
+            row = connection.execute("SELECT colours FROM contexts WHERE reader = ? AND sha256 = ?", where).fetchone()
+            if row is not None and (context := self._get(connection, sha256)) is not None:
+                found.append(Lender(sha256, bytes(row[0] or b""), context))
+        return found
 
-    def _put(self, connection: sqlite3.Connection, sha256: str, phash: bytes | None, body: str) -> None:
+    def _put(
+        self, connection: sqlite3.Connection, sha256: str, phash: bytes | None, colours: bytes | None, body: str
+    ) -> None:
         index = self._loaded(connection)
         connection.execute(
-            "INSERT OR REPLACE INTO contexts (reader, sha256, phash, used, context) VALUES (?, ?, ?, ?, ?)",
-            (self._reader, sha256, phash, self._clock(), body),
+            "INSERT OR REPLACE INTO contexts (reader, sha256, phash, colours, used, context) VALUES (?, ?, ?, ?, ?, ?)",
+            (self._reader, sha256, phash, colours, self._clock(), body),
         )
         if phash is not None:
             index.add(phash, sha256)
         self._note_use(connection)
+        connection.execute("DELETE FROM contexts WHERE used < ?", (self._clock() - UNUSED_S,))
         (count,) = connection.execute("SELECT count(*) FROM contexts").fetchone()
         if count > self._entries:
             surplus = count - self._entries + self._entries // SLACK
@@ -118,12 +149,13 @@ class ContextCache:
         )
 
     def _loaded(self, connection: sqlite3.Connection) -> HashIndex:
-        if self._index is None:
+        """Of this very file: where it was deleted and made anew, nothing that was in the old one hides the new."""
+        if self._index is None or self._indexed is not connection:
             rows = connection.execute(
                 "SELECT phash, sha256 FROM contexts WHERE reader = ? AND phash IS NOT NULL ORDER BY used DESC LIMIT ?",
                 (self._reader, self._entries),
             ).fetchall()
-            self._index = HashIndex(self._entries)
+            self._index, self._indexed = HashIndex(self._entries), connection
             for phash, sha256 in reversed(rows):
                 self._index.add(phash, sha256)
         return self._index
@@ -154,13 +186,15 @@ class HashIndex:
         self._owners[self._next : self._next + 1] = [owner]
         self._next = (self._next + 1) % self._words.shape[1]
 
-    def nearest(self, phash: bytes, bits: int) -> str | None:
-        """The owner of the hash that differs in the fewest bits, `bits` at most (Hamming)."""
+    def nearest(self, phash: bytes, bits: int) -> list[str]:
+        """The owners of the hashes that differ in the fewest bits, `bits` at most (Hamming): `LENDERS` at most, the
+        nearest first."""
         count = len(self._owners)
         if not count or len(phash) != 8 * WORDS:
-            return None
+            return []
         apart = np.zeros(count, np.uint16)
         for kept, asked in zip(self._words[:, :count], np.frombuffer(phash, np.uint64), strict=True):
             apart += np.bitwise_count(kept ^ asked)
-        best = int(apart.argmin())
-        return self._owners[best] if apart[best] <= bits else None
+        near = np.flatnonzero(apart <= bits)
+        best = near[apart[near].argsort(kind="stable")]
+        return list(dict.fromkeys(self._owners[place] for place in best))[:LENDERS]

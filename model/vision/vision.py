@@ -15,11 +15,13 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Self
 
 from model.vision.cache import ContextCache, Store
+from model.vision.likeness import alike, colours
 from model.vision.queue import Missing, ReadingQueue
 from model.vision.values import CHANNELS, Channel, Pixels, Request, VisualContext
 from model.worker import ProcessHandle
@@ -119,7 +121,8 @@ class Vision:
     async def look(self, sha256: str, phash: str, pixels: Callable[[], Awaitable[Pixels]]) -> VisualContext:
         """What the picture says. Never raises but when cancelled; what could not be read stands in `absent`.
 
-        `pixels` is asked only when something has to be read. A picture asked for many times at once is read once.
+        `pixels` is asked only when something has to be read or compared. A picture asked for many times at once is read
+        once.
         """
         started = self._clock()
         seen = await self._look(sha256, phash, pixels) if self._config.channels else _Seen(VisualContext(), {})
@@ -153,8 +156,9 @@ class Vision:
             kept = remembered if self._clock() < until else None
         return _seen(kept, self._config.channels, "cached") if kept else None
 
-    async def _read(self, sha256: str, phash: str, pixels: Callable[[], Awaitable[Pixels]]) -> _Seen:
-        lent = await self._lent(phash)
+    async def _read(self, sha256: str, phash: str, ask: Callable[[], Awaitable[Pixels]]) -> _Seen:
+        pixels = _Once(ask)
+        lent = await self._lent(phash, pixels)
         wanted = tuple(name for name in self._config.channels if name not in lent.outcomes)
         try:
             read = await self._queue.read(wanted, pixels) if wanted else VisualContext()
@@ -168,16 +172,21 @@ class Vision:
             self._remember(sha256, seen.context)
         elif self._cache:
             # what was lent is not lent on: copies of copies would drift away from the picture that was read
-            await self._cache.put(sha256, None if lent.outcomes else phash, seen.context)
+            own = None if lent.outcomes else await pixels.colours()
+            await self._cache.put(sha256, phash, own, seen.context)
         return seen
 
-    async def _lent(self, phash: str) -> _Seen:
+    async def _lent(self, phash: str, pixels: _Once) -> _Seen:
         """What a kept copy of the picture lends."""
         channels = [name for name in self._config.channels if name in LENT]
-        near = await self._cache.near(phash, self._config.near) if self._cache and channels else None
-        if near is None:
-            return _Seen(VisualContext(), {})
-        return _Seen(VisualContext(tags=near.tags, caption=near.caption), dict.fromkeys(channels, "near"))
+        if self._cache and channels and (lenders := await self._cache.near(phash, self._config.near)):
+            own = await pixels.colours()
+            for lender in lenders:
+                if own is not None and alike(own, lender.colours):
+                    self._cache.used(lender.sha256)
+                    context = VisualContext(tags=lender.context.tags, caption=lender.context.caption)
+                    return _Seen(context, dict.fromkeys(channels, "near"))
+        return _Seen(VisualContext(), {})
 
     def _remember(self, sha256: str, context: VisualContext) -> None:
         self._failed[sha256] = (self._clock() + REMEMBERED_S, context)
@@ -188,6 +197,25 @@ class Vision:
     def _without(self, missing: Missing, channels: Sequence[Channel] | None = None) -> _Seen:
         names = self._config.channels if channels is None else channels
         return _Seen(VisualContext(absent=dict.fromkeys(names, str(missing))), dict.fromkeys(names, missing.kind))
+
+
+class _Once:
+    """Pixels that are asked for by the first who needs them, and kept for the others."""
+
+    def __init__(self, ask: Callable[[], Awaitable[Pixels]]) -> None:
+        self._ask = ask
+        self._had: Pixels | None = None
+
+    async def __call__(self) -> Pixels:
+        if self._had is None:
+            self._had = await self._ask()
+        return self._had
+
+    async def colours(self) -> bytes | None:
+        """None also where the pixels cannot be had: whoever reads them says why."""
+        with suppress(Exception):
+            return colours(await self())
+        return None
 
 
 def _seen(context: VisualContext, channels: Sequence[Channel], outcome: str) -> _Seen:

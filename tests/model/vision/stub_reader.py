@@ -18,8 +18,10 @@ HANG, DIE, RAISE, NO_TEXT, SLOW = 1, 2, 3, 4, 5
 SLOW_S = 0.5
 
 
-def picture(order: int = 100, number: int = 0) -> Pixels:
-    return Pixels(1, 1, bytes([order, number, 0]))
+def picture(order: int = 100, number: int = 0, light: tuple[int, int, int] = (255, 255, 255)) -> Pixels:
+    """A chessboard of 16 x 16, not plain; `light`: its light fields."""
+    fields = [(0, 0, 0) if (row + column) % 2 else light for row in range(16) for column in range(16)]
+    return Pixels(16, 16, bytes([order, number, 0, *(part for field in fields[1:] for part in field)]))
 
 
 class StubReader:

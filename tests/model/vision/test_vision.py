@@ -162,6 +162,61 @@ async def test_what_was_borrowed_is_not_lent_on(start: Start) -> None:
     assert labels(third) == ["tag 3"], "two bits from the picture that was read, one from a copy of it"
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(picture(100, 2, (255, 0, 0)), id="of another colour"),
+        pytest.param(Pixels(1, 1, bytes([100, 2, 0])), id="plain"),
+    ],
+)
+async def test_a_hash_alone_makes_no_copy(start: Start, other: Pixels) -> None:
+    async def pixels() -> Pixels:
+        return other
+
+    running = await start()
+    await running.look(number=1, phash=SHARP)
+    assert labels(await running.vision.look("other", SHARP, pixels)) == ["tag 2"]
+    assert labels(await running.look(number=3, phash=SHARP)) == ["tag 1"]
+
+
+async def test_a_plain_picture_lends_nothing(start: Start) -> None:
+    async def pixels() -> Pixels:
+        return Pixels(1, 1, bytes([100, 1, 0]))
+
+    running = await start()
+    await running.vision.look("plain", SHARP, pixels)
+    assert labels(await running.look(number=2, phash=SHARP)) == ["tag 2"]
+
+
+async def test_lending_can_be_off(start: Start) -> None:
+    running = await start(near=-1)
+    await running.look(number=1, phash=SHARP)
+    assert labels(await running.look(number=2, phash=SHARP)) == ["tag 2"]
+
+
+async def test_pixels_are_asked_for_once_to_compare_and_to_read(start: Start) -> None:
+    asked = []
+
+    async def pixels() -> Pixels:
+        asked.append(1)
+        return picture(number=2)
+
+    running = await start()
+    await running.look(number=1, phash=SHARP)
+    assert labels(await running.vision.look("other", SHARP, pixels)) == ["tag 1"]
+    assert len(asked) == 1
+
+
+async def test_a_copy_whose_pixels_cannot_be_had_borrows_nothing(start: Start) -> None:
+    async def gone() -> Pixels:
+        raise OSError("the file is not there any more")
+
+    running = await start()
+    await running.look(number=1, phash=SHARP)
+    context = await running.vision.look("other", SHARP, gone)
+    assert context.absent["tags"] == "no_pixels: the file is not there any more"
+
+
 async def test_a_full_queue_sends_pictures_on_at_once_and_without_their_pixels(start: Start) -> None:
     running = await start(batch=1, queue=2, store=False)
     inside = [asyncio.ensure_future(running.look(HANG, number)) for number in range(3)]
