@@ -3,7 +3,9 @@
     MNER_DATA=... python -m benchmarks.near_duplicates
 
 Of every image of `MNER_DATA/images`: copies as they come about when people pass pictures on, and copies in which the
-text differs, down to one figure of a small score. Prints, per kind, the share of pairs within each distance.
+text differs, down to one figure of a small score. Drawn: flags, flat fields and other things that a hash hardly tells.
+Prints, per kind, the share of pairs within each distance, and of those that would lend: within `NEAR`, not plain, and
+alike in their colours (model/vision/likeness.py).
 """
 
 from __future__ import annotations
@@ -23,21 +25,27 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.plain import plain_pictures
+from model.vision.likeness import alike, colours
+from model.vision.values import Pixels
 from streams.errors import UserError
 from streams.images.decode import decode
+from streams.settings import Settings
 
 DISTANCES = (0, 2, 4, 8, 12, 16, 24, 32, 48, 64)
 SEED = 20261121
 MAX_PIXELS = 40_000_000
+NEAR: int = Settings.model_fields["vision_near"].default
 WORDS = ("WHEN THE BUS IS LATE", "NOBODY: ABSOLUTELY NOBODY:", "MONDAY AGAIN", "ME AFTER ONE COFFEE", "TRUST ME")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Bits of 256 in which the hashes of two files differ. `kind`: how they came to be two."""
+    """Bits of 256 in which the hashes of two files differ. `kind`: how they came to be two. `lends`: one the other."""
 
     kind: str
     bits: int
+    lends: bool
 
 
 def main() -> None:
@@ -46,16 +54,19 @@ def main() -> None:
     if not files:
         raise UserError(f"no *.jpg in {folder}: set MNER_DATA to the folder of data sets")
     pairs = [pair for path in files for pair in copies(path.read_bytes(), random.Random(f"{SEED} {path.name}"))]
-    pairs += [Pair("another picture", apart(one.read_bytes(), two.read_bytes())) for one, two in combinations(files, 2)]
+    pairs += [compared("another picture", *(file.read_bytes() for file in two)) for two in combinations(files, 2)]
+    for kind, drawn in plain_pictures().items():
+        pairs += [compared(kind, *(_file(image, "PNG") for image in two)) for two in combinations(drawn, 2)]
     Console(width=140).print(table(pairs))
 
 
 def table(pairs: list[Pair]) -> Table:
-    shown = Table("kind", "pairs", *(f"<= {bits}" for bits in DISTANCES), "least", "most", box=None)
+    shown = Table("kind", "pairs", *(f"<= {bits}" for bits in DISTANCES), "least", "most", "lent", box=None)
     for kind in dict.fromkeys(pair.kind for pair in pairs):
         bits = np.array([pair.bits for pair in pairs if pair.kind == kind])
         shares = [f"{np.mean(bits <= limit):.0%}" for limit in DISTANCES]
-        shown.add_row(kind, str(len(bits)), *shares, str(bits.min()), str(bits.max()))
+        lent = np.mean([pair.lends for pair in pairs if pair.kind == kind])
+        shown.add_row(kind, str(len(bits)), *shares, str(bits.min()), str(bits.max()), f"{lent:.0%}")
     return shown
 
 
@@ -63,7 +74,8 @@ def copies(body: bytes, chance: random.Random) -> Iterator[Pair]:
     """The file beside copies of it; the text of a copy beside another text in the same place."""
     image = Image.open(io.BytesIO(body)).convert("RGB")
     for kind, copy in passed_on(image, chance):
-        yield Pair(kind, apart(body, copy))
+        yield compared(kind, body, copy)
+    yield compared("red and blue swapped", body, _file(Image.merge("RGB", image.split()[::-1])))
     for kind, part, texts in (
         ("other caption, 1/8 high", 8, chance.sample(WORDS, 2)),
         ("other caption, 1/20 high", 20, chance.sample(WORDS, 2)),
@@ -72,9 +84,9 @@ def copies(body: bytes, chance: random.Random) -> Iterator[Pair]:
     ):
         place = chance.uniform(0.05, 0.85)
         one, two = (_file(_with_text(image, text, part, place)) for text in texts)
-        yield Pair(kind, apart(one, two))
+        yield compared(kind, one, two)
         if "caption" in kind:
-            yield Pair(kind.replace("other", "added"), apart(body, one))
+            yield compared(kind.replace("other", "added"), body, one)
 
 
 def passed_on(image: Image.Image, chance: random.Random) -> Iterator[tuple[str, bytes]]:
@@ -93,13 +105,19 @@ def passed_on(image: Image.Image, chance: random.Random) -> Iterator[tuple[str, 
     yield "small watermark", _file(_with_text(image, "@someone", 24, 0.94))
 
 
-def apart(one: bytes, two: bytes) -> int:
-    return (fingerprint(one) ^ fingerprint(two)).bit_count()
+def compared(kind: str, one: bytes, two: bytes) -> Pair:
+    (hash_one, colours_one), (hash_two, colours_two) = fingerprint(one), fingerprint(two)
+    bits = (hash_one ^ hash_two).bit_count()
+    plain = colours_one is None or colours_two is None
+    return Pair(kind, bits, bits <= NEAR and not plain and alike(colours_one or b"", colours_two or b""))
 
 
 @lru_cache(maxsize=64)
-def fingerprint(body: bytes) -> int:
-    return int(decode(body, MAX_PIXELS).phash, 16)
+def fingerprint(body: bytes) -> tuple[int, bytes | None]:
+    """The perceptual hash and the colours, as a worker has them."""
+    found = decode(body, MAX_PIXELS)
+    assert found.small is not None
+    return int(found.phash, 16), colours(Pixels(*found.small.size, found.small.tobytes()))
 
 
 def _file(image: Image.Image, form: str = "JPEG", quality: int = 85) -> bytes:

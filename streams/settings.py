@@ -151,7 +151,7 @@ class Settings(BaseSettings):
     vision_wait_s: float = Field(2.0, gt=0, description="seconds a worker lets pictures wait; the next ones, as above")
     vision_timeout_s: float = Field(60.0, gt=0, description="seconds a batch of pictures may take")
     vision_cache: int = Field(100_000, ge=0, description="pictures whose context is kept on disk; 0: none")
-    vision_near: int = Field(16, ge=0, le=64, description="bits of 256 that two hashes of one picture may differ")
+    vision_near: int = Field(16, ge=-1, le=64, description="bits of 256 a copy's hash may differ in; -1: none is lent")
 
     # sinks
     deliver_batch: int = Field(200, ge=1, description="extractions written at once at most")

@@ -54,7 +54,7 @@ class VisionConfig:
     """`channels` are those to read; `off` says of the others why not, where there is more to say. `reader` is what the
     factory is given. `queue`: pictures that may wait, and `wait_s` how long, by what the last ones took. `timeout_s`:
     for one batch in the process, and for one picture in all. `cached`: contexts kept at most. `near`: bits of 256 in
-    which the hashes of copies of one picture differ at most."""
+    which the hashes of copies of one picture differ at most; negative: nothing is lent."""
 
     channels: tuple[Channel, ...]
     reader: str
