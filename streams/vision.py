@@ -14,6 +14,7 @@ from model.vision.vision import Vision, VisionConfig
 from streams import metrics
 from streams.events import ImageResult
 from streams.images.database import Database
+from streams.images.decode import DECODER
 from streams.settings import Settings
 
 
@@ -34,9 +35,11 @@ def vision_config(settings: Settings, wait_s: float = math.inf) -> VisionConfig:
 
     Half of the cores: pictures wait or go on unread, the tweets' text must not. A caption without a model is off."""
     channels = tuple(name for name in settings.vision if name != "caption" or settings.vision_caption)
+    reader = ReaderConfig(channels, settings.vision_tags, settings.vision_caption)
     return VisionConfig(
         channels=channels,
-        reader=ReaderConfig(channels, settings.vision_tags, settings.vision_caption).to_json(),
+        reader=reader.to_json(),
+        state=f"decoder {DECODER}, {reader.weights()}",
         device=settings.device,
         threads=max(1, len(os.sched_getaffinity(0)) // 2),
         batch=settings.vision_batch,

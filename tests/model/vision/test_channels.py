@@ -44,5 +44,5 @@ def test_scores_and_fractions_stay_between_0_and_1_and_are_short(value: float, w
 
 
 def test_the_configuration_survives_json() -> None:
-    config = ReaderConfig(channels=("ocr", "caption"), tags=None, caption="some/model")
+    config = ReaderConfig(channels=("caption", "ocr"), tags=None, caption="some/model")
     assert ReaderConfig.from_json(config.to_json()) == config

