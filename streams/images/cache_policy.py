@@ -17,9 +17,9 @@ BRIEF_S = 5.0
 STALE_TIMES = 24
 """Times `image_cache_s` since the server last answered: so long a picture stands in for a server that fails."""
 
-NOT_ITS_FAULT: frozenset[Kind] = frozenset({"internal", "host_down"})
+NOT_ITS_FAULT: frozenset[Kind] = frozenset({"internal", "host_down", "busy"})
 BRIEF: frozenset[Kind] = frozenset({"timeout", "unreachable", "connection_lost"})
-SERVERS: frozenset[Kind] = BRIEF | {"unresolvable", "tls", "bad_response", "host_down"}
+SERVERS: frozenset[Kind] = BRIEF | {"unresolvable", "tls", "bad_response", "host_down", "busy"}
 
 
 def of_us(error: ImageError) -> bool:

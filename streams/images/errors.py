@@ -13,7 +13,7 @@ Kind = Literal[
     "private_address",  # at least one address is not a public one: nothing was dialled
     "unreachable",  # nobody answers at the address
     "tls",  # the certificate or the handshake is bad
-    "timeout",  # not done within the deadline, everything included
+    "timeout",  # not fetched within the deadline, or not decoded within the limit
     "connection_lost",  # the server broke off
     "bad_response",  # not HTTP, or headers beyond the limits
     "too_many_redirects",
@@ -25,6 +25,7 @@ Kind = Literal[
     "broken",  # an image, but truncated or damaged
     "bomb",  # more pixels than allowed
     "host_down",  # the host failed many times in a row and is left alone for a while
+    "busy",  # no slot was free in time: there were too many images, of this host or of all
     "decoder_died",  # the file took the process down that decoded it
     "internal",  # our own fault; the detail names the exception
 ]

@@ -1,6 +1,6 @@
 """The bytes behind a stranger's URL: every hop checked before it is dialled, never more bytes than allowed.
 
-The deadline is the caller's (see `loader`), since it covers decoding as well.
+The deadline is the caller's (see `loader`), who shares the slots with decoding.
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ class Fetcher:
     async def slot(self, url: str) -> AsyncIterator[Slot]:
         """The right to ask, waited for. Start the deadline inside: waiting says nothing of the host.
 
-        Raises `ImageError`: what `Gate.check_url` raises, or host_down. The host's part is given back when `get`
-        returns, the rest, which bounds the bodies in memory, at the end of the context.
+        Raises `ImageError`: what `Gate.check_url` raises, host_down, or busy. It is given back at the end of the context,
+        the host's part before if the caller says so (`leave_host`); the rest bounds the bodies in memory.
         """
         async with self._hosts.slot(self._gate.check_url(url)) as slot:
             yield slot
@@ -146,7 +146,6 @@ class Fetcher:
         for _ in range(MAX_REDIRECTS + 1):
             answer = await self._patiently(chase)
             if isinstance(answer, Answer):
-                slot.leave_host()
                 return answer
             chase = replace(chase, hop=answer)
         raise ImageError("too_many_redirects", f"more than {MAX_REDIRECTS}")

@@ -124,12 +124,14 @@ class Slot:
     """
 
     def __init__(self, everybody: asyncio.Semaphore) -> None:
+        self.waiting = False
         self._everybody = everybody
         self._host: Host | None = None
         self._counted = False
 
     async def take(self, host: Host) -> None:
-        """Waits until `host` may be asked; gives back the slot of the host before."""
+        """Waits until `host` may be asked; gives back the slot of the host before. `waiting` tells who broke it off."""
+        self.waiting = True
         if host is not self._host:
             self.leave_host()
             if host.slots.locked():
@@ -144,9 +146,10 @@ class Slot:
         if not self._counted:
             await self._everybody.acquire()
             self._counted = True
+        self.waiting = False
 
     def leave_host(self) -> None:
-        """Keeps the one of all: the body is there, but it is still in memory."""
+        """Keeps the one of all: the picture is decoded, but its file is still in memory."""
         if self._host is not None:
             self._host.slots.release()
             self._host.users -= 1
@@ -157,6 +160,11 @@ class Slot:
         if self._counted:
             self._everybody.release()
             self._counted = False
+
+
+def busy(settings: Settings) -> ImageError:
+    """Of an image that waited for a slot for as long as it may take to fetch one."""
+    return ImageError("busy", f"no slot was free within {settings.image_timeout_s:g} s")
 
 
 class Hosts:
@@ -189,12 +197,16 @@ class Hosts:
 
     @asynccontextmanager
     async def slot(self, url: URL) -> AsyncIterator[Slot]:
-        """A slot at `url`'s host, given back at the end. Raises `ImageError` (host_down) instead of waiting."""
+        """A slot at `url`'s host, given back at the end. Raises `ImageError`: host_down at once, or busy."""
         host = self.of(url)
         host.breaker.check()
         slot = Slot(self._everybody)
         try:
-            await slot.take(host)
+            try:
+                async with asyncio.timeout(self._settings.image_timeout_s):
+                    await slot.take(host)
+            except TimeoutError:
+                raise busy(self._settings) from None
             yield slot
         finally:
             slot.leave()

@@ -23,7 +23,8 @@ from streams.images.cache_policy import of_server
 from streams.images.decode import Picture
 from streams.images.decoder import INLINE_HASH, Decoders
 from streams.images.errors import ImageError
-from streams.images.fetch import Fetcher
+from streams.images.fetch import Answer, Fetcher, Slot, Validators
+from streams.images.hosts import busy
 from streams.images.resolve import LookUp, SystemLookUp
 from streams.images.single_flight import SingleFlight
 from streams.settings import Settings
@@ -126,25 +127,33 @@ class ImageLoader:
         raise refusal
 
     async def _fetch(self, url: str, kept: Kept | None) -> Picture:
-        """The deadline of `image_timeout_s` starts when a slot is free and covers look-up, redirects, retries, body and
-        decoding, not what is written down afterwards."""
+        """The deadline of `image_timeout_s` starts when a slot is free and covers look-up, redirects, retries and body.
+
+        Not decoding: it has a limit of its own, which starts when a decoder is free. The host keeps its slot until then,
+        so that the files of one host do not hold all decoders.
+        """
         async with self._reasons(), self._fetcher.slot(url) as slot:
-            async with asyncio.timeout(self._settings.image_timeout_s) as deadline:
-                known = kept.validators if kept else None
-                answer = await self._fetcher.get(url, known, slot=slot, until=deadline.when())
-                if answer.body is not None:
-                    if not self._decoders.pids:  # starting the first one says nothing of the picture
-                        deadline.reschedule(None)
-                    picture = await self._read(answer.body, url)
+            answer = await self._get(url, kept.validators if kept else None, slot)
             if answer.body is None:
                 assert kept is not None, "the fetcher refuses an HTTP 304 that nobody asked for"
                 metrics.CACHE.labels("revalidated").inc()
                 await self._cache.renew(kept.picture, answer.validators, answer.fresh_s)
                 return kept.picture
+            picture = await self._read(answer.body, url)
+            slot.leave_host()
             metrics.CACHE.labels("miss").inc()
             if await self._cache.keep(picture, answer.body, answer.validators, answer.fresh_s) or picture.pixels:
                 return picture
             return await self._decoders.decode(answer.body, url)
+
+    async def _get(self, url: str, known: Validators | None, slot: Slot) -> Answer:
+        try:
+            async with asyncio.timeout(self._settings.image_timeout_s) as deadline:
+                return await self._fetcher.get(url, known, slot=slot, until=deadline.when())
+        except TimeoutError:
+            if slot.waiting:
+                raise busy(self._settings) from None
+            raise
 
     async def _read(self, body: bytes, url: str) -> Picture:
         metrics.IMAGE_BYTES.inc(len(body))

@@ -339,17 +339,36 @@ async def test_redirects_to_and_fro_between_full_hosts_do_not_wait_for_each_othe
             assert await asyncio.gather(*asked) == [b"body"] * 20
 
 
-async def test_the_hosts_slot_is_free_once_the_body_is_there_and_the_one_of_all_when_the_caller_is_done(
+async def test_the_hosts_slot_is_free_when_the_caller_says_so_and_the_one_of_all_when_it_is_done(
     fetcher: Callable[..., Fetcher], server: HostileServer
 ) -> None:
     async with hostile_server() as other:
         server.answers["/a"] = other.answers["/a"] = OK
         async with fetcher(other, image_workers=2, image_per_host=1) as fetch, fetch.slot(f"{server.url}/a") as slot:
             await fetch.get(f"{server.url}/a", slot=slot)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05), fetch.slot(f"{server.url}/a"):
+                    pass
+            slot.leave_host()
             async with asyncio.timeout(1), fetch.slot(f"{server.url}/a"):
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(0.05), fetch.slot(f"{other.url}/a"):
                         pass
+
+
+async def test_the_wait_for_a_slot_is_bounded() -> None:
+    hosts = Hosts(Settings(image_workers=2, image_per_host=1, image_timeout_s=0.05))
+    full = URL("http://a.example/")
+    async with hosts.slot(full):
+        with pytest.raises(ImageError, match=r"^busy: no slot was free within 0.05 s$"):
+            async with hosts.slot(full):
+                pass
+        async with hosts.slot(URL("http://b.example/")):
+            with pytest.raises(ImageError, match=r"^busy: "):
+                async with hosts.slot(URL("http://c.example/")):
+                    pass
+    async with hosts.slot(full):
+        assert hosts.of(full).users == 1
 
 
 async def test_who_is_cancelled_while_waiting_leaves_no_slot_behind() -> None:

@@ -22,7 +22,7 @@ from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
 from streams.settings import Settings
 from tests.images.clock import Clock
-from tests.images.hostile import HostileServer, reply
+from tests.images.hostile import HostileServer, hostile_server, reply
 from tests.images.pictures import encoded, half_and_half
 
 PNG = encoded(half_and_half(), "PNG")
@@ -72,20 +72,20 @@ async def test_no_more_than_the_allowed_number_are_fetched_at_once_and_waiting_i
         nonlocal now, most
         now += 1
         most = max(most, now)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
         now -= 1
         writer.write(reply(PNG, "Connection: close"))
         await writer.drain()
 
-    async with ImageLoader(settings(image_workers=3, image_decoders=1, image_timeout_s=0.35)) as loader:
+    async with ImageLoader(settings(image_workers=3, image_decoders=1, image_timeout_s=0.5)) as loader:
         server.answers["/warm"] = reply(PNG)
         with_decoder = asyncio.timeout(60)  # starting a process that decodes is not what is measured here
         async with with_decoder:
             while (await loader.look([Media(url=f"{server.url}/warm")]))[0].status != "ok":
                 pass
-        server.answers |= {f"/{number}": answer for number in range(15)}
-        pictures = await asyncio.gather(*(loader.load(f"{server.url}/{number}") for number in range(15)))
-    assert (len(pictures), most) == (15, 3)
+        server.answers |= {f"/{number}": answer for number in range(9)}
+        pictures = await asyncio.gather(*(loader.load(f"{server.url}/{number}") for number in range(9)))
+    assert (len(pictures), most) == (9, 3)
 
 
 async def test_cancellation_goes_through_and_frees_the_slot(
@@ -127,6 +127,70 @@ async def test_a_decoder_that_died_is_replaced_and_counted(
             await asyncio.sleep(0.01)
         await loader.load(f"{server.url}/a")
     assert metrics.DECODER_RESTARTS._value.get() == restarts + 1
+
+
+class SlowDecoder:
+    """Before a loader's decoders: each picture waits for `seconds`, and `most` of them did at once."""
+
+    def __init__(self, loader: ImageLoader, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+        self.most = self.now = 0
+        self.seconds = seconds
+        self._decode = loader._decoders.decode
+        monkeypatch.setattr(loader._decoders, "decode", self.decode)
+
+    async def decode(self, body: bytes, url: str, **options: Any) -> Picture:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(self.seconds)
+        self.now -= 1
+        return await self._decode(body, url, **options)
+
+
+async def test_a_host_keeps_its_slot_until_its_picture_is_decoded(
+    settings: Callable[..., Settings], server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the files of one host would hold every decoder."""
+    server.answers = {f"/{number}": reply(PNG + bytes(number)) for number in range(6)}
+    async with ImageLoader(settings(image_per_host=2, image_decoders=1)) as loader:
+        decoder = SlowDecoder(loader, monkeypatch, 0.05)
+        await asyncio.gather(*(loader.load(f"{server.url}/{number}") for number in range(6)))
+    assert decoder.most == 2
+
+
+async def test_the_wait_for_a_decoder_is_neither_the_pictures_fault_nor_its_hosts(
+    settings: Callable[..., Settings], server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers = {f"/{number}": reply(PNG + bytes(number)) for number in range(3)}
+    async with ImageLoader(settings(image_timeout_s=0.3, image_decoders=1, image_break_after=1)) as loader:
+        SlowDecoder(loader, monkeypatch, 0.4)
+        for number in range(3):
+            assert (await loader.load(f"{server.url}/{number}")).format == "PNG"
+
+
+async def test_a_crowd_at_a_slow_host_is_refused_in_time_which_is_not_remembered(
+    remembering: Remembering, server: HostileServer
+) -> None:
+    async def silent(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(60)
+
+    server.answers = {f"/{number}": silent for number in range(12)}
+    async with remembering(image_timeout_s=0.3, image_per_host=2, image_break_after=5) as loader:
+        async with asyncio.timeout(2 * 0.3 + 0.4):
+            reasons = await asyncio.gather(*(refused(loader, f"{server.url}/{number}") for number in range(12)))
+        assert set(reasons) == {"timeout: not done within 0.3 s", "busy: no slot was free within 0.3 s"}
+        server.answers = {f"/{number}": reply(PNG) for number in range(12)}
+        busy = next(number for number, reason in enumerate(reasons) if reason.startswith("busy"))
+        assert (await loader.load(f"{server.url}/{busy}")).format == "PNG"
+
+
+async def test_the_wait_for_a_slot_behind_a_redirect_is_not_the_urls_fault_either(
+    settings: Callable[..., Settings], server: HostileServer
+) -> None:
+    async with hostile_server() as other:
+        server.answers["/a"] = reply(b"", f"Location: {other.url}/a", status="302 Found")
+        given = settings(image_timeout_s=0.2, image_per_host=1, image_allow=(server.address, other.address))
+        async with ImageLoader(given) as loader, loader._fetcher.slot(f"{other.url}/b"):
+            assert await refused(loader, f"{server.url}/a") == "busy: no slot was free within 0.2 s"
 
 
 class Held:
