@@ -15,12 +15,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from model.mentions import Prediction
 from model.tokens import Encoded
+from model.vision.values import plain
 from streams.errors import Retry, Stop, UserError
 
 T = TypeVar("T")
@@ -32,6 +33,11 @@ LOAD_TIMEOUT_S = 180.0
 
 MAX_ANSWER = 64_000_000
 """Bytes of one answer at most; the largest honest ones, of 256 pictures full of text, have a tenth of it."""
+
+MAX_MESSAGE = 1000
+"""Characters of an error's message that are kept: it ends in a log, an extraction or a dead letter."""
+
+STDERR = 2
 
 MAX_STARTS = 5
 """Starts that may fail one after another: a machine short of memory for a moment is no reason to stop, but a model
@@ -87,12 +93,13 @@ class ProcessHandle(Generic[Request, Reply]):
         """
         await _finish(self._start())
 
-    async def infer(self, batch: Sequence[Request]) -> list[Reply]:
+    async def infer(self, batch: Sequence[Request], timeout_s: float | None = None) -> list[Reply]:
         """Raises `WorkerDied`, `BatchFailed`, and what `start` raises when a fresh process was needed.
 
-        When the caller is cancelled the batch is still finished and its result dropped: replies never get mixed up.
+        `timeout_s`: of this batch, in place of the handle's. When the caller is cancelled the batch is still finished
+        and its result dropped: replies never get mixed up.
         """
-        return await _finish(self._infer(list(batch)))
+        return await _finish(self._infer(list(batch), self.timeout_s if timeout_s is None else timeout_s))
 
     async def close(self) -> None:
         """Ends the process, at once: what it is working on is lost. The handle cannot be used afterwards."""
@@ -106,10 +113,10 @@ class ProcessHandle(Generic[Request, Reply]):
         async with self._turn:
             await self._ensure_started()
 
-    async def _infer(self, batch: list[Request]) -> list[Reply]:
+    async def _infer(self, batch: list[Request], timeout_s: float) -> list[Reply]:
         async with self._turn:
             await self._ensure_started()
-            kind, content = await self._ask(batch, self.timeout_s)
+            kind, content = await self._ask(batch, timeout_s)
             if kind == "done" and len(content) != len(batch):
                 await self._end()
                 raise WorkerDied(f"{self._what}'s process gave {len(content)} replies for {len(batch)} and was killed")
@@ -158,6 +165,7 @@ class ProcessHandle(Generic[Request, Reply]):
                 [sys.executable, "-P", "-m", "model.worker_main", number, str(os.getpid()), *self._arguments],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                stdout=STDERR,  # ours may be a script's input, and libraries print
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which decides
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
@@ -208,10 +216,13 @@ class ModelProcess(ProcessHandle[Encoded, Prediction]):
         super().__init__("the model", factory, checkpoint, Prediction, device, threads, timeout_s)
 
 
+Message = Annotated[str, AfterValidator(lambda text: plain(text, MAX_MESSAGE))]
+
+
 def _answers(reply: type[Any]) -> TypeAdapter[Any]:
     """What `model.worker_main` may say: a kind, and what belongs to it."""
     done: Any = tuple[Literal["done"], list[reply]]  # type: ignore[valid-type]
-    other: Any = tuple[Literal["ready"], None] | tuple[Literal["error", "user_error"], str]
+    other: Any = tuple[Literal["ready"], None] | tuple[Literal["error", "user_error"], Message]
     return TypeAdapter(done | other)
 
 

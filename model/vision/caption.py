@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from model.vision import values
-from model.vision.channels import plain
 from model.vision.tags import autocast, refused, transformers
+from model.vision.values import plain
 
 MAX_NEW_TOKENS = 40
 MAX_CAPTION = 256

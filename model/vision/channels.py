@@ -6,7 +6,6 @@ the words come from strangers: every string passes `plain`, every list has a lim
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,9 +20,6 @@ Reading = TypeVar("Reading")
 
 DECIMALS = 4
 """Of scores and fractions: one picture read twice, alone or in company, gives the same bytes."""
-
-_DROPPED = {"Cf", "Cs", "Co", "Cn"}
-"""Formats (among them the bidirectional overrides), lone surrogates, private use and unassigned code points."""
 
 
 class Channel(Protocol[Reading]):
@@ -66,13 +62,6 @@ class ReaderConfig:
 
 
 _CONFIG = TypeAdapter(ReaderConfig)
-
-
-def plain(text: str, most: int) -> str:
-    """One line of at most `most` characters, composed (NFC), without anything that steers a terminal or a reader."""
-    spaced = "".join(" " if unicodedata.category(character) == "Cc" else character for character in text[: 4 * most])
-    kept = "".join(character for character in spaced if unicodedata.category(character) not in _DROPPED)
-    return " ".join(unicodedata.normalize("NFC", kept).split())[:most].rstrip()
 
 
 def rounded(value: float) -> float:

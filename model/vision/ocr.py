@@ -22,8 +22,8 @@ from PIL import Image
 from rapidocr.main import RapidOCRError
 
 from model.vision import values
-from model.vision.channels import plain, rounded
-from model.vision.values import Point, TextLine
+from model.vision.channels import rounded
+from model.vision.values import Point, TextLine, plain
 
 DETECTOR_SIDE = 640
 THRESHOLD = 0.8

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ LIVES = 2
 
 REST_S = 30.0
 """Seconds before a reader that did not come up is started again: each try costs seconds of a core."""
+
+USUAL_BATCH = 8
+"""Pictures that have the process' limit; more have as much more. A wall of text takes 4 s of one core."""
 
 SWAY = 0.2
 """Of the last batch in the pace, seconds a picture: pictures full of text take ten times as long as others."""
@@ -47,7 +51,7 @@ class ReadingQueue:
     """An async context manager; owns the process, which the first picture starts.
 
     `room` pictures may wait while up to `batch` are being read, and as many only as will be read within `wait_s`, by
-    the pace of the last ones; one is always taken.
+    the pace of the last ones; one is always taken, and one batch while no pace is known.
     """
 
     def __init__(
@@ -81,9 +85,9 @@ class ReadingQueue:
 
     async def read(self, channels: tuple[Channel, ...], pixels: Callable[[], Awaitable[Pixels]]) -> VisualContext:
         """What these channels read. `pixels` is called once there is room. Raises `Missing` and nothing else."""
-        if self._clock() < self._rest_until:
-            raise Missing("unavailable", "the picture reader did not start; the worker's log says why")
-        if self._inside >= self._room + self._batch or self._inside * (self._pace_s or 0.0) > self._wait_s:
+        if self._rests():
+            raise _rested()
+        if self._inside >= self._most():
             raise Missing("busy")
         self._inside += 1
         try:
@@ -92,6 +96,18 @@ class ReadingQueue:
             return await read
         finally:
             self._inside -= 1
+
+    def _rests(self) -> bool:
+        return self._clock() < self._rest_until
+
+    def _most(self) -> int:
+        """Pictures inside that leave no room for another."""
+        most = self._room + self._batch
+        if self._wait_s == math.inf:
+            return most
+        if self._pace_s is None:
+            return min(most, self._batch)
+        return most if self._pace_s * most <= self._wait_s else 1 + int(self._wait_s / self._pace_s)
 
     async def _read_batches(self) -> None:
         while True:
@@ -102,10 +118,13 @@ class ReadingQueue:
 
     async def _read_batch(self, batch: Sequence[_Waiting], deaths: int) -> None:
         """Settles every picture of it."""
+        if self._rests():  # it was let in before
+            return _refuse(batch, _rested())
         try:
             await self._process.start()
             started = self._clock()
-            contexts = await self._process.infer([waiting.request for waiting in batch])
+            limit_s = self._process.timeout_s * max(1.0, len(batch) / USUAL_BATCH)
+            contexts = await self._process.infer([waiting.request for waiting in batch], limit_s)
             took_s = (self._clock() - started) / len(batch)
             self._pace_s = took_s if self._pace_s is None else self._pace_s + SWAY * (took_s - self._pace_s)
         except (WorkerDied, BatchFailed) as fault:
@@ -128,6 +147,10 @@ class ReadingQueue:
             for waiting, context in zip(batch, contexts, strict=True):
                 if not waiting.read.done():
                     waiting.read.set_result(context)
+
+
+def _rested() -> Missing:
+    return Missing("unavailable", "the picture reader did not start; the log says why")
 
 
 def _refuse(batch: Sequence[_Waiting], why: Missing) -> None:

@@ -7,7 +7,7 @@ channel is tried picture by picture there, and what still fails stands in `absen
 from __future__ import annotations
 
 import logging
-import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -15,8 +15,8 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from model.vision import values
-from model.vision.channels import Channel, ReaderConfig, plain
-from model.vision.values import Request, Tag, TextLine, VisualContext
+from model.vision.channels import Channel, ReaderConfig
+from model.vision.values import MISCONFIGURED, Request, Tag, TextLine, VisualContext, plain
 from streams.errors import UserError
 
 T = TypeVar("T")
@@ -24,6 +24,9 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 MAX_REASON = 200
+
+WHOLE_FAILURES = 3
+"""Whole batches in a row that a channel may fail on: a GPU that a kernel has broken serves this process no more."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +42,15 @@ TextChannel = Channel[tuple[TextLine, ...]] | Absent
 
 
 def load(config: str, *, device: str, threads: int) -> Reader:
-    """`config`: JSON of a `ReaderConfig`. `device`: auto, cpu or cuda; `threads`: of the CPU, 0 for one per core.
+    """`config`: JSON of a `ReaderConfig`. `device`: auto, cpu or cuda; `threads`: of the CPU.
 
-    Raises `UserError`: a model that a person named cannot be loaded, or there is no such device. A channel that is
-    ours and cannot be loaded is absent, so that the others still read.
+    A channel that cannot be loaded is absent, so that the others still read: `MISCONFIGURED` where a person named a
+    model or a device that cannot be had. Raises `UserError` when the configuration is none.
     """
     try:
         wanted = ReaderConfig.from_json(config)
     except ValidationError as error:
         raise UserError(f"the picture reader's configuration {config!r}: {error.errors()[0]['msg']}") from None
-    threads = threads or len(os.sched_getaffinity(0))
     return Reader(
         tags=_loaded("tags", wanted, lambda: _tags(wanted, device, threads)),
         caption=_loaded("caption", wanted, lambda: _caption(wanted, device, threads)),
@@ -63,13 +65,33 @@ class Reader:
         self.tags = tags
         self.caption = caption
         self.ocr = ocr
+        self._failures: Counter[values.Channel] = Counter()
 
     def predict(self, batch: Sequence[Request]) -> list[VisualContext]:
-        """One context a picture, in order, of the channels that were asked for it. The company changes nothing."""
-        tags = _read("tags", self.tags, batch)
-        captions = _read("caption", self.caption, batch)
-        lines = _read("ocr", self.ocr, batch)
+        """One context a picture, in order, of the channels that were asked for it. The company changes nothing.
+
+        Raises `SystemExit`, to be replaced by a fresh process, when a channel has failed on `WHOLE_FAILURES` batches.
+        """
+        tags = self._read("tags", self.tags, batch)
+        captions = self._read("caption", self.caption, batch)
+        lines = self._read("ocr", self.ocr, batch)
         return [_context(*read) for read in zip(batch, tags, captions, lines, strict=True)]
+
+    def _read(self, name: values.Channel, channel: Channel[T] | Absent, batch: Sequence[Request]) -> list[T | Absent]:
+        """One channel's readings, in order; of a picture that it was not asked for, `Absent`."""
+        readings: list[T | Absent] = [channel if isinstance(channel, Absent) else Absent("not asked for")] * len(batch)
+        asked = [row for row, request in enumerate(batch) if name in request.channels]
+        if isinstance(channel, Absent) or not asked:
+            return readings
+        tried = _tried(channel, [batch[row] for row in asked])
+        for row, reading in zip(asked, tried, strict=True):
+            readings[row] = reading
+        failed = [reading for reading in tried if isinstance(reading, Absent)]
+        self._failures[name] = self._failures[name] + 1 if len(failed) == len(tried) else 0
+        if self._failures[name] >= WHOLE_FAILURES:
+            told = f"the last time with {failed[-1].reason}"
+            raise SystemExit(f"the vision channel {name} failed on {WHOLE_FAILURES} batches in a row, {told}")
+        return readings
 
 
 def _context(
@@ -91,21 +113,7 @@ def _context(
     )
 
 
-def _read(name: values.Channel, channel: Channel[T] | Absent, batch: Sequence[Request]) -> list[T | Absent]:
-    """One channel's readings, in order; of a picture that it was not asked for, `Absent`."""
-    readings: list[T | Absent] = [channel if isinstance(channel, Absent) else Absent("not asked for")] * len(batch)
-    if isinstance(channel, Absent):
-        return readings
-    asked = [row for row, request in enumerate(batch) if name in request.channels]
-    tried = _tried(channel, [batch[row] for row in asked])
-    for row, reading in zip(asked, tried, strict=True):
-        readings[row] = reading
-    return readings
-
-
 def _tried(channel: Channel[T], batch: Sequence[Request]) -> list[T | Absent]:
-    if not batch:
-        return []
     try:
         readings = channel.read([request.pixels.image() for request in batch])
         if len(readings) != len(batch):
@@ -124,11 +132,12 @@ def _loaded(name: values.Channel, wanted: ReaderConfig, make: Callable[[], Chann
         return Absent("no model is set: MNER_VISION_CAPTION")
     try:
         return make()
-    except UserError:
-        raise
+    except UserError as error:
+        reason = f"{MISCONFIGURED}{error}"
     except Exception as error:  # a broken installation takes one channel, not all
-        log.warning("the vision channel %s cannot be loaded: %s", name, _reason(error))
-        return Absent(_reason(error))
+        reason = _reason(error)
+    log.warning("the vision channel %s cannot be loaded: %s", name, reason)
+    return Absent(reason)
 
 
 def _reason(error: Exception) -> str:

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from model.vision import values
-from model.vision.channels import plain, rounded
-from model.vision.values import Tag
+from model.vision.channels import rounded
+from model.vision.values import Tag, plain
 from streams.errors import UserError
 
 LEAST = 0.1
@@ -57,7 +57,7 @@ def transformers() -> Any:
 
 def refused(setting: str, model: str, error: Exception) -> UserError:
     """A model that a person named and that cannot be loaded."""
-    first = (str(error).splitlines() or [""])[0]
+    first = plain((str(error).splitlines() or [""])[0], 150)  # what follows is the mend
     return UserError(
         f"{setting}={model}: cannot be loaded ({type(error).__name__}: {first}): name a hub model that this machine "
         "can fetch or has fetched, or a folder with its weights and preprocessor_config.json, or unset it"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from PIL import Image
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from streams.events import Score, Value
 
@@ -20,6 +21,30 @@ Box = tuple[Fraction, Fraction, Fraction, Fraction]
 """Left, top, right, bottom."""
 
 Point = tuple[Fraction, Fraction]
+
+MAX_WORDS, MAX_REASON = 256, 500
+"""Characters of a label, a caption or a line, and of why there is none: what a person can mend is told whole."""
+
+MAX_TAGS, MAX_LINES = 100, 200
+"""Of one picture; the channels' own limits are stricter. Who answers more is no reader of ours."""
+
+MISCONFIGURED = "misconfigured: "
+"""Begins the reason of a channel that a person set up wrongly; the rest says how to mend it."""
+
+_DROPPED = {"Cf", "Cs", "Co", "Cn"}
+"""Formats (among them the bidirectional overrides), lone surrogates, private use and unassigned code points."""
+
+
+def plain(text: str, most: int) -> str:
+    """One line of at most `most` characters, composed (NFC), without anything that steers a terminal or a reader."""
+    spaced = "".join(" " if unicodedata.category(character) == "Cc" else character for character in text[: 4 * most])
+    kept = "".join(character for character in spaced if unicodedata.category(character) not in _DROPPED)
+    return " ".join(unicodedata.normalize("NFC", kept).split())[:most].rstrip()
+
+
+Words = Annotated[str, Field(max_length=MAX_WORDS), AfterValidator(lambda text: plain(text, MAX_WORDS))]
+Reason = Annotated[str, AfterValidator(lambda text: plain(text, MAX_REASON))]
+"""Both are cleaned here too: what comes out of a process that reads strangers' files is a stranger's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +62,7 @@ class Pixels:
 class Tag(Value):
     """An object or a scene. `box` where a detector found it, None where a classifier named the whole picture."""
 
-    label: str
+    label: Words
     score: Score
     box: Box | None = None
 
@@ -45,7 +70,7 @@ class Tag(Value):
 class TextLine(Value):
     """A line of text in the picture. `box`: its corners, clockwise from the text's own top left."""
 
-    text: str
+    text: Words
     score: Score
     box: tuple[Point, Point, Point, Point]
 
@@ -54,10 +79,10 @@ class VisualContext(Value):
     """What the channels read of one image. A channel that gave nothing because it could not stands in `absent`, with
     the reason; one that looked and found nothing does not. `tags` best first, `lines` in reading order."""
 
-    tags: tuple[Tag, ...] = ()
-    caption: str | None = None
-    lines: tuple[TextLine, ...] = ()
-    absent: dict[Channel, str] = Field(default_factory=dict)
+    tags: Annotated[tuple[Tag, ...], Field(max_length=MAX_TAGS)] = ()
+    caption: Words | None = None
+    lines: Annotated[tuple[TextLine, ...], Field(max_length=MAX_LINES)] = ()
+    absent: dict[Channel, Reason] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,9 @@ from typing import Self
 from model.vision.cache import ContextCache, Store
 from model.vision.likeness import alike, colours
 from model.vision.queue import Missing, ReadingQueue
-from model.vision.values import CHANNELS, Channel, Pixels, Request, VisualContext
-from model.worker import ProcessHandle
+from model.vision.values import CHANNELS, MISCONFIGURED, Channel, Pixels, Request, VisualContext
+from model.worker import BatchFailed, ProcessHandle, WorkerDied
+from streams.errors import Retry, Stop, UserError
 
 log = logging.getLogger(__name__)
 
@@ -74,10 +75,10 @@ class VisionConfig:
     timeout_s: float
     cached: int
     near: int
-    state: str = ""
     factory: str = "model.vision.reader:load"
     wait_s: float = math.inf
     off: Mapping[Channel, str] = field(default_factory=dict)
+    state: str = ""
 
     @property
     def version(self) -> str:
@@ -109,8 +110,9 @@ class Vision:
         self._observe = observe
         self._clock = clock
         self._cache = ContextCache(store, config.version, config.cached) if store and config.cached else None
+        self._process = _process(config)
         self._queue = ReadingQueue(
-            _process(config), batch=config.batch, room=config.queue, wait_s=config.wait_s, clock=clock
+            self._process, batch=config.batch, room=config.queue, wait_s=config.wait_s, clock=clock
         )
         self._off: dict[Channel, str] = {
             name: config.off.get(name, "off") for name in CHANNELS if name not in config.channels
@@ -128,6 +130,19 @@ class Vision:
             flight.cancel()
         await self._queue.__aexit__()
         await asyncio.gather(*flights, return_exceptions=True)
+
+    async def check(self) -> None:
+        """Has the reader started, and a blank picture read. Raises `UserError` when a model or a device that a person
+        named cannot be had; any other fault is the pictures' to tell."""
+        blank = Pixels(64, 64, b"\xff" * (64 * 64 * 3))
+        reasons: list[str] = []
+        if self._config.channels:
+            with suppress(WorkerDied, BatchFailed, Retry, Stop):
+                (read,) = await self._process.infer([Request(blank, self._config.channels)])
+                reasons += read.absent.values()
+        for reason in reasons:
+            if reason.startswith(MISCONFIGURED):
+                raise UserError(reason.removeprefix(MISCONFIGURED))
 
     async def look(self, sha256: str, phash: str, pixels: Callable[[], Awaitable[Pixels]]) -> VisualContext:
         """What the picture says. Never raises but when cancelled; what could not be read stands in `absent`.

@@ -14,7 +14,7 @@ from pathlib import Path
 from model.vision.values import Pixels, Request, Tag, TextLine, VisualContext
 from streams.errors import UserError
 
-HANG, DIE, RAISE, NO_TEXT, SLOW = 1, 2, 3, 4, 5
+HANG, DIE, RAISE, NO_TEXT, SLOW, BABBLE, PRINT = 1, 2, 3, 4, 5, 6, 7
 SLOW_S = 0.5
 
 
@@ -39,6 +39,8 @@ class StubReader:
             time.sleep(SLOW_S)
         if DIE in orders:
             os._exit(7)
+        if PRINT in orders:
+            print("a library says hello", flush=True)
         if RAISE in orders:
             raise ValueError("a picture that cannot be read")
         return [_read(request) for request in batch]
@@ -46,6 +48,8 @@ class StubReader:
 
 def _read(request: Request) -> VisualContext:
     order, number = request.pixels.rgb[:2]
+    if order == BABBLE:  # as no honest reader would
+        return VisualContext.model_construct(absent={"ocr": "\x1b[31m" + "x" * 1_000_000})
     line = TextLine(text=f"text {number}", score=0.9, box=((0, 0), (1, 0), (1, 1), (0, 1)))
     return VisualContext(
         tags=(Tag(label=f"tag {number}", score=0.9),) if "tags" in request.channels else (),
@@ -63,6 +67,16 @@ def load_broken(diary: str, *, device: str, threads: int) -> StubReader:
     with Path(diary).open("a") as pages:
         pages.write("start\n")
     raise UserError("no such model; name another in MNER_VISION_TAGS")
+
+
+class Misconfigured(StubReader):
+    def predict(self, batch: Sequence[Request]) -> list[VisualContext]:
+        why = "misconfigured: MNER_VISION_TAGS=/nowhere: cannot be loaded: name another"
+        return [VisualContext(absent={"tags": why})] * len(batch)
+
+
+def load_misconfigured(diary: str, *, device: str, threads: int) -> StubReader:
+    return Misconfigured(Path(diary))
 
 
 def load_stuck(diary: str, *, device: str, threads: int) -> StubReader:

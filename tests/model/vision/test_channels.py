@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from model.vision.channels import ReaderConfig, plain, rounded
+from model.vision.channels import ReaderConfig, rounded
+from model.vision.values import MAX_LINES, MAX_REASON, MAX_TAGS, MAX_WORDS, VisualContext, plain
 
 
 @pytest.mark.parametrize(
@@ -46,3 +50,28 @@ def test_scores_and_fractions_stay_between_0_and_1_and_are_short(value: float, w
 def test_the_configuration_survives_json() -> None:
     config = ReaderConfig(channels=("caption", "ocr"), tags=None, caption="some/model")
     assert ReaderConfig.from_json(config.to_json()) == config
+
+
+BOX = ((0, 0), (1, 0), (1, 1), (0, 1))
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        pytest.param({"tags": [{"label": "x" * (MAX_WORDS + 1), "score": 1}]}, id="a long label"),
+        pytest.param({"tags": [{"label": "x", "score": 1}] * (MAX_TAGS + 1)}, id="many tags"),
+        pytest.param({"lines": [{"text": "x" * (MAX_WORDS + 1), "score": 1, "box": BOX}]}, id="a long line"),
+        pytest.param({"lines": [{"text": "x", "score": 1, "box": BOX}] * (MAX_LINES + 1)}, id="many lines"),
+        pytest.param({"caption": "x" * (MAX_WORDS + 1)}, id="a long caption"),
+        pytest.param({"absent": {"smell": "x"}}, id="another channel"),
+    ],
+)
+def test_what_no_reader_of_ours_would_say_is_refused(context: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        VisualContext.model_validate_json(json.dumps(context))
+
+
+def test_what_a_process_or_a_file_says_of_a_picture_is_plain() -> None:
+    said = {"caption": "a\u202e\x1b[31mb", "absent": {"ocr": "\x9b" + "x" * 1_000_000}}
+    context = VisualContext.model_validate_json(json.dumps(said))
+    assert (context.caption, context.absent) == ("a [31mb", {"ocr": "x" * (MAX_REASON)})

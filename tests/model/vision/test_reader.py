@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL.Image import Image
 
 from model.vision import values
 from model.vision.channels import ReaderConfig
-from model.vision.reader import Absent, Reader, load
+from model.vision.reader import WHOLE_FAILURES, Absent, Reader, load
 from model.vision.values import Pixels, Request, Tag
 from streams.errors import UserError
 from tests.model.vision.pictures import noise, pixels, real, request, written
@@ -108,14 +109,52 @@ def test_a_model_that_a_person_named_and_that_is_not_there_is_theirs_to_mend(
     setting: str, config: ReaderConfig, tmp_path: Path
 ) -> None:
     missing = tmp_path / "missing"
-    with pytest.raises(UserError, match=f"^{setting}={missing}: cannot be loaded .* or unset it$"):
-        load(config.to_json().replace("NAMED", str(missing)), device="cpu", threads=1)
+    reader = load(config.to_json().replace("NAMED", str(missing)), device="cpu", threads=1)
+    (context,) = reader.predict([request(written((40, 40, "Paris")), config.channels)])
+    (reason,) = context.absent.values()
+    assert re.match(f"^misconfigured: {setting}={missing}: cannot be loaded .* or unset it$", reason)
+    assert [line.text for line in context.lines] == ["Paris"] * ("ocr" in config.channels)
 
 
 def test_a_gpu_that_is_not_there_is_a_mistake_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(UserError, match="MNER_DEVICE=cuda"):
-        load(ReaderConfig().to_json(), device="cuda", threads=1)
+    reader = load(ReaderConfig(("tags",)).to_json(), device="cuda", threads=1)
+    assert isinstance(reader.tags, Absent)
+    assert reader.tags.reason.startswith("misconfigured: MNER_DEVICE=cuda, but torch sees no GPU")
+
+
+class Sticky:
+    """Fails on everything once it has seen a batch of pictures, as a GPU does after a faulty kernel."""
+
+    name: values.Channel = "tags"
+    version = "1"
+
+    def __init__(self, broken: bool = True) -> None:
+        self.broken = broken
+
+    def read(self, pictures: Sequence[Image]) -> list[tuple[Tag, ...]]:
+        if self.broken:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return [()] * len(pictures)
+
+
+def test_a_channel_that_fails_for_good_ends_the_process() -> None:
+    tags = Sticky()
+    reader = Reader(tags, Sentence(), Absent("off"))
+    batch = [request(noise((200, 40)), ("tags", "caption"))] * 2
+    for _ in range(WHOLE_FAILURES - 1):
+        assert [context.caption for context in reader.predict(batch)] == ["200 wide"] * 2
+    assert reader.predict([request(noise(), ("caption",))])[0].absent == {}, "it was not asked"
+    with pytest.raises(SystemExit, match="channel tags failed on 3 batches in a row, the last time with RuntimeError"):
+        reader.predict(batch)
+
+
+def test_a_channel_that_reads_something_now_and_then_goes_on() -> None:
+    tags = Sticky()
+    reader = Reader(tags, Absent("cannot be loaded"), Absent("off"))
+    for number in range(9):
+        tags.broken = number % 3 != 0
+        reader.predict([request(noise((200, 40)), ("tags", "caption"))])
 
 
 def test_a_configuration_that_is_none_is_said_so() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from model.vision import cache
-from model.vision.queue import REST_S
-from model.vision.values import Channel, Pixels, VisualContext
+from model.vision.queue import REST_S, ReadingQueue
+from model.vision.values import MAX_REASON, Channel, Pixels, Request, VisualContext
 from model.vision.vision import REMEMBERED_S, Vision, VisionConfig
+from streams.errors import UserError
 from streams.images.database import Database
-from tests.model.vision.stub_reader import DIE, HANG, NO_TEXT, RAISE, SLOW, SLOW_S, picture
+from tests.model.vision.stub_reader import BABBLE, DIE, HANG, NO_TEXT, PRINT, RAISE, SLOW, SLOW_S, picture
 
 SHARP = "f" * 64
 COPY = "f" * 63 + "7"
@@ -113,7 +115,7 @@ async def test_without_channels_there_is_no_process_and_no_pixel_is_asked_for(st
     running = await start(channels=())
     context = await running.look()
     assert context == VisualContext(absent={"tags": "off", "caption": "off", "ocr": "off"})
-    assert running.vision._queue._process.pid is None
+    assert running.vision._process.pid is None
 
 
 async def test_a_picture_asked_for_many_times_at_once_is_read_once_and_later_not_at_all(start: Start) -> None:
@@ -240,6 +242,12 @@ async def test_no_more_pictures_wait_than_will_be_read_in_time(start: Start) -> 
     assert [context.absent.get("ocr", "read") for context in crowd] == ["read"] * 3 + ["busy"] * 6
 
 
+async def test_while_nobody_knows_how_long_pictures_take_one_batch_is_let_in(start: Start) -> None:
+    running = await start(store=False, batch=2, queue=100, wait_s=SLOW_S, clock=time.monotonic)
+    crowd = await asyncio.gather(*(running.look(number=number) for number in range(10)))
+    assert [context.absent.get("ocr", "read") for context in crowd] == ["read"] * 2 + ["busy"] * 8
+
+
 async def test_busy_is_forgotten_at_once(start: Start) -> None:
     running = await start(batch=1, queue=1)
     crowd = await asyncio.gather(*(running.look(number=number) for number in range(5)))
@@ -299,6 +307,68 @@ async def test_a_reader_that_does_not_come_up_is_left_alone_for_a_while(start: S
     running.later(REST_S)
     await running.look(number=1)
     assert running.diary() == ["start", "start"]
+
+
+async def test_those_who_wait_already_start_no_reader_while_it_is_left_alone(start: Start) -> None:
+    running = await start("load_broken")
+    crowd = await asyncio.gather(*(running.look(number=number) for number in range(40)))
+    assert {context.absent["ocr"].split(": ")[0] for context in crowd} == {"unavailable"}
+    assert running.diary() == ["start"]
+
+
+async def test_what_a_reader_says_of_its_failures_is_one_line_of_bounded_length(start: Start) -> None:
+    running = await start()
+    reason = (await running.look(BABBLE)).absent["ocr"]
+    assert (len(reason), reason[:6]) == (MAX_REASON, "[31mxx")
+
+
+async def test_what_a_library_prints_is_no_output_of_ours(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
+    running = await start()
+    assert text(await running.look(PRINT, 1)) == ["text 1"]
+    assert capfd.readouterr() == ("", "a library says hello\n")
+
+
+async def test_a_reader_that_a_person_set_up_wrongly_is_told_when_it_is_checked(start: Start) -> None:
+    with pytest.raises(UserError, match=r"^MNER_VISION_TAGS=/nowhere: cannot be loaded: name another$"):
+        await (await start("load_misconfigured")).vision.check()
+    with pytest.raises(UserError, match="no such model"):
+        await (await start("load_broken")).vision.check()
+
+
+async def test_a_check_finds_no_fault_with_a_reader_that_is_well_or_is_none(start: Start) -> None:
+    await (await start()).vision.check()
+    without = await start("load_broken", channels=())
+    await without.vision.check()
+    assert without.vision._process.pid is None
+
+
+class Measured:
+    """In a process' place: notes how many pictures it was given, and how long it may take."""
+
+    timeout_s = 10.0
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[int, float]] = []
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def infer(self, batch: list[Request], timeout_s: float) -> list[VisualContext]:
+        self.batches.append((len(batch), timeout_s))
+        return [VisualContext()] * len(batch)
+
+
+async def test_a_large_batch_may_take_longer() -> None:
+    async def pixels() -> Pixels:
+        return picture()
+
+    process = Measured()
+    queue = ReadingQueue(process, batch=32, room=100, wait_s=math.inf, clock=time.monotonic)  # type: ignore[arg-type]
+    async with queue:
+        await asyncio.gather(*(queue.read(("ocr",), pixels) for _ in range(36)))
+    assert [limit for _, limit in process.batches] == [max(10.0, 10.0 * size / 8) for size, _ in process.batches]
+    assert max(process.batches) == (32, 40.0)
 
 
 async def test_one_caller_that_gives_up_does_not_disturb_the_others(start: Start) -> None:
