@@ -145,13 +145,15 @@ class Settings(BaseSettings):
     image_memory_mb: int = Field(1024, ge=256, description="megabytes (10^6 bytes) of memory of each such process")
 
     # what the model reads of an image
-    vision: Channels = Field(("tags", "ocr"), description="channels: tags, caption, ocr; empty: none")
+    vision: Channels = Field(("tags", "caption", "ocr"), description="channels that are read; empty: none")
     vision_tags: str | None = Field(None, description="hub name or folder of a detector or classifier; none: built in")
-    vision_caption: str | None = Field(None, description="hub name or folder of an image-to-text model")
+    vision_caption: str | None = Field(None, description="hub name or folder of an image-to-text model; none: off")
     vision_batch: int = Field(8, ge=1, le=256, description="pictures read at once at most")
     vision_queue: int = Field(32, ge=1, description="pictures that may wait; the next ones go on without a context")
     vision_wait_s: float = Field(2.0, gt=0, description="seconds a worker lets pictures wait; the next ones, as above")
-    vision_timeout_s: float = Field(60.0, gt=0, description="seconds a batch of pictures may take")
+    vision_timeout_s: float = Field(
+        60.0, gt=0, description="seconds a tweet waits for its picture, and a batch of 8 may take; larger ones, longer"
+    )
     vision_cache: int = Field(100_000, ge=0, description="pictures whose context is kept on disk; 0: none")
     vision_near: int = Field(16, ge=-1, le=64, description="bits of 256 a copy's hash may differ in; -1: none is lent")
 

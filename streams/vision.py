@@ -19,15 +19,21 @@ from streams.settings import Settings
 
 
 @asynccontextmanager
-async def opened_vision(settings: Settings) -> AsyncIterator[Vision]:
-    """As a worker uses it. Nothing is started or opened before the first picture."""
+async def opened_vision(settings: Settings, wait_s: float = math.inf) -> AsyncIterator[Vision]:
+    """Nothing is started or opened before the first picture. `wait_s`: of a worker, `vision_wait_s`; commands wait."""
     database = Database(settings.home / "cache" / "vision.sqlite3", SCHEMA, SCHEMA_VERSION)
     try:
-        config = vision_config(settings, wait_s=settings.vision_wait_s)
-        async with Vision(config, database, _observe) as vision:
+        async with Vision(vision_config(settings, wait_s=wait_s), database, _observe) as vision:
             yield vision
     finally:
         await database.close()
+
+
+async def check_models(vision: Vision, settings: Settings) -> None:
+    """Raises `UserError` when a model or a device that the settings name cannot be had. Where they name none, nothing
+    is loaded."""
+    if settings.vision_tags or settings.vision_caption or settings.device == "cuda":
+        await vision.check()
 
 
 def vision_config(settings: Settings, wait_s: float = math.inf) -> VisionConfig:

@@ -21,7 +21,7 @@ from streams.retry import patiently
 from streams.servers import Addresses
 from streams.settings import Settings
 from streams.topics import DEAD
-from streams.vision import opened_vision
+from streams.vision import check_models, opened_vision
 
 
 class Resources:
@@ -79,7 +79,10 @@ class Resources:
         return await self._stack.enter_async_context(ImageLoader(self.settings))
 
     async def vision(self) -> Vision:
-        return await self._stack.enter_async_context(opened_vision(self.settings))
+        """Raises `UserError` when a model that the settings name cannot be loaded."""
+        vision = await self._stack.enter_async_context(opened_vision(self.settings, self.settings.vision_wait_s))
+        await check_models(vision, self.settings)
+        return vision
 
     async def model(self) -> tuple[CheckpointInfo, TweetTokenizer, ModelProcess]:
         """Raises `UserError` when the checkpoint is missing or broken, or the model cannot be loaded."""

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import typer
 
@@ -29,7 +31,7 @@ def command(
         Path | None, typer.Option(help="PNG to draw: the picture with what was read of it, or a sheet of several.")
     ] = None,
     channels: Annotated[
-        str | None, typer.Option(help="Of tags, ocr, caption, by commas; MNER_VISION if not given, else all.")
+        str | None, typer.Option(help="Of tags, ocr, caption, by commas; MNER_VISION if not given.")
     ] = None,
 ) -> int:
     """Show what the model reads of images: tags, text, caption, size and hashes, or why one was refused.
@@ -55,13 +57,13 @@ def command(
 
 
 def _settings(channels: str | None) -> Settings:
-    """Nothing is kept on disk or taken from there: what is shown is what is there now."""
+    """A worker's, but nothing is kept on disk or taken from there: what is shown is what is there now."""
     settings = load(image_cache_mb=0, vision_cache=0)
-    if channels is None and "vision" in settings.model_fields_set:
+    if channels is None:
         return settings
     from model.vision.values import CHANNELS
 
-    wanted = CHANNELS if channels is None else tuple(name.strip() for name in channels.split(",") if name.strip())
+    wanted = tuple(name.strip() for name in channels.split(",") if name.strip())
     if unknown := [name for name in wanted if name not in CHANNELS]:
         raise UserError(f"--channels: no channel is called {unknown[0]!r}; wanted some of {', '.join(CHANNELS)}")
     return settings.model_copy(update={"vision": tuple(wanted)})
@@ -72,9 +74,17 @@ def _check_drawing(draw: Path, sources: Sequence[str]) -> None:
         raise UserError(f"--draw: {len(sources)} images do not go on one sheet; at most {MOST_DRAWN} do")
     if draw.suffix.lower() != ".png" and (draw.is_file() or not draw.exists()):
         raise UserError(f"--draw {draw}: wanted a name that ends in .png")
-    for source in sources:
-        if draw.is_file() and Path(source).is_file() and draw.samefile(source):
-            raise UserError(f"--draw {draw}: is an image to look at; name another file")
+    if draw.is_file() and any(_is_same(draw, source) for source in sources):
+        raise UserError(f"--draw {draw}: is an image to look at; name another file")
+
+
+def _is_same(file: Path, source: str) -> bool:
+    """Is `source` a path or a file: URL of this file?"""
+    try:
+        path = url2pathname(urlsplit(source).path) if source.lower().startswith("file:") else source
+        return file.samefile(path)
+    except (OSError, ValueError):  # there is none, or it cannot be one
+        return False
 
 
 def _drawing(draw: Path | None) -> AbstractContextManager[IO[bytes] | None]:

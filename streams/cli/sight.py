@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 from contextlib import AsyncExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -18,7 +18,7 @@ from streams.images.errors import ImageError
 from streams.images.files import load_anywhere
 from streams.images.loader import ImageLoader, looked_at
 from streams.settings import Settings
-from streams.vision import opened_vision, with_channels
+from streams.vision import check_models, opened_vision, with_channels
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|file:", re.IGNORECASE)
 _SAYS_NOTHING = Tweet(id="1", text=".")
@@ -29,7 +29,8 @@ NOTHING_READ = VisualContext()
 
 @dataclass(frozen=True)
 class Looked:
-    """One source: either `reason`, or `picture` with what was read of it. `pixels` only where they were asked for."""
+    """One source: either `reason`, or `picture`, without its pixels, and what was read of it. `pixels` only where they
+    were asked for: those of many pictures are much."""
 
     source: str
     reason: str | None = None
@@ -47,6 +48,7 @@ class Sight:
         self._slots = asyncio.Semaphore(settings.image_workers)
         # time in a queue counts against a picture's limits, so the two queues are kept short
         self._decoding = asyncio.Semaphore(settings.image_decoders or len(os.sched_getaffinity(0)))
+        self._checked: asyncio.Task[None] | None = None
         self._reading = asyncio.Semaphore(settings.vision_batch + min(settings.vision_batch, settings.vision_queue))
 
     async def __aenter__(self) -> Self:
@@ -60,7 +62,8 @@ class Sight:
         await self._open.aclose()
 
     async def look(self, source: str, *, keep_pixels: bool = False) -> Looked:
-        """A file's path, or an address: http, https, file. Never raises."""
+        """A file's path, or an address: http, https, file. Raises `UserError` alone: a model that the settings name
+        cannot be loaded."""
         async with self._slots:
             try:
                 picture = await self._load(address(source))
@@ -68,10 +71,11 @@ class Sight:
             except ImageError as error:
                 return Looked(source, error.reason)
             visual = await self._read(picture)
-            return Looked(source, None, picture, pixels, visual, context_text(_SAYS_NOTHING, visual))
+            without = replace(picture, pixels=None)
+            return Looked(source, None, without, pixels, visual, context_text(_SAYS_NOTHING, visual))
 
     async def look_at(self, tweet: Tweet) -> tuple[ImageResult, str | None]:
-        """What became of the tweet's first photo, and the context it gives. `file:` is allowed. Never raises."""
+        """What became of the tweet's first photo, and the context it gives. `file:` is allowed. Raises as `look`."""
         async with self._slots:
             image, picture = await looked_at(tweet.media, self._load)
             if picture is None:
@@ -85,6 +89,9 @@ class Sight:
 
     async def _read(self, picture: Picture) -> VisualContext:
         async with self._reading:
+            if self._checked is None:
+                self._checked = asyncio.create_task(check_models(self._vision, self._settings))
+            await asyncio.shield(self._checked)
             return await self._vision.look(picture.sha256, picture.phash, lambda: self._loader.pixels(picture))
 
 

@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,18 @@ from PIL import Image
 
 from local.examples import EXAMPLES
 from model.vision.values import CHANNELS, VisualContext
+from model.vision.vision import VisionConfig
 from streams.cli import look
 from streams.errors import UserError
 from streams.settings import Settings
+from streams.vision import vision_config
 from tests.conftest import ROOT
 from tests.images.pictures import encoded, half_and_half
 
 COFFEE, CLOCK = (str(EXAMPLES / "images" / name) for name in ("coffee.jpg", "clock.png"))
+STUB = "tests.model.vision.stub_reader"
 TEXT = str(EXAMPLES / "README.md")
-BUSY = "http://127.0.0.1/1.jpg"
+PRIVATE = "http://127.0.0.1/1.jpg"
 HEAD = ["source", "status", "reason", "format", "width", "height", "sha256", "phash"]
 READ = ["tags", "lines", "caption", "absent"]
 FIELDS = [*HEAD, *READ, "context"]
@@ -62,10 +67,10 @@ def looked(capsys: pytest.CaptureFixture[str], *sources: str, code: int = 0, **o
 
 def test_what_the_model_would_read_of_each_image_or_the_reason_of_a_refusal(tmp_path: Path) -> None:
     drawn = tmp_path / "sheet.png"
-    result = mner(COFFEE, BUSY, CLOCK, COFFEE, "--json", "--draw", str(drawn))
+    result = mner(COFFEE, PRIVATE, CLOCK, COFFEE, "--json", "--draw", str(drawn))
     answers = json.loads(result.stdout)  # exactly one document
     assert result.returncode == 1, result.stderr
-    assert [answer["source"] for answer in answers] == [COFFEE, BUSY, CLOCK, COFFEE]
+    assert [answer["source"] for answer in answers] == [COFFEE, PRIVATE, CLOCK, COFFEE]
     assert [answer["status"] for answer in answers] == ["ok", "refused", "ok", "ok"]
     assert all(list(answer) == FIELDS for answer in answers)
     coffee, refused, clock, _ = answers
@@ -87,7 +92,7 @@ def test_what_the_model_would_read_of_each_image_or_the_reason_of_a_refusal(tmp_
 
 
 def test_where_all_is_refused_no_model_is_loaded() -> None:
-    result = mner(BUSY, TEXT, "nowhere.png", start=("-c", WATCHED))
+    result = mner(PRIVATE, TEXT, "nowhere.png", start=("-c", WATCHED))
     assert result.returncode == 1
     assert result.stderr.endswith("False\n")
     assert "streams.images.decoder_main" in result.stderr
@@ -128,7 +133,7 @@ def test_addresses_have_a_workers_rules(capsys: pytest.CaptureFixture[str], monk
 @pytest.mark.parametrize(
     ("channels", "environment", "wanted"),
     [
-        pytest.param(None, None, CHANNELS, id="all that can be had"),
+        pytest.param(None, None, CHANNELS, id="those of a worker"),
         pytest.param(None, "ocr", ("ocr",), id="those of the setting"),
         pytest.param(None, "", (), id="none by the setting"),
         pytest.param("tags, ocr", "caption", ("tags", "ocr"), id="the option comes first"),
@@ -194,6 +199,16 @@ def test_an_impossible_drawing_is_told_before_the_work(draw: str, told: str, mon
         look.command([COFFEE, CLOCK], draw=Path(draw), channels=None)
 
 
+def test_a_drawing_does_not_take_the_place_of_a_source_named_by_its_url(tmp_path: Path) -> None:
+    source = tmp_path / "50% é.png"
+    source.write_bytes(encoded(half_and_half(), "PNG"))
+    before = source.read_bytes()
+    for url in (source.as_uri(), source.as_uri().replace("file:", "FILE:")):
+        with pytest.raises(UserError, match="is an image to look at"):
+            look.command(["file://[", "x" * 5000, url], draw=source, channels="")
+    assert source.read_bytes() == before
+
+
 def test_a_sheet_has_its_limit() -> None:
     with pytest.raises(UserError, match="201 images do not go on one sheet; at most 200"):
         look.command([str(number) for number in range(201)], draw=Path("x.png"), channels=None)
@@ -227,6 +242,50 @@ def test_ctrl_c_ends_it_without_a_word_and_leaves_nothing(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ProcessLookupError):
         os.killpg(running.pid, 0)
+
+
+@pytest.fixture
+def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a stub of that name in the reader's place."""
+
+    def put(loader: str) -> None:
+        def config(settings: Settings, **changes: Any) -> VisionConfig:
+            return replace(
+                vision_config(settings, **changes), reader=str(tmp_path / "diary"), factory=f"{STUB}:{loader}"
+            )
+
+        monkeypatch.setattr("streams.vision.vision_config", config)
+
+    return put
+
+
+def test_every_picture_is_read_however_long_the_others_take(
+    stub: Callable[[str], None], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub("load")
+    monkeypatch.setenv("MNER_VISION_WAIT_S", "1e-6")  # so that any reader is too slow for a worker
+    files = [tmp_path / f"{number}.png" for number in range(24)]
+    for number, file in enumerate(files):
+        file.write_bytes(encoded(half_and_half().rotate(number), "PNG"))
+    answers = looked(capsys, *map(str, files), channels="ocr")
+    assert [answer["absent"] for answer in answers] == [{"tags": "off", "caption": "off"}] * 24
+
+
+def test_a_named_model_that_cannot_be_loaded_is_told_in_place_of_what_was_read(
+    stub: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub("load_misconfigured")
+    monkeypatch.setenv("MNER_VISION_TAGS", "/nowhere")
+    with pytest.raises(UserError, match=r"^MNER_VISION_TAGS=/nowhere: cannot be loaded: name another$"):
+        look.command([CLOCK, COFFEE], as_json=True, draw=None, channels="tags")
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_pixels_are_held_only_for_a_drawing(keep: bool) -> None:
+    found = look.asyncio.run(look._look([CLOCK], Settings(vision=()), keep_pixels=keep))[CLOCK]
+    assert found.picture is not None
+    assert found.picture.pixels is None
+    assert (found.pixels is not None) == keep
 
 
 def test_a_drawing_of_one_image_shows_it_large() -> None:

@@ -71,7 +71,11 @@ def test_each_tweets_image_is_looked_at_and_its_fate_told() -> None:
     for answer, (status, reason) in zip(answers, wanted.values(), strict=True):
         assert answer["image"]["status"] == status
         assert answer["image"].get("reason", "").startswith(reason)
-    assert answers[0]["image"]["channels"] == {"tags": "read", "ocr": "read", "caption": "off"}
+    assert answers[0]["image"]["channels"] == {
+        "tags": "read",
+        "ocr": "read",
+        "caption": "off: MNER_VISION_CAPTION names no model",
+    }
     views = [{view for mention in answer["mentions"] for view in mention["views"]} for answer in answers]
     assert views == [{"text", "text+context"}, {"text"}, {"text"}, {"text"}]  # what was read is the context
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 
 from local.examples import image_server
 from model.vision.vision import Vision, VisionConfig
+from streams.agents.resources import Resources
+from streams.errors import UserError
 from streams.events import Tweet
 from streams.images.loader import ImageLoader
 from streams.pipeline.decode import Decode
@@ -21,6 +24,7 @@ from streams.pipeline.item import Origin, TweetItem
 from streams.pipeline.limits import DeadLetterLimit
 from streams.pipeline.pipeline import Pipeline
 from streams.pipeline.stage import Stage
+from streams.servers import Addresses
 from streams.settings import Settings
 from streams.vision import vision_config
 
@@ -130,9 +134,9 @@ async def test_pictures_beyond_the_queue_go_on_without_a_context(tmp_path: Path)
 @pytest.mark.parametrize(
     ("changes", "channels", "caption"),
     [
-        pytest.param({}, ("tags", "ocr"), "off", id="by default"),
-        pytest.param({"vision": ("caption",)}, (), "off: MNER_VISION_CAPTION names no model", id="no model named"),
-        pytest.param({"vision": ("caption",), "vision_caption": "blip"}, ("caption",), "", id="a model named"),
+        pytest.param({}, ("tags", "ocr"), "off: MNER_VISION_CAPTION names no model", id="by default"),
+        pytest.param({"vision_caption": "blip"}, ("tags", "caption", "ocr"), "", id="a model named"),
+        pytest.param({"vision": ("tags",), "vision_caption": "blip"}, ("tags",), "off", id="a model named, and off"),
         pytest.param({"vision": ()}, (), "off", id="all off"),
     ],
 )
@@ -147,9 +151,42 @@ def test_the_settings_channels(changes: dict[str, Any], channels: tuple[str, ...
     [
         {"vision": ("tags",)},
         {"vision_tags": "google/vit-base-patch16-224"},
-        {"vision": ("tags", "ocr", "caption"), "vision_caption": "blip"},
+        {"vision_caption": "blip"},
     ],
 )
 def test_another_model_or_channel_reads_anew(change: dict[str, Any]) -> None:
     assert vision_config(Settings(**change)).version != vision_config(Settings()).version
     assert vision_config(Settings(vision_queue=1)).version == vision_config(Settings()).version
+
+
+async def test_a_workers_pictures_wait_for_as_long_as_the_setting_says(tmp_path: Path) -> None:
+    async with opened(Settings(home=tmp_path, vision_wait_s=0.5)) as resources:
+        assert (await resources.vision())._config.wait_s == 0.5
+
+
+@pytest.mark.parametrize(
+    "changes", [{"vision_tags": "/nowhere"}, {"vision_caption": "/nowhere"}, {"device": "cuda"}], ids=str
+)
+async def test_a_worker_does_not_start_with_a_model_that_cannot_be_loaded(
+    tmp_path: Path, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def config(settings: Settings, **more: Any) -> VisionConfig:
+        stub = "tests.model.vision.stub_reader:load_misconfigured"
+        return replace(vision_config(settings, **more), reader=str(tmp_path / "diary"), factory=stub)
+
+    monkeypatch.setattr("streams.vision.vision_config", config)
+    async with opened(Settings(home=tmp_path)) as resources:
+        await resources.vision()  # what nobody named is loaded for the first picture
+    async with opened(Settings(home=tmp_path, **changes)) as resources:
+        with pytest.raises(UserError, match=r"^MNER_VISION_TAGS=/nowhere: cannot be loaded: name another$"):
+            await resources.vision()
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Resources]:
+    """A worker's, without its servers."""
+    resources = Resources(settings, Addresses("", "", ""))
+    try:
+        yield resources
+    finally:
+        await resources.__aexit__()
