@@ -123,7 +123,8 @@ class Mention(Value):
 
 class ImageResult(Value):
     """What became of a tweet's image. `reason` is set whenever status is `failed`. `channels`: of an image that was
-    had, what became of each vision channel (tags, caption, ocr): `read`, or why there is nothing of it."""
+    had, what became of each vision channel (tags, caption, ocr): `read`, `near` (lent by a
+    copy of the image), or why there is nothing of it."""
 
     status: Literal["none", "ok", "failed"] = "none"
     reason: str | None = None

@@ -20,7 +20,7 @@ DEAD = Counter("mner_dead_letters", "events that ended in the dead letters", ["a
 # Taken and not yet acknowledged. At MNER_IN_FLIGHT for long: a stage or a server behind the agent is the bottleneck.
 IN_FLIGHT = Gauge("mner_in_flight", "events taken and not yet acknowledged", ["agent"])
 
-# First photos of tweets: status ok or failed, kind of refusal (empty when ok). The kind that grows tells who is at
+# First photos of tweets: status ok, failed or none (of no photo), kind of refusal. The kind that grows tells who is at
 # fault: the internet (timeout, unreachable), one platform (http_status, host_down) or we (internal, decoder_died).
 IMAGES = Counter("mner_images", "photos looked at, by what became of them", ["status", "kind"])
 
@@ -49,11 +49,12 @@ BREAKERS = Counter("mner_image_breakers_opened", "hosts left alone after failing
 # A process that decodes was replaced: killed by a file, by its limits or by the deadline. A stream of them: an attack.
 DECODER_RESTARTS = Counter("mner_image_decoder_restarts", "processes that decode images, started again")
 
-# What became of each vision channel of each picture that was had: outcome is read, cached or a word for why not.
+# What became of each vision channel of each picture that was had: outcome is read, cached, near (lent by a copy), or
+# why there is nothing: absent, busy, timeout, unavailable, no_pixels, failed, closed, internal.
 VISION = Counter("mner_vision", "pictures looked at, by channel and outcome", ["channel", "outcome"])
 
-# From handing a picture in to having its context, waiting in the queue included.
-VISION_SECONDS = Histogram("mner_vision_seconds", "seconds until a picture's context was there", buckets=SECONDS)
+# From handing a picture in to having its context, waiting in the queue included; only of those that were read.
+VISION_SECONDS = Histogram("mner_vision_seconds", "seconds until a picture was read", buckets=(*SECONDS, 60))
 
 
 @contextmanager

@@ -59,12 +59,13 @@ def vision_config(settings: Settings, wait_s: float = math.inf) -> VisionConfig:
 
 
 def with_channels(image: ImageResult, visual: VisualContext) -> ImageResult:
-    """The image's result, with what became of each channel: `read`, or why there is nothing of it."""
-    channels = {name: visual.absent.get(name, "read") for name in CHANNELS}
+    """The image's result, with what became of each channel: `read`, `near`, or why there is nothing of it."""
+    channels = {name: visual.absent.get(name, "near" if name in visual.lent else "read") for name in CHANNELS}
     return image.model_copy(update={"channels": channels})
 
 
 def _observe(outcomes: Mapping[Channel, str], seconds: float) -> None:
     for channel, outcome in outcomes.items():
         metrics.VISION.labels(channel, outcome).inc()
-    metrics.VISION_SECONDS.observe(seconds)
+    if "read" in outcomes.values():
+        metrics.VISION_SECONDS.observe(seconds)

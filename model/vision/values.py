@@ -77,12 +77,14 @@ class TextLine(Value):
 
 class VisualContext(Value):
     """What the channels read of one image. A channel that gave nothing because it could not stands in `absent`, with
-    the reason; one that looked and found nothing does not. `tags` best first, `lines` in reading order."""
+    the reason; one that looked and found nothing does not. `tags` best first, `lines` in reading order. `lent`: by a
+    copy of the image, not read of itself."""
 
     tags: Annotated[tuple[Tag, ...], Field(max_length=MAX_TAGS)] = ()
     caption: Words | None = None
     lines: Annotated[tuple[TextLine, ...], Field(max_length=MAX_LINES)] = ()
     absent: dict[Channel, Reason] = Field(default_factory=dict)
+    lent: tuple[Channel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,7 +210,8 @@ class Vision:
             for lender in lenders:
                 if own is not None and alike(own, lender.colours):
                     self._cache.used(lender.sha256)
-                    context = VisualContext(tags=lender.context.tags, caption=lender.context.caption)
+                    tags, caption = lender.context.tags, lender.context.caption
+                    context = VisualContext(tags=tags, caption=caption, lent=tuple(channels))
                     return _Seen(context, dict.fromkeys(channels, "near"))
         return _Seen(VisualContext(), {})
 
@@ -255,6 +256,7 @@ def _joined(one: _Seen, two: _Seen) -> _Seen:
         caption=one.context.caption or two.context.caption,
         lines=one.context.lines or two.context.lines,
         absent=one.context.absent | two.context.absent,
+        lent=one.context.lent + two.context.lent,
     )
     return _Seen(context, one.outcomes | two.outcomes)
 
