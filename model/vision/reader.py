@@ -132,12 +132,11 @@ def _loaded(name: values.Channel, wanted: ReaderConfig, make: Callable[[], Chann
         return Absent("no model is set: MNER_VISION_CAPTION")
     try:
         return make()
-    except UserError as error:
-        reason = f"{MISCONFIGURED}{error}"
+    except UserError as error:  # whoever checks the reader tells it
+        return Absent(f"{MISCONFIGURED}{error}")
     except Exception as error:  # a broken installation takes one channel, not all
-        reason = _reason(error)
-    log.warning("the vision channel %s cannot be loaded: %s", name, reason)
-    return Absent(reason)
+        log.warning("the vision channel %s cannot be loaded: %s", name, _reason(error))
+        return Absent(_reason(error))
 
 
 def _reason(error: Exception) -> str:
