@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from yarl import URL
 
 from streams.errors import UserError
 
@@ -76,8 +77,24 @@ def _commas(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_commas)]
-Ports = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_commas)]
+def _as_in_urls(entries: tuple[str, ...]) -> tuple[str, ...]:
+    """Each host:port as it stands in a URL that was read: lower case, IDNA, the short form of an IPv6 address."""
+    return tuple(map(_as_in_url, entries))
+
+
+def _as_in_url(entry: str) -> str:
+    found = re.fullmatch(r"(?:\[[0-9a-fA-F:.]+\]|[^\s\[\]:/?#@%\\]+):([0-9]{1,5})", entry)
+    try:
+        host = URL(f"http://{entry}").host_subcomponent if found and 0 < int(found[1]) < 65536 else None
+    except ValueError:
+        host = None
+    if not found or not host:
+        raise ValueError(f"{masked(entry)!r} is not host:port, such as intranet.example:80 or [::1]:8080")
+    return f"{host}:{int(found[1])}"
+
+
+Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_commas), AfterValidator(_as_in_urls)]
+Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, BeforeValidator(_commas)]
 Channels = Annotated[tuple[Literal["tags", "caption", "ocr"], ...], NoDecode, BeforeValidator(_commas)]
 
 
@@ -106,42 +123,48 @@ class Settings(BaseSettings):
         pattern=r"^[\w.]+:[\w.]+$",
         description="module:function that loads the model in its process",
     )
-    threshold: float | None = Field(None, ge=0, le=1, description="route to review below it; none: the checkpoint's")
+    threshold: FiniteFloat | None = Field(
+        None, ge=0, le=1, description="route to review below it; none: the checkpoint's"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the model runs; auto: a GPU if seen")
     model_threads: int = Field(0, ge=0, description="CPU threads of the model's process; 0: one per core")
-    model_timeout_s: float = Field(60.0, gt=0, description="seconds a batch may take before the process is replaced")
+    model_timeout_s: FiniteFloat = Field(
+        60.0, gt=0, description="seconds a batch may take before the process is replaced"
+    )
 
     # micro-batches
     batch_tokens: int = Field(4096, ge=128, description="padded tokens in a batch at most: longest x count")
     batch_tweets: int = Field(64, ge=1, le=4096, description="tweets in a batch at most")
-    batch_wait_ms: float = Field(20.0, ge=0, description="milliseconds a tweet waits for company at most")
+    batch_wait_ms: FiniteFloat = Field(20.0, ge=0, description="milliseconds a tweet waits for company at most")
 
     # pipeline
     in_flight: int = Field(512, ge=1, description="tweets between consumption and acknowledgement at most")
-    retry_max_s: float = Field(5.0, gt=0, description="seconds between tries at most, when a server is away")
-    drain_s: float = Field(20.0, ge=0, description="seconds that a stopping worker finishes what is in flight")
+    retry_max_s: FiniteFloat = Field(5.0, gt=0, description="seconds between tries at most, when a server is away")
+    drain_s: FiniteFloat = Field(20.0, ge=0, description="seconds that a stopping worker finishes what is in flight")
     dead_letter_run: int = Field(100, ge=1, description="dead letters in a row that stop the worker")
-    dead_letter_share: float = Field(0.5, gt=0, le=1, description="share of dead letters of the last 500 that stops it")
-    stall_s: float = Field(300.0, gt=0, description="seconds without any acknowledgement that end a stuck worker")
+    dead_letter_share: FiniteFloat = Field(
+        0.5, gt=0, le=1, description="share of dead letters of the last 500 that stops it"
+    )
+    stall_s: FiniteFloat = Field(300.0, gt=0, description="seconds without any acknowledgement that end a stuck worker")
 
     # images
     image_workers: int = Field(64, ge=1, description="images fetched at once at most")
     image_per_host: int = Field(16, ge=1, description="images fetched from one host at once at most")
-    image_timeout_s: float = Field(
+    image_timeout_s: FiniteFloat = Field(
         5.0, gt=0, description="seconds to fetch one image, once it is its turn; as long to wait for that"
     )
     image_tries: int = Field(3, ge=1, le=10, description="requests for one image at most, where a failure may pass")
     image_break_after: int = Field(8, ge=1, description="failures in a row after which a host is left alone")
-    image_break_s: float = Field(30.0, gt=0, description="seconds that it is left alone")
+    image_break_s: FiniteFloat = Field(30.0, gt=0, description="seconds that it is left alone")
     image_max_bytes: int = Field(10_000_000, ge=1024, description="bytes of an image file at most")
     image_max_pixels: int = Field(40_000_000, ge=1024, description="width x height of an image at most")
     image_ports: Ports = Field((80, 443), description="ports that may be dialled")
     image_allow: Hosts = Field((), description="host:port exempt from the address check, for tests and intranets")
     image_cache_mb: int = Field(512, ge=0, description="megabytes (10^6 bytes) of images kept on disk; 0: none")
-    image_cache_s: float = Field(3600.0, ge=0, description="seconds before a kept image is asked for again")
-    image_cache_failed_s: float = Field(60.0, ge=0, description="seconds that a refusal is remembered")
+    image_cache_s: FiniteFloat = Field(3600.0, ge=0, description="seconds before a kept image is asked for again")
+    image_cache_failed_s: FiniteFloat = Field(60.0, ge=0, description="seconds that a refusal is remembered")
     image_decoders: int = Field(0, ge=0, description="processes that decode images; 0: one per core")
-    image_decode_s: float = Field(3.0, gt=0, description="seconds that decoding one image may take")
+    image_decode_s: FiniteFloat = Field(3.0, gt=0, description="seconds that decoding one image may take")
     image_memory_mb: int = Field(1024, ge=256, description="megabytes (10^6 bytes) of memory of each such process")
 
     # what the model reads of an image
@@ -150,8 +173,10 @@ class Settings(BaseSettings):
     vision_caption: str | None = Field(None, description="hub name or folder of an image-to-text model; none: off")
     vision_batch: int = Field(8, ge=1, le=256, description="pictures read at once at most")
     vision_queue: int = Field(32, ge=1, description="pictures that may wait; the next ones go on without a context")
-    vision_wait_s: float = Field(2.0, gt=0, description="seconds a worker lets pictures wait; the next ones, as above")
-    vision_timeout_s: float = Field(
+    vision_wait_s: FiniteFloat = Field(
+        2.0, gt=0, description="seconds a worker lets pictures wait; the next ones, as above"
+    )
+    vision_timeout_s: FiniteFloat = Field(
         60.0, gt=0, description="seconds a tweet waits for its picture, and a batch of 8 may take; larger ones, longer"
     )
     vision_cache: int = Field(100_000, ge=0, description="pictures whose context is kept on disk; 0: none")
@@ -159,12 +184,14 @@ class Settings(BaseSettings):
 
     # sinks
     deliver_batch: int = Field(200, ge=1, description="extractions written at once at most")
-    deliver_wait_ms: float = Field(50.0, ge=0, description="milliseconds an extraction waits for company at most")
-    lease_s: float = Field(600.0, gt=0, description="seconds a reviewer keeps a claimed task")
+    deliver_wait_ms: FiniteFloat = Field(50.0, ge=0, description="milliseconds an extraction waits for company at most")
+    lease_s: FiniteFloat = Field(600.0, gt=0, description="seconds a reviewer keeps a claimed task")
 
     # Kafka client
-    session_timeout_s: float = Field(10.0, ge=6, description="seconds after which a silent worker loses its partitions")
-    commit_interval_s: float = Field(1.0, gt=0, description="seconds between commits of offsets")
+    session_timeout_s: FiniteFloat = Field(
+        10.0, ge=6, description="seconds after which a silent worker loses its partitions"
+    )
+    commit_interval_s: FiniteFloat = Field(1.0, gt=0, description="seconds between commits of offsets")
     metrics: Annotated[str, AfterValidator(_listener)] | None = Field(None, description="host:port for Prometheus")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="of the worker, on stderr")
 

@@ -95,7 +95,7 @@ def literal(host: str) -> IPAddress | None:
 class Gate:
     """Decides on URLs and addresses. `allow` holds `host:port` entries that are exempt from the port and address rules.
 
-    An entry is compared with the URL's host as it is written there, an IPv6 one in brackets.
+    An entry is compared with the URL's host as yarl writes it, an IPv6 one in brackets; the settings see to that.
     """
 
     ports: frozenset[int]
@@ -103,10 +103,10 @@ class Gate:
 
     @classmethod
     def of(cls, settings: Settings) -> Gate:
-        return cls(frozenset(settings.image_ports), frozenset(entry.lower() for entry in settings.image_allow))
+        return cls(frozenset(settings.image_ports), frozenset(settings.image_allow))
 
     def exempt(self, host: str, port: int) -> bool:
-        return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").lower() in self.allow
+        return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}") in self.allow
 
     def check_url(self, text: str, base: URL | None = None) -> URL:
         """The URL to ask for; `base` is the page that redirected here. Raises `ImageError`. No look-up is made."""

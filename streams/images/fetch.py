@@ -122,8 +122,8 @@ class Fetcher:
     async def slot(self, url: str) -> AsyncIterator[Slot]:
         """The right to ask, waited for. Start the deadline inside: waiting says nothing of the host.
 
-        Raises `ImageError`: what `Gate.check_url` raises, host_down, or busy. It is given back at the end of the context,
-        the host's part before if the caller says so (`leave_host`); the rest bounds the bodies in memory.
+        Raises `ImageError`: what `Gate.check_url` raises, host_down, or busy. It is given back at the end of the
+        context, the host's part before if the caller says so (`leave_host`); the rest bounds the bodies in memory.
         """
         async with self._hosts.slot(self._gate.check_url(url)) as slot:
             yield slot

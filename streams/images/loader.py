@@ -129,7 +129,7 @@ class ImageLoader:
     async def _fetch(self, url: str, kept: Kept | None) -> Picture:
         """The deadline of `image_timeout_s` starts when a slot is free and covers look-up, redirects, retries and body.
 
-        Not decoding: it has a limit of its own, which starts when a decoder is free. The host keeps its slot until then,
+        Not decoding: it has a limit of its own, which starts when a decoder is free. The host keeps its slot meanwhile,
         so that the files of one host do not hold all decoders.
         """
         async with self._reasons(), self._fetcher.slot(url) as slot:

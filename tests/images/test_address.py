@@ -166,6 +166,20 @@ def test_an_ordinary_or_allowed_url_passes(url: str) -> None:
     assert GATE.check_url(url).host
 
 
+@pytest.mark.parametrize(
+    ("entry", "url"),
+    [
+        pytest.param("[0:0:0:0:0:0:0:1]:8080", "http://[::1]:8080/", id="IPv6 in long"),
+        pytest.param("[::1]:8080", "http://[0:0:0:0:0:0:0:1]:8080/", id="IPv6 in short"),
+        pytest.param("bücher.example:8080", "http://xn--bcher-kva.example:8080/", id="a name in letters"),
+        pytest.param("xn--bcher-kva.example:8080", "http://BÜCHER.example:8080/", id="a name in IDNA"),
+        pytest.param("INTRANET.example:08080", "http://intranet.example:8080/", id="capitals, a zero too many"),
+    ],
+)
+def test_an_allowed_host_is_known_however_it_is_written(entry: str, url: str) -> None:
+    assert Gate.of(Settings(image_allow=(entry,))).check_url(url).host
+
+
 def test_a_reason_is_one_printable_line_of_bounded_length() -> None:
     reason = ImageError("unresolvable", "a\nb\x1b[31m" + "x" * 10_000).reason
     assert reason.isprintable()

@@ -26,6 +26,19 @@ from streams.settings import load, masked
         pytest.param("MNER_ELASTICSEARCH", "http://h:1?x=1", "nothing behind", id="options of Elasticsearch"),
         pytest.param("MNER_PARTITIONS", "many", "MNER_PARTITIONS='many'", id="not a number"),
         pytest.param("MNER_THRESHOLD", "1.5", "less than or equal to 1", id="out of range"),
+        *(
+            pytest.param(
+                "MNER_IMAGE_ALLOW", f"h:80,{entry}", f"{entry!r} is not host:port, such as", id=f"allow {entry}"
+            )
+            for entry in ("localhost", "http://intranet:80", "h:0", "h:99999", "h:80/a", "::1:80", "[::g]:80", "[::1]")
+        ),
+        pytest.param("MNER_IMAGE_ALLOW", "me@h:80", "***@h:80' is not host:port, such as", id="allow with a user"),
+        pytest.param("MNER_IMAGE_PORTS", "80,0", "MNER_IMAGE_PORTS='0': Input should be greater", id="port 0"),
+        pytest.param("MNER_IMAGE_PORTS", "99999", "MNER_IMAGE_PORTS='99999': Input should be less", id="no such port"),
+        pytest.param(
+            "MNER_IMAGE_DECODE_S", "inf", "MNER_IMAGE_DECODE_S='inf': Input should be a finite", id="for ever"
+        ),
+        pytest.param("MNER_LEASE_S", "nan", "MNER_LEASE_S='nan': Input should be a finite", id="no time at all"),
         pytest.param("MNER_PREFIX", "Has Space", "MNER_PREFIX", id="prefix"),
     ],
 )
