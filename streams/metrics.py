@@ -21,13 +21,13 @@ DEAD = Counter("mner_dead_letters", "events that ended in the dead letters", ["a
 IN_FLIGHT = Gauge("mner_in_flight", "events taken and not yet acknowledged", ["agent"])
 
 # First photos of tweets: status ok, failed or none (of no photo), kind of refusal. The kind that grows tells who is at
-# fault: the internet (timeout, unreachable), one platform (http_status, host_down) or we (internal, decoder_died).
+# fault: the internet (timeout, unreachable), one platform (http_status, host_down) or we (internal, busy, ...).
 IMAGES = Counter("mner_images", "photos looked at, by what became of them", ["status", "kind"])
 
 # From asking for a photo to having it or its refusal, waiting for a slot and answers of the cache included.
 IMAGE_SECONDS = Histogram("mner_image_seconds", "seconds for one photo, all included", buckets=SECONDS)
 
-# Bodies only. Beside the images had, it says what the traffic costs.
+# Bodies only, as far as they came, also of refused ones. Beside the images had, it says what the traffic costs.
 IMAGE_BYTES = Counter("mner_image_bytes", "bytes of image files fetched")
 
 # What the cache made of a URL: hit, revalidated (HTTP 304), stale (stood in for a server that failed), miss, negative

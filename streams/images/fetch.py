@@ -27,6 +27,7 @@ from streams.images.hosts import Clock, Hosts, Slot
 from streams.images.resolve import LOOK_UP_SHARE, CheckedResolver, LookUp
 from streams.images.retries import Repeats, retry_after_s
 from streams.images.wire import Connector
+from streams.metrics import IMAGE_BYTES
 from streams.settings import Settings
 
 __all__ = ["Answer", "Fetcher", "Slot", "Validators"]
@@ -209,10 +210,13 @@ class Fetcher:
         if (response.content_length or 0) > allowed:
             raise ImageError("too_big", f"{response.content_length} bytes announced, {allowed} allowed")
         body = bytearray()
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > allowed:
-                raise ImageError("too_big", f"more than the {allowed} bytes allowed")
+        try:
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > allowed:
+                    raise ImageError("too_big", f"more than the {allowed} bytes allowed")
+        finally:
+            IMAGE_BYTES.inc(len(body))
         return bytes(body)
 
 

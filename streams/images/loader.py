@@ -156,7 +156,6 @@ class ImageLoader:
             raise
 
     async def _read(self, body: bytes, url: str) -> Picture:
-        metrics.IMAGE_BYTES.inc(len(body))
         long = len(body) > INLINE_HASH
         sha256 = await asyncio.to_thread(_sha256, body) if long else _sha256(body)
         known = await self._cache.known(sha256, url)

@@ -88,6 +88,21 @@ async def test_no_more_than_the_allowed_number_are_fetched_at_once_and_waiting_i
     assert (len(pictures), most) == (9, 3)
 
 
+async def test_the_bytes_that_came_are_counted_also_of_bodies_that_are_refused(
+    settings: Callable[..., Settings], server: HostileServer
+) -> None:
+    server.answers = {"/a": reply(PNG), "/lost": reply(bytes(2000), length=3000)}
+    server.answers["/endless"] = b"HTTP/1.1 200 OK\r\n\r\n" + bytes(100_000)
+    before = metrics.IMAGE_BYTES._value.get()
+    async with ImageLoader(settings(image_max_bytes=50_000, image_tries=1)) as loader:
+        await loader.load(f"{server.url}/a")
+        assert metrics.IMAGE_BYTES._value.get() == before + len(PNG)
+        assert (await refused(loader, f"{server.url}/lost")).startswith("connection_lost: ")
+        assert metrics.IMAGE_BYTES._value.get() == before + len(PNG) + 2000
+        assert (await refused(loader, f"{server.url}/endless")).startswith("too_big: ")
+        assert metrics.IMAGE_BYTES._value.get() > before + len(PNG) + 52_000
+
+
 async def test_cancellation_goes_through_and_frees_the_slot(
     settings: Callable[..., Settings], server: HostileServer
 ) -> None:
