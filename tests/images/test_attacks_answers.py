@@ -11,11 +11,12 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from streams.images.errors import ImageError
 from streams.images.fetch import Fetcher
 from streams.images.loader import ImageLoader
-from streams.images.wire import MAX_OVERHEAD
+from streams.images.wire import MAX_OVERHEAD, PIECE, BoundedHandler
 from streams.settings import Settings
 from tests.images.hostile import Answer, HostileServer, forever, reply
 from tests.images.hostile_files import inflating
@@ -202,17 +203,43 @@ async def test_the_bound_on_what_is_not_body_stops_no_honest_server(
         assert (await fetcher.get(f"{server.url}/a")).body == photo
 
 
-@pytest.mark.asyncio(loop_scope="module")
-async def test_no_cookie_is_kept_and_no_header_of_a_url_is_injected(corpus: tuple[ImageLoader, HostileServer]) -> None:
-    loader, server = corpus
-    server.requests.clear()
+async def test_no_cookie_is_kept_and_no_header_of_a_url_is_injected(server: HostileServer) -> None:
+    """Asked by a name: of addresses aiohttp keeps no cookies anyway."""
+
+    async def look_up(host: str, port: int) -> list[str]:
+        return [server.host]
+
     server.answers |= dict.fromkeys(
         ["/a", "/a%0D%0AX-Injected:%201", "/aX-Injected:%201"], reply(PNG, "Set-Cookie: a=1")
     )
-    for path in ("/a", "/a\r\nX-Injected: 1", "/a%0d%0aX-Injected: 1"):
-        await loader.load(server.url + path)
+    address = f"pictures.example:{server.port}"
+    async with Fetcher(Settings(image_allow=(address,)), look_up) as fetcher:
+        for path in ("/a", "/a\r\nX-Injected: 1", "/a%0d%0aX-Injected: 1"):
+            await fetcher.get(f"http://{address}{path}")
     assert len(server.requests) == 3
     assert not any(line.startswith(("X-Injected", "Cookie")) for head in server.requests for line in head.splitlines())
+
+
+async def test_thousands_of_interim_responses_that_came_at_once_are_not_parsed_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """asyncio hands over up to 256 KB: parsing all of that would hold up the event loop, and every other image."""
+    pieces: list[int] = []
+    parse = ResponseHandler.data_received
+
+    def counted(self: ResponseHandler, data: bytes) -> None:
+        pieces.append(len(data))
+        parse(self, data)
+
+    monkeypatch.setattr(ResponseHandler, "data_received", counted)
+    handler = BoundedHandler(asyncio.get_running_loop())
+    handler.connection_made(asyncio.Transport())
+    handler.set_response_params()
+    with suppress(NotImplementedError):  # by the transport that does nothing, when the connection is aborted
+        handler.data_received((b"HTTP/1.1 100 Continue\r\n\r\n" * 20_000)[: 256 * 1024])
+    assert isinstance(handler.exception(), ImageError)
+    assert max(pieces) <= PIECE
+    assert MAX_OVERHEAD < sum(pieces) <= MAX_OVERHEAD + PIECE
 
 
 async def test_proxies_of_the_environment_are_not_asked(
