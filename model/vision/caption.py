@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from PIL import Image
 
-from model.vision import values
 from model.vision.tags import autocast, refused, transformers
 from model.vision.values import plain
 
@@ -24,10 +23,7 @@ INSTRUCTION = "Describe this picture in one short sentence."
 class Caption:
     """Raises `UserError` when the model cannot be loaded."""
 
-    name: values.Channel = "caption"
-
     def __init__(self, model: str, device: str) -> None:
-        self.version = f"{model}/1"
         self.device = device
         try:
             self.network = transformers().AutoModelForImageTextToText.from_pretrained(model).to(device).eval()

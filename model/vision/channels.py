@@ -25,14 +25,8 @@ DECIMALS = 4
 class Channel(Protocol[Reading]):
     """Reads a batch at a time, one reading a picture, in order. Any exception may come out of `read`.
 
-    `version`: the model and our way of asking it; where it differs, readings may.
+    Where it is changed to read otherwise, `RECIPE` in vision.py is raised.
     """
-
-    @property
-    def name(self) -> values.Channel: ...
-
-    @property
-    def version(self) -> str: ...
 
     def read(self, pictures: Sequence[Image]) -> list[Reading]: ...
 

@@ -33,7 +33,7 @@ SWAY = 0.2
 
 
 class Missing(Exception):
-    """Why a picture was not read. `kind`: off, busy (no room), timeout, unavailable (no reader), no_pixels, failed
+    """Why a picture was not read. `kind`: busy (no room), timeout, unavailable (no reader), no_pixels, failed
     (the picture's own fault), closed, internal (ours)."""
 
     def __init__(self, kind: str, detail: str = "") -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from PIL.Image import Image
 
-from model.vision import values
 from model.vision.channels import ReaderConfig
 from model.vision.reader import WHOLE_FAILURES, Absent, Reader, load
 from model.vision.values import Pixels, Request, Tag
@@ -19,9 +18,6 @@ from tests.model.vision.pictures import noise, pixels, real, request, written
 
 class Narrow:
     """Names a picture's width; fails on any batch that holds one narrower than 100, as real models fail on some."""
-
-    name: values.Channel = "tags"
-    version = "1"
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -34,9 +30,6 @@ class Narrow:
 
 
 class Sentence:
-    name: values.Channel = "caption"
-    version = "1"
-
     def read(self, pictures: Sequence[Image]) -> list[str | None]:
         return [f"{picture.width} wide" for picture in pictures]
 
@@ -125,9 +118,6 @@ def test_a_gpu_that_is_not_there_is_a_mistake_of_the_configuration(monkeypatch: 
 
 class Sticky:
     """Fails on everything once it has seen a batch of pictures, as a GPU does after a faulty kernel."""
-
-    name: values.Channel = "tags"
-    version = "1"
 
     def __init__(self, broken: bool = True) -> None:
         self.broken = broken
