@@ -9,10 +9,14 @@ import re
 from streams.images.decode import DECODER
 from streams.images.errors import ImageError, Kind
 from streams.images.resolve import NO_ANSWER
+from streams.images.retries import AGAIN_IN
 from streams.settings import Settings
 
 BRIEF_S = 5.0
 """Seconds at most that a failure is remembered which may pass by itself."""
+
+SENT_AWAY_S = 3600.0
+"""Seconds at most that a server is not asked again which said when to come back (Retry-After)."""
 
 STALE_TIMES = 24
 """Times `image_cache_s` since the server last answered: so long a picture stands in for a server that fails."""
@@ -36,11 +40,19 @@ def remembered_s(error: ImageError, failed_s: float) -> float:
     """Seconds that a refusal is remembered, where `failed_s` is the setting."""
     if of_us(error):
         return 0
-    return min(BRIEF_S, failed_s) if error.kind in BRIEF or _overloaded(error) or _unanswered(error) else failed_s
+    if error.kind in BRIEF or _overloaded(error) or _unanswered(error):
+        return max(min(BRIEF_S, failed_s), _sent_away_s(error)) if failed_s else 0
+    return failed_s
 
 
 def _overloaded(error: ImageError) -> bool:
     return re.match(r"http_status: HTTP (429|5\d\d)\b", error.reason) is not None
+
+
+def _sent_away_s(error: ImageError) -> float:
+    """Read from the reason, which is what the cache holds of an error."""
+    after = re.fullmatch(rf"http_status: HTTP (429|503), {AGAIN_IN} (\d{{1,9}}) s", error.reason)
+    return min(float(after[2]), SENT_AWAY_S) if after else 0.0
 
 
 def _unanswered(error: ImageError) -> bool:

@@ -25,7 +25,7 @@ from streams.images.conditional import Answer, Validators, fresh_s
 from streams.images.errors import HostFault, ImageError
 from streams.images.hosts import Clock, Hosts, Slot
 from streams.images.resolve import LOOK_UP_SHARE, CheckedResolver, LookUp
-from streams.images.retries import Repeats, retry_after_s
+from streams.images.retries import AGAIN_IN, Repeats, retry_after_s
 from streams.images.wire import Connector
 from streams.metrics import IMAGE_BYTES
 from streams.settings import Settings
@@ -229,7 +229,7 @@ def _refusal(status: int, retry_after: str | None) -> ImageError:
     after_s = (
         retry_after_s(retry_after, datetime.now(UTC)) if retry_after is not None and status in {429, 503} else None
     )
-    detail = f"HTTP {status}" if after_s is None else f"HTTP {status}, may be asked again in {after_s:.0f} s"
+    detail = f"HTTP {status}" if after_s is None else f"HTTP {status}, {AGAIN_IN} {after_s:.0f} s"
     return HostFault("http_status", detail, passes=status != 429 or after_s is not None, after_s=after_s or 0.0)
 
 

@@ -23,6 +23,9 @@ RESERVE_S = 0.2
 MAX_AFTER_S = 86_400.0
 """Seconds: a server that sends us away for longer is understood as one day."""
 
+AGAIN_IN = "may be asked again in"
+"""What the reason of a refusal says of Retry-After, before the seconds."""
+
 T = TypeVar("T")
 
 

@@ -112,6 +112,12 @@ async def test_what_the_server_forbids_to_keep_is_not_kept_and_what_was_is_forgo
         pytest.param(ImageError("connection_lost", "reset"), BRIEF_S, id="a reset, briefly"),
         pytest.param(ImageError("http_status", "HTTP 503"), BRIEF_S, id="503, briefly"),
         pytest.param(ImageError("http_status", "HTTP 429"), BRIEF_S, id="429, briefly"),
+        pytest.param(ImageError("http_status", "HTTP 429, may be asked again in 90 s"), 90, id="429 that says when"),
+        pytest.param(
+            ImageError("http_status", "HTTP 503, may be asked again in 1 s"), BRIEF_S, id="503 that says soon"
+        ),
+        pytest.param(ImageError("http_status", "HTTP 503, may be asked again in 86400 s"), 3600, id="503, a day"),
+        pytest.param(ImageError("busy", "no slot"), 0, id="no slot, never"),
         pytest.param(ImageError("host_down", "left alone"), 0, id="a host that is left alone, never"),
         pytest.param(ImageError("internal", "a bug"), 0, id="our own fault, never"),
     ],

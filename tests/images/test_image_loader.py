@@ -416,6 +416,20 @@ async def test_a_kept_picture_stands_in_for_a_server_that_fails_which_is_not_ask
         assert (await loader.load(f"{server.url}/a")).width == 60
 
 
+async def test_a_server_that_said_when_to_come_back_is_not_asked_before(
+    remembering: Remembering, server: HostileServer, clock: Clock
+) -> None:
+    server.answers["/a"] = reply(b"", "Retry-After: 120", status="429 Slow down")
+    async with remembering() as loader:
+        reason = await refused(loader, f"{server.url}/a")
+        clock.now += 119
+        assert await refused(loader, f"{server.url}/a") == reason
+        clock.now += 1
+        server.answers["/a"] = reply(PNG)
+        assert (await loader.load(f"{server.url}/a")).format == "PNG"
+    assert len(server.requests) == 2
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
