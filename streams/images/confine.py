@@ -18,6 +18,10 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 _CLONE_NEWUSER = 0x1000_0000
 _CLONE_NEWNET = 0x4000_0000
+_CLONE_NEWIPC = 0x0800_0000
+
+_NOTHING = b"/proc/self/fdinfo"
+"""A directory with no more in it than the numbers of this process's own descriptors."""
 
 _CAPABILITY_VERSION = 0x2008_0522  # capset(2), 64 bits in two halves
 
@@ -39,7 +43,7 @@ def limit(memory_mb: int) -> None:
         "RLIMIT_NPROC": 0,
     }
     for name, value in limits.items():
-        with suppress(OSError, ValueError, AttributeError):
+        with suppress(OSError, ValueError, AttributeError, OverflowError):  # more than can be said is no limit
             resource.setrlimit(getattr(resource, name), (value, value))
 
 
@@ -47,19 +51,25 @@ def limit_cpu(seconds: float) -> None:
     """Kills this process (SIGXCPU) once it has used so many more seconds of CPU, should nobody be left to stop it."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, OverflowError):
         resource.setrlimit(resource.RLIMIT_CPU, (int(usage.ru_utime + usage.ru_stime + seconds) + 1, hard))
 
 
 def confine(parent: int) -> None:
-    """No network, no files, no signals to others, no privileges; ends when its `parent` does.
+    """No network, no file system, no signals to others, no privileges; ends when its `parent` does.
 
-    To be called while there is one thread, after everything is imported: no file can be opened afterwards.
+    To be called while there is one thread, after everything is imported: no file can be opened afterwards. Where
+    neither a user namespace nor root's privileges are to be had, paths can still be looked up: Landlock says nothing
+    of stat(2), chmod(2) and connect(2) to a UNIX socket.
     """
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)  # a network of its own, without a single interface that is up
+    libc.unshare(_CLONE_NEWUSER)  # in which it may do the following three
+    libc.unshare(_CLONE_NEWNET)  # a network of its own, without a single interface that is up
+    libc.unshare(_CLONE_NEWIPC)  # no System V memory, no message queues
+    if libc.chroot(_NOTHING) == 0:  # which also forbids any more user namespaces
+        os.chdir("/")
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _landlock(libc)
     libc.capset(struct.pack("II", _CAPABILITY_VERSION, 0), bytes(24))  # a new user namespace grants them all

@@ -33,10 +33,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     # Pillow refuses more than twice this while it reads the header, before a decoder takes memory for the canvas.
     Image.MAX_IMAGE_PIXELS = int(max_pixels) / 2  # type: ignore[assignment]
-    silence = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):  # what a damaged file makes a library say is nothing for the worker's terminal
-        os.dup2(silence, stream)
-    os.close(silence)
+    _let_go(int(descriptor))
     limit(int(memory_mb))
     confine(int(parent))
     with socket.socket(fileno=int(descriptor)) as pipe:
@@ -46,6 +43,18 @@ def main() -> None:
                 pass
         except (EOFError, ConnectionError):
             return  # the parent closed the pipe or is gone
+
+
+def _let_go(pipe: int) -> None:
+    """Of the standard streams: what a damaged file makes a library say goes to a pipe that nobody reads.
+
+    Not to /dev/null, which is a file: where root runs this, fchmod(2) would close it to the whole machine."""
+    reader, writer = os.pipe()
+    for stream in (0, 1, 2):
+        os.dup2(writer, stream, inheritable=False)
+    os.close(reader)
+    os.close(writer)
+    os.set_inheritable(pipe, False)
 
 
 def _rehearse() -> None:

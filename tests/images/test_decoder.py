@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import hashlib
 import os
 import random
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -345,15 +348,20 @@ async def test_a_process_has_nothing_worth_stealing(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MNER_REDIS", "redis://:secret@host")
     monkeypatch.setenv("https_proxy", "http://user:secret@proxy")
     async with decoders() as pool:
+        careless = os.open(__file__, os.O_RDONLY)
+        os.set_inheritable(careless, True)
         await pool.decode(GOOD, URL)
+        os.close(careless)
         (pid,) = pool.pids
         about = Path(f"/proc/{pid}")
         environment = (about / "environ").read_text()
         assert "secret" not in environment
         assert "MNER" not in environment
-        assert (about / "cwd").readlink() == Path("/")
+        assert (about / "cwd").readlink() == (about / "root").readlink()
         kinds = sorted(str(file.readlink()).partition(":")[0] for file in (about / "fd").iterdir())
-        assert kinds == ["/dev/null", "/dev/null", "/dev/null", "socket"]
+        assert kinds == ["pipe", "pipe", "pipe", "socket"], "not even /dev/null, which root's process could chmod"
+        flags = [int(file.read_text().split()[3], 8) for file in (about / "fdinfo").iterdir()]
+        assert all(each & os.O_CLOEXEC for each in flags)
         assert (status(pid, "NoNewPrivs"), int(status(pid, "CapEff"), 16), status(pid, "Threads")) == ("1", 0, "1")
         limits = (about / "limits").read_text()
         for name, value in {
@@ -366,19 +374,34 @@ async def test_a_process_has_nothing_worth_stealing(monkeypatch: pytest.MonkeyPa
 
 
 INTRUDER = """
-import os, socket, sys
+import ctypes, os, socket, sys
 from streams.images.confine import confine, limit
-listener, own = socket.create_server(("127.0.0.1", 0)), socket.socket()
+file = sys.argv[1]
+listener, own, by_path = socket.create_server(("127.0.0.1", 0)), socket.socket(), socket.socket(socket.AF_UNIX)
+by_path.bind(file)
+by_path.listen()
+libc = ctypes.CDLL(None)
+libc.shmat.restype = ctypes.c_ssize_t
+segment = libc.shmget(0, 4096, 0o1600)
+libc.shmat(segment, None, 0)
+libc.shmctl(segment, 0, None)  # it goes with this process
 limit(1024)
 confine(os.getppid())
+def share():
+    if libc.shmat(segment, None, 0) == -1:
+        raise OSError
 attempts = {
-    "read": lambda: open("/etc/passwd"),
-    "list": lambda: os.listdir("/tmp"),
+    "read": lambda: open(file),
+    "list": lambda: os.listdir("/"),
     "write": lambda: open("/tmp/intruder", "w"),
+    "stat": lambda: os.stat(file),
+    "chmod": lambda: os.chmod(file, 0o777),
     "run": lambda: os.execv(sys.executable, [sys.executable, "-c", "pass"]),
     "fork": lambda: os._exit(0) if os.fork() == 0 else None,
     "connect": lambda: socket.socket().connect(listener.getsockname()),
+    "connect by path": lambda: socket.socket(socket.AF_UNIX).connect(file),
     "send": lambda: socket.socket(type=socket.SOCK_DGRAM).sendto(b"", ("127.0.0.1", 53)),
+    "share memory": share,
     "signal": lambda: os.kill(os.getppid(), 0),
     "more memory": lambda: bytearray(2_000_000_000),
 }
@@ -390,16 +413,80 @@ for name, attempt in attempts.items():
         pass
 """
 
+NAMESPACES = """
+import ctypes
+if ctypes.CDLL(None).unshare(0x1000_0000 | 0x4000_0000 | 0x0800_0000) != 0:  # of users, networks and System V IPC
+    raise SystemExit("refused")
+"""
+NO_NAMESPACES = """
+import ctypes
+if ctypes.CDLL(None).unshare(0x1000_0000) != 0:
+    raise SystemExit("refused")
+with open("/proc/sys/user/max_user_namespaces", "w") as most:  # holds below this namespace alone
+    most.write("0")
+"""
+UNPRIVILEGED = """
+import ctypes
+ctypes.CDLL(None).capset(b"\\x22\\x05\\x08\\x20" + bytes(4), bytes(24))  # root then holds no more than any user
+"""
+OPEN = {"stat", "chmod", "connect by path", "send", "share memory"}
+"""What Landlock alone does not close."""
 
-def test_code_in_a_confined_process_reaches_no_file_no_network_and_no_other_process() -> None:
-    """Where the kernel is older or a container forbids more, less of it holds: see `confine`."""
-    run = subprocess.run([sys.executable, "-c", INTRUDER], capture_output=True, text=True, check=True, timeout=60)
-    reached = set(run.stdout.split("\n")) - {""}
-    if reached & {"read", "list", "signal"}:
-        pytest.skip(f"this kernel does not offer landlock(7) version 6: reached {reached}")
-    if "send" in reached:
+
+@pytest.mark.parametrize(
+    ("before", "remains"),
+    [
+        pytest.param("", set(), id="where a user may make namespaces"),
+        pytest.param(NO_NAMESPACES, OPEN, id="where none may be made"),
+    ],
+)
+def test_code_in_a_confined_process_reaches_no_file_no_network_and_no_other_process(
+    before: str, remains: set[str], tmp_path: Path
+) -> None:
+    """What this kernel offers is asked of the kernel, never told from what the intruder reached."""
+    if ctypes.CDLL(None).syscall(444, None, 0, 1) < 6:
+        pytest.skip("this kernel does not offer landlock(7) version 6")
+    bare = before or UNPRIVILEGED + NAMESPACES
+    if subprocess.run([sys.executable, "-c", bare], check=False, stderr=subprocess.DEVNULL).returncode:
         pytest.skip("namespaces may not be made here")
-    assert reached == ({"fork"} if os.getuid() == 0 else set()), "Linux counts no processes of root"
+    run = subprocess.run(
+        [sys.executable, "-c", before + UNPRIVILEGED + INTRUDER, str(tmp_path / "s")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    reached = set(run.stdout.split("\n")) - {""}
+    assert reached == remains | ({"fork"} if os.getuid() == 0 else set()), "Linux counts no processes of root"
+
+
+def test_a_process_whose_parent_no_longer_looks_ends_by_the_processor_time_it_used() -> None:
+    ours, theirs = socket.socketpair()
+    arguments = [theirs.fileno(), os.getpid(), LIMIT, 1024, 0.1]
+    with (
+        ours,
+        theirs,
+        subprocess.Popen(
+            [sys.executable, "-m", "streams.images.decoder_main", *map(str, arguments)], pass_fds=[theirs.fileno()]
+        ) as process,
+    ):
+        size = struct.unpack("!I", ours.recv(4, socket.MSG_WAITALL))[0]
+        assert ours.recv(size, socket.MSG_WAITALL) == b'{"ready": true}'
+        before = sum(map(int, Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
+        slow = slow_jpeg(800)
+        ours.sendall(struct.pack("!I?", len(slow), False) + slow)
+        ours.shutdown(socket.SHUT_WR)
+        _, ended, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(ended)
+    assert -process.returncode == signal.SIGXCPU
+    used = usage.ru_utime + usage.ru_stime - before / os.sysconf("SC_CLK_TCK")
+    assert used < 0.1 + 1 + 0.2, "the kernel counts whole seconds"
+
+
+@pytest.mark.parametrize("seconds", [1e6, 1e30, float("inf")])
+def test_any_limit_that_can_be_set_is_none_that_a_process_dies_of(seconds: float) -> None:
+    code = f"from streams.images.confine import limit, limit_cpu; limit(10**30); limit_cpu(float('{seconds}'))"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 OWNER = """
