@@ -173,7 +173,10 @@ class ProcessHandle(Generic[Request, Reply]):
 
     async def _ask(self, request: object, timeout_s: float) -> tuple[str, Any]:
         """One request and the kind and content of its answer; the first request is the configuration."""
-        exchange = asyncio.ensure_future(self._on_thread(self._exchange, request))
+        pipe = self._pipe
+        if pipe is None:  # closed since it was started
+            raise WorkerDied(f"{self._what}'s process was closed")
+        exchange = asyncio.ensure_future(self._on_thread(self._exchange, pipe, request))
         done, _ = await asyncio.wait([exchange], timeout=timeout_s)
         if not done:
             await self._end()
@@ -189,10 +192,10 @@ class ProcessHandle(Generic[Request, Reply]):
             first = error.errors(include_url=False, include_input=False)[0]["msg"]
             raise WorkerDied(f"{self._what}'s process answered nonsense and was killed: {first}") from None
 
-    def _exchange(self, request: object) -> tuple[str, Any]:
-        assert self._pipe is not None
-        self._pipe.send(request)
-        answer: tuple[str, Any] = self._answers.validate_json(self._pipe.recv_bytes(MAX_ANSWER))
+    def _exchange(self, pipe: Connection, request: object) -> tuple[str, Any]:
+        """`pipe` stays open until this has ended: it is closed behind it, on the same thread's turn."""
+        pipe.send(request)
+        answer: tuple[str, Any] = self._answers.validate_json(pipe.recv_bytes(MAX_ANSWER))
         return answer
 
     async def _end(self) -> str:

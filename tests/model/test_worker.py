@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -211,6 +212,32 @@ async def test_a_close_while_the_model_loads_is_a_close() -> None:
         while worker.pid is None:
             await asyncio.sleep(0.01)
         await worker.close()
+        with pytest.raises(WorkerDied, match="closed"):
+            await starting
+
+
+async def test_a_close_before_the_thread_has_begun_to_ask_is_a_close_too() -> None:
+    async with running("load_hanging") as worker:
+        entered, leave = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            entered.set()
+            leave.wait()
+
+        spawn = worker._spawn
+
+        def spawn_and_hold() -> None:
+            spawn()
+            worker._thread.submit(hold)  # stands before the exchange
+
+        worker._spawn = spawn_and_hold  # type: ignore[method-assign]
+        starting = asyncio.ensure_future(worker.start())
+        while not entered.is_set():
+            await asyncio.sleep(0.01)
+        closing = asyncio.ensure_future(worker.close())
+        await asyncio.sleep(0.05)
+        leave.set()
+        await closing
         with pytest.raises(WorkerDied, match="closed"):
             await starting
 
