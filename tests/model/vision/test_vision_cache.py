@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from model.vision.cache import LENDERS, SCHEMA, SCHEMA_VERSION, UNUSED_S, ContextCache, HashIndex
-from model.vision.values import Tag, VisualContext
+from model.vision.values import MAX_LINES, MAX_WORDS, Tag, TextLine, VisualContext
 from streams.images.database import Database
 
 
@@ -184,7 +184,8 @@ async def test_a_file_that_cannot_be_used_fails_nothing(store: Database) -> None
 
 async def test_a_wall_of_text_is_not_kept(store: Database) -> None:
     cache = ContextCache(store, "one", 10)
-    await cache.put("a", phash(1), COLOURS, VisualContext(caption="x" * 200_000))
+    line = TextLine(text='"' * MAX_WORDS, score=0.5, box=((0.0, 0.0),) * 4)
+    await cache.put("a", phash(1), COLOURS, VisualContext(lines=(line,) * MAX_LINES))
     assert await cache.get("a") is None
 
 
