@@ -67,7 +67,8 @@ async def test_a_domain_whose_name_server_is_slow_holds_up_no_other(
 ) -> None:
     server.answers = {f"/{number}": reply(PNG) for number in range(12)}
     names.slow = lambda host: host.endswith(".evil.example")
-    async with ImageLoader(settings(image_workers=8, image_timeout_s=0.4)) as loader:
+    async with ImageLoader(settings(image_workers=8, image_timeout_s=0.6)) as loader:
+        await loader.decode(PNG, "")  # the slots are not held by a decoder that starts
         evil = [outcome(loader, f"http://n{number}.evil.example/a") for number in range(8)]
         reasons = await asyncio.gather(*evil)
         assert {reason.split(" about ")[0] for reason in reasons} == {"unresolvable: no answer"}
