@@ -58,8 +58,9 @@ async def attack(case: str, loader: ImageLoader, url: str, max_seconds: float) -
         outcome = error.reason
     else:
         outcome = f"ok: {picture.format} {picture.width} x {picture.height}"
+    finally:
+        watch.cancel()
     seconds, own = monotonic() - started, max(0.0, _status_mb("VmHWM") - before)
-    watch.cancel()
     decoder = max(peaks + _peaks(loader))
     COSTS.append(Cost(case, outcome, seconds, own, decoder))
     assert seconds < max_seconds
