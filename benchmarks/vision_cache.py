@@ -2,7 +2,7 @@
 
     taskset -c 0 python -m benchmarks.vision_cache [ENTRIES]
 
-Random hashes, three tags and eight lines a context, 1.3 kB of JSON; a file in the folder for temporary ones.
+Random hashes, three tags and eight lines a context, 1.2 kB of JSON.
 """
 
 from __future__ import annotations

@@ -156,6 +156,13 @@ async def test_a_copy_borrows_the_tags_and_its_own_text_is_read(start: Start) ->
     assert running.outcomes["tags", "near"] == 1
 
 
+async def test_who_lends_is_kept_longer_than_who_does_not(start: Start) -> None:
+    running = await start(cached=2)
+    for number, phash in ((1, SHARP), (2, OTHER), (3, COPY), (1, SHARP)):
+        await running.look(number=number, phash=phash)
+    assert running.diary() == ["1 tags+ocr of 1", "2 tags+ocr of 1", "3 ocr of 1"]
+
+
 async def test_what_was_borrowed_is_not_lent_on(start: Start) -> None:
     running = await start(near=1)
     await running.look(number=1, phash=SHARP)

@@ -79,7 +79,7 @@ async def test_likeness_survives_a_restart(store: Database) -> None:
 
 
 async def test_what_was_deleted_under_a_worker_does_not_hide_what_is_kept_again(store: Database, path: Path) -> None:
-    cache = ContextCache(store, "one", 10)
+    cache = ContextCache(store, "one", 10 * LENDERS)
     for number in range(LENDERS):
         await cache.put(f"old {number}", phash(1), COLOURS, context("old"))
     for file in path.parent.iterdir():
