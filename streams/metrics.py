@@ -37,8 +37,10 @@ CACHE = Counter("mner_image_cache", "URLs asked for, by what the cache made of t
 # Bodies whose bytes were known, under this or another URL: neither unpacked nor kept twice.
 KNOWN = Counter("mner_image_known", "fetched images that needed no decoding")
 
-# The cache's file was locked, full, read-only or damaged, and was gone around. Not zero: look in the log, once.
-CACHE_FAULTS = Counter("mner_image_cache_faults", "operations on the image cache that failed")
+# A cache's file (images, vision) was gone around. fault error: locked, full, read-only or damaged; hangs: one operation
+# did not come to an end; both: the file is left alone for a while. busy: more was asked of it than its disk can do, and
+# that alone was left out.
+CACHE_FAULTS = Counter("mner_cache_faults", "operations on a cache's file that were given up", ["file", "fault"])
 
 # Requests sent again after a failure that may pass. Many: a host or our own line is in trouble.
 RETRIES = Counter("mner_image_retries", "requests for an image that were sent again")

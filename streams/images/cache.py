@@ -156,7 +156,7 @@ class ImageCache:
             tables.evict(file, self._bytes)
             return True
 
-        return await self._file.write(write) is True
+        return await self._file.write(write, len(body)) is True
 
     async def renew(self, picture: Picture, validators: Validators, fresh_s: float | None) -> None:
         """The server says that what is kept of the URL still holds (HTTP 304)."""

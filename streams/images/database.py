@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
+import math
 import os
 import sqlite3
 import time
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from streams import metrics
 
@@ -29,7 +30,10 @@ LOCK_S = 0.5
 """Seconds that another process's writing is waited for."""
 
 PATIENCE_S = 2.0
-"""Seconds for one operation, those before it included: a file system may hang, an image must not."""
+"""Seconds for one operation from its start, and for those before it: a file system may hang, an image must not."""
+
+MAX_WAITING, MAX_WAITING_BYTES = 1000, 256_000_000
+"""Operations that wait for the thread, and what they would write. What is beyond is given up at once."""
 
 AWAY_S = 30.0
 """Seconds that the file is left alone after a fault."""
@@ -44,6 +48,22 @@ class OtherVersion(Exception):
     """The file is not what this version writes."""
 
 
+class Busy(Exception):
+    """The thread did not come to an operation in time. It says nothing of the file."""
+
+
+class Hangs(Exception):
+    """An operation did not come to an end."""
+
+
+class _Operation(Generic[T]):
+    """Waits for the thread. `began_s`: since when it runs, later than ever before; `work`: None when nobody waits."""
+
+    def __init__(self, work: Work[T]) -> None:
+        self.work: Work[T] | None = work
+        self.began_s = math.inf
+
+
 class Database:
     """`schema`: statements that make the tables, separated by `;`. `version`: to be raised with the schema."""
 
@@ -56,21 +76,23 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._opened: tuple[int, int] | None = None
         self._failed_at = float("-inf")
-        self._told = False
+        self._told: set[str] = set()
+        self._running: _Operation[Any] | None = None
+        self._waiting = self._waiting_bytes = 0
 
     async def read(self, work: Work[T]) -> T | None:
         """What `work` returns; None when the file cannot be used."""
         return await self._run(work)
 
-    async def write(self, work: Work[T]) -> T | None:
-        """As `read`, in one transaction."""
+    async def write(self, work: Work[T], size: int = 0) -> T | None:
+        """As `read`, in one transaction. `size`: bytes that wait with it."""
 
         def transaction(connection: sqlite3.Connection) -> T:
             connection.execute("BEGIN IMMEDIATE")
             with connection:
                 return work(connection)
 
-        return await self._run(transaction)
+        return await self._run(transaction, size)
 
     async def close(self) -> None:
         with suppress(TimeoutError):
@@ -78,26 +100,69 @@ class Database:
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, work: Work[T]) -> T | None:
+    async def _run(self, work: Work[T], size: int = 0) -> T | None:
         if 0 <= self._clock() - self._failed_at < AWAY_S:
             return None
+        operation = _Operation(work)
+        self._waiting += 1
+        self._waiting_bytes += size
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
+            return await self._patiently(operation)
+        except Busy as busy:
+            self._tell("busy", busy)
         except Exception as error:  # the contract: nobody is worse off with the file than without it
             self._failed_at = self._clock()
-            metrics.CACHE_FAULTS.inc()
-            log.log(
-                logging.DEBUG if self._told else logging.WARNING,
-                "%s is gone around (said once): %s: %s",
-                self._path,
-                type(error).__name__,
-                error,
-            )
-            self._told = True
-            return None
+            self._tell("hangs" if isinstance(error, Hangs) else "error", error)
+        finally:
+            operation.work = None
+            self._waiting -= 1
+            self._waiting_bytes -= size
+        return None
 
-    def _do(self, work: Work[T]) -> T:
+    async def _patiently(self, operation: _Operation[T]) -> T:
+        """Raises `Busy`, `Hangs`, and what the work raises."""
+        if self._waiting > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
+            raise Busy(f"{self._waiting - 1} operations wait, {self._waiting_bytes} bytes")
+        future = asyncio.get_running_loop().run_in_executor(self._thread, self._do, operation)
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, if nobody else does
+        await asyncio.wait([future], timeout=PATIENCE_S)
+        if not future.done() and operation.began_s < math.inf:
+            await asyncio.wait([future], timeout=operation.began_s + PATIENCE_S - time.monotonic())
+        if not future.done():
+            if self._hangs():
+                raise Hangs(f"an operation takes more than {PATIENCE_S:g} s")
+            raise Busy(f"not begun within {PATIENCE_S:g} s, {self._waiting} operations wait")
+        return future.result()
+
+    def _hangs(self) -> bool:
+        running = self._running
+        return running is not None and time.monotonic() - running.began_s >= PATIENCE_S
+
+    def _tell(self, fault: str, error: Exception) -> None:
+        metrics.CACHE_FAULTS.labels(self._path.stem, fault).inc()
+        log.log(
+            logging.DEBUG if fault in self._told else logging.WARNING,
+            "%s %s (said once): %s: %s",
+            self._path,
+            "has more to do than it can" if fault == "busy" else f"is gone around for {AWAY_S:g} s",
+            type(error).__name__,
+            str(error),  # itself it would hold its frames, and they a body, for as long as somebody keeps the record
+        )
+        self._told.add(fault)
+
+    def _do(self, operation: _Operation[T]) -> T:
+        """In the thread."""
+        work = operation.work
+        if work is None:
+            raise Busy("nobody waits for it any more")
+        operation.began_s = time.monotonic()
+        self._running = operation
+        try:
+            return self._done(work)
+        finally:
+            self._running = None
+
+    def _done(self, work: Work[T]) -> T:
         if self._connection is None or self._opened != _identity(self._path):
             self._close()
             self._open()
