@@ -18,7 +18,7 @@ from streams import metrics
 from streams.images import cache_tables as tables
 from streams.images.cache_policy import STALE_TIMES, decoding_rules, of_server, of_us, remembered_s, rules
 from streams.images.cache_tables import MAX_ETAG, MAX_URL, AnswerRow, PictureRow, RefusalRow, key_of, key_of_content
-from streams.images.conditional import Validators
+from streams.images.conditional import Answer, Life, Validators
 from streams.images.database import Database
 from streams.images.decode import Picture
 from streams.images.errors import ImageError
@@ -34,6 +34,7 @@ class Kept:
 
     picture: Picture
     validators: Validators
+    life: Life
     fresh: bool
     stands_in: bool
 
@@ -93,8 +94,9 @@ class ImageCache:
         return Kept(
             picture.of(url),
             Validators(answer.final, answer.etag, answer.modified),
+            Life(answer.fresh_s, stale=bool(answer.stale)),
             fresh=0 <= age < fresh_s,
-            stands_in=0 <= age < STALE_TIMES * self._keep_s,
+            stands_in=bool(answer.stale) and 0 <= age < STALE_TIMES * self._keep_s,
         )
 
     def _refusal(self, row: sqlite3.Row, remembered: float | None = None) -> ImageError | None:
@@ -141,34 +143,36 @@ class ImageCache:
         await self._file.write(lambda file: tables.drop(file, content))
         return None
 
-    async def keep(self, picture: Picture, body: bytes, validators: Validators, fresh_s: float | None) -> bool:
-        """The URL gave this picture; whether it was kept. It is not where the server forbids it (`fresh_s` 0)."""
-        if not self._file:
+    async def keep(self, picture: Picture, answer: Answer) -> bool:
+        """The URL gave this picture, with this body; whether it was kept. It is not where the server forbids it."""
+        key, content, body = key_of(picture.url), bytes.fromhex(picture.sha256), answer.body
+        if not self._file or body is None:
             return False
-        if fresh_s == 0 or len(body) > self._bytes / 2 or len(validators.url) > MAX_URL:
-            await self._file.write(lambda file: tables.forget(file, key_of(picture.url)))
+        if not answer.life.store or len(body) > self._bytes / 2 or len(answer.validators.url) > MAX_URL:
+            await self._file.write(lambda file: tables.forget(file, key))
             return False
-        key, content, answer = key_of(picture.url), bytes.fromhex(picture.sha256), self._answer(validators, fresh_s)
+        row = self._answer(answer.validators, answer.life)
 
         def write(file: sqlite3.Connection) -> bool:
             tables.add_picture(file, picture, body, self._clock())
-            tables.add_answer(file, key, self._rules, content, answer, self._bytes)
+            tables.add_answer(file, key, self._rules, content, row, self._bytes)
             tables.evict(file, self._bytes)
             return True
 
         return await self._file.write(write, len(body)) is True
 
-    async def renew(self, picture: Picture, validators: Validators, fresh_s: float | None) -> None:
-        """The server says that what is kept of the URL still holds (HTTP 304)."""
+    async def renew(self, kept: Kept, answer: Answer) -> None:
+        """The server says that what is kept of the URL still holds (HTTP 304): as long as before, if it says no more."""
         if not self._file:
             return
-        key, content, answer = key_of(picture.url), bytes.fromhex(picture.sha256), self._answer(validators, fresh_s)
+        key, content = key_of(kept.picture.url), bytes.fromhex(kept.picture.sha256)
+        row = self._answer(answer.validators, kept.life if answer.life == Life() else answer.life)
 
         def write(file: sqlite3.Connection) -> None:
-            if fresh_s == 0:
-                tables.forget(file, key)
+            if answer.life.store:
+                tables.add_answer(file, key, self._rules, content, row, self._bytes)
             else:
-                tables.add_answer(file, key, self._rules, content, answer, self._bytes)
+                tables.forget(file, key)
 
         await self._file.write(write)
 
@@ -196,9 +200,16 @@ class ImageCache:
     def _refused(self, error: ImageError) -> RefusalRow:
         return RefusalRow(checked=self._clock(), kind=error.kind, detail=error.reason.removeprefix(f"{error.kind}: "))
 
-    def _answer(self, validators: Validators, fresh_s: float | None) -> AnswerRow:
+    def _answer(self, validators: Validators, life: Life) -> AnswerRow:
         """A validator too long to be one is left out: the next request is then not conditional."""
         etag, modified = (
             tag if tag and len(tag) <= MAX_ETAG else None for tag in (validators.etag, validators.modified)
         )
-        return AnswerRow(checked=self._clock(), fresh_s=fresh_s, final=validators.url, etag=etag, modified=modified)
+        return AnswerRow(
+            checked=self._clock(),
+            fresh_s=life.fresh_s,
+            stale=1 if life.stale else 0,
+            final=validators.url,
+            etag=etag,
+            modified=modified,
+        )

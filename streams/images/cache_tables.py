@@ -13,7 +13,7 @@ from streams.events import Value
 from streams.images.decode import DECODER, Picture
 from streams.images.errors import MAX_REASON, Kind
 
-VERSION = 2
+VERSION = 3
 """Of the tables below."""
 
 URL_BYTES = 10_000
@@ -27,7 +27,7 @@ CREATE TABLE picture(sha256 BLOB PRIMARY KEY, format TEXT, width INTEGER, height
                      decoder INTEGER, used REAL);
 CREATE INDEX picture_used ON picture(used);
 CREATE TABLE body(sha256 BLOB PRIMARY KEY REFERENCES picture ON DELETE CASCADE, bytes BLOB);
-CREATE TABLE answer(number INTEGER PRIMARY KEY, url BLOB UNIQUE, rules BLOB, checked REAL, fresh_s REAL,
+CREATE TABLE answer(number INTEGER PRIMARY KEY, url BLOB UNIQUE, rules BLOB, checked REAL, fresh_s REAL, stale INTEGER,
                     sha256 BLOB REFERENCES picture ON DELETE CASCADE, final TEXT, etag TEXT, modified TEXT);
 CREATE INDEX answer_sha256 ON answer(sha256);
 CREATE TABLE refusal(number INTEGER PRIMARY KEY, key BLOB UNIQUE, rules BLOB, checked REAL, kind TEXT, detail TEXT)
@@ -58,6 +58,7 @@ class PictureRow(Row):
 class AnswerRow(Row):
     checked: float = Field(ge=0, allow_inf_nan=False)
     fresh_s: float | None = Field(ge=0, allow_inf_nan=False)
+    stale: Literal[0, 1]
     final: str = Field(max_length=MAX_URL)
     etag: str | None = Field(max_length=MAX_ETAG)
     modified: str | None = Field(max_length=MAX_ETAG)
@@ -117,9 +118,9 @@ def add_answer(file: Connection, key: bytes, rules: bytes, content: bytes, row: 
         return
     file.execute("DELETE FROM refusal WHERE key = ?", (key,))
     file.execute(
-        "INSERT OR REPLACE INTO answer(url, rules, sha256, checked, fresh_s, final, etag, modified) "
-        "VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-        (key, rules, content, row.checked, row.fresh_s, row.final, row.etag, row.modified),
+        "INSERT OR REPLACE INTO answer(url, rules, sha256, checked, fresh_s, stale, final, etag, modified) "
+        "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (key, rules, content, row.checked, row.fresh_s, row.stale, row.final, row.etag, row.modified),
     )
     _bound(file, "answer", limit)
 

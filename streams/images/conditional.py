@@ -16,7 +16,6 @@ _ETAG = re.compile(r'(W/)?"[!#-~]{0,200}"', re.ASCII)  # RFC 9110, 8.8.3, withou
 _DATE = re.compile(r"[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT", re.ASCII)  # RFC 9110, 5.6.7
 _AGE = re.compile(r"\d{1,10}", re.ASCII)
 _MAX_AGE = re.compile(r'max-age\s*=\s*("?)(\d{1,10})\1', re.ASCII)
-_NEVER = ("no-store", "no-cache")
 
 
 @dataclass(frozen=True)
@@ -44,28 +43,41 @@ class Validators:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """`body` None: HTTP 304, what is kept under the validators that were sent still holds.
+class Life:
+    """What a server says of keeping its answer. `Life()`: nothing.
 
-    `fresh_s`: seconds for which there is no need to ask again; 0 where the server forbids to keep it, None where it
-    says nothing.
+    `fresh_s`: seconds for which there is no need to ask again; None where it does not say. `store`: it may be kept.
+    `stale`: when it is not fresh any more it may stand in for a server that fails.
     """
+
+    fresh_s: float | None = None
+    store: bool = True
+    stale: bool = True
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`body` None: HTTP 304, what is kept under the validators that were sent still holds."""
 
     body: bytes | None
     validators: Validators
-    fresh_s: float | None
+    life: Life = Life()
 
 
-def fresh_s(cache_control: Iterable[str], headers: Mapping[str, str]) -> float | None:
-    """Seconds left of the answer's life: the smallest max-age, less the age that it had when it came."""
+def life(cache_control: Iterable[str], headers: Mapping[str, str]) -> Life:
+    """Fresh for the smallest max-age, less the age that the answer had when it came."""
     ages: list[float] = []
+    names: set[str] = set()
     for directive in ",".join(cache_control)[:MAX_CACHE_CONTROL].lower().split(","):
-        name = directive.strip()
-        if name.split("=")[0].strip() in _NEVER:
-            return 0.0
-        if found := _MAX_AGE.fullmatch(name):
+        names.add(directive.split("=")[0].strip())
+        if found := _MAX_AGE.fullmatch(directive.strip()):
             ages.append(float(found[2]))
-    if not ages:
-        return None
+    if "no-cache" in names:
+        ages.append(0.0)
     age = headers.get("Age", "0").strip()
-    return max(0.0, min(ages) - (float(age) if _AGE.fullmatch(age) else 0.0))
+    spent = float(age) if _AGE.fullmatch(age) else 0.0
+    return Life(
+        max(0.0, min(ages) - spent) if ages else None,
+        store="no-store" not in names,
+        stale=not names & {"no-cache", "must-revalidate"},
+    )

@@ -21,7 +21,7 @@ import aiohttp
 from yarl import URL
 
 from streams.images.address import Gate
-from streams.images.conditional import Answer, Validators, fresh_s
+from streams.images.conditional import Answer, Validators, life
 from streams.images.errors import HostFault, ImageError
 from streams.images.hosts import Clock, Hosts, Slot
 from streams.images.resolve import LOOK_UP_SHARE, CheckedResolver, LookUp
@@ -191,18 +191,18 @@ class Fetcher:
         headers = response.headers
         if response.status in REDIRECTS and "Location" in headers:
             return self._gate.check_url(headers["Location"], base=url)
-        fresh = fresh_s(headers.getall("Cache-Control", ()), headers)
+        said = life(headers.getall("Cache-Control", ()), headers)
         if response.status == 304:
             if asked is None:
                 raise ImageError("bad_response", "HTTP 304 to a request that set no condition")
-            return Answer(None, asked, fresh)
+            return Answer(None, asked, said)
         if response.status != 200:
             raise _refusal(response.status, headers.get("Retry-After"))
         encodings = ", ".join(headers.getall("Content-Encoding", ["identity"]))
         if encodings.strip().lower() != "identity":
             raise ImageError("encoded", f"sent as {encodings} though identity was asked for")
         body = await self._read(response)
-        return Answer(body, Validators(str(url), headers.get("ETag"), headers.get("Last-Modified")), fresh)
+        return Answer(body, Validators(str(url), headers.get("ETag"), headers.get("Last-Modified")), said)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """Counts what comes, whatever Content-Length said."""

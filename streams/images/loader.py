@@ -137,12 +137,12 @@ class ImageLoader:
             if answer.body is None:
                 assert kept is not None, "the fetcher refuses an HTTP 304 that nobody asked for"
                 metrics.CACHE.labels("revalidated").inc()
-                await self._cache.renew(kept.picture, answer.validators, answer.fresh_s)
+                await self._cache.renew(kept, answer)
                 return kept.picture
             picture = await self._read(answer.body, url)
             slot.leave_host()
             metrics.CACHE.labels("miss").inc()
-            if await self._cache.keep(picture, answer.body, answer.validators, answer.fresh_s) or picture.pixels:
+            if await self._cache.keep(picture, answer) or picture.pixels:
                 return picture
             return await self._decoders.decode(answer.body, url)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from streams.images.cache import ImageCache
-from streams.images.conditional import Validators
+from streams.images.conditional import Answer, Life, Validators
 from streams.images.decode import Picture
 
 URL = "http://pictures.example/a.jpg"
@@ -22,9 +22,9 @@ def picture_of(body: bytes, url: str = URL) -> Picture:
     return Picture(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
 
 
-async def keep(cache: ImageCache, body: bytes, url: str = URL, fresh_s: float | None = None) -> Picture:
+async def keep(cache: ImageCache, body: bytes, url: str = URL, life: Life | None = None) -> Picture:
     picture = picture_of(body, url)
-    await cache.keep(picture, body, VALIDATORS, fresh_s)
+    await cache.keep(picture, Answer(body, VALIDATORS, life or Life()))
     return picture
 
 

@@ -12,7 +12,7 @@ import pytest
 from streams.images import cache_tables
 from streams.images.cache import Found
 from streams.images.cache_policy import BRIEF_S, STALE_TIMES
-from streams.images.conditional import Validators
+from streams.images.conditional import Answer, Life, Validators
 from streams.images.errors import ImageError
 from tests.images.caches import OTHER, URL, VALIDATORS, Make, is_fresh, keep, picture_of, size
 from tests.images.clock import Clock
@@ -54,7 +54,7 @@ async def test_a_body_is_kept_once_however_many_urls_have_it(make: Make, path: P
 )
 async def test_a_picture_is_fresh_until(make: Make, clock: Clock, max_age: float | None, until: float) -> None:
     cache = make(image_cache_s=3600)
-    await keep(cache, b"body", fresh_s=max_age)
+    await keep(cache, b"body", life=Life(max_age))
     clock.now += until - 1
     assert await is_fresh(cache)
     clock.now += 1
@@ -63,13 +63,33 @@ async def test_a_picture_is_fresh_until(make: Make, clock: Clock, max_age: float
 
 async def test_a_304_makes_it_fresh_again_with_the_new_validators(make: Make, clock: Clock) -> None:
     cache = make(image_cache_s=60)
-    picture = await keep(cache, b"body")
+    await keep(cache, b"body")
     clock.now += 61
+    kept = (await cache.find(URL)).kept
+    assert kept is not None
     newer = Validators(URL, '"two"', None)
-    await cache.renew(picture, newer, None)
+    await cache.renew(kept, Answer(None, newer))
     kept = (await cache.find(URL)).kept
     assert kept is not None
     assert (kept.fresh, kept.validators) == (True, newer)
+
+
+@pytest.mark.parametrize(
+    ("said", "holds"),
+    [
+        pytest.param(Life(), Life(0, stale=False), id="it says nothing of it: as before"),
+        pytest.param(Life(30), Life(30), id="it says something else"),
+        pytest.param(Life(store=False), None, id="it forbids it now"),
+    ],
+)
+async def test_a_304_says_how_long_the_picture_may_be_kept(make: Make, said: Life, holds: Life | None) -> None:
+    cache = make()
+    await keep(cache, b"body", life=Life(0, stale=False))
+    kept = (await cache.find(URL)).kept
+    assert kept is not None
+    await cache.renew(kept, Answer(None, kept.validators, said))
+    kept = (await cache.find(URL)).kept
+    assert (kept and kept.life) == holds
 
 
 async def test_a_picture_stands_in_for_its_server_for_a_bounded_time(make: Make, clock: Clock) -> None:
@@ -94,7 +114,7 @@ async def test_a_clock_that_was_set_back_makes_nothing_fresh(make: Make, clock: 
 async def test_what_the_server_forbids_to_keep_is_not_kept_and_what_was_is_forgotten(make: Make) -> None:
     cache = make()
     picture = await keep(cache, b"body")
-    await keep(cache, b"body", fresh_s=0)
+    await keep(cache, b"body", life=Life(store=False))
     assert await cache.find(URL) == Found()
     assert await cache.body(picture.sha256) is None
 

@@ -49,6 +49,7 @@ async def test_only_its_owner_can_read_the_file(make: Make, path: Path) -> None:
         pytest.param("UPDATE picture SET used = 'often'", id="a use in words"),
         pytest.param("UPDATE answer SET checked = 'yesterday'", id="a time in words"),
         pytest.param("UPDATE answer SET checked = 9e999", id="a time without end"),
+        pytest.param("UPDATE answer SET stale = 2", id="neither yes nor no"),
         pytest.param("UPDATE answer SET final = x'ff'", id="a URL in bytes"),
         pytest.param("UPDATE answer SET final = CAST(x'ff' AS TEXT)", id="a URL that is not UTF-8"),
         pytest.param("DELETE FROM picture", id="no picture"),
@@ -217,7 +218,7 @@ import asyncio, hashlib, os, sys
 from pathlib import Path
 from streams.images.cache import ImageCache
 from streams.images.decode import Picture
-from streams.images.conditional import Validators
+from streams.images.conditional import Answer, Validators
 from streams.settings import Settings
 
 async def main(home, name, count):
@@ -226,7 +227,7 @@ async def main(home, name, count):
     while number != count:
         url, body = f"http://{name}.example/{number}", os.urandom(20_000)
         picture = Picture(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
-        await cache.keep(picture, body, Validators(url, None, None), None)
+        await cache.keep(picture, Answer(body, Validators(url)))
         assert (await cache.find(url)).kept, number
         print(number, flush=True)
         number += 1

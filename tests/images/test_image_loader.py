@@ -16,7 +16,7 @@ from streams import metrics
 from streams.events import ImageResult, Media
 from streams.images.cache import ImageCache
 from streams.images.cache_policy import BRIEF_S
-from streams.images.conditional import Validators
+from streams.images.conditional import Answer, Validators
 from streams.images.decode import Picture
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
@@ -465,7 +465,7 @@ async def test_the_url_is_checked_before_the_cache_is_asked(
     url, body = "http://10.11.12.13/a.jpg", b"body"
     cache = ImageCache(settings(image_cache_mb=8), clock)
     picture = Picture(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
-    await cache.keep(picture, body, Validators(url), None)
+    await cache.keep(picture, Answer(body, Validators(url)))
     assert (await cache.find(url)).kept
     await cache.close()
     async with remembering() as loader:
