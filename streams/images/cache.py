@@ -133,15 +133,17 @@ class ImageCache:
         if not self._file:
             return None
         content = bytes.fromhex(sha256)
-        row = await self._file.read(lambda file: tables.body_of(file, content))
+        row, whole = await self._file.read(lambda file: _checked(tables.body_of(file, content), content)) or (
+            None,
+            False,
+        )
         if row is None:
             return None
-        body = row["bytes"]
-        if isinstance(body, bytes) and hashlib.sha256(body).digest() == content:
-            await self._file.write(lambda file: tables.touch(file, content, self._clock()))
-            return body
-        await self._file.write(lambda file: tables.drop(file, content))
-        return None
+        if not whole:
+            await self._file.write(lambda file: tables.drop(file, content))
+            return None
+        await self._file.write(lambda file: tables.touch(file, content, self._clock()))
+        return bytes(row["bytes"])
 
     async def keep(self, picture: Picture, answer: Answer) -> bool:
         """The URL gave this picture, with this body; whether it was kept. It is not where the server forbids it."""
@@ -162,7 +164,7 @@ class ImageCache:
         return await self._file.write(write, len(body)) is True
 
     async def renew(self, kept: Kept, answer: Answer) -> None:
-        """The server says that what is kept of the URL still holds (HTTP 304): as long as before, if it says no more."""
+        """The server says that what is kept of the URL still holds (HTTP 304); if no more, as long as before."""
         if not self._file:
             return
         key, content = key_of(kept.picture.url), bytes.fromhex(kept.picture.sha256)
@@ -213,3 +215,8 @@ class ImageCache:
             etag=etag,
             modified=modified,
         )
+
+
+def _checked(row: sqlite3.Row | None, content: bytes) -> tuple[sqlite3.Row | None, bool]:
+    """The row, and whether its body is what the hash says. For the file's thread: hashing 10 MB takes a while."""
+    return row, row is not None and isinstance(row["bytes"], bytes) and hashlib.sha256(row["bytes"]).digest() == content

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,6 +30,19 @@ async def test_a_picture_is_found_again_with_its_body_by_url_and_by_content(make
     assert await cache.known(picture.sha256, OTHER) == picture_of(b"body", OTHER)
     assert await cache.body(picture.sha256) == b"body"
     assert await cache.find(OTHER) == Found()
+
+
+async def test_a_body_is_hashed_beside_the_event_loop(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, threads = make(), set()
+    picture = await keep(cache, b"body")
+
+    def sha256(body: bytes) -> Any:
+        threads.add(threading.current_thread().name.rpartition("_")[0])
+        return hashlib.sha256(body)
+
+    monkeypatch.setattr("streams.images.cache.hashlib", SimpleNamespace(sha256=sha256))
+    assert await cache.body(picture.sha256) == b"body"
+    assert threads == {"sqlite-images"}
 
 
 async def test_it_is_found_after_a_restart(make: Make) -> None:
