@@ -101,7 +101,10 @@ def perceptual_hash(image: Image.Image, turn: int = 1) -> str:
     import imagehash  # numpy and scipy stand behind it, and only the decoding processes come here
 
     side = HASH_SIDE * 4
-    small = image.resize((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0).convert("L")
+    factor = max(1, min(image.size) // (2 * side))
+    grey = image.reduce(factor).convert("L")
+    whole = (0.0, 0.0, image.width / factor, image.height / factor)  # the last row and column may be of fewer pixels
+    small = grey.resize((side, side), Image.Resampling.LANCZOS, box=whole)
     return str(imagehash.phash(_upright(small, turn), hash_size=HASH_SIDE))
 
 
