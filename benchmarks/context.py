@@ -107,6 +107,9 @@ async def read_of(shown: Sequence[Shown], settings: Settings) -> list[VisualCont
     for one in looked:
         if one.picture is None:
             raise UserError(f"{one.source}: {one.reason}")
+        for name in ("tags", "ocr"):
+            if name in one.visual.absent:
+                raise UserError(f"{one.source}: the channel {name} is {one.visual.absent[name]}")
     return [one.visual for one in looked]
 
 
@@ -220,7 +223,7 @@ def command(
     """Extraction with and without what is read of the pictures of 24 real tweets."""
     console = Console(width=None if sys.stdout.isatty() else 160)
     shown = tweets(Path(os.environ.get("MNER_DATA", ".")))
-    settings = load(image_cache_mb=0, vision_cache=0, vision=("tags", "ocr"))
+    settings = load(image_cache_mb=0, vision_cache=0, vision=("tags", "ocr"), vision_tags=None)
     with Console(stderr=True).status(f"reading {len(shown)} pictures"):
         read = asyncio.run(read_of(shown, settings))
         extractor = Extractor.load(settings.model, device=settings.device, threads=settings.model_threads)

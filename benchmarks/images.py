@@ -34,7 +34,7 @@ OURS = (
     Child(
         "ours",
         "ours",
-        "ImageLoader with the defaults, but image_allow names the hosts; decodes, hashes, keeps the file",
+        "ImageLoader with the defaults, but image_allow names the hosts; decodes for the hash, keeps the file",
     ),
     Child("ours, 640", "ours_pixels", "the same, and the copy shrunk to 640 is asked for"),
     Child("ours, 640, no cache", "ours_pixels", "the same with image_cache_mb=0", cache_mb=0),

@@ -150,9 +150,8 @@ class Settings(BaseSettings):
     # images
     image_workers: int = Field(64, ge=1, description="images fetched at once at most")
     image_per_host: int = Field(16, ge=1, description="images fetched from one host at once at most")
-    image_timeout_s: FiniteFloat = Field(
-        5.0, gt=0, description="seconds to fetch one image, once it is its turn; as long to wait for that"
-    )
+    image_timeout_s: FiniteFloat = Field(5.0, gt=0, description="seconds to fetch one image, once it is its turn")
+    image_wait_s: FiniteFloat = Field(30.0, gt=0, description="seconds that an image may wait for its turn")
     image_tries: int = Field(3, ge=1, le=10, description="requests for one image at most, where a failure may pass")
     image_break_after: int = Field(8, ge=1, description="failures in a row after which a host is left alone")
     image_break_s: FiniteFloat = Field(30.0, gt=0, description="seconds that it is left alone")

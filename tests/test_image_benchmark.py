@@ -66,7 +66,7 @@ def test_the_report_says_whether_ours_is_fast_enough(rate: float, verdict: str) 
     console = Console(width=120)
     with console.capture() as shown:
         Report("", machine(), figures).show(console)
-    assert f"baseline: ours {rate:.0f} images/s; wanted 300: {verdict}" in shown.get()
+    assert f"baseline, ours: {rate:.0f} images/s; wanted 300: {verdict}" in shown.get()
 
 
 @pytest.mark.parametrize("kind", KINDS)

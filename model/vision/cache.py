@@ -92,6 +92,11 @@ class ContextCache:
         key = _parsed(phash)
         return (await self._store.read(lambda connection: self._near(connection, key, bits)) if key else None) or []
 
+    async def close(self) -> None:
+        """Notes what was used since the last time."""
+        if self._used:
+            await self._store.write(self._note_use)
+
     def used(self, sha256: str) -> None:
         """Who lent is kept for longer, as who was got is; noted on disk with the next that is put."""
         self._used[sha256] = self._clock()

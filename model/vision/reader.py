@@ -26,7 +26,10 @@ log = logging.getLogger(__name__)
 MAX_REASON = 200
 
 WHOLE_FAILURES = 3
-"""Whole batches in a row that a channel may fail on: a GPU that a kernel has broken serves this process no more."""
+"""Whole batches in a row that a channel may fail on with an error of `BROKEN`."""
+
+BROKEN = "CUDA error"
+"""A GPU that a kernel has broken serves this process no more. Running out of its memory passes, and says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Reader:
     def predict(self, batch: Sequence[Request]) -> list[VisualContext]:
         """One context a picture, in order, of the channels that were asked for it. The company changes nothing.
 
-        Raises `SystemExit`, to be replaced by a fresh process, when a channel has failed on `WHOLE_FAILURES` batches.
+        Raises `SystemExit`, to be replaced by a fresh process, when a GPU failed a channel `WHOLE_FAILURES` times.
         """
         tags = self._read("tags", self.tags, batch)
         captions = self._read("caption", self.caption, batch)
@@ -86,7 +89,7 @@ class Reader:
         tried = _tried(channel, [batch[row] for row in asked])
         for row, reading in zip(asked, tried, strict=True):
             readings[row] = reading
-        failed = [reading for reading in tried if isinstance(reading, Absent)]
+        failed = [reading for reading in tried if isinstance(reading, Absent) and BROKEN in reading.reason]
         self._failures[name] = self._failures[name] + 1 if len(failed) == len(tried) else 0
         if self._failures[name] >= WHOLE_FAILURES:
             told = f"the last time with {failed[-1].reason}"

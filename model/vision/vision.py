@@ -130,6 +130,8 @@ class Vision:
             flight.cancel()
         await self._queue.__aexit__()
         await asyncio.gather(*flights, return_exceptions=True)
+        if self._cache:
+            await self._cache.close()
 
     async def check(self) -> None:
         """Has the reader started, and a blank picture read. Raises `UserError` when a model or a device that a person

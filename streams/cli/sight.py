@@ -24,6 +24,9 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|file:", re.IGNORECASE)
 _SAYS_NOTHING = Tweet(id="1", text=".")
 """The context of an image alone is that of a tweet which says nothing of it."""
 
+PATIENT_S = 86_400.0
+"""A person who asks for many images wants every one."""
+
 NOTHING_READ = VisualContext()
 
 
@@ -44,7 +47,7 @@ class Sight:
     """An async context. The processes that decode and read pictures start with the first one that is had."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._settings = settings = settings.model_copy(update={"image_wait_s": PATIENT_S})
         self._slots = asyncio.Semaphore(settings.image_workers)
         # time in a queue counts against a picture's limits, so the two queues are kept short
         self._decoding = asyncio.Semaphore(settings.image_decoders or len(os.sched_getaffinity(0)))

@@ -60,9 +60,17 @@ class ImageCache:
         path = settings.home / "cache" / "images.sqlite3"
         self._file = Database(path, tables.SCHEMA, tables.VERSION, clock) if self._bytes else None
 
-    @property
-    def on(self) -> bool:
-        return self._file is not None
+    def keeps(self, answer: Answer) -> bool:
+        """Whether `keep` will, as far as can be told before."""
+        return (
+            self._file is not None
+            and not self._file.away
+            and answer.body is not None
+            and self._worth_keeping(answer, answer.body)
+        )
+
+    def _worth_keeping(self, answer: Answer, body: bytes) -> bool:
+        return answer.life.store and len(body) <= self._bytes / 2 and len(answer.validators.url) <= MAX_URL
 
     async def close(self) -> None:
         if self._file:
@@ -150,7 +158,7 @@ class ImageCache:
         key, content, body = key_of(picture.url), bytes.fromhex(picture.sha256), answer.body
         if not self._file or body is None:
             return False
-        if not answer.life.store or len(body) > self._bytes / 2 or len(answer.validators.url) > MAX_URL:
+        if not self._worth_keeping(answer, body):
             await self._file.write(lambda file: tables.forget(file, key))
             return False
         row = self._answer(answer.validators, answer.life)

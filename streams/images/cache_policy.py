@@ -62,7 +62,7 @@ def _unanswered(error: ImageError) -> bool:
 def rules(settings: Settings) -> bytes:
     """What an entry of a URL was made under: it holds under the same settings and no others."""
     allowed = [sorted(settings.image_allow), sorted(settings.image_ports)]
-    return _digest([*allowed, settings.image_max_bytes, settings.image_max_pixels])
+    return _digest([*allowed, settings.image_max_bytes, decoding_rules(settings).hex()])
 
 
 def decoding_rules(settings: Settings) -> bytes:

@@ -35,6 +35,9 @@ PATIENCE_S = 2.0
 MAX_WAITING, MAX_WAITING_BYTES = 1000, 256_000_000
 """Operations that wait for the thread, and what they would write. What is beyond is given up at once."""
 
+BUSY_TIMES = 200
+"""Operations in a row that waited in vain, after which the file is gone around too."""
+
 AWAY_S = 30.0
 """Seconds that the file is left alone after a fault."""
 
@@ -77,8 +80,14 @@ class Database:
         self._opened: tuple[int, int] | None = None
         self._failed_at = float("-inf")
         self._told: set[str] = set()
+        self._busy = 0
         self._running: _Operation[Any] | None = None
         self._waiting = self._waiting_bytes = 0
+
+    @property
+    def away(self) -> bool:
+        """Whether the file is gone around for a while."""
+        return 0 <= self._clock() - self._failed_at < AWAY_S
 
     async def read(self, work: Work[T]) -> T | None:
         """What `work` returns; None when the file cannot be used."""
@@ -101,18 +110,24 @@ class Database:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Work[T], size: int = 0) -> T | None:
-        if 0 <= self._clock() - self._failed_at < AWAY_S:
+        if self.away:
             return None
         operation = _Operation(work)
         self._waiting += 1
         self._waiting_bytes += size
         try:
-            return await self._patiently(operation)
+            done = await self._patiently(operation)
         except Busy as busy:
+            self._busy += 1
+            if self._busy >= BUSY_TIMES:  # it costs every image its patience, and gives hardly any what it wants
+                self._failed_at = self._clock()
             self._tell("busy", busy)
         except Exception as error:  # the contract: nobody is worse off with the file than without it
             self._failed_at = self._clock()
             self._tell("hangs" if isinstance(error, Hangs) else "error", error)
+        else:
+            self._busy = 0
+            return done
         finally:
             operation.work = None
             self._waiting -= 1

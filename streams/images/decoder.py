@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +31,17 @@ class Decoders:
     one picture. Tests put another `module` in the place of what runs in them.
     """
 
-    def __init__(self, count: int, *, max_pixels: int, memory_mb: int, timeout_s: float, module: str = MODULE) -> None:
+    def __init__(
+        self,
+        count: int,
+        *,
+        max_pixels: int,
+        memory_mb: int,
+        timeout_s: float,
+        wait_s: float = math.inf,
+        module: str = MODULE,
+    ) -> None:
+        self._wait_s = wait_s
         # Starts and collects the processes, and outlives them: Linux sends the parent-death signal when the starting
         # *thread* ends.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="image-decoders")
@@ -52,6 +63,10 @@ class Decoders:
         await self.close()
 
     @property
+    def count(self) -> int:
+        return len(self._processes)
+
+    @property
     def pids(self) -> tuple[int, ...]:
         """Of the processes that run."""
         return tuple(process.pid for process in self._processes if process.pid is not None)
@@ -66,7 +81,11 @@ class Decoders:
         When the caller is cancelled the picture is still finished and dropped: replies never get mixed up. `refused`
         is told what the file was refused for, also then.
         """
-        process = await self._idle.get()
+        try:
+            async with asyncio.timeout(self._wait_s):
+                process = await self._idle.get()
+        except TimeoutError:
+            raise ImageError("busy", f"no decoder was free within {self._wait_s:g} s") from None
         # no await in between: from here on the task gives the process back, whatever becomes of the caller
         task = asyncio.ensure_future(self._decode(process, body, url, small, sha256, refused))
         self._running.add(task)

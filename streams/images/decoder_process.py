@@ -121,7 +121,7 @@ class DecoderProcess:
             reply, pixels = await self._ask(body, small)
         except TimeoutError:
             await self.end()
-            raise ImageError("timeout", f"decoding takes more than {self._timeout_s:g} s") from None
+            raise ImageError("too_slow", f"decoding takes more than {self._timeout_s:g} s") from None
         except (EOFError, OSError):
             raise ImageError("decoder_died", await self.end()) from None
         except ValueError:

@@ -13,7 +13,8 @@ Kind = Literal[
     "private_address",  # at least one address is not a public one: nothing was dialled
     "unreachable",  # nobody answers at the address
     "tls",  # the certificate or the handshake is bad
-    "timeout",  # not fetched within the deadline, or not decoded within the limit
+    "timeout",  # not fetched within the deadline
+    "too_slow",  # not decoded within the limit
     "connection_lost",  # the server broke off
     "bad_response",  # not HTTP, or headers beyond the limits
     "too_many_redirects",

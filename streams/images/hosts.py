@@ -162,9 +162,8 @@ class Slot:
             self._counted = False
 
 
-def busy(settings: Settings) -> ImageError:
-    """Of an image that waited for a slot for as long as it may take to fetch one."""
-    return ImageError("busy", f"no slot was free within {settings.image_timeout_s:g} s")
+def busy(waited_s: float) -> ImageError:
+    return ImageError("busy", f"no slot was free within {waited_s:g} s")
 
 
 class Hosts:
@@ -203,10 +202,10 @@ class Hosts:
         slot = Slot(self._everybody)
         try:
             try:
-                async with asyncio.timeout(self._settings.image_timeout_s):
+                async with asyncio.timeout(self._settings.image_wait_s):
                     await slot.take(host)
             except TimeoutError:
-                raise busy(self._settings) from None
+                raise busy(self._settings.image_wait_s) from None
             yield slot
         finally:
             slot.leave()

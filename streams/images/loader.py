@@ -47,10 +47,12 @@ class ImageLoader:
             max_pixels=settings.image_max_pixels,
             memory_mb=settings.image_memory_mb,
             timeout_s=settings.image_decode_s,
+            wait_s=settings.image_wait_s,
         )
         self._cache = ImageCache(settings, clock)
         self._flights = SingleFlight[Picture]()
         self._contents = SingleFlight[Picture]()
+        self._copies = asyncio.Semaphore(2 * self._decoders.count)  # bounds the bodies that wait for a decoder
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -87,6 +89,10 @@ class ImageLoader:
         """
         if picture.pixels is not None:
             return picture.pixels
+        async with self._copies:
+            return await self._copy(picture)
+
+    async def _copy(self, picture: Picture) -> Pixels:
         body = await self._cache.body(picture.sha256)
         if body is None:
             again = await self.load(picture.url)
@@ -139,7 +145,7 @@ class ImageLoader:
                 metrics.CACHE.labels("revalidated").inc()
                 await self._cache.renew(kept, answer)
                 return kept.picture
-            picture = await self._read(answer.body, url)
+            picture = await self._read(answer.body, url, kept=self._cache.keeps(answer))
             slot.leave_host()
             metrics.CACHE.labels("miss").inc()
             if await self._cache.keep(picture, answer) or picture.pixels:
@@ -152,26 +158,27 @@ class ImageLoader:
                 return await self._fetcher.get(url, known, slot=slot, until=deadline.when())
         except TimeoutError:
             if slot.waiting:
-                raise busy(self._settings) from None
+                raise busy(self._settings.image_timeout_s) from None
             raise
 
-    async def _read(self, body: bytes, url: str) -> Picture:
+    async def _read(self, body: bytes, url: str, kept: bool) -> Picture:
         long = len(body) > INLINE_HASH
         sha256 = await asyncio.to_thread(_sha256, body) if long else _sha256(body)
         known = await self._cache.known(sha256, url)
         if known is None:
-            return replace(await self._contents.do(sha256, lambda: self._decode(body, url, sha256)), url=url)
+            return replace(await self._contents.do(sha256, lambda: self._decode(body, url, sha256, kept)), url=url)
         limit = self._settings.image_max_pixels
         if known.width * known.height > limit:
             raise ImageError("bomb", f"{known.width} x {known.height} pixels, {limit} allowed")
         return known
 
-    async def _decode(self, body: bytes, url: str, sha256: str) -> Picture:
-        """What decoding refuses is written down also when nobody waits for it any more."""
+    async def _decode(self, body: bytes, url: str, sha256: str, kept: bool) -> Picture:
+        """Of what will be kept the small copy can be had later. What decoding refuses is written down also when nobody
+        waits for it any more."""
         return await self._decoders.decode(
             body,
             url,
-            small=not self._cache.on,
+            small=not kept,
             sha256=sha256,
             refused=lambda error: self._cache.refuse_content(sha256, error),
         )

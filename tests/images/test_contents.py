@@ -49,7 +49,7 @@ async def test_a_file_that_kills_its_decoder_costs_one_under_however_many_urls(
         reasons = await asyncio.gather(*(refused(remembering, url) for url in urls))
     else:
         reasons = [await refused(remembering, url) for url in urls]
-    assert reasons == ["timeout: decoding takes more than 0.2 s"] * 3
+    assert reasons == ["too_slow: decoding takes more than 0.2 s"] * 3
     assert (await remembering.decode(PNG, URL)).pixels is not None
     assert metrics.DECODER_RESTARTS._value.get() == restarts + 1
     assert len(server.requests) == 3
@@ -68,15 +68,15 @@ async def test_it_is_remembered_also_where_nobody_waits_to_hear_of_it(
     while remembering._decoders.pids:
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)
-    assert await refused(remembering, f"{server.url}/again") == "timeout: decoding takes more than 0.2 s"
+    assert await refused(remembering, f"{server.url}/again") == "too_slow: decoding takes more than 0.2 s"
     assert metrics.KNOWN._value.get() == known + 1
 
 
 async def test_a_file_that_was_refused_is_decoded_again_after_a_while(make: Make, clock: Clock) -> None:
     cache = make(image_cache_failed_s=60)
-    await cache.refuse_content(CONTENT, ImageError("timeout", "decoding takes more than 3 s"))
+    await cache.refuse_content(CONTENT, ImageError("too_slow", "decoding takes more than 3 s"))
     clock.now += 59
-    with pytest.raises(ImageError, match=r"^timeout: decoding takes more than 3 s$"):
+    with pytest.raises(ImageError, match=r"^too_slow: decoding takes more than 3 s$"):
         await cache.known(CONTENT, URL)
     clock.now += 1
     assert await cache.known(CONTENT, URL) is None

@@ -58,6 +58,17 @@ async def test_a_queue_that_is_too_long_is_no_fault_of_the_file(
     assert "has more to do than it can (said once): Busy: not begun within 0.3 s" in warning
 
 
+async def test_a_file_that_gives_nobody_what_it_wants_is_left_alone_too(
+    file: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMES", 4)
+    monkeypatch.setattr(database, "MAX_WAITING", 0)
+    for _ in range(4):
+        assert not file.away
+        assert await file.read(count) is None
+    assert file.away
+
+
 async def test_what_waits_is_bounded_in_number_and_in_bytes(file: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "MAX_WAITING", 2)
     monkeypatch.setattr(database, "MAX_WAITING_BYTES", 100)

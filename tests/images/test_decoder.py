@@ -169,7 +169,7 @@ async def test_a_file_that_keeps_its_decoder_busy_is_given_up_and_the_process_re
         await pool.decode(GOOD, URL)
         (pid,) = pool.pids
         started = time.monotonic()
-        assert (await refusal(pool, SLOW)).reason == "timeout: decoding takes more than 0.5 s"
+        assert (await refusal(pool, SLOW)).reason == "too_slow: decoding takes more than 0.5 s"
         assert time.monotonic() - started < 2
         assert not alive(pid)
         assert (await pool.decode(GOOD, URL)).format == "JPEG"
@@ -186,12 +186,22 @@ async def test_a_process_that_dies_over_a_file_costs_that_file_alone(blow: signa
         assert (await next_one).format == "JPEG"
 
 
+async def test_who_finds_no_decoder_in_time_is_refused_as_busy_and_holds_nothing() -> None:
+    async with decoders(wait_s=0.2) as pool:
+        await pool.decode(GOOD, URL)
+        slow = asyncio.ensure_future(pool.decode(slow_jpeg(100), URL))
+        await at_work(pool)
+        assert (await refusal(pool, GOOD)).reason == "busy: no decoder was free within 0.2 s"
+        await slow
+        assert (await pool.decode(GOOD, URL)).format == "JPEG"
+
+
 async def test_a_process_that_is_stopped_is_killed_in_time() -> None:
     async with decoders(timeout_s=1.0) as pool:
         await pool.decode(GOOD, URL)
         (pid,) = pool.pids
         os.kill(pid, signal.SIGSTOP)
-        assert (await refusal(pool, GOOD)).kind == "timeout"
+        assert (await refusal(pool, GOOD)).kind == "too_slow"
         assert not alive(pid)
 
 
@@ -275,7 +285,7 @@ async def test_an_answer_that_makes_no_sense_is_refused_and_its_process_killed(l
 @pytest.mark.parametrize(
     ("told", "kind"),
     [
-        pytest.param(answer(FOUND)[:-1], "timeout", id="a byte less than announced"),
+        pytest.param(answer(FOUND)[:-1], "too_slow", id="a byte less than announced"),
         pytest.param(answer({"kind": "memory", "detail": ""}, b""), "bomb", id="out of memory"),
         pytest.param(answer({"kind": "broken", "detail": "\x1b[31m"}, b""), "broken", id="a reason with controls"),
     ],

@@ -357,7 +357,7 @@ async def test_the_hosts_slot_is_free_when_the_caller_says_so_and_the_one_of_all
 
 
 async def test_the_wait_for_a_slot_is_bounded() -> None:
-    hosts = Hosts(Settings(image_workers=2, image_per_host=1, image_timeout_s=0.05))
+    hosts = Hosts(Settings(image_workers=2, image_per_host=1, image_wait_s=0.05))
     full = URL("http://a.example/")
     async with hosts.slot(full):
         with pytest.raises(ImageError, match=r"^busy: no slot was free within 0.05 s$"):

@@ -189,7 +189,7 @@ async def test_a_crowd_at_a_slow_host_is_refused_in_time_which_is_not_remembered
         await asyncio.sleep(60)
 
     server.answers = {f"/{number}": silent for number in range(12)}
-    async with remembering(image_timeout_s=0.3, image_per_host=2, image_break_after=5) as loader:
+    async with remembering(image_timeout_s=0.3, image_wait_s=0.3, image_per_host=2, image_break_after=5) as loader:
         async with asyncio.timeout(2 * 0.3 + 0.4):
             reasons = await asyncio.gather(*(refused(loader, f"{server.url}/{number}") for number in range(12)))
         assert set(reasons) == {"timeout: not done within 0.3 s", "busy: no slot was free within 0.3 s"}
@@ -322,6 +322,7 @@ async def test_what_may_not_be_kept_has_its_pixels_at_hand(remembering: Remember
         picture = await loader.load(f"{server.url}/a")
         assert picture.pixels is not None
         assert await loader.pixels(picture) is picture.pixels
+        assert loader._decoders._processes[0]._decoded == 1  # in one go
     assert len(server.requests) == 1
 
 

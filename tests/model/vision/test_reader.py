@@ -117,14 +117,15 @@ def test_a_gpu_that_is_not_there_is_a_mistake_of_the_configuration(monkeypatch: 
 
 
 class Sticky:
-    """Fails on everything once it has seen a batch of pictures, as a GPU does after a faulty kernel."""
+    """Fails on everything, as a GPU does after a faulty kernel."""
 
-    def __init__(self, broken: bool = True) -> None:
+    def __init__(self, broken: bool = True, error: str = "CUDA error: an illegal access") -> None:
         self.broken = broken
+        self.error = error
 
     def read(self, pictures: Sequence[Image]) -> list[tuple[Tag, ...]]:
         if self.broken:
-            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+            raise RuntimeError(self.error)
         return [()] * len(pictures)
 
 
@@ -137,6 +138,13 @@ def test_a_channel_that_fails_for_good_ends_the_process() -> None:
     assert reader.predict([request(noise(), ("caption",))])[0].absent == {}, "it was not asked"
     with pytest.raises(SystemExit, match="channel tags failed on 3 batches in a row, the last time with RuntimeError"):
         reader.predict(batch)
+
+
+def test_a_model_that_always_fails_costs_its_own_channel_and_no_process() -> None:
+    reader = Reader(Sticky(error="CUDA out of memory"), Sentence(), Absent("off"))
+    for _ in range(3 * WHOLE_FAILURES):
+        (context,) = reader.predict([request(noise((200, 40)), ("tags", "caption"))])
+        assert (context.caption, context.absent) == ("200 wide", {"tags": "RuntimeError: CUDA out of memory"})
 
 
 def test_a_channel_that_reads_something_now_and_then_goes_on() -> None:
