@@ -46,6 +46,14 @@ finally:
 """
 
 
+HEARING = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a script
+from streams.cli.main import main
+main()
+"""
+
+
 def environment(**variables: str) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if not name.startswith("MNER_")}
     return ours | {"PYTHONPATH": str(ROOT)} | variables
@@ -226,7 +234,7 @@ def test_a_failed_run_leaves_the_drawing_as_it_was(tmp_path: Path, monkeypatch: 
 def test_ctrl_c_ends_it_without_a_word_and_leaves_nothing(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         host = f"127.0.0.1:{server.getsockname()[1]}"
-        command = [sys.executable, "-m", "streams.cli.main", "look", COFFEE, f"http://{host}/1.jpg", "--json"]
+        command = [sys.executable, "-c", HEARING, "look", COFFEE, f"http://{host}/1.jpg", "--json"]
         with subprocess.Popen(
             [*command, "--channels", "", "--draw", str(tmp_path / "x.png")],
             env=environment(MNER_IMAGE_ALLOW=host, MNER_IMAGE_TIMEOUT_S="60"),
