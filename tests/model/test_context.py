@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from model.context import MAX_CHARACTERS, context_text, visual_context
 from model.tokens import TweetTokenizer
-from model.vision.values import Tag, TextLine, VisualContext
+from model.vision.values import MAX_WORDS, Tag, TextLine, VisualContext
 from streams.events import Media, Tweet
 
 BOX = ((0.0, 0.0), (1.0, 0.0), (1.0, 0.1), (0.0, 0.1))
@@ -56,7 +56,7 @@ def test_order_and_form(alts: list[str | None], read: VisualContext | None, expe
     assert context_text(tweet(*alts), read) == expected
 
 
-LONG = {"sentences": "s" * 4000, "tags": "t" * 4000, "text": "x" * 4000}
+LONG = {"sentences": "s" * MAX_WORDS, "tags": "t" * MAX_WORDS, "text": "x" * MAX_WORDS}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,10 @@ def test_without_pixels_it_is_what_training_and_evaluation_read() -> None:
 
 
 @given(
-    alt=st.text(max_size=600), caption=st.text(max_size=600), labels=st.text(max_size=200), text=st.text(max_size=600)
+    alt=st.text(max_size=600),
+    caption=st.text(max_size=MAX_WORDS),
+    labels=st.text(max_size=MAX_WORDS),
+    text=st.text(max_size=MAX_WORDS),
 )
 def test_it_is_one_line_and_never_too_long(alt: str, caption: str, labels: str, text: str) -> None:
     context = context_text(tweet(alt), visual({labels: 0.9}, caption, (text,)))

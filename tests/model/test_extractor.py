@@ -125,7 +125,7 @@ def test_batches_keep_the_budget_and_lose_nothing() -> None:
         pytest.param([], None, id="no media"),
         pytest.param([None, " \n "], None, id="nobody wrote anything"),
         pytest.param(["a dog\n runs", None, "a cat"], "a dog runs . a cat", id="joined"),
-        pytest.param(["x" * 4000], "x" * 512, id="bounded"),
+        pytest.param(["x" * 4000], "x" * 256, id="bounded"),
     ],
 )
 def test_visual_context(alts: list[str | None], expected: str | None) -> None:

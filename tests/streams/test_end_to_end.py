@@ -56,7 +56,12 @@ async def test_real_tweets_with_their_images(own_servers: Stack, tmp_path: Path,
     assert len(rows) == REAL_TWEETS
     async with image_server(folder) as base_url:
         settings = settings_for(own_servers.addresses, tmp_path).model_copy(
-            update={"image_allow": (base_url.removeprefix("http://"),), "vision_timeout_s": 240.0}
+            update={
+                "image_allow": (base_url.removeprefix("http://"),),
+                "vision_timeout_s": 240.0,
+                "vision_wait_s": 240.0,
+                "vision_batch": REAL_TWEETS,
+            }
         )
         topics.create(str(settings.kafka), settings)
         events = [
