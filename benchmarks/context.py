@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from seqeval.metrics.sequence_labeling import get_entities
 
+from benchmarks.command import main
 from model.context import context_text
 from model.corpus import TYPES, Example, read_captions
 from model.evaluate import predict
@@ -235,8 +236,4 @@ def command(
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(command)
-    except UserError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        sys.exit(2)
+    main(command)

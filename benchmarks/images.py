@@ -17,14 +17,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks.command import main
 from benchmarks.image_report import Figures, Report, Tried
 from benchmarks.image_run import Child, Contender, Run, measure
 from benchmarks.image_server import ImageServer
 from benchmarks.img2dataset import PROCESSES, THREADS, Img2dataset, Unavailable, installed
 from benchmarks.photographs import Kind
 from benchmarks.report import machine
-from benchmarks.run import Wrong
-from streams.errors import UserError
 from streams.images.decode import MAX_SIDE
 
 TUNING_IMAGES = 1000
@@ -140,10 +139,4 @@ def command(
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(command)
-    except Wrong as error:
-        sys.exit(f"benchmark failed: {error}")
-    except UserError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        sys.exit(2)
+    main(command)

@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from benchmarks.agree import agree
+from benchmarks.command import main
 from benchmarks.report import Figures, Report, machine, percentile
-from benchmarks.run import CONTENDERS, Contender, Filled, Steady, Wrong, filled, steady
+from benchmarks.run import CONTENDERS, Contender, Filled, Steady, filled, steady
 from local.stack import Stack
 from streams import settings as configuration
-from streams.errors import UserError
 from streams.settings import Settings
 
 UNUSED = {"elasticsearch": "http://127.0.0.1:9", "redis": "redis://127.0.0.1:9"}
@@ -167,10 +167,4 @@ def command(
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(command)
-    except Wrong as error:
-        sys.exit(f"benchmark failed: {error}")
-    except UserError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        sys.exit(2)
+    main(command)

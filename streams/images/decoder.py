@@ -110,7 +110,7 @@ class Decoders:
             try:
                 found, pixels = await process.decode(body, small)
                 if sha256 is None:
-                    sha256 = _sha256(body) if len(body) <= INLINE_HASH else await self._on_thread(_sha256, body)
+                    sha256 = await sha256_of(body)
             finally:
                 self._idle.put_nowait(process)
         except ImageError as error:
@@ -123,6 +123,11 @@ class Decoders:
 
     async def _on_thread(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+
+async def sha256_of(body: bytes) -> str:
+    """In hex. Long ones beside the event loop."""
+    return await asyncio.to_thread(_sha256, body) if len(body) > INLINE_HASH else _sha256(body)
 
 
 def _sha256(body: bytes) -> str:

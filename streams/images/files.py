@@ -6,23 +6,14 @@ A worker never comes here: to it, `file:` is a scheme like any other that is not
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from streams.events import ImageResult, Media
 from streams.images.decode import Picture
 from streams.images.errors import ImageError
-from streams.images.loader import ImageLoader, looked_at
+from streams.images.loader import ImageLoader
 from streams.settings import Settings
-
-
-async def look_anywhere(
-    media: Sequence[Media], loader: ImageLoader, settings: Settings
-) -> tuple[ImageResult, Picture | None]:
-    """As `ImageLoader.look`, and `file:` URLs are read from the disk. Never raises."""
-    return await looked_at(media, lambda url: load_anywhere(url, loader, settings))
 
 
 async def load_anywhere(url: str, loader: ImageLoader, settings: Settings) -> Picture:

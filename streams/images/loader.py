@@ -6,7 +6,6 @@ check the URL ─► single flight ─► cache ─► fetch ─► known by con
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,7 +20,7 @@ from streams.images.address import Gate
 from streams.images.cache import ImageCache, Kept
 from streams.images.cache_policy import of_server
 from streams.images.decode import Picture
-from streams.images.decoder import INLINE_HASH, Decoders
+from streams.images.decoder import Decoders, sha256_of
 from streams.images.errors import ImageError
 from streams.images.fetch import Answer, Fetcher, Slot, Validators
 from streams.images.hosts import busy
@@ -162,8 +161,7 @@ class ImageLoader:
             raise
 
     async def _read(self, body: bytes, url: str, kept: bool) -> Picture:
-        long = len(body) > INLINE_HASH
-        sha256 = await asyncio.to_thread(_sha256, body) if long else _sha256(body)
+        sha256 = await sha256_of(body)
         known = await self._cache.known(sha256, url)
         if known is None:
             return replace(await self._contents.do(sha256, lambda: self._decode(body, url, sha256, kept)), url=url)
@@ -215,7 +213,3 @@ async def looked_at(
     metrics.IMAGES.labels("ok", "").inc()
     width, height = picture.width, picture.height
     return ImageResult(status="ok", url=picture.url, width=width, height=height, format=picture.format), picture
-
-
-def _sha256(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from streams.events import Media
-from streams.images.files import look_anywhere
-from streams.images.loader import ImageLoader
+from streams.images.files import load_anywhere
+from streams.images.loader import ImageLoader, looked_at
 from streams.settings import Settings
 from tests.images.pictures import encoded, half_and_half
 
@@ -17,7 +17,9 @@ async def test_a_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a picture.png"
     path.write_bytes(encoded(half_and_half(), "PNG"))
     async with ImageLoader(Settings()) as loader:
-        result, picture = await look_anywhere([Media(url=path.as_uri())], loader, Settings())
+        result, picture = await looked_at(
+            [Media(url=path.as_uri())], lambda url: load_anywhere(url, loader, Settings())
+        )
     assert (result.status, result.format, result.width) == ("ok", "PNG", 80)
     assert picture is not None
     assert picture.pixels is not None
@@ -36,6 +38,6 @@ async def test_a_file_is_read(tmp_path: Path) -> None:
 )
 async def test_a_bad_url_is_a_reason(url: str, kind: str) -> None:
     async with ImageLoader(Settings()) as loader:
-        result, picture = await look_anywhere([Media(url=url)], loader, Settings())
+        result, picture = await looked_at([Media(url=url)], lambda url: load_anywhere(url, loader, Settings()))
     assert (result.status, picture) == ("failed", None)
     assert (result.reason or "").startswith(f"{kind}: ")
