@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from model.design import Design
 from model.tokens import TokenizerConfig
 from streams.errors import UserError
 from streams.events import Score, Value, explain
@@ -27,9 +28,10 @@ class CheckpointInfo(Value):
     """What a checkpoint says about itself.
 
     `release`: unix seconds of training, so that a later one wins in the index; `threshold`: mentions below it go to
-    review, chosen on validation for `target_precision` above it; `temperature` divides the scores before the
-    softmax, chosen on validation; `encoder`: the configuration of the `transformers` encoder; `provenance`: what it
-    was made of and how.
+    review, chosen on validation for `target_precision` above it; `possible`: spans of this probability or more go to
+    review though they are not in the best labelling, 1 for none; `temperature` divides the scores, chosen on
+    validation; `design`: what the network is made of; `encoder`: the configuration of the `transformers` encoder;
+    `provenance`: what it was made of and how.
     """
 
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
@@ -38,7 +40,8 @@ class CheckpointInfo(Value):
     target_precision: Score
     temperature: float = Field(gt=0)
     labels: tuple[str, ...]
-    views: tuple[str, ...]
+    design: Design = Design()
+    possible: Score = 1.0
     encoder: dict[str, Any]
     tokenizer: TokenizerConfig
     provenance: dict[str, Any] = Field(default_factory=dict)

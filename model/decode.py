@@ -1,6 +1,6 @@
-"""From token beliefs to spans: the best labelling that is legal BIO, and each span's probability. NumPy only.
+"""From a chain's scores to spans and their probabilities. NumPy only.
 
-Shapes: B tweets, W words (padded), L labels in the order of `tagger.LABELS`: O, then B-X, I-X for each type X.
+Shapes: W words of one tweet, L labels in the order O, then B-X, I-X for each type X, T types, K lengths.
 """
 
 from __future__ import annotations
@@ -33,43 +33,6 @@ class WordSpan:
     begin: int
 
 
-def allowed(labels: int) -> Floats:
-    """(L, L) log-weights of going from one label to the next: I-X only after B-X or I-X. Nothing is learned here."""
-    weights = np.zeros((labels, labels))
-    for following in range(2, labels, 2):
-        weights[:, following] = -np.inf
-        weights[[following - 1, following], following] = 0.0
-    return weights
-
-
-def viterbi(log_probabilities: Floats, lengths: list[int]) -> list[list[int]]:
-    """The most probable legal labelling of each tweet. `log_probabilities` (B, W, L) finite; lengths: words in each.
-
-    Words are independent given the encoder, so the constraint is the only link between neighbours.
-    """
-    tweets, width, labels = log_probabilities.shape
-    transitions = allowed(labels)
-    score = log_probabilities[:, 0].copy() if width else np.zeros((tweets, labels))
-    score[:, 2::2] = -np.inf  # no mention begins inside
-    scores, pointers = [score], [np.zeros((tweets, labels), dtype=np.int64)]
-    for word in range(1, width):
-        paths = score[:, :, None] + transitions  # (B, from, to)
-        pointer = paths.argmax(1)
-        score = np.take_along_axis(paths, pointer[:, None], 1)[:, 0] + log_probabilities[:, word]
-        scores.append(score)
-        pointers.append(pointer)
-    return [_trace(scores, pointers, tweet, length) for tweet, length in enumerate(lengths)]
-
-
-def _trace(scores: list[Floats], pointers: list[NDArray[np.int64]], tweet: int, length: int) -> list[int]:
-    if length == 0:
-        return []
-    path = [int(scores[length - 1][tweet].argmax())]
-    for word in range(length - 1, 0, -1):
-        path.append(int(pointers[word][tweet, path[-1]]))
-    return path[::-1]
-
-
 def spans(labelling: list[int]) -> list[WordSpan]:
     """The spans of a legal labelling."""
     found: list[WordSpan] = []
@@ -81,13 +44,53 @@ def spans(labelling: list[int]) -> list[WordSpan]:
     return found
 
 
-def span_probability(probabilities: Floats, span: WordSpan) -> float:
-    """That exactly this span of this type stands there: its first word begins it, the others go on, the next does not.
+@dataclass(frozen=True)
+class Path:
+    """One tweet's chain: log-scores of its words (W, L), of going from label to label (L, L), of ending (L), and what
+    the forward and backward passes made of them (`model.crf.Chain`): `ahead`, `behind` (W, L), `total`."""
 
-    `probabilities` (words, L) of one tweet.
-    """
-    inside = inside_of(span.begin)
-    result = probabilities[span.first, span.begin] * probabilities[span.first + 1 : span.last, inside].prod()
-    if span.last < len(probabilities):
-        result *= 1.0 - probabilities[span.last, inside]
-    return float(result)
+    scores: Floats
+    transitions: Floats
+    end: Floats
+    ahead: Floats
+    behind: Floats
+    total: float
+
+    def stops(self) -> Floats:
+        """(W, L) log-sum of all ways to go on after a B- or I- label at a word without continuing its mention."""
+        labels = len(self.end)
+        inside = [inside_of(label) for label in range(labels)]
+        result = np.empty_like(self.scores)
+        result[-1] = self.end
+        onward = self.transitions + (self.scores[1:] + self.behind[1:])[:, None, :]  # (W - 1, from, to)
+        onward[:, range(1, labels), inside[1:]] = -np.inf
+        result[:-1] = np.logaddexp.reduce(onward, axis=-1)
+        return result
+
+    def span_log_probabilities(self, longest: int) -> Floats:
+        """(K, W, T): that k + 1 words from a word on are exactly one mention of a type, over all labellings."""
+        words, labels = self.scores.shape
+        begin = np.arange(1, labels, 2)
+        inside, stops = begin + 1, self.stops()
+        run = self.ahead[:, begin]  # (W, T), then of all that may still be longer
+        result = np.full((min(longest, words), words, len(begin)), -np.inf)
+        result[0] = run + stops[:, begin] - self.total
+        for length in range(1, len(result)):
+            step = self.transitions[begin if length == 1 else inside, inside]
+            run = run[:-1] + step + self.scores[length:, inside]
+            result[length, : words - length] = run + stops[length:, inside] - self.total
+        return result
+
+    def likely(self, probability: float, longest: int) -> list[WordSpan]:
+        """Spans of up to `longest` words that are mentions with this probability or more, the likeliest first."""
+        if probability >= 1:
+            return []
+        grid = self.span_log_probabilities(longest)
+        places = np.argwhere(grid >= np.log(probability))
+        order = np.argsort([-grid[tuple(place)] for place in places], kind="stable")
+        return [WordSpan(first, first + length + 1, 2 * kind + 1) for length, first, kind in places[order].tolist()]
+
+    def log_probability(self, span: WordSpan) -> float:
+        """As `span_log_probabilities`, of one span."""
+        length = span.last - span.first
+        return float(self.span_log_probabilities(length)[length - 1, span.first, span.begin // 2])

@@ -78,15 +78,15 @@ class NIG(NamedTuple):
 def fuse(views: Sequence[NIG], present: Tensor) -> NIG:
     """The mixture of all present views as one NIG (Ma et al., eq. 12-15, written for any number of views).
 
-    `present`: bool (V, ...) broadcastable to each view's shape; True in at least one view everywhere. A missing view
-    is left out: it gives neither evidence nor the half a degree that joining adds.
+    `present`: bool (V, ...) broadcastable to each view's shape. A missing view is left out: it gives neither evidence
+    nor the half a degree that joining adds. Where no view is present the result is finite and means nothing.
     """
     weight = present.to(views[0].nu.dtype)
     while weight.dim() < views[0].nu.dim() + 1:
         weight = weight.unsqueeze(-1)
     gammas, nus, alphas, betas = (torch.stack(part) for part in zip(*views, strict=True))
     nus = nus * weight
-    nu = nus.sum(0)
+    nu = nus.sum(0).clamp(min=SMALLEST)
     gamma = (nus * gammas).sum(0) / nu
     alpha = (alphas * weight).sum(0) + 0.5 * (weight.sum(0) - 1)
     beta = (betas * weight).sum(0) + 0.5 * (nus * (gammas - gamma) ** 2).sum(0)

@@ -32,9 +32,11 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The spans of one tweet, in order, none overlapping."""
+    """The spans of one tweet, in order, none overlapping; and what the best labelling has not, but may be there: the
+    likeliest first, in any relation to the others."""
 
     spans: tuple[Span, ...] = ()
+    possible: tuple[Span, ...] = ()
 
 
 def mentions(text: str, prediction: Prediction) -> tuple[Mention, ...]:

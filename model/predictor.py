@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path as File
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 from transformers import AutoConfig
 
+from model.batch import Batch, collate
 from model.checkpoint import WEIGHTS, CheckpointInfo, describe
-from model.decode import Floats, WordSpan, span_probability, spans, viterbi
+from model.decode import Floats, Path, WordSpan, spans
+from model.design import LABELS
 from model.evidence import NIG
 from model.mentions import Prediction, Span, ViewOpinion
-from model.tagger import LABELS, VIEWS, Batch, Tagger, collate, fused
+from model.tagger import Tagger
 from model.tokens import Encoded, TokenizerConfig
 from streams.errors import UserError
 from streams.events import ENTITY_TYPES, EntityType
@@ -24,19 +28,20 @@ from streams.events import ENTITY_TYPES, EntityType
 DIGITS = 6
 """Predictions are rounded to this many decimals, so that a replay on another machine writes the same bytes."""
 
+LONGEST = 8
+"""Words of a possible mention."""
 
-def load(checkpoint: Path, *, device: str, threads: int) -> Predictor:
+
+def load(checkpoint: File, *, device: str, threads: int) -> Predictor:
     """`device`: auto, cpu or cuda; `threads`: of the CPU, 0 for one per core. Raises `UserError`."""
     info = describe(checkpoint)
-    if info.labels != LABELS or info.views != VIEWS:
-        raise UserError(
-            f"the checkpoint {checkpoint} has labels {info.labels} and views {info.views}: another version's"
-        )
+    if info.labels != LABELS:
+        raise UserError(f"the checkpoint {checkpoint} has labels {info.labels}: another version's")
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("MNER_DEVICE=cuda, but torch sees no GPU: set MNER_DEVICE=auto or cpu")
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
     encoder = dict(info.encoder)
-    network = Tagger(AutoConfig.for_model(encoder.pop("model_type"), **encoder))
+    network = Tagger(AutoConfig.for_model(encoder.pop("model_type"), **encoder), info.design)
     try:
         network.load_state_dict(load_file(checkpoint / WEIGHTS))
     except (SafetensorError, OSError, RuntimeError) as error:
@@ -58,59 +63,64 @@ class Predictor:
         """One prediction per tweet, in order. Padding and company in the batch change nothing beyond rounding."""
         if not batch:
             return []
-        return decode(batch, *run(self.network, batch, self.info.tokenizer, self.device), self.info.temperature)
+        output = run(self.network, batch, self.info.tokenizer, self.device)
+        return decode(self.network, output, self.info.temperature, self.info.possible)
 
 
-def run(
-    network: Tagger, batch: Sequence[Encoded], config: TokenizerConfig, device: str
-) -> tuple[list[NIG], NIG, Batch]:
-    """The beliefs of each view and the fused one, (B, W, L) on the CPU, and the padded batch."""
-    tensors = collate(batch, config).to(device)
+@dataclass(frozen=True)
+class Output:
+    """What the network made of a batch: the beliefs of each view and the fused one, (B, W, L)."""
+
+    encoded: Sequence[Encoded]
+    batch: Batch
+    views: list[NIG]
+    together: NIG
+
+
+def run(network: Tagger, batch: Sequence[Encoded], config: TokenizerConfig, device: str) -> Output:
+    tensors = collate(batch, config, network.design).to(device)
     with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
         views = network(tensors)
-        together = fused(views, tensors)
-    return [_to_cpu(view) for view in views], _to_cpu(together), tensors.to("cpu")
+        return Output(batch, tensors, views, network.fused(views, tensors))
 
 
-def _to_cpu(belief: NIG) -> NIG:
-    return NIG(*(part.cpu() for part in belief))
+def decode(network: Tagger, output: Output, temperature: float, possible: float = 1.0) -> list[Prediction]:
+    """Spans from the fused belief; on each span, what the fused belief and every present view hold.
 
-
-def decode(
-    batch: Sequence[Encoded], views: Sequence[NIG], together: NIG, tensors: Batch, temperature: float
-) -> list[Prediction]:
-    """Spans from the fused belief; on each span, what the fused belief and every present view hold."""
-    log_probabilities = torch.log_softmax(together.log_odds() / temperature, -1).numpy()
-    readings = {name: _Reading(view, temperature) for name, view in zip(VIEWS, views, strict=True)}
-    whole = _Reading(together, temperature)
-    present = tensors.present.numpy()
+    `temperature` divides all scores. `possible`: spans of this probability or more that are not in the best labelling
+    are given too, as possible ones.
+    """
+    whole = _Reading(network, output.together, output.batch, temperature)
+    views: dict[str, _Reading] = {
+        name: _Reading(network, view, output.batch, temperature)
+        for name, view in zip(network.design.views, output.views, strict=True)
+    }
+    present = output.batch.present.cpu().numpy()
+    with torch.inference_mode():
+        labellings = network.chain.best(network.emissions(output.together), output.batch.words)
     predictions = []
-    for row, labelling in enumerate(viterbi(log_probabilities, [len(encoded.heads) for encoded in batch])):
-        there = {name: readings[name] for view, name in enumerate(VIEWS) if present[view, row]}
-        found = [
-            _span(
-                batch[row],
-                row,
-                span,
-                whole,
-                {name: view.on(row, span, len(labelling), whole) for name, view in there.items()},
-            )
-            for span in spans(labelling)
-        ]
-        predictions.append(Prediction(tuple(found)))
+    for row, (encoded, labelling) in enumerate(zip(output.encoded, labellings, strict=True)):
+        there = {name: reading for view, (name, reading) in enumerate(views.items()) if present[view, row]}
+        if not labelling or not there:
+            predictions.append(Prediction())
+            continue
+        best = spans(labelling)
+        others = [span for span in whole.path(row).likely(possible, LONGEST) if span not in best]
+        found, unsure = (tuple(_span(encoded, row, span, whole, there) for span in some) for some in (best, others))
+        predictions.append(Prediction(found, unsure))
     return predictions
 
 
-def _span(encoded: Encoded, row: int, span: WordSpan, whole: _Reading, views: dict[str, ViewOpinion]) -> Span:
-    fused_opinion = whole.on(row, span, len(encoded.heads), whole)
+def _span(encoded: Encoded, row: int, span: WordSpan, whole: _Reading, views: dict[str, _Reading]) -> Span:
+    together = whole.on(row, span, whole)
     return Span(
         start=encoded.spans[span.first][0],
         end=encoded.spans[span.last - 1][1],
         type=entity_type(span),
-        probability=fused_opinion.probability,
-        aleatoric=fused_opinion.aleatoric,
-        epistemic=fused_opinion.epistemic,
-        views=views,
+        probability=together.probability,
+        aleatoric=together.aleatoric,
+        epistemic=together.epistemic,
+        views={name: view.on(row, span, whole) for name, view in views.items()},
     )
 
 
@@ -120,25 +130,45 @@ def entity_type(span: WordSpan) -> EntityType:
 
 
 class _Reading:
-    """One belief as arrays (B, W, L): what it holds of any span."""
+    """One belief of a batch as arrays (B, W, L): what it holds of any span."""
 
-    def __init__(self, belief: NIG, temperature: float) -> None:
-        self.probabilities: Floats = torch.softmax(belief.log_odds() / temperature, -1).numpy()
-        self.aleatoric: Floats = belief.aleatoric.numpy()
-        self.epistemic: Floats = belief.epistemic.numpy()
-        self.nu: Floats = belief.nu.numpy()
+    def __init__(self, network: Tagger, belief: NIG, batch: Batch, temperature: float) -> None:
+        with torch.inference_mode():
+            emissions = network.emissions(belief).float()
+            chain = network.chain.chain(emissions, batch.words, temperature)
+            transitions, _, end = network.chain.scores(temperature)
+        self._lengths = batch.words.sum(1).tolist()
+        self._scores = _array(emissions) / temperature
+        self._transitions, self._end = _array(transitions), _array(end)
+        self._ahead, self._behind, self._total = map(_array, chain)
+        self.aleatoric, self.epistemic, self.nu = map(_array, (belief.aleatoric, belief.epistemic, belief.nu))
 
-    def on(self, row: int, span: WordSpan, length: int, whole: _Reading) -> ViewOpinion:
+    def path(self, row: int) -> Path:
+        words = slice(self._lengths[row])
+        return Path(
+            scores=self._scores[row, words],
+            transitions=self._transitions,
+            end=self._end,
+            ahead=self._ahead[row, words],
+            behind=self._behind[row, words],
+            total=float(self._total[row]),
+        )
+
+    def on(self, row: int, span: WordSpan, whole: _Reading) -> ViewOpinion:
         """Variances are means over the span's words and all labels; the share is of the fused nu there."""
         words = slice(span.first, span.last)
         share = self.nu[row, words].sum() / whole.nu[row, words].sum()
         return ViewOpinion(
-            probability=_rounded(min(1.0, span_probability(self.probabilities[row, :length], span))),
+            probability=_rounded(min(1.0, math.exp(self.path(row).log_probability(span)))),
             aleatoric=_rounded(self.aleatoric[row, words].mean()),
             epistemic=_rounded(self.epistemic[row, words].mean()),
             share=_rounded(min(1.0, share)),
         )
 
 
-def _rounded(value: float | np.floating) -> float:
+def _array(tensor: Tensor) -> Floats:
+    return tensor.detach().float().cpu().numpy()
+
+
+def _rounded(value: float) -> float:
     return round(float(value), DIGITS)

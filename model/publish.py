@@ -45,12 +45,12 @@ def calibrate(
     encoded = [tokenizer.encode_words(example.words, caption) for example, caption in views]
     groups = [[encoded[row] for row in rows] for rows in batches(encoded, BATCH_TOKENS)]
     gold = [views[row][0].tags for rows in batches(encoded, BATCH_TOKENS) for row in rows]
-    outputs = [(group, *run(network, group, tokenizer.config, device)) for group in groups]
+    outputs = [run(network, group, tokenizer.config, device) for group in groups]
 
     def judged(temperature: float) -> list[Judged]:
         predictions: list[Prediction] = []
         for output in outputs:
-            predictions += decode(*output, temperature)
+            predictions += decode(network, output, temperature)
         return judge(gold, predictions)
 
     temperature = min(TEMPERATURES, key=lambda temperature: _log_loss(judged(temperature)))

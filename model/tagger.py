@@ -1,117 +1,88 @@
-"""The network, top to bottom: one encoder, two views of the tweet, evidence per view, one fused belief.
+"""The network, top to bottom: an encoder, views of the tweet, evidence per view, one fused belief, a chain over labels.
 
-Shapes: B tweets, T subwords of text, S positions of a view's sequence, W words, H hidden size, L labels, V views.
+Shapes: B tweets, S positions of a view's sequence, W words, H hidden size, L labels, V views.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel, PretrainedConfig
 
+from model.batch import Batch, Sequences
+from model.crf import CRF
+from model.design import CONTEXT, IMAGE, LABELS, Design
 from model.evidence import NIG, fuse
-from model.tokens import SHAPES, Encoded, TokenizerConfig
+from model.tokens import SHAPES
 
-VIEWS = ("text", "text+context")
-"""What each view reads. The second is absent for a tweet without visual context."""
-
-LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC")
-
-
-@dataclass(frozen=True)
-class Sequences:
-    """One view's padded input. `rows` (B'): which tweets of the batch have this view."""
-
-    ids: Tensor  # (B', S)
-    shapes: Tensor  # (B', S)
-    segments: Tensor  # (B', S)
-    mask: Tensor  # (B', S)
-    rows: Tensor  # (B')
-
-
-@dataclass(frozen=True)
-class Batch:
-    """B tweets as tensors; `words` marks the real words of the padded (B, W)."""
-
-    views: tuple[Sequences, ...]
-    heads: Tensor  # (B, W) position of each word's first subword in any view's sequence
-    words: Tensor  # (B, W) bool
-    present: Tensor  # (V, B) bool
-
-    def to(self, device: str) -> Batch:
-        views = tuple(Sequences(**{k: v.to(device) for k, v in vars(view).items()}) for view in self.views)
-        return Batch(views, self.heads.to(device), self.words.to(device), self.present.to(device))
-
-
-def _pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:
-    """(B, longest), at least one column."""
-    padded = torch.full((len(rows), max(1, *map(len, rows), 1)), value, dtype=torch.long)
-    for row, values in zip(padded, rows, strict=True):
-        row[: len(values)] = torch.tensor(values, dtype=torch.long)
-    return padded
-
-
-def _sequences(batch: Sequence[Encoded], rows: Sequence[int], with_context: bool, config: TokenizerConfig) -> Sequences:
-    """[CLS] text [SEP], or [CLS] text [SEP] context [SEP] with the context as segment 1."""
-    ids, shapes, segments = [], [], []
-    for row in rows:
-        text, context = batch[row].text, batch[row].context if with_context else None
-        second = () if context is None else (*context, config.sep)
-        ids.append((config.cls, *text, config.sep, *second))
-        shapes.append((0, *batch[row].shapes, 0, *[0] * len(second)))
-        segments.append([0] * (len(text) + 2) + [1] * len(second))
-    return Sequences(
-        ids=_pad(ids, config.pad),
-        shapes=_pad(shapes, 0),
-        segments=_pad(segments, 0),
-        mask=_pad([[1] * len(row) for row in ids], 0),
-        rows=torch.tensor(rows, dtype=torch.long),
-    )
-
-
-def collate(batch: Sequence[Encoded], config: TokenizerConfig) -> Batch:
-    """Pads a batch; the view with context holds only the tweets that have one."""
-    everyone = list(range(len(batch)))
-    with_context = [row for row in everyone if batch[row].context is not None]
-    present = torch.ones(len(VIEWS), len(batch), dtype=torch.bool)
-    present[1] = torch.tensor([encoded.context is not None for encoded in batch])
-    return Batch(
-        views=(_sequences(batch, everyone, False, config), _sequences(batch, with_context, True, config)),
-        heads=_pad([[1 + head for head in encoded.heads] for encoded in batch], 0),
-        words=_pad([[1] * len(encoded.heads) for encoded in batch], 0).bool(),
-        present=present,
-    )
+ATTENTION_HEADS = 8
 
 
 class Tagger(nn.Module):
-    """Encoder, casing embedding, one evidential head per view. `forward` gives the beliefs; `evidence.fuse` joins."""
+    """Encoder, casing embedding, a head per view, a chain. `forward` gives the beliefs, `fused` joins them, `emissions`
+    makes scores for the chain of one."""
 
-    def __init__(self, encoder: PretrainedConfig, dropout: float = 0.1) -> None:
+    def __init__(self, encoder: PretrainedConfig, design: Design = Design(), dropout: float = 0.1) -> None:  # noqa: B008
         super().__init__()
-        self.config = encoder
+        self.config, self.design = encoder, design
         self.encoder: nn.Module = AutoModel.from_config(encoder)  # type: ignore[no-untyped-call]
+        if design.adapt == "lora":
+            _add_adapters(self.encoder, design.rank)
+        elif design.adapt == "frozen":
+            self.encoder.requires_grad_(False)
         self.casing = nn.Embedding(len(SHAPES), encoder.hidden_size)
         nn.init.zeros_(self.casing.weight)
+        self.casing.requires_grad_(design.casing)
         self.dropout = nn.Dropout(dropout)
-        self.heads = nn.ModuleList(_head(encoder.hidden_size) for _ in VIEWS)
+        if IMAGE in design.views:
+            self.look = Look(encoder.hidden_size, design.image_width, dropout)
+        self.heads = nn.ModuleDict({_key(view): _head(encoder.hidden_size) for view in design.views})
+        self.chain = CRF(len(LABELS))
+        self.chain.requires_grad_(design.chain)
         self.reads_segments = getattr(encoder, "type_vocab_size", 0) > 1
 
     def forward(self, batch: Batch) -> list[NIG]:
-        """One NIG (B, W, L) per view. Rows where a view is absent hold that head's prior, to be left out by `fuse`."""
+        """One NIG (B, W, L) per view of the design. Rows where a view is absent hold its head's prior, to be left out
+        by `fused`."""
+        text = self._words(batch.text, batch) if set(self.design.views) - {CONTEXT} else None  # (B, W, H)
         beliefs = []
-        for view, head in zip(batch.views, self.heads, strict=True):
-            words, width = batch.heads.shape
-            hidden = self.casing.weight.new_zeros(words, width, self.casing.embedding_dim)  # (B, W, H)
-            if len(view.rows):
-                states = self._encode(view)  # (B', S, H)
-                heads = batch.heads[view.rows].unsqueeze(-1).expand(-1, -1, states.shape[-1])
-                hidden = hidden.to(states.dtype).index_copy(0, view.rows, states.gather(1, heads))
-            scores = head(self.dropout(hidden)).view(words, width, len(LABELS), 4)
-            beliefs.append(NIG.from_scores(scores))
+        for view in self.design.views:
+            if view == CONTEXT:
+                states = self._words(batch.context, batch)
+            else:
+                assert text is not None
+                states = self.look(text, batch) if view == IMAGE else text
+            scores = self.heads[_key(view)](self.dropout(states))
+            beliefs.append(self._belief(scores.view(*batch.words.shape, len(LABELS), 4)))
         return beliefs
+
+    def fused(self, beliefs: Sequence[NIG], batch: Batch) -> NIG:
+        """The belief of all present views together, (B, W, L)."""
+        return fuse(beliefs, batch.present)
+
+    def emissions(self, belief: NIG) -> Tensor:
+        """(..., L) log-scores of the labels, up to a constant a word."""
+        return belief.log_odds() if self.design.evidence and self.design.emission == "student" else belief.gamma
+
+    def _belief(self, scores: Tensor) -> NIG:
+        """Without evidence, every view weighs the same, and the location is all there is."""
+        belief = NIG.from_scores(scores)
+        if self.design.evidence:
+            return belief
+        same = torch.ones_like(belief.gamma)
+        return NIG(belief.gamma, same, 2 * same, same)
+
+    def _words(self, view: Sequences, batch: Batch) -> Tensor:
+        """(B, W, H) the encoder's state at each word's first subword; zeros where the tweet has not this view."""
+        tweets, width = batch.heads.shape
+        hidden = self.casing.weight.new_zeros(tweets, width, self.casing.embedding_dim)
+        if not len(view.rows):
+            return hidden
+        states = self._encode(view)  # (B', S, H)
+        heads = batch.heads[view.rows].unsqueeze(-1).expand(-1, -1, states.shape[-1])
+        return hidden.to(states.dtype).index_copy(0, view.rows, states.gather(1, heads))
 
     def _encode(self, view: Sequences) -> Tensor:
         embedding: nn.Module = self.encoder.get_input_embeddings()  # type: ignore[operator]
@@ -120,6 +91,33 @@ class Tagger(nn.Module):
         output = self.encoder(inputs_embeds=embedded, attention_mask=view.mask, **segments)
         states: Tensor = output.last_hidden_state
         return states
+
+
+class Look(nn.Module):
+    """The words attend to the image's features: one layer of cross-attention behind a residual connection."""
+
+    def __init__(self, hidden: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(
+            hidden, ATTENTION_HEADS, dropout, kdim=width, vdim=width, batch_first=True
+        )
+        self.norm = nn.LayerNorm(hidden)
+
+    def forward(self, text: Tensor, batch: Batch) -> Tensor:
+        """`text` (B, W, H); zeros where a tweet has no image."""
+        images = batch.images
+        if not len(images.rows):
+            return torch.zeros_like(text)
+        words = text[images.rows]
+        seen, _ = self.attention(
+            words, images.features.to(words.dtype), images.features.to(words.dtype), key_padding_mask=images.mask
+        )
+        return torch.zeros_like(text).index_copy(0, images.rows, self.norm(words + seen).to(text.dtype))
+
+
+def _key(view: str) -> str:
+    """Of a view in a `ModuleDict`."""
+    return view.replace("+", "_")
 
 
 def _head(hidden: int) -> nn.Linear:
@@ -131,38 +129,8 @@ def _head(hidden: int) -> nn.Linear:
     return head
 
 
-def fused(beliefs: Sequence[NIG], batch: Batch) -> NIG:
-    """The belief of all present views together, (B, W, L)."""
-    return fuse(beliefs, batch.present)
+def _add_adapters(encoder: nn.Module, rank: int) -> None:
+    """Low-rank adapters in every linear layer of the encoder; all else is frozen."""
+    from peft import LoraConfig, inject_adapter_in_model
 
-
-@dataclass(frozen=True)
-class LossWeights:
-    """`density` weighs the NIG negative log-likelihood of the label indicators, `regulariser` the cost of evidence."""
-
-    density: float = 0.03
-    regulariser: float = 0.003
-
-
-def loss(beliefs: Sequence[NIG], batch: Batch, labels: Tensor, weights: LossWeights) -> Tensor:
-    """Mean over real words: cross-entropy, NIG likelihood and regulariser of every present view and of the fused one.
-
-    `labels` (B, W), -100 where a word counts for nothing.
-    """
-    counted = batch.words & (labels >= 0)
-    total = beliefs[0].gamma.new_zeros(())
-    everything = torch.ones_like(batch.present[:1])
-    for belief, present in zip((*beliefs, fused(beliefs, batch)), torch.cat([batch.present, everything]), strict=True):
-        rows = counted & present.unsqueeze(-1)
-        if rows.any():
-            total = total + _view_loss(NIG(*(part[rows] for part in belief)), labels[rows], weights)
-    return total
-
-
-def _view_loss(belief: NIG, labels: Tensor, weights: LossWeights) -> Tensor:
-    """`belief` (N, L), `labels` (N)."""
-    indicators = nn.functional.one_hot(labels, len(LABELS)).to(belief.gamma.dtype)
-    entropy = nn.functional.cross_entropy(belief.log_odds(), labels)
-    density = -belief.log_density(indicators).mean()
-    cost = belief.regulariser(indicators).mean()
-    return entropy + weights.density * density + weights.regulariser * cost
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"), encoder)

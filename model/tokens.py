@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from model.words import SIGILS, URL, Word, split_words
@@ -24,7 +26,8 @@ class Encoded:
     `text`: ids of the T subwords, without special tokens; `shapes`: T indices into `SHAPES`;
     `context`: ids of the visual context, None when the tweet has none;
     `heads`: for each of the W labelled words the index of its first subword in `text`;
-    `spans`: for each of them [start, end) in code points of the raw tweet.
+    `spans`: for each of them [start, end) in code points of the raw tweet;
+    `image`: (P, D) features of its image, None when there are none.
     """
 
     text: tuple[int, ...]
@@ -32,6 +35,7 @@ class Encoded:
     context: tuple[int, ...] | None
     heads: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
+    image: NDArray[np.floating] | None = None
 
     @property
     def cost(self) -> int:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from model.batch import Batch, collate
 from model.checkpoint import CheckpointInfo
 from model.corpus import Example, legal
+from model.design import LABELS
 from model.extractor import batches
+from model.losses import LossWeights, loss
 from model.predictor import Predictor
-from model.tagger import LABELS, VIEWS, Batch, LossWeights, Tagger, collate, loss
+from model.tagger import Tagger
 from model.tokens import Encoded, TweetTokenizer
 from streams.errors import UserError
 
@@ -33,6 +37,7 @@ class TrainConfig:
     head_rate: float = 1e-3
     warmup: float = 0.1
     weight_decay: float = 0.01
+    layer_decay: float = 1.0
     clip: float = 1.0
     batch_tokens: int = 1024
     drop_context: float = 0.5
@@ -69,12 +74,7 @@ class Trainer:
         self.epoch = 0
         self.best_score, self.best_epoch = -1.0, 0
         self.best_weights: dict[str, Tensor] = {}
-        heads = [*network.heads.parameters(), *network.casing.parameters()]
-        groups = [
-            {"params": network.encoder.parameters(), "lr": config.encoder_rate},
-            {"params": heads, "lr": config.head_rate},
-        ]
-        self.optimiser = torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
+        self.optimiser = torch.optim.AdamW(_groups(network, config), weight_decay=config.weight_decay, fused=True)
         self.steps = config.epochs * len(list(self._batches(0)))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
 
@@ -112,10 +112,10 @@ class Trainer:
         self.network.train()
         todo = list(self._batches(self.epoch))
         for number, group in enumerate(todo, start=1):
-            batch = collate([item.encoded for item in group], self.tokenizer.config)
+            batch = collate([item.encoded for item in group], self.tokenizer.config, self.network.design)
             labels = label_tensor(group, batch).to(self.device)
             batch = batch.to(self.device)
-            step_loss = loss(self.network(batch), batch, labels, self.weights)
+            step_loss = loss(self.network, batch, labels, self.weights)
             torch.autograd.backward(step_loss)
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
             if self.schedule.last_epoch < self.steps:
@@ -189,7 +189,7 @@ class Trainer:
             target_precision=0.5,
             temperature=1.0,
             labels=LABELS,
-            views=VIEWS,
+            design=self.network.design,
             encoder=self.network.config.to_diff_dict(),
             tokenizer=self.tokenizer.config,
         )
@@ -197,6 +197,26 @@ class Trainer:
 
     def _fingerprint(self) -> str:
         return f"{asdict(self.config)} {len(self.training)} tweets, {self.steps} steps"
+
+
+def _groups(network: Tagger, config: TrainConfig) -> list[dict[str, Any]]:
+    """What is trained, at its rate: the encoder's layers, from the last to the first each at `layer_decay` of the one
+    behind it (ULMFiT: Howard & Ruder, ACL 2018), and all that stands on it."""
+    trained = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
+    depths = {name: _depth(name) for name, _ in trained if name.startswith("encoder.")}
+    deepest = max(depths.values(), default=0)
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in trained:
+        inside = name in depths
+        rate = config.encoder_rate * config.layer_decay ** (deepest - depths[name]) if inside else config.head_rate
+        groups.setdefault(rate, []).append(parameter)
+    return [{"params": parameters, "lr": rate} for rate, parameters in sorted(groups.items())]
+
+
+def _depth(name: str) -> int:
+    """0 for the embeddings, n for the encoder's n-th layer."""
+    found = re.search(r"\.layers?\.(\d+)\.", name)
+    return int(found[1]) + 1 if found else 0
 
 
 def label_tensor(group: Sequence[Item], batch: Batch) -> Tensor:

@@ -1,42 +1,32 @@
-"""Decoding against brute force over every labelling."""
+"""Spans and their probabilities, against every labelling written out."""
 
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
+import torch
 
-from model.decode import WordSpan, allowed, span_probability, spans, viterbi
-from model.tagger import LABELS
-
-SMALL = LABELS[:5]
-
-
-def legal(labelling: tuple[int, ...]) -> bool:
-    tags = ["O", *(SMALL[label] for label in labelling)]
-    return all(tag[0] != "I" or before[2:] == tag[2:] for before, tag in itertools.pairwise(tags))
+from model.crf import CRF
+from model.decode import Path, WordSpan, spans
+from model.design import LABELS
+from tests.model.test_crf import batch, crf, paths
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_viterbi_finds_the_most_probable_legal_labelling(seed: int) -> None:
-    scores = np.random.default_rng(seed).normal(size=(3, 4, len(SMALL)))
-    lengths = [4, 2, 3]
-    for tweet, found in enumerate(viterbi(scores, lengths)):
-        everything = itertools.product(range(len(SMALL)), repeat=lengths[tweet])
-        total = {path: sum(scores[tweet, word, label] for word, label in enumerate(path)) for path in everything}
-        assert tuple(found) == max((path for path in total if legal(path)), key=lambda path: total[path])
-
-
-def test_a_tweet_without_words_has_no_labels() -> None:
-    assert viterbi(np.zeros((2, 1, 9)), [0, 1])[0] == []
-
-
-def test_inside_follows_only_its_own_type() -> None:
-    possible = np.isfinite(allowed(len(LABELS)))
-    for before, after in itertools.product(range(len(LABELS)), repeat=2):
-        same_type = LABELS[before][2:] == LABELS[after][2:]
-        assert possible[before, after] == (LABELS[after][0] != "I" or same_type)
+def path_of(model: CRF, scores: torch.Tensor, words: torch.Tensor) -> Path:
+    with torch.inference_mode():
+        chain = model.chain(scores, words)
+        transitions, _, end = model.scores(1.0)
+    return Path(
+        scores[0].numpy(),
+        transitions.numpy(),
+        end.numpy(),
+        chain.ahead[0].numpy(),
+        chain.behind[0].numpy(),
+        float(chain.total[0]),
+    )
 
 
 def test_spans_of_a_labelling_include_neighbours_of_one_type() -> None:
@@ -44,16 +34,16 @@ def test_spans_of_a_labelling_include_neighbours_of_one_type() -> None:
     assert spans(labelling) == [WordSpan(0, 2, 1), WordSpan(2, 3, 1), WordSpan(4, 5, 7)]
 
 
-@pytest.mark.parametrize("span", [WordSpan(0, 2, 1), WordSpan(1, 2, 3), WordSpan(2, 3, 1)])
-def test_a_spans_probability_is_that_of_all_labellings_that_have_exactly_it(span: WordSpan) -> None:
-    """Every labelling counts here, legal or not: what stands next to a span is not told apart."""
-    raw = np.random.default_rng(7).random((3, len(SMALL)))
-    probabilities = raw / raw.sum(-1, keepdims=True)
-    inside = span.begin + 1
-    expected = 0.0
-    for path in itertools.product(range(len(SMALL)), repeat=3):
-        here = path[span.first] == span.begin and all(path[word] == inside for word in range(span.first + 1, span.last))
-        ends = span.last == 3 or path[span.last] != inside
-        if here and ends:
-            expected += float(np.prod([probabilities[word, label] for word, label in enumerate(path)]))
-    assert span_probability(probabilities, span) == pytest.approx(expected)
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_a_spans_probability_is_that_of_all_labellings_that_have_exactly_it(length: int) -> None:
+    model, (scores, words) = crf(), batch([length])
+    every, path = paths(model, scores[0]), path_of(model, scores, words)
+    grid = np.exp(path.span_log_probabilities(longest=9))
+    assert grid.shape == (length, length, 2)
+    for first, last, begin in itertools.product(range(length), range(1, length + 1), (1, 3)):
+        if first < last:
+            span = WordSpan(first, last, begin)
+            wanted = sum(probability for labels, probability in every.items() if span in spans(list(labels)))
+            assert grid[last - first - 1, first, begin // 2] == pytest.approx(wanted, abs=1e-5)
+            assert math.exp(path.log_probability(span)) == pytest.approx(wanted, abs=1e-5)
+    assert not grid[1, length - 1].any() if length > 1 else True, "no span reaches beyond the last word"

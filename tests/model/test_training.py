@@ -11,11 +11,13 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, PreTrainedTokenizerFast
 
+from model.batch import collate
 from model.checkpoint import describe
 from model.corpus import Example
+from model.design import LABELS
 from model.encoder import pretrained
 from model.extractor import Extractor
-from model.tagger import LABELS, VIEWS, collate, fused, loss
+from model.losses import loss
 from model.tokens import TweetTokenizer
 from model.train import STATE, TrainConfig, Trainer, items, label_tensor
 from streams.cli import evaluate as evaluate_command
@@ -148,10 +150,10 @@ def test_every_tweet_is_seen_each_epoch_and_the_loss_reaches_both_views(encoder:
     for epoch in range(2):
         assert sum(len(batch) for batch in training._batches(epoch)) == 32
     group = training.training[:6]
-    batch = collate([item.encoded for item in group], training.tokenizer.config)
-    value = loss(training.network(batch), batch, label_tensor(group, batch), training.weights)
+    batch = collate([item.encoded for item in group], training.tokenizer.config, training.network.design)
+    value = loss(training.network, batch, label_tensor(group, batch), training.weights)
     torch.autograd.backward(value)
-    for head in training.network.heads:
+    for head in training.network.heads.values():
         assert head.weight.grad is not None
         assert head.weight.grad.abs().sum() > 0
 
@@ -160,11 +162,13 @@ def test_a_view_that_is_absent_has_no_part_in_loss_or_fusion(encoder: Path) -> N
     training = trainer(encoder)
     training.network.eval()
     group = [item for item in training.training if item.encoded.context is None][:4]
-    batch = collate([item.encoded for item in group], training.tokenizer.config)
+    batch = collate([item.encoded for item in group], training.tokenizer.config, training.network.design)
     beliefs = training.network(batch)
-    assert all(torch.allclose(one, two) for one, two in zip(fused(beliefs, batch), beliefs[0], strict=True))
-    torch.autograd.backward(loss(beliefs, batch, label_tensor(group, batch), training.weights))
-    unused = training.network.heads[VIEWS.index("text+context")].weight.grad
+    assert all(
+        torch.allclose(one, two) for one, two in zip(training.network.fused(beliefs, batch), beliefs[0], strict=True)
+    )
+    torch.autograd.backward(loss(training.network, batch, label_tensor(group, batch), training.weights))
+    unused = training.network.heads["text_context"].weight.grad
     assert unused is None or unused.abs().sum() == 0
 
 
@@ -173,7 +177,7 @@ def test_context_takes_part_in_attention_and_not_in_the_loss(encoder: Path) -> N
     training.network.eval()
     tokenizer: TweetTokenizer = training.tokenizer
     pair = [tokenizer.encode("ann visits rome", context) for context in ("a city", "portrait")]
-    beliefs = training.network(collate(pair, tokenizer.config))
+    beliefs = training.network(collate(pair, tokenizer.config, training.network.design))
     assert beliefs[0].gamma.shape == (2, 3, len(LABELS)), "one row per word of the text, none for the context"
     assert torch.allclose(beliefs[0].gamma[0], beliefs[0].gamma[1])
     assert not torch.allclose(beliefs[1].gamma[0], beliefs[1].gamma[1])

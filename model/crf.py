@@ -1,0 +1,105 @@
+"""Linear-chain conditional random field over BIO labels: likelihood, marginals, best path, spans' probabilities.
+
+Lafferty et al., ICML 2001; forward-backward as in Rabiner, 1989, in the logarithm. Shapes: B tweets, W words (padded
+on the right, `words` (B, W) bool marks the real ones), L labels in the order O, then B-X, I-X for each type X.
+Emissions are unnormalised log-scores (B, W, L). All of it is done in float32, whatever comes in.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+IMPOSSIBLE = -1e4
+"""The score of a transition that BIO forbids. Finite, so that gradients are, and far below any real one."""
+
+
+class Chain(NamedTuple):
+    """What forward and backward passes found. `ahead` (B, W, L): log-sum of all paths that reach a label at a word,
+    the word's own emission included; `behind` (B, W, L): of all that go on from there; `total` (B)."""
+
+    ahead: Tensor
+    behind: Tensor
+    total: Tensor
+
+
+class CRF(nn.Module):
+    """Scores of going from one label to the next, of beginning and ending with one; I-X only after B-X or I-X."""
+
+    legal: Tensor
+    opening: Tensor
+
+    def __init__(self, labels: int) -> None:
+        super().__init__()
+        self.transitions = nn.Parameter(torch.zeros(labels, labels))
+        self.begin = nn.Parameter(torch.zeros(labels))
+        self.end = nn.Parameter(torch.zeros(labels))
+        legal, opening = torch.ones(labels, labels, dtype=torch.bool), torch.ones(labels, dtype=torch.bool)
+        for inside in range(2, labels, 2):
+            legal[:, inside] = False
+            legal[[inside - 1, inside], inside] = True
+            opening[inside] = False
+        self.register_buffer("legal", legal, persistent=False)
+        self.register_buffer("opening", opening, persistent=False)
+
+    def log_likelihood(self, emissions: Tensor, labels: Tensor, words: Tensor) -> Tensor:
+        """(B) log-probability of each tweet's labels (B, W); 0 where it has no words. Ids under padding are ignored."""
+        emissions = emissions.float()
+        chain = self.chain(emissions, words)
+        safe = labels.clamp(min=0)
+        transitions, begin, end = self.scores(1.0)
+        score = emissions.gather(-1, safe.unsqueeze(-1)).squeeze(-1)  # (B, W)
+        steps = transitions[safe[:, :-1], safe[:, 1:]]
+        score = (score * words).sum(1) + (steps * words[:, 1:]).sum(1)
+        last = safe.gather(1, _last(words).unsqueeze(1)).squeeze(1)
+        score = score + begin[safe[:, 0]] + end[last]
+        return torch.where(words.any(1), score - chain.total, 0.0)
+
+    def log_marginals(self, emissions: Tensor, words: Tensor, temperature: float = 1.0) -> Tensor:
+        """(B, W, L) log-probability of each label at each word, over all paths. `temperature` divides every score,
+        emissions and transitions alike."""
+        chain = self.chain(emissions, words, temperature)
+        return chain.ahead + chain.behind - chain.total[:, None, None]
+
+    def chain(self, emissions: Tensor, words: Tensor, temperature: float = 1.0) -> Chain:
+        """Forward and backward passes. In the padding, `ahead` repeats the last word's, `behind` that of its end."""
+        emissions = emissions.float() / temperature
+        transitions, begin, end = self.scores(temperature)
+        width = emissions.shape[1]
+        ahead = [begin + emissions[:, 0]]
+        for word in range(1, width):
+            reached = torch.logsumexp(ahead[-1].unsqueeze(2) + transitions, dim=1) + emissions[:, word]
+            ahead.append(torch.where(words[:, word, None], reached, ahead[-1]))
+        behind = [end.expand_as(ahead[-1])]
+        for word in range(width - 1, 0, -1):
+            onward = torch.logsumexp(transitions + (emissions[:, word] + behind[-1]).unsqueeze(1), dim=2)
+            behind.append(torch.where(words[:, word, None], onward, behind[-1]))
+        return Chain(torch.stack(ahead, 1), torch.stack(behind[::-1], 1), torch.logsumexp(ahead[-1] + end, dim=-1))
+
+    def best(self, emissions: Tensor, words: Tensor) -> list[list[int]]:
+        """The most probable labels of each tweet, one a word."""
+        emissions = emissions.detach().float()
+        transitions, begin, end = (part.detach() for part in self.scores(1.0))
+        score, pointers = begin + emissions[:, 0], []
+        for word in range(1, emissions.shape[1]):
+            reached, pointer = (score.unsqueeze(2) + transitions).max(1)
+            there = words[:, word, None]
+            score = torch.where(there, reached + emissions[:, word], score)
+            pointers.append(torch.where(there, pointer, torch.arange(len(end), device=pointer.device)))
+        path = [(score + end).argmax(-1)]
+        for pointer in reversed(pointers):
+            path.append(pointer.gather(1, path[-1].unsqueeze(1)).squeeze(1))
+        labellings = torch.stack(path[::-1], 1).tolist()
+        return [row[:count] for row, count in zip(labellings, words.sum(1).tolist(), strict=True)]
+
+    def scores(self, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Of going from label to label (L, L), of beginning and of ending with one (L)."""
+        transitions = torch.where(self.legal, self.transitions / temperature, IMPOSSIBLE)
+        return transitions, torch.where(self.opening, self.begin / temperature, IMPOSSIBLE), self.end / temperature
+
+
+def _last(words: Tensor) -> Tensor:
+    """(B) index of each tweet's last word; 0 where there is none."""
+    return (words.sum(1) - 1).clamp(min=0)

@@ -1,0 +1,115 @@
+"""What training makes small: labels under the chain, evidence, agreement of the views, a teacher's beliefs.
+
+Shapes: B tweets, W words, L labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from model.batch import Batch
+from model.design import CONTEXT, LABELS, TEXT
+from model.evidence import NIG
+from model.tagger import Tagger
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """`density` weighs the NIG negative log-likelihood of the label indicators, `regulariser` the cost of evidence;
+    `alignment` the divergence of the text's marginals from those of text and context, both at `alignment_temperature`;
+    `teacher` that of the fused marginals from a teacher's."""
+
+    density: float = 0.03
+    regulariser: float = 0.003
+    alignment: float = 0.0
+    alignment_temperature: float = 2.0
+    teacher: float = 0.0
+
+
+def loss(network: Tagger, batch: Batch, labels: Tensor, weights: LossWeights, teacher: Tensor | None = None) -> Tensor:
+    """Mean over words: labels and evidence of every present view and of the fused belief, alignment, teacher.
+
+    `labels` (B, W), -100 for all words of a tweet that nobody labelled; `teacher` (B, W, L) probabilities, NaN where
+    there are none.
+    """
+    beliefs = network(batch)
+    together = network.fused(beliefs, batch)
+    labelled = (batch.words & (labels >= 0)).any(1)
+    total = together.gamma.new_zeros(())
+    for belief, present in zip((*beliefs, together), _present(batch), strict=True):
+        rows = labelled & present
+        if rows.any():
+            part = NIG(*(value[rows] for value in belief))
+            total = total + _labels(network, part, labels[rows], batch.words[rows], weights)
+    if weights.alignment and {TEXT, CONTEXT} <= set(network.design.views):
+        total = total + weights.alignment * alignment(network, beliefs, batch, weights.alignment_temperature)
+    if weights.teacher and teacher is not None:
+        total = total + weights.teacher * distillation(network, [*beliefs, together], batch, teacher)
+    return total
+
+
+def _labels(network: Tagger, belief: NIG, labels: Tensor, words: Tensor, weights: LossWeights) -> Tensor:
+    emissions = network.emissions(belief)
+    if network.design.chain:
+        entropy = -network.chain.log_likelihood(emissions, labels, words).sum() / words.sum()
+    else:
+        entropy = nn.functional.cross_entropy(emissions[words], labels[words])
+    if not network.design.evidence:
+        return entropy
+    flat = NIG(*(value[words] for value in belief))
+    indicators = nn.functional.one_hot(labels[words], len(LABELS)).to(flat.gamma.dtype)
+    density = -flat.log_density(indicators).mean()
+    cost = flat.regulariser(indicators).mean()
+    return entropy + weights.density * density + weights.regulariser * cost
+
+
+def log_marginals(network: Tagger, belief: NIG, words: Tensor, temperature: float = 1.0) -> Tensor:
+    """(B, W, L) log-probabilities of the labels, over all paths of the chain where there is one."""
+    emissions = network.emissions(belief)
+    if network.design.chain:
+        return network.chain.log_marginals(emissions, words, temperature)
+    return torch.log_softmax(emissions.float() / temperature, -1)
+
+
+def alignment(network: Tagger, beliefs: Sequence[NIG], batch: Batch, temperature: float) -> Tensor:
+    """KL(text and context || text) of the token marginals, the former detached, mean over the words of tweets that have
+    both; times the squared temperature, so that its gradients keep their size (cross-view alignment of ITA: Wang et
+    al., NAACL 2022; Hinton et al., 2015)."""
+    views = network.design.views
+    rows = batch.present[views.index(CONTEXT)]
+    words = batch.words[rows]
+    if not words.any():
+        return batch.words.new_zeros((), dtype=torch.float32)
+    student, teacher = (
+        log_marginals(network, NIG(*(value[rows] for value in beliefs[views.index(view)])), words, temperature)[words]
+        for view in (TEXT, CONTEXT)
+    )
+    return temperature**2 * _divergence(teacher.detach().exp(), student)
+
+
+def distillation(network: Tagger, beliefs: Sequence[NIG], batch: Batch, teacher: Tensor) -> Tensor:
+    """KL(teacher || belief) of the token marginals, mean over the words that the teacher has read, summed over the
+    views that a tweet has and the fused belief."""
+    read = batch.words & teacher.isfinite().all(-1)
+    total = teacher.new_zeros(())
+    for belief, present in zip(beliefs, _present(batch), strict=True):
+        rows = (read & present.unsqueeze(1)).any(1)
+        if rows.any():
+            part = NIG(*(value[rows] for value in belief))
+            own = log_marginals(network, part, batch.words[rows])[read[rows]]
+            total = total + _divergence(teacher[rows][read[rows]], own)
+    return total
+
+
+def _present(batch: Batch) -> Tensor:
+    """(V + 1, B): which tweets have each view, and which have any."""
+    return torch.cat([batch.present, batch.present.any(0, keepdim=True)])
+
+
+def _divergence(wanted: Tensor, found: Tensor) -> Tensor:
+    """KL of `found` (N, L), a logarithm, from `wanted` (N, L), probabilities; mean over N."""
+    return nn.functional.kl_div(found, wanted, reduction="batchmean")

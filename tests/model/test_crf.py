@@ -1,0 +1,98 @@
+"""The chain against all paths written out."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from model.crf import CRF
+from model.decode import is_begin
+
+LABELS = 5
+
+
+def crf(seed: int = 0) -> CRF:
+    torch.manual_seed(seed)
+    chain = CRF(LABELS)
+    with torch.no_grad():
+        for parameter in chain.parameters():
+            parameter.normal_()
+    return chain
+
+
+def batch(lengths: list[int], seed: int = 1) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(seed)
+    words = torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)
+    return torch.randn(len(lengths), max(lengths), LABELS) * 2, words
+
+
+def legal(path: tuple[int, ...]) -> bool:
+    before = (0, *path)
+    return all(label == 0 or is_begin(label) or before[i] in (label, label - 1) for i, label in enumerate(path))
+
+
+def paths(model: CRF, scores: Tensor, temperature: float = 1.0) -> dict[tuple[int, ...], float]:
+    """The probability of every legal path over one tweet's words, by enumeration."""
+    weights = {}
+    for path in filter(legal, itertools.product(range(LABELS), repeat=len(scores))):
+        score = model.begin[path[0]] + model.end[path[-1]] + sum(scores[i, label] for i, label in enumerate(path))
+        score = score + sum(model.transitions[a, b] for a, b in itertools.pairwise(path))
+        weights[path] = math.exp(float(score) / temperature)
+    total = sum(weights.values())
+    return {path: weight / total for path, weight in weights.items()}
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_marginals_are_those_of_all_paths(temperature: float) -> None:
+    model, (scores, words) = crf(), batch([4, 1, 3])
+    found = model.log_marginals(scores, words, temperature).exp()
+    for row, length in enumerate([4, 1, 3]):
+        every = paths(model, scores[row, :length], temperature)
+        for word, label in itertools.product(range(length), range(LABELS)):
+            wanted = sum(probability for path, probability in every.items() if path[word] == label)
+            assert found[row, word, label].item() == pytest.approx(wanted, abs=1e-5)
+
+
+def test_likelihood_and_best_path_are_those_of_all_paths() -> None:
+    model, (scores, words) = crf(), batch([4, 1, 3])
+    best = model.best(scores, words)
+    for row, length in enumerate([4, 1, 3]):
+        every = paths(model, scores[row, :length])
+        assert tuple(best[row]) == max(every, key=lambda path: every[path])
+        for path, probability in every.items():
+            labels = torch.full((3, 4), -100)
+            labels[row, :length] = torch.tensor(path)
+            found = model.log_likelihood(scores, labels, words)[row].exp().item()
+            assert found == pytest.approx(probability, abs=1e-5)
+
+
+def test_padding_and_company_change_nothing() -> None:
+    model, (scores, words) = crf(), batch([2, 6])
+    alone = model.log_marginals(scores[:1, :2], words[:1, :2])
+    assert torch.allclose(model.log_marginals(scores, words)[:1, :2], alone, atol=1e-5)
+    assert model.best(scores, words)[0] == model.best(scores[:1, :2], words[:1, :2])[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_are_finite_even_for_scores_that_are_not_moderate(dtype: torch.dtype) -> None:
+    model, (scores, words) = crf(), batch([5, 0, 3])
+    scores = (scores * 1000).to(dtype).requires_grad_()
+    labels = torch.zeros(3, 5, dtype=torch.long)
+    loss = -model.log_likelihood(scores, labels, words).sum() - model.log_marginals(scores, words, 2.0)[words].sum()
+    torch.autograd.backward(loss)
+    assert scores.grad is not None
+    assert scores.grad.isfinite().all()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+def test_no_best_path_is_illegal_and_a_tweet_without_words_has_none() -> None:
+    model, (scores, words) = crf(), batch([5, 0, 3])
+    scores[:, :, 2::2] += 10
+    found = model.best(scores, words)
+    assert [len(row) for row in found] == [5, 0, 3]
+    assert all(legal(tuple(row)) for row in found)
+    assert model.log_likelihood(scores, torch.zeros(3, 5, dtype=torch.long), words)[1] == 0
