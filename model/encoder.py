@@ -9,6 +9,7 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
+from model.design import Design
 from model.tagger import Tagger
 from model.tokens import TokenizerConfig, TweetTokenizer
 from streams.errors import UserError
@@ -33,7 +34,7 @@ def resolve(encoder: str | None) -> tuple[str, str]:
     return "minilm", str(package.get_model_path())
 
 
-def pretrained(path: str, seed: int) -> tuple[Tagger, TweetTokenizer]:
+def pretrained(path: str, seed: int, design: Design = Design()) -> tuple[Tagger, TweetTokenizer]:
     """A tagger on any `AutoModel` encoder, its heads fresh from `seed`, and its tokenizer. Raises `UserError`."""
     import torch
 
@@ -52,8 +53,9 @@ def pretrained(path: str, seed: int) -> tuple[Tagger, TweetTokenizer]:
         max_context=MAX_CONTEXT,
     )
     torch.manual_seed(seed)
-    network = Tagger(encoder.config)
+    network = Tagger(encoder.config, design)
     network.encoder.load_state_dict(encoder.state_dict())
+    network.adapt()
     return network, TweetTokenizer(backend, config)
 
 

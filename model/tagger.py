@@ -28,10 +28,6 @@ class Tagger(nn.Module):
         super().__init__()
         self.config, self.design = encoder, design
         self.encoder: nn.Module = AutoModel.from_config(encoder)  # type: ignore[no-untyped-call]
-        if design.adapt == "lora":
-            _add_adapters(self.encoder, design.rank)
-        elif design.adapt == "frozen":
-            self.encoder.requires_grad_(False)
         self.casing = nn.Embedding(len(SHAPES), encoder.hidden_size)
         nn.init.zeros_(self.casing.weight)
         self.casing.requires_grad_(design.casing)
@@ -42,6 +38,13 @@ class Tagger(nn.Module):
         self.chain = CRF(len(LABELS))
         self.chain.requires_grad_(design.chain)
         self.reads_segments = getattr(encoder, "type_vocab_size", 0) > 1
+
+    def adapt(self) -> None:
+        """Freezes the encoder, or gives it adapters, as the design says. Once, when its weights are the pretrained ones."""
+        if self.design.adapt == "lora":
+            _add_adapters(self.encoder, self.design.rank)
+        elif self.design.adapt == "frozen":
+            self.encoder.requires_grad_(False)
 
     def forward(self, batch: Batch) -> list[NIG]:
         """One NIG (B, W, L) per view of the design. Rows where a view is absent hold its head's prior, to be left out

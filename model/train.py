@@ -29,7 +29,7 @@ STATE = "training.pt"
 @dataclass(frozen=True)
 class TrainConfig:
     """`drop_context`: the share of captions left out, anew in each epoch, so that both views learn;
-    `batch_tokens`: padded tokens of the longest view; `density`, `regulariser`: as in `LossWeights`."""
+    `batch_tokens`: padded tokens of the longest view; the other weights as in `LossWeights`."""
 
     epochs: int = 6
     seed: int = 0
@@ -43,6 +43,8 @@ class TrainConfig:
     drop_context: float = 0.5
     density: float = 0.03
     regulariser: float = 0.003
+    alignment: float = 0.0
+    alignment_temperature: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Trainer:
     ) -> None:
         self.network, self.training, self.tokenizer = network.to(device), training, tokenizer
         self.config, self.device = config, device
-        self.weights = LossWeights(config.density, config.regulariser)
+        self.weights = LossWeights(config.density, config.regulariser, config.alignment, config.alignment_temperature)
         self.epoch = 0
         self.best_score, self.best_epoch = -1.0, 0
         self.best_weights: dict[str, Tensor] = {}
