@@ -44,9 +44,7 @@ def promise(probability: Sequence[float], right: Sequence[bool], target: float, 
             continue
         if binomial_tail(int(correct[count - 1]), count, target) > delta:
             break
-        best = Promise(
-            float(ordered[count - 1]), float(correct[count - 1] / count), 1 - count / total, target, delta
-        )
+        best = Promise(float(ordered[count - 1]), float(correct[count - 1] / count), 1 - count / total, target, delta)
     return best
 
 

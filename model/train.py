@@ -9,12 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from model.batch import Batch, collate
 from model.checkpoint import CheckpointInfo
 from model.corpus import Example, legal
+from model.decode import Floats
 from model.design import LABELS
 from model.extractor import batches
 from model.losses import LossWeights, loss
@@ -45,22 +47,31 @@ class TrainConfig:
     regulariser: float = 0.003
     alignment: float = 0.0
     alignment_temperature: float = 2.0
+    teacher: float = 0.0
 
 
 @dataclass(frozen=True)
 class Item:
-    """A tweet to learn from: its label ids, one per labelled word."""
+    """A tweet to learn from: its label ids, one per labelled word, none where nobody labelled it; `teacher` (W, L): what
+    a teacher believes of each of them, NaN of those that it has not read."""
 
     encoded: Encoded
     labels: tuple[int, ...]
+    teacher: Floats | None = None
 
 
-def items(examples: Sequence[Example], tokenizer: TweetTokenizer) -> list[Item]:
-    """Encoded with their captions; illegal tags read as seqeval reads them."""
+def items(
+    examples: Sequence[Example], tokenizer: TweetTokenizer, teacher: Sequence[dict[int, Floats]] | None = None
+) -> list[Item]:
+    """Encoded with their captions; illegal tags read as seqeval reads them. `teacher`: `model.teacher.marginals` of the
+    same examples. An example without tags is learned from the teacher alone."""
     result = []
-    for example in examples:
+    for example, believed in zip(examples, teacher or [{}] * len(examples), strict=True):
         encoded, tags = tokenizer.encode_words(example.words, example.caption), legal(example.tags)
-        result.append(Item(encoded, tuple(LABELS.index(tags[word]) for word, _ in encoded.spans)))
+        labels = tuple(LABELS.index(tags[word]) for word, _ in encoded.spans) if tags else ()
+        unread = np.full(len(LABELS), np.nan, np.float16)
+        rows = [believed.get(word, unread) for word, _ in encoded.spans]
+        result.append(Item(encoded, labels, np.stack(rows) if believed and rows else None))
     return result
 
 
@@ -72,7 +83,9 @@ class Trainer:
     ) -> None:
         self.network, self.training, self.tokenizer = network.to(device), training, tokenizer
         self.config, self.device = config, device
-        self.weights = LossWeights(config.density, config.regulariser, config.alignment, config.alignment_temperature)
+        self.weights = LossWeights(
+            config.density, config.regulariser, config.alignment, config.alignment_temperature, config.teacher
+        )
         self.epoch = 0
         self.best_score, self.best_epoch = -1.0, 0
         self.best_weights: dict[str, Tensor] = {}
@@ -117,7 +130,7 @@ class Trainer:
             batch = collate([item.encoded for item in group], self.tokenizer.config, self.network.design)
             labels = label_tensor(group, batch).to(self.device)
             batch = batch.to(self.device)
-            step_loss = loss(self.network, batch, labels, self.weights)
+            step_loss = loss(self.network, batch, labels, self.weights, teacher_tensor(group, batch))
             torch.autograd.backward(step_loss)
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
             if self.schedule.last_epoch < self.steps:
@@ -227,3 +240,15 @@ def label_tensor(group: Sequence[Item], batch: Batch) -> Tensor:
     for row, item in zip(labels, group, strict=True):
         row[: len(item.labels)] = torch.tensor(item.labels, dtype=torch.long)
     return labels
+
+
+def teacher_tensor(group: Sequence[Item], batch: Batch) -> Tensor | None:
+    """(B, W, L) probabilities on the batch's device, NaN in the padding and where there are none; None where no tweet
+    of the group has any."""
+    if all(item.teacher is None for item in group):
+        return None
+    beliefs = torch.full((*batch.words.shape, len(LABELS)), torch.nan)
+    for row, item in zip(beliefs, group, strict=True):
+        if item.teacher is not None:
+            row[: len(item.teacher)] = torch.from_numpy(item.teacher.astype(np.float32))
+    return beliefs.to(batch.words.device)
