@@ -24,6 +24,13 @@ TOKENIZER = "tokenizer.json"
 CARD = "README.md"
 
 
+class Base(Value):
+    """The packaged encoder (`model.packaged`) that a checkpoint's adapters belong on, and the SHA-256 of its weights."""
+
+    name: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class CheckpointInfo(Value):
     """What a checkpoint says about itself.
 
@@ -31,6 +38,7 @@ class CheckpointInfo(Value):
     review, chosen on validation for `target_precision` above it; `possible`: spans of this probability or more go to
     review though they are not in the best labelling, 1 for none; `temperature` divides the scores, chosen on
     validation; `design`: what the network is made of; `encoder`: the configuration of the `transformers` encoder;
+    `base`: where the encoder's own weights are, None where the checkpoint holds them;
     `provenance`: what it was made of and how.
     """
 
@@ -43,6 +51,7 @@ class CheckpointInfo(Value):
     design: Design = Design()
     possible: Score = 1.0
     encoder: dict[str, Any]
+    base: Base | None = None
     tokenizer: TokenizerConfig
     provenance: dict[str, Any] = Field(default_factory=dict)
 
