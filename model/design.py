@@ -44,3 +44,7 @@ class Design(Value):
                 "image_width: wanted the width of the image features where, and only where, a view reads them"
             )
         return self
+
+
+TWO_VIEWS = Design()
+"""Text, and text with context."""

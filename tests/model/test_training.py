@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, PreTrainedTokenizerFast
 
 from model.batch import collate
 from model.checkpoint import describe
@@ -24,48 +22,12 @@ from streams.cli import evaluate as evaluate_command
 from streams.cli import train as train_command
 from streams.errors import UserError
 from streams.events import Tweet
-
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-PEOPLE, PLACES = ("ann", "bob", "carl", "dora"), ("paris", "rome", "oslo", "lima")
-
-
-def bert(size: int) -> BertModel:
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    return BertModel(BertConfig(vocab_size=size, max_position_embeddings=96, **shape))
-
-
-def distilbert(size: int) -> DistilBertModel:
-    shape = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}
-    return DistilBertModel(DistilBertConfig(vocab_size=size, max_position_embeddings=96, **shape))
+from tests.model.toys import bert, distilbert, examples, save
 
 
 @pytest.fixture(params=[bert, distilbert], ids=["bert", "distilbert, without segments"])
 def encoder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A folder with a small encoder, fresh weights and a tokenizer of whole words."""
-    words = [*SPECIAL, *PEOPLE, *PLACES, "visits", "in", "a", "city", "portrait", "http"]
-    tokenizer = Tokenizer(models.WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
-    )
-    folder = tmp_path / "encoder"
-    fast.save_pretrained(folder)
-    torch.manual_seed(0)
-    request.param(len(words)).save_pretrained(folder)
-    return folder
-
-
-def examples(number: int) -> list[Example]:
-    return [
-        Example(
-            str(index),
-            (PEOPLE[index % 4], "visits", PLACES[index // 4 % 4], *["a"] * (index % 5)),
-            ("B-PER", "O", "B-LOC", *["O"] * (index % 5)),
-            "a city" if index % 2 else None,
-        )
-        for index in range(number)
-    ]
+    return save(tmp_path / "encoder", request.param)
 
 
 @pytest.fixture

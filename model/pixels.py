@@ -1,0 +1,59 @@
+"""Dense features of images, from any vision model of `transformers` (CLIP, SigLIP, ViT), frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from transformers import AutoImageProcessor, AutoModel
+
+from model.material import Features
+from streams.errors import UserError
+
+BATCH = 16
+
+
+class Vision:
+    """`width`: of the features."""
+
+    def __init__(self, name: str, device: str) -> None:
+        """`name`: hub name or local path. Raises `UserError`."""
+        try:
+            self._processor = AutoImageProcessor.from_pretrained(name)  # type: ignore[no-untyped-call]
+            model = AutoModel.from_pretrained(name)
+        except (OSError, ValueError, ImportError) as error:
+            raise UserError(f"--vision {name}: cannot be loaded: {str(error).splitlines()[0]}") from None
+        self._model = getattr(model, "vision_model", model).to(device).eval()
+        self.width: int = self._model.config.hidden_size
+        self._device = device
+
+    def features(self, images: Sequence[Image.Image]) -> NDArray[np.float16]:
+        """(N, P, D): of each image one row per patch, and one for the whole where the model has it."""
+        pixels = self._processor(images=[image.convert("RGB") for image in images], return_tensors="pt")
+        with torch.inference_mode():
+            states = self._model(pixel_values=pixels["pixel_values"].to(self._device)).last_hidden_state
+        patches = states.flatten(2).transpose(1, 2) if states.dim() == 4 else states  # of a convolutional network
+        return np.asarray(patches.float().cpu().numpy(), dtype=np.float16)
+
+
+def read(folder: Path, ids: Sequence[str], vision: Vision, progress: Callable[[float], None]) -> Features:
+    """Of the images ID.jpg in `folder`, those that are there and can be read."""
+    there = [name for name in dict.fromkeys(ids) if (folder / f"{name}.jpg").is_file()]
+    found: Features = {}
+    for start in range(0, len(there), BATCH):
+        names, images = [], []
+        for name in there[start : start + BATCH]:
+            try:
+                with Image.open(folder / f"{name}.jpg") as image:
+                    images.append(image.convert("RGB"))
+            except (OSError, Image.DecompressionBombError):
+                continue
+            names.append(name)
+        if images:
+            found |= zip(names, vision.features(images), strict=True)
+        progress(min(1.0, (start + BATCH) / len(there)))
+    return found

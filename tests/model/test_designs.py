@@ -1,0 +1,153 @@
+"""Every design of the network: it trains, it predicts, and what it gives does not hang on padding or order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from model.batch import Batch, collate
+from model.corpus import Example
+from model.design import CONTEXT, IMAGE, LABELS, TEXT, Design
+from model.encoder import pretrained
+from model.evidence import NIG
+from model.losses import LossWeights, alignment, distillation, log_marginals, loss
+from model.tagger import Tagger
+from model.train import TrainConfig, Trainer, items, label_tensor, teacher_tensor
+from tests.model.toys import bert, examples, save
+
+WIDTH = 6
+DESIGNS = [
+    Design(),
+    Design(views=(TEXT,)),
+    Design(views=(CONTEXT,)),
+    Design(views=(IMAGE,), image_width=WIDTH),
+    Design(views=(TEXT, IMAGE), image_width=WIDTH),
+    Design(views=(TEXT, CONTEXT, IMAGE), image_width=WIDTH),
+    Design(emission="location"),
+    Design(evidence=False),
+    Design(chain=False),
+    Design(evidence=False, chain=False, casing=False),
+    Design(adapt="lora", rank=2),
+    Design(adapt="frozen"),
+]
+NAMES = [", ".join(f"{k}={v}" for k, v in one.model_dump(exclude_defaults=True).items()) or "whole" for one in DESIGNS]
+
+
+def seeing(number: int) -> list[Example]:
+    """Every other tweet has a caption, every third features of an image, of one to three rows."""
+    chance = np.random.default_rng(0)
+    return [
+        replace(one, image=chance.normal(size=(1 + index % 3, WIDTH)) if index % 3 == 0 else None)
+        for index, one in enumerate(examples(number))
+    ]
+
+
+def training(folder: Path, design: Design, **options: float) -> Trainer:
+    network, tokenizer = pretrained(str(save(folder, bert)), 0, design)
+    config = TrainConfig(epochs=2, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=128, **options)  # type: ignore[arg-type]
+    return Trainer(network, items(seeing(24), tokenizer), tokenizer, config, "cpu")
+
+
+def batch_of(trainer: Trainer, rows: slice) -> tuple[Batch, Tensor]:
+    group = trainer.training[rows]
+    batch = collate([item.encoded for item in group], trainer.tokenizer.config, trainer.network.design)
+    return batch, label_tensor(group, batch)
+
+
+@pytest.mark.parametrize("design", DESIGNS, ids=NAMES)
+def test_a_design_trains_and_what_it_predicts_hangs_on_neither_padding_nor_order(
+    design: Design, tmp_path: Path
+) -> None:
+    trainer = training(tmp_path, design)
+    seen: list[float] = []
+    while not trainer.finished:
+        trainer.run_epoch(lambda done, value: seen.append(value))
+    assert np.isfinite(seen).all()
+    assert seen[-1] < seen[0]
+
+    predictor = trainer.predictor()
+    encoded = [item.encoded for item in trainer.training]
+    alone = [predictor.predict([one])[0] for one in encoded]
+    together = predictor.predict(encoded)
+    backwards = predictor.predict(encoded[::-1])[::-1]
+    for one, two, three in zip(alone, together, backwards, strict=True):
+        assert [(s.start, s.end, s.type) for s in one.spans] == [(s.start, s.end, s.type) for s in two.spans]
+        figures = [[(s.probability, s.aleatoric, s.epistemic) for s in each.spans] for each in (one, two, three)]
+        assert np.allclose(figures[0], figures[1], rtol=1e-3, atol=2e-5)
+        assert np.allclose(figures[1], figures[2], rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("design", DESIGNS, ids=NAMES)
+def test_gradients_are_finite(design: Design, kind: torch.dtype, tmp_path: Path) -> None:
+    trainer = training(tmp_path, design, alignment=1.0)
+    batch, labels = batch_of(trainer, slice(12))
+    with torch.autocast("cpu", kind, enabled=kind != torch.float32):
+        value = loss(trainer.network, batch, labels, trainer.weights)
+    torch.autograd.backward(value)
+    gradients = [p.grad for p in trainer.network.parameters() if p.grad is not None]
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+    assert sum(float(gradient.abs().sum()) for gradient in gradients) > 0
+
+
+def network_and_batch(folder: Path) -> tuple[Tagger, Batch, list[NIG]]:
+    trainer = training(folder, Design())
+    trainer.network.eval()
+    batch, _ = batch_of(trainer, slice(8))
+    return trainer.network, batch, trainer.network(batch)
+
+
+def test_alignment_is_the_divergence_of_token_marginals_and_moves_the_text_view_alone(tmp_path: Path) -> None:
+    network, batch, beliefs = network_and_batch(tmp_path)
+    found = alignment(network, beliefs, batch, 2.0)
+    text, context = (log_marginals(network, belief, batch.words, 2.0).double() for belief in beliefs)
+    wanted = [
+        float((context[row, word].exp() * (context[row, word] - text[row, word])).sum())
+        for row in batch.present[1].nonzero().flatten()
+        for word in range(int(batch.words[row].sum()))
+    ]
+    assert found.item() == pytest.approx(4 * np.mean(wanted), rel=1e-4)
+    torch.autograd.backward(found)
+    text_head, context_head = (network.heads[name].weight.grad for name in ("text", "text_context"))
+    assert text_head is not None
+    assert text_head.abs().sum() > 0
+    assert context_head is None or context_head.abs().sum() == 0
+
+
+def test_alignment_of_tweets_without_context_is_nothing(tmp_path: Path) -> None:
+    network, _, _ = network_and_batch(tmp_path)
+    trainer = training(tmp_path / "other", Design())
+    group = [item for item in trainer.training if item.encoded.context is None]
+    batch = collate([item.encoded for item in group], trainer.tokenizer.config, network.design)
+    assert alignment(network, network(batch), batch, 2.0).item() == 0
+
+
+def test_a_teacher_that_believes_the_same_costs_nothing_and_another_is_learned(tmp_path: Path) -> None:
+    network, batch, beliefs = network_and_batch(tmp_path)
+    together = network.fused(beliefs, batch)
+    text_only = replace(batch, present=batch.present & torch.tensor([[True], [False]]))
+    own = log_marginals(network, beliefs[0], batch.words).exp().detach()
+    assert distillation(network, [*beliefs, beliefs[0]], text_only, own).item() == pytest.approx(0, abs=1e-5)
+    other = torch.full_like(own, 1 / len(LABELS))
+    assert distillation(network, [*beliefs, together], batch, other).item() > 0.1
+
+
+def test_tweets_without_labels_are_learned_from_the_teacher_alone(tmp_path: Path) -> None:
+    network, tokenizer = pretrained(str(save(tmp_path, bert)), 0, Design())
+    bare = [replace(one, tags=()) for one in examples(8)]
+    believed = [{word: np.eye(len(LABELS))[0] for word in range(len(one.words))} for one in bare]
+    believed[0] = {}
+    group = items(bare, tokenizer, believed)
+    batch = collate([item.encoded for item in group], tokenizer.config, network.design)
+    labels, teacher = label_tensor(group, batch), teacher_tensor(group, batch)
+    assert loss(network, batch, labels, LossWeights(), teacher).item() == 0
+    assert teacher is not None
+    assert teacher[0].isnan().all()
+    value = loss(network, batch, labels, LossWeights(teacher=1.0), teacher)
+    assert value.item() > 0
+    torch.autograd.backward(value)

@@ -1,0 +1,71 @@
+"""Small encoders with fresh weights, and a small corpus that they can learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from transformers import (
+    BertConfig,
+    BertModel,
+    DistilBertConfig,
+    DistilBertModel,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    ViTConfig,
+    ViTImageProcessor,
+    ViTModel,
+)
+
+from model.corpus import Example
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+PEOPLE, PLACES = ("ann", "bob", "carl", "dora"), ("paris", "rome", "oslo", "lima")
+
+
+def bert(size: int) -> BertModel:
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    return BertModel(BertConfig(vocab_size=size, max_position_embeddings=96, **shape))
+
+
+def distilbert(size: int) -> DistilBertModel:
+    shape = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}
+    return DistilBertModel(DistilBertConfig(vocab_size=size, max_position_embeddings=96, **shape))
+
+
+def save(folder: Path, build: Callable[[int], PreTrainedModel]) -> Path:
+    """An encoder with fresh weights and a tokenizer of whole words."""
+    words = [*SPECIAL, *PEOPLE, *PLACES, "visits", "in", "a", "city", "portrait", "http"]
+    tokenizer = Tokenizer(models.WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    )
+    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    build(len(words)).save_pretrained(folder)
+    return folder
+
+
+def save_vit(folder: Path) -> Path:
+    """A vision model with fresh weights: 4 patches and one row for the whole, 16 wide."""
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    ViTModel(ViTConfig(image_size=16, patch_size=8, **shape)).save_pretrained(folder)
+    ViTImageProcessor(size={"height": 16, "width": 16}).save_pretrained(folder)
+    return folder
+
+
+def examples(number: int) -> list[Example]:
+    return [
+        Example(
+            str(index),
+            (PEOPLE[index % 4], "visits", PLACES[index // 4 % 4], *["a"] * (index % 5)),
+            ("B-PER", "O", "B-LOC", *["O"] * (index % 5)),
+            "a city" if index % 2 else None,
+        )
+        for index in range(number)
+    ]
