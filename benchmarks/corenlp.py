@@ -1,0 +1,98 @@
+"""Stanford CoreNLP's 3-class CRF, in a Java process: its jars, how it is asked, how its answer is read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.line_process import LineProcess
+from benchmarks.run import Wrong
+from local import jars, java
+from local.lock import alone
+from model.corpus import Example
+from streams.errors import UserError
+
+GROUP, ARTIFACT, VERSION = "edu.stanford.nlp", "stanford-corenlp", "4.5.10"
+JARS = {
+    "": "f813ce4ed7319d79225f2a520d40733075c6b3500dd0b81ee069229e461aab43",
+    "models": "a5da9f6feb35a0fd2ea2cbe8909bede3952965b238a68c833ae3e031ed9026a0",
+}
+"""SHA-256 by Maven classifier; 9 and 474 MB."""
+
+MODEL = "edu/stanford/nlp/models/ner/english.all.3class.distsim.crf.ser.gz"
+TYPES = {"PERSON": "PER", "LOCATION": "LOC", "ORGANIZATION": "ORG"}
+HEAP = "2g"
+
+
+def fetch(cache: Path | None = None) -> list[Path]:
+    """Its jars, fetched once from Maven Central or the user's mirror (see docs/local.md), verified always.
+
+    Raises `UserError` when one cannot be fetched or is not the one that is pinned here.
+    """
+    folder = (cache or jars.default_cache()) / Path(*GROUP.split("."), ARTIFACT, VERSION)
+    with alone(folder / ".lock"):
+        return [_fetch(classifier, sha256, folder) for classifier, sha256 in JARS.items()]
+
+
+def _fetch(classifier: str, sha256: str, folder: Path) -> Path:
+    """Fetched into a folder of its own, verified, then renamed into place."""
+    import requests
+    from jgo.config import GlobalSettings
+    from jgo.constants import MAVEN_CENTRAL_URL
+    from jgo.maven import MavenContext
+
+    file = folder / f"{ARTIFACT}-{VERSION}{'-' if classifier else ''}{classifier}.jar"
+    if file.exists() and _sha256(file) == sha256:
+        return file
+    repositories = {"central": MAVEN_CENTRAL_URL, **GlobalSettings.load().repositories}
+    with tempfile.TemporaryDirectory(dir=folder) as fresh:
+        context = MavenContext(repo_cache=Path(fresh), remote_repos=repositories, timeout=30)
+        try:
+            fetched = context.project(GROUP, ARTIFACT).at_version(VERSION).artifact(classifier).resolve()
+        except (requests.RequestException, RuntimeError, OSError) as error:  # RuntimeError: jgo's "not found"
+            raise UserError(f"cannot fetch {file.name} from {', '.join(repositories.values())}: {error}") from None
+        if (found := _sha256(fetched)) != sha256:
+            raise UserError(f"{file.name}: the fetched jar has SHA-256 {found}, wanted {sha256}; it was discarded")
+        shutil.move(fetched, file)
+    return file
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+class CoreNLP:
+    """`CRFClassifier` as its own command, a tweet a line. It splits a tweet into sentences, as it does by default."""
+
+    name = f"CoreNLP {VERSION}"
+    threads = 1
+
+    def __init__(self, class_path: Sequence[Path]) -> None:
+        command = [str(java.home() / "bin" / "java"), f"-Xmx{HEAP}", "-XX:+UseSerialGC"]
+        command += ["-cp", os.pathsep.join(map(str, class_path)), "edu.stanford.nlp.ie.crf.CRFClassifier"]
+        command += ["-loadClassifier", MODEL, "-readStdin", "-outputFormat", "tsv"]
+        command += ["-tokenizerFactory", "edu.stanford.nlp.process.WhitespaceTokenizer"]
+        self.process = LineProcess(command)
+
+    def tag(self, tweets: Sequence[Example]) -> list[list[str]]:
+        lines = self.process.ask(" ".join(tweet.words) for tweet in tweets)
+        return [tags(lines, tweet.words) for tweet in tweets]
+
+
+def tags(lines: Iterator[str], words: Sequence[str]) -> list[str]:
+    """The tags of one tweet, from lines `word TAB label`, blank ones after each sentence; takes no more than it needs.
+
+    Labels have no B-: mentions of one type side by side are one. Raises `Wrong` where the words are not the tweet's.
+    """
+    found = []
+    for word in words:
+        answered, _, label = next(line for line in lines if line).rpartition("\t")
+        if answered != word:
+            raise Wrong(f"CoreNLP answered {answered!r} for the word {word!r} of {' '.join(words)!r}")
+        found.append(f"I-{TYPES[label]}" if label in TYPES else "O")
+    return found

@@ -1,0 +1,58 @@
+"""A recogniser in a process of its own, which answers lines with lines."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Self
+
+from benchmarks.run import Wrong
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS"), "1")
+
+
+class LineProcess:
+    """`command`, started on entering and ended on leaving. Lines are UTF-8 and end with a line feed alone."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = list(command)
+
+    def __enter__(self) -> Self:
+        self._log = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env={**os.environ, **ONE_THREAD},
+        )
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._log.close()
+
+    def ask(self, lines: Iterable[str]) -> Iterator[str]:
+        """Its answers, as they come, while `lines` are written beside. Take as many as it gives: what is left in the
+        pipe answers the next question. Raises `Wrong` when it has ended."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        writer = threading.Thread(target=self._write, args=("".join(f"{line}\n" for line in lines).encode(),))
+        writer.start()
+        for line in self._process.stdout:
+            yield line.decode().removesuffix("\n")
+        writer.join()
+        self._log.seek(0)
+        raise Wrong(f"`{self._command[0]}` ended: {self._log.read().decode(errors='replace')[-2000:]}")
+
+    def _write(self, lines: bytes) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(lines)
+            self._process.stdin.flush()
+        except OSError:  # it has ended: the reader notices, and says why
+            return

@@ -1,0 +1,142 @@
+"""`python -m benchmarks.others`: ours beside Stanford CoreNLP and spaCy on tweets: F1, and tweets a second.
+
+Persons, locations and organisations alone, which all of them know. Each gets the same words of the test splits, and
+is scored alike. docs/benchmarks.md says how.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Protocol
+
+import typer
+from rich.console import Console
+
+from benchmarks.command import main
+from benchmarks.corenlp import CoreNLP, fetch
+from benchmarks.others_report import Figures, Report, scored
+from benchmarks.report import machine
+from benchmarks.run import Wrong
+from benchmarks.spacy_ner import FOLDERS, SpaCy, installed
+from model import corpus
+from model.corpus import Example
+from model.evaluate import predict
+from model.extractor import Extractor
+from model.scores import as_tags
+from streams.errors import UserError
+from streams.settings import CHECKPOINT
+
+WARM_TWEETS = 500
+"""Tagged before the clock starts: processes load their models, and Java compiles as it runs."""
+
+
+class System(Protocol):
+    """`threads`: those that it tags with."""
+
+    name: str
+    threads: int
+
+    def tag(self, tweets: Sequence[Example]) -> list[list[str]]:
+        """A tag for each word, PER, LOC and ORG; as seqeval's default reads them, so that an I- may begin a mention.
+
+        Raises `Wrong` when it fails.
+        """
+        ...
+
+
+class Ours:
+    """The checkpoint on the CPU, with the tweets' captions or, as the others, without."""
+
+    def __init__(self, extractor: Extractor, threads: int, *, captions: bool = False) -> None:
+        self.name = "ours, with captions" if captions else "ours"
+        self.threads = threads
+        self._extractor = extractor
+        self._captions = captions
+
+    def tag(self, tweets: Sequence[Example]) -> list[list[str]]:
+        predictions = predict(self._extractor.predictor, self._extractor.tokenizer, tweets, self._captions)
+        return [as_tags(found, len(tweet.words)) for found, tweet in zip(predictions, tweets, strict=True)]
+
+
+def data_sets(data: Path, captions: Path | None) -> dict[str, list[Example]]:
+    """The test split of `data` and of every folder below that has one, by folder. Raises `UserError` if there is none.
+
+    A word has no blank inside: CoreNLP would take it for two.
+    """
+    folders = sorted({file.parent for file in data.rglob("*test*") if file.is_file()})
+    if not folders:
+        raise UserError(f"--data {data}: no file there or below has `test` in its name")
+    splits = {}
+    for folder in folders:
+        name = folder.resolve().name if folder == data else folder.relative_to(data).as_posix()
+        texts = corpus.read_captions(captions, folder.resolve().name) if captions else None
+        examples = corpus.read(corpus.split_file(folder, "test"), texts)
+        splits[name] = [replace(one, words=tuple("_".join(word.split()) for word in one.words)) for one in examples]
+    return splits
+
+
+def compared(systems: Sequence[System], name: str, tweets: Sequence[Example], rounds: int) -> Iterator[Figures]:
+    """Every system on one data set, by turns. Raises `Wrong` where one contradicts itself."""
+    rates: dict[str, list[float]] = {system.name: [] for system in systems}
+    found: dict[str, list[list[str]]] = {}
+    for system in systems:
+        system.tag(tweets[:WARM_TWEETS])
+    for _ in range(rounds):
+        for system in systems:
+            began = time.perf_counter()
+            tags = system.tag(tweets)
+            rates[system.name].append(len(tweets) / (time.perf_counter() - began))
+            if found.setdefault(system.name, tags) != tags:
+                raise Wrong(f"{system.name} tagged {name} otherwise than a round before")
+    gold = [tweet.tags for tweet in tweets]
+    for system in systems:
+        scores = scored(gold, found[system.name])
+        yield Figures(name, system.name, system.threads, len(tweets), scores, rates[system.name])
+
+
+def command(
+    data: Annotated[
+        Path, typer.Option(envvar="MNER_DATA", help="data sets: one, or a folder with some at any depth; test splits")
+    ],
+    captions: Annotated[
+        Path | None, typer.Option(help='JSON lines {"set", "img", "caption"}: ours also with them')
+    ] = None,
+    checkpoint: Annotated[Path, typer.Option(help="ours")] = CHECKPOINT,
+    threads: Annotated[int, typer.Option(help="of ours; each of the others has one", min=1)] = 1,
+    rounds: Annotated[int, typer.Option(help="runs of each system, by turns", min=1)] = 3,
+    json_to: Annotated[Path | None, typer.Option("--json", help="write every figure to this file")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="print a table in Markdown")] = False,
+) -> None:
+    """Ours beside CoreNLP (fetched once, 483 MB) and spaCy's English models (installed once, 280 MB)."""
+    this, started = machine(), datetime.now(UTC).isoformat(timespec="seconds")
+    splits = data_sets(data, captions)
+    figures: list[Figures] = []
+    with ExitStack() as stack:
+        status = stack.enter_context(Console(stderr=True).status("fetching CoreNLP, 483 MB, unless it is here"))
+        corenlp = CoreNLP(fetch())
+        status.stop()  # uv shows its own progress
+        home = installed()
+        status.start()
+        others: list[CoreNLP | SpaCy] = [corenlp, *(SpaCy(name, home) for name in FOLDERS)]
+        for other in others:
+            stack.enter_context(other.process)
+        extractor = Extractor.load(checkpoint, device="cpu", threads=threads)
+        for name, tweets in splits.items():
+            status.update(f"{name}: {len(tweets)} tweets")
+            captioned = any(tweet.caption for tweet in tweets)
+            ours = [Ours(extractor, threads, captions=flag) for flag in ([False, True] if captioned else [False])]
+            figures += compared([*ours, *others], name, tweets, rounds)
+    report = Report(started, this, extractor.info.name, figures)
+    report.show(Console(width=None if sys.stdout.isatty() else 200), markdown=markdown)
+    if json_to is not None:
+        report.write(json_to)
+
+
+if __name__ == "__main__":
+    main(command)

@@ -1,0 +1,100 @@
+"""What the comparison with others says: scores and rates, as a table, as Markdown and as JSON."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from seqeval.metrics import classification_report
+
+from benchmarks.report import Machine
+
+TYPES = ("PER", "LOC", "ORG")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Micro averages over mentions by seqeval's default, and F1 by type; all in [0, 1]. `support`: gold mentions."""
+
+    f1: float
+    precision: float
+    recall: float
+    per_type: dict[str, float]
+    support: int
+
+
+def three(tags: Sequence[str]) -> list[str]:
+    """BIO without the mentions of other types than `TYPES`."""
+    return [tag if tag[2:] in TYPES else "O" for tag in tags]
+
+
+def scored(gold: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> Scores:
+    """Tags of each tweet against the gold ones, exact span and type. Of both, `TYPES` alone count."""
+    report = classification_report(
+        [three(tags) for tags in gold], [three(tags) for tags in found], output_dict=True, zero_division=0
+    )
+    micro = report["micro avg"]
+    per_type = {name: float(report[name]["f1-score"]) if name in report else 0.0 for name in TYPES}
+    f1, precision, recall = (float(micro[key]) for key in ("f1-score", "precision", "recall"))
+    return Scores(f1, precision, recall, per_type, int(micro["support"]))
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One system on one data set. `tweets_per_s`: one a round."""
+
+    data: str
+    system: str
+    threads: int
+    tweets: int
+    scores: Scores
+    tweets_per_s: list[float]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Figures in the order of the systems, ours first in each data set."""
+
+    started: str
+    machine: Machine
+    checkpoint: str
+    figures: list[Figures]
+
+    def ahead(self, one: Figures) -> float:
+        """By how many points of F1 ours, which reads the text alone as it does, is ahead of it; below 0: behind."""
+        ours = next(figures for figures in self.figures if figures.data == one.data)
+        return 100 * (ours.scores.f1 - one.scores.f1)
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    def show(self, console: Console, *, markdown: bool = False) -> None:
+        machine = self.machine
+        console.print(
+            f"{self.started}: {self.checkpoint}; {machine.cores} cores of {machine.cpu}, {machine.memory_gib:.0f} GiB, "
+            f"Python {machine.python}, torch {machine.torch}; load before: {machine.load_before:.1f}\n",
+            highlight=False,
+            soft_wrap=True,
+        )
+        console.print(self._table(box.MARKDOWN if markdown else box.SIMPLE))
+
+    def _table(self, style: box.Box) -> Table:
+        table = Table(box=style)
+        for name in ("data", "system"):
+            table.add_column(name, no_wrap=True)
+        for name in ("F1", *TYPES, "precision", "recall", "ours ahead", "tweets/s", "of rounds", "threads"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for one in self.figures:
+            scores = one.scores
+            shares = (scores.f1, *(scores.per_type[name] for name in TYPES), scores.precision, scores.recall)
+            ahead = "" if one.system.startswith("ours") else f"{self.ahead(one):+.1f}"
+            rate, low, high = statistics.median(one.tweets_per_s), min(one.tweets_per_s), max(one.tweets_per_s)
+            rates = (f"{rate:.0f}", f"{low:.0f}-{high:.0f}", str(one.threads))
+            table.add_row(one.data, one.system, *(f"{100 * share:.1f}" for share in shares), ahead, *rates)
+        return table
