@@ -8,12 +8,20 @@ from typing import Self
 
 from model.checkpoint import CheckpointInfo
 from model.context import visual_context
-from model.mentions import Prediction, mentions
+from model.mentions import Prediction, mentions, possible_mentions
 from model.predictor import Predictor, load
 from model.tokens import Encoded, TweetTokenizer
 from streams.events import Mention, Tweet
 
 BATCH_TOKENS = 4096
+
+
+def load_predictor(path: Path, *, device: str, threads: int, possible: float | None = None) -> Predictor:
+    """The checkpoint's, but with possible mentions from the probability `possible` on, where one is given."""
+    predictor = load(path, device=device, threads=threads)
+    if possible is None:
+        return predictor
+    return Predictor(predictor.network, predictor.info.model_copy(update={"possible": possible}), predictor.device)
 
 
 class Extractor:
@@ -24,9 +32,9 @@ class Extractor:
         self.predictor = predictor
 
     @classmethod
-    def load(cls, path: Path, *, device: str = "auto", threads: int = 0) -> Self:
-        """From a checkpoint folder. Raises `UserError`."""
-        predictor = load(path, device=device, threads=threads)
+    def load(cls, path: Path, *, device: str = "auto", threads: int = 0, possible: float | None = None) -> Self:
+        """From a checkpoint folder; `possible` in place of the checkpoint's own. Raises `UserError`."""
+        predictor = load_predictor(path, device=device, threads=threads, possible=possible)
         return cls(TweetTokenizer.load(path), predictor)
 
     @property
@@ -35,6 +43,12 @@ class Extractor:
 
     def extract(self, tweets: Sequence[Tweet], contexts: Sequence[str | None] | None = None) -> list[list[Mention]]:
         """The mentions of each tweet, in order. `contexts`: visual contexts in place of the media's own texts."""
+        return [chosen for chosen, _ in self.extract_with_possible(tweets, contexts)]
+
+    def extract_with_possible(
+        self, tweets: Sequence[Tweet], contexts: Sequence[str | None] | None = None
+    ) -> list[tuple[list[Mention], list[Mention]]]:
+        """As `extract`, each with what the model did not choose but holds for possible, the likeliest first."""
         if contexts is None:
             contexts = [visual_context(tweet) for tweet in tweets]
         encoded = [self.tokenizer.encode(tweet.text, context) for tweet, context in zip(tweets, contexts, strict=True)]
@@ -42,7 +56,10 @@ class Extractor:
         for rows in batches(encoded, BATCH_TOKENS):
             for row, prediction in zip(rows, self.predictor.predict([encoded[row] for row in rows]), strict=True):
                 predictions[row] = prediction
-        return [list(mentions(tweet.text, found)) for tweet, found in zip(tweets, predictions, strict=True)]
+        return [
+            (list(mentions(tweet.text, found)), list(possible_mentions(tweet.text, found)))
+            for tweet, found in zip(tweets, predictions, strict=True)
+        ]
 
 
 def batches(encoded: Sequence[Encoded], tokens: int) -> Iterator[list[int]]:

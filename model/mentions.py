@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from streams.events import EntityType, Mention, Opinion
 
@@ -39,8 +41,38 @@ class Prediction:
     possible: tuple[Span, ...] = ()
 
 
+Spanned = TypeVar("Spanned", Span, Mention)
+
+
 def mentions(text: str, prediction: Prediction) -> tuple[Mention, ...]:
-    """The prediction as values of the stream; `text` is the tweet's raw text that was encoded."""
+    """The best labelling as values of the stream; `text` is the tweet's raw text that was encoded."""
+    return _mentions(text, prediction.spans)
+
+
+def possible_mentions(text: str, prediction: Prediction) -> tuple[Mention, ...]:
+    """What the best labelling has not, as values of the stream, the likeliest first."""
+    return _mentions(text, prediction.possible)
+
+
+def missed(chosen: Sequence[Spanned], possible: Sequence[Spanned]) -> list[Spanned]:
+    """The possible mentions that are worth a question of their own; `possible` the likeliest first.
+
+    The words of a chosen one under another type are its own question, and of those that overlap each other only the
+    likeliest is asked about (greedy non-maximum suppression).
+    """
+    words = {(one.start, one.end) for one in chosen}
+    found: list[Spanned] = []
+    for one in possible:
+        if (one.start, one.end) not in words and not any(overlap(one, other) for other in found):
+            found.append(one)
+    return found
+
+
+def overlap(one: Spanned, other: Spanned) -> bool:
+    return one.start < other.end and other.start < one.end
+
+
+def _mentions(text: str, spans: Sequence[Span]) -> tuple[Mention, ...]:
     return tuple(
         Mention(
             start=span.start,
@@ -60,5 +92,5 @@ def mentions(text: str, prediction: Prediction) -> tuple[Mention, ...]:
                 for name, view in span.views.items()
             },
         )
-        for span in prediction.spans
+        for span in spans
     )

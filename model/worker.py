@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -58,18 +58,26 @@ class ProcessHandle(Generic[Request, Reply]):
     The process is started by the first `infer` or by `start`. It is a fresh interpreter that runs
     `model.worker_main`, so it imports neither the parent's main module nor Faust; it ends when the parent does.
 
-    `factory`, module:function, is called there with `config` and the keywords `device` and `threads`; what it returns
-    has `predict`: requests in, as many replies out. `reply`: their type, a dataclass or a pydantic model. `what`: for
-    messages.
+    `factory`, module:function, is called there with `config` and the keywords `device`, `threads` and `options`; what
+    it returns has `predict`: requests in, as many replies out. `reply`: their type, a dataclass or a pydantic model.
+    `what`: for messages.
     """
 
     def __init__(
-        self, what: str, factory: str, config: object, reply: type[Reply], device: str, threads: int, timeout_s: float
+        self,
+        what: str,
+        factory: str,
+        config: object,
+        reply: type[Reply],
+        device: str,
+        threads: int,
+        timeout_s: float,
+        options: Mapping[str, object] | None = None,
     ) -> None:
         self.timeout_s = timeout_s
         self._what = what
         self._arguments = [factory, device, str(threads)]
-        self._config = config
+        self._config = config, dict(options or {})
         self._answers = _answers(reply)
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
@@ -213,10 +221,19 @@ class ProcessHandle(Generic[Request, Reply]):
 
 
 class ModelProcess(ProcessHandle[Encoded, Prediction]):
-    """The tagger's."""
+    """The tagger's. `possible`: in place of the checkpoint's own; the factory is told of it only where it is given."""
 
-    def __init__(self, factory: str, checkpoint: Path, device: str, threads: int, timeout_s: float) -> None:
-        super().__init__("the model", factory, checkpoint, Prediction, device, threads, timeout_s)
+    def __init__(
+        self,
+        factory: str,
+        checkpoint: Path,
+        device: str,
+        threads: int,
+        timeout_s: float,
+        possible: float | None = None,
+    ) -> None:
+        options = {} if possible is None else {"possible": possible}
+        super().__init__("the model", factory, checkpoint, Prediction, device, threads, timeout_s, options)
 
 
 Message = Annotated[str, AfterValidator(lambda text: plain(text, MAX_MESSAGE))]

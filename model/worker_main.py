@@ -1,7 +1,8 @@
 """What runs inside a model's process: `python -m model.worker_main FD PARENT FACTORY DEVICE THREADS`.
 
-Receives the configuration, answers ["ready", null] once the model is loaded, then for each batch ["done", replies] or
-["error", message]. Requests are pickled by the parent, answers are JSON. Ends when its pipe or its parent does.
+Receives the configuration and options, answers ["ready", null] once the model is loaded, then for each batch
+["done", replies] or ["error", message]. Requests are pickled by the parent, answers are JSON. Ends when its pipe or its
+parent does.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ def main() -> None:
 
 
 def _serve(pipe: Connection, factory: str, device: str, threads: int) -> None:
-    config = pipe.recv()
+    config, options = pipe.recv()
     try:
-        model = _load(factory, config, device, threads)
+        model = _load(factory, config, device=device, threads=threads, **options)
     except UserError as error:
         return pipe.send_bytes(to_json(("user_error", _clean(str(error)))))
     except Exception as error:
@@ -51,9 +52,9 @@ def _serve(pipe: Connection, factory: str, device: str, threads: int) -> None:
         pipe.send_bytes(answer)
 
 
-def _load(factory: str, config: object, device: str, threads: int) -> Any:
+def _load(factory: str, config: object, **options: object) -> Any:
     module, _, name = factory.partition(":")
-    return getattr(importlib.import_module(module), name)(config, device=device, threads=threads)
+    return getattr(importlib.import_module(module), name)(config, **options)
 
 
 def _failed(error: Exception) -> bytes:

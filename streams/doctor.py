@@ -112,7 +112,12 @@ def model(config: Settings) -> Finding:
     from model.worker import ModelProcess, WorkerDied
 
     process = ModelProcess(
-        config.model_factory, config.model, config.device, config.model_threads, config.model_timeout_s
+        config.model_factory,
+        config.model,
+        config.device,
+        config.model_threads,
+        config.model_timeout_s,
+        config.possible,
     )
 
     async def load_it() -> float:

@@ -145,39 +145,51 @@ def _check_spans(text: str, mentions: tuple[Mention, ...]) -> None:
 
 
 class Extraction(Value):
-    """What the model found in one tweet. `timings_ms` is for people and metrics; no sink stores it."""
+    """What the model found in one tweet. `timings_ms` is for people and metrics; no sink stores it.
+
+    `possible`: what the model did not choose but holds for `possible_threshold` probable or more (1: not looked for),
+    the likeliest first; they may overlap each other and the mentions.
+    """
 
     tweet: Tweet
     mentions: tuple[Mention, ...] = ()
+    possible: tuple[Mention, ...] = ()
     image: ImageResult = ImageResult()
     context: str | None = None
     model: str
     release: int = Field(ge=0, lt=2**40, description="grows with every trained checkpoint: unix seconds of training")
     threshold: Score
+    possible_threshold: Score = 1.0
     timings_ms: dict[str, float] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _mentions_stand_in_the_text(self) -> Self:
-        _check_spans(self.tweet.text, self.mentions)
+        _check_spans(self.tweet.text, self.mentions + self.possible)
         return self
 
 
 class Doubt(Value):
     """Why one mention is sent to a person: machine-readable `kind` and a sentence for the reviewer."""
 
-    kind: Literal["low_probability", "views_disagree", "little_evidence", "ambiguous"]
+    kind: Literal["maybe_missed", "other_type", "low_probability", "views_disagree", "little_evidence", "ambiguous"]
     sentence: str
 
 
 class Question(Value):
-    """One uncertain mention of a task, with the reasons, the gravest first."""
+    """One uncertain mention of a task, with the reasons, the gravest first. `possible`: the model did not choose it."""
 
     mention: Mention
     doubts: tuple[Doubt, ...]
+    possible: bool = False
+
+    @property
+    def uncertainty(self) -> float:
+        """The probability, by the model's own account, that what it chose is wrong here."""
+        return self.mention.probability if self.possible else 1.0 - self.mention.probability
 
 
 class ReviewTask(Value):
-    """One tweet with at least one uncertain mention. `uncertainty` in [0, 1] orders the queue, highest first."""
+    """One tweet with at least one question. `uncertainty`, that of the gravest, orders the queue, highest first."""
 
     id: str = Field(description="tweet id, model and release: adding it twice is one task")
     tweet: Tweet
@@ -191,12 +203,19 @@ class ReviewTask(Value):
     uncertainty: Score
 
 
-class Verdict(Value):
-    """What a person did with one mention: `before` as the model had it (none if added), `after` (none if rejected)."""
+Action = Literal["accept", "reject", "retype", "respan", "add"]
 
-    action: Literal["accept", "reject", "retype", "respan", "add"]
+
+class Verdict(Value):
+    """What a person did with one mention: `before` as the model had it (none if added), `after` (none if rejected).
+
+    `possible`: the model had not chosen `before`: it was wrong where a person accepts it, right where one rejects it.
+    """
+
+    action: Action
     before: Mention | None = None
     after: Mention | None = None
+    possible: bool = False
 
 
 class Decision(Value):

@@ -119,12 +119,18 @@ class Settings(BaseSettings):
     # model
     model: Path = Field(CHECKPOINT, description="checkpoint folder")
     model_factory: str = Field(
-        "model.predictor:load",
+        "model.extractor:load_predictor",
         pattern=r"^[\w.]+:[\w.]+$",
         description="module:function that loads the model in its process",
     )
     threshold: FiniteFloat | None = Field(
         None, ge=0, le=1, description="route to review below it; none: the checkpoint's"
+    )
+    possible: FiniteFloat | None = Field(
+        None,
+        ge=0.01,
+        le=1,
+        description="also ask about spans this probable that are not chosen; none: the checkpoint's; 1: off",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the model runs; auto: a GPU if seen")
     model_threads: int = Field(0, ge=0, description="CPU threads of the model's process; 0: one per core")

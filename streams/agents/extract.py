@@ -22,6 +22,7 @@ async def pipeline(resources: Resources) -> Pipeline[TweetItem]:
     settings = resources.settings
     info, tokenizer, model = await resources.model()
     threshold = info.threshold if settings.threshold is None else settings.threshold
+    possible = info.possible if settings.possible is None else settings.possible
     return resources.pipeline(
         "extract",
         [
@@ -32,6 +33,7 @@ async def pipeline(resources: Resources) -> Pipeline[TweetItem]:
                 model,
                 info,
                 threshold,
+                possible,
                 tokens=settings.batch_tokens,
                 tweets=settings.batch_tweets,
                 wait_s=settings.batch_wait_ms / 1000,

@@ -90,7 +90,12 @@ class Resources:
         info = describe(settings.model)
         tokenizer = TweetTokenizer.load(settings.model)
         process = ModelProcess(
-            settings.model_factory, settings.model, settings.device, settings.model_threads, settings.model_timeout_s
+            settings.model_factory,
+            settings.model,
+            settings.device,
+            settings.model_threads,
+            settings.model_timeout_s,
+            settings.possible,
         )
         self._stack.push_async_callback(process.close)
         await patiently(process.start, what="loading the model", max_s=settings.retry_max_s)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from model.checkpoint import CheckpointInfo
-from model.mentions import mentions
+from model.mentions import mentions, possible_mentions
 from model.worker import BatchFailed, ModelProcess, WorkerDied
 from streams.errors import Stop, UserError
 from streams.events import Extraction
@@ -23,11 +23,19 @@ class Infer(BatchStage[TweetItem]):
     batches = 2  # one in the model, one ready for it
 
     def __init__(
-        self, model: ModelProcess, info: CheckpointInfo, threshold: float, *, tokens: int, tweets: int, wait_s: float
+        self,
+        model: ModelProcess,
+        info: CheckpointInfo,
+        threshold: float,
+        possible: float,
+        *,
+        tokens: int,
+        tweets: int,
+        wait_s: float,
     ) -> None:
         self._model = model
         self._info = info
-        self._threshold = threshold
+        self._threshold, self._possible = threshold, possible
         self._tokens, self._tweets, self._wait_s = tokens, tweets, wait_s
 
     def batcher(self) -> Batcher[TweetItem]:
@@ -62,11 +70,13 @@ class Infer(BatchStage[TweetItem]):
             item.extraction = Extraction(
                 tweet=item.event,
                 mentions=mentions(item.event.text, prediction),
+                possible=possible_mentions(item.event.text, prediction),
                 image=item.image,
                 context=item.context,
                 model=self._info.name,
                 release=self._info.release,
                 threshold=self._threshold,
+                possible_threshold=self._possible,
             )
 
 

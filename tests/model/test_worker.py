@@ -30,9 +30,12 @@ def tweet(order: int = 100) -> Encoded:
 
 @asynccontextmanager
 async def running(
-    loader: str = "load", timeout_s: float = 30.0, checkpoint: Path = Path("nowhere")
+    loader: str = "load",
+    timeout_s: float = 30.0,
+    checkpoint: Path = Path("nowhere"),
+    possible: float | None = None,
 ) -> AsyncIterator[ModelProcess]:
-    worker = ModelProcess(f"tests.model.stub_model:{loader}", checkpoint, "cpu", 1, timeout_s)
+    worker = ModelProcess(f"tests.model.stub_model:{loader}", checkpoint, "cpu", 1, timeout_s, possible)
     try:
         yield worker
     finally:
@@ -58,6 +61,15 @@ async def test_a_batch_comes_back_in_order_from_another_process() -> None:
         await worker.start()
         assert worker.pid not in (None, os.getpid())
         assert len(await worker.infer([tweet()] * 3)) == 3
+
+
+@pytest.mark.parametrize(("possible", "told"), [(0.03, 0.03), (None, 0.0)])
+async def test_the_threshold_of_possible_mentions_reaches_the_process_where_one_is_set(
+    possible: float | None, told: float
+) -> None:
+    async with running("load_telling", possible=possible) as worker:
+        (prediction,) = await worker.infer([tweet()])
+    assert [span.probability for span in prediction.possible] == [told]
 
 
 async def test_an_exception_inside_predict_fails_the_batch_and_leaves_the_process() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from streams.events import Extraction, Mention, Tweet, explain
+from streams.events import Doubt, Extraction, Mention, Question, Tweet, Verdict, explain
 
 
 def mention(start: int, end: int, text: str) -> Mention:
@@ -53,8 +53,18 @@ def test_a_mention_must_be_what_stands_in_the_tweet() -> None:
     tweet = Tweet(id="1", text="🚀 NASA!")
     extraction = Extraction(tweet=tweet, mentions=(mention(2, 6, "NASA"),), model="m", release=1, threshold=0.9)
     assert extraction.mentions[0].text == "NASA"
-    with pytest.raises(ValidationError, match="is not what stands at"):
-        Extraction(tweet=tweet, mentions=(mention(3, 7, "NASA"),), model="m", release=1, threshold=0.9)
+    for wrong in ({"mentions": (mention(3, 7, "NASA"),)}, {"possible": (mention(3, 7, "NASA"),)}):
+        with pytest.raises(ValidationError, match="is not what stands at"):
+            Extraction(tweet=tweet, model="m", release=1, threshold=0.9, **wrong)
+
+
+def test_messages_from_before_possible_mentions_still_read() -> None:
+    tweet, nasa = Tweet(id="1", text="NASA!"), mention(0, 4, "NASA")
+    extraction = Extraction(tweet=tweet, mentions=(nasa,), model="m", release=1, threshold=0.9)
+    question = Question(mention=nasa, doubts=(Doubt(kind="ambiguous", sentence="it is"),))
+    for value in (extraction, question, Verdict(action="accept", before=nasa, after=nasa)):
+        old = value.model_dump(mode="json", exclude={"possible", "possible_threshold"})
+        assert type(value).model_validate(old) == value
 
 
 def test_an_empty_span_is_refused() -> None:

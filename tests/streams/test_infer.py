@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from model.mentions import Prediction
+from model.mentions import Prediction, Span
 from model.tokens import Encoded
 from model.worker import WorkerDied
 from streams.errors import Retry, Stop, UserError
@@ -33,7 +33,7 @@ class Model:
             self.deaths += 1
             raise WorkerDied("the model's process died: SIGKILL")
         self.seen += [encoded.text[0] for encoded in batch]
-        return [Prediction(()) for _ in batch]
+        return [Prediction((), (Span(0, 1, "PER", 0.3, 0.1, 0.1, {}),)) for _ in batch]
 
 
 class Info:
@@ -43,7 +43,7 @@ class Info:
 def stage(model: Model) -> Infer:
     fake: Any = model
     info: Any = Info()
-    return Infer(fake, info, 0.9, tokens=4096, tweets=64, wait_s=0.02)
+    return Infer(fake, info, 0.9, 0.2, tokens=4096, tweets=64, wait_s=0.02)
 
 
 def batch(count: int) -> list[TweetItem]:
@@ -63,6 +63,16 @@ async def test_the_poisonous_tweet_is_alone_after_six_halvings_and_a_second_life
     assert [item.origin.offset for item in items if item.dead] == [POISON]
     assert all(item.extraction for item in items if not item.dead)
     assert model.deaths == len(alive) == 8, "each death tells the watchdog that the batch is getting on"
+
+
+async def test_what_is_possible_is_handed_on_with_the_threshold_it_was_looked_for_at() -> None:
+    items = batch(1)
+    await stage(Model()).process(items)
+    extraction = items[0].extraction
+    assert extraction is not None
+    assert extraction.mentions == ()
+    assert [(mention.text, mention.probability) for mention in extraction.possible] == [("x", 0.3)]
+    assert (extraction.threshold, extraction.possible_threshold) == (0.9, 0.2)
 
 
 async def test_a_passing_fault_in_the_middle_of_halving_forgets_nothing_and_repeats_nothing() -> None:
