@@ -1,13 +1,16 @@
 """Which mentions go to the index and which to a person, and why. Pure: the same extraction routes the same way.
 
 A mention whose probability reaches the threshold is confident. The threshold is the checkpoint's, chosen on
-validation data for a promised precision, unless `MNER_THRESHOLD` says otherwise.
+validation data for a promised precision, unless `MNER_THRESHOLD` says otherwise. What the model did not choose but
+holds for possible is asked about too, from the threshold `MNER_POSSIBLE` on, and is never confident.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from model.mentions import missed, overlap
 from streams.events import Doubt, Extraction, Mention, Question, ReviewTask
 
 DISAGREE = 0.25
@@ -22,14 +25,19 @@ class Routing:
     task: ReviewTask | None
 
 
-def route(extraction: Extraction, threshold: float | None = None) -> Routing:
-    """Split an extraction at `threshold` (default: its own)."""
+def route(extraction: Extraction, threshold: float | None = None, possible: float | None = None) -> Routing:
+    """Split an extraction at `threshold`; ask about possible mentions from `possible` on. Default: as it was made."""
     limit = extraction.threshold if threshold is None else threshold
-    confident = tuple(mention for mention in extraction.mentions if mention.probability >= limit)
-    uncertain = [mention for mention in extraction.mentions if mention.probability < limit]
-    if not uncertain:
+    chosen = extraction.mentions
+    others = [mention for mention in extraction.possible if possible is None or mention.probability >= possible]
+    confident = tuple(mention for mention in chosen if mention.probability >= limit)
+    uncertain = [mention for mention in chosen if mention.probability < limit]
+    questions = (
+        *(Question(mention=one, doubts=doubts(one, others, limit)) for one in uncertain),
+        *(Question(mention=one, doubts=hopes(one, others, chosen), possible=True) for one in missed(chosen, others)),
+    )
+    if not questions:
         return Routing(confident, None)
-    questions = tuple(Question(mention=mention, doubts=doubts(mention, limit)) for mention in uncertain)
     tweet = extraction.tweet
     task = ReviewTask(
         id=f"{tweet.id}:{tweet.edit}:{extraction.model}:{extraction.release}",
@@ -41,13 +49,28 @@ def route(extraction: Extraction, threshold: float | None = None) -> Routing:
         model=extraction.model,
         release=extraction.release,
         threshold=limit,
-        uncertainty=round(max(1.0 - mention.probability for mention in uncertain), 6),
+        uncertainty=round(max(question.uncertainty for question in questions), 6),
     )
     return Routing(confident, task)
 
 
-def doubts(mention: Mention, threshold: float) -> tuple[Doubt, ...]:
+def doubts(mention: Mention, possible: Sequence[Mention], threshold: float) -> tuple[Doubt, ...]:
     """Why this mention is uncertain, the gravest first; the low probability itself comes last, as it is always so."""
+    sentence = f"{mention.probability:.0%} sure that this is {mention.type}; the threshold is {threshold:.0%}"
+    return (*_reasons(mention, possible), Doubt(kind="low_probability", sentence=sentence))
+
+
+def hopes(mention: Mention, possible: Sequence[Mention], chosen: Sequence[Mention]) -> tuple[Doubt, ...]:
+    """That the model did not choose this mention and what it chose instead; then, as above, why it is unsure."""
+    sentence = f"the model did not choose this, but holds it for {mention.probability:.0%} probable"
+    rivals = [f"“{other.text}” {other.type} ({other.probability:.0%})" for other in chosen if overlap(mention, other)]
+    if rivals:
+        sentence += f"; it chose {', '.join(rivals)}, and both cannot be"
+    return Doubt(kind="maybe_missed", sentence=sentence), *_reasons(mention, possible)
+
+
+def _reasons(mention: Mention, possible: Sequence[Mention]) -> list[Doubt]:
+    """`possible`: where it has this mention's words under another type, that is a hint: one span is one question."""
     found = []
     opinions = sorted(mention.views.items(), key=lambda view: view[1].probability)
     if len(opinions) > 1 and opinions[-1][1].probability - opinions[0][1].probability >= DISAGREE:
@@ -59,6 +82,9 @@ def doubts(mention: Mention, threshold: float) -> tuple[Doubt, ...]:
         found.append(Doubt(kind="little_evidence", sentence=f"the model has seen little like it: {variances}"))
     elif mention.aleatoric > 0:
         found.append(Doubt(kind="ambiguous", sentence=f"the wording itself is ambiguous: {variances}"))
-    sentence = f"{mention.probability:.0%} sure that this is {mention.type}; the threshold is {threshold:.0%}"
-    found.append(Doubt(kind="low_probability", sentence=sentence))
-    return tuple(found)
+    words = mention.start, mention.end
+    same = [other for other in possible if (other.start, other.end) == words and other.type != mention.type]
+    if same:
+        types = " or ".join(f"{other.type} ({other.probability:.0%})" for other in same)
+        found.append(Doubt(kind="other_type", sentence=f"it may also be {types}"))
+    return found

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sinks.document import Document, from_extraction
 from sinks.index import Index, Outcome
 from sinks.queue import ReviewQueue
+from streams import metrics
 from streams.agents.resources import Resources
 from streams.errors import Retry
 from streams.events import Extraction, ReviewTask
@@ -24,6 +25,7 @@ async def pipeline(resources: Resources) -> Pipeline[Item[Extraction]]:
         await resources.index(),
         await resources.queue(),
         settings.threshold,
+        settings.possible,
         size=settings.deliver_batch,
         wait_s=settings.deliver_wait_ms / 1000,
     )
@@ -35,10 +37,19 @@ class Deliver(BatchStage[Item[Extraction]]):
 
     name = "deliver"
 
-    def __init__(self, index: Index, queue: ReviewQueue, threshold: float | None, *, size: int, wait_s: float) -> None:
+    def __init__(
+        self,
+        index: Index,
+        queue: ReviewQueue,
+        threshold: float | None,
+        possible: float | None,
+        *,
+        size: int,
+        wait_s: float,
+    ) -> None:
         self._index = index
         self._queue = queue
-        self._threshold = threshold
+        self._threshold, self._possible = threshold, possible
         self._size = size
         self._wait_s = wait_s
 
@@ -46,14 +57,16 @@ class Deliver(BatchStage[Item[Extraction]]):
         return MicroBatcher(max_cost=self._size, max_items=self._size, wait_s=self._wait_s, cost=lambda _: 1)
 
     async def process(self, items: Sequence[Item[Extraction]]) -> None:
-        routings = [route(item.event, self._threshold) for item in items]
+        routings = [route(item.event, self._threshold, self._possible) for item in items]
         documents = [
             from_extraction(item.event, routing.confident) for item, routing in zip(items, routings, strict=True)
         ]
         outcomes = await self._index.write(documents)
-        for item, outcome in zip(items, outcomes, strict=True):
+        for item, routing, outcome in zip(items, routings, outcomes, strict=True):
             if outcome.kind == "rejected":
                 item.fail(self.name, outcome.reason or "the index refused the document", "IndexRejected")
+            elif outcome.kind == "written":
+                _count(routing)
         await self._ask(items, routings, documents, await self._outdated(documents, outcomes))
         busy = [outcome for outcome in outcomes if outcome.kind == "retry"]
         if busy:  # all of it again: what was written is stale by then, and costs little
@@ -90,3 +103,10 @@ class Deliver(BatchStage[Item[Extraction]]):
                 tasks.append(routing.task)
         await self._queue.withdraw(unquestioned)
         await self._queue.add(tasks)
+
+
+def _count(routing: Routing) -> None:
+    questions = routing.task.questions if routing.task else ()
+    metrics.MENTIONS.labels("index").inc(len(routing.confident))
+    for question in questions:
+        metrics.MENTIONS.labels("possible" if question.possible else "review").inc()

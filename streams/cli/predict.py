@@ -74,17 +74,19 @@ def command(
     with _reading(jsonl or "-") as source, _writing(out) as sink, _looking(settings) as look:
         from model.extractor import Extractor
 
-        extractor = Extractor.load(folder, device=settings.device, threads=settings.model_threads)
+        extractor = Extractor.load(
+            folder, device=settings.device, threads=settings.model_threads, possible=settings.possible
+        )
         if tweet is None:
             return _predict_lines(extractor, source, sink, look)
         ((found, seen),) = look([tweet])
     words = seen if context is None else context
-    mentions = extractor.extract([tweet], [words])[0]
+    ((mentions, possible),) = extractor.extract_with_possible([tweet], [words])
     if as_json:
-        print(escaped_json(_result(tweet, mentions, found)))
+        print(escaped_json(_result(tweet, mentions, possible, found)))
     else:
         _show_image(found, words)
-        _show(tweet, mentions, extractor.info.threshold)
+        _show(tweet, mentions, possible, extractor.info.threshold)
     return 0
 
 
@@ -128,11 +130,12 @@ def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes], loo
         parsed = [_parse(line) for line in chunk]
         tweets = [tweet for tweet in parsed if isinstance(tweet, Tweet)]
         seen = look(tweets)
-        found = iter(zip(extractor.extract(tweets, [context for _, context in seen]), seen, strict=True))
+        read = extractor.extract_with_possible(tweets, [context for _, context in seen])
+        found = iter(zip(read, seen, strict=True))
         for tweet in parsed:
             if isinstance(tweet, Tweet):
-                mentions, (image, _) = next(found)
-                result = _result(tweet, mentions, image)
+                (mentions, possible), (image, _) = next(found)
+                result = _result(tweet, mentions, possible, image)
             else:
                 result = tweet
             failed |= "error" in result
@@ -157,11 +160,12 @@ def _identifier(line: bytes) -> str | None:
     return identifier if isinstance(identifier, str) else None
 
 
-def _result(tweet: Tweet, mentions: list[Mention], image: ImageResult) -> dict[str, object]:
+def _result(tweet: Tweet, mentions: list[Mention], possible: list[Mention], image: ImageResult) -> dict[str, object]:
     """An output line."""
     return {
         "id": tweet.id,
         "mentions": [mention.model_dump(exclude={"source"}) for mention in mentions],
+        "possible": [mention.model_dump(exclude={"source"}) for mention in possible],
         "image": image.model_dump(exclude_none=True, exclude=None if image.channels else {"channels"}),
     }
 
@@ -175,7 +179,8 @@ def _show_image(image: ImageResult, context: str | None) -> None:
         console.print(Text(f"context: {one_line(context)}", style="dim"))
 
 
-def _show(tweet: Tweet, mentions: list[Mention], threshold: float) -> None:
+def _show(tweet: Tweet, mentions: list[Mention], possible: list[Mention], threshold: float) -> None:
+    from model.mentions import missed
     from review.marks import COLOURS
     from review.text import one_line, printable
 
@@ -183,12 +188,15 @@ def _show(tweet: Tweet, mentions: list[Mention], threshold: float) -> None:
     for mention in mentions:
         coloured.stylize(f"bold {COLOURS[mention.type]}", mention.start, mention.end)
     console.print(coloured)
+    asked = missed(mentions, possible)
     if not mentions:
         console.print("[dim]no mention found[/]")
+    if not (mentions or asked):
         return
     table = Table("mention", "type", "at", "probability", "aleatoric", "epistemic", "views", box=None)
-    for mention in mentions:
+    for mention in (*mentions, *asked):
         doubt = "  [red]to review[/]" if mention.probability < threshold else ""
+        doubt = "  [red]possibly missed[/]" if mention in asked else doubt
         views = ", ".join(f"{name} {view.probability:.2f} ({view.share:.0%})" for name, view in mention.views.items())
         table.add_row(
             Text(one_line(mention.text), style=COLOURS[mention.type]),

@@ -44,6 +44,7 @@ class Report:
             "indexed": tally.indexed,
             "queued": tally.queued,
             "dead": tally.dead,
+            "questions": dict(zip(("uncertain", "possible"), self._questions(), strict=True)),
             "mentions": sum(len(extraction.mentions) for extraction in tally.extractions.values()),
             "images": {
                 status: sum(extraction.image.status == status for extraction in tally.extractions.values())
@@ -64,6 +65,11 @@ class Report:
         console.print(self._faults())
         console.print(self._search())
         self._sums(console)
+
+    def _questions(self) -> tuple[int, int]:
+        """Asked about what the model chose, and about what it possibly missed."""
+        kinds = [question.possible for task in self.tasks for question in task.questions]
+        return kinds.count(False), kinds.count(True)
 
     def _mentions(self) -> Table:
         table = Table(title="Indexed: confident mentions", title_justify="left", expand=True)
@@ -89,16 +95,17 @@ class Report:
         table.add_column("tweet", ratio=2)
         table.add_column("why a person should look", ratio=2)
         for task in self.tasks[:SHOWN_TASKS]:
-            question = min(task.questions, key=lambda question: question.mention.probability)
+            question = max(task.questions, key=lambda question: question.uncertainty)
             mention = question.mention
             table.add_row(
                 f"{task.uncertainty:.2f}",
-                _named(mention),
+                _named(mention).append("\npossibly missed" * question.possible, "dim"),
                 coloured(task.tweet.text, [question.mention for question in task.questions]),
                 Text("; ".join(one_line(doubt.sentence) for doubt in question.doubts)),
             )
-        if len(self.tasks) > SHOWN_TASKS:
-            table.caption = f"and {len(self.tasks) - SHOWN_TASKS} more tasks"
+        rest = max(0, len(self.tasks) - SHOWN_TASKS)
+        uncertain, possible = self._questions()
+        table.caption = f"and {rest} more tasks; {uncertain} uncertain mentions and {possible} possibly missed in all"
         return table
 
     def _faults(self) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Literal, Protocol
 
+from model.mentions import missed
 from streams.demo.tally import Tally
 
 
@@ -48,6 +49,7 @@ def wrong(tally: Tally, faults: Sequence[Fault], indexed: Collection[str], queue
         tweet
         for tweet, extraction in tally.extractions.items()
         if any(mention.probability < extraction.threshold for mention in extraction.mentions)
+        or missed(extraction.mentions, extraction.possible)
     }
     if doubtful != set(queued):
         problems.append(f"the queue and the uncertain tweets differ by {', '.join(sorted(doubtful ^ set(queued)))}")

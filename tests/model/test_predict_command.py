@@ -167,6 +167,20 @@ def test_a_device_can_be_written_to() -> None:
     assert Path("/dev/null").is_char_device()
 
 
+def test_what_the_model_possibly_missed_is_shown_and_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "the new york gamer show in Oz with Dax"
+    monkeypatch.setenv("MNER_POSSIBLE", "0.02")
+    monkeypatch.setenv("COLUMNS", "200")
+    answer = json.loads(mner(text, "--json").stdout)
+    line = json.loads(mner("--jsonl", "-", given=json.dumps({"id": "1", "text": text})).stdout)
+    assert answer["possible"] == line["possible"] != []
+    assert all(text[mention["start"] : mention["end"]] == mention["text"] for mention in answer["possible"])
+    assert "possibly missed" in mner(text).stdout
+    monkeypatch.setenv("MNER_POSSIBLE", "1")
+    assert json.loads(mner(text, "--json").stdout)["possible"] == []
+    assert "possibly missed" not in mner(text).stdout
+
+
 def test_one_text_as_json() -> None:
     result = mner("Steph Curry was born in Akron", "--json")
     assert result.returncode == 0, result.stderr

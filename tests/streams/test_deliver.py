@@ -7,6 +7,7 @@ from typing import Any
 
 from sinks.document import Document
 from sinks.index import Outcome
+from streams import metrics
 from streams.agents.deliver import Deliver
 from streams.events import Extraction, Mention, ReviewTask, Tweet
 from streams.pipeline.item import Item, Origin
@@ -39,22 +40,53 @@ class FirstWins:
         return 0
 
 
-def reading(last_digit: float) -> Item[Extraction]:
-    def mention(start: int, end: int, probability: float) -> Mention:
-        text = "Ada met Bob"[start:end]
-        return Mention(
-            start=start, end=end, text=text, type="PER", probability=probability, aleatoric=0.1, epistemic=0.1
-        )
+def mention(start: int, end: int, probability: float) -> Mention:
+    text = "Ada met Bob"[start:end]
+    return Mention(start=start, end=end, text=text, type="PER", probability=probability, aleatoric=0.1, epistemic=0.1)
 
-    mentions = (mention(0, 3, 0.99 + last_digit), mention(8, 11, 0.4))
+
+def item(*mentions: Mention, possible: tuple[Mention, ...] = ()) -> Item[Extraction]:
     tweet = Tweet(id="1", text="Ada met Bob")
-    extraction = Extraction(tweet=tweet, mentions=mentions, model="m", release=1, threshold=0.9)
+    extraction = Extraction(tweet=tweet, mentions=mentions, possible=possible, model="m", release=1, threshold=0.9)
     return Item(Origin("extractions", 0, 0, b"1", b"{}", 0.0), parsed=extraction)
+
+
+def reading(last_digit: float) -> Item[Extraction]:
+    return item(mention(0, 3, 0.99 + last_digit), mention(8, 11, 0.4))
+
+
+def routed() -> list[float]:
+    """What was counted so far: to the index, to review, possible."""
+    return [metrics.MENTIONS.labels(route)._value.get() for route in ("index", "review", "possible")]
 
 
 async def test_of_two_readings_in_one_batch_that_differ_in_the_last_digit_the_first_keeps_its_task() -> None:
     sinks: Any = FirstWins()
     first, second = reading(0.0), reading(1e-6)
-    await Deliver(sinks, sinks, None, size=10, wait_s=0.0).process([first, second])
+    await Deliver(sinks, sinks, None, None, size=10, wait_s=0.0).process([first, second])
     assert len(sinks.tasks) == 1
     assert sinks.tasks[0].confident[0].probability == 0.99
+
+
+async def test_a_tweet_with_nothing_but_a_possible_mention_makes_a_task_and_is_indexed_without_it() -> None:
+    sinks: Any = FirstWins()
+    await Deliver(sinks, sinks, None, None, size=10, wait_s=0.0).process([item(possible=(mention(8, 11, 0.3),))])
+    (task,) = sinks.tasks
+    assert [(question.mention.text, question.possible) for question in task.questions] == [("Bob", True)]
+    assert task.confident == ()
+    assert sinks.documents["1"].body["mentions"] == []
+    assert b"Bob" not in sinks.documents["1"].encoded.replace(b"Ada met Bob", b"")
+
+
+async def test_a_higher_threshold_of_ones_own_keeps_possible_mentions_out() -> None:
+    sinks: Any = FirstWins()
+    await Deliver(sinks, sinks, None, 0.31, size=10, wait_s=0.0).process([item(possible=(mention(8, 11, 0.3),))])
+    assert sinks.tasks == []
+
+
+async def test_mentions_are_counted_once_by_where_they_go_whatever_is_repeated() -> None:
+    sinks: Any = FirstWins()
+    deliver, before = Deliver(sinks, sinks, None, None, size=10, wait_s=0.0), routed()
+    for _ in range(2):
+        await deliver.process([item(mention(0, 3, 0.99), possible=(mention(8, 11, 0.3),))])
+    assert [now - then for now, then in zip(routed(), before, strict=True)] == [1, 0, 1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from streams.events import Extraction, Mention, Opinion, Tweet
+import pytest
+
+from streams.events import Extraction, Mention, Opinion, Question, Tweet
 from streams.routing import route
 
 TEXT = "Ada met Bob in Rome"
@@ -14,8 +16,9 @@ def mention(word: str, probability: float, **more: object) -> Mention:
     return Mention.model_validate({"aleatoric": 0.3, "epistemic": 0.1} | values | more)
 
 
-def extraction(*mentions: Mention) -> Extraction:
-    return Extraction(tweet=Tweet(id="7", text=TEXT, edit=2), mentions=mentions, model="m", release=9, threshold=0.8)
+def extraction(*mentions: Mention, possible: tuple[Mention, ...] = ()) -> Extraction:
+    tweet = Tweet(id="7", text=TEXT, edit=2)
+    return Extraction(tweet=tweet, mentions=mentions, possible=possible, model="m", release=9, threshold=0.8)
 
 
 def opinion(probability: float) -> Opinion:
@@ -51,3 +54,68 @@ def test_views_that_disagree_are_the_first_reason() -> None:
 def test_more_epistemic_than_aleatoric_is_told_as_little_evidence() -> None:
     (question,) = route(extraction(mention("Bob", 0.6, epistemic=0.5))).task.questions  # type: ignore[union-attr]
     assert question.doubts[0].kind == "little_evidence"
+
+
+def questions(*mentions: Mention, possible: tuple[Mention, ...], least: float | None = None) -> list[Question]:
+    routing = route(extraction(*mentions, possible=possible), possible=least)
+    return list(routing.task.questions) if routing.task else []
+
+
+def test_what_the_model_did_not_choose_but_holds_for_possible_is_asked_about_and_marked() -> None:
+    routing = route(extraction(mention("Ada", 0.99), possible=(mention("Rome", 0.31),)))
+    assert [m.text for m in routing.confident] == ["Ada"]
+    assert routing.task is not None
+    (question,) = routing.task.questions
+    assert (question.mention.text, question.possible) == ("Rome", True)
+    assert [doubt.kind for doubt in question.doubts] == ["maybe_missed", "ambiguous"]
+    assert question.doubts[0].sentence == "the model did not choose this, but holds it for 31% probable"
+
+
+def test_the_queue_is_ordered_by_how_probably_the_choice_of_the_model_is_wrong() -> None:
+    def uncertainty(*mentions: Mention, possible: tuple[Mention, ...] = ()) -> float:
+        task = route(extraction(*mentions, possible=possible)).task
+        assert task is not None
+        return task.uncertainty
+
+    assert uncertainty(possible=(mention("Rome", 0.31),)) == 0.31
+    assert uncertainty(mention("Bob", 0.6), possible=(mention("Rome", 0.31),)) == 0.4
+    assert uncertainty(mention("Bob", 0.79), possible=(mention("Rome", 0.31),)) == 0.31
+
+
+def test_a_possible_mention_says_what_was_chosen_in_its_place() -> None:
+    bob, question = questions(mention("Bob", 0.6), possible=(mention("met Bob", 0.3),))
+    assert not bob.possible
+    assert question.possible
+    assert question.doubts[0].sentence.endswith("; it chose “Bob” PER (60%), and both cannot be")
+
+
+@pytest.mark.parametrize(
+    ("probability", "asked"),
+    [
+        pytest.param(0.6, ["ambiguous", "other_type", "low_probability"], id="a hint in the question that is asked"),
+        pytest.param(0.85, None, id="left out where the mention is confident"),
+    ],
+)
+def test_another_type_for_the_same_words_is_no_question_of_its_own(probability: float, asked: list[str] | None) -> None:
+    found = questions(mention("Bob", probability), possible=(mention("Bob", 0.3, type="ORG"),))
+    assert [[doubt.kind for doubt in question.doubts] for question in found] == ([asked] if asked else [])
+    assert [question.possible for question in found] == ([False] if asked else [])
+
+
+def test_of_possible_mentions_that_overlap_the_likeliest_is_asked_about() -> None:
+    possible = (
+        mention("met Bob", 0.4),
+        mention("met Bob", 0.3, type="ORG"),
+        mention("Bob in Rome", 0.28),
+        mention("in Rome", 0.25),
+        mention("Ada met", 0.22),
+    )
+    found = questions(possible=possible)
+    assert [question.mention.text for question in found] == ["met Bob", "in Rome"]
+    assert found[0].doubts[-1].sentence == "it may also be ORG (30%)"
+
+
+def test_a_threshold_of_ones_own_leaves_out_what_is_less_possible() -> None:
+    possible = (mention("Bob", 0.4), mention("Rome", 0.3))
+    assert [question.mention.text for question in questions(possible=possible, least=0.35)] == ["Bob"]
+    assert questions(possible=possible, least=1.0) == []
