@@ -30,8 +30,8 @@ KEYS = {
 }
 
 HELP = """\
- The model is sure of most mentions; these it is not. Once every question of a
- tweet has its answer the tweet is settled, and your word beats the model's.
+ The model is sure of most mentions; these it is not, or it possibly missed
+ them. Once every question of a tweet has its answer the tweet is settled.
 
  a         accept: the mention is right as it stands
  r         reject: it is no entity
@@ -43,7 +43,8 @@ HELP = """\
  u         undo the last answer; on a fresh tweet, reopen the last settled one
  q         quit: the tweet in hand goes back to the queue
 
- [Paris LOC] sure   [Paris LOC?] asked   [Paris LOC✓] yours   [Paris ✗] rejected
+ [Paris LOC] sure   [Paris LOC?] asked   (Paris LOC?) possibly missed
+ [Paris LOC✓] yours   [Paris ✗] rejected; what excludes your mention is rejected
  probability   that span and type are right
  aleatoric     noise in the words or the image: more training would not help
  epistemic     what the model does not know: it has seen little like it
@@ -118,6 +119,7 @@ def _question(view: View, work: Work, width: int) -> list[Text]:
     item = work.current
     asked = [other for other in work.items if other.asked]
     place = f"question {asked.index(item) + 1} of {len(asked)}" if item.asked else "the model is sure"
+    place += " · possibly missed" * item.possible
     title = Text.assemble(" ", (f"“{one_line(item.mention.text)}”", "bold"), "  ", _type(item), "  ", _verdict(item))
     lines = [_rule(place, width), title]
     if item.before is not None:

@@ -1,6 +1,7 @@
 """A tweet's text with its mentions marked, readable without colour as well.
 
 A mention stands in brackets with its type; `?` behind it waits for an answer, `✓` is by the person, `✗` is rejected.
+One that the model possibly missed stands in round ones while it waits.
 The one in hand is reversed; while its span is edited, an arrow stands at the edge that moves.
 """
 
@@ -19,12 +20,12 @@ COLOURS = {"PER": "yellow", "LOC": "green", "ORG": "cyan", "MISC": "magenta"}
 
 
 def marked(work: Work, span: Span | None = None, *, adding: bool = False, in_hand: bool = True) -> Text:
-    """The whole text. Of mentions that overlap, the one in hand is marked, then those that stand.
+    """The whole text. Of mentions that overlap, the one in hand is marked, then those that stand, then the chosen.
 
     `span` is what is being edited, or added; `in_hand`: whether the one in hand is set apart.
     """
     items = [item for item in work.items if span is None or adding or item is not work.current]
-    items.sort(key=lambda item: (item is not work.current, not item.stands))
+    items.sort(key=lambda item: (item is not work.current, not item.stands, item.possible))
     marks = [(span.start, span.end, _edited(span))] if span else []
     for item in items:
         start, end = item.mention.start, item.mention.end
@@ -63,6 +64,8 @@ def _edited(span: Span) -> Text:
 def _mention(words: str, item: Item, in_hand: bool) -> Text:
     if item.answered and item.after is None:
         return _text(f"[{words} ✗]", "dim", in_hand)
+    if item.open and item.possible:
+        return _text(f"({words} {item.mention.type}?)", COLOURS[item.mention.type], in_hand)
     sign = "?" if item.open else "✓" if item.answered else ""
     return _text(f"[{words} {item.mention.type}{sign}]", f"bold {COLOURS[item.mention.type]}", in_hand)
 

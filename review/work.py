@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from streams.events import Doubt, EntityType, Mention, ReviewTask, Verdict
+from streams.events import Action, Doubt, EntityType, Mention, ReviewTask, Verdict
 
 
 class NotPossible(Exception):
@@ -20,6 +20,7 @@ class Item:
     """One mention on the table. `before` as the model had it (none: added by the person).
 
     `asked`: the model is unsure, so the task waits for an answer. A confident mention stands unless it is changed.
+    `possible`: the model did not choose it.
     """
 
     before: Mention | None
@@ -27,6 +28,7 @@ class Item:
     asked: bool = False
     answered: bool = False
     doubts: tuple[Doubt, ...] = ()
+    possible: bool = False
 
     @property
     def mention(self) -> Mention:
@@ -48,14 +50,18 @@ class Item:
     def verdict(self) -> Verdict | None:
         if not self.answered:
             return None
+        return Verdict(action=self._action, before=self.before, after=self.after, possible=self.possible)
+
+    @property
+    def _action(self) -> Action:
         before, after = self.before, self.after
         if before is None:
-            return Verdict(action="add", after=after)
+            return "add"
         if after is None:
-            return Verdict(action="reject", before=before)
+            return "reject"
         if (after.start, after.end) != (before.start, before.end):
-            return Verdict(action="respan", before=before, after=after)
-        return Verdict(action="accept" if after.type == before.type else "retype", before=before, after=after)
+            return "respan"
+        return "accept" if after.type == before.type else "retype"
 
 
 @dataclass(frozen=True)
@@ -109,8 +115,9 @@ class Work:
         """A mention that the model missed."""
         mention = self._mention(start, end, entity_type, None)
         self._check_room(mention, besides=None)
-        in_hand = self.current
-        items = tuple(sorted((*self.items, Item(None, mention, answered=True)), key=_reading_order))
+        others = _without(self.items, mention)
+        in_hand = others[self.cursor]
+        items = tuple(sorted((*others, Item(None, mention, answered=True)), key=_reading_order))
         return replace(self, items=items, cursor=items.index(in_hand), previous=self)
 
     def move(self, step: int) -> Work:
@@ -127,7 +134,8 @@ class Work:
         if after is not None:
             self._check_room(after, besides=self.current)
         item = replace(self.current, after=after and by_human(after), answered=True)
-        items = (*self.items[: self.cursor], item, *self.items[self.cursor + 1 :])
+        before, behind = self.items[: self.cursor], self.items[self.cursor + 1 :]
+        items = (*_without(before, after), item, *_without(behind, after))
         return replace(self, items=items, cursor=_next_open(items, self.cursor), previous=self)
 
     def _mention(self, start: int, end: int, entity_type: EntityType, like: Mention | None) -> Mention:
@@ -144,13 +152,13 @@ class Work:
     def _check_room(self, mention: Mention, besides: Item | None) -> None:
         for item in self.items:
             other = item.mention
-            if item is not besides and item.stands and mention.start < other.end and other.start < mention.end:
+            if item is not besides and item.stands and _overlap(mention, other):
                 raise NotPossible(f"it would overlap {other.text!r}: reject or move that one first")
 
 
 def begin(task: ReviewTask) -> Work:
     """A task as it comes from the queue, the first question in hand."""
-    asked = [Item(q.mention, q.mention, asked=True, doubts=q.doubts) for q in task.questions]
+    asked = [Item(q.mention, q.mention, asked=True, doubts=q.doubts, possible=q.possible) for q in task.questions]
     items = tuple(sorted([*asked, *(Item(m, m) for m in task.confident)], key=_reading_order))
     return Work(task, items, _next_open(items, -1))
 
@@ -167,6 +175,20 @@ def by_human(mention: Mention) -> Mention:
         epistemic=0.0,
         source="human",
     )
+
+
+def _without(items: tuple[Item, ...], answer: Mention | None) -> tuple[Item, ...]:
+    """Questions that the answer leaves no room for are rejected with it: of what overlaps, one can be."""
+    return tuple(
+        replace(item, after=None, answered=True)
+        if answer is not None and item.open and _overlap(item.mention, answer)
+        else item
+        for item in items
+    )
+
+
+def _overlap(one: Mention, other: Mention) -> bool:
+    return one.start < other.end and other.start < one.end
 
 
 def _changed(mention: Mention, **fields: object) -> Mention:

@@ -64,7 +64,8 @@ def shown(entry: Entry) -> Text:
     text.append("\n").append_text(marked(begin(task), in_hand=False))
     for question in task.questions:
         reasons = "; ".join(one_line(doubt.sentence) for doubt in question.doubts)
-        text.append(f"\n  “{one_line(question.mention.text)}”: {reasons}", style="dim")
+        kind = "possibly missed: " if question.possible else ""
+        text.append(f"\n  {kind}“{one_line(question.mention.text)}”: {reasons}", style="dim")
     return text
 
 

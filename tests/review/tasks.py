@@ -31,8 +31,13 @@ DOUBTS = (
     Doubt(kind="views_disagree", sentence="the views disagree: text says PER with 72%, text+image with 31%"),
     Doubt(kind="low_probability", sentence="58% sure that this is PER; the threshold is 80%"),
 )
+MISSED = (Doubt(kind="maybe_missed", sentence="the model did not choose this, but holds it for 31% probable"),)
 ZIMMERMAN = mention("George Zimmerman", "PER", 0.58, views=VIEWS)
 NEW_YORK = mention("NewYork", "LOC", 0.41)
+GEORGE = mention("George", "PER", 0.22)
+"""Possibly missed, where George Zimmerman was chosen."""
+SHOT = mention("shot", "MISC", 0.31)
+"""Possibly missed, where nothing was chosen."""
 JAY = mention("jay", "PER", 0.97)
 
 
@@ -42,12 +47,16 @@ def task(
     confident: tuple[Mention, ...] = (JAY,),
     text: str = TEXT,
     uncertainty: float = 0.59,
+    possible: tuple[Mention, ...] = (),
     **fields: Any,
 ) -> ReviewTask:
     return ReviewTask(
         id=f"{tweet_id}:0:tiny:1",
         tweet=Tweet(id=tweet_id, text=text),
-        questions=tuple(Question(mention=asked, doubts=DOUBTS) for asked in questions),
+        questions=(
+            *(Question(mention=asked, doubts=DOUBTS) for asked in questions),
+            *(Question(mention=asked, doubts=MISSED, possible=True) for asked in possible),
+        ),
         confident=confident,
         model="tiny",
         release=1,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
-from tasks import FAILED, TEXT, ZIMMERMAN, mention, task
+from tasks import FAILED, GEORGE, SHOT, TEXT, ZIMMERMAN, mention, task
 
 from review.drawing import draw
 from review.marks import marked
@@ -26,6 +26,9 @@ VIEWS = {
     "failed image": View("ana", "task", begin(task(image=FAILED))),
     "editing": View("ana", "span", begin(task()), span=Span(TEXT, 34, 43)),
     "message": View("ana", "task", begin(task()), message="Redis at 127.0.0.1:6379 is away: " + "because " * 12),
+    "possibly missed": View(
+        "ana", "task", begin(task(questions=(ZIMMERMAN,), possible=(GEORGE, SHOT))).move(1).move(1)
+    ),
     "help": View("ana", "help", begin(task())),
     "empty": View("ana", "empty", skipped=2),
     "waiting": View("ana", "waiting", counts=Counts(0, 3, 9)),
@@ -52,7 +55,7 @@ def test_whatever_a_tweet_says_fits(text: str, width: int, height: int) -> None:
     assert all("\n" not in line.plain and "\x1b" not in line.plain for line in lines)
 
 
-@pytest.mark.parametrize("name", ["task", "help"])
+@pytest.mark.parametrize("name", ["task", "possibly missed", "help"])
 def test_nothing_is_cut_off_in_80_by_24(name: str) -> None:
     assert "…" not in screen(VIEWS[name])
 
@@ -78,6 +81,14 @@ def test_a_task_shows(shown: str) -> None:
 
 def test_a_failed_image_shows_its_reason() -> None:
     assert "image    failed · HTTP 404 · https://images.example.org/1.jpg" in screen(VIEWS["failed image"])
+
+
+def test_what_the_model_possibly_missed_is_marked_apart_and_gives_way_to_what_it_chose() -> None:
+    shown = screen(VIEWS["possibly missed"])
+    assert "where [George Zimmerman PER?] got (shot MISC?) ." in shown
+    assert "question 3 of 3 · possibly missed" in shown
+    assert "the model did not choose this, but holds it for 31% probable" in shown
+    assert "[shot MISC✓]" in marked(VIEWS["possibly missed"].work.accept()).plain  # type: ignore[union-attr]
 
 
 def test_a_long_tweet_shows_the_lines_around_the_mention_in_hand() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tasks import JAY, NEW_YORK, TEXT, ZIMMERMAN, task
+from tasks import GEORGE, JAY, NEW_YORK, SHOT, TEXT, ZIMMERMAN, task
 
 from review.decisions import retract, settle
 from review.work import NotPossible, Work, begin
@@ -105,13 +105,69 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(act: Callable[[Work]
     assert work == begin(task())
 
 
-def test_an_answer_may_swallow_another_question_which_can_then_only_be_rejected() -> None:
+def test_a_question_that_an_answer_leaves_no_room_for_is_rejected_with_it() -> None:
     text = "in New York"
     halves = tuple(ZIMMERMAN.model_copy(update={"start": s, "end": e, "text": text[s:e]}) for s, e in ((3, 6), (7, 11)))
     work = begin(task(text=text, questions=halves, confident=())).respan(3, 11, "LOC")
+    assert work.done
+    assert named(work) == [("New York", "LOC")]
+    assert [verdict.action for verdict in work.verdicts] == ["respan", "reject"]
     with pytest.raises(NotPossible, match="overlap 'New York'"):
-        work.accept()
-    assert named(work.reject()) == [("New York", "LOC")]
+        work.move(1).accept()
+
+
+@pytest.mark.parametrize(
+    ("act", "action", "result"),
+    [
+        pytest.param(lambda work: work.accept(), "accept", [("shot", "MISC")], id="accept"),
+        pytest.param(lambda work: work.reject(), "reject", [], id="reject"),
+        pytest.param(lambda work: work.retype("ORG"), "retype", [("shot", "ORG")], id="retype"),
+        pytest.param(lambda work: work.respan(44, 52), "respan", [("got shot", "MISC")], id="respan"),
+    ],
+)
+def test_what_the_model_possibly_missed_is_in_the_final_list_only_by_a_persons_word(
+    act: Callable[[Work], Work], action: str, result: list[tuple[str, str]]
+) -> None:
+    work = begin(task(questions=(), confident=(), possible=(SHOT,)))
+    assert work.current.possible
+    assert named(work) == []
+    answered = act(work)
+    assert answered.done
+    assert named(answered) == result
+    (verdict,) = answered.verdicts
+    assert (verdict.action, verdict.before, verdict.possible) == (action, SHOT, True)
+    assert answered.undo() == work
+
+
+@pytest.mark.parametrize(
+    ("act", "result", "verdicts"),
+    [
+        pytest.param(
+            lambda work: work.accept(), "George", [("accept", True), ("reject", False)], id="the possible one is right"
+        ),
+        pytest.param(
+            lambda work: work.move(1).accept(),
+            "George Zimmerman",
+            [("reject", True), ("accept", False)],
+            id="the chosen one is right",
+        ),
+        pytest.param(
+            lambda work: work.add(27, 36, "ORG"),
+            "George Zi",
+            [("reject", True), ("add", False), ("reject", False)],
+            id="neither is",
+        ),
+    ],
+)
+def test_of_a_chosen_and_a_possible_mention_that_exclude_each_other_one_answer_settles_both(
+    act: Callable[[Work], Work], result: str, verdicts: list[tuple[str, bool]]
+) -> None:
+    work = begin(task(questions=(ZIMMERMAN,), confident=(), possible=(GEORGE,)))
+    answered = act(work)
+    assert answered.done
+    assert [mention.text for mention in answered.mentions] == [result]
+    assert [(verdict.action, verdict.possible) for verdict in answered.verdicts] == verdicts
+    assert answered.undo().items == work.items
 
 
 @given(st.lists(st.sampled_from(["accept", "reject", "retype", "respan", "add", "move"]), max_size=12))

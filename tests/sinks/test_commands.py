@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 from kafka import KafkaProducer
-from values import decision, extraction, mention, task, tweet
+from values import decision, extraction, mention, missed, task, tweet
 
 from sinks.document import from_decision, from_extraction, from_tombstone
 from sinks.index import Index
@@ -93,6 +93,20 @@ def test_the_queue_is_listed_most_uncertain_first_with_the_reasons(mner: Mner) -
         ("3", 0.5, "bob"),
         ("1", 0.2, None),
     ]
+
+
+def test_what_the_model_possibly_missed_is_listed_as_such(mner: Mner, settings: Settings) -> None:
+    async def fill() -> None:
+        queue = ReviewQueue(str(settings.redis), settings.name("review:"))
+        await queue.add([missed("1", 0.3)])
+        await queue.close()
+
+    asyncio.run(fill())
+    listed = mner("queue", "list").out
+    assert "by (Ana PER?)" in listed
+    assert "possibly missed: “Ana”: not chosen" in listed
+    (entry,) = json.loads(mner("queue", "list", "--json").out)
+    assert [question["possible"] for question in entry["questions"]] == [True]
 
 
 def test_no_control_character_of_a_tweet_is_printed(mner: Mner, settings: Settings) -> None:

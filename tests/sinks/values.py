@@ -43,6 +43,16 @@ def task(
     )
 
 
+def missed(tweet_id: str, uncertainty: float) -> ReviewTask:
+    """A task about a mention that the model did not choose."""
+    asked = Question(
+        mention=mention("Ana", "PER", probability=uncertainty),
+        doubts=(Doubt(kind="maybe_missed", sentence="not chosen"),),
+        possible=True,
+    )
+    return task(tweet_id, uncertainty).model_copy(update={"questions": (asked,)})
+
+
 def decision(
     about: ReviewTask, stamp_ms: int, *mentions: Mention, kind: Literal["settle", "retract"] = "settle"
 ) -> Decision:
