@@ -9,7 +9,7 @@ README.md           the model card
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -25,9 +25,9 @@ CARD = "README.md"
 
 
 class Base(Value):
-    """The packaged encoder (`model.packaged`) that a checkpoint's adapters belong on, and the SHA-256 of its weights."""
+    """The packaged encoder (`model.packaged`) that a checkpoint's adapters belong on, and its weights' SHA-256."""
 
-    name: str
+    name: Literal["minilm", "mpnet"]
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
@@ -35,10 +35,12 @@ class CheckpointInfo(Value):
     """What a checkpoint says about itself.
 
     `release`: unix seconds of training, so that a later one wins in the index; `threshold`: mentions below it go to
-    review, chosen on validation for `target_precision` above it; `possible`: spans of this probability or more go to
-    review though they are not in the best labelling, 1 for none; `temperature` divides the scores, chosen on
+    review, chosen on validation for `target_precision` above it; `delta`: the chance, over draws of validation data,
+    that it is missed (`model.guarantee`), None where nothing was promised; `possible`: spans of this probability or
+    more go to review though they are not in the best labelling, 1 for none; `temperature` divides the scores, chosen on
     validation; `design`: what the network is made of; `encoder`: the configuration of the `transformers` encoder;
-    `base`: where the encoder's own weights are, None where the checkpoint holds them;
+    `base`: where the encoder's own weights are, None where the checkpoint holds them; `vision`: hub name or path of the
+    model that makes the image features;
     `provenance`: what it was made of and how.
     """
 
@@ -50,8 +52,10 @@ class CheckpointInfo(Value):
     labels: tuple[str, ...]
     design: Design = Design()
     possible: Score = 1.0
+    delta: Score | None = None
     encoder: dict[str, Any]
     base: Base | None = None
+    vision: str | None = None
     tokenizer: TokenizerConfig
     provenance: dict[str, Any] = Field(default_factory=dict)
 
@@ -75,5 +79,10 @@ def describe(folder: Path) -> CheckpointInfo:
 
 
 def write_config(folder: Path, info: CheckpointInfo) -> None:
-    """Writes `config.json`."""
-    (folder / CONFIG).write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    """Writes `config.json`, whole or not at all."""
+    written = folder / f"{CONFIG}.partial"
+    try:
+        written.write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        written.replace(folder / CONFIG)
+    finally:
+        written.unlink(missing_ok=True)

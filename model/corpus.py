@@ -1,28 +1,46 @@
-"""The published multimodal NER layout: `IMGID:<id>`, then `word TAB tag` lines, then a blank line; captions by id."""
+"""The published NER layout: `word TAB tag` lines, then a blank line; before them, in multimodal sets, `IMGID:<id>`, by
+which captions are found."""
 
 from __future__ import annotations
 
 import json
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from streams.errors import UserError
 
 SPLITS = ("train", "valid", "test")
-TYPES = {"PER": "PER", "LOC": "LOC", "ORG": "ORG", "MISC": "MISC", "OTHER": "MISC"}
-"""Twitter-2015 calls its fourth type OTHER, Twitter-2017 MISC: one class."""
+TYPES = {
+    "PER": "PER",
+    "LOC": "LOC",
+    "ORG": "ORG",
+    "MISC": "MISC",
+    "OTHER": "MISC",
+    "person": "PER",
+    "location": "LOC",
+    "corporation": "ORG",
+    "group": "ORG",
+    "product": "MISC",
+    "creative-work": "MISC",
+}
+"""Twitter-2015 calls its fourth type OTHER, Twitter-2017 MISC: one class. The last six are WNUT-17's."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One tweet as a corpus has split it. `tags` are BIO as published, types mapped by `TYPES`."""
+    """One tweet as a corpus has split it. `id`: of its image, or its number in the file, from 1. `tags` are BIO as
+    published, types mapped by `TYPES`; `image`: features (P, D) of its image, where a view reads them."""
 
     id: str
     words: tuple[str, ...]
     tags: tuple[str, ...]
     caption: str | None = None
+    image: NDArray[np.floating] | None = field(default=None, compare=False, repr=False)
 
     @property
     def key(self) -> str:
@@ -40,6 +58,18 @@ def folders(data: Path) -> list[Path]:
     return found
 
 
+def split_file(folder: Path, split: str) -> Path:
+    """`train.txt`, `valid.txt` or `test.txt`; where it is not there, the one file that is named after the split, as
+    `btc.dev` and `emerging.test.annotated` are. Raises `UserError` where no file or several are."""
+    plain = folder / f"{split}.txt"
+    word = "dev" if split == "valid" else split
+    named = [plain] if plain.is_file() else sorted(path for path in folder.glob(f"*{word}*") if path.is_file())
+    if len(named) != 1:
+        found = ", ".join(path.name for path in named) or "none"
+        raise UserError(f"{folder}: wanted {plain.name} or one file with {word} in its name, found {found}")
+    return named[0]
+
+
 def read(path: Path, captions: dict[str, str] | None = None) -> list[Example]:
     """The tweets of one split file. Raises `UserError` naming file and line."""
     examples: list[Example] = []
@@ -49,13 +79,15 @@ def read(path: Path, captions: dict[str, str] | None = None) -> list[Example]:
             name = line.removeprefix("IMGID:").strip()
         elif line.strip():
             word, tab, tag = line.rpartition("\t")
-            if not tab or not word:
+            if not tab:
                 raise UserError(f"{path}:{number}: wanted `word<TAB>tag`, got {line!r}")
-            words.append(word)
-            tags.append(_tag(tag.strip(), path, number))
+            tag = _tag(tag.strip(), path, number)
+            if word.strip():  # the Broad Twitter Corpus tags some blanks
+                words.append(word)
+                tags.append(tag)
         elif words:
             caption = (captions or {}).get(name)
-            examples.append(Example(name, tuple(words), tuple(tags), caption))
+            examples.append(Example(name or str(len(examples) + 1), tuple(words), tuple(tags), caption))
             name, words, tags = "", [], []
     if not examples:
         raise UserError(f"{path}: no tweets in it")

@@ -1,14 +1,18 @@
-"""Runs a predictor over tweets of a corpus, with and without their captions."""
+"""Runs a predictor over tweets of a corpus: its mentions, and its uncertainties of whole tweets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from model.corpus import Example
+from model.decode import Floats
 from model.extractor import BATCH_TOKENS, batches
 from model.mentions import Prediction
-from model.predictor import Predictor
-from model.scores import Scoreboard, scoreboard
+from model.predictor import Predictor, run
+from model.scores import Scoreboard, auroc, scoreboard
 from model.tokens import TweetTokenizer
 
 
@@ -29,3 +33,69 @@ def evaluate(
 ) -> Scoreboard:
     """The scores on one split."""
     return scoreboard([one.tags for one in examples], predict(predictor, tokenizer, examples, captions))
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """The fused uncertainties of one tweet's words, (W, L) each, and each word's label of the highest score, (W)."""
+
+    aleatoric: Floats
+    epistemic: Floats
+    best: Floats
+
+
+def _of_best(variance: Floats, best: Floats) -> Floats:
+    chosen: Floats = variance[np.arange(len(best)), best]
+    return chosen
+
+
+Measure = Callable[[Floats, Floats], float]
+"""(W, L) variances and (W) best labels of one tweet, to one number: higher is stranger."""
+
+MEASURES: dict[str, Measure] = {
+    "mean": lambda variance, best: float(variance.mean()),
+    "max_word": lambda variance, best: float(variance.mean(1).max()),
+    "mean_of_best": lambda variance, best: float(_of_best(variance, best).mean()),
+    "max_of_best": lambda variance, best: float(_of_best(variance, best).max()),
+}
+"""Over all words and labels; the strangest word by its mean over labels; of each word's best label, mean and most."""
+
+MEASURE = "max_of_best"
+"""The one that is reported first: chosen on validation data (docs/calibration.md)."""
+
+
+@dataclass(frozen=True)
+class Strangeness:
+    """How well an uncertainty tells tweets of another kind (positive) from its own kind: AUROC, None without both."""
+
+    aleatoric: float | None
+    epistemic: float | None
+
+
+def doubts(predictor: Predictor, tokenizer: TweetTokenizer, examples: Sequence[Example]) -> list[Doubts]:
+    """Of the tweets that have words, in no order, read as text alone: else a caption, which only one of two corpora
+    has, would tell them apart."""
+    encoded = [tokenizer.encode_words(one.words, None) for one in examples]
+    found = []
+    for rows in batches(encoded, BATCH_TOKENS):
+        output = run(predictor.network, [encoded[row] for row in rows], predictor.info.tokenizer, predictor.device)
+        best = predictor.network.emissions(output.together).argmax(-1)
+        belief = (output.together.aleatoric, output.together.epistemic, best)
+        aleatoric, epistemic, labels = (tensor.cpu().numpy() for tensor in belief)
+        for row, words in enumerate(output.batch.words.sum(1).tolist()):
+            if words:
+                found.append(Doubts(aleatoric[row, :words], epistemic[row, :words], labels[row, :words]))
+    return found
+
+
+def out_of_distribution(own: Sequence[Doubts], other: Sequence[Doubts]) -> dict[str, Strangeness]:
+    """By the name of the measure. Tweets need no mention for it, only a word."""
+    strange = np.arange(len(own) + len(other)) >= len(own)
+    every = [*own, *other]
+    return {
+        name: Strangeness(
+            auroc(np.array([measure(one.aleatoric, one.best) for one in every]), strange),
+            auroc(np.array([measure(one.epistemic, one.best) for one in every]), strange),
+        )
+        for name, measure in MEASURES.items()
+    }

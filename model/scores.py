@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from seqeval.metrics import classification_report
 from seqeval.metrics.sequence_labeling import get_entities
 
-from model.mentions import Prediction
+from model.mentions import Prediction, Span, missed
+
+BINS = 15
+"""Of the calibration error and the reliability diagram."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,32 @@ class TypeScore:
 
 
 @dataclass(frozen=True)
+class Covered:
+    """When only the likeliest predicted mentions are kept. `f1`: the others are dropped, the gold ones stay all.
+    `f1_reviewed`: a person keeps the right ones of the others and drops the wrong ones."""
+
+    f1: float
+    f1_reviewed: float
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """`missed`: gold mentions that the best labelling has not; `share` of them that are asked about as possible ones,
+    None where nothing is missed; `asked`: questions about possible mentions, per predicted mention."""
+
+    missed: int
+    share: float | None
+    asked: float
+
+
+@dataclass(frozen=True)
 class Scoreboard:
-    """F1, precision, recall: micro, by seqeval's default. `ece`: expected calibration error of mention probabilities.
+    """F1, precision, recall: micro, by seqeval's default. `ece`, `brier`: of the probabilities of predicted mentions.
 
     `auroc_error`: how well low probability tells wrong predicted mentions from right ones (and the same by each
-    uncertainty); None where all are right or all wrong. `aurc`: mean share of wrong mentions among the k most probable,
-    over all k.
+    uncertainty), `aupr_error` the same as average precision, wrong ones being positive; None where all are right or all
+    wrong. `aurc`: mean share of wrong mentions among the k most probable, over all k. `at_80`, `at_90`: with that share
+    of the predicted mentions kept. `possible`: what possible mentions bring back.
     """
 
     f1: float
@@ -47,10 +70,15 @@ class Scoreboard:
     support: int
     predicted: int
     ece: float
+    brier: float
     auroc_error: float | None
     auroc_error_aleatoric: float | None
     auroc_error_epistemic: float | None
+    aupr_error: float | None
     aurc: float
+    at_80: Covered
+    at_90: Covered
+    possible: Recovered
 
 
 def as_tags(prediction: Prediction, words: int) -> list[str]:
@@ -62,15 +90,34 @@ def as_tags(prediction: Prediction, words: int) -> list[str]:
 
 
 def judge(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction]) -> list[Judged]:
-    """Every predicted mention against the gold tags, read as seqeval's default reads them."""
+    """Every predicted mention against the gold tags."""
+    return [one for tweet in judge_each(gold, predictions) for one in tweet]
+
+
+def judge_each(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction]) -> list[list[Judged]]:
+    """As `judge`, by tweet."""
     judged = []
     for tags, prediction in zip(gold, predictions, strict=True):
-        true = {(kind, first, last + 1) for kind, first, last in get_entities(list(tags))}
-        judged += [
-            Judged(span.probability, span.aleatoric, span.epistemic, (span.type, span.start, span.end) in true)
-            for span in prediction.spans
-        ]
+        true = _true(tags)
+        judged.append([Judged(s.probability, s.aleatoric, s.epistemic, _named(s) in true) for s in prediction.spans])
     return judged
+
+
+def columns(judged: Sequence[Judged]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Probability of each, and whether it is right."""
+    return np.array([one.probability for one in judged]), np.array([one.correct for one in judged], dtype=bool)
+
+
+Named = tuple[str, int, int]
+
+
+def _true(tags: Sequence[str]) -> set[Named]:
+    """Gold mentions as seqeval's default reads them: type, start, end."""
+    return {(kind, first, last + 1) for kind, first, last in get_entities(list(tags))}
+
+
+def _named(span: Span) -> Named:
+    return span.type, span.start, span.end
 
 
 def scoreboard(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction]) -> Scoreboard:
@@ -78,8 +125,7 @@ def scoreboard(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction])
     predicted = [as_tags(prediction, len(tags)) for tags, prediction in zip(gold, predictions, strict=True)]
     report = classification_report([list(tags) for tags in gold], predicted, output_dict=True, zero_division=0)
     judged = judge(gold, predictions)
-    correct = np.array([one.correct for one in judged], dtype=bool)
-    probability = np.array([one.probability for one in judged])
+    probability, correct = columns(judged)
     rows = {name: _type_score(row) for name, row in report.items()}
     micro = rows["micro avg"]
     return Scoreboard(
@@ -90,10 +136,15 @@ def scoreboard(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction])
         support=micro.support,
         predicted=len(judged),
         ece=calibration_error(probability, correct),
+        brier=brier(probability, correct),
         auroc_error=auroc(1 - probability, ~correct),
         auroc_error_aleatoric=auroc(np.array([one.aleatoric for one in judged]), ~correct),
         auroc_error_epistemic=auroc(np.array([one.epistemic for one in judged]), ~correct),
+        aupr_error=average_precision(1 - probability, ~correct),
         aurc=risk_coverage_area(probability, correct),
+        at_80=covered(probability, correct, micro.support, 0.8),
+        at_90=covered(probability, correct, micro.support, 0.9),
+        possible=recovered(gold, predictions),
     )
 
 
@@ -102,16 +153,26 @@ def _type_score(row: dict[str, float]) -> TypeScore:
     return TypeScore(f1, precision, recall, int(row["support"]))
 
 
-def calibration_error(probability: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = 15) -> float:
+def bins_of(probability: NDArray[np.float64], bins: int = BINS) -> NDArray[np.intp]:
+    """Which of `bins` bins of equal width each probability is in."""
+    return np.minimum((probability * bins).astype(np.intp), bins - 1)
+
+
+def calibration_error(probability: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = BINS) -> float:
     """Expected calibration error over bins of equal width (Guo et al., ICML 2017, eq. 3). 0 when there is nothing."""
     if not len(probability):
         return 0.0
-    place = np.minimum((probability * bins).astype(int), bins - 1)
+    place = bins_of(probability, bins)
     gaps = [
         (place == number).mean() * abs(correct[place == number].mean() - probability[place == number].mean())
         for number in np.unique(place)
     ]
     return round(float(sum(gaps)), 6)
+
+
+def brier(probability: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
+    """Mean squared error of the probabilities (Brier, 1950). 0 when there is nothing."""
+    return round(float(((probability - correct) ** 2).mean()), 6) if len(probability) else 0.0
 
 
 def auroc(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float | None:
@@ -125,12 +186,48 @@ def auroc(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float | No
     return round(float(above / (positives * negatives)), 6)
 
 
+def average_precision(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float | None:
+    """Area under the precision-recall curve in steps, positives scoring high, ties taken together. None without both
+    kinds."""
+    if positive.all() or not positive.any():
+        return None
+    order = np.argsort(-score, kind="stable")
+    last = np.append(np.diff(score[order]) != 0, True)
+    found = np.cumsum(positive[order])[last]
+    precision = found / (np.flatnonzero(last) + 1)
+    return round(float((np.diff(found, prepend=0) * precision).sum() / positive.sum()), 6)
+
+
+def risks(probability: NDArray[np.float64], correct: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The share of wrong mentions among the k most probable, for k = 1 ... all."""
+    wrong = ~correct[np.argsort(-probability, kind="stable")]
+    return np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
+
+
 def risk_coverage_area(probability: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
     """Area under the risk-coverage curve (Geifman et al., ICLR 2019): lower is better. 0 when there is nothing."""
-    if not len(probability):
-        return 0.0
-    wrong = ~correct[np.argsort(-probability, kind="stable")]
-    return round(float((np.cumsum(wrong) / np.arange(1, len(wrong) + 1)).mean()), 6)
+    return round(float(risks(probability, correct).mean()), 6) if len(probability) else 0.0
+
+
+def covered(probability: NDArray[np.float64], correct: NDArray[np.bool_], support: int, share: float) -> Covered:
+    """F1 with the `share` of mentions kept that are the most probable. Zeros when there is nothing."""
+    kept = np.argsort(-probability, kind="stable")[: round(share * len(probability))]
+    right, every = int(correct[kept].sum()), int(correct.sum())
+    predicted = len(kept) + every - right  # after a person kept the right ones of the others
+    if not support + len(kept):
+        return Covered(0.0, 0.0)
+    return Covered(round(2 * right / (len(kept) + support), 6), round(2 * every / (predicted + support), 6))
+
+
+def recovered(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction]) -> Recovered:
+    """What the possible mentions of the predictions bring back."""
+    absent = back = asked = predicted = 0
+    for tags, prediction in zip(gold, predictions, strict=True):
+        gone = _true(tags) - {_named(span) for span in prediction.spans}
+        questions = missed(prediction.spans, prediction.possible)
+        absent, back = absent + len(gone), back + len(gone & {_named(span) for span in questions})
+        asked, predicted = asked + len(questions), predicted + len(prediction.spans)
+    return Recovered(absent, round(back / absent, 6) if absent else None, round(asked / max(1, predicted), 6))
 
 
 def review_threshold(judged: Sequence[Judged], target_precision: float) -> float | None:

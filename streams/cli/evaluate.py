@@ -17,42 +17,116 @@ from streams.errors import UserError
 from streams.settings import load
 
 if TYPE_CHECKING:
-    from model.scores import Scoreboard
+    from model.corpus import Example
+    from model.evaluate import Strangeness
+    from model.extractor import Extractor
+    from model.scores import Judged, Scoreboard
 
 console = Console()
 
 
 def command(
-    data: Annotated[Path, typer.Option(help="One data set: a folder with train.txt, valid.txt, test.txt.")],
+    data: Annotated[Path, typer.Option(help="One data set: a folder with a file each of train, valid (or dev), test.")],
     checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint folder; MNER_MODEL if not given.")] = None,
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     captions: Annotated[
         Path | None, typer.Option(help='JSON lines {"set", "img", "caption"}, given to the model as context.')
     ] = None,
+    ood: Annotated[
+        Path | None,
+        typer.Option(
+            help="A data set of another kind: how well do the uncertainties tell its tweets, same split, apart?"
+        ),
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option(help="Write reliability.png and risk_coverage.png into this folder.")
+    ] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the scores here as JSON.")] = None,
 ) -> None:
     """Score a checkpoint: F1 per type (seqeval's default), calibration, and how well it detects its own errors."""
     from model import corpus
-    from model.evaluate import evaluate
+    from model.evaluate import predict
     from model.extractor import Extractor
+    from model.scores import judge, scoreboard
 
     settings = load()
     if split not in corpus.SPLITS:
         raise UserError(f"--split {split}: wanted one of {', '.join(corpus.SPLITS)}")
     texts = corpus.read_captions(captions, data.resolve().name) if captions else None
-    examples = corpus.read(data / f"{split}.txt", texts)
+    examples = corpus.read(corpus.split_file(data, split), texts)
+    others = corpus.read(corpus.split_file(ood, split)) if ood else None
+    if plots:
+        _make(plots)
     with whole_file(json_out, "--json") if json_out else nullcontext() as sink:
         extractor = Extractor.load(checkpoint or settings.model, device=settings.device, threads=settings.model_threads)
         with console.status(f"{len(examples)} tweets"):
-            scores = evaluate(extractor.predictor, extractor.tokenizer, examples, captions is not None)
+            predictions = predict(extractor.predictor, extractor.tokenizer, examples, captions is not None)
+            strange = _strange(extractor, examples, others) if others else None
+        gold = [one.tags for one in examples]
+        scores = scoreboard(gold, predictions)
         about = {"checkpoint": extractor.info.name, "data": data.name, "split": split, "captions": captions is not None}
         if sink is not None:
-            sink.write(json.dumps(about | asdict(scores), indent=1).encode() + b"\n")
-    console.print(_table(f"{extractor.info.name} on {data.name}/{split}, {len(examples)} tweets", scores))
+            apart = (
+                {"ood": ood.name, "ood_auroc": {k: asdict(v) for k, v in strange.items()}} if ood and strange else {}
+            )
+            sink.write(json.dumps(about | asdict(scores) | apart, indent=1).encode() + b"\n")
+    title = f"{extractor.info.name} on {data.name}/{split}"
+    console.print(_table(f"{title}, {len(examples)} tweets", scores))
+    _print(scores)
+    if ood and strange:
+        _print_strange(ood.name, strange)
+    if plots:
+        _plot(plots, judge(gold, predictions), extractor.info.threshold, title)
+
+
+def _print(scores: Scoreboard) -> None:
+    possible = scores.possible
     console.print(
-        f"ece {scores.ece:.4f}   aurc {scores.aurc:.4f}   auroc of error: probability {_number(scores.auroc_error)}, "
-        f"aleatoric {_number(scores.auroc_error_aleatoric)}, epistemic {_number(scores.auroc_error_epistemic)}"
+        f"calibration         ece {scores.ece:.4f}   brier {scores.brier:.4f}\n"
+        f"errors detected     auroc {_number(scores.auroc_error)} by probability, "
+        f"{_number(scores.auroc_error_aleatoric)} aleatoric, {_number(scores.auroc_error_epistemic)} epistemic; "
+        f"aupr {_number(scores.aupr_error)}; aurc {scores.aurc:.4f}\n"
+        f"F1 at coverage      80% {scores.at_80.f1:.4f}, 90% {scores.at_90.f1:.4f}; "
+        f"with the others reviewed {scores.at_80.f1_reviewed:.4f}, {scores.at_90.f1_reviewed:.4f}\n"
+        f"possible mentions   {_number(possible.share)} of the {possible.missed} missed come back, "
+        f"for {100 * possible.asked:.1f} questions per 100 predicted mentions"
     )
+
+
+def _strange(extractor: Extractor, examples: list[Example], others: list[Example]) -> dict[str, Strangeness]:
+    from model.evaluate import doubts, out_of_distribution
+
+    own, other = (doubts(extractor.predictor, extractor.tokenizer, some) for some in (examples, others))
+    return out_of_distribution(own, other)
+
+
+def _print_strange(name: str, strange: dict[str, Strangeness]) -> None:
+    from model.evaluate import MEASURE
+
+    one = strange[MEASURE]
+    console.print(
+        f"told from {name}   auroc {_number(one.aleatoric)} aleatoric, {_number(one.epistemic)} epistemic "
+        f"(text alone; {MEASURE} of each tweet)"
+    )
+
+
+def _make(folder: Path) -> None:
+    """Before the work, not after it. Raises `UserError`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--plots {folder}: {error.strerror}") from None
+
+
+def _plot(folder: Path, judged: list[Judged], threshold: float, title: str) -> None:
+    """Raises `UserError`."""
+    from model import plots
+
+    try:
+        plots.reliability(judged, title, folder / "reliability.png")
+        plots.risk_coverage(judged, threshold, title, folder / "risk_coverage.png")
+    except OSError as error:
+        raise UserError(f"--plots {folder}: {error.strerror or error}") from None
 
 
 def _table(title: str, scores: Scoreboard) -> Table:

@@ -24,6 +24,7 @@ COMMANDS = {
     "look": "look",
     "train": "train",
     "evaluate": "evaluate",
+    "calibrate": "calibrate",
     "review": "review",
     "queue": "queue",
     "search": "search",

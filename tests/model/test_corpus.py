@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from seqeval.metrics.sequence_labeling import get_entities
 
-from model.corpus import Example, folders, legal, read, read_captions, without_leaks
+from model.corpus import Example, folders, legal, read, read_captions, split_file, without_leaks
 from streams.errors import UserError
 
 TWEET = "IMGID:1\nParis\tB-LOC\n,\tO\nOlympics\tB-OTHER\n\n"
@@ -21,6 +21,36 @@ def test_words_tags_and_captions_of_each_tweet(corpus_folder: Write) -> None:
         Example("1", ("Paris", ",", "Olympics"), ("B-LOC", "O", "B-MISC"), "a tower"),
         Example("2", ("#", "NBA"), ("O", "B-ORG"), None),
     ]
+
+
+def test_sets_without_images_blanks_that_are_tagged_and_the_types_of_wnut(corpus_folder: Write) -> None:
+    content = "Nokia\tB-corporation\n \tO\nlaunches\tO\n\t\nInception\tB-creative-work\n"
+    assert read(corpus_folder(content)) == [
+        Example("1", ("Nokia", "launches"), ("B-ORG", "O")),
+        Example("2", ("Inception",), ("B-MISC",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        pytest.param(["valid.txt", "other.dev"], "valid.txt", id="the usual name comes first"),
+        pytest.param(["btc.train", "btc.dev", "btc.test"], "btc.dev", id="Broad Twitter Corpus"),
+        pytest.param(["wnut17train.conll", "emerging.dev.conll"], "emerging.dev.conll", id="WNUT-17"),
+        pytest.param(["a.dev", "b.dev"], None, id="two"),
+        pytest.param(["a.test"], None, id="none"),
+    ],
+)
+def test_the_file_of_a_split_is_found_by_its_name(tmp_path: Path, names: list[str], found: str | None) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    if found:
+        assert split_file(tmp_path, "valid").name == found
+    else:
+        with pytest.raises(
+            UserError, match=r"wanted valid\.txt or one file with dev in its name, found (a\.dev, b|none)"
+        ):
+            split_file(tmp_path, "valid")
 
 
 @pytest.mark.parametrize(
@@ -88,3 +118,12 @@ def test_the_published_test_sets_have_the_published_number_of_mentions(
 ) -> None:
     examples = read(data_sets / folder / "test.txt")
     assert sum(len(get_entities(list(example.tags))) for example in examples) == support
+
+
+@pytest.mark.parametrize(
+    ("folder", "split", "mentions"),
+    [("btc/train_dev_test_conll", "test", 4376), ("wnut17", "valid", 836), ("wnut17", "train", 1975)],
+)
+def test_the_other_published_sets_are_read_whole(data_sets: Path, folder: str, split: str, mentions: int) -> None:
+    examples = read(split_file(data_sets / "ner" / folder, split))
+    assert sum(tag[0] == "B" for example in examples for tag in example.tags) == mentions

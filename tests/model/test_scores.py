@@ -6,7 +6,21 @@ import numpy as np
 import pytest
 
 from model.mentions import Prediction, Span
-from model.scores import Judged, auroc, calibration_error, judge, review_threshold, risk_coverage_area, scoreboard
+from model.scores import (
+    Covered,
+    Judged,
+    Recovered,
+    auroc,
+    average_precision,
+    brier,
+    calibration_error,
+    covered,
+    judge,
+    recovered,
+    review_threshold,
+    risk_coverage_area,
+    scoreboard,
+)
 
 
 def span(start: int, end: int, probability: float = 0.9) -> Span:
@@ -31,7 +45,9 @@ def test_the_scoreboard_counts_mentions() -> None:
 
 def test_nothing_predicted_is_a_score_of_zero_not_an_error() -> None:
     scores = scoreboard(GOLD, [Prediction(), Prediction()])
-    assert (scores.f1, scores.ece, scores.auroc_error, scores.aurc) == (0.0, 0.0, None, 0.0)
+    assert (scores.f1, scores.ece, scores.brier, scores.aurc) == (0.0, 0.0, 0.0, 0.0)
+    assert (scores.auroc_error, scores.aupr_error) == (None, None)
+    assert (scores.at_90, scores.possible) == (Covered(0.0, 0.0), Recovered(3, 0.0, 0.0))
 
 
 def test_calibration_error_is_the_gap_between_promise_and_truth() -> None:
@@ -47,6 +63,31 @@ def test_auroc_counts_pairs_ties_half() -> None:
 def test_risk_coverage_area_is_the_mean_risk_over_coverages() -> None:
     area = risk_coverage_area(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]))
     assert area == pytest.approx((0 + 1 / 2 + 1 / 3) / 3, abs=1e-6)
+
+
+def test_brier_is_the_mean_squared_error() -> None:
+    assert brier(np.array([0.9, 0.4]), np.array([True, False])) == pytest.approx((0.01 + 0.16) / 2)
+
+
+def test_average_precision_is_the_mean_precision_at_each_positive_ties_together() -> None:
+    scores, positive = np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, False, True, False])
+    assert average_precision(scores, positive) == pytest.approx((1 + 2 / 3) / 2, abs=1e-6)
+    assert average_precision(np.full(4, 0.5), positive) == 0.5
+    assert average_precision(scores, np.zeros(4, dtype=bool)) is None
+
+
+def test_f1_at_coverage_drops_the_least_probable_or_has_them_reviewed() -> None:
+    """Of five gold mentions, three are predicted, and two that are none; one right and one wrong one are not kept."""
+    probability, correct = np.array([0.9, 0.5, 0.8, 0.4, 0.7]), np.array([True, True, True, False, False])
+    assert covered(probability, correct, 5, 0.6) == Covered(f1=0.5, f1_reviewed=round(6 / 9, 6))
+    assert covered(probability, correct, 5, 1.0) == Covered(0.6, 0.6)
+
+
+def test_a_missed_mention_is_recovered_where_a_question_names_its_span_and_type() -> None:
+    gold = [["B-PER", "I-PER", "O", "B-PER", "B-LOC"]]
+    possible = (span(3, 4, 0.4), span(2, 4, 0.3), span(0, 2, 0.2), span(4, 5, 0.1))
+    assert recovered(gold, [Prediction((span(0, 2),), possible)]) == Recovered(missed=2, share=0.5, asked=2.0)
+    assert recovered([["O"]], [Prediction()]) == Recovered(0, None, 0.0)
 
 
 @pytest.mark.parametrize(

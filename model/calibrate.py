@@ -1,0 +1,122 @@
+"""Calibration on validation data: temperature, the review threshold with its promise, that of possible mentions.
+
+A part of the tweets (`tunes`) chooses the temperature and where the tests begin; the rest, which nothing else has seen,
+tests. Each tweet is read with its caption and without, and the promise is for both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.corpus import Example
+from model.extractor import BATCH_TOKENS, batches
+from model.guarantee import DELTA, Marks, Promise, highest, promise
+from model.mentions import Prediction, missed
+from model.predictor import decode, run
+from model.scores import judge_each
+from model.tagger import Tagger
+from model.tokens import TweetTokenizer
+from streams.errors import UserError
+
+TEMPERATURES = tuple(round(float(value), 2) for value in np.arange(0.4, 3.01, 0.1))
+LEAST_KEPT = 0.1
+"""Share of the mentions that the most cautious threshold keeps: with fewer, chance would end the tests at once."""
+LEAST_POSSIBLE = 0.05
+"""A span less probable than this is never asked about."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """`possible`: the threshold of possible mentions; `asked`: how many of them per predicted mention; `start`: where
+    the tests begin; `readings`: the marks of the testing tweets, by the way they are read."""
+
+    temperature: float
+    possible: float
+    asked: float
+    start: float
+    readings: dict[str, list[Marks]]
+
+    def promise(self, target: float, delta: float = DELTA) -> Promise | None:
+        """None where `target` cannot be promised."""
+        return promise(self.readings, self.start, target, delta)
+
+    def highest(self, delta: float = DELTA) -> Promise:
+        """The highest target that can be promised, and what it costs."""
+        return highest(self.readings, self.start, delta)
+
+
+def tunes(example: Example) -> bool:
+    """Whether a tweet is of the fifth that chooses; by its text, so that copies stay together."""
+    return hashlib.sha256(example.key.encode()).digest()[0] % 5 == 0
+
+
+def calibrate(
+    network: Tagger, tokenizer: TweetTokenizer, examples: Sequence[Example], budget: float, device: str
+) -> Calibration:
+    """On validation `examples`. `budget`: possible mentions that people are asked about per predicted mention, at most.
+
+    The temperature has the least log-loss of mention probabilities (temperature scaling: Guo et al., ICML 2017).
+    Raises `UserError` when nothing is predicted.
+    """
+    ways = ("text", "captions") if any(one.caption for one in examples) else ("text",)
+    choosing, testing = (
+        {way: _Reading(network, tokenizer, some, way == "captions", device) for way in ways}
+        for some in ([one for one in examples if tunes(one)], [one for one in examples if not tunes(one)])
+    )
+    temperature = min(TEMPERATURES, key=lambda value: _log_loss(_flat(one.marks(value) for one in choosing.values())))
+    likely = [_flat([reading.marks(temperature)]) for reading in choosing.values()]
+    marks = {way: reading.marks(temperature) for way, reading in testing.items()}
+    if not all(likely) or not all(any(tweets) for tweets in marks.values()):
+        raise UserError("too few mentions are predicted in the validation data: there is nothing to calibrate on")
+    predictions = {way: reading.predictions(temperature, LEAST_POSSIBLE) for way, reading in testing.items()}
+    possible = max(possible_threshold(some, budget) for some in predictions.values())
+    asked = max(asked_about(some, possible) for some in predictions.values())
+    start = min(float(np.quantile([mark[0] for mark in one], 1 - LEAST_KEPT)) for one in likely)
+    return Calibration(temperature, possible, asked, start, marks)
+
+
+def possible_threshold(predictions: Sequence[Prediction], budget: float) -> float:
+    """The lowest probability of possible mentions that stays within `budget` per predicted mention; 1 if none does."""
+    found = sorted({span.probability for one in predictions for span in one.possible})
+    return next((threshold for threshold in found if asked_about(predictions, threshold) <= budget), 1.0)
+
+
+def asked_about(predictions: Sequence[Prediction], threshold: float) -> float:
+    """Possible mentions from `threshold` on that are worth a question of their own, per predicted mention."""
+    asked = sum(
+        len(missed(one.spans, [span for span in one.possible if span.probability >= threshold])) for one in predictions
+    )
+    return asked / sum(len(one.spans) for one in predictions)
+
+
+class _Reading:
+    """Tweets read in one way: run through the network once, decoded at any temperature."""
+
+    def __init__(
+        self, network: Tagger, tokenizer: TweetTokenizer, examples: Sequence[Example], captions: bool, device: str
+    ) -> None:
+        encoded = [tokenizer.encode_words(one.words, one.caption if captions else None) for one in examples]
+        groups = list(batches(encoded, BATCH_TOKENS))
+        self._network = network
+        self._gold = [examples[row].tags for rows in groups for row in rows]
+        self._outputs = [run(network, [encoded[row] for row in rows], tokenizer.config, device) for rows in groups]
+
+    def predictions(self, temperature: float, possible: float = 1.0) -> list[Prediction]:
+        return [one for output in self._outputs for one in decode(self._network, output, temperature, possible)]
+
+    def marks(self, temperature: float) -> list[Marks]:
+        judged = judge_each(self._gold, self.predictions(temperature))
+        return [[(one.probability, one.correct) for one in tweet] for tweet in judged]
+
+
+def _flat(readings: Iterable[Sequence[Marks]]) -> list[tuple[float, bool]]:
+    return [mark for tweets in readings for tweet in tweets for mark in tweet]
+
+
+def _log_loss(marks: Sequence[tuple[float, bool]]) -> float:
+    held = np.array([probability if correct else 1 - probability for probability, correct in marks])
+    return float(-np.log(np.clip(held, 1e-6, 1)).mean()) if marks else 0.0

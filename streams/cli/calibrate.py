@@ -1,0 +1,109 @@
+"""`mner calibrate`: what goes to people, chosen on validation data, into the checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streams.errors import UserError
+from streams.settings import load
+
+if TYPE_CHECKING:
+    from model.calibrate import Calibration
+    from model.corpus import Example
+
+TABLE = (0.90, 0.95, 0.98)
+"""Target precisions that are shown beside the one that was asked for."""
+
+console = Console()
+
+
+def command(
+    data: Annotated[
+        Path, typer.Option(help="Folder with train.txt, valid.txt, test.txt, or a folder of such folders.")
+    ],
+    target_precision: Annotated[
+        float,
+        typer.Option(help="Precision to promise of the mentions at or above the review threshold; above 0, below 1."),
+    ],
+    checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint folder; MNER_MODEL if not given.")] = None,
+    captions: Annotated[
+        Path | None,
+        typer.Option(help='JSON lines {"set", "img", "caption"}: the promise is then for both ways to read.'),
+    ] = None,
+    delta: Annotated[
+        float, typer.Option(help="Chance, over draws of the validation data, that the promise fails; above 0, below 1.")
+    ] = 0.1,
+    possible_budget: Annotated[
+        float, typer.Option(min=0, help="Possible mentions that people are asked about per predicted mention, at most.")
+    ] = 0.05,
+) -> None:
+    """Choose temperature, review threshold and threshold of possible mentions on the validation data.
+
+    The review threshold comes with a finite-sample promise (Learn then Test; docs/calibration.md). Where the target
+    cannot be promised, nothing is written. Only config.json changes: the weights stay.
+    """
+    from model.calibrate import calibrate
+    from model.checkpoint import write_config
+    from model.extractor import Extractor
+
+    for option, value in (("--target-precision", target_precision), ("--delta", delta)):
+        if not 0 < value < 1:
+            raise UserError(f"{option} {value}: wanted a number above 0 and below 1")
+    settings = load()
+    folder = checkpoint or settings.model
+    examples = _validation(data, captions)
+    extractor = Extractor.load(folder, device=settings.device, threads=settings.model_threads)
+    predictor = extractor.predictor
+    with console.status(f"{len(examples)} validation tweets"):
+        found = calibrate(predictor.network, extractor.tokenizer, examples, possible_budget, predictor.device)
+    chosen = found.promise(target_precision, delta)
+    console.print(_table(found, sorted({*TABLE, target_precision}), delta))
+    if chosen is None:
+        best = found.highest(delta)
+        reviewed = " and ".join(f"{share:.1%} ({way})" for way, share in best.reviewed.items())
+        raise UserError(
+            f"--target-precision {target_precision}: cannot be promised on this validation data with --delta {delta}; "
+            f"at most {best.target:.2f} can, with {reviewed} of the mentions reviewed; {folder} is left as it was"
+        )
+    update = {
+        "temperature": found.temperature,
+        "threshold": chosen.threshold,
+        "target_precision": target_precision,
+        "delta": delta,
+        "possible": found.possible,
+    }
+    write_config(folder, extractor.info.model_copy(update=update))
+    reviewed = ", ".join(f"{share:.1%} of mentions go to review ({way})" for way, share in chosen.reviewed.items())
+    console.print(
+        f"{folder}: temperature {found.temperature}, review threshold {chosen.threshold:.4f}: {reviewed}; "
+        f"possible mentions from {found.possible:.4f} on: {found.asked:.1%} more questions"
+    )
+
+
+def _validation(data: Path, captions: Path | None) -> list[Example]:
+    from model import corpus
+
+    examples: list[Example] = []
+    for folder in corpus.folders(data):
+        texts = corpus.read_captions(captions, folder.name) if captions else None
+        examples += corpus.read(corpus.split_file(folder, "valid"), texts)
+    return examples
+
+
+def _table(found: Calibration, targets: list[float], delta: float) -> Table:
+    """What each target would cost; each row is a promise of its own."""
+    table = Table(title=f"share of mentions to review, delta {delta}", title_justify="left")
+    for column in ("target precision", "threshold", *(f"review, {way}" for way in found.readings)):
+        table.add_column(column, justify="right")
+    for target in targets:
+        promise = found.promise(target, delta)
+        if promise is None:
+            table.add_row(f"{target:g}", "not reached", *("-" for _ in found.readings))
+        else:
+            table.add_row(f"{target:g}", f"{promise.threshold:.4f}", *(f"{s:.1%}" for s in promise.reviewed.values()))
+    return table

@@ -1,0 +1,119 @@
+"""What goes to people: chosen on validation data, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from model.calibrate import asked_about, possible_threshold, tunes
+from model.checkpoint import CONFIG, CheckpointInfo, describe, write_config
+from model.corpus import Example
+from model.mentions import Prediction, Span
+from streams.cli import calibrate as command
+from streams.errors import UserError
+from streams.settings import CHECKPOINT
+
+PLACES = ("Paris", "London", "Chicago", "Toronto", "Boston", "Texas", "Canada", "Miami")
+
+
+def span(start: int, probability: float) -> Span:
+    return Span(start, start + 1, "PER", probability, 0.1, 0.2, {})
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """The shipped one, to be written to."""
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(CHECKPOINT, folder)
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Eighty tweets with a place each, of which every second has a caption."""
+    folder = tmp_path / "toy2017"
+    folder.mkdir()
+    lines = [f"IMGID:{n}\nI\tO\nlove\tO\n{PLACES[n % 8]}\tB-LOC\n{n}\tO\ntimes\tO\n" for n in range(80)]
+    for split in ("train", "valid"):
+        (folder / f"{split}.txt").write_text("\n".join(lines), encoding="utf-8")
+    captions = [json.dumps({"set": "2017", "img": str(n), "caption": "a city"}) for n in range(0, 80, 2)]
+    (tmp_path / "captions.jsonl").write_text("\n".join(captions), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("budget", "threshold"),
+    [
+        pytest.param(0.0, 1.0, id="no budget: none is asked about"),
+        pytest.param(0.5, 0.4, id="one question for two mentions"),
+        pytest.param(0.99, 0.4, id="equal probabilities are asked about together or not at all"),
+        pytest.param(1.5, 0.3, id="three for two"),
+        pytest.param(9.0, 0.3, id="all there are"),
+    ],
+)
+def test_possible_mentions_stay_within_their_budget(budget: float, threshold: float) -> None:
+    predictions = [
+        Prediction((span(0, 0.9),), (span(1, 0.4), span(2, 0.3))),
+        Prediction((span(0, 0.9),), (span(1, 0.3), span(0, 0.3))),  # the last is the mention's own question
+    ]
+    assert possible_threshold(predictions, budget) == threshold
+    assert asked_about(predictions, threshold) <= budget
+
+
+def test_a_fifth_of_the_tweets_chooses_and_copies_stay_together() -> None:
+    examples = [Example(str(n), (f"tweet{n}",), ("O",)) for n in range(1000)]
+    assert 150 < sum(map(tunes, examples)) < 250
+    assert all(tunes(one) == tunes(Example("x", (one.words[0].upper(), "!"), ("O", "O"))) for one in examples)
+
+
+def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights, before = (checkpoint / "model.safetensors").stat().st_mtime_ns, describe(checkpoint)
+    captions = data.parent / "captions.jsonl"
+    command.command(data=data, checkpoint=checkpoint, captions=captions, target_precision=0.6, delta=0.2)
+    after, told = describe(checkpoint), " ".join(capsys.readouterr().out.split())
+    assert (after.target_precision, after.delta) == (0.6, 0.2)
+    assert (after.name, after.release) == (before.name, before.release)
+    assert f"review threshold {after.threshold:.4f}" in told
+    assert "of mentions go to review (text)" in told
+    assert "of mentions go to review (captions)" in told
+    assert all(target in told for target in ("0.9", "0.95", "0.98"))
+    assert (checkpoint / "model.safetensors").stat().st_mtime_ns == weights
+
+
+def test_a_target_out_of_reach_is_told_and_changes_nothing(checkpoint: Path, data: Path) -> None:
+    before = (checkpoint / CONFIG).read_bytes()
+    with pytest.raises(
+        UserError, match=r"0\.999: cannot be promised on .* at most 0\.\d\d can, with .* left as it was"
+    ):
+        command.command(data=data, checkpoint=checkpoint, target_precision=0.999)
+    assert (checkpoint / CONFIG).read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["target_precision", "delta"])
+@pytest.mark.parametrize("value", [0.0, 1.0, -1.0, float("nan")])
+def test_a_share_must_lie_between_0_and_1(data: Path, option: str, value: float) -> None:
+    with pytest.raises(UserError, match="wanted a number above 0 and below 1"):
+        command.command(**{"data": data, "target_precision": 0.9} | {option: value})  # type: ignore[arg-type]
+
+
+def test_data_without_a_mention_cannot_calibrate(checkpoint: Path, data: Path) -> None:
+    (data / "valid.txt").write_text("and\tO\nthen\tO\n\nor\tO\n", encoding="utf-8")
+    with pytest.raises(UserError, match="nothing to calibrate on"):
+        command.command(data=data, checkpoint=checkpoint, target_precision=0.5)
+
+
+def test_a_configuration_that_cannot_be_written_stays_as_it_was(checkpoint: Path) -> None:
+    info, before = describe(checkpoint), (checkpoint / CONFIG).read_bytes()
+    (checkpoint / f"{CONFIG}.partial").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        write_config(checkpoint, info.model_copy(update={"threshold": 0.123}))
+    assert (checkpoint / CONFIG).read_bytes() == before
+
+
+def test_a_configuration_from_before_promises_says_that_nothing_was_promised() -> None:
+    config = json.loads((CHECKPOINT / CONFIG).read_text(encoding="utf-8"))
+    config.pop("delta", None)
+    assert CheckpointInfo.model_validate(config).delta is None
