@@ -20,7 +20,7 @@ MAX_SEQUENCE = 512
 
 def resolve(encoder: str) -> tuple[str, str]:
     """(what to call it, hub name or local path), also of a packaged encoder's name. Raises `UserError`."""
-    if encoder in (packaged.MINILM, packaged.MPNET):
+    if encoder in packaged.NAMES:
         return encoder, str(packaged.folder(encoder))
     return Path(encoder).name, encoder
 

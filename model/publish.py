@@ -1,82 +1,28 @@
-"""From trained weights to a checkpoint folder: calibration and threshold on validation data, files, model card."""
+"""From trained weights to a checkpoint folder: calibrated on validation data, written, measured."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 
 from model import adapters
+from model.calibrate import Calibration, calibrate
 from model.checkpoint import CARD, TOKENIZER, WEIGHTS, CheckpointInfo, write_config
-from model.corpus import Example
-from model.extractor import BATCH_TOKENS, batches
-from model.mentions import Prediction
-from model.predictor import decode, run
-from model.scores import Judged, Scoreboard, judge, review_threshold
+from model.evaluate import evaluate
+from model.extractor import Extractor
+from model.guarantee import Promise
+from model.material import Material
+from model.scores import Scoreboard
 from model.tagger import Tagger
 from model.tokens import TweetTokenizer
-from streams.errors import UserError
 
-TEMPERATURES = tuple(round(float(value), 2) for value in np.arange(0.4, 3.01, 0.1))
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """`reviewed`: the share of validation mentions below the threshold."""
-
-    temperature: float
-    threshold: float
-    precision: float
-    reviewed: float
-
-
-def calibrate(
-    network: Tagger, tokenizer: TweetTokenizer, examples: Sequence[Example], target_precision: float, device: str
-) -> Calibration:
-    """Temperature by the log-loss of mention probabilities, then the smallest threshold that keeps `target_precision`.
-
-    Both on validation `examples`, each seen with and without its caption. Temperature scaling: Guo et al., ICML 2017.
-    Raises `UserError` when no threshold reaches the target.
-    """
-    views = [(example, caption) for example in examples for caption in (None, example.caption)]
-    encoded = [tokenizer.encode_words(example.words, caption) for example, caption in views]
-    groups = [[encoded[row] for row in rows] for rows in batches(encoded, BATCH_TOKENS)]
-    gold = [views[row][0].tags for rows in batches(encoded, BATCH_TOKENS) for row in rows]
-    outputs = [run(network, group, tokenizer.config, device) for group in groups]
-
-    def judged(temperature: float) -> list[Judged]:
-        predictions: list[Prediction] = []
-        for output in outputs:
-            predictions += decode(network, output, temperature)
-        return judge(gold, predictions)
-
-    temperature = min(TEMPERATURES, key=lambda temperature: _log_loss(judged(temperature)))
-    final = judged(temperature)
-    threshold = review_threshold(final, target_precision)
-    if threshold is None:
-        raise UserError(f"--target-precision {target_precision}: no threshold reaches it on the validation data")
-    above = [one.correct for one in final if one.probability >= threshold]
-    return Calibration(temperature, threshold, sum(above) / len(above), 1 - len(above) / len(final))
-
-
-def _log_loss(judged: Sequence[Judged]) -> float:
-    probability = np.clip([one.probability for one in judged], 1e-6, 1 - 1e-6)
-    correct = np.array([one.correct for one in judged], dtype=bool)
-    return float(-np.log(np.where(correct, probability, 1 - probability)).mean())
-
-
-def write(folder: Path, network: Tagger, tokenizer: TweetTokenizer, info: CheckpointInfo) -> None:
-    """Everything but the card. Weights in fp16; where the encoder is packaged (`info.base`) only what was added."""
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = adapters.added(network.state_dict()) if info.base else adapters.merged(network.state_dict())
-    weights = {name: value.detach().cpu().to(torch.float16).contiguous() for name, value in kept.items()}
-    save_file(weights, folder / WEIGHTS)
-    tokenizer.tokenizer.save(str(folder / TOKENIZER))
-    write_config(folder, info)
+POSSIBLE_BUDGET = 0.05
+"""Possible mentions that people are asked about, per predicted mention."""
 
 
 @dataclass(frozen=True)
@@ -89,27 +35,90 @@ class Row:
     scores: Scoreboard
 
 
-def write_card(folder: Path, info: CheckpointInfo, calibration: Calibration, rows: Sequence[Row], note: str) -> None:
-    """`README.md`: what the model is, what it was made of, its measured table."""
+@dataclass(frozen=True)
+class Published:
+    info: CheckpointInfo
+    calibration: Calibration
+    promise: Promise
+    rows: list[Row]
+
+
+def publish(
+    folder: Path,
+    network: Tagger,
+    tokenizer: TweetTokenizer,
+    info: CheckpointInfo,
+    material: Material,
+    contexts: Sequence[bool],
+    target_precision: float,
+    device: str,
+) -> Published:
+    """Calibrates on validation, writes the folder, then scores what was written once on everything held out.
+
+    Where `target_precision` cannot be promised, the highest that can is. Raises `OSError`.
+    """
+    validation = [example for examples in material.validation.values() for example in examples]
+    calibration = calibrate(network, tokenizer, validation, POSSIBLE_BUDGET, device)
+    promise = calibration.promise(target_precision) or calibration.highest()
+    info = info.model_copy(
+        update={
+            "release": int(time.time()),
+            "threshold": promise.threshold,
+            "target_precision": promise.target,
+            "delta": promise.delta,
+            "temperature": calibration.temperature,
+            "possible": calibration.possible,
+        }
+    )
+    write(folder, network, tokenizer, info)
+    written = Extractor.load(folder, device=device)
+    rows = [
+        Row(data, split, "captions" if on else "none", evaluate(written.predictor, written.tokenizer, examples, on))
+        for (data, split), examples in material.held_out.items()
+        for on in contexts
+    ]
+    published = Published(info, calibration, promise, rows)
+    (folder / CARD).write_text(_card(published), encoding="utf-8")
+    return published
+
+
+def write(folder: Path, network: Tagger, tokenizer: TweetTokenizer, info: CheckpointInfo) -> None:
+    """Everything but the card. Weights in fp16; where the encoder is packaged (`info.base`) only what was added."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = adapters.added(network.state_dict()) if info.base else adapters.merged(network.state_dict())
+    weights = {name: value.detach().cpu().to(torch.float16).contiguous() for name, value in kept.items()}
+    save_file(weights, folder / WEIGHTS)
+    tokenizer.tokenizer.save(str(folder / TOKENIZER))
+    write_config(folder, info)
+
+
+def _card(published: Published) -> str:
+    info, promise, calibration = published.info, published.promise, published.calibration
     made = "\n".join(f"- {name}: {value}" for name, value in info.provenance.items())
-    table = "\n".join(_line(row) for row in rows)
-    (folder / CARD).write_text(
-        f"""# {info.name}
+    table = "\n".join(_line(row) for row in published.rows)
+    reviewed = ", ".join(f"{share:.1%} ({way})" for way, share in promise.reviewed.items())
+    on = f", on the packaged encoder {info.base.name}" if info.base else ""
+    return f"""# {info.name}
 
 Evidential named entity tagger for posts: PER, LOC, ORG, MISC, each mention with a probability, an aleatoric and an
-epistemic uncertainty. Two views of a tweet, its text, and its text with what is known about its images; each gives a
-Normal-inverse-Gamma belief per word and label, and the views that are there are fused into one.
+epistemic uncertainty. Views of a tweet: {", ".join(info.design.views)}. Each gives a Normal-inverse-Gamma belief per
+word and label, and the views that are there are fused into one.
 
 ## Made of
 {made}
+- design: {info.design}{on}
 
 ## Chosen on validation data
-- temperature {calibration.temperature}
-- review threshold {info.threshold}: the smallest for which mentions at or above it are right to at least
-  {info.target_precision:.0%} (there: {calibration.precision:.1%}); {calibration.reviewed:.1%} of mentions fall below it
+- temperature {info.temperature}
+- review threshold {info.threshold}: mentions at or above it are right to {info.target_precision:.0%} or more on
+  tweets of the same kind, but for a chance of {promise.delta:.0%} over draws of the validation data (Learn then Test);
+  mentions below it there: {reviewed}
+- threshold of possible mentions {info.possible}: {calibration.asked:.1%} of the predicted mentions there
 
 ## Measured
-{note}
+One training, one seed. Epoch, temperature and thresholds were chosen on the validation splits; the test splits were
+read once, at the end. A model trained on several sets is not comparable with models of one set's own split alone.
+
 F1, precision and recall by seqeval's default over the published tags; ece and auroc (telling wrong mentions from
 right ones by their probability) over predicted mentions; aurc: lower is better.
 
@@ -118,12 +127,10 @@ right ones by their probability) over predicted mentions; aurc: lower is better.
 {table}
 
 ## Limits
-English tweets of 2012 to 2017 and their annotators' habits. Text that spells out an image takes the place of the image;
-no pixels are read. Names that nobody wrote about then are where it fails most. It was trained on people's public
+English tweets and their annotators' habits. No pixels are read unless there is a view `image`; text that spells out an
+image takes its place. Names that nobody wrote about then are where it fails most. It was trained on people's public
 posts: what it says about a person is a guess about a text, nothing more.
-""",
-        encoding="utf-8",
-    )
+"""
 
 
 def _line(row: Row) -> str:

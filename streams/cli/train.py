@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from streams.errors import UserError
+from streams.events import explain
 
 if TYPE_CHECKING:
-    from model.corpus import Example
+    from model.checkpoint import Base
+    from model.design import Design
+    from model.material import Material, Splits
+    from model.pixels import Vision
+    from model.publish import Published
+    from model.teacher import Beliefs
     from model.train import Trainer
 
 DEVICES = ("auto", "cpu", "cuda")
+BELIEFS = "teacher.npz"
+PARTS, LOSSES = "Parts of the network, each of which can be off", "Losses"
 
 console = Console()
 
@@ -29,9 +37,15 @@ def command(
     captions: Annotated[
         Path | None, typer.Option(help='JSON lines {"set", "img", "caption"}; without it both views read text alone.')
     ] = None,
-    encoder: Annotated[
-        str | None, typer.Option(help="Any AutoModel encoder, hub name or path. Default: the installed MiniLM package.")
+    images: Annotated[
+        Path | None, typer.Option(help="Folder with the images ID.jpg, for the view `image`; some may be missing.")
     ] = None,
+    vision: Annotated[
+        str | None, typer.Option(help="Any AutoModel of images, hub name or path (CLIP, SigLIP, ViT), for --images.")
+    ] = None,
+    encoder: Annotated[
+        str, typer.Option(help="Any AutoModel encoder, hub name or path; minilm and mpnet: from installed packages.")
+    ] = "minilm",
     out: Annotated[Path, typer.Option(help="Checkpoint folder to write; a killed training resumes from it.")] = Path(
         "runs/train"
     ),
@@ -41,10 +55,46 @@ def command(
     batch_tokens: Annotated[int, typer.Option(min=128, help="Padded tokens in a batch at most.")] = 1024,
     encoder_rate: Annotated[float, typer.Option(help="Learning rate of the encoder, at its highest.")] = 2e-4,
     head_rate: Annotated[float, typer.Option(help="Learning rate of the heads, at its highest.")] = 1e-3,
+    layer_decay: Annotated[
+        float, typer.Option(min=0.1, max=1, help="Each layer's rate, as a share of that of the layer behind it.")
+    ] = 1.0,
     drop_context: Annotated[float, typer.Option(min=0, max=1, help="Share of captions left out, each epoch.")] = 0.5,
+    views: Annotated[
+        str, typer.Option(help="Comma-separated, of text, text+context, image.", rich_help_panel=PARTS)
+    ] = "text,text+context",
+    adapt: Annotated[
+        str,
+        typer.Option(help="How the encoder is trained: full, lora (adapters) or frozen.", rich_help_panel=PARTS),
+    ] = "full",
+    rank: Annotated[int, typer.Option(min=1, help="Of the adapters.", rich_help_panel=PARTS)] = 16,
+    emission: Annotated[
+        str, typer.Option(help="What of a belief the chain reads: student or location.", rich_help_panel=PARTS)
+    ] = "student",
+    evidence: Annotated[bool, typer.Option(help="Off: plain scores, averaged.", rich_help_panel=PARTS)] = True,
+    chain: Annotated[bool, typer.Option(help="Off: words are independent but for BIO.", rich_help_panel=PARTS)] = True,
+    casing: Annotated[bool, typer.Option(help="An embedding of each word's casing.", rich_help_panel=PARTS)] = True,
+    density: Annotated[
+        float, typer.Option(min=0, help="Weight of the NIG's negative log-likelihood.", rich_help_panel=LOSSES)
+    ] = 0.03,
+    regulariser: Annotated[
+        float, typer.Option(min=0, help="Weight of the cost of evidence.", rich_help_panel=LOSSES)
+    ] = 0.003,
+    alignment: Annotated[
+        float,
+        typer.Option(min=0, help="Weight of the text view's divergence from text+context.", rich_help_panel=LOSSES),
+    ] = 0.0,
+    alignment_temperature: Annotated[float, typer.Option(min=0.1, rich_help_panel=LOSSES)] = 2.0,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Checkpoint whose beliefs are learned as well.", rich_help_panel=LOSSES)
+    ] = None,
+    teacher_weight: Annotated[float, typer.Option(min=0, rich_help_panel=LOSSES)] = 1.0,
+    unlabelled: Annotated[
+        list[Path] | None,
+        typer.Option(help="Data whose texts are learned from the teacher alone; repeatable.", rich_help_panel=LOSSES),
+    ] = None,
     target_precision: Annotated[
         float, typer.Option(min=0, max=1, help="Precision that mentions above the review threshold must have.")
-    ] = 0.9,
+    ] = 0.95,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's choice.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
@@ -56,9 +106,12 @@ def command(
     """
     import torch
 
-    from model.checkpoint import CONFIG
+    from model import material
+    from model.checkpoint import CONFIG, describe
     from model.encoder import pretrained, resolve
-    from model.train import TrainConfig, Trainer, items
+    from model.pixels import Vision
+    from model.publish import publish
+    from model.train import STATE, TrainConfig, Trainer, items
 
     if (out / CONFIG).is_file():
         raise UserError(f"--out {out}: a finished checkpoint is there; choose another folder or remove it")
@@ -66,30 +119,88 @@ def command(
         raise UserError(f"--device {device}: wanted one of {', '.join(DEVICES)}")
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda, but torch sees no GPU: choose auto or cpu")
+    if bool(images) != bool(vision):
+        raise UserError("--images and --vision: the view `image` needs both, the folder and the model that reads it")
+    if unlabelled and teacher is None:
+        raise UserError("--unlabelled: texts without labels can only be learned from a --teacher")
     _prepare(out)
     if threads:
         torch.set_num_threads(threads)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    training, held_out, provenance = _data(data, captions)
+    looking = Vision(vision, device) if vision else None
+    design = _design(
+        image_width=looking.width if looking else 0,
+        views=tuple(views.split(",")),
+        adapt=adapt,
+        rank=rank,
+        emission=emission,
+        evidence=evidence,
+        chain=chain,
+        casing=casing,
+    )
+    read = material.read(data, captions, unlabelled or [])
+    _tell(read)
+    if images and looking:
+        read = _look(read, images, looking)
     called, path = resolve(encoder)
-    network, tokenizer = pretrained(path, seed)
+    network, tokenizer = pretrained(path, seed, design)
     config = TrainConfig(
         epochs=epochs,
         seed=seed,
         encoder_rate=encoder_rate,
         head_rate=head_rate,
+        layer_decay=layer_decay,
         batch_tokens=batch_tokens,
         drop_context=drop_context,
+        density=density,
+        regulariser=regulariser,
+        alignment=alignment,
+        alignment_temperature=alignment_temperature,
+        teacher=teacher_weight if teacher else 0.0,
     )
-    trainer = Trainer(network, items(training, tokenizer), tokenizer, config, device)
+    beliefs = _learn_from(teacher, read, out, device) if teacher else None
+    learned = items([*read.labelled, *read.unlabelled], tokenizer, beliefs)
+    trainer = Trainer(network, learned, tokenizer, config, device)
     try:
-        _train(trainer, {key: value for key, value in held_out.items() if key[1] == "valid"}, out)
-        provenance |= {"encoder": called, "best epoch": trainer.best_epoch, "options": str(config)}
-        _publish(trainer, held_out, out, name or f"{called}-evidential", target_precision, provenance)
+        _train(trainer, read.validation, out)
+        info = trainer.predictor(best=True).info.model_copy(
+            update={
+                "name": name or f"{called}-evidential",
+                "base": _base(called, design),
+                "vision": vision,
+                "provenance": read.provenance()
+                | {"encoder": called, "teacher": teacher and describe(teacher).name, "best epoch": trainer.best_epoch}
+                | {"options": str(config)},
+            }
+        )
+        published = publish(out, network, tokenizer, info, read, trainer.contexts, target_precision, device)
+        for left in (STATE, BELIEFS):
+            (out / left).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
             f"--out {out}: {error.strerror or error}; the same command goes on from the last epoch"
         ) from None
+    _told(out, published, target_precision)
+
+
+def _design(**parts: object) -> Design:
+    """Raises `UserError`."""
+    from model.design import Design
+
+    try:
+        return Design.model_validate(parts)
+    except ValidationError as error:
+        raise UserError(f"--{explain(error)}") from None
+
+
+def _base(encoder: str, design: Design) -> Base | None:
+    """Where the encoder's own weights stay, if they are another's to keep: packaged, and not trained."""
+    from model import packaged
+    from model.checkpoint import Base
+
+    if design.adapt == "full" or encoder not in packaged.NAMES:
+        return None
+    return Base(name=encoder, sha256=packaged.digest(packaged.folder(encoder)))
 
 
 def _prepare(out: Path) -> None:
@@ -102,32 +213,49 @@ def _prepare(out: Path) -> None:
         raise UserError(f"--out {out}: cannot be written: {error.strerror}") from None
 
 
-Splits = dict[tuple[str, str], list["Example"]]
-
-
-def _data(data: Path, captions: Path | None) -> tuple[list[Example], Splits, dict[str, object]]:
-    """Training tweets without leaks, the held-out splits by (data set, split), and where it all comes from."""
-    from model import corpus
-
-    training: list[Example] = []
-    held_out: Splits = {}
-    for folder in corpus.folders(data):
-        texts = corpus.read_captions(captions, folder.name) if captions else {}
-        splits = {split: corpus.read(folder / f"{split}.txt", texts) for split in corpus.SPLITS}
-        training += splits["train"]
-        held_out |= {(folder.name, split): splits[split] for split in ("valid", "test")}
-    kept = corpus.without_leaks(training, [example for split in held_out.values() for example in split])
-    sets = ", ".join(sorted({name for name, _ in held_out}))
-    captioned = sum(example.caption is not None for example in kept)
+def _tell(read: Material) -> None:
+    sets = ", ".join(sorted({name for name, _ in read.held_out}))
+    captioned = sum(example.caption is not None for example in read.labelled)
+    bare = f", {len(read.unlabelled)} without labels" if read.unlabelled else ""
     console.print(
-        f"[bold]{sets}[/]: {len(kept)} tweets to train on, {captioned} with a caption; "
-        f"{len(training) - len(kept)} left out, since their text also stands in a validation or test set"
+        f"[bold]{sets}[/]: {len(read.labelled)} tweets to train on, {captioned} with a caption{bare}; "
+        f"{read.left_out} left out, since their text also stands in a validation or test set"
     )
-    provenance: dict[str, object] = {
-        "trained on": f"the training splits of {sets}: {len(kept)} tweets, {captioned} with a caption",
-        "left out": f"{len(training) - len(kept)} training tweets that also stand in a validation or test set",
-    }
-    return kept, held_out, provenance
+
+
+def _bars() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console)
+
+
+def _look(read: Material, folder: Path, vision: Vision) -> Material:
+    """With the features of the images that are there."""
+    from model import pixels
+
+    names = read.names
+    with _bars() as bars:
+        bar = bars.add_task("images", total=1.0)
+        found = pixels.read(folder, names, vision, lambda done: bars.update(bar, completed=done))
+    console.print(f"{len(found)} of {len(names)} images could be read in {folder}")
+    return read.with_images(found)
+
+
+def _learn_from(teacher: Path, read: Material, out: Path, device: str) -> list[Beliefs]:
+    """The teacher's beliefs of all training tweets; kept in `out`, so that a resumed training has them at once."""
+    from model import teacher as teaching
+    from model.extractor import Extractor
+
+    examples = [*read.labelled, *read.unlabelled]
+    kept = out / BELIEFS
+    if kept.is_file() and len(beliefs := teaching.load(kept)) == len(examples):
+        return beliefs
+    with _bars() as bars:
+        bar = bars.add_task("teacher reads", total=1.0)
+        beliefs = teaching.marginals(
+            Extractor.load(teacher, device=device), examples, lambda done: bars.update(bar, completed=done)
+        )
+    teaching.save(kept, beliefs)
+    return beliefs
 
 
 def _train(trainer: Trainer, validation: Splits, out: Path) -> None:
@@ -135,20 +263,19 @@ def _train(trainer: Trainer, validation: Splits, out: Path) -> None:
 
     if trainer.resume(out):
         console.print(f"taking up after epoch {trainer.epoch}, best validation F1 so far {trainer.best_score:.4f}")
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bars:
+    with _bars() as bars:
         while not trainer.finished:
             bar = bars.add_task(f"epoch {trainer.epoch + 1}/{trainer.config.epochs}", total=1.0)
 
-            def show(done: float, loss: float, bar: object = bar) -> None:
-                bars.update(bar, completed=done, description=f"epoch {trainer.epoch + 1} loss {loss:.3f}")  # type: ignore[arg-type]
+            def show(done: float, loss: float, bar: TaskID = bar) -> None:
+                bars.update(bar, completed=done, description=f"epoch {trainer.epoch + 1} loss {loss:.3f}")
 
             trainer.run_epoch(show)
             predictor = trainer.predictor()
             found = {
                 (name, captions): evaluate(predictor, trainer.tokenizer, examples, captions).f1
                 for (name, _), examples in validation.items()
-                for captions in (False, True)
+                for captions in trainer.contexts
             }
             best = trainer.keep_if_best(sum(found.values()) / len(found))
             scores = ", ".join(
@@ -158,49 +285,10 @@ def _train(trainer: Trainer, validation: Splits, out: Path) -> None:
             trainer.save(out)
 
 
-def _publish(
-    trainer: Trainer, held_out: Splits, out: Path, name: str, target_precision: float, provenance: dict[str, object]
-) -> None:
-    """Calibrates on validation, writes the folder, then scores it once on everything held out."""
-    from model.evaluate import evaluate
-    from model.extractor import Extractor
-    from model.publish import Row, calibrate, write, write_card
-    from model.train import STATE
-
-    predictor = trainer.predictor(best=True)
-    validation = [example for (_, split), examples in held_out.items() if split == "valid" for example in examples]
-    calibration = calibrate(predictor.network, trainer.tokenizer, validation, target_precision, predictor.device)
-    info = predictor.info.model_copy(
-        update={
-            "name": name,
-            "release": int(time.time()),
-            "threshold": calibration.threshold,
-            "target_precision": target_precision,
-            "temperature": calibration.temperature,
-            "provenance": provenance,
-        }
-    )
-    write(out, predictor.network, trainer.tokenizer, info)
-    console.print(
-        f"review threshold {calibration.threshold:.3f} (temperature {calibration.temperature}): mentions above it are "
-        f"right to {calibration.precision:.1%} on validation, {calibration.reviewed:.1%} of mentions go to review"
-    )
-    written = Extractor.load(out)  # what is measured is what was written, fp16 and all
-    rows = [
-        Row(
-            data,
-            split,
-            "captions" if captions else "none",
-            evaluate(written.predictor, written.tokenizer, examples, captions),
-        )
-        for (data, split), examples in held_out.items()
-        for captions in (False, True)
-    ]
-    note = (
-        "One model, trained on all the training splits named above: not comparable with models that saw one set's\n"
-        "own split alone. Epoch, temperature and threshold were chosen on the validation splits; the test splits were\n"
-        "read once, at the end. One seed.\n"
-    )
-    write_card(out, info, calibration, rows, note)
-    (out / STATE).unlink(missing_ok=True)
+def _told(out: Path, published: Published, wanted: float) -> None:
+    info, promise = published.info, published.promise
+    if promise.target < wanted:
+        console.print(f"[yellow]a precision of {wanted:g} cannot be promised on this validation data[/]")
+    reviewed = ", ".join(f"{share:.1%} of mentions go to review ({way})" for way, share in promise.reviewed.items())
+    console.print(f"review threshold {info.threshold:.4f} promises a precision of {promise.target:g}: {reviewed}")
     console.print(f"[bold]{out}[/] is ready; its model card is {out / 'README.md'}")
