@@ -29,7 +29,9 @@ def reliability(judged: Sequence[Judged], title: str, path: Path) -> None:
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     top.plot((0, 1), (0, 1), linestyle="--", color=GREY, label="perfectly calibrated")
     sizes = 20 + 380 * counts[filled] / max(1, counts.max())
-    top.scatter(claimed, right, sizes, color=BLUE, alpha=0.8, label="a bin of mentions, area by number", zorder=2)
+    top.scatter(
+        claimed, right, sizes, color=BLUE, alpha=0.8, clip_on=False, label="a bin of mentions, area by number", zorder=2
+    )
     top.set(ylim=(-0.03, 1.25), yticks=np.linspace(0, 1, 6), ylabel="share that is right")
     error = calibration_error(probability, correct)
     top.set_title(f"Reliability: {title}\nECE {error:.3f}, {len(judged)} mentions")
