@@ -72,7 +72,8 @@ def test_the_threshold_keeps_the_target_in_every_reading() -> None:
         tweets(random, 4000, 1, False),
         [[(p, right and p > 0.8)] for [(p, right)] in tweets(random, 4000, 1, False)],
     )
-    alone, both = (promise(some, 0.95, 0.8, 0.1) for some in ({"a": good}, {"a": good, "b": bad}))
+    alone = promise({"a": good}, 0.95, 0.8, 0.1)
+    both = promise({"a": good, "b": bad}, 0.95, 0.8, 0.1)
     assert alone is not None
     assert both is not None
     assert alone.threshold < 0.7 < both.threshold
