@@ -99,7 +99,7 @@ class _Reading:
     def __init__(
         self, network: Tagger, tokenizer: TweetTokenizer, examples: Sequence[Example], captions: bool, device: str
     ) -> None:
-        encoded = [tokenizer.encode_words(one.words, one.caption if captions else None) for one in examples]
+        encoded = [tokenizer.encode_words(one.words, one.caption if captions else None, one.image) for one in examples]
         groups = list(batches(encoded, BATCH_TOKENS))
         self._network = network
         self._gold = [examples[row].tags for rows in groups for row in rows]

@@ -20,7 +20,7 @@ def predict(
     predictor: Predictor, tokenizer: TweetTokenizer, examples: Sequence[Example], captions: bool
 ) -> list[Prediction]:
     """One prediction per tweet, in order; spans count the corpus's words."""
-    encoded = [tokenizer.encode_words(one.words, one.caption if captions else None) for one in examples]
+    encoded = [tokenizer.encode_words(one.words, one.caption if captions else None, one.image) for one in examples]
     predictions = [Prediction()] * len(examples)
     for rows in batches(encoded, BATCH_TOKENS):
         for row, prediction in zip(rows, predictor.predict([encoded[row] for row in rows]), strict=True):

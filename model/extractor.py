@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
+from PIL.Image import Image
+
 from model.checkpoint import CheckpointInfo
 from model.context import visual_context
 from model.mentions import Prediction, mentions, possible_mentions
+from model.pixels import Vision
 from model.predictor import Predictor, load
 from model.tokens import Encoded, TweetTokenizer
 from streams.events import Mention, Tweet
@@ -30,6 +33,8 @@ class Extractor:
     def __init__(self, tokenizer: TweetTokenizer, predictor: Predictor) -> None:
         self.tokenizer = tokenizer
         self.predictor = predictor
+        named = predictor.info.vision
+        self._vision = Vision(named, predictor.device) if named else None
 
     @classmethod
     def load(cls, path: Path, *, device: str = "auto", threads: int = 0, possible: float | None = None) -> Self:
@@ -41,17 +46,28 @@ class Extractor:
     def info(self) -> CheckpointInfo:
         return self.predictor.info
 
-    def extract(self, tweets: Sequence[Tweet], contexts: Sequence[str | None] | None = None) -> list[list[Mention]]:
-        """The mentions of each tweet, in order. `contexts`: visual contexts in place of the media's own texts."""
-        return [chosen for chosen, _ in self.extract_with_possible(tweets, contexts)]
+    def extract(
+        self,
+        tweets: Sequence[Tweet],
+        contexts: Sequence[str | None] | None = None,
+        images: Sequence[Image | None] | None = None,
+    ) -> list[list[Mention]]:
+        """The mentions of each tweet, in order. `contexts`: visual contexts in place of the media's own texts;
+        `images`: pictures of the tweets, which only a checkpoint with a view `image` sees."""
+        return [chosen for chosen, _ in self.extract_with_possible(tweets, contexts, images)]
 
     def extract_with_possible(
-        self, tweets: Sequence[Tweet], contexts: Sequence[str | None] | None = None
+        self,
+        tweets: Sequence[Tweet],
+        contexts: Sequence[str | None] | None = None,
+        images: Sequence[Image | None] | None = None,
     ) -> list[tuple[list[Mention], list[Mention]]]:
         """As `extract`, each with what the model did not choose but holds for possible, the likeliest first."""
         if contexts is None:
             contexts = [visual_context(tweet) for tweet in tweets]
         encoded = [self.tokenizer.encode(tweet.text, context) for tweet, context in zip(tweets, contexts, strict=True)]
+        if self._vision and images is not None:
+            encoded = self._vision.seeing(encoded, images)
         predictions = [Prediction()] * len(tweets)
         for rows in batches(encoded, BATCH_TOKENS):
             for row, prediction in zip(rows, self.predictor.predict([encoded[row] for row in rows]), strict=True):

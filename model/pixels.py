@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModel
 
 from model.material import Features
+from model.tokens import Encoded
 from streams.errors import UserError
 
 BATCH = 16
@@ -38,6 +40,17 @@ class Vision:
             states = self._model(pixel_values=pixels["pixel_values"].to(self._device)).last_hidden_state
         patches = states.flatten(2).transpose(1, 2) if states.dim() == 4 else states  # of a convolutional network
         return np.asarray(patches.float().cpu().numpy(), dtype=np.float16)
+
+    def seeing(self, encoded: Sequence[Encoded], images: Sequence[Image.Image | None]) -> list[Encoded]:
+        """The tweets with the features of their images, where they have one."""
+        result = list(encoded)
+        rows = [row for row, image in enumerate(images) if image is not None]
+        for start in range(0, len(rows), BATCH):
+            part = rows[start : start + BATCH]
+            found = self.features([image for row in part if (image := images[row]) is not None])
+            for row, features in zip(part, found, strict=True):
+                result[row] = replace(result[row], image=features)
+        return result
 
 
 def read(folder: Path, ids: Sequence[str], vision: Vision, progress: Callable[[float], None]) -> Features:

@@ -1,0 +1,96 @@
+"""The view `image`: a vision model's features in training and at prediction, from files and from pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from model.checkpoint import describe
+from model.extractor import Extractor
+from model.pixels import Vision, read
+from streams.cli import train as train_command
+from streams.errors import UserError
+from streams.events import Tweet
+from tests.model.toys import bert, examples, save, save_vit
+
+
+def picture(colour: str) -> Image.Image:
+    return Image.new("RGB", (40, 24), colour)
+
+
+def test_images_that_are_missing_or_broken_are_left_out(tmp_path: Path) -> None:
+    vision = Vision(str(save_vit(tmp_path / "vit")), "cpu")
+    picture("red").save(tmp_path / "1.jpg")
+    (tmp_path / "2.jpg").write_bytes(b"no picture")
+    seen: list[float] = []
+    found = read(tmp_path, ["1", "2", "3", "1"], vision, seen.append)
+    assert set(found) == {"1"}
+    assert found["1"].shape == (5, vision.width) == (5, 16)
+    assert seen == [1.0]
+
+
+def test_a_checkpoint_with_the_view_image_is_trained_and_sees_pictures(tmp_path: Path) -> None:
+    data, images = tmp_path / "toy2017", tmp_path / "images"
+    data.mkdir()
+    images.mkdir()
+    number = 0
+    for split, size in (("train", 48), ("valid", 24), ("test", 8)):
+        text = ""
+        for one in examples(size):
+            number += 1
+            picture("red" if number % 2 else "blue").save(images / f"{number}.jpg")
+            rows = [*zip(one.words, one.tags, strict=True), (f"{split}{number}", "O")]
+            text += f"IMGID:{number}\n" + "".join(f"{word}\t{tag}\n" for word, tag in rows) + "\n"
+        (data / f"{split}.txt").write_text(text, encoding="utf-8")
+    encoder, vision = save(tmp_path / "encoder", bert), save_vit(tmp_path / "vit")
+    train_command.command(
+        data=data,
+        images=images,
+        vision=str(vision),
+        views="text,image",
+        encoder=str(encoder),
+        out=tmp_path / "out",
+        epochs=6,
+        encoder_rate=5e-3,
+        head_rate=1e-2,
+        batch_tokens=128,
+        target_precision=0.5,
+    )
+    info = describe(tmp_path / "out")
+    assert (info.design.views, info.vision, info.design.image_width) == (("text", "image"), str(vision), 16)
+
+    extractor, tweet = Extractor.load(tmp_path / "out", device="cpu"), Tweet(id="1", text="ann visits rome")
+    blind, red, blue = extractor.extract([tweet] * 3, None, [None, picture("red"), picture("blue")])
+    assert all((blind, red, blue))
+    assert blind[0].views.keys() == {"text"}
+    assert red[0].views.keys() == {"text", "image"}
+    assert sum(view.share for view in red[0].views.values()) == pytest.approx(1, abs=1e-4)
+    assert red[0].views["image"] != blue[0].views["image"]
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["vision"] == str(vision)
+
+
+def test_a_vision_model_that_cannot_be_loaded_is_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--vision /nowhere/x: cannot be loaded") as error:
+        Vision("/nowhere/x", "cpu")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"images": Path()}, "needs both"),
+        ({"vision": "x"}, "needs both"),
+        ({"views": "text,image"}, "image_width"),
+        ({"views": "text,smell"}, "views"),
+        ({"adapt": "some"}, "adapt"),
+        ({"unlabelled": [Path()]}, "only be learned from a --teacher"),
+    ],
+)
+def test_parts_that_do_not_go_together_are_told_at_once(
+    tmp_path: Path, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        train_command.command(data=tmp_path, out=tmp_path / "out", **options)  # type: ignore[arg-type]
