@@ -92,5 +92,13 @@ class Path:
 
     def log_probability(self, span: WordSpan) -> float:
         """As `span_log_probabilities`, of one span."""
-        length = span.last - span.first
-        return float(self.span_log_probabilities(length)[length - 1, span.first, span.begin // 2])
+        inside, label = inside_of(span.begin), span.begin
+        run = float(self.ahead[span.first, label])
+        for word in range(span.first + 1, span.last):
+            run += float(self.transitions[label, inside] + self.scores[word, inside])
+            label = inside
+        if span.last == len(self.scores):
+            return run + float(self.end[label]) - self.total
+        onward = self.transitions[label] + self.scores[span.last] + self.behind[span.last]
+        onward[inside] = -np.inf
+        return run + float(np.logaddexp.reduce(onward)) - self.total
