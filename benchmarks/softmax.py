@@ -1,0 +1,201 @@
+"""The usual ways to be unsure of a plain softmax model's mentions: the baselines of `benchmarks.uncertainty`.
+
+Maximum softmax probability (Hendrycks & Gimpel, ICLR 2017), entropy, MC-dropout (Gal & Ghahramani, ICML 2016),
+temperature scaling (Guo et al., ICML 2017).
+
+Shapes: B tweets, W words, L labels, T types, N distributions of K outcomes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from benchmarks.reading import Reading, read
+from model.calibrate import TEMPERATURES
+from model.corpus import Example
+from model.decode import Floats, Path, WordSpan, spans
+from model.extractor import Extractor
+from model.losses import log_marginals
+from model.mentions import Prediction, Span
+from model.predictor import entity_type
+from model.scores import judge
+
+PASSES = 10
+
+
+class Held(NamedTuple):
+    """Distributions (N, K), and the outcome of each that is chosen, (N)."""
+
+    outcomes: Floats
+    chosen: NDArray[np.intp]
+
+
+Measure = Callable[[Held], Floats]
+"""(N) how sure each distribution is, from 0 to 1."""
+
+
+def probability(held: Held) -> Floats:
+    found: Floats = held.outcomes[np.arange(len(held.chosen)), held.chosen]
+    return found
+
+
+def certainty(held: Held) -> Floats:
+    """1 less the entropy as a share of the largest one."""
+    entropy: Floats = -(held.outcomes * np.log(np.clip(held.outcomes, 1e-12, 1))).sum(-1)
+    found: Floats = np.clip(1 - entropy / math.log(held.outcomes.shape[-1]), 0, 1)
+    return found
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How sure a mention is: by what its words are as a `whole`, one of the T types or no mention of just these words
+    (their exact probability over all legal labellings), or by each word's own labels, joined."""
+
+    whole: bool
+    join: Callable[[Floats], np.floating]
+
+
+RULES = {
+    "mention": Rule(True, np.min),
+    "least sure word": Rule(False, np.min),
+    "product over words": Rule(False, np.prod),
+}
+TWEET_RULES: dict[str, Callable[[Floats], np.floating]] = {"least sure word": np.min, "mean over words": np.mean}
+"""How sure a whole tweet is, by the most probable label of each word."""
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """What a model holds of the labels of read tweets: log-probabilities (B, W, L) of each batch."""
+
+    reading: Reading
+    logs: list[Tensor]
+
+    def predictions(self, measure: Measure, rule: Rule, temperature: float = 1.0) -> list[Prediction]:
+        """The mentions of the best legal labelling; as probability, how sure the measure is of each."""
+        return [
+            Prediction(
+                tuple(
+                    Span(
+                        start=encoded[span.first][0],
+                        end=encoded[span.last - 1][1],
+                        type=entity_type(span),
+                        probability=float(rule.join(measure(tweet.whole(span) if rule.whole else tweet.each(span)))),
+                        aleatoric=0.0,
+                        epistemic=0.0,
+                        views={},
+                    )
+                    for span in tweet.spans
+                )
+            )
+            for encoded, tweet in self._tweets(temperature)
+        ]
+
+    def sure(
+        self, measure: Measure, join: Callable[[Floats], np.floating], temperature: float = 1.0
+    ) -> NDArray[np.float64]:
+        """Of each tweet that has words, how sure."""
+        return np.array(
+            [
+                join(measure(Held(tweet.words, tweet.words.argmax(-1))))
+                for _, tweet in self._tweets(temperature)
+                if len(tweet.words)
+            ],
+            dtype=float,
+        )
+
+    def _tweets(self, temperature: float) -> Iterator[tuple[Sequence[tuple[int, int]], _Tweet]]:
+        chain = self.reading.network.chain
+        for output, logs in zip(self.reading.outputs, self.logs, strict=True):
+            with torch.inference_mode():
+                words = torch.log_softmax(logs / temperature, -1)
+                parts = [part.cpu().numpy() for part in chain.chain(logs, output.batch.words, temperature)]
+                transitions, _, end = (part.cpu().numpy() for part in chain.scores(temperature))
+                labellings = chain.best(logs, output.batch.words)
+            scores, scaled = words.exp().cpu().numpy(), (logs / temperature).cpu().numpy()
+            for row, (encoded, labelling) in enumerate(zip(output.encoded, labellings, strict=True)):
+                here = slice(len(labelling))
+                ahead, behind, total = (part[row] for part in parts)
+                path = Path(scaled[row, here], transitions, end, ahead[here], behind[here], float(total))
+                yield encoded.spans, _Tweet(scores[row, here], np.array(labelling, np.intp), path)
+
+
+@dataclass(frozen=True)
+class _Tweet:
+    """Probabilities (W, L) of the labels, the best labelling (W), and its chain."""
+
+    words: Floats
+    labelling: NDArray[np.intp]
+    path: Path
+
+    @property
+    def spans(self) -> list[WordSpan]:
+        return spans(self.labelling.tolist())
+
+    def each(self, span: WordSpan) -> Held:
+        words = slice(span.first, span.last)
+        return Held(self.words[words], self.labelling[words])
+
+    def whole(self, span: WordSpan) -> Held:
+        """One distribution, over the T types and none."""
+        length = span.last - span.first
+        types = np.exp(self.path.span_log_probabilities(length)[length - 1, span.first])
+        none = max(0.0, 1 - types.sum())
+        return Held(np.array([[*types, none]]), np.array([span.begin // 2]))
+
+
+def beliefs(extractor: Extractor, examples: Sequence[Example]) -> Beliefs:
+    """Of the tweets' text, by the network as it is, at its own temperature where it is no plain softmax."""
+    reading = read(extractor, examples, captions=False)
+    temperature = extractor.info.temperature if extractor.info.design.evidence else 1.0
+    with torch.inference_mode():
+        logs = [
+            log_marginals(reading.network, output.together, output.batch.words, temperature)
+            for output in reading.outputs
+        ]
+    return Beliefs(reading, logs)
+
+
+def dropped_out(
+    extractor: Extractor, examples: Sequence[Example], passed: Callable[[], None], passes: int = PASSES
+) -> Beliefs:
+    """The mean label probabilities of `passes` with dropout on, each seeded by its number; `passed()` after it."""
+    found = []
+    with _dropping(extractor.predictor.network):
+        for seed in range(passes):
+            torch.manual_seed(seed)
+            found.append(beliefs(extractor, examples))
+            passed()
+    batched = zip(*(one.logs for one in found), strict=True)
+    return Beliefs(found[0].reading, [torch.logsumexp(torch.stack(each), 0) - math.log(passes) for each in batched])
+
+
+@contextmanager
+def _dropping(network: nn.Module) -> Iterator[None]:
+    """All dropout is on, the encoder's too; no other layer of the network trains otherwise than it predicts."""
+    with torch.random.fork_rng():
+        network.train()
+        try:
+            yield
+        finally:
+            network.eval()
+
+
+def best_temperature(held: Beliefs, rule: Rule) -> float:
+    """With the least log-loss of the mentions' probabilities: as `model.calibrate` chooses that of a checkpoint."""
+
+    def log_loss(temperature: float) -> float:
+        judged = judge(held.reading.gold, held.predictions(probability, rule, temperature))
+        right = [one.probability if one.correct else 1 - one.probability for one in judged]
+        return float(-np.log(np.clip(right, 1e-6, 1)).mean())
+
+    return min(TEMPERATURES, key=log_loss)

@@ -1,0 +1,272 @@
+"""Is the evidential uncertainty worth more than the usual ones? Checkpoints of several seeds, on published corpora.
+
+    python -m benchmarks.uncertainty --evidential A,B,C --softmax D,E,F --data DIR [--captions FILE] [--ood DIR]
+
+Validation data choose how a baseline's words make a mention's score; `--split test` is for one reading at the end.
+docs/uncertainty.md says what is compared.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from benchmarks import softmax
+from benchmarks.command import main
+from benchmarks.run import Wrong
+from benchmarks.seeds import as_typed, seed_of
+from benchmarks.softmax import RULES, TWEET_RULES, Beliefs, Measure
+from benchmarks.uncertainty_report import Choice, Report, Result, Row, row, show
+from benchmarks.views import views
+from model import corpus
+from model.corpus import Example
+from model.evaluate import MEASURE, Strangeness, doubts, out_of_distribution, predict
+from model.extractor import Extractor
+from model.mentions import Prediction, Span
+from model.scores import Scoreboard, auroc, scoreboard
+from streams.cli.whole_file import whole_file
+from streams.errors import UserError
+
+SPLITS = ("valid", "test")
+
+
+@dataclass(frozen=True)
+class Data:
+    """One data set: the validation tweets, those that are measured, and of another kind both of these."""
+
+    name: str
+    valid: list[Example]
+    tweets: list[Example]
+    strange_valid: list[Example]
+    strange: list[Example]
+
+    @property
+    def parts(self) -> dict[str, list[Example]]:
+        """Those that there are, by name."""
+        return {name: tweets for name, tweets in vars(self).items() if name != "name" and tweets}
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to be unsure of a plain softmax model."""
+
+    name: str
+    measure: Measure
+    dropout: bool = False
+    scaled: bool = False
+
+
+WAYS = (
+    Way("maximum softmax probability", softmax.probability),
+    Way("entropy", softmax.certainty),
+    Way(f"MC-dropout, {softmax.PASSES} passes", softmax.probability, dropout=True),
+    Way("temperature scaling", softmax.probability, scaled=True),
+)
+
+EVIDENTIAL: dict[str, Callable[[Span], float]] = {
+    "fused probability": lambda span: span.probability,
+    "epistemic": lambda span: 1 / (1 + span.epistemic),
+    "aleatoric": lambda span: 1 / (1 + span.aleatoric),
+}
+"""How sure the evidential model is of a mention. What ranks mentions is all that counts of the last two."""
+
+
+class Baseline:
+    """One plain softmax checkpoint's beliefs of one data set."""
+
+    def __init__(self, extractor: Extractor, data: Data, passed: Callable[[], None]) -> None:
+        self._temperatures: dict[str, float] = {}
+        self._name = extractor.info.name
+        self._beliefs = {
+            (part, dropout): softmax.dropped_out(extractor, tweets, passed)
+            if dropout
+            else softmax.beliefs(extractor, tweets)
+            for part, tweets in data.parts.items()
+            for dropout in (False, True)
+        }
+
+    def scores(self, part: str, way: Way, rule: str) -> Scoreboard:
+        held = self._beliefs[part, way.dropout]
+        predictions = held.predictions(way.measure, RULES[rule], self._temperature(way, rule))
+        if not any(one.spans for one in predictions):
+            raise Wrong(f"{self._name} finds no mention in {len(predictions)} tweets")
+        return scoreboard(held.reading.gold, predictions)
+
+    def ood(self, own: str, other: str, way: Way, rule: str, tweet_rule: str | None) -> float | None:
+        if tweet_rule is None:
+            return None
+        held, strange = (self._beliefs[part, way.dropout] for part in (own, other))
+        return told_apart(held, strange, way.measure, tweet_rule, self._temperature(way, rule))
+
+    def _temperature(self, way: Way, rule: str) -> float:
+        if not way.scaled:
+            return 1.0
+        if rule not in self._temperatures:
+            self._temperatures[rule] = softmax.best_temperature(self._beliefs["valid", False], RULES[rule])
+        return self._temperatures[rule]
+
+
+def told_apart(own: Beliefs, other: Beliefs, measure: Measure, tweet_rule: str, temperature: float) -> float | None:
+    sure = [each.sure(measure, TWEET_RULES[tweet_rule], temperature) for each in (own, other)]
+    return auroc(-np.concatenate(sure), np.repeat([False, True], [len(one) for one in sure]))
+
+
+def choose(baselines: Sequence[Baseline], strange: bool) -> Choice:
+    """On validation data, one rule for all: the strongest on average. `strange`: whether there are other tweets."""
+    each = [(one, way) for one in baselines for way in WAYS]
+    aurc = {rule: fmean(one.scores("valid", way, rule).aurc for one, way in each) for rule in RULES}
+    rule = min(aurc, key=aurc.__getitem__)
+    ood = {
+        name: fmean(one.ood("valid", "strange_valid", way, rule, name) or 0.0 for one, way in each)
+        for name in TWEET_RULES
+        if strange
+    }
+    return Choice(rule, aurc, max(ood, key=ood.__getitem__) if ood else None, ood)
+
+
+def baseline_rows(baselines: Sequence[Baseline], choice: Choice) -> list[Row]:
+    return [
+        row(
+            "softmax",
+            way.name,
+            "text",
+            [one.scores("tweets", way, choice.rule) for one in baselines],
+            [one.ood("tweets", "strange", way, choice.rule, choice.tweet_rule) for one in baselines],
+            is_probability=way.measure is softmax.probability,
+        )
+        for way in WAYS
+    ]
+
+
+def evidential_rows(extractors: Sequence[Extractor], data: Data, tweet_rule: str | None) -> list[Row]:
+    """With captions where there are any, and as text alone, which is what the baselines read."""
+    captioned = any(one.caption for one in data.tweets)
+    ood = [evidential_ood(one, data, tweet_rule) for one in extractors]
+    rows = []
+    for reads in ("text and caption", "text") if captioned else ("text",):
+        found = [predict(one.predictor, one.tokenizer, data.tweets, reads != "text") for one in extractors]
+        for way, sure in EVIDENTIAL.items():
+            scores = [
+                scoreboard([tweet.tags for tweet in data.tweets], rescored(predictions, sure)) for predictions in found
+            ]
+            apart = [None if reads != "text" else one[way] for one in ood]
+            rows.append(row("evidential", way, reads, scores, apart, is_probability=way == "fused probability"))
+    return rows
+
+
+def evidential_ood(extractor: Extractor, data: Data, tweet_rule: str | None) -> dict[str, float | None]:
+    """By the name of the way: variances as `model.evaluate` measures them, the probability as that of the baselines."""
+    if tweet_rule is None:
+        return dict.fromkeys(EVIDENTIAL)
+    kinds = (data.tweets, data.strange)
+    own, other = (doubts(extractor.predictor, extractor.tokenizer, tweets) for tweets in kinds)
+    found: Strangeness = out_of_distribution(own, other)[MEASURE]
+    held, strange = (softmax.beliefs(extractor, tweets) for tweets in kinds)
+    probability = told_apart(held, strange, softmax.probability, tweet_rule, 1.0)
+    return {"fused probability": probability, "epistemic": found.epistemic, "aleatoric": found.aleatoric}
+
+
+def rescored(predictions: Sequence[Prediction], sure: Callable[[Span], float]) -> list[Prediction]:
+    return [
+        Prediction(tuple(replace(span, probability=sure(span)) for span in one.spans), one.possible)
+        for one in predictions
+    ]
+
+
+def measured(
+    evidential: Sequence[Extractor],
+    plain: Sequence[Extractor],
+    data: Data,
+    seed: int | None,
+    passed: Callable[[], None] = lambda: None,
+) -> Result:
+    """`seed`: of the shuffled captions, None to leave the views out; `passed()`: after each pass of MC-dropout."""
+    baselines = [Baseline(one, data, passed) for one in plain]
+    choice = choose(baselines, bool(data.strange))
+    rows = [*evidential_rows(evidential, data, choice.tweet_rule), *baseline_rows(baselines, choice)]
+    seen = [] if seed is None else [views(one, data.tweets, seed) for one in evidential]
+    return Result(data.name, len(data.tweets), rows, choice, seen)
+
+
+def checked(evidential: Sequence[Extractor], plain: Sequence[Extractor]) -> None:
+    """Raises `UserError` where a checkpoint is not what it is compared as."""
+    for one in evidential:
+        if not one.info.design.evidence:
+            raise UserError(f"--evidential: {one.info.name} was trained without evidence")
+    for one in plain:
+        design = one.info.design
+        if design.evidence or design.chain or design.views != ("text",):
+            raise UserError(f"--softmax: {one.info.name}: wanted `mner train --views text --no-evidence --no-chain`")
+    if any(one.info.encoder != evidential[0].info.encoder for one in [*evidential, *plain]):
+        raise UserError("--evidential and --softmax: wanted the same encoder for every checkpoint")
+
+
+def data_sets(folder: Path, captions: Path | None, split: str, ood: Path | None) -> list[Data]:
+    """Raises `UserError`."""
+    strange = {part: corpus.read(corpus.split_file(ood, part)) for part in SPLITS} if ood else {}
+    found = []
+    for one in corpus.folders(folder.resolve()):
+        told = corpus.read_captions(captions, one.name) if captions else {}
+        valid, tweets = (corpus.read(corpus.split_file(one, part), told) for part in ("valid", split))
+        found.append(Data(one.name, valid, tweets, strange.get("valid", []), strange.get(split, [])))
+    return found
+
+
+def _loaded(checkpoints: str) -> dict[str, Extractor]:
+    return {folder: Extractor.load(Path(folder)) for folder in checkpoints.split(",")}
+
+
+def command(
+    evidential: Annotated[str, typer.Option(help="checkpoints, comma-separated: one a seed")],
+    plain: Annotated[
+        str, typer.Option("--softmax", help="as many, of `mner train --views text --no-evidence --no-chain`")
+    ],
+    data: Annotated[Path, typer.Option(help="a data set, or a folder of such")],
+    captions: Annotated[Path | None, typer.Option(help='JSON lines {"set", "img", "caption"}')] = None,
+    split: Annotated[str, typer.Option(help="what is measured, valid or test; valid always chooses")] = "test",
+    ood: Annotated[Path | None, typer.Option(help="a data set of another kind, to be told apart")] = None,
+    with_views: Annotated[bool, typer.Option("--views", help="also what each view is worth")] = False,
+    seed: Annotated[int, typer.Option(help="of the shuffled captions")] = 0,
+    json_to: Annotated[Path | None, typer.Option("--json", help="write every figure to this file")] = None,
+) -> None:
+    """Evidential uncertainty beside that of a plain softmax model on the same encoder."""
+    if split not in SPLITS:
+        raise UserError(f"--split {split}: wanted one of {', '.join(SPLITS)}")
+    sets = data_sets(data, captions, split, ood)
+    ours, theirs = _loaded(evidential), _loaded(plain)
+    checked(list(ours.values()), list(theirs.values()))
+    console = Console(width=None if sys.stdout.isatty() else 220)
+    results = []
+    with whole_file(json_to, "--json") if json_to else nullcontext() as sink:
+        with Progress(console=Console(stderr=True)) as bars:
+            for one in sets:
+                passes = len(one.parts) * len(theirs) * softmax.PASSES
+                advance = partial(bars.advance, bars.add_task(f"{one.name}: MC-dropout", total=passes))
+                shuffles = seed if with_views else None
+                results.append(measured(list(ours.values()), list(theirs.values()), one, shuffles, advance))
+        evidential_seeds, softmax_seeds = (
+            {folder: seed_of(one.info) for folder, one in each.items()} for each in (ours, theirs)
+        )
+        report = Report(as_typed("benchmarks.uncertainty"), split, evidential_seeds, softmax_seeds, results)
+        if sink is not None:
+            sink.write(json.dumps(asdict(report), indent=1).encode() + b"\n")
+    console.print(report.command, highlight=False, soft_wrap=True)
+    console.print(f"seeds: evidential {report.evidential}, softmax {report.softmax}\n", highlight=False, soft_wrap=True)
+    for result in results:
+        show(result, split, console)
+
+
+if __name__ == "__main__":
+    main(command)

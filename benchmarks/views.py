@@ -1,0 +1,112 @@
+"""What each view of a tweet is worth, and whether the context's evidence falls when the caption is another tweet's."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from benchmarks.reading import Reading, read
+from model.corpus import Example, legal
+from model.decode import Floats
+from model.design import CONTEXT
+from model.extractor import Extractor
+from model.mentions import Prediction
+from model.predictor import Output, decode
+from model.scores import scoreboard
+from streams.errors import UserError
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Of the context view: its nu, the mean over all labels and the words of a tweet's gold mentions, then over the
+    `tweets` that have a caption and a mention, with the own and with another tweet's caption. `effect`: Cohen's d of
+    the paired differences, own less shuffled (d_z: Cohen, 1988, eq. 2.3.5); None where these are all alike."""
+
+    tweets: int
+    own: float
+    shuffled: float
+    effect: float | None
+
+
+@dataclass(frozen=True)
+class Views:
+    """`f1` by what is read: each view alone (where a tweet has not the view, nothing is found), all views fused, and
+    those fused with the captions dropped, or shuffled among the tweets."""
+
+    f1: dict[str, float]
+    evidence: Evidence
+
+
+def views(extractor: Extractor, examples: Sequence[Example], seed: int) -> Views:
+    """Raises `UserError` where there is no context view, or nothing to shuffle."""
+    design = extractor.info.design
+    if CONTEXT not in design.views:
+        raise UserError(f"--views: the checkpoint {extractor.info.name} has no view {CONTEXT}")
+    temperature = extractor.info.temperature
+    own = read(extractor, examples, captions=True)
+    dropped = read(extractor, examples, captions=False)
+    other = read(extractor, shuffled(examples, seed), captions=True)
+    alone = {
+        f"{view} alone": _f1(own, [_only(own, output, place) for output in own.outputs], temperature)
+        for place, view in enumerate(design.views)
+    }
+    fused = {"fused": own, "fused, captions dropped": dropped, "fused, captions shuffled": other}
+    together = {name: _f1(reading, reading.outputs, temperature) for name, reading in fused.items()}
+    return Views(alone | together, evidence(context_nu(own), context_nu(other)))
+
+
+def shuffled(examples: Sequence[Example], seed: int) -> list[Example]:
+    """Every caption with another tweet than its own. Raises `UserError` with fewer than two captions."""
+    captioned = [place for place, one in enumerate(examples) if one.caption]
+    if len(captioned) < 2:
+        raise UserError("--captions: fewer than two tweets have one, so that none can be shuffled")
+    random.Random(seed).shuffle(captioned)
+    result = list(examples)
+    for place, giver in zip(captioned, [*captioned[1:], captioned[0]], strict=True):
+        result[place] = replace(examples[place], caption=examples[giver].caption)
+    return result
+
+
+def context_nu(reading: Reading) -> dict[str, float]:
+    """By the tweet's id: of those with a caption and a mention."""
+    found = {}
+    examples = iter(reading.examples)
+    for output in reading.outputs:
+        place = reading.network.design.views.index(CONTEXT)
+        nu: Floats = output.views[place].nu.float().mean(-1).cpu().numpy()  # (B, W)
+        for row, encoded in enumerate(output.encoded):
+            example = next(examples)
+            tags = legal(example.tags)
+            words = [number for number, (word, _) in enumerate(encoded.spans) if tags[word] != "O"]
+            if words and output.batch.present[place, row]:
+                found[example.id] = float(nu[row, words].mean())
+    return found
+
+
+def evidence(own: dict[str, float], other: dict[str, float]) -> Evidence:
+    both = sorted(own.keys() & other.keys())
+    if not both:
+        raise UserError("--views: no tweet has a caption and a mention")
+    first, second = (np.array([nu[one] for one in both]) for nu in (own, other))
+    differences = first - second
+    deviation = float(differences.std(ddof=1)) if len(both) > 1 else 0.0
+    effect = float(differences.mean()) / deviation if deviation else None
+    return Evidence(len(both), float(first.mean()), float(second.mean()), effect)
+
+
+def _only(reading: Reading, output: Output, view: int) -> Output:
+    """As if the tweets had this view alone."""
+    present = output.batch.present.clone()
+    present[np.arange(len(present)) != view] = False
+    batch = replace(output.batch, present=present)
+    return replace(output, batch=batch, together=reading.network.fused(output.views, batch))
+
+
+def _f1(reading: Reading, outputs: Sequence[Output], temperature: float) -> float:
+    predictions: list[Prediction] = []
+    for output in outputs:
+        predictions += decode(reading.network, output, temperature)
+    return scoreboard(reading.gold, predictions).f1
