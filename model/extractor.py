@@ -19,14 +19,6 @@ from streams.events import Mention, Tweet
 BATCH_TOKENS = 4096
 
 
-def load_predictor(path: Path, *, device: str, threads: int, possible: float | None = None) -> Predictor:
-    """The checkpoint's, but with possible mentions from the probability `possible` on, where one is given."""
-    predictor = load(path, device=device, threads=threads)
-    if possible is None:
-        return predictor
-    return Predictor(predictor.network, predictor.info.model_copy(update={"possible": possible}), predictor.device)
-
-
 class Extractor:
     """Thread-safe; batch in, batch out."""
 
@@ -39,7 +31,7 @@ class Extractor:
     @classmethod
     def load(cls, path: Path, *, device: str = "auto", threads: int = 0, possible: float | None = None) -> Self:
         """From a checkpoint folder; `possible` in place of the checkpoint's own. Raises `UserError`."""
-        predictor = load_predictor(path, device=device, threads=threads, possible=possible)
+        predictor = load(path, device=device, threads=threads, possible=possible)
         return cls(TweetTokenizer.load(path), predictor)
 
     @property

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig
 
 from model import adapters, packaged
 from model.batch import Batch, collate
@@ -33,9 +33,12 @@ LONGEST = 8
 """Words of a possible mention."""
 
 
-def load(checkpoint: File, *, device: str, threads: int) -> Predictor:
-    """`device`: auto, cpu or cuda; `threads`: of the CPU, 0 for one per core. Raises `UserError`."""
+def load(checkpoint: File, *, device: str, threads: int, possible: float | None = None) -> Predictor:
+    """`device`: auto, cpu or cuda; `threads`: of the CPU, 0 for one per core; `possible`: the probability from which on
+    mentions are possible ones, in place of the checkpoint's. Raises `UserError`."""
     info = describe(checkpoint)
+    if possible is not None:
+        info = info.model_copy(update={"possible": possible})
     if info.labels != LABELS:
         raise UserError(f"the checkpoint {checkpoint} has labels {info.labels}: another version's")
     if device == "cuda" and not torch.cuda.is_available():
@@ -60,7 +63,8 @@ def _base(base: Base | None) -> dict[str, Tensor]:
     folder = packaged.folder(base.name)
     if packaged.digest(folder) != base.sha256:
         raise UserError(f"the encoder {base.name} in {folder} is not the one that the checkpoint was trained on")
-    weights = AutoModel.from_pretrained(folder).state_dict()
+    weights = load_file(folder / WEIGHTS)
+    weights.pop("embeddings.position_ids", None)  # which `transformers` counts itself
     return {f"encoder.{name}": value for name, value in weights.items()}
 
 

@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     # model
     model: Path = Field(CHECKPOINT, description="checkpoint folder")
     model_factory: str = Field(
-        "model.extractor:load_predictor",
+        "model.predictor:load",
         pattern=r"^[\w.]+:[\w.]+$",
         description="module:function that loads the model in its process",
     )

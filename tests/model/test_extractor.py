@@ -122,7 +122,7 @@ def test_what_was_not_chosen_is_given_from_a_threshold_of_ones_own(extractor: Ex
 async def test_the_process_predicts_what_the_extractor_does() -> None:
     extractor = Extractor.load(CHECKPOINT, device="cpu", possible=LOW)
     encoded = [extractor.tokenizer.encode(text, None) for text in TEXTS]
-    worker = ModelProcess("model.extractor:load_predictor", CHECKPOINT, "cpu", 0, 60.0, LOW)
+    worker = ModelProcess("model.predictor:load", CHECKPOINT, "cpu", 0, 60.0, LOW)
     try:
         predictions = await worker.infer(encoded)
     finally:
