@@ -109,6 +109,7 @@ word and label, and the views that are there are fused into one.
 - design: {info.design}{on}
 
 ## Chosen on validation data
+By the training; `mner calibrate` writes other choices into `config.json`, and not here.
 - temperature {info.temperature}
 - review threshold {info.threshold}: mentions at or above it are right to {info.target_precision:.0%} or more on
   tweets of the same kind, but for a chance of {promise.delta:.0%} over draws of the validation data (Learn then Test);

@@ -228,15 +228,3 @@ def recovered(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction]) 
         absent, back = absent + len(gone), back + len(gone & {_named(span) for span in questions})
         asked, predicted = asked + len(questions), predicted + len(prediction.spans)
     return Recovered(absent, round(back / absent, 6) if absent else None, round(asked / max(1, predicted), 6))
-
-
-def review_threshold(judged: Sequence[Judged], target_precision: float) -> float | None:
-    """The smallest probability such that the mentions at or above it are right to `target_precision`; None if none."""
-    ordered = sorted(judged, key=lambda one: -one.probability)
-    best, right = None, 0
-    for index, one in enumerate(ordered, start=1):
-        right += one.correct
-        ends_a_tie = index == len(ordered) or ordered[index].probability < one.probability
-        if ends_a_tie and right / index >= target_precision:
-            best = one.probability
-    return best

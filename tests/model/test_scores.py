@@ -8,7 +8,6 @@ import pytest
 from model.mentions import Prediction, Span
 from model.scores import (
     Covered,
-    Judged,
     Recovered,
     auroc,
     average_precision,
@@ -17,7 +16,6 @@ from model.scores import (
     covered,
     judge,
     recovered,
-    review_threshold,
     risk_coverage_area,
     scoreboard,
 )
@@ -88,22 +86,3 @@ def test_a_missed_mention_is_recovered_where_a_question_names_its_span_and_type(
     possible = (span(3, 4, 0.4), span(2, 4, 0.3), span(0, 2, 0.2), span(4, 5, 0.1))
     assert recovered(gold, [Prediction((span(0, 2),), possible)]) == Recovered(missed=2, share=0.5, asked=2.0)
     assert recovered([["O"]], [Prediction()]) == Recovered(0, None, 0.0)
-
-
-@pytest.mark.parametrize(
-    ("target", "expected"),
-    [
-        pytest.param(1.0, 0.9, id="before the first error"),
-        pytest.param(0.75, 0.6, id="an error is made up for by those after it"),
-        pytest.param(0.1, 0.2, id="everything passes"),
-    ],
-)
-def test_the_review_threshold_is_the_smallest_that_keeps_the_target(target: float, expected: float) -> None:
-    judged = [
-        Judged(p, 0, 0, right) for p, right in [(0.9, True), (0.8, False), (0.7, True), (0.6, True), (0.2, False)]
-    ]
-    assert review_threshold(judged, target) == expected
-
-
-def test_no_threshold_when_the_most_probable_are_wrong() -> None:
-    assert review_threshold([Judged(0.9, 0, 0, False), Judged(0.9, 0, 0, True)], 0.9) is None
