@@ -17,16 +17,17 @@ from torch import nn
 from benchmarks import uncertainty
 from benchmarks.reading import read
 from benchmarks.seeds import as_typed, seed_of, spread
-from benchmarks.softmax import RULES, Held, beliefs, best_temperature, certainty, dropped_out, probability
-from benchmarks.uncertainty import WAYS, Baseline, Data, checked, choose, measured
+from benchmarks.softmax import RULES, Beliefs, Held, beliefs, best_temperature, certainty, dropped_out, probability
+from benchmarks.uncertainty import EVIDENTIAL, WAYS, Baseline, Data, checked, choose, measured
 from benchmarks.views import context_nu, evidence, shuffled, views
 from model.checkpoint import TOKENIZER, WEIGHTS, write_config
 from model.corpus import Example
 from model.design import TWO_VIEWS, Design
 from model.encoder import pretrained
 from model.evaluate import predict
+from model.evidence import NIG
 from model.extractor import Extractor
-from model.mentions import Prediction
+from model.mentions import Prediction, Span
 from model.predictor import decode
 from model.scores import scoreboard
 from model.train import TrainConfig, Trainer, items
@@ -80,19 +81,33 @@ def probabilities(predictions: list[Prediction]) -> list[float]:
     return [span.probability for one in predictions for span in one.spans]
 
 
-def by_predictor(extractor: Extractor, tweets: list[Example], temperature: float) -> list[Prediction]:
-    reading = read(extractor, tweets, captions=False)
-    return [one for output in reading.outputs for one in decode(reading.network, output, temperature)]
-
-
 @pytest.mark.parametrize("temperature", [1.0, 1.7])
 def test_a_mention_as_a_whole_is_as_probable_as_the_product_says(plain: Extractor, temperature: float) -> None:
-    found = beliefs(plain, TWEETS).predictions(probability, RULES["mention"], temperature)
-    wanted = by_predictor(plain, TWEETS, temperature)
+    reading = read(plain, TWEETS, captions=False)
+    chance = torch.Generator().manual_seed(0)
+    logs = [torch.randn(output.together.gamma.shape, generator=chance) for output in reading.outputs]
+    same = [NIG(scores, *[torch.ones_like(scores)] * 3) for scores in logs]
+    outputs = [replace(one, views=[nig], together=nig) for one, nig in zip(reading.outputs, same, strict=True)]
+    found = Beliefs(reading, logs).predictions(probability, RULES["mention"], temperature)
+    wanted = [one for output in outputs for one in decode(reading.network, output, temperature)]
     spans = [[(span.start, span.end, span.type) for span in one.spans] for one in found]
     assert spans == [[(span.start, span.end, span.type) for span in one.spans] for one in wanted]
-    assert probabilities(found)
+    assert max(end - start for one in spans for start, end, _ in one) > 1
     assert probabilities(found) == pytest.approx(probabilities(wanted), abs=1e-5)
+
+
+@pytest.mark.parametrize("way", EVIDENTIAL)
+def test_the_evidential_model_is_unsure_by_one_quantity_at_a_time(way: str) -> None:
+    span = Span(0, 1, "PER", probability=0.9, aleatoric=0.2, epistemic=0.3, views={})
+    sure = EVIDENTIAL[way]
+    changed = {
+        "fused probability": {"probability": 0.8},
+        "epistemic": {"epistemic": 0.4},
+        "aleatoric": {"aleatoric": 0.3},
+    }
+    for name, change in changed.items():
+        less = sure(replace(span, **change))
+        assert less < sure(span) if name == way else less == sure(span)
 
 
 def test_the_words_of_a_mention_are_joined_by_their_least_or_their_product() -> None:
