@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from model.extractor import Extractor
+    from model.vision.values import Pixels
 
-    Look = Callable[[Sequence[Tweet]], Sequence[tuple[ImageResult, str | None]]]
+    Look = Callable[[Sequence[Tweet]], Sequence[tuple[ImageResult, str | None, Pixels | None]]]
 
 LINES_AT_ONCE = 256
 
@@ -70,8 +71,9 @@ def command(
     settings = _settings(no_vision or context is not None, alone=text is not None)
     folder = checkpoint or settings.model
     tweet = None if text is None else _tweet_of(text, image)
-    describe(folder)  # before torch is imported: a wrong path is told at once
-    with _reading(jsonl or "-") as source, _writing(out) as sink, _looking(settings) as look:
+    info = describe(folder)  # before torch is imported: a wrong path is told at once
+    sees = info.vision is not None
+    with _reading(jsonl or "-") as source, _writing(out) as sink, _looking(settings, sees) as look:
         from model.extractor import Extractor
 
         extractor = Extractor.load(
@@ -79,9 +81,9 @@ def command(
         )
         if tweet is None:
             return _predict_lines(extractor, source, sink, look)
-        ((found, seen),) = look([tweet])
+        ((found, seen, pixels),) = look([tweet])
     words = seen if context is None else context
-    ((mentions, possible),) = extractor.extract_with_possible([tweet], [words])
+    ((mentions, possible),) = extractor.extract_with_possible([tweet], [words], [pixels and pixels.image()])
     if as_json:
         print(escaped_json(_result(tweet, mentions, possible, found)))
     else:
@@ -98,12 +100,13 @@ def _settings(blind: bool, alone: bool) -> Settings:
 
 
 @contextmanager
-def _looking(settings: Settings) -> Iterator[Look]:
-    """What becomes of tweets' images and the contexts they give, many at once. Nothing is started for text alone."""
+def _looking(settings: Settings, keep_pixels: bool) -> Iterator[Look]:
+    """What becomes of tweets' images, the contexts they give and, if kept, their pixels; many at once. Nothing is started
+    for text alone."""
     from streams.cli.sight import Sight
 
-    async def look(tweets: Sequence[Tweet]) -> list[tuple[ImageResult, str | None]]:
-        return await asyncio.gather(*(sight.look_at(tweet) for tweet in tweets))
+    async def look(tweets: Sequence[Tweet]) -> list[tuple[ImageResult, str | None, Pixels | None]]:
+        return await asyncio.gather(*(sight.look_at(tweet, keep_pixels=keep_pixels) for tweet in tweets))
 
     with asyncio.Runner() as runner:  # the loop rests while a line is awaited, so that Ctrl-C ends the waiting
         sight = Sight(settings)
@@ -130,11 +133,12 @@ def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes], loo
         parsed = [_parse(line) for line in chunk]
         tweets = [tweet for tweet in parsed if isinstance(tweet, Tweet)]
         seen = look(tweets)
-        read = extractor.extract_with_possible(tweets, [context for _, context in seen])
+        contexts, pixels = [context for _, context, _ in seen], [found for _, _, found in seen]
+        read = extractor.extract_with_possible(tweets, contexts, [found and found.image() for found in pixels])
         found = iter(zip(read, seen, strict=True))
         for tweet in parsed:
             if isinstance(tweet, Tweet):
-                (mentions, possible), (image, _) = next(found)
+                (mentions, possible), (image, _, _) = next(found)
                 result = _result(tweet, mentions, possible, image)
             else:
                 result = tweet

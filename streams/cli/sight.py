@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -77,14 +77,21 @@ class Sight:
             without = replace(picture, pixels=None)
             return Looked(source, None, without, pixels, visual, context_text(_SAYS_NOTHING, visual))
 
-    async def look_at(self, tweet: Tweet) -> tuple[ImageResult, str | None]:
-        """What became of the tweet's first photo, and the context it gives. `file:` is allowed. Raises as `look`."""
+    async def look_at(
+        self, tweet: Tweet, *, keep_pixels: bool = False
+    ) -> tuple[ImageResult, str | None, Pixels | None]:
+        """What became of the tweet's first photo, the context it gives, its pixels where they are asked for. `file:` is
+        allowed. Raises as `look`."""
         async with self._slots:
             image, picture = await looked_at(tweet.media, self._load)
             if picture is None:
-                return image, context_text(tweet, None)
+                return image, context_text(tweet, None), None
+            pixels = None
+            if keep_pixels:
+                with suppress(ImageError):  # the decoder failed this time: the text stands alone
+                    pixels = await self._loader.pixels(picture)
             visual = await self._read(picture)
-            return with_channels(image, visual), context_text(tweet, visual)
+            return with_channels(image, visual), context_text(tweet, visual), pixels
 
     async def _load(self, url: str) -> Picture:
         async with self._decoding if url.lower().startswith("file:") else nullcontext():

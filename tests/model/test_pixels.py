@@ -11,6 +11,7 @@ from PIL import Image
 from model.checkpoint import describe
 from model.extractor import Extractor
 from model.pixels import Vision, read
+from streams.cli import predict as predict_command
 from streams.cli import train as train_command
 from streams.errors import UserError
 from streams.events import Tweet
@@ -32,7 +33,9 @@ def test_images_that_are_missing_or_broken_are_left_out(tmp_path: Path) -> None:
     assert seen == [1.0]
 
 
-def test_a_checkpoint_with_the_view_image_is_trained_and_sees_pictures(tmp_path: Path) -> None:
+def test_a_checkpoint_with_the_view_image_is_trained_and_sees_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data, images = tmp_path / "toy2017", tmp_path / "images"
     data.mkdir()
     images.mkdir()
@@ -69,7 +72,13 @@ def test_a_checkpoint_with_the_view_image_is_trained_and_sees_pictures(tmp_path:
     assert red[0].views.keys() == {"text", "image"}
     assert sum(view.share for view in red[0].views.values()) == pytest.approx(1, abs=1e-4)
     assert red[0].views["image"] != blue[0].views["image"]
-    assert json.loads((tmp_path / "out" / "config.json").read_text())["vision"] == str(vision)
+
+    capsys.readouterr()
+    predict_command.command(
+        text=tweet.text, image=str(images / "1.jpg"), no_vision=True, as_json=True, checkpoint=tmp_path / "out"
+    )
+    (mention, *_) = json.loads(capsys.readouterr().out)["mentions"]
+    assert mention["views"].keys() == {"text", "image"}
 
 
 def test_a_vision_model_that_cannot_be_loaded_is_told_in_one_line(tmp_path: Path) -> None:
