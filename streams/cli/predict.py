@@ -101,8 +101,8 @@ def _settings(blind: bool, alone: bool) -> Settings:
 
 @contextmanager
 def _looking(settings: Settings, keep_pixels: bool) -> Iterator[Look]:
-    """What becomes of tweets' images, the contexts they give and, if kept, their pixels; many at once. Nothing is started
-    for text alone."""
+    """What becomes of tweets' images, the contexts they give and, if kept, their pixels; many at once. Nothing is
+    started for text alone."""
     from streams.cli.sight import Sight
 
     async def look(tweets: Sequence[Tweet]) -> list[tuple[ImageResult, str | None, Pixels | None]]:
