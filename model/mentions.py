@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from streams.events import EntityType, Mention, Opinion
+from streams.events import EntityType, Mention, Opinion, overlap
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,6 @@ def missed(chosen: Sequence[Spanned], possible: Sequence[Spanned]) -> list[Spann
         if (one.start, one.end) not in words and not any(overlap(one, other) for other in found):
             found.append(one)
     return found
-
-
-def overlap(one: Spanned, other: Spanned) -> bool:
-    return one.start < other.end and other.start < one.end
 
 
 def _mentions(text: str, spans: Sequence[Span]) -> tuple[Mention, ...]:

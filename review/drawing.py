@@ -44,7 +44,7 @@ HELP = """\
  q         quit: the tweet in hand goes back to the queue
 
  [Paris LOC] sure   [Paris LOC?] asked   (Paris LOC?) possibly missed
- [Paris LOC✓] yours   [Paris ✗] rejected; what excludes your mention is rejected
+ [Paris LOC✓] yours   [Paris ✗] rejected, or gives way while yours stands
  probability   that span and type are right
  aleatoric     noise in the words or the image: more training would not help
  epistemic     what the model does not know: it has seen little like it
@@ -169,6 +169,8 @@ def _type(item: Item) -> Text:
 
 
 def _verdict(item: Item) -> Text:
+    if item.crowded_out:
+        return Text("gives way to your answer", style="dim")
     if item.verdict is None:
         return Text()
     was = item.before

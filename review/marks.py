@@ -1,6 +1,7 @@
 """A tweet's text with its mentions marked, readable without colour as well.
 
-A mention stands in brackets with its type; `?` behind it waits for an answer, `✓` is by the person, `✗` is rejected.
+A mention stands in brackets with its type; `?` behind it waits for an answer, `✓` is by the person, `✗` is rejected or
+gave way to an answer.
 One that the model possibly missed stands in round ones while it waits.
 The one in hand is reversed; while its span is edited, an arrow stands at the edge that moves.
 """
@@ -62,7 +63,7 @@ def _edited(span: Span) -> Text:
 
 
 def _mention(words: str, item: Item, in_hand: bool) -> Text:
-    if item.answered and item.after is None:
+    if not (item.open or item.stands):
         return _text(f"[{words} ✗]", "dim", in_hand)
     if item.open and item.possible:
         return _text(f"({words} {item.mention.type}?)", COLOURS[item.mention.type], in_hand)

@@ -6,9 +6,10 @@ another type `retype`, the same `accept`, something new `add`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from streams.events import Action, Doubt, EntityType, Mention, ReviewTask, Verdict
+from streams.events import Action, Doubt, EntityType, Mention, ReviewTask, Verdict, overlap
 
 
 class NotPossible(Exception):
@@ -20,7 +21,7 @@ class Item:
     """One mention on the table. `before` as the model had it (none: added by the person).
 
     `asked`: the model is unsure, so the task waits for an answer. A confident mention stands unless it is changed.
-    `possible`: the model did not choose it.
+    `possible`: the model did not choose it. `crowded_out`: an answer that stands overlaps it, so that nobody is asked.
     """
 
     before: Mention | None
@@ -29,6 +30,7 @@ class Item:
     answered: bool = False
     doubts: tuple[Doubt, ...] = ()
     possible: bool = False
+    crowded_out: bool = False
 
     @property
     def mention(self) -> Mention:
@@ -39,12 +41,12 @@ class Item:
 
     @property
     def open(self) -> bool:
-        return self.asked and not self.answered
+        return self.asked and not self.answered and not self.crowded_out
 
     @property
     def stands(self) -> bool:
         """Whether this mention is in the final list as things are."""
-        return self.after is not None and not self.open
+        return self.after is not None and (self.answered or not self.asked)
 
     @property
     def verdict(self) -> Verdict | None:
@@ -99,7 +101,7 @@ class Work:
     def reject(self) -> Work:
         """This is no entity. A mention that the person added is gone."""
         if self.current.before is None:
-            kept = self.items[: self.cursor] + self.items[self.cursor + 1 :]
+            kept = _with_room(self.items[: self.cursor] + self.items[self.cursor + 1 :])
             return replace(self, items=kept, cursor=_next_open(kept, self.cursor - 1), previous=self)
         return self._answer(None)
 
@@ -115,10 +117,11 @@ class Work:
         """A mention that the model missed."""
         mention = self._mention(start, end, entity_type, None)
         self._check_room(mention, besides=None)
-        others = _without(self.items, mention)
-        in_hand = others[self.cursor]
-        items = tuple(sorted((*others, Item(None, mention, answered=True)), key=_reading_order))
-        return replace(self, items=items, cursor=items.index(in_hand), previous=self)
+        ordered = sorted((*self.items, Item(None, mention, answered=True)), key=_reading_order)
+        items, cursor = _with_room(ordered), ordered.index(self.current)
+        if self.current.open and not items[cursor].open:
+            cursor = _next_open(items, cursor)
+        return replace(self, items=items, cursor=cursor, previous=self)
 
     def move(self, step: int) -> Work:
         """Take another mention in hand: the next (1) or the one before (-1), round and round."""
@@ -134,8 +137,7 @@ class Work:
         if after is not None:
             self._check_room(after, besides=self.current)
         item = replace(self.current, after=after and by_human(after), answered=True)
-        before, behind = self.items[: self.cursor], self.items[self.cursor + 1 :]
-        items = (*_without(before, after), item, *_without(behind, after))
+        items = _with_room((*self.items[: self.cursor], item, *self.items[self.cursor + 1 :]))
         return replace(self, items=items, cursor=_next_open(items, self.cursor), previous=self)
 
     def _mention(self, start: int, end: int, entity_type: EntityType, like: Mention | None) -> Mention:
@@ -152,7 +154,7 @@ class Work:
     def _check_room(self, mention: Mention, besides: Item | None) -> None:
         for item in self.items:
             other = item.mention
-            if item is not besides and item.stands and _overlap(mention, other):
+            if item is not besides and item.stands and overlap(mention, other):
                 raise NotPossible(f"it would overlap {other.text!r}: reject or move that one first")
 
 
@@ -177,18 +179,15 @@ def by_human(mention: Mention) -> Mention:
     )
 
 
-def _without(items: tuple[Item, ...], answer: Mention | None) -> tuple[Item, ...]:
-    """Questions that the answer leaves no room for are rejected with it: of what overlaps, one can be."""
+def _with_room(items: Sequence[Item]) -> tuple[Item, ...]:
+    """Of mentions that overlap one can be: what a person lets stand closes the questions in its place, while it does."""
+    standing = [item.mention for item in items if item.answered and item.stands]
     return tuple(
-        replace(item, after=None, answered=True)
-        if answer is not None and item.open and _overlap(item.mention, answer)
+        replace(item, crowded_out=not item.answered and any(overlap(item.mention, one) for one in standing))
+        if item.asked
         else item
         for item in items
     )
-
-
-def _overlap(one: Mention, other: Mention) -> bool:
-    return one.start < other.end and other.start < one.end
 
 
 def _changed(mention: Mention, **fields: object) -> Mention:

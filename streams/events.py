@@ -7,7 +7,7 @@ Offsets are code points of the raw tweet text, end exclusive: `text[start:end] =
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Protocol, Self
 
 from pydantic import (
     AwareDatetime,
@@ -119,6 +119,19 @@ class Mention(Value):
         if self.start >= self.end:
             raise ValueError(f"a mention's start {self.start} must lie before its end {self.end}")
         return self
+
+
+class Stretch(Protocol):
+    """Code points [start, end)."""
+
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+
+
+def overlap(one: Stretch, other: Stretch) -> bool:
+    return one.start < other.end and other.start < one.end
 
 
 class ImageResult(Value):
