@@ -27,7 +27,7 @@ from benchmarks.command import main
 from benchmarks.run import Wrong
 from benchmarks.seeds import as_typed, spread
 from model import corpus
-from model.checkpoint import CONFIG
+from model.checkpoint import CARD
 from model.corpus import Example
 from model.design import CONTEXT
 from model.evaluate import evaluate
@@ -132,7 +132,7 @@ def trained(plan: Plan, row: Row, seed: int) -> Iterator[str]:
         note.write_text(typed, encoding="utf-8")
     except OSError as error:
         raise UserError(f"--out {folder}: {error.strerror}") from None
-    if (folder / CONFIG).is_file():
+    if (folder / CARD).is_file():
         return
     run = [sys.executable, "-m", "streams.cli.main", "train", *arguments]
     last, plainly = "", os.environ | {"COLUMNS": "160", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
@@ -198,7 +198,7 @@ def command(
     plan = Plan(out, (*common, *shlex.split(options)), tuple(part for pair in taught for part in pair))
     some, numbers = chosen(plan, rows), _numbers(seeds)
     failed = _train_all(plan, some, numbers)
-    done = [row for row in some if all((plan.folder(row, seed) / CONFIG).is_file() for seed in numbers)]
+    done = [row for row in some if all((plan.folder(row, seed) / CARD).is_file() for seed in numbers)]
     splits = ("valid", "test") if test and not failed else ("valid",)
     with _bars() as bars:
         sets = corpus.folders(data.resolve())

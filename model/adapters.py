@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 SCALE = 2
@@ -36,3 +37,24 @@ def merged(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def added(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What training added to the pretrained encoder: the adapters, and all that stands outside of it."""
     return {name: value for name, value in weights.items() if ".lora_" in name or not name.startswith("encoder.")}
+
+
+def starting(fresh: Mapping[str, Tensor], trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a network to begin with, `fresh` but for what one without adapters, `trained`, has learned.
+
+    Where `fresh` has adapters, they begin as the best approximation of their rank to what training added to the layer:
+    the truncated singular value decomposition of the difference (Eckart & Young, 1936), half of it in each factor.
+    """
+    result = {name: trained.get(name, value) for name, value in fresh.items()}
+    if not any(name.endswith(DOWN) for name in fresh):
+        return result
+    result |= {name: value for name, value in fresh.items() if name.startswith("encoder.")}
+    for name in fresh:
+        if name.endswith(DOWN):
+            layer = name.removesuffix(DOWN)
+            rank = len(fresh[name])
+            difference = trained[f"{layer}.weight"].float() - fresh[f"{layer}.base_layer.weight"]
+            left, sizes, right = torch.linalg.svd(difference / SCALE, full_matrices=False)
+            roots = sizes[:rank].sqrt()
+            result[layer + UP], result[name] = left[:, :rank] * roots, roots.unsqueeze(1) * right[:rank]
+    return result

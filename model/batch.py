@@ -100,7 +100,9 @@ def _sequences(batch: Sequence[Encoded], rows: Sequence[int], with_context: bool
 
 
 def _images(batch: Sequence[Encoded], rows: Sequence[int], width: int) -> Images:
-    given = [np.asarray(batch[row].image, dtype=np.float32).reshape(-1, max(1, width)) for row in rows]
+    given = [np.asarray(batch[row].image, dtype=np.float32) for row in rows]
+    if any(one.shape[1:] != (width,) for one in given):
+        raise ValueError(f"image features: wanted {width} wide, got {sorted({one.shape[1:] for one in given})}")
     longest = max(map(len, given), default=1)
     features = torch.zeros(len(rows), longest, max(1, width))
     mask = torch.ones(len(rows), longest, dtype=torch.bool)

@@ -33,7 +33,7 @@ TYPES = {
 
 @dataclass(frozen=True)
 class Example:
-    """One tweet as a corpus has split it. `id`: of its image, or its number in the file, from 1. `tags` are BIO as
+    """One tweet as a corpus has split it. `id`: of its image; where it has none, # and its number in the file. `tags` are BIO as
     published, types mapped by `TYPES`; `image`: features (P, D) of its image, where a view reads them."""
 
     id: str
@@ -87,7 +87,7 @@ def read(path: Path, captions: dict[str, str] | None = None) -> list[Example]:
                 tags.append(tag)
         elif words:
             caption = (captions or {}).get(name)
-            examples.append(Example(name or str(len(examples) + 1), tuple(words), tuple(tags), caption))
+            examples.append(Example(name or f"#{len(examples) + 1}", tuple(words), tuple(tags), caption))
             name, words, tags = "", [], []
     if not examples:
         raise UserError(f"{path}: no tweets in it")

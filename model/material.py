@@ -20,7 +20,8 @@ Splits = dict[tuple[str, str], list[Example]]
 
 @dataclass(frozen=True)
 class Material:
-    """`labelled` and `unlabelled` training tweets, without those that stand in a held-out split; `left_out` of them."""
+    """`labelled` and `unlabelled` training tweets without those that also stand in a held-out split: so many were
+    `left_out`. Texts without labels that are labelled elsewhere are not counted."""
 
     labelled: list[Example]
     unlabelled: list[Example]
@@ -45,6 +46,11 @@ class Material:
 
         held_out = {key: seeing(examples) for key, examples in self.held_out.items()}
         return replace(self, labelled=seeing(self.labelled), held_out=held_out)
+
+    @staticmethod
+    def readings(examples: Sequence[Example], contexts: Sequence[bool]) -> list[bool]:
+        """Those of `contexts`, without and with captions, in which these tweets can be read."""
+        return [on for on in contexts if not on or any(example.caption for example in examples)]
 
     def provenance(self) -> dict[str, object]:
         """For the model card."""
@@ -78,5 +84,6 @@ def read(data: Path, captions: Path | None, unlabelled: Sequence[Path]) -> Mater
         splits = {split: corpus.read(corpus.split_file(folder, split)) for split in corpus.SPLITS}
         texts += [replace(example, tags=()) for example in splits["train"]]
         seen += [*splits["valid"], *splits["test"]]
-    kept, bare = corpus.without_leaks(labelled, seen), corpus.without_leaks(texts, [*seen, *labelled])
-    return Material(kept, bare, held_out, len(labelled) + len(texts) - len(kept) - len(bare))
+    kept, apart = corpus.without_leaks(labelled, seen), corpus.without_leaks(texts, seen)
+    left_out = len(labelled) + len(texts) - len(kept) - len(apart)
+    return Material(kept, corpus.without_leaks(apart, labelled), held_out, left_out)

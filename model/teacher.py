@@ -3,18 +3,21 @@ marginals: Wang et al., ACL 2020, "Structure-Level Knowledge Distillation For Mu
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
+from model.checkpoint import CONFIG, WEIGHTS
 from model.corpus import Example
 from model.decode import Floats
 from model.design import LABELS
-from model.extractor import BATCH_TOKENS, Extractor, batches
+from model.extractor import Extractor
 from model.losses import log_marginals
-from model.predictor import run
+from model.reading import outputs
 
 Progress = Callable[[float], None]
 Beliefs = dict[int, Floats]
@@ -24,26 +27,38 @@ Beliefs = dict[int, Floats]
 def marginals(teacher: Extractor, examples: Sequence[Example], progress: Progress) -> list[Beliefs]:
     """What `teacher` believes of each tweet, with the caption where there is one. `progress(share done)`."""
     predictor = teacher.predictor
-    encoded = [teacher.tokenizer.encode_words(one.words, one.caption, one.image) for one in examples]
     found: list[Beliefs] = [{} for _ in examples]
     done = 0
-    for rows in batches(encoded, BATCH_TOKENS):
-        output = run(predictor.network, [encoded[row] for row in rows], predictor.info.tokenizer, predictor.device)
+    for rows, output in outputs(predictor.network, teacher.tokenizer, examples, True, predictor.device):
         with torch.inference_mode():
             logs = log_marginals(predictor.network, output.together, output.batch.words)
-        for row, probabilities in zip(rows, logs.exp().cpu().numpy().astype(np.float16), strict=True):
-            found[row] = {word: probabilities[place] for place, (word, _) in enumerate(encoded[row].spans)}
+        probabilities = logs.exp().cpu().numpy().astype(np.float16)
+        for row, encoded, words in zip(rows, output.encoded, probabilities, strict=True):
+            found[row] = {word: words[place] for place, (word, _) in enumerate(encoded.spans)}
         done += len(rows)
         progress(done / len(examples))
     return found
 
 
-def save(path: Path, beliefs: Sequence[Beliefs]) -> None:
+def key(teacher: Path, examples: Sequence[Example]) -> str:
+    """What beliefs hang on: the teacher's files and the tweets. Raises `OSError`."""
+    digest = hashlib.sha256()
+    for name in (CONFIG, WEIGHTS):
+        with (teacher / name).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    for one in examples:
+        digest.update(repr((one.words, one.caption)).encode())
+        digest.update(b"" if one.image is None else np.ascontiguousarray(one.image).tobytes())
+    return digest.hexdigest()
+
+
+def save(path: Path, key: str, beliefs: Sequence[Beliefs]) -> None:
     """Whole or not at all. Raises `OSError`."""
     flat = [(word, row) for one in beliefs for word, row in one.items()]
     partial = path.with_suffix(".partial.npz")
     np.savez(
         partial,
+        key=np.array(key),
         counts=np.array([len(one) for one in beliefs]),
         words=np.array([word for word, _ in flat], dtype=np.int32),
         rows=np.array([row for _, row in flat], dtype=np.float16).reshape(-1, len(LABELS)),
@@ -51,12 +66,17 @@ def save(path: Path, beliefs: Sequence[Beliefs]) -> None:
     partial.replace(path)
 
 
-def load(path: Path) -> list[Beliefs]:
-    """As `save` wrote it. Raises `OSError`, `ValueError`."""
-    with np.load(path) as file:
-        ends = np.cumsum(file["counts"])
-        words, rows = file["words"], file["rows"]
+def load(path: Path, key: str) -> list[Beliefs] | None:
+    """As `save` wrote it; None where there is nothing, or of another key, or damaged."""
+    try:
+        with np.load(path) as file:
+            if str(file["key"]) != key:
+                return None
+            counts, words, rows = file["counts"], file["words"], file["rows"]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None
+    ends = np.cumsum(counts)
     return [
         dict(zip(words[end - count : end].tolist(), rows[end - count : end], strict=True))
-        for end, count in zip(ends, np.diff(ends, prepend=0), strict=True)
+        for end, count in zip(ends, counts, strict=True)
     ]

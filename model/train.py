@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -91,7 +92,8 @@ class Trainer:
         self.best_score, self.best_epoch = -1.0, 0
         self.best_weights: dict[str, Tensor] = {}
         self.optimiser = torch.optim.AdamW(_groups(network, config), weight_decay=config.weight_decay, fused=True)
-        self.steps = config.epochs * len(list(self._batches(0)))
+        self.steps = sum(len(list(self._batches(epoch))) for epoch in range(config.epochs))
+        self._fingerprint = f"{asdict(config)} {network.design} {_digest(network, training)}"
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
 
     @property
@@ -139,11 +141,11 @@ class Trainer:
             batch = batch.to(self.device)
             believed = teacher_tensor(group, batch)
             step_loss = loss(self.network, batch, labels, self.weights, believed)
-            torch.autograd.backward(step_loss)
+            if step_loss.requires_grad:  # no tweet of the batch may have a view, as without captions
+                torch.autograd.backward(step_loss)
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
-            if self.schedule.last_epoch < self.steps:
-                self.optimiser.step()
-                self.schedule.step()
+            self.optimiser.step()
+            self.schedule.step()
             self.optimiser.zero_grad()
             progress(number / len(todo), step_loss.item())
         self.epoch += 1
@@ -159,7 +161,7 @@ class Trainer:
     def save(self, folder: Path) -> None:
         """Atomically: after a kill there is the state of the last whole epoch. Raises `OSError`."""
         state = {
-            "fingerprint": self._fingerprint(),
+            "fingerprint": self._fingerprint,
             "epoch": self.epoch,
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -193,7 +195,7 @@ class Trainer:
         return True
 
     def _take_up(self, state: dict[str, Any]) -> None:
-        if state["fingerprint"] != self._fingerprint():
+        if state["fingerprint"] != self._fingerprint:
             raise UserError("is of a training with other options or data: use them again, or another --out")
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -218,8 +220,17 @@ class Trainer:
         )
         return Predictor(self.network, info, self.device)
 
-    def _fingerprint(self) -> str:
-        return f"{asdict(self.config)} {len(self.training)} tweets, {self.steps} steps"
+
+def _digest(network: Tagger, training: Sequence[Item]) -> str:
+    """Of the weights to begin with and of all that is learned."""
+    digest = hashlib.sha256()
+    for value in network.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    for item in training:
+        digest.update(repr((item.encoded.text, item.encoded.context, item.labels)).encode())
+        for array in (item.encoded.image, item.teacher):
+            digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _groups(network: Tagger, config: TrainConfig) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,13 +15,15 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from streams.errors import UserError
 from streams.events import explain
+from streams.settings import load as load_settings
 
 if TYPE_CHECKING:
-    from model.checkpoint import Base
+    from model.checkpoint import Base, CheckpointInfo
     from model.design import Design
-    from model.material import Material, Splits
+    from model.material import Material
     from model.pixels import Vision
     from model.publish import Published
+    from model.tagger import Tagger
     from model.teacher import Beliefs
     from model.train import Trainer
 
@@ -49,6 +53,12 @@ def command(
     out: Annotated[Path, typer.Option(help="Checkpoint folder to write; a killed training resumes from it.")] = Path(
         "runs/train"
     ),
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help="Checkpoint on the same encoder, to go on from what it has learned; adapters take up most of it."
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The checkpoint's name. Default: ENCODER-evidential.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training data.")] = 6,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -107,20 +117,22 @@ def command(
     import torch
 
     from model import material
-    from model.checkpoint import CONFIG, describe
+    from model.checkpoint import CARD, describe
+    from model.design import IMAGE
     from model.encoder import pretrained, resolve
     from model.pixels import Vision
     from model.publish import publish
     from model.train import STATE, TrainConfig, Trainer, items
 
-    if (out / CONFIG).is_file():
+    if (out / CARD).is_file():
         raise UserError(f"--out {out}: a finished checkpoint is there; choose another folder or remove it")
     if device not in DEVICES:
         raise UserError(f"--device {device}: wanted one of {', '.join(DEVICES)}")
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda, but torch sees no GPU: choose auto or cpu")
-    if bool(images) != bool(vision):
-        raise UserError("--images and --vision: the view `image` needs both, the folder and the model that reads it")
+    wanted = tuple(view.strip() for view in views.split(","))
+    if not bool(images) == bool(vision) == (IMAGE in wanted):
+        raise UserError("--views image, --images and --vision: wanted all three or none, the view, pictures, a model")
     if unlabelled and teacher is None:
         raise UserError("--unlabelled: texts without labels can only be learned from a --teacher")
     _prepare(out)
@@ -130,7 +142,7 @@ def command(
     looking = Vision(vision, device) if vision else None
     design = _design(
         image_width=looking.width if looking else 0,
-        views=tuple(views.split(",")),
+        views=wanted,
         adapt=adapt,
         rank=rank,
         emission=emission,
@@ -144,6 +156,8 @@ def command(
         read = _look(read, images, looking)
     called, path = resolve(encoder)
     network, tokenizer = pretrained(path, seed, design)
+    if start:
+        _start(network, start)
     config = TrainConfig(
         epochs=epochs,
         seed=seed,
@@ -158,19 +172,21 @@ def command(
         alignment_temperature=alignment_temperature,
         teacher=teacher_weight if teacher else 0.0,
     )
-    beliefs = _learn_from(teacher, read, out, device) if teacher else None
-    learned = items([*read.labelled, *read.unlabelled], tokenizer, beliefs)
-    trainer = Trainer(network, learned, tokenizer, config, device)
     try:
-        _train(trainer, read.validation, out)
+        beliefs = _learn_from(teacher, read, vision, out, device) if teacher else None
+        learned = items([*read.labelled, *read.unlabelled], tokenizer, beliefs)
+        trainer = Trainer(network, learned, tokenizer, config, device)
+        _train(trainer, read, out)
         info = trainer.predictor(best=True).info.model_copy(
             update={
                 "name": name or f"{called}-evidential",
                 "base": _base(called, design),
                 "vision": vision,
                 "provenance": read.provenance()
-                | {"encoder": called, "teacher": teacher and describe(teacher).name, "best epoch": trainer.best_epoch}
-                | {"options": str(config)},
+                | {"encoder": called}
+                | ({"teacher": _told_of(describe(teacher))} if teacher else {})
+                | ({"start": _told_of(describe(start))} if start else {})
+                | {"best epoch": trainer.best_epoch, "options": str(config), "command": _typed()},
             }
         )
         published = publish(out, network, tokenizer, info, read, trainer.contexts, target_precision, device)
@@ -191,6 +207,39 @@ def _design(**parts: object) -> Design:
         return Design.model_validate(parts)
     except ValidationError as error:
         raise UserError(f"--{explain(error)}") from None
+
+
+def _start(network: Tagger, checkpoint: Path) -> None:
+    """Raises `UserError`."""
+    import torch
+
+    from model import adapters
+    from model.predictor import load
+
+    trained = load(checkpoint, device="cpu", threads=torch.get_num_threads()).network.state_dict()
+    try:
+        network.load_state_dict(adapters.starting(network.state_dict(), trained))
+    except (KeyError, RuntimeError) as error:
+        first = str(error).splitlines()[0]
+        raise UserError(f"--start {checkpoint}: is of another encoder or design: {first}") from None
+
+
+def _told_of(info: CheckpointInfo) -> str:
+    told = [f"{key}: {info.provenance[key]}" for key in ("trained on", "left out") if key in info.provenance]
+    return "; ".join([info.name, *told])
+
+
+def _typed() -> str:
+    """The command that makes it again. Of a path only what lies below MNER_DATA, or else its last part, is told."""
+    data = load_settings().data
+    words = []
+    for word in sys.argv[1:]:
+        path = Path(word)
+        if data and path.is_absolute() and path.is_relative_to(data):
+            words.append(f"$MNER_DATA/{path.relative_to(data)}")
+        else:
+            words.append(shlex.quote(path.name if path.is_absolute() else word))
+    return " ".join(["mner", *words])
 
 
 def _base(encoder: str, design: Design) -> Base | None:
@@ -240,25 +289,32 @@ def _look(read: Material, folder: Path, vision: Vision) -> Material:
     return read.with_images(found)
 
 
-def _learn_from(teacher: Path, read: Material, out: Path, device: str) -> list[Beliefs]:
+def _learn_from(teacher: Path, read: Material, vision: str | None, out: Path, device: str) -> list[Beliefs]:
     """The teacher's beliefs of all training tweets; kept in `out`, so that a resumed training has them at once."""
+    import torch
+
     from model import teacher as teaching
+    from model.checkpoint import describe
     from model.extractor import Extractor
 
+    if (sees := describe(teacher).vision) not in (None, vision):
+        raise UserError(f"--teacher {teacher}: sees images by {sees}: wanted --vision {sees}, or a blind teacher")
     examples = [*read.labelled, *read.unlabelled]
-    kept = out / BELIEFS
-    if kept.is_file() and len(beliefs := teaching.load(kept)) == len(examples):
-        return beliefs
+    kept, key = out / BELIEFS, teaching.key(teacher, examples)
+    if (known := teaching.load(kept, key)) is not None:
+        return known
     with _bars() as bars:
         bar = bars.add_task("teacher reads", total=1.0)
         beliefs = teaching.marginals(
-            Extractor.load(teacher, device=device), examples, lambda done: bars.update(bar, completed=done)
+            Extractor.load(teacher, device=device, threads=torch.get_num_threads()),
+            examples,
+            lambda done: bars.update(bar, completed=done),
         )
-    teaching.save(kept, beliefs)
+    teaching.save(kept, key, beliefs)
     return beliefs
 
 
-def _train(trainer: Trainer, validation: Splits, out: Path) -> None:
+def _train(trainer: Trainer, read: Material, out: Path) -> None:
     from model.evaluate import evaluate
 
     if trainer.resume(out):
@@ -274,8 +330,8 @@ def _train(trainer: Trainer, validation: Splits, out: Path) -> None:
             predictor = trainer.predictor()
             found = {
                 (name, captions): evaluate(predictor, trainer.tokenizer, examples, captions).f1
-                for (name, _), examples in validation.items()
-                for captions in trainer.contexts
+                for (name, _), examples in read.validation.items()
+                for captions in read.readings(examples, trainer.contexts)
             }
             best = trainer.keep_if_best(sum(found.values()) / len(found))
             scores = ", ".join(

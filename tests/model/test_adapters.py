@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import metadata
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 from zipfile import ZipFile
 
 import pytest
@@ -55,6 +56,32 @@ def test_adapters_spare_the_pooler_and_freeze_the_rest(tmp_path: Path) -> None:
     assert trained
     assert all(".lora_" in name and "pooler" not in name for name in trained)
     assert adapters.added(network.state_dict()).keys() >= {f"encoder.{name}" for name in trained}
+
+
+@pytest.mark.parametrize("adapt", ["lora", "full"])
+def test_a_training_that_starts_from_a_checkpoint_begins_with_what_it_learned(
+    adapt: Literal["lora", "full"], tmp_path: Path
+) -> None:
+    encoder = save(tmp_path / "encoder", bert)
+    trained, tokenizer = pretrained(str(encoder), 0, Design())
+    with torch.no_grad():
+        for name, parameter in trained.named_parameters():
+            if not name.startswith("encoder.") or (parameter.dim() == 2 and "embeddings" not in name):
+                parameter += 0.1 * torch.randn_like(parameter)
+    whole, _ = pretrained(str(encoder), 1, Design(adapt=adapt, rank=32))  # 32: no layer has a larger one
+    whole.load_state_dict(adapters.starting(whole.state_dict(), trained.state_dict()))
+    learned = items(examples(4), tokenizer)
+    batch = collate([item.encoded for item in learned], tokenizer.config, trained.design)
+    wanted, found = trained.eval()(batch)[0].gamma, whole.eval()(batch)[0].gamma
+    assert torch.allclose(wanted, found, atol=1e-4)
+
+    if adapt == "lora":
+        errors = []
+        for rank in (1, 8, 16):
+            part, _ = pretrained(str(encoder), 1, Design(adapt="lora", rank=rank))
+            part.load_state_dict(adapters.starting(part.state_dict(), trained.state_dict()))
+            errors.append(float((part.eval()(batch)[0].gamma - wanted).abs().mean()))
+        assert errors == sorted(errors, reverse=True)
 
 
 def test_another_encoder_than_the_adapters_were_trained_on_is_refused(

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from model import publish as publishing
+from model import teacher as teaching
 from model.batch import collate
 from model.checkpoint import describe
 from model.corpus import Example
-from model.design import LABELS
+from model.design import CONTEXT, LABELS, TWO_VIEWS, Design
 from model.encoder import pretrained
 from model.extractor import Extractor
 from model.losses import loss
@@ -22,6 +27,7 @@ from streams.cli import evaluate as evaluate_command
 from streams.cli import train as train_command
 from streams.errors import UserError
 from streams.events import Tweet
+from streams.settings import CHECKPOINT
 from tests.model.toys import bert, distilbert, examples, save
 
 
@@ -191,3 +197,90 @@ def test_what_the_user_can_mend_is_one_line(
         train_command.command(**{"out": tmp_path / "out"} | spoil(data))  # type: ignore[arg-type]
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_batches_in_which_no_tweet_has_a_view_are_passed_over(encoder: Path) -> None:
+    network, tokenizer = pretrained(str(encoder), 0, Design(views=(CONTEXT,)))
+    config = TrainConfig(epochs=1, batch_tokens=128, drop_context=0.9)
+    training = Trainer(network, items(examples(48), tokenizer), tokenizer, config, "cpu")
+    seen: list[float] = []
+    training.run_epoch(lambda done, value: seen.append(value))
+    assert 0 in seen
+    assert max(seen) > 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"design": Design(evidence=False)}, id="another design"),
+        pytest.param({"seed": 1}, id="other weights"),
+        pytest.param({"number": 31}, id="other tweets"),
+        pytest.param({"teacher": True}, id="a teacher"),
+    ],
+)
+def test_a_training_of_other_things_does_not_take_up_this_one(
+    encoder: Path, tmp_path: Path, other: dict[str, Any]
+) -> None:
+    def build(design: Design = TWO_VIEWS, seed: int = 0, number: int = 32, teacher: bool = False) -> Trainer:
+        network, tokenizer = pretrained(str(encoder), seed, design)
+        believed = [{0: np.full(len(LABELS), 1 / len(LABELS))}] * number if teacher else None
+        learned = items(examples(number), tokenizer, believed)
+        return Trainer(network, learned, tokenizer, TrainConfig(epochs=1, batch_tokens=128), "cpu")
+
+    build().save(tmp_path)
+    assert build().resume(tmp_path)
+    with pytest.raises(UserError, match="other options or data"):
+        build(**other).resume(tmp_path)
+
+
+def test_the_rate_ends_at_zero_with_the_last_batch(encoder: Path) -> None:
+    training = trainer(encoder, epochs=3)
+    while not training.finished:
+        training.run_epoch(silent)
+    assert training.schedule.last_epoch == training.steps
+    assert training.schedule.get_last_lr() == [0.0] * len(training.optimiser.param_groups)
+
+
+def test_a_teacher_is_read_once_and_its_pupil_told_of_it(
+    encoder: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"data": data, "encoder": str(encoder), "epochs": 4, "batch_tokens": 128}
+    options |= {"encoder_rate": 5e-3, "head_rate": 1e-2, "target_precision": 0.5}
+    train_command.command(out=tmp_path / "teacher", name="toy-teacher", **options)
+    more = data.parent / "more"
+    shutil.copytree(data, more)
+    options |= {"teacher": tmp_path / "teacher", "unlabelled": [more], "threads": 1}
+
+    reads = []
+    real = teaching.marginals
+    monkeypatch.setattr(teaching, "marginals", lambda *given: (reads.append(1), real(*given))[1])
+    monkeypatch.setattr(publishing, "publish", lambda *given: (_ for _ in ()).throw(OSError(28, "disk full")))
+    for _ in range(2):
+        with pytest.raises(UserError, match="disk full; the same command goes on"):
+            train_command.command(out=tmp_path / "out", **options)
+    assert reads == [1], "a resumed training has the beliefs at once"
+    monkeypatch.undo()
+    options |= {"epochs": 1, "start": tmp_path / "teacher"}
+    train_command.command(out=tmp_path / "pupil", **options)
+    provenance = describe(tmp_path / "pupil").provenance
+    for part in ("start", "teacher"):
+        assert provenance[part].startswith("toy-teacher; trained on: the training splits of toy2017")
+
+
+def test_beliefs_come_back_only_for_the_same_teacher_and_tweets(tmp_path: Path) -> None:
+    beliefs = [{0: np.full(len(LABELS), 0.5, np.float16), 2: np.zeros(len(LABELS), np.float16)}, {}]
+    path = tmp_path / "teacher.npz"
+    assert teaching.load(path, "a") is None
+    teaching.save(path, "a", beliefs)
+    found = teaching.load(path, "a")
+    assert found is not None
+    assert [one.keys() for one in found] == [{0, 2}, set()]
+    assert np.array_equal(found[0][0], beliefs[0][0])
+    assert teaching.load(path, "b") is None
+    path.write_bytes(path.read_bytes()[:100])
+    assert teaching.load(path, "a") is None
+
+
+def test_a_checkpoint_of_another_encoder_is_no_start(encoder: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--start .*: is of another encoder or design"):
+        train_command.command(data=data, encoder=str(encoder), out=tmp_path / "out", start=CHECKPOINT)
