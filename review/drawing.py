@@ -14,6 +14,8 @@ from streams.events import Mention, Opinion
 TONES = {"plain": "", "good": "green", "bad": "bold red"}
 BAR = 8
 COLUMN = BAR + 8
+DOUBT = 3
+"""Lines of one doubt at most, so that the tweet is seen beside it."""
 
 KEYS = {
     "task": (
@@ -125,7 +127,9 @@ def _question(view: View, work: Work, width: int) -> list[Text]:
     if item.before is not None:
         lines += _figures(item.before)
     for doubt in item.doubts:
-        wrapped = Text(one_line(doubt.sentence)).wrap(Console(width=width), width - 4)
+        wrapped = list(Text(one_line(doubt.sentence)).wrap(Console(width=width), width - 4))
+        if len(wrapped) > DOUBT:
+            wrapped = [*wrapped[: DOUBT - 1], wrapped[DOUBT - 1][: width - 5].append("…")]
         lines += [Text(" • " if place == 0 else "   ").append_text(line) for place, line in enumerate(wrapped)]
     return lines
 

@@ -180,7 +180,7 @@ def by_human(mention: Mention) -> Mention:
 
 
 def _with_room(items: Sequence[Item]) -> tuple[Item, ...]:
-    """Of mentions that overlap one can be: what a person lets stand closes the questions in its place, while it does."""
+    """Of mentions that overlap one can be: what a person lets stand closes the questions in its way, while it does."""
     standing = [item.mention for item in items if item.answered and item.stands]
     return tuple(
         replace(item, crowded_out=not item.answered and any(overlap(item.mention, one) for one in standing))

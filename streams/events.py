@@ -148,6 +148,15 @@ class ImageResult(Value):
     channels: dict[str, str] = Field(default_factory=dict)
 
 
+def _nothing(value: object) -> bool:
+    """Fields younger than the rest are written only where they say something, so that older readers read the others."""
+    return not value
+
+
+def _off(threshold: float) -> bool:
+    return threshold == 1
+
+
 def _check_spans(text: str, mentions: tuple[Mention, ...]) -> None:
     for mention in mentions:
         if text[mention.start : mention.end] != mention.text:
@@ -160,19 +169,19 @@ def _check_spans(text: str, mentions: tuple[Mention, ...]) -> None:
 class Extraction(Value):
     """What the model found in one tweet. `timings_ms` is for people and metrics; no sink stores it.
 
-    `possible`: what the model did not choose but holds for `possible_threshold` probable or more (1: not looked for),
-    the likeliest first; they may overlap each other and the mentions.
+    `possible`: spans of up to eight words that the model did not choose but holds for `possible_threshold` probable or
+    more, the likeliest first; they may overlap each other and the mentions. Without any, the threshold is 1.
     """
 
     tweet: Tweet
     mentions: tuple[Mention, ...] = ()
-    possible: tuple[Mention, ...] = ()
+    possible: tuple[Mention, ...] = Field(default=(), exclude_if=_nothing)
     image: ImageResult = ImageResult()
     context: str | None = None
     model: str
     release: int = Field(ge=0, lt=2**40, description="grows with every trained checkpoint: unix seconds of training")
     threshold: Score
-    possible_threshold: Score = 1.0
+    possible_threshold: Score = Field(default=1.0, exclude_if=_off)
     timings_ms: dict[str, float] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -193,7 +202,7 @@ class Question(Value):
 
     mention: Mention
     doubts: tuple[Doubt, ...]
-    possible: bool = False
+    possible: bool = Field(default=False, exclude_if=_nothing)
 
     @property
     def uncertainty(self) -> float:
@@ -202,7 +211,10 @@ class Question(Value):
 
 
 class ReviewTask(Value):
-    """One tweet with at least one question. `uncertainty`, that of the gravest, orders the queue, highest first."""
+    """One tweet with at least one question. `uncertainty`, that of the gravest, orders the queue, highest first.
+
+    `possible_threshold`: the probability from which possible mentions are asked about here; 1 where none is.
+    """
 
     id: str = Field(description="tweet id, model and release: adding it twice is one task")
     tweet: Tweet
@@ -213,6 +225,7 @@ class ReviewTask(Value):
     model: str
     release: int = Field(ge=0, lt=2**40)
     threshold: Score
+    possible_threshold: Score = Field(default=1.0, exclude_if=_off)
     uncertainty: Score
 
 
@@ -228,7 +241,7 @@ class Verdict(Value):
     action: Action
     before: Mention | None = None
     after: Mention | None = None
-    possible: bool = False
+    possible: bool = Field(default=False, exclude_if=_nothing)
 
 
 class Decision(Value):

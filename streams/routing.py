@@ -16,6 +16,9 @@ from streams.events import Doubt, Extraction, Mention, Question, ReviewTask, ove
 DISAGREE = 0.25
 """Two views whose probabilities for the mention differ by this much disagree."""
 
+RIVAL = 40
+"""Characters of a rival that a doubt quotes: a mention may be as long as its tweet."""
+
 
 @dataclass(frozen=True)
 class Routing:
@@ -29,7 +32,7 @@ def route(extraction: Extraction, threshold: float | None = None, possible: floa
     """Split an extraction at `threshold`; ask about possible mentions from `possible` on. Default: as it was made."""
     limit = extraction.threshold if threshold is None else threshold
     chosen = extraction.mentions
-    others = [mention for mention in extraction.possible if possible is None or mention.probability >= possible]
+    others = [one for one in extraction.possible if possible is None or (possible < 1 and one.probability >= possible)]
     confident = tuple(mention for mention in chosen if mention.probability >= limit)
     uncertain = [mention for mention in chosen if mention.probability < limit]
     questions = (
@@ -49,6 +52,9 @@ def route(extraction: Extraction, threshold: float | None = None, possible: floa
         model=extraction.model,
         release=extraction.release,
         threshold=limit,
+        possible_threshold=max(extraction.possible_threshold, possible or 0.0)
+        if any(question.possible for question in questions)
+        else 1.0,
         uncertainty=round(max(question.uncertainty for question in questions), 6),
     )
     return Routing(confident, task)
@@ -63,10 +69,16 @@ def doubts(mention: Mention, possible: Sequence[Mention], threshold: float) -> t
 def hopes(mention: Mention, possible: Sequence[Mention], chosen: Sequence[Mention]) -> tuple[Doubt, ...]:
     """That the model did not choose this mention and what it chose instead; then, as above, why it is unsure."""
     sentence = f"the model did not choose this, but holds it for {mention.probability:.0%} probable"
-    rivals = [f"“{other.text}” {other.type} ({other.probability:.0%})" for other in chosen if overlap(mention, other)]
+    rivals = [
+        f"“{_cut(other.text)}” {other.type} ({other.probability:.0%})" for other in chosen if overlap(mention, other)
+    ]
     if rivals:
         sentence += f"; it chose {', '.join(rivals)}, and both cannot be"
     return Doubt(kind="maybe_missed", sentence=sentence), *_reasons(mention, possible)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= RIVAL else text[: RIVAL - 1] + "…"
 
 
 def _reasons(mention: Mention, possible: Sequence[Mention]) -> list[Doubt]:

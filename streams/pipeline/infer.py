@@ -76,7 +76,7 @@ class Infer(BatchStage[TweetItem]):
                 model=self._info.name,
                 release=self._info.release,
                 threshold=self._threshold,
-                possible_threshold=self._possible,
+                possible_threshold=self._possible if prediction.possible else 1.0,
             )
 
 

@@ -16,6 +16,8 @@ from review.span import Span
 from review.view import View
 from review.work import begin
 from sinks.queue import Counts
+from streams.events import Extraction, Mention, Tweet
+from streams.routing import route
 
 LONG = "All of London and the rest of the world. " * 40 + "Then Ana spoke."
 VIEWS = {
@@ -89,6 +91,29 @@ def test_what_the_model_possibly_missed_is_marked_apart_and_gives_way_to_what_it
     assert "question 3 of 3 · possibly missed" in shown
     assert "the model did not choose this, but holds it for 31% probable" in shown
     assert "[shot MISC✓]" in marked(VIEWS["possibly missed"].work.accept()).plain  # type: ignore[union-attr]
+
+
+def test_a_doubt_takes_three_lines_at_most_and_leaves_room_for_the_tweet() -> None:
+    words = [f"#{letter * 60}" for letter in "ABCDEFGH"]
+    text = " ".join([*words, "says Ana"])
+    chosen = [mention(word, "MISC", text=text) for word in words]
+    asked = Mention(
+        start=0, end=8 * 62 - 1, text=text[: 8 * 62 - 1], type="ORG", probability=0.3, aleatoric=0.1, epistemic=0.3
+    )
+    extraction = Extraction(
+        tweet=Tweet(id="1", text=text),
+        mentions=chosen,
+        possible=(asked,),
+        model="m",
+        release=1,
+        threshold=0.4,
+        possible_threshold=0.2,
+    )
+    shown = screen(View("ana", "task", begin(route(extraction).task)))  # type: ignore[arg-type]
+    doubt = shown[shown.index(" • the model did not choose") :].split(" • ")[1].splitlines()
+    assert len(doubt) == 3
+    assert doubt[-1].endswith("…")
+    assert "AAAA" in shown[: shown.index("question")]
 
 
 def test_a_long_tweet_shows_the_lines_around_the_mention_in_hand() -> None:

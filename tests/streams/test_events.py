@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from streams.events import Doubt, Extraction, Mention, Question, Tweet, Verdict, explain
+from streams.events import Doubt, Extraction, Mention, Question, ReviewTask, Tweet, Verdict, explain
 
 
 def mention(start: int, end: int, text: str) -> Mention:
@@ -58,13 +58,22 @@ def test_a_mention_must_be_what_stands_in_the_tweet() -> None:
             Extraction(tweet=tweet, model="m", release=1, threshold=0.9, **wrong)
 
 
-def test_messages_from_before_possible_mentions_still_read() -> None:
+def test_what_says_nothing_of_possible_mentions_reads_as_before_there_were_any_and_is_written_so() -> None:
     tweet, nasa = Tweet(id="1", text="NASA!"), mention(0, 4, "NASA")
     extraction = Extraction(tweet=tweet, mentions=(nasa,), model="m", release=1, threshold=0.9)
     question = Question(mention=nasa, doubts=(Doubt(kind="ambiguous", sentence="it is"),))
-    for value in (extraction, question, Verdict(action="accept", before=nasa, after=nasa)):
-        old = value.model_dump(mode="json", exclude={"possible", "possible_threshold"})
-        assert type(value).model_validate(old) == value
+    task = ReviewTask(id="1", tweet=tweet, questions=(question,), model="m", release=1, threshold=0.9, uncertainty=0.1)
+    verdict = Verdict(action="accept", before=nasa, after=nasa)
+    for value in (extraction, task, verdict):
+        assert "possible" not in value.model_dump_json()
+        assert type(value).model_validate_json(value.model_dump_json()) == value
+    for value in (
+        extraction.model_copy(update={"possible": (nasa,), "possible_threshold": 0.2}),
+        task.model_copy(update={"possible_threshold": 0.2}),
+        question.model_copy(update={"possible": True}),
+        verdict.model_copy(update={"possible": True}),
+    ):
+        assert type(value).model_validate_json(value.model_dump_json()) == value
 
 
 def test_an_empty_span_is_refused() -> None:

@@ -18,7 +18,15 @@ def mention(word: str, probability: float, **more: object) -> Mention:
 
 def extraction(*mentions: Mention, possible: tuple[Mention, ...] = ()) -> Extraction:
     tweet = Tweet(id="7", text=TEXT, edit=2)
-    return Extraction(tweet=tweet, mentions=mentions, possible=possible, model="m", release=9, threshold=0.8)
+    return Extraction(
+        tweet=tweet,
+        mentions=mentions,
+        possible=possible,
+        model="m",
+        release=9,
+        threshold=0.8,
+        possible_threshold=0.2 if possible else 1.0,
+    )
 
 
 def opinion(probability: float) -> Opinion:
@@ -119,3 +127,38 @@ def test_a_threshold_of_ones_own_leaves_out_what_is_less_possible() -> None:
     possible = (mention("Bob", 0.4), mention("Rome", 0.3))
     assert [question.mention.text for question in questions(possible=possible, least=0.35)] == ["Bob"]
     assert questions(possible=possible, least=1.0) == []
+    certain = (mention("Bob", 1.0),)
+    assert [question.mention.text for question in questions(possible=certain)] == ["Bob"]
+    assert questions(possible=certain, least=1.0) == []
+
+
+def test_a_task_says_from_which_probability_possible_mentions_were_asked_about() -> None:
+    def told(*mentions: Mention, possible: tuple[Mention, ...], least: float | None) -> float:
+        task = route(extraction(*mentions, possible=possible), possible=least).task
+        assert task is not None
+        return task.possible_threshold
+
+    assert told(possible=(mention("Bob", 0.4),), least=None) == 0.2
+    assert told(possible=(mention("Bob", 0.4),), least=0.35) == 0.35
+    assert told(possible=(mention("Bob", 0.4),), least=0.1) == 0.2
+    assert told(mention("Ada", 0.4), possible=(), least=0.35) == 1.0
+
+
+def test_a_long_rival_is_quoted_in_part() -> None:
+    text = "w" * 20_000 + " Bob"
+    whole, bob = (
+        Mention(start=start, end=end, text=text[start:end], type="PER", probability=0.3, aleatoric=0.1, epistemic=0.1)
+        for start, end in ((0, len(text)), (20_001, len(text)))
+    )
+    long = Extraction(
+        tweet=Tweet(id="1", text=text),
+        mentions=(whole,),
+        possible=(bob,),
+        model="m",
+        release=1,
+        threshold=0.8,
+        possible_threshold=0.2,
+    )
+    task = route(long).task
+    assert task is not None
+    assert f"it chose “{'w' * 39}…” PER (30%)" in task.questions[1].doubts[0].sentence
