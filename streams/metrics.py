@@ -20,10 +20,11 @@ DEAD = Counter("mner_dead_letters", "events that ended in the dead letters", ["a
 # Taken and not yet acknowledged. At MNER_IN_FLIGHT for long: a stage or a server behind the agent is the bottleneck.
 IN_FLIGHT = Gauge("mner_in_flight", "events taken and not yet acknowledged", ["agent"])
 
-# Mentions by where they go: route index (confident), review (uncertain), possible (not chosen by the model, and asked
-# about all the same). Once a tweet, when the index takes its document: replays and repeats do not count. review and
-# possible, each over index + review, are the shares of the review budget; one that grows: the posts are not those that
-# the thresholds were chosen on.
+# Mentions by where routing sends them: index (confident), review (uncertain), possible (not chosen by the model, and a
+# question all the same). Counted with each document that the index takes, whether or not the queue then asks: an edit
+# or a release counts again; a replay does not, nor do questions that a repeated reading adds. review and possible, each
+# over index + review, are the shares of the review budget; one that grows: the posts are not those that the thresholds
+# were chosen on.
 MENTIONS = Counter("mner_mentions", "mentions routed, by where they go", ["route"])
 
 # First photos of tweets: status ok, failed or none (of no photo), kind of refusal. The kind that grows tells who is at

@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     model_factory: str = Field(
         "model.predictor:load",
         pattern=r"^[\w.]+:[\w.]+$",
-        description="module:function that loads the model in its process",
+        description="module:function that loads the model in its process; given `possible` where MNER_POSSIBLE is set",
     )
     threshold: FiniteFloat | None = Field(
         None, ge=0, le=1, description="route to review below it; none: the checkpoint's"
