@@ -67,13 +67,13 @@ def test_what_says_nothing_of_possible_mentions_reads_as_before_there_were_any_a
     for value in (extraction, task, verdict):
         assert "possible" not in value.model_dump_json()
         assert type(value).model_validate_json(value.model_dump_json()) == value
-    for value in (
+    for full in (
         extraction.model_copy(update={"possible": (nasa,), "possible_threshold": 0.2}),
         task.model_copy(update={"possible_threshold": 0.2}),
         question.model_copy(update={"possible": True}),
         verdict.model_copy(update={"possible": True}),
     ):
-        assert type(value).model_validate_json(value.model_dump_json()) == value
+        assert type(full).model_validate_json(full.model_dump_json()) == full
 
 
 def test_an_empty_span_is_refused() -> None:
