@@ -20,8 +20,10 @@ from streams.demo import kept
 from streams.demo.report import Report
 from streams.demo.run import _clear
 from streams.demo.tally import Tally
+from streams.demo.verdict import wrong
 from streams.errors import UserError
 from streams.events import Doubt, Extraction, Mention, Question, ReviewTask, Tweet
+from streams.routing import route
 from streams.settings import Settings
 from tests.conftest import ROOT
 
@@ -160,3 +162,30 @@ def test_the_demos_report_lets_no_control_character_and_no_markup_through() -> N
     report.show(Console(file=out, width=120))
     assert "Paris" in out.getvalue()
     assert not set(ESCAPES) & set(out.getvalue())
+
+
+def test_the_demo_counts_what_was_possibly_missed_apart_and_wants_it_in_the_queue() -> None:
+    tweet = Tweet(id="1", text="Paris Rome")
+    paris, rome = (
+        Mention(start=start, end=end, text=tweet.text[start:end], type="LOC", probability=p, aleatoric=0, epistemic=0)
+        for start, end, p in ((0, 5, 0.9), (6, 10, 0.3))
+    )
+    extraction = Extraction(
+        tweet=tweet, mentions=(paris,), possible=(rome,), model="m", release=1, threshold=0.5, possible_threshold=0.2
+    )
+    tally = Tally(fed=1, extractions={"1": extraction})
+    assert wrong(tally, [], {"1"}, {"1"}) == []
+    assert wrong(tally, [], {"1"}, set()) == ["the queue and the uncertain tweets differ by 1"]
+    task = route(extraction).task
+    assert task is not None
+
+    def shown(tasks: int) -> str:
+        report = Report(tally, [task] * tasks, [], "q", Results(0, ()), [], [], Settings())
+        assert report.numbers()["questions"] == {"uncertain": 0, "possible": tasks}
+        out = StringIO()
+        report.show(Console(file=out, width=120))
+        return out.getvalue()
+
+    assert "possibly missed" in shown(1)
+    assert "more tasks" not in shown(8)
+    assert "and 1 more tasks; 0 uncertain mentions and 9 possibly missed in all" in shown(9)

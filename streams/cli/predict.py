@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     Look = Callable[[Sequence[Tweet]], Sequence[tuple[ImageResult, str | None, Pixels | None]]]
 
 LINES_AT_ONCE = 256
+LINES_WITH_PIXELS = 16
+"""Lines of tweets that are looked at together; pixels of a picture are much."""
 
 console = Console()
 
@@ -80,7 +82,7 @@ def command(
             folder, device=settings.device, threads=settings.model_threads, possible=settings.possible
         )
         if tweet is None:
-            return _predict_lines(extractor, source, sink, look)
+            return _predict_lines(extractor, source, sink, look, LINES_WITH_PIXELS if sees else LINES_AT_ONCE)
         ((found, seen, pixels),) = look([tweet])
     words = seen if context is None else context
     ((mentions, possible),) = extractor.extract_with_possible([tweet], [words], [pixels and pixels.image()])
@@ -88,7 +90,8 @@ def command(
         print(escaped_json(_result(tweet, mentions, possible, found)))
     else:
         _show_image(found, words)
-        _show(tweet, mentions, possible, extractor.info.threshold)
+        threshold = extractor.info.threshold if settings.threshold is None else settings.threshold
+        _show(tweet, mentions, possible, threshold)
     return 0
 
 
@@ -126,10 +129,10 @@ def _tweet_of(text: str, image: str | None) -> Tweet:
         raise UserError(f"this post cannot be read: {explain(error)}") from None
 
 
-def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes], look: Look) -> int:
+def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes], look: Look, at_once: int) -> int:
     failed = False
     lines = (line for line in source if line.strip())
-    for chunk in iter(lambda: list(islice(lines, LINES_AT_ONCE)), []):
+    for chunk in iter(lambda: list(islice(lines, at_once)), []):
         parsed = [_parse(line) for line in chunk]
         tweets = [tweet for tweet in parsed if isinstance(tweet, Tweet)]
         seen = look(tweets)
@@ -165,7 +168,7 @@ def _identifier(line: bytes) -> str | None:
 
 
 def _result(tweet: Tweet, mentions: list[Mention], possible: list[Mention], image: ImageResult) -> dict[str, object]:
-    """An output line."""
+    """An output line. `possible` is all that the model holds for possible, also what nobody would be asked about."""
     return {
         "id": tweet.id,
         "mentions": [mention.model_dump(exclude={"source"}) for mention in mentions],

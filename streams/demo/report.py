@@ -103,9 +103,10 @@ class Report:
                 coloured(task.tweet.text, [question.mention for question in task.questions]),
                 Text("; ".join(one_line(doubt.sentence) for doubt in question.doubts)),
             )
-        rest = max(0, len(self.tasks) - SHOWN_TASKS)
         uncertain, possible = self._questions()
-        table.caption = f"and {rest} more tasks; {uncertain} uncertain mentions and {possible} possibly missed in all"
+        table.caption = f"{uncertain} uncertain mentions and {possible} possibly missed in all"
+        if len(self.tasks) > SHOWN_TASKS:
+            table.caption = f"and {len(self.tasks) - SHOWN_TASKS} more tasks; {table.caption}"
         return table
 
     def _faults(self) -> Table:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from local.examples import EXAMPLES
+from streams.cli import predict
+from streams.events import ImageResult, Mention, Tweet
 from streams.settings import CHECKPOINT
 
 LINES = [
@@ -179,6 +184,32 @@ def test_what_the_model_possibly_missed_is_shown_and_marked(monkeypatch: pytest.
     monkeypatch.setenv("MNER_POSSIBLE", "1")
     assert json.loads(mner(text, "--json").stdout)["possible"] == []
     assert "possibly missed" not in mner(text).stdout
+
+
+def test_a_threshold_of_ones_own_says_what_goes_to_review(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    for threshold, told in (("1", True), ("0", False)):
+        monkeypatch.setenv("MNER_THRESHOLD", threshold)
+        assert ("to review" in mner("Steph Curry was born in Akron").stdout) == told
+
+
+def test_few_pictures_are_held_at_once_where_the_model_sees_them() -> None:
+    held: list[int] = []
+
+    class Blind:
+        def extract_with_possible(self, tweets: list[Tweet], *_: object) -> list[tuple[list[Mention], list[Mention]]]:
+            return [([], []) for _ in tweets]
+
+    def look(tweets: Sequence[Tweet]) -> list[tuple[ImageResult, None, None]]:
+        held.append(len(tweets))
+        return [(ImageResult(), None, None)] * len(tweets)
+
+    blind: Any = Blind()
+    lines = b"".join(json.dumps({"id": str(number), "text": "x"}).encode() + b"\n" for number in range(40))
+    written = io.BytesIO()
+    assert predict._predict_lines(blind, io.BytesIO(lines), written, look, predict.LINES_WITH_PIXELS) == 0
+    assert held == [16, 16, 8]
+    assert [json.loads(line)["id"] for line in written.getvalue().splitlines()] == [str(place) for place in range(40)]
 
 
 def test_one_text_as_json() -> None:
