@@ -51,7 +51,7 @@ class CheckpointInfo(Value):
     temperature: float = Field(gt=0)
     labels: tuple[str, ...]
     design: Design = Design()
-    possible: Score = 1.0
+    possible: float = Field(default=1.0, gt=0, le=1)
     delta: Score | None = None
     encoder: dict[str, Any]
     base: Base | None = None

@@ -5,6 +5,7 @@ Shapes: W words of one tweet, L labels in the order O, then B-X, I-X for each ty
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,12 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 
 OUTSIDE = 0
+
+DIGITS = 6
+"""Predictions are rounded to this many decimals, so that a replay on another machine writes the same bytes."""
+
+SLACK = 0.05
+"""What a log-probability of float32 and of thousands of words may be off by."""
 
 
 def is_begin(label: int) -> bool:
@@ -82,13 +89,20 @@ class Path:
         return result
 
     def likely(self, probability: float, longest: int) -> list[WordSpan]:
-        """Spans of up to `longest` words that are mentions with this probability or more, the likeliest first."""
-        if probability >= 1:
+        """Spans of up to `longest` words whose `probability` is this or more, the likeliest first. Above 0; 1: none."""
+        if not 0 < probability <= 1:
+            raise ValueError(f"probability {probability}: wanted above 0, at most 1")
+        if probability == 1:
             return []
-        grid = self.span_log_probabilities(longest)
-        places = np.argwhere(grid >= np.log(probability))
-        order = np.argsort([-grid[tuple(place)] for place in places], kind="stable")
-        return [WordSpan(first, first + length + 1, 2 * kind + 1) for length, first, kind in places[order].tolist()]
+        near = np.argwhere(self.span_log_probabilities(longest) >= math.log(probability) - SLACK).tolist()
+        spans = [WordSpan(first, first + length + 1, 2 * kind + 1) for length, first, kind in near]
+        given = {span: self.probability(span) for span in spans}
+        found = [span for span in spans if given[span] >= probability]
+        return sorted(found, key=given.__getitem__, reverse=True)
+
+    def probability(self, span: WordSpan) -> float:
+        """That it is exactly one mention, as it is given: rounded."""
+        return rounded(min(1.0, math.exp(self.log_probability(span))))
 
     def log_probability(self, span: WordSpan) -> float:
         """As `span_log_probabilities`, of one span."""
@@ -102,3 +116,7 @@ class Path:
         onward = self.transitions[label] + self.scores[span.last] + self.behind[span.last]
         onward[inside] = -np.inf
         return run + float(np.logaddexp.reduce(onward)) - self.total
+
+
+def rounded(value: float) -> float:
+    return round(float(value), DIGITS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from transformers import AutoConfig
 from model import adapters, packaged
 from model.batch import Batch, collate
 from model.checkpoint import WEIGHTS, Base, CheckpointInfo, describe
-from model.decode import Floats, Path, WordSpan, spans
+from model.decode import Floats, Path, WordSpan, rounded, spans
 from model.design import LABELS
 from model.evidence import NIG
 from model.mentions import Prediction, Span, ViewOpinion
@@ -25,9 +24,6 @@ from model.tagger import Tagger
 from model.tokens import Encoded, TokenizerConfig
 from streams.errors import UserError
 from streams.events import ENTITY_TYPES, EntityType
-
-DIGITS = 6
-"""Predictions are rounded to this many decimals, so that a replay on another machine writes the same bytes."""
 
 LONGEST = 8
 """Words of a possible mention."""
@@ -38,6 +34,8 @@ def load(checkpoint: File, *, device: str, threads: int, possible: float | None 
     mentions are possible ones, in place of the checkpoint's. Raises `UserError`."""
     info = describe(checkpoint)
     if possible is not None:
+        if not 0 < possible <= 1:
+            raise UserError(f"possible mentions from {possible} on: wanted a probability above 0, at most 1")
         info = info.model_copy(update={"possible": possible})
     if info.labels != LABELS:
         raise UserError(f"the checkpoint {checkpoint} has labels {info.labels}: another version's")
@@ -176,16 +174,12 @@ class _Reading:
         words = slice(span.first, span.last)
         share = self.nu[row, words].sum() / whole.nu[row, words].sum()
         return ViewOpinion(
-            probability=_rounded(min(1.0, math.exp(self.path(row).log_probability(span)))),
-            aleatoric=_rounded(self.aleatoric[row, words].mean()),
-            epistemic=_rounded(self.epistemic[row, words].mean()),
-            share=_rounded(min(1.0, share)),
+            probability=self.path(row).probability(span),
+            aleatoric=rounded(self.aleatoric[row, words].mean()),
+            epistemic=rounded(self.epistemic[row, words].mean()),
+            share=rounded(min(1.0, share)),
         )
 
 
 def _array(tensor: Tensor) -> Floats:
     return tensor.detach().float().cpu().numpy()
-
-
-def _rounded(value: float) -> float:
-    return round(float(value), DIGITS)

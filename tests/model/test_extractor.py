@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -117,6 +118,16 @@ def test_what_was_not_chosen_is_given_from_a_threshold_of_ones_own(extractor: Ex
         assert not {(m.start, m.end, m.type) for m in possible} & {(m.start, m.end, m.type) for m in chosen}
     none = Extractor.load(CHECKPOINT, device="cpu", possible=1.0).extract_with_possible(tweets)
     assert not any(possible for _, possible in none)
+
+
+def test_a_threshold_of_possible_mentions_that_is_no_probability_is_told(copy: Path) -> None:
+    for wrong in (0.0, 1.5, float("nan")):
+        with pytest.raises(UserError, match="wanted a probability above 0, at most 1"):
+            Extractor.load(CHECKPOINT, device="cpu", possible=wrong)
+    config = json.loads((copy / "config.json").read_text()) | {"possible": 0.0}
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"config.json is broken: possible: Input should be greater than 0"):
+        describe(copy)
 
 
 async def test_the_process_predicts_what_the_extractor_does() -> None:
