@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Self
 
 from PIL.Image import Image
@@ -14,6 +15,7 @@ from model.mentions import Prediction, mentions, possible_mentions
 from model.pixels import Vision
 from model.predictor import Predictor, load
 from model.tokens import Encoded, TweetTokenizer
+from streams.errors import UserError
 from streams.events import Mention, Tweet
 
 BATCH_TOKENS = 4096
@@ -25,8 +27,8 @@ class Extractor:
     def __init__(self, tokenizer: TweetTokenizer, predictor: Predictor) -> None:
         self.tokenizer = tokenizer
         self.predictor = predictor
-        named = predictor.info.vision
-        self._vision = Vision(named, predictor.device) if named else None
+        self._vision: Vision | None = None
+        self._loading = Lock()
 
     @classmethod
     def load(cls, path: Path, *, device: str = "auto", threads: int = 0, possible: float | None = None) -> Self:
@@ -45,7 +47,8 @@ class Extractor:
         images: Sequence[Image | None] | None = None,
     ) -> list[list[Mention]]:
         """The mentions of each tweet, in order. `contexts`: visual contexts in place of the media's own texts;
-        `images`: pictures of the tweets, which only a checkpoint with a view `image` sees."""
+        `images`: pictures of the tweets, which only a checkpoint with a view `image` sees. Its vision model is loaded
+        for the first of them: raises `UserError` where that fails."""
         return [chosen for chosen, _ in self.extract_with_possible(tweets, contexts, images)]
 
     def extract_with_possible(
@@ -58,8 +61,8 @@ class Extractor:
         if contexts is None:
             contexts = [visual_context(tweet) for tweet in tweets]
         encoded = [self.tokenizer.encode(tweet.text, context) for tweet, context in zip(tweets, contexts, strict=True)]
-        if self._vision and images is not None:
-            encoded = self._vision.seeing(encoded, images)
+        if images is not None:
+            encoded = self._seeing(encoded, images)
         predictions = [Prediction()] * len(tweets)
         for rows in batches(encoded, BATCH_TOKENS):
             for row, prediction in zip(rows, self.predictor.predict([encoded[row] for row in rows]), strict=True):
@@ -68,6 +71,19 @@ class Extractor:
             (list(mentions(tweet.text, found)), list(possible_mentions(tweet.text, found)))
             for tweet, found in zip(tweets, predictions, strict=True)
         ]
+
+    def _seeing(self, encoded: list[Encoded], images: Sequence[Image | None]) -> list[Encoded]:
+        pictures = [image for _, image in zip(encoded, images, strict=True) if image is not None]
+        named = self.info.vision
+        if named is None or not pictures:
+            return encoded
+        with self._loading:
+            if self._vision is None:
+                try:
+                    self._vision = Vision(named, self.predictor.device)
+                except UserError as error:
+                    raise UserError(f"the checkpoint {self.info.name} sees images: {error}") from None
+        return self._vision.seeing(encoded, images)
 
 
 def batches(encoded: Sequence[Encoded], tokens: int) -> Iterator[list[int]]:

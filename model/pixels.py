@@ -28,7 +28,7 @@ class Vision:
             self._processor = AutoImageProcessor.from_pretrained(name)  # type: ignore[no-untyped-call]
             model = AutoModel.from_pretrained(name)
         except (OSError, ValueError, ImportError) as error:
-            raise UserError(f"--vision {name}: cannot be loaded: {str(error).splitlines()[0]}") from None
+            raise UserError(f"the vision model {name} cannot be loaded: {str(error).splitlines()[0]}") from None
         self._model = getattr(model, "vision_model", model).to(device).eval()
         self.width: int = self._model.config.hidden_size
         self._device = device
@@ -42,9 +42,9 @@ class Vision:
         return np.asarray(patches.float().cpu().numpy(), dtype=np.float16)
 
     def seeing(self, encoded: Sequence[Encoded], images: Sequence[Image.Image | None]) -> list[Encoded]:
-        """The tweets with the features of their images, where they have one."""
+        """The tweets with the features of their images, where they have one. As many `images` as tweets."""
         result = list(encoded)
-        rows = [row for row, image in enumerate(images) if image is not None]
+        rows = [row for row, (_, image) in enumerate(zip(encoded, images, strict=True)) if image is not None]
         for start in range(0, len(rows), BATCH):
             part = rows[start : start + BATCH]
             found = self.features([image for row in part if (image := images[row]) is not None])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from model import extractor as model_extractor
 from model.checkpoint import describe
 from model.extractor import Extractor
 from model.pixels import Vision, read
+from model.predictor import Predictor
 from streams.cli import predict as predict_command
 from streams.cli import train as train_command
 from streams.errors import UserError
@@ -82,17 +85,57 @@ def test_a_checkpoint_with_the_view_image_is_trained_and_sees_pictures(
 
 
 def test_a_vision_model_that_cannot_be_loaded_is_told_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--vision /nowhere/x: cannot be loaded") as error:
+    with pytest.raises(UserError, match="the vision model /nowhere/x cannot be loaded") as error:
         Vision("/nowhere/x", "cpu")
     assert "\n" not in str(error.value)
+
+
+def test_the_vision_model_is_loaded_once_for_the_first_image_and_a_missing_one_names_the_checkpoint(
+    extractor: Extractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seeing(name: str) -> Extractor:
+        old = extractor.predictor
+        info = old.info.model_copy(update={"vision": name})
+        return Extractor(extractor.tokenizer, Predictor(old.network, info, old.device))
+
+    loaded: list[str] = []
+
+    class Counted(Vision):
+        def __init__(self, name: str, device: str) -> None:
+            loaded.append(name)
+            super().__init__(name, device)
+
+    monkeypatch.setattr(model_extractor, "Vision", Counted)
+    missing = seeing("/nowhere/x")
+    tweet = Tweet(id="1", text="Paris")
+    assert missing.extract([tweet], images=[None]) == missing.extract([tweet])
+    assert loaded == []
+    with pytest.raises(UserError, match=rf"the checkpoint {extractor.info.name} .* /nowhere/x cannot be loaded"):
+        missing.extract([tweet], images=[picture("red")])
+    there, post = seeing(str(save_vit(tmp_path / "vit"))), [tweet]
+    encoded = [extractor.tokenizer.encode(one.text, None) for one in post]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: there._seeing(encoded, [picture("red")]), range(4)))
+    assert all(one.image is not None for (one,) in found)
+    assert loaded == ["/nowhere/x", str(tmp_path / "vit")]
+
+
+def test_images_must_be_as_many_as_tweets(extractor: Extractor, tmp_path: Path) -> None:
+    tweets = [Tweet(id="1", text="Paris"), Tweet(id="2", text="Rome")]
+    for wrong in ([], [None], [picture("red")] * 3):
+        with pytest.raises(ValueError, match="zip"):
+            extractor.extract(tweets, images=wrong)
+    encoded = [extractor.tokenizer.encode(tweet.text, None) for tweet in tweets]
+    with pytest.raises(ValueError, match="zip"):
+        Vision(str(save_vit(tmp_path / "vit")), "cpu").seeing(encoded, [picture("red")])
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"images": Path()}, "needs both"),
-        ({"vision": "x"}, "needs both"),
-        ({"views": "text,image"}, "image_width"),
+        ({"images": Path()}, "wanted all three or none"),
+        ({"vision": "x"}, "wanted all three or none"),
+        ({"views": "text, image"}, "wanted all three or none"),
         ({"views": "text,smell"}, "views"),
         ({"adapt": "some"}, "adapt"),
         ({"unlabelled": [Path()]}, "only be learned from a --teacher"),
