@@ -19,6 +19,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
+from model.checkpoint import CheckpointInfo, describe
 from model.mentions import Prediction
 from model.tokens import Encoded
 from model.vision.values import plain
@@ -221,7 +222,11 @@ class ProcessHandle(Generic[Request, Reply]):
 
 
 class ModelProcess(ProcessHandle[Encoded, Prediction]):
-    """The tagger's. `possible`: in place of the checkpoint's own; the factory is told of it only where it is given."""
+    """The tagger's. `possible`: in place of the checkpoint's own; the factory is told of it only where it is given.
+
+    `info`: the checkpoint as the parent read it. A process that comes up when it is another one by now is refused
+    (`UserError`): two calibrations must not mix.
+    """
 
     def __init__(
         self,
@@ -231,9 +236,22 @@ class ModelProcess(ProcessHandle[Encoded, Prediction]):
         threads: int,
         timeout_s: float,
         possible: float | None = None,
+        info: CheckpointInfo | None = None,
     ) -> None:
         options = {} if possible is None else {"possible": possible}
         super().__init__("the model", factory, checkpoint, Prediction, device, threads, timeout_s, options)
+        self._checkpoint, self._info = checkpoint, info
+
+    async def _load(self) -> tuple[str, Any]:
+        answer = await super()._load()
+        if answer[0] != "ready" or self._info is None:
+            return answer
+        try:
+            same = describe(self._checkpoint) == self._info
+        except UserError as error:
+            return "user_error", str(error)
+        changed = f"the model checkpoint {self._checkpoint} has changed since it was read: restart `mner worker`"
+        return answer if same else ("user_error", changed)
 
 
 Message = Annotated[str, AfterValidator(lambda text: plain(text, MAX_MESSAGE))]

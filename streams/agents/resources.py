@@ -96,6 +96,7 @@ class Resources:
             settings.model_threads,
             settings.model_timeout_s,
             settings.possible,
+            info,
         )
         self._stack.push_async_callback(process.close)
         await patiently(process.start, what="loading the model", max_s=settings.retry_max_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,9 +17,11 @@ from pathlib import Path
 import pytest
 
 from model import worker as model_worker
+from model.checkpoint import describe, write_config
 from model.tokens import Encoded
 from model.worker import MAX_STARTS, BatchFailed, ModelProcess, WorkerDied
 from streams.errors import Retry, Stop, UserError
+from streams.settings import CHECKPOINT
 from tests.model import stub_model
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -70,6 +73,26 @@ async def test_the_threshold_of_possible_mentions_reaches_the_process_where_one_
     async with running("load_telling", possible=possible) as worker:
         (prediction,) = await worker.infer([tweet()])
     assert [span.probability for span in prediction.possible] == [told]
+
+
+async def test_a_process_that_starts_again_on_another_calibration_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(CHECKPOINT, tmp_path, dirs_exist_ok=True)
+    info = describe(tmp_path)
+    worker = ModelProcess("tests.model.stub_model:load", tmp_path, "cpu", 1, 30.0, info=info)
+    try:
+        await worker.start()
+        write_config(tmp_path, info.model_copy(update={"temperature": info.temperature + 1}))
+        assert len(await worker.infer([tweet()])) == 1, "a running process goes on with what it read"
+        with pytest.raises(WorkerDied):
+            await worker.infer([tweet(stub_model.DIE)])
+        for _ in range(2):
+            with pytest.raises(UserError, match="has changed since it was read: restart `mner worker`"):
+                await worker.infer([tweet()])
+            assert worker.pid is None
+        write_config(tmp_path, info)
+        assert len(await worker.infer([tweet()])) == 1
+    finally:
+        await worker.close()
 
 
 async def test_an_exception_inside_predict_fails_the_batch_and_leaves_the_process() -> None:
