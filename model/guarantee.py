@@ -4,7 +4,8 @@ right to the target precision on data of the same kind.
 Learn then Test: Angelopoulos et al., arXiv 2110.01052, by fixed-sequence testing. Each threshold of `GRID` is a null
 hypothesis, "the precision here is below the target", with an exact binomial p-value (Clopper & Pearson, 1934). They are
 tested from the most to the least cautious until one is not rejected; the last rejected one stands. The mentions of a
-tweet are not independent: counts are divided by the design effect (Kish, 1965; Korn & Graubard, 1998), by 1 at least.
+tweet are not independent: counts are divided by the design effect (Kish, 1965; Korn & Graubard, 1998), by 1 at least;
+where too few tweets err to estimate it, as if all mentions of a tweet were right or wrong together.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from scipy.special import betainc, betaincinv
 DELTA = 0.1
 GRID: tuple[float, ...] = tuple((1 / (1 + np.exp(-np.arange(8, -8.05, -0.1)))).round(6).tolist())
 """Thresholds that are tested, the most cautious first; the same for all data."""
+
+FEW = 5
+"""Tweets with a wrong mention, below which the design effect is not estimated alone."""
 
 Marks = Sequence[tuple[float, bool]]
 """The predicted mentions of one tweet: probability, and whether it is right."""
@@ -43,6 +47,8 @@ def promise(readings: Mapping[str, Sequence[Marks]], start: float, target: float
 
     `start`: the most cautious threshold tested, chosen on other data.
     """
+    if not readings:
+        return None
     counted = {name: _Counts(tweets) for name, tweets in readings.items()}
     best = None
     for threshold in _from(start):
@@ -54,7 +60,9 @@ def promise(readings: Mapping[str, Sequence[Marks]], start: float, target: float
 
 def highest(readings: Mapping[str, Sequence[Marks]], start: float, delta: float) -> Promise:
     """The highest target, in whole hundredths, that can be promised: at `start`, and for one threshold alone, since a
-    target that is chosen on the data leaves no room for a choice of thresholds."""
+    target that is chosen on the data leaves no room for a choice of thresholds. Of no readings, 0."""
+    if not readings:
+        return Promise(1.0, 0.0, delta, {}, {})
     counted = {name: _Counts(tweets) for name, tweets in readings.items()}
     first = _from(start)[0]
     bound = min(counts.at(first).lower_bound(delta) for counts in counted.values())
@@ -112,9 +120,13 @@ class _Counts:
     def at(self, threshold: float) -> Kept:
         kept = self._probability >= threshold
         mentions, right = int(kept.sum()), int(self._right[kept].sum())
-        if right in (0, mentions):
+        if not right:
             return Kept(mentions, right, 1.0)
-        precision = right / mentions
-        residuals = np.bincount(self._tweet[kept], self._right[kept] - precision)
-        effect = float((residuals**2).sum() / (mentions * precision * (1 - precision)))
+        precision, tweets = right / mentions, self._tweet[kept]
+        effect = 1.0
+        if right < mentions:
+            residuals = np.bincount(tweets, self._right[kept] - precision)
+            effect = float((residuals**2).sum() / (mentions * precision * (1 - precision)))
+        if len(np.unique(self._tweet[kept & ~self._right])) < FEW:
+            effect = max(effect, float((np.bincount(tweets) ** 2).sum() / mentions))
         return Kept(mentions, right, max(1.0, effect))

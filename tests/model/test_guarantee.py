@@ -59,6 +59,30 @@ def test_the_promise_is_broken_no_more_often_than_it_says(number: int, mentions:
     assert broken / 400 <= 0.1
 
 
+@pytest.mark.parametrize("number", [100, 200])
+def test_few_tweets_whose_mentions_are_right_or_wrong_together_break_it_no_more_often(number: int) -> None:
+    """Each has three mentions, 95% right at any probability; some thirty tweets are above the first threshold."""
+    random, broken = np.random.default_rng(11), {"promise": 0, "highest": 0}
+    for _ in range(200):
+        probability = random.uniform(0.9, 1.0, number)
+        right = random.random(number) < 0.95
+        data = {"text": [[(one, good)] * 3 for one, good in zip(probability.tolist(), right.tolist(), strict=True)]}
+        broken["highest"] += highest(data, 1 - 3 / number, 0.1).target > 0.95
+        broken["promise"] += promise(data, 1 - 3 / number, 0.951, 0.1) is not None
+    assert max(broken.values()) / 200 <= 0.1, broken
+
+
+def test_where_few_err_a_tweet_counts_as_one_mention_at_most() -> None:
+    def at_most(sizes: list[int], wrong: int) -> float:
+        """Mentions of one tweet each, of which the first tweets have one wrong."""
+        tweets = [[(0.9, place >= wrong or mention > 0) for mention in range(n)] for place, n in enumerate(sizes)]
+        return highest({"text": tweets}, 0.9, 0.1).target
+
+    assert at_most([3] * 40, 0) == at_most([1] * 40, 0) == 0.94
+    assert at_most([1, 1, 1, 1, 16], 0) < at_most([4] * 5, 0)
+    assert at_most([3] * 40, 4) < at_most([3] * 40, 5), "from five tweets on the effect is estimated"
+
+
 def test_no_precision_above_the_highest_is_promised_more_often_than_delta() -> None:
     random = np.random.default_rng(3)
     found = [highest({"text": tweets(random, 400, 2, True)}, start=0.8, delta=0.1) for _ in range(300)]
