@@ -19,15 +19,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.reading import Reading, read
-from model.calibrate import TEMPERATURES
+from benchmarks.reading import read
+from model import calibrate
 from model.corpus import Example
 from model.decode import Floats, Path, WordSpan, spans
 from model.extractor import Extractor
 from model.losses import log_marginals
 from model.mentions import Prediction, Span
 from model.predictor import entity_type
-from model.scores import judge
+from model.reading import Reading
 
 PASSES = 10
 
@@ -192,10 +192,6 @@ def _dropping(network: nn.Module) -> Iterator[None]:
 
 def best_temperature(held: Beliefs, rule: Rule) -> float:
     """With the least log-loss of the mentions' probabilities: as `model.calibrate` chooses that of a checkpoint."""
-
-    def log_loss(temperature: float) -> float:
-        judged = judge(held.reading.gold, held.predictions(probability, rule, temperature))
-        right = [one.probability if one.correct else 1 - one.probability for one in judged]
-        return float(-np.log(np.clip(right, 1e-6, 1)).mean())
-
-    return min(TEMPERATURES, key=log_loss)
+    return calibrate.best_temperature(
+        lambda value: calibrate.marks_of(held.reading.gold, held.predictions(probability, rule, value))
+    )

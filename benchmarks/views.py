@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.reading import Reading, read
+from benchmarks.reading import read
 from model.corpus import Example, legal
 from model.decode import Floats
 from model.design import CONTEXT
 from model.extractor import Extractor
-from model.mentions import Prediction
-from model.predictor import Output, decode
+from model.predictor import Output
+from model.reading import Reading
 from model.scores import scoreboard
 from streams.errors import UserError
 
@@ -106,7 +106,4 @@ def _only(reading: Reading, output: Output, view: int) -> Output:
 
 
 def _f1(reading: Reading, outputs: Sequence[Output], temperature: float) -> float:
-    predictions: list[Prediction] = []
-    for output in outputs:
-        predictions += decode(reading.network, output, temperature)
-    return scoreboard(reading.gold, predictions).f1
+    return scoreboard(reading.gold, replace(reading, outputs=list(outputs)).predictions(temperature)).f1

@@ -1,22 +1,21 @@
 """Calibration on validation data: temperature, the review threshold with its promise, that of possible mentions.
 
 A part of the tweets (`tunes`) chooses the temperature and where the tests begin; the rest, which nothing else has seen,
-tests. Each tweet is read with its caption and without, and the promise is for both.
+tests. Each tweet is read in the ways that the design reads (`Design.readings`), and the promise is for each.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from model.corpus import Example
-from model.extractor import BATCH_TOKENS, batches
 from model.guarantee import DELTA, Marks, Promise, highest, promise
 from model.mentions import Prediction, missed
-from model.predictor import decode, run
+from model.reading import read
 from model.scores import judge_each
 from model.tagger import Tagger
 from model.tokens import TweetTokenizer
@@ -49,6 +48,10 @@ class Calibration:
         return highest(self.readings, self.start, delta)
 
 
+UNCALIBRATED = Calibration(temperature=1.0, possible=1.0, asked=0.0, start=1.0, readings={})
+"""Where nothing can be calibrated: every mention goes to review, and nothing is promised but a precision of 0."""
+
+
 def tunes(example: Example) -> bool:
     """Whether a tweet is of the fifth that chooses; by its text, so that copies stay together."""
     return hashlib.sha256(example.key.encode()).digest()[0] % 5 == 0
@@ -60,18 +63,21 @@ def calibrate(
     """On validation `examples`. `budget`: possible mentions that people are asked about per predicted mention, at most.
 
     The temperature has the least log-loss of mention probabilities (temperature scaling: Guo et al., ICML 2017).
-    Raises `UserError` when nothing is predicted.
+    Raises `UserError` when nothing is predicted in one of the ways to read.
     """
-    ways = ("text", "captions") if any(one.caption for one in examples) else ("text",)
+    captioned = any(one.caption for one in examples)
+    ways = {"captions" if on else "text": on for on in network.design.readings() if captioned or not on}
     choosing, testing = (
-        {way: _Reading(network, tokenizer, some, way == "captions", device) for way in ways}
+        {way: read(network, tokenizer, some, on, device) for way, on in ways.items()}
         for some in ([one for one in examples if tunes(one)], [one for one in examples if not tunes(one)])
     )
-    temperature = _best_temperature(list(choosing.values()))
-    likely = [_flat([reading.marks(reading.predictions(temperature))]) for reading in choosing.values()]
-    predictions = {way: reading.predictions(temperature, LEAST_POSSIBLE) for way, reading in testing.items()}
-    marks = {way: reading.marks(predictions[way]) for way, reading in testing.items()}
-    if not all(likely) or not all(any(tweets) for tweets in marks.values()):
+    temperature = best_temperature(
+        lambda value: [mark for one in choosing.values() for mark in marks_of(one.gold, one.predictions(value))]
+    )
+    likely = [_flat(marks_of(one.gold, one.predictions(temperature))) for one in choosing.values()]
+    predictions = {way: one.predictions(temperature, LEAST_POSSIBLE) for way, one in testing.items()}
+    marks = {way: marks_of(one.gold, predictions[way]) for way, one in testing.items()}
+    if not ways or not all(likely) or not all(any(tweets) for tweets in marks.values()):
         raise UserError("too few mentions are predicted in the validation data: there is nothing to calibrate on")
     possible = max(possible_threshold(some, budget) for some in predictions.values())
     asked = max(asked_about(some, possible) for some in predictions.values())
@@ -93,39 +99,22 @@ def asked_about(predictions: Sequence[Prediction], threshold: float) -> float:
     return asked / sum(len(one.spans) for one in predictions)
 
 
-class _Reading:
-    """Tweets read in one way: run through the network once, decoded at any temperature."""
-
-    def __init__(
-        self, network: Tagger, tokenizer: TweetTokenizer, examples: Sequence[Example], captions: bool, device: str
-    ) -> None:
-        encoded = [tokenizer.encode_words(one.words, one.caption if captions else None, one.image) for one in examples]
-        groups = list(batches(encoded, BATCH_TOKENS))
-        self._network = network
-        self._gold = [examples[row].tags for rows in groups for row in rows]
-        self._outputs = [run(network, [encoded[row] for row in rows], tokenizer.config, device) for rows in groups]
-
-    def predictions(self, temperature: float, possible: float = 1.0) -> list[Prediction]:
-        return [one for output in self._outputs for one in decode(self._network, output, temperature, possible)]
-
-    def marks(self, predictions: Sequence[Prediction]) -> list[Marks]:
-        return [[(one.probability, one.correct) for one in tweet] for tweet in judge_each(self._gold, predictions)]
-
-
-def _best_temperature(readings: Sequence[_Reading]) -> float:
-    """Of `TEMPERATURES`; every third first, then those beside the best: the loss has one valley."""
+def best_temperature(marks: Callable[[float], Iterable[Marks]]) -> float:
+    """Of `TEMPERATURES` the one whose `marks` have the least log-loss; every third first, then those beside the best:
+    the loss has one valley."""
 
     def loss(temperature: float) -> float:
-        return _log_loss(_flat(reading.marks(reading.predictions(temperature)) for reading in readings))
+        held = [mark if right else 1 - mark for mark, right in _flat(marks(temperature))]
+        return float(-np.log(np.clip(held, 1e-6, 1)).mean()) if held else 0.0
 
     rough = min(range(0, len(TEMPERATURES), 3), key=lambda place: loss(TEMPERATURES[place]))
     return min(TEMPERATURES[max(0, rough - 2) : rough + 3], key=loss)
 
 
-def _flat(readings: Iterable[Sequence[Marks]]) -> list[tuple[float, bool]]:
-    return [mark for tweets in readings for tweet in tweets for mark in tweet]
+def marks_of(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction]) -> list[Marks]:
+    """By tweet."""
+    return [[(one.probability, one.correct) for one in tweet] for tweet in judge_each(gold, predictions)]
 
 
-def _log_loss(marks: Sequence[tuple[float, bool]]) -> float:
-    held = np.array([probability if correct else 1 - probability for probability, correct in marks])
-    return float(-np.log(np.clip(held, 1e-6, 1)).mean()) if marks else 0.0
+def _flat(tweets: Iterable[Marks]) -> list[tuple[float, bool]]:
+    return [mark for tweet in tweets for mark in tweet]

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from model.calibrate import asked_about, possible_threshold, tunes
+from model.calibrate import UNCALIBRATED, asked_about, calibrate, possible_threshold, tunes
 from model.checkpoint import CONFIG, CheckpointInfo, describe, write_config
 from model.corpus import Example
+from model.design import CONTEXT, TEXT, Design, View
+from model.encoder import pretrained
 from model.mentions import Prediction, Span
+from model.tagger import Tagger
+from model.tokens import TweetTokenizer
+from model.train import TrainConfig, Trainer, items
 from streams.cli import calibrate as command
 from streams.errors import UserError
 from streams.settings import CHECKPOINT
+from tests.model.toys import bert, examples, save
 
 PLACES = ("Paris", "London", "Chicago", "Toronto", "Boston", "Texas", "Canada", "Miami")
 
@@ -90,6 +97,46 @@ def test_a_target_out_of_reach_is_told_and_changes_nothing(checkpoint: Path, dat
     ):
         command.command(data=data, checkpoint=checkpoint, target_precision=0.999)
     assert (checkpoint / CONFIG).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("views", "captioned", "ways"),
+    [
+        pytest.param((TEXT, CONTEXT), True, {"text", "captions"}, id="both"),
+        pytest.param((TEXT, CONTEXT), False, {"text"}, id="no captions to read"),
+        pytest.param((TEXT,), True, {"text"}, id="text alone"),
+        pytest.param((CONTEXT,), True, {"captions"}, id="nothing without a caption"),
+    ],
+)
+def test_a_design_is_calibrated_in_the_ways_that_it_reads(
+    tmp_path: Path, views: tuple[View, ...], captioned: bool, ways: set[str]
+) -> None:
+    network, tokenizer, tweets = learned(tmp_path, Design(views=views))
+    if not captioned:
+        tweets = [replace(one, caption=None) for one in tweets]
+    found = calibrate(network, tokenizer, tweets, 0.05, "cpu")
+    assert found.readings.keys() == ways
+    assert found.highest().target > 0
+
+
+def test_a_context_without_captions_cannot_be_calibrated_and_all_goes_to_review(tmp_path: Path) -> None:
+    network, tokenizer, tweets = learned(tmp_path, Design(views=(CONTEXT,)))
+    with pytest.raises(UserError, match="nothing to calibrate on"):
+        calibrate(network, tokenizer, [replace(one, caption=None) for one in tweets], 0.05, "cpu")
+    assert UNCALIBRATED.promise(0.5) is None
+    last = UNCALIBRATED.highest()
+    assert (last.threshold, last.target, last.reviewed) == (1.0, 0.0, {})
+
+
+def learned(folder: Path, design: Design) -> tuple[Tagger, TweetTokenizer, list[Example]]:
+    """A toy network trained for a moment, and the tweets."""
+    network, tokenizer = pretrained(str(save(folder, bert)), 0, design)
+    tweets = examples(80)
+    config = TrainConfig(epochs=3, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=128)
+    trainer = Trainer(network, items(tweets, tokenizer), tokenizer, config, "cpu")
+    while not trainer.finished:
+        trainer.run_epoch(lambda done, value: None)
+    return network.eval(), tokenizer, tweets
 
 
 @pytest.mark.parametrize("option", ["target_precision", "delta"])

@@ -1,0 +1,45 @@
+"""Tweets of a corpus run through a network once, to be decoded in many ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from model.corpus import Example
+from model.extractor import BATCH_TOKENS, batches
+from model.mentions import Prediction
+from model.predictor import Output, decode, run
+from model.tagger import Tagger
+from model.tokens import TweetTokenizer
+
+
+def outputs(
+    network: Tagger, tokenizer: TweetTokenizer, examples: Sequence[Example], captions: bool, device: str
+) -> Iterator[tuple[list[int], Output]]:
+    """What the network makes of each batch, and which of the `examples` are its rows; each is in one batch."""
+    encoded = [tokenizer.encode_words(one.words, one.caption if captions else None, one.image) for one in examples]
+    for rows in batches(encoded, BATCH_TOKENS):
+        yield rows, run(network, [encoded[row] for row in rows], tokenizer.config, device)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """`examples` in the order of the rows of all `outputs`: short tweets first, the same order for every network."""
+
+    network: Tagger
+    examples: list[Example]
+    outputs: list[Output]
+
+    @property
+    def gold(self) -> list[tuple[str, ...]]:
+        return [one.tags for one in self.examples]
+
+    def predictions(self, temperature: float, possible: float = 1.0) -> list[Prediction]:
+        return [one for output in self.outputs for one in decode(self.network, output, temperature, possible)]
+
+
+def read(
+    network: Tagger, tokenizer: TweetTokenizer, examples: Sequence[Example], captions: bool, device: str
+) -> Reading:
+    found = list(outputs(network, tokenizer, examples, captions, device))
+    return Reading(network, [examples[row] for rows, _ in found for row in rows], [output for _, output in found])
