@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from model.corpus import Example
 from model.decode import Floats
-from model.extractor import BATCH_TOKENS, batches
+from model.design import TEXT
 from model.mentions import Prediction
-from model.predictor import Predictor, run
+from model.predictor import Predictor, decode
+from model.reading import outputs
 from model.scores import Scoreboard, auroc, scoreboard
 from model.tokens import TweetTokenizer
+from streams.errors import UserError
 
 
 def predict(
     predictor: Predictor, tokenizer: TweetTokenizer, examples: Sequence[Example], captions: bool
 ) -> list[Prediction]:
     """One prediction per tweet, in order; spans count the corpus's words."""
-    encoded = [tokenizer.encode_words(one.words, one.caption if captions else None, one.image) for one in examples]
+    network, info = predictor.network, predictor.info
     predictions = [Prediction()] * len(examples)
-    for rows in batches(encoded, BATCH_TOKENS):
-        for row, prediction in zip(rows, predictor.predict([encoded[row] for row in rows]), strict=True):
+    for rows, output in outputs(network, tokenizer, examples, captions, predictor.device):
+        for row, prediction in zip(rows, decode(network, output, info.temperature, info.possible), strict=True):
             predictions[row] = prediction
     return predictions
 
@@ -60,9 +62,6 @@ MEASURES: dict[str, Measure] = {
 }
 """Over all words and labels; the strangest word by its mean over labels; of each word's best label, mean and most."""
 
-MEASURE = "max_of_best"
-"""The one that is reported first: chosen on validation data (docs/calibration.md)."""
-
 
 @dataclass(frozen=True)
 class Strangeness:
@@ -74,11 +73,12 @@ class Strangeness:
 
 def doubts(predictor: Predictor, tokenizer: TweetTokenizer, examples: Sequence[Example]) -> list[Doubts]:
     """Of the tweets that have words, in no order, read as text alone: else a caption, which only one of two corpora
-    has, would tell them apart."""
-    encoded = [tokenizer.encode_words(one.words, None) for one in examples]
+    has, would tell them apart. Raises `UserError` where no view reads text alone."""
+    if TEXT not in predictor.info.design.views:
+        raise UserError(f"tweets are told apart as text alone: the checkpoint {predictor.info.name} has no view {TEXT}")
+    bare = [replace(one, image=None) for one in examples]
     found = []
-    for rows in batches(encoded, BATCH_TOKENS):
-        output = run(predictor.network, [encoded[row] for row in rows], predictor.info.tokenizer, predictor.device)
+    for _, output in outputs(predictor.network, tokenizer, bare, False, predictor.device):
         best = predictor.network.emissions(output.together).argmax(-1)
         belief = (output.together.aleatoric, output.together.epistemic, best)
         aleatoric, epistemic, labels = (tensor.cpu().numpy() for tensor in belief)

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from streams.cli.seeing import seeing
 from streams.errors import UserError
 from streams.settings import load
 
@@ -33,7 +34,10 @@ def command(
     checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint folder; MNER_MODEL if not given.")] = None,
     captions: Annotated[
         Path | None,
-        typer.Option(help='JSON lines {"set", "img", "caption"}: the promise is then for both ways to read.'),
+        typer.Option(help='JSON lines {"set", "img", "caption"}: the promise is then for each way to read.'),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder with the images ID.jpg, for a checkpoint with a view `image`.")
     ] = None,
     delta: Annotated[
         float, typer.Option(help="Chance, over draws of the validation data, that the promise fails; above 0, below 1.")
@@ -60,6 +64,7 @@ def command(
     extractor = Extractor.load(folder, device=settings.device, threads=settings.model_threads)
     predictor = extractor.predictor
     with console.status(f"{len(examples)} validation tweets"):
+        examples = seeing(extractor, examples, images)
         found = calibrate(predictor.network, extractor.tokenizer, examples, possible_budget, predictor.device)
     chosen = found.promise(target_precision, delta)
     console.print(_table(found, sorted({*TABLE, target_precision}), delta))

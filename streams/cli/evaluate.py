@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from streams.cli.seeing import seeing
 from streams.cli.whole_file import whole_file
 from streams.errors import UserError
 from streams.settings import load
@@ -31,6 +32,9 @@ def command(
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     captions: Annotated[
         Path | None, typer.Option(help='JSON lines {"set", "img", "caption"}, given to the model as context.')
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder with the images ID.jpg, for a checkpoint with a view `image`.")
     ] = None,
     ood: Annotated[
         Path | None,
@@ -60,8 +64,9 @@ def command(
     with whole_file(json_out, "--json") if json_out else nullcontext() as sink:
         extractor = Extractor.load(checkpoint or settings.model, device=settings.device, threads=settings.model_threads)
         with console.status(f"{len(examples)} tweets"):
-            predictions = predict(extractor.predictor, extractor.tokenizer, examples, captions is not None)
+            examples = seeing(extractor, examples, images)
             strange = _strange(extractor, examples, others) if others else None
+            predictions = predict(extractor.predictor, extractor.tokenizer, examples, captions is not None)
         gold = [one.tags for one in examples]
         scores = scoreboard(gold, predictions)
         about = {"checkpoint": extractor.info.name, "data": data.name, "split": split, "captions": captions is not None}
@@ -74,7 +79,7 @@ def command(
     console.print(_table(f"{title}, {len(examples)} tweets", scores))
     _print(scores)
     if ood and strange:
-        _print_strange(ood.name, strange)
+        console.print(_strange_table(ood.name, strange))
     if plots:
         _plot(plots, judge(gold, predictions), extractor.info.threshold, title)
 
@@ -100,14 +105,13 @@ def _strange(extractor: Extractor, examples: list[Example], others: list[Example
     return out_of_distribution(own, other)
 
 
-def _print_strange(name: str, strange: dict[str, Strangeness]) -> None:
-    from model.evaluate import MEASURE
-
-    one = strange[MEASURE]
-    console.print(
-        f"told from {name}   auroc {_number(one.aleatoric)} aleatoric, {_number(one.epistemic)} epistemic "
-        f"(text alone; {MEASURE} of each tweet)"
-    )
+def _strange_table(name: str, strange: dict[str, Strangeness]) -> Table:
+    table = Table(title=f"told from {name} by a tweet's uncertainty, text alone: auroc", title_justify="left")
+    for column in ("measure", "aleatoric", "epistemic"):
+        table.add_column(column, justify="left" if column == "measure" else "right")
+    for measure, one in strange.items():
+        table.add_row(measure, _number(one.aleatoric), _number(one.epistemic))
+    return table
 
 
 def _make(folder: Path) -> None:

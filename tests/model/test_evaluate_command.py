@@ -9,10 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.evaluate import MEASURE, MEASURES, Doubts, out_of_distribution
+from model.checkpoint import CheckpointInfo
+from model.corpus import Example
+from model.design import CONTEXT, IMAGE, LABELS, TEXT, Design
+from model.encoder import pretrained
+from model.evaluate import MEASURES, Doubts, doubts, out_of_distribution
+from model.extractor import Extractor
 from model.plots import reliability, risk_coverage
+from model.predictor import Predictor
+from streams.cli import calibrate
 from streams.cli import evaluate as command
+from streams.cli.seeing import seeing
 from streams.errors import UserError
+from tests.model.toys import bert, examples, save, save_vit
 
 
 @pytest.fixture
@@ -41,17 +50,61 @@ def test_the_scoreboard_its_plots_and_its_json(
     assert {"ece", "brier", "auroc_error", "aupr_error", "aurc", "at_80", "at_90", "possible"} <= scores.keys()
     assert scores["ood"] == "wnut"
     assert scores["ood_auroc"].keys() == MEASURES.keys()
-    assert 0 <= scores["ood_auroc"][MEASURE]["epistemic"] <= 1
+    assert all(0 <= one["epistemic"] <= 1 for one in scores["ood_auroc"].values())
     for name in ("reliability", "risk_coverage"):
         with Image.open(plots / f"{name}.png") as picture:
             assert picture.width > 600
     told = capsys.readouterr().out
-    assert all(word in told for word in ("brier", "aupr", "F1 at coverage", "possible mentions", "told from wnut"))
+    assert all(
+        word in told for word in ("brier", "aupr", "F1 at coverage", "possible mentions", "told from wnut", *MEASURES)
+    )
 
 
 def test_a_folder_for_plots_that_cannot_be_made_is_told_before_the_work(data: Path) -> None:
     with pytest.raises(UserError, match="--plots /dev/null/x: Not a directory"):
         command.command(data=data, plots=Path("/dev/null/x"))
+
+
+def test_tweets_are_not_told_apart_by_a_checkpoint_that_does_not_read_text_alone(tmp_path: Path) -> None:
+    extractor = untrained(tmp_path, Design(views=(CONTEXT,)))
+    with pytest.raises(UserError, match=r"told apart as text alone: .* has no view text"):
+        doubts(extractor.predictor, extractor.tokenizer, examples(4))
+
+
+def test_a_checkpoint_that_sees_is_given_the_images_that_are_there(tmp_path: Path) -> None:
+    extractor = untrained(tmp_path, Design(views=(TEXT, IMAGE), image_width=16), vision=save_vit(tmp_path / "vit"))
+    (folder := tmp_path / "images").mkdir()
+    Image.new("RGB", (20, 20), "red").save(folder / "7.jpg")
+    tweets = [Example(name, ("ann",), ("B-PER",)) for name in ("6", "7")]
+    assert [one.image is not None for one in seeing(extractor, tweets, folder)] == [False, True]
+    with pytest.raises(UserError, match=r"--images: .* without them it reads blind"):
+        seeing(extractor, tweets, None)
+
+
+def test_images_for_a_checkpoint_that_sees_none_are_refused(data: Path, tmp_path: Path) -> None:
+    (data / "valid.txt").write_text((data / "test.txt").read_text())
+    (data / "train.txt").touch()
+    with pytest.raises(UserError, match=r"--images: .* has no view of images"):
+        command.command(data=data, images=tmp_path)
+    with pytest.raises(UserError, match=r"--images: .* has no view of images"):
+        calibrate.command(data=data, images=tmp_path, target_precision=0.5)
+
+
+def untrained(folder: Path, design: Design, vision: Path | None = None) -> Extractor:
+    network, tokenizer = pretrained(str(save(folder / "encoder", bert)), 0, design)
+    info = CheckpointInfo(
+        name="toy",
+        release=0,
+        threshold=0.5,
+        target_precision=0.5,
+        temperature=1.0,
+        labels=LABELS,
+        design=design,
+        encoder=network.config.to_diff_dict(),
+        vision=str(vision) if vision else None,
+        tokenizer=tokenizer.config,
+    )
+    return Extractor(tokenizer, Predictor(network, info, "cpu"))
 
 
 def test_nothing_predicted_can_be_drawn(tmp_path: Path) -> None:
