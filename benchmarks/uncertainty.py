@@ -2,7 +2,7 @@
 
     python -m benchmarks.uncertainty --evidential A,B,C --softmax D,E,F --data DIR [--captions FILE] [--ood DIR]
 
-Validation data choose how a baseline's words make a mention's score; `--split test` is for one reading at the end.
+Validation data choose how words make the score of a mention or a tweet; `--split test` is for one reading at the end.
 docs/uncertainty.md says what is compared.
 """
 
@@ -32,7 +32,8 @@ from benchmarks.uncertainty_report import Choice, Report, Result, Row, row, show
 from benchmarks.views import views
 from model import corpus
 from model.corpus import Example
-from model.evaluate import MEASURE, Strangeness, doubts, out_of_distribution, predict
+from model.design import TEXT
+from model.evaluate import MEASURES, Strangeness, doubts, out_of_distribution, predict
 from model.extractor import Extractor
 from model.mentions import Prediction, Span
 from model.scores import Scoreboard, auroc, scoreboard
@@ -123,17 +124,22 @@ def told_apart(own: Beliefs, other: Beliefs, measure: Measure, tweet_rule: str, 
     return auroc(-np.concatenate(sure), np.repeat([False, True], [len(one) for one in sure]))
 
 
-def choose(baselines: Sequence[Baseline], strange: bool) -> Choice:
-    """On validation data, one rule for all: the strongest on average. `strange`: whether there are other tweets."""
+def choose(baselines: Sequence[Baseline], measures: dict[str, float]) -> Choice:
+    """On validation data, one rule for all baselines: the strongest on average. `measures`: how well each tells other
+    tweets from the own there, by the evidential variances; empty where there are no others."""
     each = [(one, way) for one in baselines for way in WAYS]
     aurc = {rule: fmean(one.scores("valid", way, rule).aurc for one, way in each) for rule in RULES}
     rule = min(aurc, key=aurc.__getitem__)
     ood = {
         name: fmean(one.ood("valid", "strange_valid", way, rule, name) or 0.0 for one, way in each)
         for name in TWEET_RULES
-        if strange
+        if measures
     }
-    return Choice(rule, aurc, max(ood, key=ood.__getitem__) if ood else None, ood)
+    return Choice(rule, aurc, _highest(ood), ood, _highest(measures), measures)
+
+
+def _highest(found: dict[str, float]) -> str | None:
+    return max(found, key=found.__getitem__, default=None)
 
 
 def baseline_rows(baselines: Sequence[Baseline], choice: Choice) -> list[Row]:
@@ -150,10 +156,26 @@ def baseline_rows(baselines: Sequence[Baseline], choice: Choice) -> list[Row]:
     ]
 
 
-def evidential_rows(extractors: Sequence[Extractor], data: Data, tweet_rule: str | None) -> list[Row]:
+def strangeness(extractor: Extractor, own: Sequence[Example], other: Sequence[Example]) -> dict[str, Strangeness]:
+    return out_of_distribution(*(doubts(extractor.predictor, extractor.tokenizer, some) for some in (own, other)))
+
+
+def measures(extractors: Sequence[Extractor], data: Data) -> dict[str, float]:
+    """Of each measure of a tweet's variances the mean AUROC on validation data, over checkpoints and both variances;
+    empty where there are no other tweets."""
+    if not data.strange:
+        return {}
+    found = [strangeness(one, data.valid, data.strange_valid) for one in extractors]
+    return {
+        name: fmean(value or 0.0 for one in found for value in (one[name].aleatoric, one[name].epistemic))
+        for name in MEASURES
+    }
+
+
+def evidential_rows(extractors: Sequence[Extractor], data: Data, choice: Choice) -> list[Row]:
     """With captions where there are any, and as text alone, which is what the baselines read."""
     captioned = any(one.caption for one in data.tweets)
-    ood = [evidential_ood(one, data, tweet_rule) for one in extractors]
+    ood = [evidential_ood(one, data, choice) for one in extractors]
     rows = []
     for reads in ("text and caption", "text") if captioned else ("text",):
         found = [predict(one.predictor, one.tokenizer, data.tweets, reads != "text") for one in extractors]
@@ -166,15 +188,13 @@ def evidential_rows(extractors: Sequence[Extractor], data: Data, tweet_rule: str
     return rows
 
 
-def evidential_ood(extractor: Extractor, data: Data, tweet_rule: str | None) -> dict[str, float | None]:
-    """By the name of the way: variances as `model.evaluate` measures them, the probability as that of the baselines."""
-    if tweet_rule is None:
+def evidential_ood(extractor: Extractor, data: Data, choice: Choice) -> dict[str, float | None]:
+    """By the name of the way: variances by the chosen measure, the probability as that of the baselines."""
+    if choice.tweet_rule is None or choice.measure is None:
         return dict.fromkeys(EVIDENTIAL)
-    kinds = (data.tweets, data.strange)
-    own, other = (doubts(extractor.predictor, extractor.tokenizer, tweets) for tweets in kinds)
-    found: Strangeness = out_of_distribution(own, other)[MEASURE]
-    held, strange = (softmax.beliefs(extractor, tweets) for tweets in kinds)
-    probability = told_apart(held, strange, softmax.probability, tweet_rule, 1.0)
+    found = strangeness(extractor, data.tweets, data.strange)[choice.measure]
+    held, strange = (softmax.beliefs(extractor, tweets) for tweets in (data.tweets, data.strange))
+    probability = told_apart(held, strange, softmax.probability, choice.tweet_rule, 1.0)
     return {"fused probability": probability, "epistemic": found.epistemic, "aleatoric": found.aleatoric}
 
 
@@ -194,8 +214,8 @@ def measured(
 ) -> Result:
     """`seed`: of the shuffled captions, None to leave the views out; `passed()`: after each pass of MC-dropout."""
     baselines = [Baseline(one, data, passed) for one in plain]
-    choice = choose(baselines, bool(data.strange))
-    rows = [*evidential_rows(evidential, data, choice.tweet_rule), *baseline_rows(baselines, choice)]
+    choice = choose(baselines, measures(evidential, data))
+    rows = [*evidential_rows(evidential, data, choice), *baseline_rows(baselines, choice)]
     seen = [] if seed is None else [views(one, data.tweets, seed) for one in evidential]
     return Result(data.name, len(data.tweets), rows, choice, seen)
 
@@ -205,6 +225,8 @@ def checked(evidential: Sequence[Extractor], plain: Sequence[Extractor]) -> None
     for one in evidential:
         if not one.info.design.evidence:
             raise UserError(f"--evidential: {one.info.name} was trained without evidence")
+        if TEXT not in one.info.design.views:
+            raise UserError(f"--evidential: {one.info.name} has no view {TEXT}, which is all that the baselines read")
     for one in plain:
         design = one.info.design
         if design.evidence or design.chain or design.views != ("text",):

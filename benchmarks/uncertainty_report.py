@@ -33,13 +33,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Choice:
-    """What validation chose for all baselines together, and by what: the mean over baselines and checkpoints of AURC
-    (lower is better) and of the AUROC of other tweets (higher is better), by rule; None without other tweets."""
+    """What validation chose, and by what. For all baselines together, the mean over them and their checkpoints of AURC
+    (lower is better) and of the AUROC of other tweets (higher is better), by rule; for the evidential variances
+    together the mean AUROC by measure (`model.evaluate.MEASURES`). None without other tweets."""
 
     rule: str
     aurc: dict[str, float]
     tweet_rule: str | None
     ood: dict[str, float]
+    measure: str | None
+    measures: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,9 @@ def show(result: Result, split: str, console: Console) -> None:
         table.add_row(one.model, one.way, one.reads, *map(str, figures))
     console.print(table)
     console.print(
-        f"a baseline's mention by: {choice.rule}; its tweet by: {choice.tweet_rule or '-'}\n", highlight=False
+        f"a baseline's mention by: {choice.rule}; a tweet by: {choice.tweet_rule or '-'}, of the evidential variances "
+        f"{choice.measure or '-'}\n",
+        highlight=False,
     )
     if result.views:
         console.print(view_table(result.views))

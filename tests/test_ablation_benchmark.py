@@ -177,7 +177,7 @@ def test_rows_are_trained_by_the_command_scored_alike_and_the_test_split_is_read
     assert whole["captions"]["mean"] is not None
     assert softmax["captions"]["mean"] is None
     assert softmax["seeds"] == [0]
-    assert softmax["command"] == f"python -m benchmarks.ablation --data {data} --seeds 0 --rows softmax"
+    assert softmax["command"] == f"python -m benchmarks.ablation --data {data.name} --seeds 0 --rows softmax"
 
     before = {file: file.stat().st_mtime_ns for file in out.rglob(CONFIG)}
     assert len(before) == 2

@@ -18,7 +18,7 @@ from benchmarks import uncertainty
 from benchmarks.reading import read
 from benchmarks.seeds import as_typed, seed_of, spread
 from benchmarks.softmax import RULES, Beliefs, Held, beliefs, best_temperature, certainty, dropped_out, probability
-from benchmarks.uncertainty import EVIDENTIAL, WAYS, Baseline, Data, checked, choose, measured
+from benchmarks.uncertainty import EVIDENTIAL, WAYS, Baseline, Data, checked, choose, measured, measures, strangeness
 from benchmarks.views import context_nu, evidence, shuffled, views
 from model.checkpoint import TOKENIZER, WEIGHTS, write_config
 from model.corpus import Example
@@ -147,14 +147,24 @@ def test_the_temperature_undoes_what_made_a_model_too_sure(plain: Extractor) -> 
 
 
 def test_validation_chooses_one_rule_for_all_baselines(plain: Extractor) -> None:
-    baseline = Baseline(plain, DATA, lambda: None)
-    choice = choose([baseline], strange=True)
+    baseline, found = Baseline(plain, DATA, lambda: None), {"mean": 0.6, "max_word": 0.7}
+    choice = choose([baseline], found)
     assert choice.rule == min(choice.aurc, key=choice.aurc.__getitem__)
     assert choice.aurc.keys() == RULES.keys()
+    assert (choice.measure, choice.measures) == ("max_word", found)
     for rule, aurc in choice.aurc.items():
         assert aurc == pytest.approx(np.mean([baseline.scores("valid", way, rule).aurc for way in WAYS]))
     other = Baseline(plain, replace(DATA, tweets=STRANGE, strange=TWEETS), lambda: None)
-    assert choose([other], strange=True) == choice, "what is measured chooses nothing"
+    assert choose([other], found) == choice, "what is measured chooses nothing"
+
+
+def test_validation_chooses_how_the_evidential_variances_of_a_tweet_are_measured(evidential: Extractor) -> None:
+    found = measures([evidential], DATA)
+    told = strangeness(evidential, DATA.valid, DATA.strange_valid)
+    assert found == {name: np.mean([one.aleatoric or 0, one.epistemic or 0]) for name, one in told.items()}
+    swapped = replace(DATA, tweets=STRANGE, strange=TWEETS)
+    assert measures([evidential], swapped) == found, "what is measured chooses nothing"
+    assert measures([evidential], replace(DATA, strange_valid=[], strange=[])) == {}
 
 
 def test_every_way_has_a_row_with_a_value_a_checkpoint(folder: Path) -> None:
@@ -239,6 +249,8 @@ def test_what_is_compared_is_checked(folder: Path, plain: Extractor, evidential:
         checked([plain], [plain])
     with pytest.raises(UserError, match="wanted `mner train --views text --no-evidence --no-chain`"):
         checked([evidential], [evidential])
+    with pytest.raises(UserError, match="has no view text"):
+        checked([toy(folder, Design(views=("text+context",)))], [plain])
     other = Extractor(plain.tokenizer, toy(folder, PLAIN).predictor)
     smaller = other.info.model_copy(update={"encoder": other.info.encoder | {"num_hidden_layers": 1}})
     other.predictor = type(other.predictor)(other.predictor.network, smaller, "cpu")
@@ -257,6 +269,18 @@ def test_the_command_is_told_by_the_name_of_the_data_folder(monkeypatch: pytest.
     monkeypatch.setattr("sys.argv", ["x", "--data", "/somewhere/data/toy", "--rows", "a,b", "--test"])
     assert as_typed("benchmarks.x") == "python -m benchmarks.x --data $MNER_DATA/toy --rows a,b --test"
     assert as_typed("benchmarks.x", without="--rows") == "python -m benchmarks.x --data $MNER_DATA/toy --test"
+
+
+def test_the_command_is_quoted_word_by_word_and_tells_no_other_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MNER_DATA", "/somewhere/data")
+    words = ["/somewhere/data/a toy", "--data=/somewhere/data", "/home/me/runs/a,/home/me/b c", "/somewhere/database/x"]
+    monkeypatch.setattr(
+        "sys.argv", ["x", *words, "--out", "/home/me/out", "--options", "--rate 2 --teacher /home/me/t"]
+    )
+    assert as_typed("benchmarks.x") == (
+        "python -m benchmarks.x $MNER_DATA'/a toy' --data=$MNER_DATA a,'b c' x --out out "
+        '--options "--rate 2 --teacher t"'
+    )
 
 
 def written(extractor: Extractor, folder: Path, seed: int) -> Path:
