@@ -85,7 +85,7 @@ def command(
             return _predict_lines(extractor, source, sink, look, LINES_WITH_PIXELS if sees else LINES_AT_ONCE)
         ((found, seen, pixels),) = look([tweet])
     words = seen if context is None else context
-    ((mentions, possible),) = extractor.extract_with_possible([tweet], [words], [pixels and pixels.image()])
+    ((mentions, possible),) = extractor.extract_with_possible([tweet], [words], [None if pixels is None else pixels.image()])
     if as_json:
         print(escaped_json(_result(tweet, mentions, possible, found)))
     else:
@@ -136,8 +136,9 @@ def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes], loo
         parsed = [_parse(line) for line in chunk]
         tweets = [tweet for tweet in parsed if isinstance(tweet, Tweet)]
         seen = look(tweets)
-        contexts, pixels = [context for _, context, _ in seen], [found for _, _, found in seen]
-        read = extractor.extract_with_possible(tweets, contexts, [found and found.image() for found in pixels])
+        contexts = [context for _, context, _ in seen]
+        images = [None if pixels is None else pixels.image() for _, _, pixels in seen]
+        read = extractor.extract_with_possible(tweets, contexts, images)
         found = iter(zip(read, seen, strict=True))
         for tweet in parsed:
             if isinstance(tweet, Tweet):

