@@ -34,7 +34,7 @@ TYPES = {
 @dataclass(frozen=True)
 class Example:
     """One tweet as a corpus has split it. `id`: of its image; where it has none, # and its number in the file.
-    `tags` are BIO as published, types mapped by `TYPES`; `image`: features (P, D) of its image, where a view reads them."""
+    `tags` are BIO as published, types mapped by `TYPES`; `image`: features (P, D), where a view reads them."""
 
     id: str
     words: tuple[str, ...]

@@ -85,7 +85,8 @@ def command(
             return _predict_lines(extractor, source, sink, look, LINES_WITH_PIXELS if sees else LINES_AT_ONCE)
         ((found, seen, pixels),) = look([tweet])
     words = seen if context is None else context
-    ((mentions, possible),) = extractor.extract_with_possible([tweet], [words], [None if pixels is None else pixels.image()])
+    shown = None if pixels is None else pixels.image()
+    ((mentions, possible),) = extractor.extract_with_possible([tweet], [words], [shown])
     if as_json:
         print(escaped_json(_result(tweet, mentions, possible, found)))
     else:
