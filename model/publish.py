@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from model import adapters
-from model.calibrate import Calibration, calibrate
+from model.calibrate import UNCALIBRATED, Calibration, calibrate
 from model.checkpoint import CARD, TOKENIZER, WEIGHTS, CheckpointInfo, write_config
 from model.evaluate import evaluate
 from model.extractor import Extractor
@@ -20,6 +20,7 @@ from model.material import Material
 from model.scores import Scoreboard
 from model.tagger import Tagger
 from model.tokens import TweetTokenizer
+from streams.errors import UserError
 
 POSSIBLE_BUDGET = 0.05
 """Possible mentions that people are asked about, per predicted mention."""
@@ -56,10 +57,14 @@ def publish(
     """Calibrates on validation, writes the folder, then scores what was written once on everything held out. The card
     is written last: a folder without one is unfinished.
 
-    Where `target_precision` cannot be promised, the highest that can is. Raises `OSError`.
+    Where `target_precision` cannot be promised, the highest that can is; where nothing can be calibrated, every mention
+    goes to people. Raises `OSError`.
     """
     validation = [example for examples in material.validation.values() for example in examples]
-    calibration = calibrate(network, tokenizer, validation, POSSIBLE_BUDGET, device)
+    try:
+        calibration = calibrate(network, tokenizer, validation, POSSIBLE_BUDGET, device)
+    except UserError:  # too few mentions are predicted: all of them go to people
+        calibration = UNCALIBRATED
     promise = calibration.promise(target_precision) or calibration.highest()
     info = info.model_copy(
         update={
@@ -97,7 +102,7 @@ def _card(published: Published) -> str:
     info, promise, calibration = published.info, published.promise, published.calibration
     made = "\n".join(f"- {name}: {value}" for name, value in info.provenance.items())
     table = "\n".join(_line(row) for row in published.rows)
-    reviewed = ", ".join(f"{share:.1%} ({way})" for way, share in promise.reviewed.items())
+    reviewed = ", ".join(f"{share:.1%} ({way})" for way, share in promise.reviewed.items()) or "all"
     on = f", on the packaged encoder {info.base.name}" if info.base else ""
     return f"""# {info.name}
 

@@ -18,7 +18,7 @@ from model.batch import Batch, collate
 from model.checkpoint import CheckpointInfo
 from model.corpus import Example, legal
 from model.decode import Floats
-from model.design import CONTEXT, LABELS
+from model.design import LABELS
 from model.extractor import batches
 from model.losses import LossWeights, loss
 from model.predictor import Predictor
@@ -99,12 +99,6 @@ class Trainer:
     @property
     def finished(self) -> bool:
         return self.epoch >= self.config.epochs
-
-    @property
-    def contexts(self) -> tuple[bool, ...]:
-        """Whether tweets are read without their captions, with them, or both ways, so that every view is measured."""
-        views = self.network.design.views
-        return tuple(on for on in (False, True) if (CONTEXT in views if on else set(views) - {CONTEXT}))
 
     def _rate(self, step: int) -> float:
         """Linear warm-up, then linear decay to zero."""

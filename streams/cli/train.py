@@ -189,7 +189,7 @@ def command(
                 | {"best epoch": trainer.best_epoch, "options": str(config), "command": _typed()},
             }
         )
-        published = publish(out, network, tokenizer, info, read, trainer.contexts, target_precision, device)
+        published = publish(out, network, tokenizer, info, read, design.readings(), target_precision, device)
         for left in (STATE, BELIEFS):
             (out / left).unlink(missing_ok=True)
     except OSError as error:
@@ -331,7 +331,7 @@ def _train(trainer: Trainer, read: Material, out: Path) -> None:
             found = {
                 (name, captions): evaluate(predictor, trainer.tokenizer, examples, captions).f1
                 for (name, _), examples in read.validation.items()
-                for captions in read.readings(examples, trainer.contexts)
+                for captions in read.readings(examples, trainer.network.design.readings())
             }
             best = trainer.keep_if_best(sum(found.values()) / len(found))
             scores = ", ".join(
@@ -346,5 +346,6 @@ def _told(out: Path, published: Published, wanted: float) -> None:
     if promise.target < wanted:
         console.print(f"[yellow]a precision of {wanted:g} cannot be promised on this validation data[/]")
     reviewed = ", ".join(f"{share:.1%} of mentions go to review ({way})" for way, share in promise.reviewed.items())
-    console.print(f"review threshold {info.threshold:.4f} promises a precision of {promise.target:g}: {reviewed}")
+    promised = f"review threshold {info.threshold:.4f} promises a precision of {promise.target:g}"
+    console.print(f"{promised}: {reviewed or 'all mentions go to review'}")
     console.print(f"[bold]{out}[/] is ready; its model card is {out / 'README.md'}")
