@@ -26,8 +26,8 @@ def test_words_tags_and_captions_of_each_tweet(corpus_folder: Write) -> None:
 def test_sets_without_images_blanks_that_are_tagged_and_the_types_of_wnut(corpus_folder: Write) -> None:
     content = "Nokia\tB-corporation\n \tO\nlaunches\tO\n\t\nInception\tB-creative-work\n"
     assert read(corpus_folder(content)) == [
-        Example("1", ("Nokia", "launches"), ("B-ORG", "O")),
-        Example("2", ("Inception",), ("B-MISC",)),
+        Example("#1", ("Nokia", "launches"), ("B-ORG", "O")),
+        Example("#2", ("Inception",), ("B-MISC",)),
     ]
 
 
