@@ -16,7 +16,7 @@ from benchmarks.ablation_report import Figures, Scored, markdown, write
 from benchmarks.run import Wrong
 from benchmarks.seeds import spread
 from model import corpus
-from model.checkpoint import CONFIG, describe
+from model.checkpoint import CARD, describe
 from model.corpus import Example
 from streams.errors import UserError
 from tests.model.toys import bert, examples, save
@@ -109,7 +109,7 @@ def test_a_finished_training_is_kept_and_one_of_another_command_is_not_taken_for
 ) -> None:
     ours, whole = plan(tmp_path), row("whole")
     folder = ours.folder(whole, 1)
-    instead(f"echo epoch 1; touch {shlex.quote(str(folder / CONFIG))}")
+    instead(f"echo epoch 1; touch {shlex.quote(str(folder / CARD))}")
     assert list(trained(ours, whole, 1)) == ["epoch 1"]
     assert (folder / TYPED).read_text().startswith("mner train --data toy2017 --seed 1")
     assert not list(trained(ours, whole, 1)), "nothing runs"
@@ -179,11 +179,11 @@ def test_rows_are_trained_by_the_command_scored_alike_and_the_test_split_is_read
     assert softmax["seeds"] == [0]
     assert softmax["command"] == f"python -m benchmarks.ablation --data {data.name} --seeds 0 --rows softmax"
 
-    before = {file: file.stat().st_mtime_ns for file in out.rglob(CONFIG)}
+    before = {file: file.stat().st_mtime_ns for file in out.rglob(CARD)}
     assert len(before) == 2
     ablation.command(data=data, out=out, options=options, test=True, **given)  # type: ignore[arg-type]
     assert read[1:] == ["valid", "test"]
-    assert {file: file.stat().st_mtime_ns for file in out.rglob(CONFIG)} == before
+    assert {file: file.stat().st_mtime_ns for file in out.rglob(CARD)} == before
     parts = json.loads((out / "ablation.json").read_text())
     assert [one["split"] for one in parts] == ["valid", "test"]
 
