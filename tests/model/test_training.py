@@ -37,6 +37,12 @@ def encoder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """The first of these alone."""
+    return save(tmp_path / "encoder", bert)
+
+
+@pytest.fixture
 def data(tmp_path: Path) -> Path:
     """A data set named toy2017 with captions, whose last training tweet also stands in the test set."""
     folder = tmp_path / "toy2017"
@@ -199,8 +205,8 @@ def test_what_the_user_can_mend_is_one_line(
     assert "\n" not in str(error.value)
 
 
-def test_batches_in_which_no_tweet_has_a_view_are_passed_over(encoder: Path) -> None:
-    network, tokenizer = pretrained(str(encoder), 0, Design(views=(CONTEXT,)))
+def test_batches_in_which_no_tweet_has_a_view_are_passed_over(small: Path) -> None:
+    network, tokenizer = pretrained(str(small), 0, Design(views=(CONTEXT,)))
     config = TrainConfig(epochs=1, batch_tokens=128, drop_context=0.9)
     training = Trainer(network, items(examples(48), tokenizer), tokenizer, config, "cpu")
     seen: list[float] = []
@@ -219,10 +225,10 @@ def test_batches_in_which_no_tweet_has_a_view_are_passed_over(encoder: Path) -> 
     ],
 )
 def test_a_training_of_other_things_does_not_take_up_this_one(
-    encoder: Path, tmp_path: Path, other: dict[str, Any]
+    small: Path, tmp_path: Path, other: dict[str, Any]
 ) -> None:
     def build(design: Design = TWO_VIEWS, seed: int = 0, number: int = 32, teacher: bool = False) -> Trainer:
-        network, tokenizer = pretrained(str(encoder), seed, design)
+        network, tokenizer = pretrained(str(small), seed, design)
         believed = [{0: np.full(len(LABELS), 1 / len(LABELS))}] * number if teacher else None
         learned = items(examples(number), tokenizer, believed)
         return Trainer(network, learned, tokenizer, TrainConfig(epochs=1, batch_tokens=128), "cpu")
@@ -233,8 +239,8 @@ def test_a_training_of_other_things_does_not_take_up_this_one(
         build(**other).resume(tmp_path)
 
 
-def test_the_rate_ends_at_zero_with_the_last_batch(encoder: Path) -> None:
-    training = trainer(encoder, epochs=3)
+def test_the_rate_ends_at_zero_with_the_last_batch(small: Path) -> None:
+    training = trainer(small, epochs=3)
     while not training.finished:
         training.run_epoch(silent)
     assert training.schedule.last_epoch == training.steps
@@ -242,9 +248,9 @@ def test_the_rate_ends_at_zero_with_the_last_batch(encoder: Path) -> None:
 
 
 def test_a_teacher_is_read_once_and_its_pupil_told_of_it(
-    encoder: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options: dict[str, Any] = {"data": data, "encoder": str(encoder), "epochs": 4, "batch_tokens": 128}
+    options: dict[str, Any] = {"data": data, "encoder": str(small), "epochs": 4, "batch_tokens": 128}
     options |= {"encoder_rate": 5e-3, "head_rate": 1e-2, "target_precision": 0.5}
     train_command.command(out=tmp_path / "teacher", name="toy-teacher", **options)
     more = data.parent / "more"
@@ -281,6 +287,6 @@ def test_beliefs_come_back_only_for_the_same_teacher_and_tweets(tmp_path: Path) 
     assert teaching.load(path, "a") is None
 
 
-def test_a_checkpoint_of_another_encoder_is_no_start(encoder: Path, data: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_encoder_is_no_start(small: Path, data: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--start .*: is of another encoder or design"):
-        train_command.command(data=data, encoder=str(encoder), out=tmp_path / "out", start=CHECKPOINT)
+        train_command.command(data=data, encoder=str(small), out=tmp_path / "out", start=CHECKPOINT)
