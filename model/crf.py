@@ -7,6 +7,7 @@ Emissions are unnormalised log-scores (B, W, L). All of it is done in float32, w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -47,7 +48,7 @@ class CRF(nn.Module):
     def log_likelihood(self, emissions: Tensor, labels: Tensor, words: Tensor) -> Tensor:
         """(B) log-probability of each tweet's labels (B, W); 0 where it has no words. Ids under padding are ignored."""
         emissions = emissions.float()
-        chain = self.chain(emissions, words)
+        total = _total(self._ahead(emissions, words, 1.0), self.end)
         safe = labels.clamp(min=0)
         transitions, begin, end = self.scores(1.0)
         score = emissions.gather(-1, safe.unsqueeze(-1)).squeeze(-1)  # (B, W)
@@ -55,7 +56,7 @@ class CRF(nn.Module):
         score = (score * words).sum(1) + (steps * words[:, 1:]).sum(1)
         last = safe.gather(1, _last(words).unsqueeze(1)).squeeze(1)
         score = score + begin[safe[:, 0]] + end[last]
-        return torch.where(words.any(1), score - chain.total, 0.0)
+        return torch.where(words.any(1), score - total, 0.0)
 
     def log_marginals(self, emissions: Tensor, words: Tensor, temperature: float = 1.0) -> Tensor:
         """(B, W, L) log-probability of each label at each word, over all paths. `temperature` divides every score,
@@ -66,17 +67,22 @@ class CRF(nn.Module):
     def chain(self, emissions: Tensor, words: Tensor, temperature: float = 1.0) -> Chain:
         """Forward and backward passes. In the padding, `ahead` repeats the last word's, `behind` that of its end."""
         emissions = emissions.float() / temperature
-        transitions, begin, end = self.scores(temperature)
-        width = emissions.shape[1]
-        ahead = [begin + emissions[:, 0]]
-        for word in range(1, width):
-            reached = torch.logsumexp(ahead[-1].unsqueeze(2) + transitions, dim=1) + emissions[:, word]
-            ahead.append(torch.where(words[:, word, None], reached, ahead[-1]))
+        transitions, _, end = self.scores(temperature)
+        ahead = self._ahead(emissions, words, temperature)
         behind = [end.expand_as(ahead[-1])]
-        for word in range(width - 1, 0, -1):
+        for word in range(emissions.shape[1] - 1, 0, -1):
             onward = torch.logsumexp(transitions + (emissions[:, word] + behind[-1]).unsqueeze(1), dim=2)
             behind.append(torch.where(words[:, word, None], onward, behind[-1]))
-        return Chain(torch.stack(ahead, 1), torch.stack(behind[::-1], 1), torch.logsumexp(ahead[-1] + end, dim=-1))
+        return Chain(torch.stack(ahead, 1), torch.stack(behind[::-1], 1), _total(ahead, end))
+
+    def _ahead(self, emissions: Tensor, words: Tensor, temperature: float) -> list[Tensor]:
+        """The forward pass over emissions that `temperature` has divided: (B, L) for each word."""
+        transitions, begin, _ = self.scores(temperature)
+        ahead = [begin + emissions[:, 0]]
+        for word in range(1, emissions.shape[1]):
+            reached = torch.logsumexp(ahead[-1].unsqueeze(2) + transitions, dim=1) + emissions[:, word]
+            ahead.append(torch.where(words[:, word, None], reached, ahead[-1]))
+        return ahead
 
     def best(self, emissions: Tensor, words: Tensor) -> list[list[int]]:
         """The most probable labels of each tweet, one a word."""
@@ -98,6 +104,11 @@ class CRF(nn.Module):
         """Of going from label to label (L, L), of beginning and of ending with one (L)."""
         transitions = torch.where(self.legal, self.transitions / temperature, IMPOSSIBLE)
         return transitions, torch.where(self.opening, self.begin / temperature, IMPOSSIBLE), self.end / temperature
+
+
+def _total(ahead: Sequence[Tensor], end: Tensor) -> Tensor:
+    """(B) log-sum of all paths."""
+    return torch.logsumexp(ahead[-1] + end, dim=-1)
 
 
 def _last(words: Tensor) -> Tensor:
