@@ -29,9 +29,9 @@ from benchmarks.seeds import as_typed, spread
 from model import corpus
 from model.checkpoint import CARD
 from model.corpus import Example
-from model.design import CONTEXT
 from model.evaluate import evaluate
 from model.extractor import Extractor
+from model.reading import ways
 from model.scores import Scoreboard
 from streams.cli import train
 from streams.errors import UserError
@@ -154,10 +154,10 @@ def trained(plan: Plan, row: Row, seed: int) -> Iterator[str]:
 def scores(folder: Path, examples: Sequence[Example]) -> dict[bool, Scoreboard]:
     """Of a checkpoint, as text alone (False) and, if a view reads them and there are any, with the captions (True)."""
     extractor = Extractor.load(folder)
-    views = extractor.info.design.views
-    captioned = CONTEXT in views and any(one.caption for one in examples)
-    ways = [on for on in (False, True) if (captioned if on else set(views) - {CONTEXT})]
-    return {on: evaluate(extractor.predictor, extractor.tokenizer, examples, on) for on in ways}
+    return {
+        on: evaluate(extractor.predictor, extractor.tokenizer, examples, on)
+        for on in ways(extractor.info.design, examples)
+    }
 
 
 def figures(plan: Plan, row: Row, seeds: list[int], typed: str, examples: Sequence[Example]) -> Figures:

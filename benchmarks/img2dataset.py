@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
+from benchmarks.environment import environment
 from benchmarks.image_child import URLS, Outcome
+from streams.errors import UserError
 
 PINNED = Path(__file__).with_suffix(".txt")
 PYTHON = ">=3.11,<3.13"
@@ -28,21 +26,11 @@ class Unavailable(Exception):
 
 def installed() -> Path:
     """Its command. Installs it once, 650 MB, with progress on standard error. Raises `Unavailable`."""
-    home = platformdirs.user_cache_path("mner-streams") / "img2dataset"
-    program, done = home / "bin" / "img2dataset", home / PINNED.name
-    if done.exists() and done.read_text() == PINNED.read_text() and program.exists():
-        return program
-    uv = shutil.which("uv") or str(Path(__file__).resolve().parent.parent / ".uv" / "bin" / "uv")
+    program = "bin/img2dataset"
     try:
-        subprocess.run([uv, "venv", "--clear", "--python", PYTHON, str(home)], check=True, stdout=2)
-        python = str(home / "bin" / "python")
-        subprocess.run([uv, "pip", "install", "--python", python, "--requirement", str(PINNED)], check=True, stdout=2)
-    except OSError as error:
-        raise Unavailable(f"{uv} cannot be run: {error.strerror}") from None
-    except subprocess.CalledProcessError as error:
-        raise Unavailable(f"`{' '.join(error.cmd[:3])}` ended with code {error.returncode}; see above") from None
-    done.write_text(PINNED.read_text())
-    return program
+        return environment("img2dataset", PYTHON, [(PINNED, ())], program) / program
+    except UserError as error:
+        raise Unavailable(str(error)) from None
 
 
 @dataclass(frozen=True)

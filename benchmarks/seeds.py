@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
 import statistics
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from model.checkpoint import CheckpointInfo
+from streams.cli.typed import typed
 
 
 @dataclass(frozen=True)
@@ -43,26 +40,5 @@ def seed_of(info: CheckpointInfo) -> int | None:
 
 
 def as_typed(module: str, without: str = "") -> str:
-    """This process's command line, but for the option `without` and its value; a path below the folder `MNER_DATA` is
-    told by that name, of any other absolute path the last part alone."""
-    words = [word for word in sys.argv[1:] if not without or not word.startswith(f"{without}=")]
-    if without in words:
-        place = words.index(without)
-        del words[place : place + 2]
-    return " ".join(["python -m", module, *map(_typed, words)])
-
-
-def _typed(word: str) -> str:
-    """One word as a shell reads it: a value, `--option=value`, or options with blanks between, to be handed on."""
-    if re.match(r"--[^\s/]+\s", word):
-        return f'"{" ".join(map(_typed, shlex.split(word)))}"'
-    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    return option + equals + ",".join(map(_masked, value.split(",")))
-
-
-def _masked(path: str) -> str:
-    data = os.environ.get("MNER_DATA", "").rstrip("/")
-    if data and (path == data or path.startswith(f"{data}/")):
-        below = path.removeprefix(data)
-        return "$MNER_DATA" + (shlex.quote(below) if below else "")
-    return shlex.quote(PurePath(path).name if path.startswith("/") else path) if path else ""
+    """This process's command line, but for the option `without` and its value."""
+    return typed(f"python -m {module}", without)

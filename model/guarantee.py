@@ -40,6 +40,10 @@ class Promise:
     precision: dict[str, float]
     reviewed: dict[str, float]
 
+    def told(self) -> str:
+        """What goes to people, in words; nothing where nothing is known."""
+        return ", ".join(f"{share:.1%} of mentions go to review ({way})" for way, share in self.reviewed.items())
+
 
 def promise(readings: Mapping[str, Sequence[Marks]], start: float, target: float, delta: float) -> Promise | None:
     """The least cautious threshold that keeps the target in every one of the `readings` (of the same tweets, as with

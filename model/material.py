@@ -40,17 +40,8 @@ class Material:
 
     def with_images(self, features: Features) -> Material:
         """Each tweet with the features of its image, where there are any."""
-
-        def seeing(examples: list[Example]) -> list[Example]:
-            return [replace(example, image=features.get(example.id)) for example in examples]
-
-        held_out = {key: seeing(examples) for key, examples in self.held_out.items()}
-        return replace(self, labelled=seeing(self.labelled), held_out=held_out)
-
-    @staticmethod
-    def readings(examples: Sequence[Example], contexts: Sequence[bool]) -> list[bool]:
-        """Those of `contexts`, without and with captions, in which these tweets can be read."""
-        return [on for on in contexts if not on or any(example.caption for example in examples)]
+        held_out = {key: corpus.with_images(examples, features) for key, examples in self.held_out.items()}
+        return replace(self, labelled=corpus.with_images(self.labelled, features), held_out=held_out)
 
     def provenance(self) -> dict[str, object]:
         """For the model card."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from model.evaluate import evaluate
 from model.extractor import Extractor
 from model.guarantee import Promise
 from model.material import Material
+from model.reading import ways
 from model.scores import Scoreboard
 from model.tagger import Tagger
 from model.tokens import TweetTokenizer
@@ -50,7 +50,6 @@ def publish(
     tokenizer: TweetTokenizer,
     info: CheckpointInfo,
     material: Material,
-    contexts: Sequence[bool],
     target_precision: float,
     device: str,
 ) -> Published:
@@ -81,7 +80,7 @@ def publish(
     rows = [
         Row(data, split, "captions" if on else "none", evaluate(written.predictor, written.tokenizer, examples, on))
         for (data, split), examples in material.held_out.items()
-        for on in material.readings(examples, contexts)
+        for on in ways(network.design, examples)
     ]
     published = Published(info, calibration, promise, rows)
     (folder / CARD).write_text(_card(published), encoding="utf-8")

@@ -6,11 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from model.corpus import Example
+from model.design import CONTEXT, Design
 from model.extractor import BATCH_TOKENS, batches
 from model.mentions import Prediction
 from model.predictor import Output, decode, run
 from model.tagger import Tagger
 from model.tokens import TweetTokenizer
+
+
+def ways(design: Design, examples: Sequence[Example]) -> list[bool]:
+    """Whether tweets are read without their captions (False), with them (True), or both ways, so that every view that
+    they can have is measured."""
+    captioned = CONTEXT in design.views and any(one.caption for one in examples)
+    return [on for on in (False, True) if (captioned if on else set(design.views) - {CONTEXT})]
 
 
 def outputs(

@@ -83,9 +83,8 @@ def command(
         "possible": found.possible,
     }
     write_config(folder, extractor.info.model_copy(update=update))
-    reviewed = ", ".join(f"{share:.1%} of mentions go to review ({way})" for way, share in chosen.reviewed.items())
     console.print(
-        f"{folder}: temperature {found.temperature}, review threshold {chosen.threshold:.4f}: {reviewed}; "
+        f"{folder}: temperature {found.temperature}, review threshold {chosen.threshold:.4f}: {chosen.told()}; "
         f"possible mentions from {found.possible:.4f} on: {found.asked:.1%} more questions"
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 def seeing(extractor: Extractor, examples: Sequence[Example], images: Path | None) -> list[Example]:
     """With the features of the images ID.jpg that are there. Raises `UserError` where the checkpoint has a view `image`
     and there is no folder, or the other way round."""
-    from model import pixels
+    from model import corpus, pixels
 
     info = extractor.info
     if (info.vision is None) != (images is None):
@@ -27,4 +26,4 @@ def seeing(extractor: Extractor, examples: Sequence[Example], images: Path | Non
         return list(examples)
     vision = pixels.Vision(info.vision, extractor.predictor.device)
     found = pixels.read(images, [one.id for one in examples], vision, lambda done: None)
-    return [replace(one, image=found.get(one.id)) for one in examples]
+    return corpus.with_images(examples, found)

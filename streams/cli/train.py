@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,9 +11,9 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from streams.cli.typed import typed
 from streams.errors import UserError
 from streams.events import explain
-from streams.settings import load as load_settings
 
 if TYPE_CHECKING:
     from model.checkpoint import Base, CheckpointInfo
@@ -186,10 +184,10 @@ def command(
                 | {"encoder": called}
                 | ({"teacher": _told_of(describe(teacher))} if teacher else {})
                 | ({"start": _told_of(describe(start))} if start else {})
-                | {"best epoch": trainer.best_epoch, "options": str(config), "command": _typed()},
+                | {"best epoch": trainer.best_epoch, "options": str(config), "command": typed("mner")},
             }
         )
-        published = publish(out, network, tokenizer, info, read, design.readings(), target_precision, device)
+        published = publish(out, network, tokenizer, info, read, target_precision, device)
         for left in (STATE, BELIEFS):
             (out / left).unlink(missing_ok=True)
     except OSError as error:
@@ -227,19 +225,6 @@ def _start(network: Tagger, checkpoint: Path) -> None:
 def _told_of(info: CheckpointInfo) -> str:
     told = [f"{key}: {info.provenance[key]}" for key in ("trained on", "left out") if key in info.provenance]
     return "; ".join([info.name, *told])
-
-
-def _typed() -> str:
-    """The command that makes it again. Of a path only what lies below MNER_DATA, or else its last part, is told."""
-    data = load_settings().data
-    words = []
-    for word in sys.argv[1:]:
-        path = Path(word)
-        if data and path.is_absolute() and path.is_relative_to(data):
-            words.append(f"$MNER_DATA/{path.relative_to(data)}")
-        else:
-            words.append(shlex.quote(path.name if path.is_absolute() else word))
-    return " ".join(["mner", *words])
 
 
 def _base(encoder: str, design: Design) -> Base | None:
@@ -316,6 +301,7 @@ def _learn_from(teacher: Path, read: Material, vision: str | None, out: Path, de
 
 def _train(trainer: Trainer, read: Material, out: Path) -> None:
     from model.evaluate import evaluate
+    from model.reading import ways
 
     if trainer.resume(out):
         console.print(f"taking up after epoch {trainer.epoch}, best validation F1 so far {trainer.best_score:.4f}")
@@ -331,7 +317,7 @@ def _train(trainer: Trainer, read: Material, out: Path) -> None:
             found = {
                 (name, captions): evaluate(predictor, trainer.tokenizer, examples, captions).f1
                 for (name, _), examples in read.validation.items()
-                for captions in read.readings(examples, trainer.network.design.readings())
+                for captions in ways(trainer.network.design, examples)
             }
             best = trainer.keep_if_best(sum(found.values()) / len(found))
             scores = ", ".join(
@@ -345,7 +331,6 @@ def _told(out: Path, published: Published, wanted: float) -> None:
     info, promise = published.info, published.promise
     if promise.target < wanted:
         console.print(f"[yellow]a precision of {wanted:g} cannot be promised on this validation data[/]")
-    reviewed = ", ".join(f"{share:.1%} of mentions go to review ({way})" for way, share in promise.reviewed.items())
     promised = f"review threshold {info.threshold:.4f} promises a precision of {promise.target:g}"
-    console.print(f"{promised}: {reviewed or 'all mentions go to review'}")
+    console.print(f"{promised}: {promise.told() or 'all mentions go to review'}")
     console.print(f"[bold]{out}[/] is ready; its model card is {out / 'README.md'}")
