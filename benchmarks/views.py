@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.reading import read
+from model.checkpoint import Temperatures
 from model.corpus import Example, legal
 from model.decode import Floats
 from model.design import CONTEXT
@@ -105,5 +106,5 @@ def _only(reading: Reading, output: Output, view: int) -> Output:
     return replace(output, batch=batch, together=reading.network.fused(output.views, batch))
 
 
-def _f1(reading: Reading, outputs: Sequence[Output], temperature: float) -> float:
+def _f1(reading: Reading, outputs: Sequence[Output], temperature: Temperatures) -> float:
     return scoreboard(reading.gold, replace(reading, outputs=list(outputs)).predictions(temperature)).f1

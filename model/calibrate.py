@@ -7,21 +7,23 @@ tests. Each tweet is read in the ways that the design reads (`model.reading.ways
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from model.checkpoint import Temperatures
 from model.corpus import Example
 from model.guarantee import DELTA, Marks, Promise, highest, promise
 from model.mentions import Prediction, missed
-from model.reading import read, ways
+from model.reading import Reading, read, ways
 from model.scores import judge_each
 from model.tagger import Tagger
 from model.tokens import TweetTokenizer
 from streams.errors import UserError
 
-TEMPERATURES = tuple(round(float(value), 2) for value in np.arange(0.4, 3.01, 0.1))
+TEMPERATURES = tuple(round(float(value), 2) for value in np.arange(0.4, 4.01, 0.1))
 LEAST_KEPT = 0.1
 """Share of the mentions that the most cautious threshold keeps: with fewer, chance would end the tests at once."""
 LEAST_POSSIBLE = 0.05
@@ -33,7 +35,7 @@ class Calibration:
     """`possible`: the threshold of possible mentions; `asked`: how many of them per predicted mention; `start`: where
     the tests begin; `readings`: the marks of the testing tweets, by the way they are read."""
 
-    temperature: float
+    temperature: Temperatures
     possible: float
     asked: float
     start: float
@@ -48,7 +50,7 @@ class Calibration:
         return highest(self.readings, self.start, delta)
 
 
-UNCALIBRATED = Calibration(temperature=1.0, possible=1.0, asked=0.0, start=1.0, readings={})
+UNCALIBRATED = Calibration(temperature=Temperatures.same(1.0), possible=1.0, asked=0.0, start=1.0, readings={})
 """Where nothing can be calibrated: every mention goes to review, and nothing is promised but a precision of 0."""
 
 
@@ -62,7 +64,8 @@ def calibrate(
 ) -> Calibration:
     """On validation `examples`. `budget`: possible mentions that people are asked about per predicted mention, at most.
 
-    The temperature has the least log-loss of mention probabilities (temperature scaling: Guo et al., ICML 2017).
+    The temperatures have the least log-loss of mention probabilities (temperature scaling: Guo et al., ICML 2017), that
+    of one view over the tweets with one, that of joined views over the others.
     Raises `UserError` when nothing is predicted in one of the ways to read.
     """
     named = {"captions" if on else "text": on for on in ways(network.design, examples)}
@@ -70,18 +73,16 @@ def calibrate(
         {way: read(network, tokenizer, some, on, device) for way, on in named.items()}
         for some in ([one for one in examples if tunes(one)], [one for one in examples if not tunes(one)])
     )
-    temperature = best_temperature(
-        lambda value: [mark for one in choosing.values() for mark in marks_of(one.gold, one.predictions(value))]
-    )
-    likely = [_flat(marks_of(one.gold, one.predictions(temperature))) for one in choosing.values()]
-    predictions = {way: one.predictions(temperature, LEAST_POSSIBLE) for way, one in testing.items()}
+    found = best_temperatures(list(choosing.values()))
+    likely = [_flat(marks_of(one.gold, one.predictions(found))) for one in choosing.values()]
+    predictions = {way: one.predictions(found, LEAST_POSSIBLE) for way, one in testing.items()}
     marks = {way: marks_of(one.gold, predictions[way]) for way, one in testing.items()}
     if not named or not all(likely) or not all(any(tweets) for tweets in marks.values()):
         raise UserError("too few mentions are predicted in the validation data: there is nothing to calibrate on")
     possible = max(possible_threshold(some, budget) for some in predictions.values())
     asked = max(asked_about(some, possible) for some in predictions.values())
     start = min(float(np.quantile([mark[0] for mark in one], 1 - LEAST_KEPT)) for one in likely)
-    return Calibration(temperature, possible, asked, start, marks)
+    return Calibration(found, possible, asked, start, marks)
 
 
 def possible_threshold(predictions: Sequence[Prediction], budget: float) -> float:
@@ -96,6 +97,20 @@ def asked_about(predictions: Sequence[Prediction], threshold: float) -> float:
         len(missed(one.spans, [span for span in one.possible if span.probability >= threshold])) for one in predictions
     )
     return asked / sum(len(one.spans) for one in predictions)
+
+
+def best_temperatures(readings: Sequence[Reading]) -> Temperatures:
+    """Where no tweet has several views, theirs is that of one; and the other way round."""
+
+    def marks(joined: bool, value: float) -> Iterator[Marks]:
+        for each in readings:
+            if joined in each.joined:
+                judged = marks_of(each.gold, each.predictions(Temperatures.same(value)))
+                yield from (mark for mark, several in zip(judged, each.joined, strict=True) if several == joined)
+
+    seen = {several for each in readings for several in each.joined}
+    found = {joined: best_temperature(partial(marks, joined)) for joined in sorted(seen)}
+    return Temperatures(one=found.get(False, found.get(True, 1.0)), joined=found.get(True, found.get(False, 1.0)))
 
 
 def best_temperature(marks: Callable[[float], Iterable[Marks]]) -> float:

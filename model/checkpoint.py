@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from model.design import Design
 from model.tokens import TokenizerConfig
@@ -31,14 +31,35 @@ class Base(Value):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class Temperatures(Value):
+    """What divides all scores: of a belief of `one` view, and of several `joined`. Joining adds up the evidence of
+    views that have read the same words, as if they were independent, and so is surer than it should be."""
+
+    one: float = Field(gt=0)
+    joined: float = Field(gt=0)
+
+    @classmethod
+    def same(cls, value: float) -> Temperatures:
+        return cls(one=value, joined=value)
+
+    def told(self) -> str:
+        return f"{self.one:g} of one view, {self.joined:g} of joined ones"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older(cls, value: object) -> object:
+        """A checkpoint made before there were two has a number."""
+        return {"one": value, "joined": value} if isinstance(value, int | float) else value
+
+
 class CheckpointInfo(Value):
     """What a checkpoint says about itself.
 
     `release`: unix seconds of training, so that a later one wins in the index; `threshold`: mentions below it go to
     review, chosen on validation for `target_precision` above it; `delta`: the chance, over draws of validation data,
     that it is missed (`model.guarantee`), None where nothing was promised; `possible`: spans of this probability or
-    more go to review though they are not in the best labelling, 1 for none; `temperature` divides the scores, chosen on
-    validation; `design`: what the network is made of; `encoder`: the configuration of the `transformers` encoder;
+    more go to review though they are not in the best labelling, 1 for none; `temperature`: chosen on validation;
+    `design`: what the network is made of; `encoder`: the configuration of the `transformers` encoder;
     `base`: where the encoder's own weights are, None where the checkpoint holds them; `vision`: hub name or path of the
     model that makes the image features;
     `provenance`: what it was made of and how.
@@ -48,7 +69,7 @@ class CheckpointInfo(Value):
     release: int = Field(ge=0, lt=2**40)
     threshold: Score
     target_precision: Score
-    temperature: float = Field(gt=0)
+    temperature: Temperatures
     labels: tuple[str, ...]
     design: Design = Design()
     possible: float = Field(default=1.0, gt=0, le=1)

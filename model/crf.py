@@ -17,6 +17,10 @@ IMPOSSIBLE = -1e4
 """The score of a transition that BIO forbids. Finite, so that gradients are, and far below any real one."""
 
 
+Temperature = float | Tensor
+"""What divides every score, emissions and transitions alike: of all tweets, or of each (B)."""
+
+
 class Chain(NamedTuple):
     """What forward and backward passes found. `ahead` (B, W, L): log-sum of all paths that reach a label at a word,
     the word's own emission included; `behind` (B, W, L): of all that go on from there; `total` (B)."""
@@ -64,9 +68,9 @@ class CRF(nn.Module):
         chain = self.chain(emissions, words, temperature)
         return chain.ahead + chain.behind - chain.total[:, None, None]
 
-    def chain(self, emissions: Tensor, words: Tensor, temperature: float = 1.0) -> Chain:
+    def chain(self, emissions: Tensor, words: Tensor, temperature: Temperature = 1.0) -> Chain:
         """Forward and backward passes. In the padding, `ahead` repeats the last word's, `behind` that of its end."""
-        emissions = emissions.float() / temperature
+        emissions = emissions.float() / _by_tweet(temperature, 2)
         transitions, _, end = self.scores(temperature)
         ahead = self._ahead(emissions, words, temperature)
         behind = [end.expand_as(ahead[-1])]
@@ -75,7 +79,7 @@ class CRF(nn.Module):
             behind.append(torch.where(words[:, word, None], onward, behind[-1]))
         return Chain(torch.stack(ahead, 1), torch.stack(behind[::-1], 1), _total(ahead, end))
 
-    def _ahead(self, emissions: Tensor, words: Tensor, temperature: float) -> list[Tensor]:
+    def _ahead(self, emissions: Tensor, words: Tensor, temperature: Temperature) -> list[Tensor]:
         """The forward pass over emissions that `temperature` has divided: (B, L) for each word."""
         transitions, begin, _ = self.scores(temperature)
         ahead = [begin + emissions[:, 0]]
@@ -100,10 +104,17 @@ class CRF(nn.Module):
         labellings = torch.stack(path[::-1], 1).tolist()
         return [row[:count] for row, count in zip(labellings, words.sum(1).tolist(), strict=True)]
 
-    def scores(self, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Of going from label to label (L, L), of beginning and of ending with one (L)."""
-        transitions = torch.where(self.legal, self.transitions / temperature, IMPOSSIBLE)
-        return transitions, torch.where(self.opening, self.begin / temperature, IMPOSSIBLE), self.end / temperature
+    def scores(self, temperature: Temperature) -> tuple[Tensor, Tensor, Tensor]:
+        """Of going from label to label (L, L), of beginning and of ending with one (L); of each tweet where each has a
+        temperature of its own: (B, L, L) and (B, L)."""
+        pairs, single = _by_tweet(temperature, 2), _by_tweet(temperature, 1)
+        transitions = torch.where(self.legal, self.transitions / pairs, IMPOSSIBLE)
+        return transitions, torch.where(self.opening, self.begin / single, IMPOSSIBLE), self.end / single
+
+
+def _by_tweet(temperature: Temperature, dimensions: int) -> Temperature:
+    """To divide what has so many dimensions behind that of the tweets."""
+    return temperature.view(-1, *[1] * dimensions) if isinstance(temperature, Tensor) else temperature
 
 
 def _total(ahead: Sequence[Tensor], end: Tensor) -> Tensor:

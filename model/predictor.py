@@ -15,7 +15,7 @@ from transformers import AutoConfig
 
 from model import adapters, packaged
 from model.batch import Batch, collate
-from model.checkpoint import WEIGHTS, Base, CheckpointInfo, describe
+from model.checkpoint import WEIGHTS, Base, CheckpointInfo, Temperatures, describe
 from model.decode import Floats, Path, WordSpan, rounded, spans
 from model.design import LABELS
 from model.evidence import NIG
@@ -91,6 +91,11 @@ class Output:
     views: list[NIG]
     together: NIG
 
+    @property
+    def joined(self) -> Tensor:
+        """(B) whether a tweet's fused belief is of several views."""
+        return self.batch.present.sum(0) > 1
+
 
 def run(network: Tagger, batch: Sequence[Encoded], config: TokenizerConfig, device: str) -> Output:
     tensors = collate(batch, config, network.design).to(device)
@@ -99,15 +104,15 @@ def run(network: Tagger, batch: Sequence[Encoded], config: TokenizerConfig, devi
         return Output(batch, tensors, views, network.fused(views, tensors))
 
 
-def decode(network: Tagger, output: Output, temperature: float, possible: float = 1.0) -> list[Prediction]:
+def decode(network: Tagger, output: Output, temperatures: Temperatures, possible: float = 1.0) -> list[Prediction]:
     """Spans from the fused belief; on each span, what the fused belief and every present view hold.
 
-    `temperature` divides all scores. `possible`: spans of this probability or more that are not in the best labelling
-    are given too, as possible ones.
+    `possible`: spans of this probability or more that are not in the best labelling are given too, as possible ones.
     """
-    whole = _Reading(network, output.together, output.batch, temperature)
+    alone = torch.full(output.joined.shape, temperatures.one, device=output.joined.device)
+    whole = _Reading(network, output.together, output.batch, alone.masked_fill(output.joined, temperatures.joined))
     views: dict[str, _Reading] = {
-        name: _Reading(network, view, output.batch, temperature)
+        name: _Reading(network, view, output.batch, alone)
         for name, view in zip(network.design.views, output.views, strict=True)
     }
     present = output.batch.present.cpu().numpy()
@@ -147,13 +152,14 @@ def entity_type(span: WordSpan) -> EntityType:
 class _Reading:
     """One belief of a batch as arrays (B, W, L): what it holds of any span."""
 
-    def __init__(self, network: Tagger, belief: NIG, batch: Batch, temperature: float) -> None:
+    def __init__(self, network: Tagger, belief: NIG, batch: Batch, temperature: Tensor) -> None:
+        """`temperature`: of each tweet (B)."""
         with torch.inference_mode():
             emissions = network.emissions(belief).float()
             chain = network.chain.chain(emissions, batch.words, temperature)
             transitions, _, end = network.chain.scores(temperature)
         self._lengths = batch.words.sum(1).tolist()
-        self._scores = _array(emissions) / temperature
+        self._scores = _array(emissions / temperature.view(-1, 1, 1))
         self._transitions, self._end = _array(transitions), _array(end)
         self._ahead, self._behind, self._total = map(_array, chain)
         self.aleatoric, self.epistemic, self.nu = map(_array, (belief.aleatoric, belief.epistemic, belief.nu))
@@ -162,8 +168,8 @@ class _Reading:
         words = slice(self._lengths[row])
         return Path(
             scores=self._scores[row, words],
-            transitions=self._transitions,
-            end=self._end,
+            transitions=self._transitions[row],
+            end=self._end[row],
             ahead=self._ahead[row, words],
             behind=self._behind[row, words],
             total=float(self._total[row]),

@@ -115,14 +115,14 @@ word and label, and the views that are there are fused into one.
 
 ## Chosen on validation data
 By the training; `mner calibrate` writes other choices into `config.json`, and not here.
-- temperature {info.temperature}
+- temperature {info.temperature.told()}
 - review threshold {info.threshold}: mentions at or above it are right to {info.target_precision:.4g} or more on
   tweets of the same kind, but for a chance of {promise.delta:g} over draws of the validation data (Learn then Test);
   mentions below it there: {reviewed}
 - threshold of possible mentions {info.possible}: {calibration.asked:.1%} of the predicted mentions there
 
 ## Measured
-One training, one seed. Epoch, temperature and thresholds were chosen on the validation splits; the test splits were
+One training, one seed. Epoch, temperatures and thresholds were chosen on the validation splits; the test splits were
 read once, at the end. A model trained on several sets is not comparable with models of one set's own split alone.
 
 F1, precision and recall by seqeval's default over the published tags; ece and auroc (telling wrong mentions from

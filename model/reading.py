@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from model.checkpoint import Temperatures
 from model.corpus import Example
 from model.design import CONTEXT, Design
 from model.extractor import BATCH_TOKENS, batches
@@ -42,8 +43,13 @@ class Reading:
     def gold(self) -> list[tuple[str, ...]]:
         return [one.tags for one in self.examples]
 
-    def predictions(self, temperature: float, possible: float = 1.0) -> list[Prediction]:
-        return [one for output in self.outputs for one in decode(self.network, output, temperature, possible)]
+    def predictions(self, temperatures: Temperatures, possible: float = 1.0) -> list[Prediction]:
+        return [one for output in self.outputs for one in decode(self.network, output, temperatures, possible)]
+
+    @property
+    def joined(self) -> list[bool]:
+        """Of each tweet, whether its fused belief is of several views."""
+        return [one for output in self.outputs for one in output.joined.tolist()]
 
 
 def read(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from model.batch import Batch, collate
-from model.checkpoint import CheckpointInfo
+from model.checkpoint import CheckpointInfo, Temperatures
 from model.corpus import Example, legal
 from model.decode import Floats
 from model.design import LABELS
@@ -206,7 +206,7 @@ class Trainer:
             release=0,
             threshold=0.5,
             target_precision=0.5,
-            temperature=1.0,
+            temperature=Temperatures.same(1.0),
             labels=LABELS,
             design=self.network.design,
             encoder=self.network.config.to_diff_dict(),

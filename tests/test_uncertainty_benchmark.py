@@ -20,7 +20,7 @@ from benchmarks.seeds import as_typed, seed_of, spread
 from benchmarks.softmax import RULES, Beliefs, Held, beliefs, best_temperature, certainty, dropped_out, probability
 from benchmarks.uncertainty import EVIDENTIAL, WAYS, Baseline, Data, checked, choose, measured, measures, strangeness
 from benchmarks.views import context_nu, evidence, shuffled, views
-from model.checkpoint import TOKENIZER, WEIGHTS, write_config
+from model.checkpoint import TOKENIZER, WEIGHTS, Temperatures, write_config
 from model.corpus import Example
 from model.design import TWO_VIEWS, Design
 from model.encoder import pretrained
@@ -89,7 +89,7 @@ def test_a_mention_as_a_whole_is_as_probable_as_the_product_says(plain: Extracto
     same = [NIG(scores, *[torch.ones_like(scores)] * 3) for scores in logs]
     outputs = [replace(one, views=[nig], together=nig) for one, nig in zip(reading.outputs, same, strict=True)]
     found = Beliefs(reading, logs).predictions(probability, RULES["mention"], temperature)
-    wanted = [one for output in outputs for one in decode(reading.network, output, temperature)]
+    wanted = [one for output in outputs for one in decode(reading.network, output, Temperatures.same(temperature))]
     spans = [[(span.start, span.end, span.type) for span in one.spans] for one in found]
     assert spans == [[(span.start, span.end, span.type) for span in one.spans] for one in wanted]
     assert max(end - start for one in spans for start, end, _ in one) > 1

@@ -46,7 +46,7 @@ def command(
         float, typer.Option(min=0, help="Possible mentions that people are asked about per predicted mention, at most.")
     ] = 0.05,
 ) -> None:
-    """Choose temperature, review threshold and threshold of possible mentions on the validation data.
+    """Choose temperatures, review threshold and threshold of possible mentions on the validation data.
 
     The review threshold comes with a finite-sample promise (Learn then Test; docs/calibration.md). Where the target
     cannot be promised, nothing is written. Only config.json changes: the weights stay.
@@ -84,7 +84,7 @@ def command(
     }
     write_config(folder, extractor.info.model_copy(update=update))
     console.print(
-        f"{folder}: temperature {found.temperature}, review threshold {chosen.threshold:.4f}: {chosen.told()}; "
+        f"{folder}: temperature {found.temperature.told()}; review threshold {chosen.threshold:.4f}: {chosen.told()}; "
         f"possible mentions from {found.possible:.4f} on: {found.asked:.1%} more questions"
     )
 

@@ -8,13 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from model.calibrate import UNCALIBRATED, asked_about, calibrate, possible_threshold, tunes
-from model.checkpoint import CONFIG, CheckpointInfo, describe, write_config
+from model.calibrate import UNCALIBRATED, asked_about, best_temperatures, calibrate, possible_threshold, tunes
+from model.checkpoint import CONFIG, CheckpointInfo, Temperatures, describe, write_config
 from model.corpus import Example
 from model.design import CONTEXT, TEXT, Design, View
 from model.encoder import pretrained
 from model.mentions import Prediction, Span
+from model.reading import read
 from model.tagger import Tagger
 from model.tokens import TweetTokenizer
 from model.train import TrainConfig, Trainer, items
@@ -137,6 +139,37 @@ def learned(folder: Path, design: Design) -> tuple[Tagger, TweetTokenizer, list[
     while not trainer.finished:
         trainer.run_epoch(lambda done, value: None)
     return network.eval(), tokenizer, tweets
+
+
+def test_views_that_are_joined_have_a_temperature_of_their_own(tmp_path: Path) -> None:
+    """Scores half as large again are as sure as before at a temperature half as high again; a tweet with one view keeps its own."""
+    network, tokenizer, tweets = learned(tmp_path, Design(emission="location", chain=False))
+    tweets = [one if number % 5 else replace(one, tags=("O",) * len(one.tags)) for number, one in enumerate(tweets)]
+    same = read(network, tokenizer, tweets, False, "cpu")
+    louder = [
+        replace(
+            one,
+            batch=replace(one.batch, present=torch.ones_like(one.batch.present)),
+            together=one.together._replace(gamma=1.5 * one.together.gamma),
+        )
+        for one in same.outputs
+    ]
+    found = best_temperatures([same, replace(same, outputs=louder)])
+    assert found.joined == pytest.approx(1.5 * found.one, abs=0.16)
+    quiet, loud = same.predictions(found), replace(same, outputs=louder).predictions(found)
+    assert [span.probability for one in loud for span in one.spans] == pytest.approx(
+        [span.probability for one in quiet for span in one.spans], abs=0.05
+    )
+    assert best_temperatures([same]) == Temperatures.same(found.one)
+
+
+def test_a_checkpoint_with_one_temperature_has_it_for_both(checkpoint: Path) -> None:
+    config = json.loads((checkpoint / CONFIG).read_text(encoding="utf-8")) | {"temperature": 1.7}
+    (checkpoint / CONFIG).write_text(json.dumps(config), encoding="utf-8")
+    assert describe(checkpoint).temperature == Temperatures.same(1.7)
+    (checkpoint / CONFIG).write_text(json.dumps(config | {"temperature": 0}), encoding="utf-8")
+    with pytest.raises(UserError, match=r"temperature\.one: Input should be greater than 0"):
+        describe(checkpoint)
 
 
 @pytest.mark.parametrize("option", ["target_precision", "delta"])

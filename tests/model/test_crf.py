@@ -57,6 +57,15 @@ def test_marginals_are_those_of_all_paths(temperature: float) -> None:
             assert found[row, word, label].item() == pytest.approx(wanted, abs=1e-5)
 
 
+def test_each_tweet_may_have_a_temperature_of_its_own() -> None:
+    model, (scores, words) = crf(), batch([4, 1, 3])
+    temperatures = [1.0, 4.0, 2.5]
+    mixed = model.chain(scores, words, torch.tensor(temperatures))
+    for row, temperature in enumerate(temperatures):
+        for own, found in zip(model.chain(scores, words, temperature), mixed, strict=True):
+            torch.testing.assert_close(found[row], own[row])
+
+
 def test_likelihood_and_best_path_are_those_of_all_paths() -> None:
     model, (scores, words) = crf(), batch([4, 1, 3])
     best = model.best(scores, words)

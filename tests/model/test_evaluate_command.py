@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.checkpoint import CheckpointInfo
+from model.checkpoint import CheckpointInfo, Temperatures
 from model.corpus import Example
 from model.design import CONTEXT, IMAGE, LABELS, TEXT, Design
 from model.encoder import pretrained
@@ -97,7 +97,7 @@ def untrained(folder: Path, design: Design, vision: Path | None = None) -> Extra
         release=0,
         threshold=0.5,
         target_precision=0.5,
-        temperature=1.0,
+        temperature=Temperatures.same(1.0),
         labels=LABELS,
         design=design,
         encoder=network.config.to_diff_dict(),

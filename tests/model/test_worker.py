@@ -81,7 +81,7 @@ async def test_a_process_that_starts_again_on_another_calibration_is_refused(tmp
     worker = ModelProcess("tests.model.stub_model:load", tmp_path, "cpu", 1, 30.0, info=info)
     try:
         await worker.start()
-        write_config(tmp_path, info.model_copy(update={"temperature": info.temperature + 1}))
+        write_config(tmp_path, info.model_copy(update={"threshold": 0.123}))
         assert len(await worker.infer([tweet()])) == 1, "a running process goes on with what it read"
         with pytest.raises(WorkerDied):
             await worker.infer([tweet(stub_model.DIE)])
