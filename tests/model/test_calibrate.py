@@ -142,7 +142,7 @@ def learned(folder: Path, design: Design) -> tuple[Tagger, TweetTokenizer, list[
 
 
 def test_views_that_are_joined_have_a_temperature_of_their_own(tmp_path: Path) -> None:
-    """Scores half as large again are as sure as before at a temperature half as high again; a tweet with one view keeps its own."""
+    """Scores half as large again need a temperature half as high again. A tweet with one view keeps its own."""
     network, tokenizer, tweets = learned(tmp_path, Design(emission="location", chain=False))
     tweets = [one if number % 5 else replace(one, tags=("O",) * len(one.tags)) for number, one in enumerate(tweets)]
     same = read(network, tokenizer, tweets, False, "cpu")
