@@ -12,9 +12,14 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from model.batch import collate
 from model.checkpoint import Temperatures
 from model.corpus import Example
+from model.extractor import BATCH_TOKENS, batches
+from model.familiarity import Familiarity
 from model.guarantee import DELTA, Marks, Promise, highest, promise
 from model.mentions import Prediction, missed
 from model.reading import Reading, read, ways
@@ -28,6 +33,8 @@ LEAST_KEPT = 0.1
 """Share of the mentions that the most cautious threshold keeps: with fewer, chance would end the tests at once."""
 LEAST_POSSIBLE = 0.05
 """A span less probable than this is never asked about."""
+MOST_TWEETS = 4000
+"""That a density of words is fitted on: some 60,000 words, many more than it has dimensions."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,33 @@ def calibrate(
     asked = max(asked_about(some, possible) for some in predictions.values())
     start = min(float(np.quantile([mark[0] for mark in one], 1 - LEAST_KEPT)) for one in likely)
     return Calibration(found, possible, asked, start, marks)
+
+
+def familiarity(
+    network: Tagger, tokenizer: TweetTokenizer, own: Sequence[Example], held_out: Sequence[Example], device: str
+) -> Familiarity | None:
+    """Fitted on the words of the `own` tweets, `MOST_TWEETS` at most; compared with the `held_out` ones. None where no
+    view reads text alone, or there are no words."""
+    some = own[:: 1 + len(own) // MOST_TWEETS]
+    words = [states[real] for states, real in _middle(network, tokenizer, some, device)]
+    if not sum(map(len, words)):
+        return None
+    fitted = Familiarity.fit(torch.cat(words).cpu())
+    known = (fitted.log_densities(*each).tolist() for each in _middle(network, tokenizer, held_out, device))
+    return fitted.compared_with([one for batch in known for one in batch])
+
+
+def _middle(
+    network: Tagger, tokenizer: TweetTokenizer, examples: Sequence[Example], device: str
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Of the tweets that have words, as text alone: the states half way up (B, W, H), which words are real (B, W)."""
+    encoded = [one for one in (tokenizer.encode_words(each.words, None) for each in examples) if one.heads]
+    for rows in batches(encoded, BATCH_TOKENS):
+        batch = collate([encoded[row] for row in rows], tokenizer.config, network.design).to(device)
+        with torch.inference_mode():
+            _, middle = network.read(batch)
+        if middle is not None:
+            yield middle, batch.words
 
 
 def possible_threshold(predictions: Sequence[Prediction], budget: float) -> float:

@@ -3,6 +3,7 @@
 model.safetensors   weights, fp16
 config.json         `CheckpointInfo`
 tokenizer.json      the encoder's tokenizer
+familiarity.safetensors  what tweets the model knows (`model.familiarity`); may be absent
 README.md           the model card
 """
 

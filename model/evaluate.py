@@ -39,11 +39,13 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Doubts:
-    """The fused uncertainties of one tweet's words, (W, L) each, and each word's label of the highest score, (W)."""
+    """The fused uncertainties of one tweet's words, (W, L) each, and each word's label of the highest score, (W);
+    `familiarity`: the log-density of its words, None where the checkpoint cannot say."""
 
     aleatoric: Floats
     epistemic: Floats
     best: Floats
+    familiarity: float | None = None
 
 
 def _of_best(variance: Floats, best: Floats) -> Floats:
@@ -71,6 +73,10 @@ class Strangeness:
     epistemic: float | None
 
 
+DENSITY = "density"
+"""The mean, of evidence that is scaled by the density of the tweet's words (`model.familiarity`)."""
+
+
 def doubts(predictor: Predictor, tokenizer: TweetTokenizer, examples: Sequence[Example]) -> list[Doubts]:
     """Of the tweets that have words, in no order, read as text alone: else a caption, which only one of two corpora
     has, would tell them apart. Raises `UserError` where no view reads text alone."""
@@ -82,20 +88,33 @@ def doubts(predictor: Predictor, tokenizer: TweetTokenizer, examples: Sequence[E
         best = predictor.network.emissions(output.together).argmax(-1)
         belief = (output.together.aleatoric, output.together.epistemic, best)
         aleatoric, epistemic, labels = (tensor.cpu().numpy() for tensor in belief)
+        familiarity = [None] * len(labels) if output.familiarity is None else output.familiarity.tolist()
         for row, words in enumerate(output.batch.words.sum(1).tolist()):
             if words:
-                found.append(Doubts(aleatoric[row, :words], epistemic[row, :words], labels[row, :words]))
+                here = slice(words)
+                found.append(Doubts(aleatoric[row, here], epistemic[row, here], labels[row, here], familiarity[row]))
     return found
 
 
 def out_of_distribution(own: Sequence[Doubts], other: Sequence[Doubts]) -> dict[str, Strangeness]:
-    """By the name of the measure. Tweets need no mention for it, only a word."""
+    """By the name of the measure, `DENSITY` among them where the checkpoint can say. Tweets need no mention for it,
+    only a word."""
     strange = np.arange(len(own) + len(other)) >= len(own)
     every = [*own, *other]
-    return {
+    found = {
         name: Strangeness(
             auroc(np.array([measure(one.aleatoric, one.best) for one in every]), strange),
             auroc(np.array([measure(one.epistemic, one.best) for one in every]), strange),
         )
         for name, measure in MEASURES.items()
     }
+    scaled = [_log_scaled(one) for one in every]
+    if all(value is not None for value in scaled):
+        found[DENSITY] = Strangeness(found["mean"].aleatoric, auroc(np.array(scaled), strange))
+    return found
+
+
+def _log_scaled(one: Doubts) -> float | None:
+    """The logarithm of the mean epistemic variance beta / (nu f (alpha - 1)) for a density f, which may be of any size;
+    the aleatoric variance has no nu."""
+    return None if one.familiarity is None else float(np.log(one.epistemic.mean())) - one.familiarity

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Self
+from typing import NamedTuple, Self
 
 from PIL.Image import Image
 
@@ -19,6 +19,15 @@ from streams.errors import UserError
 from streams.events import Mention, Tweet
 
 BATCH_TOKENS = 4096
+
+
+class Extracted(NamedTuple):
+    """Of one tweet. `possible`: what the model did not choose but holds for possible, the likeliest first; `familiar`:
+    as in `model.mentions.Prediction`."""
+
+    mentions: list[Mention]
+    possible: list[Mention]
+    familiar: float | None
 
 
 class Extractor:
@@ -49,15 +58,15 @@ class Extractor:
         """The mentions of each tweet, in order. `contexts`: visual contexts in place of the media's own texts;
         `images`: pictures of the tweets, which only a checkpoint with a view `image` sees. Its vision model is loaded
         for the first of them: raises `UserError` where that fails."""
-        return [chosen for chosen, _ in self.extract_with_possible(tweets, contexts, images)]
+        return [found.mentions for found in self.read(tweets, contexts, images)]
 
-    def extract_with_possible(
+    def read(
         self,
         tweets: Sequence[Tweet],
         contexts: Sequence[str | None] | None = None,
         images: Sequence[Image | None] | None = None,
-    ) -> list[tuple[list[Mention], list[Mention]]]:
-        """As `extract`, each with what the model did not choose but holds for possible, the likeliest first."""
+    ) -> list[Extracted]:
+        """As `extract`, with all else that the model says."""
         if contexts is None:
             contexts = [visual_context(tweet) for tweet in tweets]
         encoded = [self.tokenizer.encode(tweet.text, context) for tweet, context in zip(tweets, contexts, strict=True)]
@@ -68,7 +77,7 @@ class Extractor:
             for row, prediction in zip(rows, self.predictor.predict([encoded[row] for row in rows]), strict=True):
                 predictions[row] = prediction
         return [
-            (list(mentions(tweet.text, found)), list(possible_mentions(tweet.text, found)))
+            Extracted(list(mentions(tweet.text, found)), list(possible_mentions(tweet.text, found)), found.familiar)
             for tweet, found in zip(tweets, predictions, strict=True)
         ]
 

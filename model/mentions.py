@@ -35,10 +35,12 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """The spans of one tweet, in order, none overlapping; and what the best labelling has not, but may be there: the
-    likeliest first, in any relation to the others."""
+    likeliest first, in any relation to the others. `familiar`: of the tweets that the model was calibrated on, the
+    share that is as strange or stranger; None where the checkpoint or the tweet cannot say."""
 
     spans: tuple[Span, ...] = ()
     possible: tuple[Span, ...] = ()
+    familiar: float | None = None
 
 
 Spanned = TypeVar("Spanned", Span, Mention)

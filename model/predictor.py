@@ -19,6 +19,7 @@ from model.checkpoint import WEIGHTS, Base, CheckpointInfo, Temperatures, descri
 from model.decode import Floats, Path, WordSpan, rounded, spans
 from model.design import LABELS
 from model.evidence import NIG
+from model.familiarity import Familiarity
 from model.mentions import Prediction, Span, ViewOpinion
 from model.tagger import Tagger
 from model.tokens import Encoded, TokenizerConfig
@@ -47,6 +48,7 @@ def load(checkpoint: File, *, device: str, threads: int, possible: float | None 
     try:
         weights = _base(info.base) | load_file(checkpoint / WEIGHTS)
         network.load_state_dict(adapters.merged(weights))
+        network.familiarity = Familiarity.load(checkpoint)
     except (SafetensorError, OSError, RuntimeError) as error:
         first = str(error).splitlines()[0]
         raise UserError(f"{checkpoint / WEIGHTS} is broken or of another model: {first}") from None
@@ -84,12 +86,14 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Output:
-    """What the network made of a batch: the beliefs of each view and the fused one, (B, W, L)."""
+    """What the network made of a batch: the beliefs of each view and the fused one, (B, W, L); `familiarity` (B), the
+    log-density of each tweet's words (`model.familiarity`), None where the checkpoint cannot say."""
 
     encoded: Sequence[Encoded]
     batch: Batch
     views: list[NIG]
     together: NIG
+    familiarity: Tensor | None = None
 
     @property
     def joined(self) -> Tensor:
@@ -100,8 +104,16 @@ class Output:
 def run(network: Tagger, batch: Sequence[Encoded], config: TokenizerConfig, device: str) -> Output:
     tensors = collate(batch, config, network.design).to(device)
     with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-        views = network(tensors)
-        return Output(batch, tensors, views, network.fused(views, tensors))
+        views, middle = network.read(tensors)
+        together = network.fused(views, tensors)
+    return Output(batch, tensors, views, together, _familiarity(network, middle, tensors))
+
+
+def _familiarity(network: Tagger, middle: Tensor | None, batch: Batch) -> Tensor | None:
+    if network.familiarity is None or middle is None:
+        return None
+    with torch.inference_mode():
+        return network.familiarity.log_densities(middle, batch.words)
 
 
 def decode(network: Tagger, output: Output, temperatures: Temperatures, possible: float = 1.0) -> list[Prediction]:
@@ -127,8 +139,14 @@ def decode(network: Tagger, output: Output, temperatures: Temperatures, possible
         best = spans(labelling)
         others = [span for span in whole.path(row).likely(possible, LONGEST) if span not in best]
         found, unsure = (tuple(_span(encoded, row, span, whole, there) for span in some) for some in (best, others))
-        predictions.append(Prediction(found, unsure))
+        predictions.append(Prediction(found, unsure, _familiar(network, output, row)))
     return predictions
+
+
+def _familiar(network: Tagger, output: Output, row: int) -> float | None:
+    if network.familiarity is None or output.familiarity is None:
+        return None
+    return rounded(network.familiarity.share(float(output.familiarity[row])))
 
 
 def _span(encoded: Encoded, row: int, span: WordSpan, whole: _Reading, views: dict[str, _Reading]) -> Span:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors import torch as safetensors
 
 from model import adapters
-from model.calibrate import UNCALIBRATED, Calibration, calibrate
+from model.calibrate import UNCALIBRATED, Calibration, calibrate, familiarity
 from model.checkpoint import CARD, TOKENIZER, WEIGHTS, CheckpointInfo, write_config
 from model.evaluate import evaluate
 from model.extractor import Extractor
@@ -60,6 +60,7 @@ def publish(
     goes to people. Raises `OSError`.
     """
     validation = [example for examples in material.validation.values() for example in examples]
+    network.familiarity = familiarity(network.eval(), tokenizer, material.labelled, validation, device)
     try:
         calibration = calibrate(network, tokenizer, validation, POSSIBLE_BUDGET, device)
     except UserError:  # too few mentions are predicted: all of them go to people
@@ -92,8 +93,10 @@ def write(folder: Path, network: Tagger, tokenizer: TweetTokenizer, info: Checkp
     folder.mkdir(parents=True, exist_ok=True)
     kept = adapters.added(network.state_dict()) if info.base else adapters.merged(network.state_dict())
     weights = {name: value.detach().cpu().to(torch.float16).contiguous() for name, value in kept.items()}
-    save_file(weights, folder / WEIGHTS)
+    (folder / WEIGHTS).write_bytes(safetensors.save(weights))  # its `save_file` lets nobody else read the file
     tokenizer.tokenizer.save(str(folder / TOKENIZER))
+    if network.familiarity is not None:
+        network.familiarity.save(folder)
     write_config(folder, info)
 
 

@@ -16,6 +16,7 @@ from model.batch import Batch, Sequences
 from model.crf import CRF
 from model.design import CONTEXT, IMAGE, LABELS, Design
 from model.evidence import NIG, fuse
+from model.familiarity import Familiarity
 from model.tokens import SHAPES
 
 ATTENTION_HEADS = 8
@@ -38,6 +39,7 @@ class Tagger(nn.Module):
         self.heads = nn.ModuleDict({_key(view): _head(encoder.hidden_size) for view in design.views})
         self.chain = CRF(len(LABELS))
         self.chain.requires_grad_(design.chain)
+        self.familiarity: Familiarity | None = None
         self.reads_segments = getattr(encoder, "type_vocab_size", 0) > 1
 
     def adapt(self) -> None:
@@ -50,17 +52,22 @@ class Tagger(nn.Module):
     def forward(self, batch: Batch) -> list[NIG]:
         """One NIG (B, W, L) per view of the design. Rows where a view is absent hold its head's prior, to be left out
         by `fused`."""
-        text = self._words(batch.text, batch) if set(self.design.views) - {CONTEXT} else None  # (B, W, H)
+        return self.read(batch)[0]
+
+    def read(self, batch: Batch) -> tuple[list[NIG], Tensor | None]:
+        """As `forward`, and what the encoder makes of the text's words (B, W, H) half way up its layers; None where no
+        view reads the text alone."""
+        text = self._words(batch.text, batch) if set(self.design.views) - {CONTEXT} else None
         beliefs = []
         for view in self.design.views:
             if view == CONTEXT:
-                states = self._words(batch.context, batch)
+                states, _ = self._words(batch.context, batch)
             else:
                 assert text is not None
-                states = self.look(text, batch) if view == IMAGE else text
+                states = self.look(text[0], batch) if view == IMAGE else text[0]
             scores = self.heads[_key(view)](self.dropout(states))
             beliefs.append(self._belief(scores.view(*batch.words.shape, len(LABELS), 4)))
-        return beliefs
+        return beliefs, text and text[1]
 
     def fused(self, beliefs: Sequence[NIG], batch: Batch) -> NIG:
         """The belief of all present views together, (B, W, L)."""
@@ -78,23 +85,29 @@ class Tagger(nn.Module):
         same = torch.ones_like(belief.gamma)
         return NIG(belief.gamma, same, 2 * same, same)
 
-    def _words(self, view: Sequences, batch: Batch) -> Tensor:
-        """(B, W, H) the encoder's state at each word's first subword; zeros where the tweet has not this view."""
+    def _words(self, view: Sequences, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(B, W, H) the encoder's last and middle state at each word's first subword; zeros where the tweet has not
+        this view."""
         tweets, width = batch.heads.shape
         hidden = self.casing.weight.new_zeros(tweets, width, self.casing.embedding_dim)
         if not len(view.rows):
-            return hidden
-        states = self._encode(view)  # (B', S, H)
-        heads = batch.heads[view.rows].unsqueeze(-1).expand(-1, -1, states.shape[-1])
-        return hidden.to(states.dtype).index_copy(0, view.rows, states.gather(1, heads))
+            return hidden, hidden
+        heads = batch.heads[view.rows].unsqueeze(-1).expand(-1, -1, hidden.shape[-1])
 
-    def _encode(self, view: Sequences) -> Tensor:
+        def at_words(states: Tensor) -> Tensor:
+            return hidden.to(states.dtype).index_copy(0, view.rows, states.gather(1, heads))
+
+        last, middle = self._encode(view)
+        return at_words(last), at_words(middle)
+
+    def _encode(self, view: Sequences) -> tuple[Tensor, Tensor]:
+        """(B', S, H) the last layer's states, and those of the middle one."""
         embedding: nn.Module = self.encoder.get_input_embeddings()  # type: ignore[operator]
         embedded = embedding(view.ids) + self.casing(view.shapes)
         segments = {"token_type_ids": view.segments} if self.reads_segments else {}
-        output = self.encoder(inputs_embeds=embedded, attention_mask=view.mask, **segments)
-        states: Tensor = output.last_hidden_state
-        return states
+        output = self.encoder(inputs_embeds=embedded, attention_mask=view.mask, output_hidden_states=True, **segments)
+        layers: Sequence[Tensor] = output.hidden_states  # the embeddings first
+        return output.last_hidden_state, layers[len(layers) // 2].detach()
 
 
 class Look(nn.Module):

@@ -27,6 +27,14 @@ IN_FLIGHT = Gauge("mner_in_flight", "events taken and not yet acknowledged", ["a
 # were chosen on.
 MENTIONS = Counter("mner_mentions", "mentions routed, by where they go", ["route"])
 
+# Of each tweet that the model read, the share of the tweets it was calibrated on that are as strange or stranger. Of
+# tweets like these a tenth lies below 0.1; when many more do, the stream is of another kind: calibrate on tweets of it.
+FAMILIAR = Histogram(
+    "mner_tweet_familiar",
+    "tweets by the share of known ones that are as strange",
+    buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1),
+)
+
 # First photos of tweets: status ok, failed or none (of no photo), kind of refusal. The kind that grows tells who is at
 # fault: the internet (timeout, unreachable), one platform (http_status, host_down) or we (internal, busy, ...).
 IMAGES = Counter("mner_images", "photos looked at, by what became of them", ["status", "kind"])

@@ -49,9 +49,10 @@ def command(
     """Choose temperatures, review threshold and threshold of possible mentions on the validation data.
 
     The review threshold comes with a finite-sample promise (Learn then Test; docs/calibration.md). Where the target
-    cannot be promised, nothing is written. Only config.json changes: the weights stay.
+    cannot be promised, nothing is written. The weights stay; what is familiar to the model is fitted anew, on the texts
+    of the training and validation data.
     """
-    from model.calibrate import calibrate
+    from model.calibrate import calibrate, familiarity
     from model.checkpoint import write_config
     from model.extractor import Extractor
 
@@ -60,12 +61,13 @@ def command(
             raise UserError(f"{option} {value}: wanted a number above 0 and below 1")
     settings = load()
     folder = checkpoint or settings.model
-    examples = _validation(data, captions)
+    examples, own = _read(data, captions, "valid"), _read(data, None, "train")
     extractor = Extractor.load(folder, device=settings.device, threads=settings.model_threads)
     predictor = extractor.predictor
     with console.status(f"{len(examples)} validation tweets"):
         examples = seeing(extractor, examples, images)
         found = calibrate(predictor.network, extractor.tokenizer, examples, possible_budget, predictor.device)
+        known = familiarity(predictor.network, extractor.tokenizer, own, examples, predictor.device)
     chosen = found.promise(target_precision, delta)
     console.print(_table(found, sorted({*TABLE, target_precision}), delta))
     if chosen is None:
@@ -82,6 +84,8 @@ def command(
         "delta": delta,
         "possible": found.possible,
     }
+    if known is not None:
+        known.save(folder)
     write_config(folder, extractor.info.model_copy(update=update))
     console.print(
         f"{folder}: temperature {found.temperature.told()}; review threshold {chosen.threshold:.4f}: {chosen.told()}; "
@@ -89,13 +93,13 @@ def command(
     )
 
 
-def _validation(data: Path, captions: Path | None) -> list[Example]:
+def _read(data: Path, captions: Path | None, split: str) -> list[Example]:
     from model import corpus
 
     examples: list[Example] = []
     for folder in corpus.folders(data):
         texts = corpus.read_captions(captions, folder.name) if captions else None
-        examples += corpus.read(corpus.split_file(folder, "valid"), texts)
+        examples += corpus.read(corpus.split_file(folder, split), texts)
     return examples
 
 

@@ -20,14 +20,14 @@ from rich.text import Text
 from streams.cli.as_json import escaped_json
 from streams.cli.whole_file import whole_file
 from streams.errors import UserError
-from streams.events import ImageResult, Media, Mention, Tweet, explain
+from streams.events import ImageResult, Media, Tweet, explain
 from streams.settings import Settings, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from model.extractor import Extractor
+    from model.extractor import Extracted, Extractor
     from model.vision.values import Pixels
 
     Look = Callable[[Sequence[Tweet]], Sequence[tuple[ImageResult, str | None, Pixels | None]]]
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 LINES_AT_ONCE = 256
 LINES_WITH_PIXELS = 16
 """Lines of tweets that are looked at together; pixels of a picture are much."""
+STRANGE = 0.01
+"""Of tweets as the model knows them, so many are called strange."""
 
 console = Console()
 
@@ -86,13 +88,13 @@ def command(
         ((found, seen, pixels),) = look([tweet])
     words = seen if context is None else context
     shown = None if pixels is None else pixels.image()
-    ((mentions, possible),) = extractor.extract_with_possible([tweet], [words], [shown])
+    (read,) = extractor.read([tweet], [words], [shown])
     if as_json:
-        print(escaped_json(_result(tweet, mentions, possible, found)))
+        print(escaped_json(_result(tweet, read, found)))
     else:
         _show_image(found, words)
         threshold = extractor.info.threshold if settings.threshold is None else settings.threshold
-        _show(tweet, mentions, possible, threshold)
+        _show(tweet, read, threshold)
     return 0
 
 
@@ -139,12 +141,11 @@ def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes], loo
         seen = look(tweets)
         contexts = [context for _, context, _ in seen]
         images = [None if pixels is None else pixels.image() for _, _, pixels in seen]
-        read = extractor.extract_with_possible(tweets, contexts, images)
-        found = iter(zip(read, seen, strict=True))
+        found = iter(zip(extractor.read(tweets, contexts, images), seen, strict=True))
         for tweet in parsed:
             if isinstance(tweet, Tweet):
-                (mentions, possible), (image, _, _) = next(found)
-                result = _result(tweet, mentions, possible, image)
+                read, (image, _, _) = next(found)
+                result = _result(tweet, read, image)
             else:
                 result = tweet
             failed |= "error" in result
@@ -169,12 +170,13 @@ def _identifier(line: bytes) -> str | None:
     return identifier if isinstance(identifier, str) else None
 
 
-def _result(tweet: Tweet, mentions: list[Mention], possible: list[Mention], image: ImageResult) -> dict[str, object]:
+def _result(tweet: Tweet, read: Extracted, image: ImageResult) -> dict[str, object]:
     """An output line. `possible` is all that the model holds for possible, also what nobody would be asked about."""
     return {
         "id": tweet.id,
-        "mentions": [mention.model_dump(exclude={"source"}) for mention in mentions],
-        "possible": [mention.model_dump(exclude={"source"}) for mention in possible],
+        "mentions": [mention.model_dump(exclude={"source"}) for mention in read.mentions],
+        "possible": [mention.model_dump(exclude={"source"}) for mention in read.possible],
+        "familiar": read.familiar,
         "image": image.model_dump(exclude_none=True, exclude=None if image.channels else {"channels"}),
     }
 
@@ -188,15 +190,18 @@ def _show_image(image: ImageResult, context: str | None) -> None:
         console.print(Text(f"context: {one_line(context)}", style="dim"))
 
 
-def _show(tweet: Tweet, mentions: list[Mention], possible: list[Mention], threshold: float) -> None:
+def _show(tweet: Tweet, read: Extracted, threshold: float) -> None:
     from model.mentions import missed
     from review.marks import COLOURS
     from review.text import one_line, printable
 
+    mentions, possible, familiar = read
     coloured = Text(printable(tweet.text))
     for mention in mentions:
         coloured.stylize(f"bold {COLOURS[mention.type]}", mention.start, mention.end)
     console.print(coloured)
+    if familiar is not None and familiar <= STRANGE:
+        console.print(f"[red]strange[/]: {familiar:.1%} of the validation tweets are as unlike what the model knows")
     asked = missed(mentions, possible)
     if not mentions:
         console.print("[dim]no mention found[/]")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from model.checkpoint import CheckpointInfo
 from model.mentions import mentions, possible_mentions
 from model.worker import BatchFailed, ModelProcess, WorkerDied
+from streams import metrics
 from streams.errors import Stop, UserError
 from streams.events import Extraction
 from streams.pipeline.batch import MicroBatcher
@@ -67,6 +68,8 @@ class Infer(BatchStage[TweetItem]):
         took_ms = 1000 * (time.monotonic() - started)
         for item, prediction in zip(items, predictions, strict=True):
             item.timings_ms["infer"] = took_ms
+            if prediction.familiar is not None:
+                metrics.FAMILIAR.observe(prediction.familiar)
             item.extraction = Extraction(
                 tweet=item.event,
                 mentions=mentions(item.event.text, prediction),

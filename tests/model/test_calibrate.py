@@ -15,6 +15,7 @@ from model.checkpoint import CONFIG, CheckpointInfo, Temperatures, describe, wri
 from model.corpus import Example
 from model.design import CONTEXT, TEXT, Design, View
 from model.encoder import pretrained
+from model.familiarity import Familiarity
 from model.mentions import Prediction, Span
 from model.reading import read
 from model.tagger import Tagger
@@ -90,6 +91,9 @@ def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsy
     assert "of mentions go to review (captions)" in told
     assert all(target in told for target in ("0.9", "0.95", "0.98"))
     assert (checkpoint / "model.safetensors").stat().st_mtime_ns == weights
+    known = Familiarity.load(checkpoint)
+    assert known is not None
+    assert len(known.known) == 80, "all validation tweets, however they are read"
 
 
 def test_a_target_out_of_reach_is_told_and_changes_nothing(checkpoint: Path, data: Path) -> None:

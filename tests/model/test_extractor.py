@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from model.checkpoint import describe
 from model.context import visual_context
-from model.extractor import Extractor, batches
+from model.extractor import Extracted, Extractor, batches
 from model.mentions import Prediction, mentions, possible_mentions
 from model.tokens import Encoded
 from model.worker import ModelProcess
@@ -105,10 +105,10 @@ def test_nothing_in_nothing_out(extractor: Extractor) -> None:
 def test_what_was_not_chosen_is_given_from_a_threshold_of_ones_own(extractor: Extractor) -> None:
     asking = Extractor.load(CHECKPOINT, device="cpu", possible=LOW)
     tweets = [tweet(text) for text in TEXTS]
-    found = asking.extract_with_possible(tweets)
-    assert [chosen for chosen, _ in found] == extractor.extract(tweets)
-    assert any(possible for _, possible in found)
-    for post, (chosen, possible) in zip(tweets, found, strict=True):
+    found = asking.read(tweets)
+    assert [one.mentions for one in found] == extractor.extract(tweets)
+    assert any(one.possible for one in found)
+    for post, (chosen, possible, _) in zip(tweets, found, strict=True):
         Extraction(
             tweet=post, mentions=chosen, possible=possible, model="m", release=0, threshold=0.5
         )  # checks every span
@@ -116,8 +116,8 @@ def test_what_was_not_chosen_is_given_from_a_threshold_of_ones_own(extractor: Ex
         assert probabilities == sorted(probabilities, reverse=True)
         assert all(probability >= LOW for probability in probabilities)
         assert not {(m.start, m.end, m.type) for m in possible} & {(m.start, m.end, m.type) for m in chosen}
-    none = Extractor.load(CHECKPOINT, device="cpu", possible=1.0).extract_with_possible(tweets)
-    assert not any(possible for _, possible in none)
+    none = Extractor.load(CHECKPOINT, device="cpu", possible=1.0).read(tweets)
+    assert not any(one.possible for one in none)
 
 
 def test_a_threshold_of_possible_mentions_that_is_no_probability_is_told(copy: Path) -> None:
@@ -139,10 +139,10 @@ async def test_the_process_predicts_what_the_extractor_does() -> None:
     finally:
         await worker.close()
     found = [
-        (list(mentions(text, prediction)), list(possible_mentions(text, prediction)))
+        Extracted(list(mentions(text, prediction)), list(possible_mentions(text, prediction)), prediction.familiar)
         for text, prediction in zip(TEXTS, predictions, strict=True)
     ]
-    assert found == extractor.extract_with_possible([tweet(text) for text in TEXTS])
+    assert found == extractor.read([tweet(text) for text in TEXTS])
 
 
 def test_batches_keep_the_budget_and_lose_nothing() -> None:

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from local.examples import EXAMPLES
+from model.extractor import Extracted
 from streams.cli import predict
-from streams.events import ImageResult, Mention, Tweet
+from streams.events import ImageResult, Tweet
 from streams.settings import CHECKPOINT
 
 LINES = [
@@ -197,8 +198,8 @@ def test_few_pictures_are_held_at_once_where_the_model_sees_them() -> None:
     held: list[int] = []
 
     class Blind:
-        def extract_with_possible(self, tweets: list[Tweet], *_: object) -> list[tuple[list[Mention], list[Mention]]]:
-            return [([], []) for _ in tweets]
+        def read(self, tweets: list[Tweet], *_: object) -> list[Extracted]:
+            return [Extracted([], [], None) for _ in tweets]
 
     def look(tweets: Sequence[Tweet]) -> list[tuple[ImageResult, None, None]]:
         held.append(len(tweets))

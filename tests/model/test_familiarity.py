@@ -1,0 +1,121 @@
+"""What tweets the model knows: a density, its comparison with known tweets, and what it does to the evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.calibrate import familiarity
+from model.checkpoint import Temperatures
+from model.corpus import Example
+from model.design import CONTEXT, TWO_VIEWS, Design
+from model.encoder import pretrained
+from model.evaluate import DENSITY, Doubts, out_of_distribution
+from model.familiarity import FAMILIARITY, Familiarity
+from model.predictor import decode, run
+from model.tagger import Tagger
+from model.tokens import TweetTokenizer
+from streams.errors import UserError
+from tests.model.toys import bert, examples, save
+
+HIDDEN = 6
+
+
+def words(number: int, seed: int = 0) -> torch.Tensor:
+    """Correlated and far from zero, (N, H)."""
+    chance = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(HIDDEN, HIDDEN, generator=torch.Generator().manual_seed(9))
+    return torch.randn(number, HIDDEN, generator=chance) @ mixing + 5
+
+
+def test_the_density_is_that_of_the_gaussian() -> None:
+    known = words(20_000)
+    fitted = Familiarity.fit(known)
+    strange = words(7, seed=1) + torch.arange(7.0).unsqueeze(1)
+    gaussian = torch.distributions.MultivariateNormal(known.mean(0), known.T.cov())
+    wanted = gaussian.log_prob(strange) - gaussian.log_prob(known).mean()
+    found = fitted.log_densities(strange.unsqueeze(1), torch.ones(7, 1, dtype=torch.bool))
+    torch.testing.assert_close(found, wanted, rtol=0.02, atol=0.02)
+
+
+def test_a_tweet_has_the_mean_of_its_real_words() -> None:
+    fitted, states = Familiarity.fit(words(500)), words(6, seed=1).view(2, 3, HIDDEN)
+    real = torch.tensor([[True, True, False], [False, False, False]])
+    each = fitted.log_densities(states.view(6, 1, HIDDEN), torch.ones(6, 1, dtype=torch.bool))
+    assert fitted.log_densities(states, real).tolist() == pytest.approx([float(each[:2].mean()), 0.0], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("log_density", "share"),
+    [
+        pytest.param(-9.0, 1 / 5, id="stranger than all: this tweet alone"),
+        pytest.param(-3.0, 2 / 5, id="as strange as the strangest"),
+        pytest.param(-1.5, 4 / 5, id="between"),
+        pytest.param(0.5, 1.0, id="more familiar than all"),
+    ],
+)
+def test_the_share_of_known_tweets_that_are_as_strange(log_density: float, share: float) -> None:
+    fitted = Familiarity.fit(words(50)).compared_with([0.0, -3.0, -2.0, -2.0])
+    assert fitted.share(log_density) == share
+
+
+def test_of_tweets_like_the_known_ones_at_most_a_share_p_has_a_share_up_to_p() -> None:
+    fitted, real = Familiarity.fit(words(2000)), torch.ones(200, 4, dtype=torch.bool)
+    held_out, new = (fitted.log_densities(words(800, seed).view(200, 4, HIDDEN), real) for seed in (1, 2))
+    shares = np.array([fitted.compared_with(held_out.tolist()).share(one) for one in new.tolist()])
+    assert all((shares <= p).mean() <= p + 0.08 for p in (0.05, 0.2, 0.5, 0.8))
+    assert 0.4 < shares.mean() < 0.6
+
+
+def test_it_is_kept_beside_the_weights(tmp_path: Path) -> None:
+    assert Familiarity.load(tmp_path) is None
+    fitted = Familiarity.fit(words(500)).compared_with([-1.0, 2.0])
+    fitted.save(tmp_path)
+    kept = Familiarity.load(tmp_path)
+    assert kept is not None
+    assert all(torch.equal(one, other) for one, other in zip(vars(fitted).values(), vars(kept).values(), strict=True))
+    (tmp_path / FAMILIARITY).write_bytes(b"\x00" * 20)
+    with pytest.raises(UserError, match=r"familiarity\.safetensors is broken: .*`mner calibrate` makes it anew"):
+        Familiarity.load(tmp_path)
+
+
+def toy(folder: Path, design: Design) -> tuple[Tagger, TweetTokenizer]:
+    network, tokenizer = pretrained(str(save(folder, bert)), 0, design)
+    return network.eval(), tokenizer
+
+
+def test_strange_tweets_are_told_from_known_ones(tmp_path: Path) -> None:
+    network, tokenizer = toy(tmp_path, TWO_VIEWS)
+    known = examples(60)
+    network.familiarity = familiarity(network, tokenizer, known[:40], known[40:], "cpu")
+    strange = Example("x", ("http", "zzz", "portrait", "http"), ("O",) * 4)
+    encoded = [tokenizer.encode_words(one.words, None) for one in (known[50], strange)]
+    output = run(network, encoded, tokenizer.config, "cpu")
+    usual, other = decode(network, output, Temperatures.same(1.0))
+    assert usual.familiar is not None
+    assert other.familiar is not None
+    assert other.familiar == pytest.approx(1 / 21, abs=1e-6)
+    assert usual.familiar > 0.1
+
+
+def test_a_checkpoint_that_does_not_read_text_alone_cannot_say(tmp_path: Path) -> None:
+    network, tokenizer = toy(tmp_path, Design(views=(CONTEXT,)))
+    assert familiarity(network, tokenizer, examples(8), examples(8), "cpu") is None
+
+
+def test_tweets_without_words_cannot_be_fitted(tmp_path: Path) -> None:
+    network, tokenizer = toy(tmp_path, TWO_VIEWS)
+    assert familiarity(network, tokenizer, [Example("1", (), ())], examples(8), "cpu") is None
+
+
+def test_evidence_is_scaled_by_the_density() -> None:
+    """Equal variances, of which the stranger tweet's count for more; beyond what a float could hold."""
+    calm = Doubts(np.ones((2, 3)), np.ones((2, 3)), np.array([0, 2]), familiarity=0.5)
+    strange = Doubts(np.ones((2, 3)), np.full((2, 3), 0.5), np.array([0, 2]), familiarity=-2000.0)
+    found = out_of_distribution([calm], [strange])
+    assert (found["mean"].epistemic, found[DENSITY].epistemic) == (0.0, 1.0)
+    assert found[DENSITY].aleatoric == found["mean"].aleatoric
+    assert DENSITY not in out_of_distribution([calm], [Doubts(strange.aleatoric, strange.epistemic, strange.best)])
