@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from threading import Lock
 from typing import NamedTuple, Self
 
 from PIL.Image import Image
@@ -12,10 +12,9 @@ from PIL.Image import Image
 from model.checkpoint import CheckpointInfo
 from model.context import visual_context
 from model.mentions import Prediction, mentions, possible_mentions
-from model.pixels import Vision
 from model.predictor import Predictor, load
 from model.tokens import Encoded, TweetTokenizer
-from streams.errors import UserError
+from model.vision.values import Pixels
 from streams.events import Mention, Tweet
 
 BATCH_TOKENS = 4096
@@ -36,8 +35,6 @@ class Extractor:
     def __init__(self, tokenizer: TweetTokenizer, predictor: Predictor) -> None:
         self.tokenizer = tokenizer
         self.predictor = predictor
-        self._vision: Vision | None = None
-        self._loading = Lock()
 
     @classmethod
     def load(cls, path: Path, *, device: str = "auto", threads: int = 0, possible: float | None = None) -> Self:
@@ -71,7 +68,10 @@ class Extractor:
             contexts = [visual_context(tweet) for tweet in tweets]
         encoded = [self.tokenizer.encode(tweet.text, context) for tweet, context in zip(tweets, contexts, strict=True)]
         if images is not None:
-            encoded = self._seeing(encoded, images)
+            encoded = [
+                one if image is None else replace(one, pixels=Pixels.of(image))
+                for one, image in zip(encoded, images, strict=True)
+            ]
         predictions = [Prediction()] * len(tweets)
         for rows in batches(encoded, BATCH_TOKENS):
             for row, prediction in zip(rows, self.predictor.predict([encoded[row] for row in rows]), strict=True):
@@ -80,19 +80,6 @@ class Extractor:
             Extracted(list(mentions(tweet.text, found)), list(possible_mentions(tweet.text, found)), found.familiar)
             for tweet, found in zip(tweets, predictions, strict=True)
         ]
-
-    def _seeing(self, encoded: list[Encoded], images: Sequence[Image | None]) -> list[Encoded]:
-        pictures = [image for _, image in zip(encoded, images, strict=True) if image is not None]
-        named = self.info.vision
-        if named is None or not pictures:
-            return encoded
-        with self._loading:
-            if self._vision is None:
-                try:
-                    self._vision = Vision(named, self.predictor.device)
-                except UserError as error:
-                    raise UserError(f"the checkpoint {self.info.name} sees images: {error}") from None
-        return self._vision.seeing(encoded, images)
 
 
 def batches(encoded: Sequence[Encoded], tokens: int) -> Iterator[list[int]]:

@@ -41,15 +41,15 @@ class Vision:
         patches = states.flatten(2).transpose(1, 2) if states.dim() == 4 else states  # of a convolutional network
         return np.asarray(patches.float().cpu().numpy(), dtype=np.float16)
 
-    def seeing(self, encoded: Sequence[Encoded], images: Sequence[Image.Image | None]) -> list[Encoded]:
-        """The tweets with the features of their images, where they have one. As many `images` as tweets."""
+    def seeing(self, encoded: Sequence[Encoded]) -> list[Encoded]:
+        """The tweets with the features of their pixels, where they have any."""
         result = list(encoded)
-        rows = [row for row, (_, image) in enumerate(zip(encoded, images, strict=True)) if image is not None]
-        for start in range(0, len(rows), BATCH):
-            part = rows[start : start + BATCH]
-            found = self.features([image for row in part if (image := images[row]) is not None])
-            for row, features in zip(part, found, strict=True):
-                result[row] = replace(result[row], image=features)
+        shown = [(row, one.pixels) for row, one in enumerate(encoded) if one.pixels is not None]
+        for start in range(0, len(shown), BATCH):
+            part = shown[start : start + BATCH]
+            found = self.features([pixels.image() for _, pixels in part])
+            for (row, _), features in zip(part, found, strict=True):
+                result[row] = replace(result[row], image=features, pixels=None)
         return result
 
 

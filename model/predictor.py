@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path as File
+from threading import Lock
 
 import torch
 from safetensors import SafetensorError
@@ -21,6 +22,7 @@ from model.design import LABELS
 from model.evidence import NIG
 from model.familiarity import Familiarity
 from model.mentions import Prediction, Span, ViewOpinion
+from model.pixels import Vision
 from model.tagger import Tagger
 from model.tokens import Encoded, TokenizerConfig
 from streams.errors import UserError
@@ -30,9 +32,12 @@ LONGEST = 8
 """Words of a possible mention."""
 
 
-def load(checkpoint: File, *, device: str, threads: int, possible: float | None = None) -> Predictor:
+def load(
+    checkpoint: File, *, device: str, threads: int, possible: float | None = None, sees: bool = False
+) -> Predictor:
     """`device`: auto, cpu or cuda; `threads`: of the CPU, 0 for one per core; `possible`: the probability from which on
-    mentions are possible ones, in place of the checkpoint's. Raises `UserError`."""
+    mentions are possible ones, in place of the checkpoint's; `sees`: the checkpoint's vision model is loaded now, not
+    with the first image. Raises `UserError`."""
     info = describe(checkpoint)
     if possible is not None:
         if not 0 < possible <= 1:
@@ -53,7 +58,10 @@ def load(checkpoint: File, *, device: str, threads: int, possible: float | None 
         first = str(error).splitlines()[0]
         raise UserError(f"{checkpoint / WEIGHTS} is broken or of another model: {first}") from None
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    return Predictor(network, info, chosen)
+    predictor = Predictor(network, info, chosen)
+    if sees:
+        predictor.vision()
+    return predictor
 
 
 def _base(base: Base | None) -> dict[str, Tensor]:
@@ -69,19 +77,36 @@ def _base(base: Base | None) -> dict[str, Tensor]:
 
 
 class Predictor:
-    """Thread-safe: it changes nothing of itself. An empty batch or a tweet without words is fine."""
+    """Thread-safe. An empty batch or a tweet without words is fine."""
 
     def __init__(self, network: Tagger, info: CheckpointInfo, device: str) -> None:
         self.network = network.to(device).eval()
         self.info = info
         self.device = device
+        self._vision: Vision | None = None
+        self._loading = Lock()
 
     def predict(self, batch: Sequence[Encoded]) -> list[Prediction]:
-        """One prediction per tweet, in order. Padding and company in the batch change nothing beyond rounding."""
+        """One prediction per tweet, in order. Padding and company in the batch change nothing beyond rounding. Pixels
+        are for a checkpoint with a view `image`; its vision model is loaded for the first of them, unless it was
+        before: raises `UserError` where that fails."""
         if not batch:
             return []
+        if self.info.vision is not None and any(one.pixels is not None for one in batch):
+            batch = self.vision().seeing(batch)
         output = run(self.network, batch, self.info.tokenizer, self.device)
         return decode(self.network, output, self.info.temperature, self.info.possible)
+
+    def vision(self) -> Vision:
+        """The model that makes features of images, loaded once. Raises `UserError`."""
+        assert self.info.vision is not None, "the checkpoint sees no images"
+        with self._loading:
+            if self._vision is None:
+                try:
+                    self._vision = Vision(self.info.vision, self.device)
+                except UserError as error:
+                    raise UserError(f"the checkpoint {self.info.name} sees images: {error}") from None
+        return self._vision
 
 
 @dataclass(frozen=True)

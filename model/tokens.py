@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from model.vision.values import Pixels
 from model.words import SIGILS, URL, Word, split_words
 from streams.errors import UserError
 
@@ -27,7 +28,7 @@ class Encoded:
     `context`: ids of the visual context, None when the tweet has none;
     `heads`: for each of the W labelled words the index of its first subword in `text`;
     `spans`: for each of them [start, end) in code points of the raw tweet;
-    `image`: (P, D) features of its image, None when there are none.
+    `pixels`: its image, for a model that sees; `image`: (P, D) features made of it. None when there are none.
     """
 
     text: tuple[int, ...]
@@ -36,6 +37,7 @@ class Encoded:
     heads: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
     image: NDArray[np.floating] | None = None
+    pixels: Pixels | None = None
 
     @property
     def cost(self) -> int:

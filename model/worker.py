@@ -222,7 +222,8 @@ class ProcessHandle(Generic[Request, Reply]):
 
 
 class ModelProcess(ProcessHandle[Encoded, Prediction]):
-    """The tagger's. `possible`: in place of the checkpoint's own; the factory is told of it only where it is given.
+    """The tagger's. `possible`: in place of the checkpoint's own; the factory is told of it only where it is given, and
+    that it `sees` only where the checkpoint has a vision model.
 
     `info`: the checkpoint as the parent read it. A process that comes up when it is another one by now is refused
     (`UserError`): two calibrations must not mix.
@@ -238,7 +239,9 @@ class ModelProcess(ProcessHandle[Encoded, Prediction]):
         possible: float | None = None,
         info: CheckpointInfo | None = None,
     ) -> None:
-        options = {} if possible is None else {"possible": possible}
+        options: dict[str, object] = {} if possible is None else {"possible": possible}
+        if info is not None and info.vision is not None:
+            options["sees"] = True
         super().__init__("the model", factory, checkpoint, Prediction, device, threads, timeout_s, options)
         self._checkpoint, self._info = checkpoint, info
 

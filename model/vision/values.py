@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from PIL import Image
 from pydantic import AfterValidator, Field
@@ -54,6 +54,10 @@ class Pixels:
     width: int
     height: int
     rgb: bytes
+
+    @classmethod
+    def of(cls, image: Image.Image) -> Self:
+        return cls(image.width, image.height, image.convert("RGB").tobytes())
 
     def image(self) -> Image.Image:
         return Image.frombytes("RGB", (self.width, self.height), self.rgb)

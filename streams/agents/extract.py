@@ -27,7 +27,12 @@ async def pipeline(resources: Resources) -> Pipeline[TweetItem]:
         "extract",
         [
             Decode(Tweet),
-            Fetch(await resources.images(), await resources.vision(), settings.in_flight),
+            Fetch(
+                await resources.images(),
+                await resources.vision(),
+                settings.in_flight,
+                keep_pixels=info.vision is not None,
+            ),
             Tokenise(tokenizer),
             Infer(
                 model,

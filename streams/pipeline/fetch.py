@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from model.context import context_text
 from model.vision.values import VisualContext
 from model.vision.vision import Vision
 from streams.images.decode import Picture
+from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
 from streams.pipeline.item import TweetItem
 from streams.pipeline.stage import Stage
@@ -16,20 +18,24 @@ from streams.vision import with_channels
 
 class Fetch(Stage[TweetItem]):
     """`workers`: as many as tweets may be in flight, so that none waits here for another's image. How many images are
-    fetched or read at once is for the loader and the vision handle to limit."""
+    fetched or read at once is for the loader and the vision handle to limit. `keep_pixels`: for a model that sees."""
 
     name = "fetch"
 
-    def __init__(self, loader: ImageLoader, vision: Vision, workers: int) -> None:
+    def __init__(self, loader: ImageLoader, vision: Vision, workers: int, keep_pixels: bool = False) -> None:
         self._loader = loader
         self._vision = vision
         self.workers = workers
+        self._keep_pixels = keep_pixels
 
     async def process(self, item: TweetItem) -> None:
         started = time.monotonic()
         item.image, picture = await self._loader.look(item.event.media)
         item.timings_ms["fetch"] = 1000 * (time.monotonic() - started)
         visual = None if picture is None else await self._read(item, picture)
+        if picture is not None and self._keep_pixels:
+            with suppress(ImageError):  # the cache lost it and its server fails now: the words stand alone
+                item.pixels = await self._loader.pixels(picture)
         item.context = context_text(item.event, visual)
 
     async def _read(self, item: TweetItem, picture: Picture) -> VisualContext:

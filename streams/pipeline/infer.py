@@ -81,6 +81,7 @@ class Infer(BatchStage[TweetItem]):
                 threshold=self._threshold,
                 possible_threshold=self._possible if prediction.possible else 1.0,
             )
+            item.encoded = None  # its pixels would be kept until the offset is acknowledged
 
 
 def _cost(item: TweetItem) -> int:

@@ -12,6 +12,7 @@ from streams.events import DeadLetter, Extraction, ImageResult, Tweet
 
 if TYPE_CHECKING:
     from model.tokens import Encoded
+    from model.vision.values import Pixels
 
 E = TypeVar("E")
 NO_IMAGE = ImageResult()
@@ -96,6 +97,7 @@ class TweetItem(Item[Tweet]):
 
     image: ImageResult = NO_IMAGE
     context: str | None = None
+    pixels: Pixels | None = None
     encoded: Encoded | None = None
     extraction: Extraction | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from model.tokens import TweetTokenizer
 from streams.pipeline.item import TweetItem
 from streams.pipeline.stage import Stage
@@ -14,4 +16,5 @@ class Tokenise(Stage[TweetItem]):
         self._tokenizer = tokenizer
 
     async def process(self, item: TweetItem) -> None:
-        item.encoded = self._tokenizer.encode(item.event.text, item.context)
+        encoded = self._tokenizer.encode(item.event.text, item.context)
+        item.encoded, item.pixels = replace(encoded, pixels=item.pixels), None

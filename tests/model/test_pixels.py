@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
-from model import extractor as model_extractor
-from model.checkpoint import describe
+from model import predictor as model_predictor
+from model.checkpoint import describe, write_config
+from model.design import Design
 from model.extractor import Extractor
+from model.mentions import mentions, possible_mentions
 from model.pixels import Vision, read
 from model.predictor import Predictor
+from model.publish import write
+from model.tagger import Tagger
+from model.vision.values import Pixels
+from model.worker import ModelProcess
 from streams.cli import predict as predict_command
 from streams.cli import train as train_command
 from streams.errors import UserError
 from streams.events import Tweet
+from streams.settings import CHECKPOINT
 from tests.model.toys import bert, examples, save, save_vit
 
 
@@ -105,18 +115,17 @@ def test_the_vision_model_is_loaded_once_for_the_first_image_and_a_missing_one_n
             loaded.append(name)
             super().__init__(name, device)
 
-    monkeypatch.setattr(model_extractor, "Vision", Counted)
+    monkeypatch.setattr(model_predictor, "Vision", Counted)
     missing = seeing("/nowhere/x")
     tweet = Tweet(id="1", text="Paris")
     assert missing.extract([tweet], images=[None]) == missing.extract([tweet])
     assert loaded == []
     with pytest.raises(UserError, match=rf"the checkpoint {extractor.info.name} .* /nowhere/x cannot be loaded"):
         missing.extract([tweet], images=[picture("red")])
-    there, post = seeing(str(save_vit(tmp_path / "vit"))), [tweet]
-    encoded = [extractor.tokenizer.encode(one.text, None) for one in post]
+    there = seeing(str(save_vit(tmp_path / "vit")))
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: there._seeing(encoded, [picture("red")]), range(4)))
-    assert all(one.image is not None for (one,) in found)
+        found = list(pool.map(lambda _: there.predictor.vision(), range(4)))
+    assert all(one is found[0] for one in found)
     assert loaded == ["/nowhere/x", str(tmp_path / "vit")]
 
 
@@ -125,9 +134,42 @@ def test_images_must_be_as_many_as_tweets(extractor: Extractor, tmp_path: Path) 
     for wrong in ([], [None], [picture("red")] * 3):
         with pytest.raises(ValueError, match="zip"):
             extractor.extract(tweets, images=wrong)
-    encoded = [extractor.tokenizer.encode(tweet.text, None) for tweet in tweets]
-    with pytest.raises(ValueError, match="zip"):
-        Vision(str(save_vit(tmp_path / "vit")), "cpu").seeing(encoded, [picture("red")])
+
+
+async def test_the_model_s_process_sees_what_the_extractor_sees(extractor: Extractor, tmp_path: Path) -> None:
+    """The shipped checkpoint's encoder beside a view of images that nobody trained."""
+    folder, design = tmp_path / "seeing", Design(views=("text", "image"), image_width=16)
+    old, vision = extractor.predictor, str(save_vit(tmp_path / "vit"))
+    torch.manual_seed(0)
+    network = Tagger(old.network.config, design)
+    update = {"design": design, "base": None, "vision": vision}
+    write(folder, network, extractor.tokenizer, old.info.model_copy(update=update))
+    own, tweet = Extractor.load(folder, device="cpu", possible=0.01), Tweet(id="1", text="Paris")
+    pixels = Pixels.of(picture("red"))
+    encoded = replace(own.tokenizer.encode(tweet.text, None), pixels=pixels)
+    worker = ModelProcess("model.predictor:load", folder, "cpu", 1, 60.0, 0.01, describe(folder))
+    try:
+        (found,) = await worker.infer([encoded])
+    finally:
+        await worker.close()
+    (shown,) = own.read([tweet], images=[pixels.image()])
+    assert shown.mentions or shown.possible
+    assert [list(mentions(tweet.text, found)), list(possible_mentions(tweet.text, found))] == list(shown[:2])
+    assert all(one.views.keys() == {"text", "image"} for one in (*found.spans, *found.possible))
+
+
+async def test_a_vision_model_that_is_gone_is_told_when_the_process_starts(
+    extractor: Extractor, tmp_path: Path
+) -> None:
+    shutil.copytree(CHECKPOINT, tmp_path / "copy")
+    info = extractor.info.model_copy(update={"vision": "/nowhere/x"})
+    write_config(tmp_path / "copy", info)
+    worker = ModelProcess("model.predictor:load", tmp_path / "copy", "cpu", 1, 60.0, info=info)
+    try:
+        with pytest.raises(UserError, match=r"sees images: the vision model /nowhere/x cannot be loaded"):
+            await worker.start()
+    finally:
+        await worker.close()
 
 
 @pytest.mark.parametrize(

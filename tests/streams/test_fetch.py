@@ -60,7 +60,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running(home: Path, reader: str = "load", **changes: Any) -> AsyncIterator[Running]:
+async def running(
+    home: Path, reader: str = "load", keep_pixels: bool = False, **changes: Any
+) -> AsyncIterator[Running]:
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(image_server())
         settings = Settings(home=home, image_allow=(url.removeprefix("http://"),), **changes)
@@ -72,7 +74,7 @@ async def running(home: Path, reader: str = "load", **changes: Any) -> AsyncIter
         passed = Passed()
         pipeline = Pipeline[TweetItem](
             "test",
-            [Decode(Tweet), Fetch(loader, vision, IN_FLIGHT), passed],
+            [Decode(Tweet), Fetch(loader, vision, IN_FLIGHT, keep_pixels), passed],
             item=TweetItem,
             dead_letters=None,  # type: ignore[arg-type]  # nothing dies here
             limit=DeadLetterLimit(1, 1.0),
@@ -93,6 +95,16 @@ async def test_the_result_says_what_became_of_the_image_and_of_each_channel(tmp_
     assert item.context is not None
     assert item.context.startswith("a cup . tag ")
     assert {"fetch", "look"} <= set(item.timings_ms)
+
+
+@pytest.mark.parametrize("keep_pixels", [False, True])
+async def test_pixels_are_kept_for_a_model_that_sees(tmp_path: Path, keep_pixels: bool) -> None:
+    async with running(tmp_path, keep_pixels=keep_pixels) as run:
+        await run.submit("1", "coffee.jpg")
+        await run.submit("2", "not-an-image.jpg")
+        items = {item.event.id: item for item in (await run.passed.next(), await run.passed.next())}
+    assert (items["1"].pixels is not None) == keep_pixels
+    assert items["2"].pixels is None
 
 
 async def test_a_failed_image_leaves_the_words_that_people_wrote(tmp_path: Path) -> None:
