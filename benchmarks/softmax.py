@@ -156,7 +156,7 @@ class _Tweet:
 def beliefs(extractor: Extractor, examples: Sequence[Example]) -> Beliefs:
     """Of the tweets' text, by the network as it is, at its own temperature where it is no plain softmax."""
     reading = read(extractor, examples, captions=False)
-    temperature = extractor.info.temperature.one if extractor.info.design.evidence else 1.0
+    temperature = extractor.info.temperature.single if extractor.info.design.evidence else 1.0
     with torch.inference_mode():
         logs = [
             log_marginals(reading.network, output.together, output.batch.words, temperature)

@@ -33,7 +33,7 @@ from benchmarks.views import views
 from model import corpus
 from model.corpus import Example
 from model.design import TEXT
-from model.evaluate import Strangeness, doubts, out_of_distribution, predict
+from model.evaluate import MEASURES, Strangeness, doubts, out_of_distribution, predict
 from model.extractor import Extractor
 from model.mentions import Prediction, Span
 from model.scores import Scoreboard, auroc, scoreboard
@@ -168,7 +168,7 @@ def measures(extractors: Sequence[Extractor], data: Data) -> dict[str, float]:
     found = [strangeness(one, data.valid, data.strange_valid) for one in extractors]
     return {
         name: fmean(value or 0.0 for one in found for value in (one[name].aleatoric, one[name].epistemic))
-        for name in found[0]
+        for name in MEASURES
     }
 
 

@@ -7,6 +7,7 @@ tests. Each tweet is read in the ways that the design reads (`model.reading.ways
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -33,8 +34,10 @@ LEAST_KEPT = 0.1
 """Share of the mentions that the most cautious threshold keeps: with fewer, chance would end the tests at once."""
 LEAST_POSSIBLE = 0.05
 """A span less probable than this is never asked about."""
+FEWEST = 20
+"""Mentions that a temperature is chosen by."""
 MOST_TWEETS = 4000
-"""That a density of words is fitted on: some 60,000 words, many more than it has dimensions."""
+"""That a density of words is fitted on: tens of thousands of words, many more than it has dimensions."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,15 @@ def tunes(example: Example) -> bool:
 
 
 def calibrate(
-    network: Tagger, tokenizer: TweetTokenizer, examples: Sequence[Example], budget: float, device: str
+    network: Tagger,
+    tokenizer: TweetTokenizer,
+    examples: Sequence[Example],
+    budget: float,
+    device: str,
+    before: Temperatures | None = None,
 ) -> Calibration:
-    """On validation `examples`. `budget`: possible mentions that people are asked about per predicted mention, at most.
+    """On validation `examples`. `budget`: possible mentions that people are asked about per predicted mention, at most;
+    `before`: the temperatures until now, of which one stays where the examples cannot tell a better one.
 
     The temperatures have the least log-loss of mention probabilities (temperature scaling: Guo et al., ICML 2017), that
     of one view over the tweets with one, that of joined views over the others.
@@ -80,29 +89,36 @@ def calibrate(
         {way: read(network, tokenizer, some, on, device) for way, on in named.items()}
         for some in ([one for one in examples if tunes(one)], [one for one in examples if not tunes(one)])
     )
-    found = best_temperatures(list(choosing.values()))
-    likely = [_flat(marks_of(one.gold, one.predictions(found))) for one in choosing.values()]
-    predictions = {way: one.predictions(found, LEAST_POSSIBLE) for way, one in testing.items()}
+    temperatures = best_temperatures(list(choosing.values()), before)
+    likely = [_flat(marks_of(one.gold, one.predictions(temperatures))) for one in choosing.values()]
+    predictions = {way: one.predictions(temperatures, LEAST_POSSIBLE) for way, one in testing.items()}
     marks = {way: marks_of(one.gold, predictions[way]) for way, one in testing.items()}
     if not named or not all(likely) or not all(any(tweets) for tweets in marks.values()):
         raise UserError("too few mentions are predicted in the validation data: there is nothing to calibrate on")
     possible = max(possible_threshold(some, budget) for some in predictions.values())
     asked = max(asked_about(some, possible) for some in predictions.values())
     start = min(float(np.quantile([mark[0] for mark in one], 1 - LEAST_KEPT)) for one in likely)
-    return Calibration(found, possible, asked, start, marks)
+    return Calibration(temperatures, possible, asked, start, marks)
 
 
 def familiarity(
-    network: Tagger, tokenizer: TweetTokenizer, own: Sequence[Example], held_out: Sequence[Example], device: str
+    network: Tagger, tokenizer: TweetTokenizer, training: Sequence[Example], device: str
 ) -> Familiarity | None:
-    """Fitted on the words of the `own` tweets, `MOST_TWEETS` at most; compared with the `held_out` ones. None where no
-    view reads text alone, or there are no words."""
-    some = own[:: 1 + len(own) // MOST_TWEETS]
+    """Fitted on the words of `training` tweets, of `MOST_TWEETS` at most. None where no view reads the text without its
+    context, or the words are too few."""
+    some = training[:: max(1, math.ceil(len(training) / MOST_TWEETS))]
     words = [states[real] for states, real in _middle(network, tokenizer, some, device)]
-    if not sum(map(len, words)):
+    try:
+        return Familiarity.fit(torch.cat(words).cpu()).to(device) if words else None
+    except ValueError:
         return None
-    fitted = Familiarity.fit(torch.cat(words).cpu())
-    known = (fitted.log_densities(*each).tolist() for each in _middle(network, tokenizer, held_out, device))
+
+
+def compared(
+    fitted: Familiarity, network: Tagger, tokenizer: TweetTokenizer, examples: Sequence[Example], device: str
+) -> Familiarity:
+    """With these validation tweets as what is known."""
+    known = (fitted.log_densities(*each).tolist() for each in _middle(network, tokenizer, examples, device))
     return fitted.compared_with([one for batch in known for one in batch])
 
 
@@ -114,7 +130,7 @@ def _middle(
     for rows in batches(encoded, BATCH_TOKENS):
         batch = collate([encoded[row] for row in rows], tokenizer.config, network.design).to(device)
         with torch.inference_mode():
-            _, middle = network.read(batch)
+            _, middle = network.beliefs_and_states(batch)
         if middle is not None:
             yield middle, batch.words
 
@@ -133,8 +149,9 @@ def asked_about(predictions: Sequence[Prediction], threshold: float) -> float:
     return asked / sum(len(one.spans) for one in predictions)
 
 
-def best_temperatures(readings: Sequence[Reading]) -> Temperatures:
-    """Where no tweet has several views, theirs is that of one; and the other way round."""
+def best_temperatures(readings: Sequence[Reading], before: Temperatures | None = None) -> Temperatures:
+    """Where fewer than `FEWEST` mentions are of a single view, or of joined ones, that temperature stays as `before`;
+    without any, it is the other's."""
 
     def marks(joined: bool, value: float) -> Iterator[Marks]:
         for each in readings:
@@ -142,9 +159,13 @@ def best_temperatures(readings: Sequence[Reading]) -> Temperatures:
                 judged = marks_of(each.gold, each.predictions(Temperatures.same(value)))
                 yield from (mark for mark, several in zip(judged, each.joined, strict=True) if several == joined)
 
-    seen = {several for each in readings for several in each.joined}
-    found = {joined: best_temperature(partial(marks, joined)) for joined in sorted(seen)}
-    return Temperatures(one=found.get(False, found.get(True, 1.0)), joined=found.get(True, found.get(False, 1.0)))
+    found = {
+        joined: best_temperature(partial(marks, joined))
+        for joined in (False, True)
+        if sum(map(len, marks(joined, 1.0))) >= FEWEST
+    }
+    old = before or Temperatures.same(next(iter(found.values()), 1.0))
+    return Temperatures(single=found.get(False, old.single), joined=found.get(True, old.joined))
 
 
 def best_temperature(marks: Callable[[float], Iterable[Marks]]) -> float:

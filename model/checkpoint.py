@@ -33,24 +33,24 @@ class Base(Value):
 
 
 class Temperatures(Value):
-    """What divides all scores: of a belief of `one` view, and of several `joined`. Joining adds up the evidence of
+    """What divides all scores: of a belief of a `single` view, and of several `joined`. Joining adds up the evidence of
     views that have read the same words, as if they were independent, and so is surer than it should be."""
 
-    one: float = Field(gt=0)
+    single: float = Field(gt=0)
     joined: float = Field(gt=0)
 
     @classmethod
     def same(cls, value: float) -> Temperatures:
-        return cls(one=value, joined=value)
+        return cls(single=value, joined=value)
 
     def told(self) -> str:
-        return f"{self.one:g} of one view, {self.joined:g} of joined ones"
+        return f"{self.single:g} of a single view, {self.joined:g} of joined ones"
 
     @model_validator(mode="before")
     @classmethod
     def _older(cls, value: object) -> object:
         """A checkpoint made before there were two has a number."""
-        return {"one": value, "joined": value} if isinstance(value, int | float) else value
+        return {"single": value, "joined": value} if isinstance(value, int | float) else value
 
 
 class CheckpointInfo(Value):

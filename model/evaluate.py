@@ -73,10 +73,6 @@ class Strangeness:
     epistemic: float | None
 
 
-DENSITY = "density"
-"""The mean, of evidence that is scaled by the density of the tweet's words (`model.familiarity`)."""
-
-
 def doubts(predictor: Predictor, tokenizer: TweetTokenizer, examples: Sequence[Example]) -> list[Doubts]:
     """Of the tweets that have words, in no order, read as text alone: else a caption, which only one of two corpora
     has, would tell them apart. Raises `UserError` where no view reads text alone."""
@@ -97,24 +93,22 @@ def doubts(predictor: Predictor, tokenizer: TweetTokenizer, examples: Sequence[E
 
 
 def out_of_distribution(own: Sequence[Doubts], other: Sequence[Doubts]) -> dict[str, Strangeness]:
-    """By the name of the measure, `DENSITY` among them where the checkpoint can say. Tweets need no mention for it,
-    only a word."""
+    """By the name of the measure. Tweets need no mention for it, only a word."""
     strange = np.arange(len(own) + len(other)) >= len(own)
     every = [*own, *other]
-    found = {
+    return {
         name: Strangeness(
             auroc(np.array([measure(one.aleatoric, one.best) for one in every]), strange),
             auroc(np.array([measure(one.epistemic, one.best) for one in every]), strange),
         )
         for name, measure in MEASURES.items()
     }
-    scaled = [_log_scaled(one) for one in every]
-    if all(value is not None for value in scaled):
-        found[DENSITY] = Strangeness(found["mean"].aleatoric, auroc(np.array(scaled), strange))
-    return found
 
 
-def _log_scaled(one: Doubts) -> float | None:
-    """The logarithm of the mean epistemic variance beta / (nu f (alpha - 1)) for a density f, which may be of any size;
-    the aleatoric variance has no nu."""
-    return None if one.familiarity is None else float(np.log(one.epistemic.mean())) - one.familiarity
+def told_by_density(own: Sequence[Doubts], other: Sequence[Doubts]) -> float | None:
+    """As `out_of_distribution`, by the density of the tweets' words, which is no evidence of the heads; None where the
+    checkpoint cannot say."""
+    densities = [one.familiarity for one in (*own, *other) if one.familiarity is not None]
+    if len(densities) < len(own) + len(other):
+        return None
+    return auroc(-np.array(densities), np.arange(len(densities)) >= len(own))

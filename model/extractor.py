@@ -55,9 +55,9 @@ class Extractor:
         """The mentions of each tweet, in order. `contexts`: visual contexts in place of the media's own texts;
         `images`: pictures of the tweets, which only a checkpoint with a view `image` sees. Its vision model is loaded
         for the first of them: raises `UserError` where that fails."""
-        return [found.mentions for found in self.read(tweets, contexts, images)]
+        return [found.mentions for found in self.extract_all(tweets, contexts, images)]
 
-    def read(
+    def extract_all(
         self,
         tweets: Sequence[Tweet],
         contexts: Sequence[str | None] | None = None,

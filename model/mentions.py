@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+from pydantic import Field
 
 from streams.events import EntityType, Mention, Opinion, overlap
 
@@ -40,7 +42,7 @@ class Prediction:
 
     spans: tuple[Span, ...] = ()
     possible: tuple[Span, ...] = ()
-    familiar: float | None = None
+    familiar: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 Spanned = TypeVar("Spanned", Span, Mention)

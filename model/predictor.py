@@ -53,7 +53,7 @@ def load(
     try:
         weights = _base(info.base) | load_file(checkpoint / WEIGHTS)
         network.load_state_dict(adapters.merged(weights))
-        network.familiarity = Familiarity.load(checkpoint)
+        network.familiarity = Familiarity.load(checkpoint, network.config.hidden_size)
     except (SafetensorError, OSError, RuntimeError) as error:
         first = str(error).splitlines()[0]
         raise UserError(f"{checkpoint / WEIGHTS} is broken or of another model: {first}") from None
@@ -81,6 +81,7 @@ class Predictor:
 
     def __init__(self, network: Tagger, info: CheckpointInfo, device: str) -> None:
         self.network = network.to(device).eval()
+        self.network.familiarity = network.familiarity and network.familiarity.to(device)
         self.info = info
         self.device = device
         self._vision: Vision | None = None
@@ -129,7 +130,7 @@ class Output:
 def run(network: Tagger, batch: Sequence[Encoded], config: TokenizerConfig, device: str) -> Output:
     tensors = collate(batch, config, network.design).to(device)
     with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-        views, middle = network.read(tensors)
+        views, middle = network.beliefs_and_states(tensors)
         together = network.fused(views, tensors)
     return Output(batch, tensors, views, together, _familiarity(network, middle, tensors))
 
@@ -146,16 +147,16 @@ def decode(network: Tagger, output: Output, temperatures: Temperatures, possible
 
     `possible`: spans of this probability or more that are not in the best labelling are given too, as possible ones.
     """
-    alone = torch.full(output.joined.shape, temperatures.one, device=output.joined.device)
-    whole = _Reading(network, output.together, output.batch, alone.masked_fill(output.joined, temperatures.joined))
+    single = torch.full(output.joined.shape, temperatures.single, device=output.joined.device)
+    whole = _Reading(network, output.together, output.batch, single.masked_fill(output.joined, temperatures.joined))
     views: dict[str, _Reading] = {
-        name: _Reading(network, view, output.batch, alone)
+        name: _Reading(network, view, output.batch, single)
         for name, view in zip(network.design.views, output.views, strict=True)
     }
     present = output.batch.present.cpu().numpy()
     with torch.inference_mode():
         labellings = network.chain.best(network.emissions(output.together), output.batch.words)
-    predictions = []
+    predictions, familiar = [], _familiar(network, output)
     for row, (encoded, labelling) in enumerate(zip(output.encoded, labellings, strict=True)):
         there = {name: reading for view, (name, reading) in enumerate(views.items()) if present[view, row]}
         if not labelling or not there:
@@ -164,14 +165,15 @@ def decode(network: Tagger, output: Output, temperatures: Temperatures, possible
         best = spans(labelling)
         others = [span for span in whole.path(row).likely(possible, LONGEST) if span not in best]
         found, unsure = (tuple(_span(encoded, row, span, whole, there) for span in some) for some in (best, others))
-        predictions.append(Prediction(found, unsure, _familiar(network, output, row)))
+        predictions.append(Prediction(found, unsure, familiar[row]))
     return predictions
 
 
-def _familiar(network: Tagger, output: Output, row: int) -> float | None:
+def _familiar(network: Tagger, output: Output) -> list[float | None]:
+    """Of each tweet."""
     if network.familiarity is None or output.familiarity is None:
-        return None
-    return rounded(network.familiarity.share(float(output.familiarity[row])))
+        return [None] * len(output.encoded)
+    return [rounded(network.familiarity.share(one)) for one in output.familiarity.tolist()]
 
 
 def _span(encoded: Encoded, row: int, span: WordSpan, whole: _Reading, views: dict[str, _Reading]) -> Span:

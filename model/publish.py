@@ -10,7 +10,7 @@ import torch
 from safetensors import torch as safetensors
 
 from model import adapters
-from model.calibrate import UNCALIBRATED, Calibration, calibrate, familiarity
+from model.calibrate import UNCALIBRATED, Calibration, calibrate, compared, familiarity
 from model.checkpoint import CARD, TOKENIZER, WEIGHTS, CheckpointInfo, write_config
 from model.evaluate import evaluate
 from model.extractor import Extractor
@@ -60,7 +60,8 @@ def publish(
     goes to people. Raises `OSError`.
     """
     validation = [example for examples in material.validation.values() for example in examples]
-    network.familiarity = familiarity(network.eval(), tokenizer, material.labelled, validation, device)
+    fitted = familiarity(network.eval(), tokenizer, material.labelled, device)
+    network.familiarity = fitted and compared(fitted, network, tokenizer, validation, device)
     try:
         calibration = calibrate(network, tokenizer, validation, POSSIBLE_BUDGET, device)
     except UserError:  # too few mentions are predicted: all of them go to people
@@ -117,7 +118,7 @@ word and label, and the views that are there are fused into one.
 - design: {info.design}{on}
 
 ## Chosen on validation data
-By the training; `mner calibrate` writes other choices into `config.json`, and not here.
+By the training; `mner calibrate` writes other choices into `config.json` and `familiarity.safetensors`, not here.
 - temperature {info.temperature.told()}
 - review threshold {info.threshold}: mentions at or above it are right to {info.target_precision:.4g} or more on
   tweets of the same kind, but for a chance of {promise.delta:g} over draws of the validation data (Learn then Test);

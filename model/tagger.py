@@ -52,11 +52,11 @@ class Tagger(nn.Module):
     def forward(self, batch: Batch) -> list[NIG]:
         """One NIG (B, W, L) per view of the design. Rows where a view is absent hold its head's prior, to be left out
         by `fused`."""
-        return self.read(batch)[0]
+        return self.beliefs_and_states(batch)[0]
 
-    def read(self, batch: Batch) -> tuple[list[NIG], Tensor | None]:
-        """As `forward`, and what the encoder makes of the text's words (B, W, H) half way up its layers; None where no
-        view reads the text alone."""
+    def beliefs_and_states(self, batch: Batch) -> tuple[list[NIG], Tensor | None]:
+        """As `forward`, and what the encoder makes of the text's words (B, W, H) half way up its layers; None where
+        only the text with its context is read."""
         text = self._words(batch.text, batch) if set(self.design.views) - {CONTEXT} else None
         beliefs = []
         for view in self.design.views:

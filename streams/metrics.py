@@ -28,7 +28,8 @@ IN_FLIGHT = Gauge("mner_in_flight", "events taken and not yet acknowledged", ["a
 MENTIONS = Counter("mner_mentions", "mentions routed, by where they go", ["route"])
 
 # Of each tweet that the model read, the share of the tweets it was calibrated on that are as strange or stranger. Of
-# tweets like these a tenth lies below 0.1; when many more do, the stream is of another kind: calibrate on tweets of it.
+# tweets like these a tenth lies below 0.1; when many more do, the stream is of another kind, and
+# the promise of the review threshold is not for it: calibrate, or better train, on tweets of it.
 FAMILIAR = Histogram(
     "mner_tweet_familiar",
     "tweets by the share of known ones that are as strange",

@@ -16,6 +16,8 @@ from streams.settings import load
 if TYPE_CHECKING:
     from model.calibrate import Calibration
     from model.corpus import Example
+    from model.extractor import Extractor
+    from model.familiarity import Familiarity
 
 TABLE = (0.90, 0.95, 0.98)
 """Target precisions that are shown beside the one that was asked for."""
@@ -49,10 +51,9 @@ def command(
     """Choose temperatures, review threshold and threshold of possible mentions on the validation data.
 
     The review threshold comes with a finite-sample promise (Learn then Test; docs/calibration.md). Where the target
-    cannot be promised, nothing is written. The weights stay; what is familiar to the model is fitted anew, on the texts
-    of the training and validation data.
+    cannot be promised, nothing is written. The weights stay. Tweets will be called strange by comparison with these.
     """
-    from model.calibrate import calibrate, familiarity
+    from model.calibrate import calibrate, compared
     from model.checkpoint import write_config
     from model.extractor import Extractor
 
@@ -61,13 +62,13 @@ def command(
             raise UserError(f"{option} {value}: wanted a number above 0 and below 1")
     settings = load()
     folder = checkpoint or settings.model
-    examples, own = _read(data, captions, "valid"), _read(data, None, "train")
+    examples = _read(data, captions, "valid")
     extractor = Extractor.load(folder, device=settings.device, threads=settings.model_threads)
     predictor = extractor.predictor
     with console.status(f"{len(examples)} validation tweets"):
         examples = seeing(extractor, examples, images)
-        found = calibrate(predictor.network, extractor.tokenizer, examples, possible_budget, predictor.device)
-        known = familiarity(predictor.network, extractor.tokenizer, own, examples, predictor.device)
+        network, tokenizer, before = predictor.network, extractor.tokenizer, extractor.info.temperature
+        found = calibrate(network, tokenizer, examples, possible_budget, predictor.device, before)
     chosen = found.promise(target_precision, delta)
     console.print(_table(found, sorted({*TABLE, target_precision}), delta))
     if chosen is None:
@@ -84,13 +85,25 @@ def command(
         "delta": delta,
         "possible": found.possible,
     }
-    if known is not None:
-        known.save(folder)
+    with console.status("what these tweets are like"):
+        fitted = network.familiarity or _fitted(extractor, data, examples)
+        if fitted is not None:
+            compared(fitted, network, tokenizer, examples, predictor.device).save(folder)
     write_config(folder, extractor.info.model_copy(update=update))
     console.print(
         f"{folder}: temperature {found.temperature.told()}; review threshold {chosen.threshold:.4f}: {chosen.told()}; "
         f"possible mentions from {found.possible:.4f} on: {found.asked:.1%} more questions"
     )
+
+
+def _fitted(extractor: Extractor, data: Path, validation: list[Example]) -> Familiarity | None:
+    """For a checkpoint that was made without one: on the training data, which it should have been trained on."""
+    from model import corpus
+    from model.calibrate import familiarity
+
+    training = corpus.without_leaks(_read(data, None, "train"), validation)
+    predictor = extractor.predictor
+    return familiarity(predictor.network, extractor.tokenizer, training, predictor.device)
 
 
 def _read(data: Path, captions: Path | None, split: str) -> list[Example]:

@@ -65,21 +65,21 @@ def command(
         extractor = Extractor.load(checkpoint or settings.model, device=settings.device, threads=settings.model_threads)
         with console.status(f"{len(examples)} tweets"):
             examples = seeing(extractor, examples, images)
-            strange = _strange(extractor, examples, others) if others else None
+            strange, density = _strange(extractor, examples, others) if others else ({}, None)
             predictions = predict(extractor.predictor, extractor.tokenizer, examples, captions is not None)
         gold = [one.tags for one in examples]
         scores = scoreboard(gold, predictions)
         about = {"checkpoint": extractor.info.name, "data": data.name, "split": split, "captions": captions is not None}
         if sink is not None:
-            apart = (
-                {"ood": ood.name, "ood_auroc": {k: asdict(v) for k, v in strange.items()}} if ood and strange else {}
-            )
+            told = {measure: asdict(one) for measure, one in strange.items()}
+            apart = {"ood": ood.name, "ood_auroc": told, "ood_auroc_density": density} if ood and strange else {}
             sink.write(json.dumps(about | asdict(scores) | apart, indent=1).encode() + b"\n")
     title = f"{extractor.info.name} on {data.name}/{split}"
     console.print(_table(f"{title}, {len(examples)} tweets", scores))
     _print(scores)
     if ood and strange:
         console.print(_strange_table(ood.name, strange))
+        console.print(f"and by the density of its words: {_number(density)}")
     if plots:
         _plot(plots, judge(gold, predictions), extractor.info.threshold, title)
 
@@ -98,11 +98,13 @@ def _print(scores: Scoreboard) -> None:
     )
 
 
-def _strange(extractor: Extractor, examples: list[Example], others: list[Example]) -> dict[str, Strangeness]:
-    from model.evaluate import doubts, out_of_distribution
+def _strange(
+    extractor: Extractor, examples: list[Example], others: list[Example]
+) -> tuple[dict[str, Strangeness], float | None]:
+    from model.evaluate import doubts, out_of_distribution, told_by_density
 
     own, other = (doubts(extractor.predictor, extractor.tokenizer, some) for some in (examples, others))
-    return out_of_distribution(own, other)
+    return out_of_distribution(own, other), told_by_density(own, other)
 
 
 def _strange_table(name: str, strange: dict[str, Strangeness]) -> Table:

@@ -88,7 +88,7 @@ def command(
         ((found, seen, pixels),) = look([tweet])
     words = seen if context is None else context
     shown = None if pixels is None else pixels.image()
-    (read,) = extractor.read([tweet], [words], [shown])
+    (read,) = extractor.extract_all([tweet], [words], [shown])
     if as_json:
         print(escaped_json(_result(tweet, read, found)))
     else:
@@ -141,7 +141,7 @@ def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes], loo
         seen = look(tweets)
         contexts = [context for _, context, _ in seen]
         images = [None if pixels is None else pixels.image() for _, _, pixels in seen]
-        found = iter(zip(extractor.read(tweets, contexts, images), seen, strict=True))
+        found = iter(zip(extractor.extract_all(tweets, contexts, images), seen, strict=True))
         for tweet in parsed:
             if isinstance(tweet, Tweet):
                 read, (image, _, _) = next(found)

@@ -108,7 +108,7 @@ def command(
 ) -> None:
     """Train a checkpoint.
 
-    The best epoch, the temperature and the review threshold are chosen on the validation data; the test data is
+    The best epoch, the temperatures and the review threshold are chosen on the validation data; the test data is
     read once, at the end, for the model card. Training tweets whose text also stands in a validation or test set
     are left out. Killed? Run the same command again.
     """

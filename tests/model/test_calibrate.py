@@ -15,7 +15,7 @@ from model.checkpoint import CONFIG, CheckpointInfo, Temperatures, describe, wri
 from model.corpus import Example
 from model.design import CONTEXT, TEXT, Design, View
 from model.encoder import pretrained
-from model.familiarity import Familiarity
+from model.familiarity import FAMILIARITY, Familiarity
 from model.mentions import Prediction, Span
 from model.reading import read
 from model.tagger import Tagger
@@ -81,6 +81,8 @@ def test_a_fifth_of_the_tweets_chooses_and_copies_stay_together() -> None:
 
 def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights, before = (checkpoint / "model.safetensors").stat().st_mtime_ns, describe(checkpoint)
+    fitted = Familiarity.load(checkpoint, before.encoder["hidden_size"])
+    assert fitted is not None
     captions = data.parent / "captions.jsonl"
     command.command(data=data, checkpoint=checkpoint, captions=captions, target_precision=0.6, delta=0.2)
     after, told = describe(checkpoint), " ".join(capsys.readouterr().out.split())
@@ -91,9 +93,17 @@ def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsy
     assert "of mentions go to review (captions)" in told
     assert all(target in told for target in ("0.9", "0.95", "0.98"))
     assert (checkpoint / "model.safetensors").stat().st_mtime_ns == weights
-    known = Familiarity.load(checkpoint)
+    known = Familiarity.load(checkpoint, after.encoder["hidden_size"])
     assert known is not None
     assert len(known.known) == 80, "all validation tweets, however they are read"
+    assert torch.equal(known.mean, fitted.mean), "what the model was trained on is no other now"
+
+
+def test_a_checkpoint_that_does_not_say_what_it_knows_learns_it(checkpoint: Path, data: Path) -> None:
+    (checkpoint / FAMILIARITY).unlink()
+    (data / "train.txt").write_text((data / "valid.txt").read_text().replace("times", "days"), encoding="utf-8")
+    command.command(data=data, checkpoint=checkpoint, target_precision=0.6, delta=0.2)
+    assert Familiarity.load(checkpoint, describe(checkpoint).encoder["hidden_size"]) is not None
 
 
 def test_a_target_out_of_reach_is_told_and_changes_nothing(checkpoint: Path, data: Path) -> None:
@@ -159,12 +169,16 @@ def test_views_that_are_joined_have_a_temperature_of_their_own(tmp_path: Path) -
         for one in same.outputs
     ]
     found = best_temperatures([same, replace(same, outputs=louder)])
-    assert found.joined == pytest.approx(1.5 * found.one, abs=0.16)
+    assert found.joined == pytest.approx(1.5 * found.single, abs=0.16)
     quiet, loud = same.predictions(found), replace(same, outputs=louder).predictions(found)
     assert [span.probability for one in loud for span in one.spans] == pytest.approx(
         [span.probability for one in quiet for span in one.spans], abs=0.05
     )
-    assert best_temperatures([same]) == Temperatures.same(found.one)
+    assert best_temperatures([same]) == Temperatures.same(found.single)
+    before = Temperatures(single=3.3, joined=3.4)
+    assert best_temperatures([same], before) == Temperatures(single=found.single, joined=3.4)
+    few = replace(same, examples=same.examples[:3], outputs=[])
+    assert best_temperatures([few], before) == before
 
 
 def test_a_checkpoint_with_one_temperature_has_it_for_both(checkpoint: Path) -> None:
@@ -172,7 +186,7 @@ def test_a_checkpoint_with_one_temperature_has_it_for_both(checkpoint: Path) -> 
     (checkpoint / CONFIG).write_text(json.dumps(config), encoding="utf-8")
     assert describe(checkpoint).temperature == Temperatures.same(1.7)
     (checkpoint / CONFIG).write_text(json.dumps(config | {"temperature": 0}), encoding="utf-8")
-    with pytest.raises(UserError, match=r"temperature\.one: Input should be greater than 0"):
+    with pytest.raises(UserError, match=r"temperature\.single: Input should be greater than 0"):
         describe(checkpoint)
 
 

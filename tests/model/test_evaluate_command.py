@@ -50,13 +50,23 @@ def test_the_scoreboard_its_plots_and_its_json(
     assert {"ece", "brier", "auroc_error", "aupr_error", "aurc", "at_80", "at_90", "possible"} <= scores.keys()
     assert scores["ood"] == "wnut"
     assert scores["ood_auroc"].keys() == MEASURES.keys()
+    assert 0 <= scores["ood_auroc_density"] <= 1
     assert all(0 <= one["epistemic"] <= 1 for one in scores["ood_auroc"].values())
     for name in ("reliability", "risk_coverage"):
         with Image.open(plots / f"{name}.png") as picture:
             assert picture.width > 600
     told = capsys.readouterr().out
     assert all(
-        word in told for word in ("brier", "aupr", "F1 at coverage", "possible mentions", "told from wnut", *MEASURES)
+        word in told
+        for word in (
+            "brier",
+            "aupr",
+            "F1 at coverage",
+            "possible mentions",
+            "told from wnut",
+            "by the density",
+            *MEASURES,
+        )
     )
 
 

@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from model.checkpoint import describe
+from model.checkpoint import Temperatures, describe
 from model.context import visual_context
 from model.extractor import Extracted, Extractor, batches
 from model.mentions import Prediction, mentions, possible_mentions
+from model.predictor import Predictor
 from model.tokens import Encoded
 from model.worker import ModelProcess
 from streams.errors import UserError
@@ -83,6 +84,21 @@ def test_company_and_padding_change_no_prediction(extractor: Extractor) -> None:
             assert one.epistemic == pytest.approx(two.epistemic, abs=2e-5)
 
 
+def test_company_changes_no_temperature(extractor: Extractor) -> None:
+    """A tweet with a context among tweets without: each fused belief has the temperature of its own kind, and each
+    view's own belief that of a single one."""
+    old = extractor.predictor
+    info = old.info.model_copy(update={"temperature": Temperatures(single=1.0, joined=9.0)})
+    both = Extractor(extractor.tokenizer, Predictor(old.network, info, old.device))
+    text = "Steph Curry was born in Akron"
+    alone, seen, other = both.extract([tweet(text), tweet(text, "a man plays basketball"), tweet(text)])
+    assert [one.probability for one in other] == pytest.approx([one.probability for one in alone], abs=1e-4)
+    assert [one.views["text"].probability for one in seen] == pytest.approx(
+        [one.probability for one in alone], abs=1e-4
+    )
+    assert all(one.probability < 0.8 < max(view.probability for view in one.views.values()) for one in seen)
+
+
 def test_the_same_batch_twice_gives_the_same_bytes(extractor: Extractor) -> None:
     tweets = [tweet(text) for text in TEXTS]
     assert extractor.extract(tweets) == extractor.extract(tweets)
@@ -105,7 +121,7 @@ def test_nothing_in_nothing_out(extractor: Extractor) -> None:
 def test_what_was_not_chosen_is_given_from_a_threshold_of_ones_own(extractor: Extractor) -> None:
     asking = Extractor.load(CHECKPOINT, device="cpu", possible=LOW)
     tweets = [tweet(text) for text in TEXTS]
-    found = asking.read(tweets)
+    found = asking.extract_all(tweets)
     assert [one.mentions for one in found] == extractor.extract(tweets)
     assert any(one.possible for one in found)
     for post, (chosen, possible, _) in zip(tweets, found, strict=True):
@@ -116,7 +132,7 @@ def test_what_was_not_chosen_is_given_from_a_threshold_of_ones_own(extractor: Ex
         assert probabilities == sorted(probabilities, reverse=True)
         assert all(probability >= LOW for probability in probabilities)
         assert not {(m.start, m.end, m.type) for m in possible} & {(m.start, m.end, m.type) for m in chosen}
-    none = Extractor.load(CHECKPOINT, device="cpu", possible=1.0).read(tweets)
+    none = Extractor.load(CHECKPOINT, device="cpu", possible=1.0).extract_all(tweets)
     assert not any(one.possible for one in none)
 
 
@@ -142,7 +158,7 @@ async def test_the_process_predicts_what_the_extractor_does() -> None:
         Extracted(list(mentions(text, prediction)), list(possible_mentions(text, prediction)), prediction.familiar)
         for text, prediction in zip(TEXTS, predictions, strict=True)
     ]
-    assert found == extractor.read([tweet(text) for text in TEXTS])
+    assert found == extractor.extract_all([tweet(text) for text in TEXTS])
 
 
 def test_batches_keep_the_budget_and_lose_nothing() -> None:

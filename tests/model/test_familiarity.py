@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save as save_tensors
 
-from model.calibrate import familiarity
+from model.calibrate import compared, familiarity
 from model.checkpoint import Temperatures
 from model.corpus import Example
 from model.design import CONTEXT, TWO_VIEWS, Design
 from model.encoder import pretrained
-from model.evaluate import DENSITY, Doubts, out_of_distribution
+from model.evaluate import Doubts, told_by_density
 from model.familiarity import FAMILIARITY, Familiarity
 from model.predictor import decode, run
 from model.tagger import Tagger
@@ -29,6 +31,10 @@ def words(number: int, seed: int = 0) -> torch.Tensor:
     chance = torch.Generator().manual_seed(seed)
     mixing = torch.randn(HIDDEN, HIDDEN, generator=torch.Generator().manual_seed(9))
     return torch.randn(number, HIDDEN, generator=chance) @ mixing + 5
+
+
+def gaussian(size: int, known: Sequence[float] = ()) -> bytes:
+    return save_tensors({"mean": torch.zeros(size), "whitening": torch.eye(size), "known": torch.tensor(known)})
 
 
 def test_the_density_is_that_of_the_gaussian() -> None:
@@ -71,15 +77,47 @@ def test_of_tweets_like_the_known_ones_at_most_a_share_p_has_a_share_up_to_p() -
 
 
 def test_it_is_kept_beside_the_weights(tmp_path: Path) -> None:
-    assert Familiarity.load(tmp_path) is None
+    assert Familiarity.load(tmp_path, HIDDEN) is None
     fitted = Familiarity.fit(words(500)).compared_with([-1.0, 2.0])
     fitted.save(tmp_path)
-    kept = Familiarity.load(tmp_path)
+    kept = Familiarity.load(tmp_path, HIDDEN)
     assert kept is not None
     assert all(torch.equal(one, other) for one, other in zip(vars(fitted).values(), vars(kept).values(), strict=True))
-    (tmp_path / FAMILIARITY).write_bytes(b"\x00" * 20)
-    with pytest.raises(UserError, match=r"familiarity\.safetensors is broken: .*`mner calibrate` makes it anew"):
-        Familiarity.load(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [FAMILIARITY]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b"\x00" * 20, "", id="no tensors"),
+        pytest.param(save_tensors({"mean": torch.zeros(2)}), "missing 2 required", id="not all of them"),
+        pytest.param(gaussian(4), "not of an encoder of size 6", id="of another encoder"),
+        pytest.param(gaussian(HIDDEN, known=[float("nan")]), "not finite", id="no number"),
+    ],
+)
+def test_a_broken_file_is_told_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / FAMILIARITY).write_bytes(content)
+    with pytest.raises(UserError, match=rf"familiarity\.safetensors is broken: .*{message}.*remove it") as error:
+        Familiarity.load(tmp_path, HIDDEN)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        pytest.param(torch.ones(40, HIDDEN), id="all alike"),
+        pytest.param(words(1), id="a single one"),
+        pytest.param(words(40) * 1e6, id="too large for what is kept"),
+    ],
+)
+def test_words_that_give_no_density_are_refused(known: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="no density can be fitted"):
+        Familiarity.fit(known)
+
+
+def test_what_is_no_number_is_strange() -> None:
+    fitted = Familiarity.fit(words(50)).compared_with([0.0, -3.0, -2.0])
+    assert fitted.share(float("nan")) == fitted.share(float("-inf")) == 1 / 4
 
 
 def toy(folder: Path, design: Design) -> tuple[Tagger, TweetTokenizer]:
@@ -90,7 +128,9 @@ def toy(folder: Path, design: Design) -> tuple[Tagger, TweetTokenizer]:
 def test_strange_tweets_are_told_from_known_ones(tmp_path: Path) -> None:
     network, tokenizer = toy(tmp_path, TWO_VIEWS)
     known = examples(60)
-    network.familiarity = familiarity(network, tokenizer, known[:40], known[40:], "cpu")
+    fitted = familiarity(network, tokenizer, known[:40], "cpu")
+    assert fitted is not None
+    network.familiarity = compared(fitted, network, tokenizer, known[40:], "cpu")
     strange = Example("x", ("http", "zzz", "portrait", "http"), ("O",) * 4)
     encoded = [tokenizer.encode_words(one.words, None) for one in (known[50], strange)]
     output = run(network, encoded, tokenizer.config, "cpu")
@@ -103,19 +143,17 @@ def test_strange_tweets_are_told_from_known_ones(tmp_path: Path) -> None:
 
 def test_a_checkpoint_that_does_not_read_text_alone_cannot_say(tmp_path: Path) -> None:
     network, tokenizer = toy(tmp_path, Design(views=(CONTEXT,)))
-    assert familiarity(network, tokenizer, examples(8), examples(8), "cpu") is None
+    assert familiarity(network, tokenizer, examples(8), "cpu") is None
 
 
 def test_tweets_without_words_cannot_be_fitted(tmp_path: Path) -> None:
     network, tokenizer = toy(tmp_path, TWO_VIEWS)
-    assert familiarity(network, tokenizer, [Example("1", (), ())], examples(8), "cpu") is None
+    assert familiarity(network, tokenizer, [Example("1", (), ())], "cpu") is None
 
 
-def test_evidence_is_scaled_by_the_density() -> None:
-    """Equal variances, of which the stranger tweet's count for more; beyond what a float could hold."""
-    calm = Doubts(np.ones((2, 3)), np.ones((2, 3)), np.array([0, 2]), familiarity=0.5)
-    strange = Doubts(np.ones((2, 3)), np.full((2, 3), 0.5), np.array([0, 2]), familiarity=-2000.0)
-    found = out_of_distribution([calm], [strange])
-    assert (found["mean"].epistemic, found[DENSITY].epistemic) == (0.0, 1.0)
-    assert found[DENSITY].aleatoric == found["mean"].aleatoric
-    assert DENSITY not in out_of_distribution([calm], [Doubts(strange.aleatoric, strange.epistemic, strange.best)])
+def test_tweets_are_told_apart_by_their_density() -> None:
+    variance, best = np.ones((2, 3)), np.array([0, 2])
+    known, strange, unsaid = (Doubts(variance, variance, best, familiarity) for familiarity in (0.5, -2000.0, None))
+    assert told_by_density([known], [strange]) == 1.0
+    assert told_by_density([strange], [known]) == 0.0
+    assert told_by_density([known], [unsaid]) is None

@@ -152,7 +152,7 @@ async def test_the_model_s_process_sees_what_the_extractor_sees(extractor: Extra
         (found,) = await worker.infer([encoded])
     finally:
         await worker.close()
-    (shown,) = own.read([tweet], images=[pixels.image()])
+    (shown,) = own.extract_all([tweet], images=[pixels.image()])
     assert shown.mentions or shown.possible
     assert [list(mentions(tweet.text, found)), list(possible_mentions(tweet.text, found))] == list(shown[:2])
     assert all(one.views.keys() == {"text", "image"} for one in (*found.spans, *found.possible))

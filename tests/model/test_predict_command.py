@@ -57,6 +57,7 @@ def test_a_file_of_tweets_gives_one_line_each_in_order_and_bad_lines_say_why() -
     assert [field in answers[line]["error"] for line, field in ((1, "text"), (2, "event"), (4, "is blank"))]
     assert [(one["text"], one["type"]) for one in answers[0]["mentions"]] == [("Steph Curry", "PER"), ("Akron", "LOC")]
     assert answers[0]["image"] == {"status": "none"}
+    assert 0 < answers[0]["familiar"] <= 1
     for mention in answers[3]["mentions"]:
         assert "Paris &amp; London ❤"[mention["start"] : mention["end"]] == mention["text"]
         assert {"probability", "aleatoric", "epistemic", "views"} <= mention.keys()
@@ -198,7 +199,7 @@ def test_few_pictures_are_held_at_once_where_the_model_sees_them() -> None:
     held: list[int] = []
 
     class Blind:
-        def read(self, tweets: list[Tweet], *_: object) -> list[Extracted]:
+        def extract_all(self, tweets: list[Tweet], *_: object) -> list[Extracted]:
             return [Extracted([], [], None) for _ in tweets]
 
     def look(tweets: Sequence[Tweet]) -> list[tuple[ImageResult, None, None]]:
@@ -211,6 +212,11 @@ def test_few_pictures_are_held_at_once_where_the_model_sees_them() -> None:
     assert predict._predict_lines(blind, io.BytesIO(lines), written, look, predict.LINES_WITH_PIXELS) == 0
     assert held == [16, 16, 8]
     assert [json.loads(line)["id"] for line in written.getvalue().splitlines()] == [str(place) for place in range(40)]
+
+
+def test_what_the_model_hardly_knows_is_told() -> None:
+    assert "strange: " in mner("\u2d5f " * 9).stdout
+    assert "strange: " not in mner("Steph Curry was born in Akron").stdout
 
 
 def test_one_text_as_json() -> None:

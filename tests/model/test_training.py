@@ -167,7 +167,7 @@ def test_the_command_trains_a_checkpoint_that_loads_and_evaluates(
     assert info.name == "toy-1"
     assert not (out / STATE).exists()
     assert len({path.stat().st_mode for path in out.iterdir()}) == 1, "whoever may read the card may use the model"
-    (found,) = Extractor.load(out, device="cpu").read([Tweet(id="1", text="http http portrait")])
+    (found,) = Extractor.load(out, device="cpu").extract_all([Tweet(id="1", text="http http portrait")])
     assert found.familiar == pytest.approx(1 / 7, abs=1e-5), "stranger than all six validation tweets"
     assert "| toy2017 | test | captions |" in (out / "README.md").read_text()
     assert "1 left out" in " ".join(capsys.readouterr().out.split())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from model.mentions import Prediction, Span
 from model.tokens import Encoded
@@ -34,7 +35,7 @@ class Model:
             self.deaths += 1
             raise WorkerDied("the model's process died: SIGKILL")
         self.seen += [encoded.text[0] for encoded in batch]
-        return [Prediction((), self.possible) for _ in batch]
+        return [Prediction((), self.possible, 0.04) for _ in batch]
 
 
 class Info:
@@ -66,6 +67,15 @@ async def test_the_poisonous_tweet_is_alone_after_six_halvings_and_a_second_life
     assert model.deaths == len(alive) == 8, "each death tells the watchdog that the batch is getting on"
 
 
+async def test_how_familiar_each_tweet_is_is_counted() -> None:
+    def counted() -> float:
+        return REGISTRY.get_sample_value("mner_tweet_familiar_bucket", {"le": "0.05"}) or 0.0
+
+    before = counted()
+    await stage(Model()).process(batch(3))
+    assert counted() == before + 3
+
+
 async def test_what_is_possible_is_handed_on_with_the_threshold_it_was_looked_for_at() -> None:
     items = batch(1)
     await stage(Model()).process(items)
@@ -74,6 +84,7 @@ async def test_what_is_possible_is_handed_on_with_the_threshold_it_was_looked_fo
     assert extraction.mentions == ()
     assert [(mention.text, mention.probability) for mention in extraction.possible] == [("x", 0.3)]
     assert (extraction.threshold, extraction.possible_threshold) == (0.9, 0.2)
+    assert items[0].encoded is None, "its pixels are not kept until the offset is acknowledged"
     nothing = batch(1)
     model = Model()
     model.possible = ()
