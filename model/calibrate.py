@@ -1,7 +1,8 @@
-"""Calibration on validation data: temperature, the review threshold with its promise, that of possible mentions.
+"""Calibration on validation data: temperatures, the review threshold with its promise, that of possible mentions;
+and what tweets the model knows.
 
-A part of the tweets (`tunes`) chooses the temperature and where the tests begin; the rest, which nothing else has seen,
-tests. Each tweet is read in the ways that the design reads (`model.reading.ways`), and the promise is for each.
+A part of the tweets (`tunes`) chooses the temperatures and where the tests begin; the rest, which nothing else has
+seen, tests. Each tweet is read in the ways that the design reads (`model.reading.ways`), and the promise is for each.
 """
 
 from __future__ import annotations

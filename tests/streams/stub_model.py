@@ -1,7 +1,8 @@
 """A model without a network, for tests of everything around it: same process, same protocol, known answers.
 
 It can be told by its tweets to misbehave: a tweet that begins with one of the words below kills the process, raises,
-or takes long. Other tweets have one mention, their first word; every third of them is uncertain.
+or takes long. Other tweets have one mention, their first word; every third of them is uncertain. Of a tweet that begins
+with `MAYBE` the second word is a possible mention.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from model.mentions import Prediction, Span, ViewOpinion
@@ -18,8 +20,9 @@ from model.tokens import Encoded, TweetTokenizer
 KILLS = "killer"
 RAISES = "raiser"
 SLEEPS = "sleeper"
+MAYBE = "maybe"
 PER_TWEET_S = 0.002
-CONFIDENT, UNCERTAIN = 0.999, 0.2
+CONFIDENT, UNCERTAIN, POSSIBLE = 0.999, 0.2, 0.4
 LAST_DIGIT = 1e-6
 
 
@@ -35,7 +38,7 @@ def uncertain(number: int) -> bool:
 
 class StubModel:
     def __init__(self, tokenizer: TweetTokenizer) -> None:
-        self._words = {word: tokenizer.encode(word, None).text for word in (KILLS, RAISES, SLEEPS)}
+        self._words = {word: tokenizer.encode(word, None).text for word in (KILLS, RAISES, SLEEPS, MAYBE)}
 
     def predict(self, batch: Sequence[Encoded]) -> list[Prediction]:
         for encoded in batch:
@@ -56,7 +59,12 @@ class StubModel:
         probability = round(probability + company * LAST_DIGIT, 6)  # as with a real network, company changes a little
         opinion = ViewOpinion(probability=probability, aleatoric=0.1, epistemic=0.1, share=1.0)
         start, end = encoded.spans[0]
-        return Prediction((Span(start, end, "PER", probability, 0.1, 0.1, {"text": opinion}),))
+        possible = tuple(
+            Span(*place, "LOC", POSSIBLE, 0.1, 0.1, {"text": replace(opinion, probability=POSSIBLE)})
+            for place in encoded.spans[1:2]
+            if self._begins(encoded, MAYBE)
+        )
+        return Prediction((Span(start, end, "PER", probability, 0.1, 0.1, {"text": opinion}),), possible)
 
 
 def load(checkpoint: Path, *, device: str, threads: int) -> StubModel:

@@ -21,6 +21,7 @@ from tests.conftest import ROOT, settings_for
 from tests.reviewer import Reviewer
 from tests.streams.account import books, fed, rewind, sinks, tweets, until_caught_up
 from tests.streams.conftest import Start
+from tests.streams.stub_model import MAYBE
 
 REAL_TWEETS = 24
 MNER = [sys.executable, "-m", "streams.cli.main"]
@@ -106,6 +107,24 @@ async def test_a_person_settles_three_tasks_and_a_replay_leaves_them_so(stubbed:
     again = await books(stubbed)
     assert again.documents == settled.documents
     assert again.tasks == settled.tasks
+
+
+async def test_what_the_model_passed_over_is_asked_about_and_a_person_puts_it_in(
+    stubbed: Settings, start: Start
+) -> None:
+    start(stubbed)
+    event = json.dumps({"id": "1", "text": f"{MAYBE} Akron tonight"}).encode()
+    await asyncio.to_thread(fed, stubbed, [event])
+    await until_caught_up(stubbed)
+    asked = await books(stubbed)
+    assert asked.tasks == {"1": 1}, "the first word is sure, the second a question"
+    assert [mention["text"] for mention in asked.documents["1"]["_source"]["mentions"]] == [MAYBE]
+    await asyncio.to_thread(settle, stubbed, ["a"])
+    await until_caught_up(stubbed, "decide")
+    settled = await books(stubbed)
+    assert settled.tasks == {}
+    mentions = settled.documents["1"]["_source"]["mentions"]
+    assert [(one["text"], one["type"]) for one in mentions if one["source"] == "human"] == [("Akron", "LOC")]
 
 
 async def test_a_lost_redis_is_made_again_from_the_topics(own_servers: Stack, stubbed: Settings, start: Start) -> None:
