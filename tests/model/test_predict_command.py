@@ -215,7 +215,7 @@ def test_few_pictures_are_held_at_once_where_the_model_sees_them() -> None:
 
 
 def test_what_the_model_hardly_knows_is_told() -> None:
-    assert "strange: " in mner("\u2d5f " * 9).stdout
+    assert "strange: " in mner("lol").stdout
     assert "strange: " not in mner("Steph Curry was born in Akron").stdout
 
 

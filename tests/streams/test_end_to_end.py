@@ -113,18 +113,22 @@ async def test_what_the_model_passed_over_is_asked_about_and_a_person_puts_it_in
     stubbed: Settings, start: Start
 ) -> None:
     start(stubbed)
-    event = json.dumps({"id": "1", "text": f"{MAYBE} Akron tonight"}).encode()
-    await asyncio.to_thread(fed, stubbed, [event])
+    events = [json.dumps({"id": name, "text": f"{MAYBE} Akron tonight"}).encode() for name in ("1", "2")]
+    await asyncio.to_thread(fed, stubbed, events)
     await until_caught_up(stubbed)
     asked = await books(stubbed)
-    assert asked.tasks == {"1": 1}, "the first word is sure, the second a question"
-    assert [mention["text"] for mention in asked.documents["1"]["_source"]["mentions"]] == [MAYBE]
+    assert asked.tasks == {"1": 1, "2": 1}, "the first word is sure, the second a question"
+    indexed = [[mention["text"] for mention in one["_source"]["mentions"]] for one in asked.documents.values()]
+    assert indexed == [[MAYBE]] * 2
     await asyncio.to_thread(settle, stubbed, ["a"])
     await until_caught_up(stubbed, "decide")
     settled = await books(stubbed)
-    assert settled.tasks == {}
-    mentions = settled.documents["1"]["_source"]["mentions"]
-    assert [(one["text"], one["type"]) for one in mentions if one["source"] == "human"] == [("Akron", "LOC")]
+    (done,) = settled.documents.keys() - settled.tasks.keys()
+    mentions = settled.documents[done]["_source"]["mentions"]
+    assert [(one["text"], one["type"], one["source"]) for one in mentions] == [
+        (MAYBE, "PER", "human"),
+        ("Akron", "LOC", "human"),
+    ]
 
 
 async def test_a_lost_redis_is_made_again_from_the_topics(own_servers: Stack, stubbed: Settings, start: Start) -> None:
