@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -20,10 +20,12 @@ from torch import Tensor
 from model.batch import collate
 from model.checkpoint import Temperatures
 from model.corpus import Example
+from model.design import TEXT
 from model.extractor import BATCH_TOKENS, batches
 from model.familiarity import Familiarity
 from model.guarantee import DELTA, Marks, Promise, highest, promise
 from model.mentions import Prediction, missed
+from model.predictor import inference
 from model.reading import Reading, read, ways
 from model.scores import judge_each
 from model.tagger import Tagger
@@ -86,10 +88,18 @@ def calibrate(
     Raises `UserError` when nothing is predicted in one of the ways to read.
     """
     named = {"captions" if on else "text": on for on in ways(network.design, examples)}
-    choosing, testing = (
-        {way: read(network, tokenizer, some, on, device) for way, on in named.items()}
-        for some in ([one for one in examples if tunes(one)], [one for one in examples if not tunes(one)])
-    )
+    seen = any(one.image is not None for one in examples)
+
+    def readings(some: list[Example]) -> dict[str, Reading]:
+        found = {way: read(network, tokenizer, some, on, device) for way, on in named.items()}
+        if seen:  # on the stream many have no photo
+            blind = [replace(one, image=None) for one in some]
+            ways_left = {way: on for way, on in named.items() if on or TEXT in network.design.views}
+            found |= {f"{way}, no image": read(network, tokenizer, blind, on, device) for way, on in ways_left.items()}
+        return found
+
+    choosing = readings([one for one in examples if tunes(one)])
+    testing = readings([one for one in examples if not tunes(one)])
     temperatures = best_temperatures(list(choosing.values()), before)
     likely = [_flat(marks_of(one.gold, one.predictions(temperatures))) for one in choosing.values()]
     predictions = {way: one.predictions(temperatures, LEAST_POSSIBLE) for way, one in testing.items()}
@@ -130,7 +140,7 @@ def _middle(
     encoded = [one for one in (tokenizer.encode_words(each.words, None) for each in examples) if one.heads]
     for rows in batches(encoded, BATCH_TOKENS):
         batch = collate([encoded[row] for row in rows], tokenizer.config, network.design).to(device)
-        with torch.inference_mode():
+        with inference(device):
             _, middle = network.beliefs_and_states(batch)
         if middle is not None:
             yield middle, batch.words

@@ -67,19 +67,22 @@ class Extractor:
         if contexts is None:
             contexts = [visual_context(tweet) for tweet in tweets]
         encoded = [self.tokenizer.encode(tweet.text, context) for tweet, context in zip(tweets, contexts, strict=True)]
-        if images is not None:
-            encoded = [
-                one if image is None else replace(one, pixels=Pixels.of(image))
-                for one, image in zip(encoded, images, strict=True)
-            ]
+        shown = [None] * len(tweets) if images is None else [one for _, one in zip(tweets, images, strict=True)]
         predictions = [Prediction()] * len(tweets)
         for rows in batches(encoded, BATCH_TOKENS):
-            for row, prediction in zip(rows, self.predictor.predict([encoded[row] for row in rows]), strict=True):
+            part = [self._with_pixels(encoded[row], shown[row]) for row in rows]
+            for row, prediction in zip(rows, self.predictor.predict(part), strict=True):
                 predictions[row] = prediction
         return [
             Extracted(list(mentions(tweet.text, found)), list(possible_mentions(tweet.text, found)), found.familiar)
             for tweet, found in zip(tweets, predictions, strict=True)
         ]
+
+    def _with_pixels(self, encoded: Encoded, image: Image | None) -> Encoded:
+        """Of an image that nobody sees nothing is read."""
+        if self.info.vision is None or image is None:
+            return encoded
+        return replace(encoded, pixels=Pixels.of(image))
 
 
 def batches(encoded: Sequence[Encoded], tokens: int) -> Iterator[list[int]]:

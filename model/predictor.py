@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path as File
 from threading import Lock
@@ -104,9 +105,15 @@ class Predictor:
         with self._loading:
             if self._vision is None:
                 try:
-                    self._vision = Vision(self.info.vision, self.device)
+                    vision = Vision(self.info.vision, self.device)
                 except UserError as error:
                     raise UserError(f"the checkpoint {self.info.name} sees images: {error}") from None
+                if vision.width != (wanted := self.info.design.image_width):
+                    raise UserError(
+                        f"the checkpoint {self.info.name} sees images by features {wanted} wide: "
+                        f"{self.info.vision} makes {vision.width}"
+                    )
+                self._vision = vision
         return self._vision
 
 
@@ -127,9 +134,16 @@ class Output:
         return self.batch.present.sum(0) > 1
 
 
+@contextmanager
+def inference(device: str) -> Iterator[None]:
+    """How the network is run to predict, and to learn what its states are like then: on a GPU in bf16."""
+    with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+        yield
+
+
 def run(network: Tagger, batch: Sequence[Encoded], config: TokenizerConfig, device: str) -> Output:
     tensors = collate(batch, config, network.design).to(device)
-    with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+    with inference(device):
         views, middle = network.beliefs_and_states(tensors)
         together = network.fused(views, tensors)
     return Output(batch, tensors, views, together, _familiarity(network, middle, tensors))

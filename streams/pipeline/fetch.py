@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 
 from model.context import context_text
 from model.vision.values import VisualContext
@@ -32,10 +33,11 @@ class Fetch(Stage[TweetItem]):
         started = time.monotonic()
         item.image, picture = await self._loader.look(item.event.media)
         item.timings_ms["fetch"] = 1000 * (time.monotonic() - started)
-        visual = None if picture is None else await self._read(item, picture)
         if picture is not None and self._keep_pixels:
             with suppress(ImageError):  # the cache lost it and its server fails now: the words stand alone
                 item.pixels = await self._loader.pixels(picture)
+                picture = replace(picture, pixels=item.pixels)  # so that the channels need not decode it again
+        visual = None if picture is None else await self._read(item, picture)
         item.context = context_text(item.event, visual)
 
     async def _read(self, item: TweetItem, picture: Picture) -> VisualContext:

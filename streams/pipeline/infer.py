@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from model.checkpoint import CheckpointInfo
 from model.mentions import mentions, possible_mentions
@@ -17,6 +18,9 @@ from streams.pipeline.stage import Batcher, BatchStage
 
 LIVES = 2
 """How often one tweet, alone, may see the process die: the first death may be somebody's `kill -9`."""
+
+PICTURE = 256
+"""Padded tokens that a picture counts for at least: seeing takes longer than reading."""
 
 
 class Infer(BatchStage[TweetItem]):
@@ -62,6 +66,9 @@ class Infer(BatchStage[TweetItem]):
                 await self._halving(items[middle:], 0)
             elif isinstance(fault, WorkerDied) and deaths + 1 < LIVES:
                 await self._halving(items, deaths + 1)
+            elif (encoded := items[0].encoded) is not None and encoded.pixels is not None:
+                items[0].encoded = replace(encoded, pixels=None)  # its picture's fault, perhaps: the words stand alone
+                await self._halving(items, deaths=0)
             else:
                 items[0].fail(self.name, fault)
             return
@@ -85,4 +92,6 @@ class Infer(BatchStage[TweetItem]):
 
 
 def _cost(item: TweetItem) -> int:
-    return item.encoded.cost if item.encoded is not None else 1
+    if item.encoded is None:
+        return 1
+    return item.encoded.cost if item.encoded.pixels is None else max(PICTURE, item.encoded.cost)

@@ -7,13 +7,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from model.calibrate import UNCALIBRATED, asked_about, best_temperatures, calibrate, possible_threshold, tunes
 from model.checkpoint import CONFIG, CheckpointInfo, Temperatures, describe, write_config
 from model.corpus import Example
-from model.design import CONTEXT, TEXT, Design, View
+from model.design import CONTEXT, IMAGE, TEXT, Design, View
 from model.encoder import pretrained
 from model.familiarity import FAMILIARITY, Familiarity
 from model.mentions import Prediction, Span
@@ -133,6 +134,15 @@ def test_a_design_is_calibrated_in_the_ways_that_it_reads(
     found = calibrate(network, tokenizer, tweets, 0.05, "cpu")
     assert found.readings.keys() == ways
     assert found.highest().target > 0
+
+
+def test_a_model_that_sees_is_calibrated_without_images_too(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    network, tokenizer, tweets = learned(tmp_path, Design(views=(TEXT, IMAGE), image_width=4))
+    tweets = [replace(one, image=chance.normal(size=(2, 4))) for one in tweets]
+    found = calibrate(network, tokenizer, tweets, 0.05, "cpu")
+    assert found.readings.keys() == {"text", "text, no image"}
+    assert calibrate(network, tokenizer, tweets, 0.05, "cpu", Temperatures.same(9.9)).temperature.single < 9.9
 
 
 def test_a_context_without_captions_cannot_be_calibrated_and_all_goes_to_review(tmp_path: Path) -> None:

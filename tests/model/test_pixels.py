@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from local.examples import EXAMPLES
 from model import predictor as model_predictor
 from model.checkpoint import describe, write_config
 from model.design import Design
@@ -105,7 +106,8 @@ def test_the_vision_model_is_loaded_once_for_the_first_image_and_a_missing_one_n
 ) -> None:
     def seeing(name: str) -> Extractor:
         old = extractor.predictor
-        info = old.info.model_copy(update={"vision": name})
+        design = Design(views=("text", "image"), image_width=16)
+        info = old.info.model_copy(update={"vision": name, "design": design})
         return Extractor(extractor.tokenizer, Predictor(old.network, info, old.device))
 
     loaded: list[str] = []
@@ -126,7 +128,18 @@ def test_the_vision_model_is_loaded_once_for_the_first_image_and_a_missing_one_n
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: there.predictor.vision(), range(4)))
     assert all(one is found[0] for one in found)
+    other = seeing(str(tmp_path / "vit"))
+    other.predictor.info = other.info.model_copy(update={"design": Design(views=("text", "image"), image_width=24)})
+    with pytest.raises(UserError, match=r"sees images by features 24 wide: .*vit makes 16"):
+        other.extract([tweet], images=[picture("red")])
+    loaded.pop()
     assert loaded == ["/nowhere/x", str(tmp_path / "vit")]
+
+
+def test_a_model_that_sees_nothing_opens_no_image(extractor: Extractor, tmp_path: Path) -> None:
+    (tmp_path / "cut.jpg").write_bytes((EXAMPLES / "images" / "coffee.jpg").read_bytes()[:2000])
+    with Image.open(tmp_path / "cut.jpg") as broken:
+        assert extractor.extract([Tweet(id="1", text="Paris")], images=[broken])
 
 
 def test_images_must_be_as_many_as_tweets(extractor: Extractor, tmp_path: Path) -> None:

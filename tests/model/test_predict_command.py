@@ -7,11 +7,12 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from local.examples import EXAMPLES
 from model.extractor import Extracted
@@ -174,25 +175,44 @@ def test_a_device_can_be_written_to() -> None:
     assert Path("/dev/null").is_char_device()
 
 
-def test_what_the_model_possibly_missed_is_shown_and_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What the command prints about a text, in this process."""
+    monkeypatch.setattr(predict, "console", Console(width=200))
+
+    def run(text: str, as_json: bool = False) -> str:
+        assert predict.command(text=text, as_json=as_json) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_what_the_model_possibly_missed_is_shown_and_marked(
+    said: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = "the new york gamer show in Oz with Dax"
     monkeypatch.setenv("MNER_POSSIBLE", "0.02")
-    monkeypatch.setenv("COLUMNS", "200")
-    answer = json.loads(mner(text, "--json").stdout)
+    answer = json.loads(said(text, as_json=True))
     line = json.loads(mner("--jsonl", "-", given=json.dumps({"id": "1", "text": text})).stdout)
     assert answer["possible"] == line["possible"] != []
     assert all(text[mention["start"] : mention["end"]] == mention["text"] for mention in answer["possible"])
-    assert "possibly missed" in mner(text).stdout
+    assert "possibly missed" in said(text)
     monkeypatch.setenv("MNER_POSSIBLE", "1")
-    assert json.loads(mner(text, "--json").stdout)["possible"] == []
-    assert "possibly missed" not in mner(text).stdout
+    assert json.loads(said(text, as_json=True))["possible"] == []
+    assert "possibly missed" not in said(text)
 
 
-def test_a_threshold_of_ones_own_says_what_goes_to_review(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+def test_a_threshold_of_ones_own_says_what_goes_to_review(
+    said: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for threshold, told in (("1", True), ("0", False)):
         monkeypatch.setenv("MNER_THRESHOLD", threshold)
-        assert ("to review" in mner("Steph Curry was born in Akron").stdout) == told
+        assert ("to review" in said("Steph Curry was born in Akron")) == told
+
+
+def test_what_the_model_hardly_knows_is_told(said: Callable[..., str]) -> None:
+    assert "strange: " in said("lol")
+    assert "strange: " not in said("Steph Curry was born in Akron")
 
 
 def test_few_pictures_are_held_at_once_where_the_model_sees_them() -> None:
@@ -212,11 +232,6 @@ def test_few_pictures_are_held_at_once_where_the_model_sees_them() -> None:
     assert predict._predict_lines(blind, io.BytesIO(lines), written, look, predict.LINES_WITH_PIXELS) == 0
     assert held == [16, 16, 8]
     assert [json.loads(line)["id"] for line in written.getvalue().splitlines()] == [str(place) for place in range(40)]
-
-
-def test_what_the_model_hardly_knows_is_told() -> None:
-    assert "strange: " in mner("lol").stdout
-    assert "strange: " not in mner("Steph Curry was born in Akron").stdout
 
 
 def test_one_text_as_json() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,10 +11,11 @@ from prometheus_client import REGISTRY
 
 from model.mentions import Prediction, Span
 from model.tokens import Encoded
-from model.worker import WorkerDied
+from model.vision.values import Pixels
+from model.worker import BatchFailed, WorkerDied
 from streams.errors import Retry, Stop, UserError
 from streams.events import Tweet
-from streams.pipeline.infer import Infer
+from streams.pipeline.infer import PICTURE, Infer, _cost
 from streams.pipeline.item import Origin, TweetItem
 
 POISON = 37
@@ -65,6 +67,30 @@ async def test_the_poisonous_tweet_is_alone_after_six_halvings_and_a_second_life
     assert [item.origin.offset for item in items if item.dead] == [POISON]
     assert all(item.extraction for item in items if not item.dead)
     assert model.deaths == len(alive) == 8, "each death tells the watchdog that the batch is getting on"
+
+
+@pytest.mark.parametrize("fault", [WorkerDied("out of memory"), BatchFailed("no such picture")])
+async def test_a_picture_that_the_model_cannot_take_costs_the_tweet_its_picture_alone(fault: Exception) -> None:
+    class Squeamish(Model):
+        async def infer(self, batch: Sequence[Encoded]) -> list[Prediction]:
+            if any(one.pixels is not None for one in batch):
+                raise fault
+            return await super().infer(batch)
+
+    items = batch(5)
+    for item in items[1:3]:
+        assert item.encoded is not None
+        item.encoded = replace(item.encoded, pixels=Pixels(1, 1, b"rgb"))
+    await stage(Squeamish()).process(items)
+    assert all(item.dead is None and item.extraction for item in items)
+
+
+def test_a_picture_counts_for_many_words() -> None:
+    (item,) = batch(1)
+    assert item.encoded is not None
+    words = _cost(item)
+    item.encoded = replace(item.encoded, pixels=Pixels(1, 1, b"rgb"))
+    assert _cost(item) == PICTURE > words
 
 
 async def test_how_familiar_each_tweet_is_is_counted() -> None:
