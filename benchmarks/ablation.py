@@ -57,11 +57,16 @@ ROWS = (
     Row("no-context", "the view of text and context", ("--views", "text")),
     Row("no-alignment", "alignment of the views", ("--alignment", "0")),
     Row("no-teacher", "the teacher", taught=False),
+    Row("no-density", "the NIG's likelihood", ("--density", "0")),
     Row("no-regulariser", "the cost of evidence", ("--regulariser", "0")),
     Row("no-casing", "the casing of words", ("--no-casing",)),
     Row("location", "student emissions: the location alone", ("--emission", "location")),
     Row("full", "adapters: all of the encoder is trained", ("--adapt", "full")),
-    Row("lora", "full training of the encoder: adapters", ("--adapt", "lora")),
+    Row(
+        "lora",
+        "full training of the encoder: adapters, at a rate of 1e-3",
+        ("--adapt", "lora", "--encoder-rate", "1e-3"),
+    ),
     Row("frozen", "training of the encoder", ("--adapt", "frozen")),
     Row(
         "softmax",
@@ -154,6 +159,8 @@ def trained(plan: Plan, row: Row, seed: int) -> Iterator[str]:
 def scores(folder: Path, examples: Sequence[Example]) -> dict[bool, Scoreboard]:
     """Of a checkpoint, as text alone (False) and, if a view reads them and there are any, with the captions (True)."""
     extractor = Extractor.load(folder)
+    if extractor.info.vision:
+        raise UserError(f"{folder} has a view of images, which this benchmark does not read")
     return {
         on: evaluate(extractor.predictor, extractor.tokenizer, examples, on)
         for on in ways(extractor.info.design, examples)

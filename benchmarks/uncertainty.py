@@ -222,6 +222,11 @@ def measured(
 
 def checked(evidential: Sequence[Extractor], plain: Sequence[Extractor]) -> None:
     """Raises `UserError` where a checkpoint is not what it is compared as."""
+    if len(evidential) != len(plain):
+        raise UserError(f"--evidential {len(evidential)}, --softmax {len(plain)} checkpoints: wanted as many of each")
+    for one in [*evidential, *plain]:
+        if one.info.vision:
+            raise UserError(f"{one.info.name} has a view of images, which this benchmark does not read")
     for one in evidential:
         if not one.info.design.evidence:
             raise UserError(f"--evidential: {one.info.name} was trained without evidence")

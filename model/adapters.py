@@ -10,16 +10,21 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from streams.errors import UserError
+
 SCALE = 2
 DOWN, UP = ".lora_A.default.weight", ".lora_B.default.weight"
 
 
 def add(encoder: nn.Module, rank: int) -> None:
-    """One in every linear layer of the encoder but its pooler, which no tagger reads; all else is frozen."""
+    """One in every linear layer of the encoder but its pooler, which no tagger reads; all else is frozen. Raises
+    `UserError` where there is none."""
     from peft import LoraConfig, inject_adapter_in_model
 
     linear = [name for name, module in encoder.named_modules() if isinstance(module, nn.Linear)]
     targets = [name for name in linear if "pooler" not in name]
+    if not targets:
+        raise UserError("--adapt lora: the encoder has no linear layers to adapt; choose full or frozen")
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=SCALE * rank, target_modules=targets), encoder)
 
 

@@ -24,7 +24,7 @@ from model.design import TEXT
 from model.extractor import BATCH_TOKENS, batches
 from model.familiarity import Familiarity
 from model.guarantee import DELTA, Marks, Promise, highest, promise
-from model.mentions import Prediction, missed
+from model.mentions import LEAST_POSSIBLE, Prediction, asking, missed
 from model.predictor import inference
 from model.reading import Reading, read, ways
 from model.scores import judge_each
@@ -35,8 +35,6 @@ from streams.errors import UserError
 TEMPERATURES = tuple(round(float(value), 2) for value in np.arange(0.4, 4.01, 0.1))
 LEAST_KEPT = 0.1
 """Share of the mentions that the most cautious threshold keeps: with fewer, chance would end the tests at once."""
-LEAST_POSSIBLE = 0.05
-"""A span less probable than this is never asked about."""
 FEWEST = 20
 """Mentions that a temperature is chosen by."""
 MOST_TWEETS = 4000
@@ -154,9 +152,7 @@ def possible_threshold(predictions: Sequence[Prediction], budget: float) -> floa
 
 def asked_about(predictions: Sequence[Prediction], threshold: float) -> float:
     """Possible mentions from `threshold` on that are worth a question of their own, per predicted mention."""
-    asked = sum(
-        len(missed(one.spans, [span for span in one.possible if span.probability >= threshold])) for one in predictions
-    )
+    asked = sum(len(missed(one.spans, asking(one, threshold).possible)) for one in predictions)
     return asked / sum(len(one.spans) for one in predictions)
 
 

@@ -9,12 +9,13 @@ README.md           the model card
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from model.design import Design
+from model.design import IMAGE, Design
 from model.tokens import TokenizerConfig
 from streams.errors import UserError
 from streams.events import Score, Value, explain
@@ -23,6 +24,8 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
 CARD = "README.md"
+NAME = r"^[A-Za-z0-9_.-]{1,64}$"
+"""Of a checkpoint: it stands in records and metrics."""
 
 
 class Base(Value):
@@ -66,7 +69,7 @@ class CheckpointInfo(Value):
     `provenance`: what it was made of and how.
     """
 
-    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
+    name: str = Field(pattern=NAME)
     release: int = Field(ge=0, lt=2**40)
     threshold: Score
     target_precision: Score
@@ -80,6 +83,19 @@ class CheckpointInfo(Value):
     vision: str | None = None
     tokenizer: TokenizerConfig
     provenance: dict[str, Any] = Field(default_factory=dict)
+
+    def reading(self, views: Sequence[str]) -> CheckpointInfo:
+        """The same with these of its views alone. Raises `UserError` where it has not one of them."""
+        own = self.design.views
+        if not views or not set(views) <= set(own):
+            raise UserError(f"--views {','.join(views)}: wanted some of those of {self.name}: {', '.join(own)}")
+        sees = IMAGE in views
+        parts = {
+            "views": tuple(view for view in own if view in views),
+            "image_width": self.design.image_width if sees else 0,
+        }
+        update = {"design": self.design.model_copy(update=parts), "vision": self.vision if sees else None}
+        return self.model_copy(update=update)
 
 
 def describe(folder: Path) -> CheckpointInfo:

@@ -34,13 +34,15 @@ TYPES = {
 @dataclass(frozen=True)
 class Example:
     """One tweet as a corpus has split it. `id`: of its image; where it has none, # and its number in the file.
-    `tags` are BIO as published, types mapped by `TYPES`; `image`: features (P, D), where a view reads them."""
+    `tags` are BIO as published, types mapped by `TYPES`; `image`: features (P, D), where a view reads them; `data`: the
+    name of its data set's folder."""
 
     id: str
     words: tuple[str, ...]
     tags: tuple[str, ...]
     caption: str | None = None
     image: NDArray[np.floating] | None = field(default=None, compare=False, repr=False)
+    data: str = field(default="", compare=False)
 
     @property
     def key(self) -> str:
@@ -87,7 +89,8 @@ def read(path: Path, captions: dict[str, str] | None = None) -> list[Example]:
                 tags.append(tag)
         elif words:
             caption = (captions or {}).get(name)
-            examples.append(Example(name or f"#{len(examples) + 1}", tuple(words), tuple(tags), caption))
+            called = name or f"#{len(examples) + 1}"
+            examples.append(Example(called, tuple(words), tuple(tags), caption, data=path.parent.name))
             name, words, tags = "", [], []
     if not examples:
         raise UserError(f"{path}: no tweets in it")
@@ -127,6 +130,15 @@ def read_captions(path: Path, folder: str) -> dict[str, str]:
                 f'{path}:{number}: wanted {{"set": .., "img": .., "caption": ..}}, got {line[:80]!r}'
             ) from None
     return captions
+
+
+def check_captions(path: Path, examples: Iterable[Example]) -> None:
+    """Raises `UserError` where none of the tweets has one of the captions in `path`."""
+    if not any(example.caption for example in examples):
+        raise UserError(
+            f'--captions {path}: none is of these tweets; wanted lines whose "set" ends the name of the folder of the '
+            'data set, and whose "img" is an IMGID in it, as "12" of IMGID:12'
+        )
 
 
 def legal(tags: Sequence[str]) -> list[str]:

@@ -62,7 +62,7 @@ class CRF(nn.Module):
         score = score + begin[safe[:, 0]] + end[last]
         return torch.where(words.any(1), score - total, 0.0)
 
-    def log_marginals(self, emissions: Tensor, words: Tensor, temperature: float = 1.0) -> Tensor:
+    def log_marginals(self, emissions: Tensor, words: Tensor, temperature: Temperature = 1.0) -> Tensor:
         """(B, W, L) log-probability of each label at each word, over all paths. `temperature` divides every score,
         emissions and transitions alike."""
         chain = self.chain(emissions, words, temperature)
@@ -70,7 +70,7 @@ class CRF(nn.Module):
 
     def chain(self, emissions: Tensor, words: Tensor, temperature: Temperature = 1.0) -> Chain:
         """Forward and backward passes. In the padding, `ahead` repeats the last word's, `behind` that of its end."""
-        emissions = emissions.float() / _by_tweet(temperature, 2)
+        emissions = emissions.float() / by_tweet(temperature, 2)
         transitions, _, end = self.scores(temperature)
         ahead = self._ahead(emissions, words, temperature)
         behind = [end.expand_as(ahead[-1])]
@@ -107,12 +107,12 @@ class CRF(nn.Module):
     def scores(self, temperature: Temperature) -> tuple[Tensor, Tensor, Tensor]:
         """Of going from label to label (L, L), of beginning and of ending with one (L); of each tweet where each has a
         temperature of its own: (B, L, L) and (B, L)."""
-        pairs, single = _by_tweet(temperature, 2), _by_tweet(temperature, 1)
+        pairs, single = by_tweet(temperature, 2), by_tweet(temperature, 1)
         transitions = torch.where(self.legal, self.transitions / pairs, IMPOSSIBLE)
         return transitions, torch.where(self.opening, self.begin / single, IMPOSSIBLE), self.end / single
 
 
-def _by_tweet(temperature: Temperature, dimensions: int) -> Temperature:
+def by_tweet(temperature: Temperature, dimensions: int) -> Temperature:
     """To divide what has so many dimensions behind that of the tweets."""
     return temperature.view(-1, *[1] * dimensions) if isinstance(temperature, Tensor) else temperature
 

@@ -31,11 +31,19 @@ def pretrained(path: str, seed: int, design: Design = TWO_VIEWS) -> tuple[Tagger
 
     try:
         fast = AutoTokenizer.from_pretrained(path, add_prefix_space=True)
-        encoder: PreTrainedModel = AutoModel.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"--encoder {path}: cannot be loaded: {str(error).splitlines()[0]}") from None
-    backend: Tokenizer = fast.backend_tokenizer
-    limit = min(MAX_SEQUENCE, int(getattr(encoder.config, "max_position_embeddings", MAX_SEQUENCE)))
+        encoder: PreTrainedModel = AutoModel.from_pretrained(path, dtype=torch.float32)
+    except Exception as error:  # a foreign folder lets out anything, from OSError to SafetensorError
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"--encoder {path}: cannot be loaded: {first}") from None
+    backend: Tokenizer | None = getattr(fast, "backend_tokenizer", None)
+    if backend is None:
+        raise UserError(f"--encoder {path}: its tokenizer has no fast version; choose an encoder with a tokenizer.json")
+    if encoder.config.is_encoder_decoder:
+        raise UserError(f"--encoder {path}: has a decoder as well; choose a BERT- or RoBERTa-like encoder")
+    positions = int(getattr(encoder.config, "max_position_embeddings", 0))
+    limit = min(MAX_SEQUENCE, positions) if positions > 0 else MAX_SEQUENCE  # -1 stands for any number
+    if limit <= MAX_CONTEXT + 5:
+        raise UserError(f"--encoder {path}: takes {limit} positions; wanted more than {MAX_CONTEXT + 5}")
     config = TokenizerConfig(
         cls=_special(fast, "cls", "bos"),
         sep=_special(fast, "sep", "eos"),

@@ -19,13 +19,18 @@ from streams.errors import UserError
 
 
 def predict(
-    predictor: Predictor, tokenizer: TweetTokenizer, examples: Sequence[Example], captions: bool
+    predictor: Predictor,
+    tokenizer: TweetTokenizer,
+    examples: Sequence[Example],
+    captions: bool,
+    possible: float | None = None,
 ) -> list[Prediction]:
-    """One prediction per tweet, in order; spans count the corpus's words."""
+    """One prediction per tweet, in order; spans count the corpus's words. `possible`: in place of the checkpoint's."""
     network, info = predictor.network, predictor.info
+    threshold = info.possible if possible is None else possible
     predictions = [Prediction()] * len(examples)
     for rows, output in outputs(network, tokenizer, examples, captions, predictor.device):
-        for row, prediction in zip(rows, decode(network, output, info.temperature, info.possible), strict=True):
+        for row, prediction in zip(rows, decode(network, output, info.temperature, threshold), strict=True):
             predictions[row] = prediction
     return predictions
 

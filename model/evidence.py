@@ -78,16 +78,15 @@ class NIG(NamedTuple):
 def fuse(views: Sequence[NIG], present: Tensor) -> NIG:
     """The mixture of all present views as one NIG (Ma et al., eq. 12-15, written for any number of views).
 
-    `present`: bool (V, ...) broadcastable to each view's shape. A missing view is left out: it gives neither evidence
-    nor the half a degree that joining adds. Where no view is present the result is finite and means nothing.
+    `present`: bool (V, ...) broadcastable to each view's shape. A missing view is left out, whatever stands there: it
+    gives neither evidence nor the half a degree that joining adds. Where no view is present the result means nothing.
     """
-    weight = present.to(views[0].nu.dtype)
-    while weight.dim() < views[0].nu.dim() + 1:
-        weight = weight.unsqueeze(-1)
-    gammas, nus, alphas, betas = (torch.stack(part) for part in zip(*views, strict=True))
-    nus = nus * weight
+    there = present
+    while there.dim() < views[0].nu.dim() + 1:
+        there = there.unsqueeze(-1)
+    gammas, nus, alphas, betas = (torch.where(there, torch.stack(part), 0.0) for part in zip(*views, strict=True))
     nu = nus.sum(0).clamp(min=SMALLEST)
     gamma = (nus * gammas).sum(0) / nu
-    alpha = (alphas * weight).sum(0) + 0.5 * (weight.sum(0) - 1)
-    beta = (betas * weight).sum(0) + 0.5 * (nus * (gammas - gamma) ** 2).sum(0)
+    alpha = alphas.sum(0) + 0.5 * (there.sum(0) - 1)
+    beta = betas.sum(0) + 0.5 * (nus * (gammas - gamma) ** 2).sum(0)
     return NIG(gamma, nu, alpha, beta)

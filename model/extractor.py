@@ -37,10 +37,20 @@ class Extractor:
         self.predictor = predictor
 
     @classmethod
-    def load(cls, path: Path, *, device: str = "auto", threads: int = 0, possible: float | None = None) -> Self:
-        """From a checkpoint folder; `possible` in place of the checkpoint's own. Raises `UserError`."""
-        predictor = load(path, device=device, threads=threads, possible=possible)
-        return cls(TweetTokenizer.load(path), predictor)
+    def load(
+        cls,
+        path: Path | str,
+        *,
+        device: str = "auto",
+        threads: int = 0,
+        possible: float | None = None,
+        views: Sequence[str] | None = None,
+    ) -> Self:
+        """From a checkpoint folder; `possible` in place of the checkpoint's own; `views`: of the checkpoint's, to read
+        no others. Raises `UserError`."""
+        folder = Path(path)
+        predictor = load(folder, device=device, threads=threads, possible=possible, views=views)
+        return cls(TweetTokenizer.load(folder), predictor)
 
     @property
     def info(self) -> CheckpointInfo:

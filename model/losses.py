@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from model.batch import Batch
+from model.crf import Temperature, by_tweet
 from model.design import CONTEXT, LABELS, TEXT
 from model.evidence import NIG
 from model.tagger import Tagger
@@ -20,21 +21,27 @@ from model.tagger import Tagger
 @dataclass(frozen=True)
 class LossWeights:
     """`density` weighs the NIG negative log-likelihood of the label indicators, `regulariser` the cost of evidence;
-    `alignment` the divergence of the text's marginals from those of text and context, both at `alignment_temperature`;
-    `teacher` that of the fused marginals from a teacher's."""
+    `alignment` the divergence of the text's marginals from those of text and context; `teacher` that of the fused
+    marginals from a teacher's."""
 
     density: float = 0.03
     regulariser: float = 0.003
     alignment: float = 0.0
-    alignment_temperature: float = 2.0
     teacher: float = 0.0
 
 
-def loss(network: Tagger, batch: Batch, labels: Tensor, weights: LossWeights, teacher: Tensor | None = None) -> Tensor:
+def loss(
+    network: Tagger,
+    batch: Batch,
+    labels: Tensor,
+    weights: LossWeights,
+    teacher: Tensor | None = None,
+    temperatures: Tensor | None = None,
+) -> Tensor:
     """Mean over words: labels and evidence of every present view and of the fused belief, alignment, teacher.
 
     `labels` (B, W), -100 for all words of a tweet that nobody labelled; `teacher` (B, W, L) probabilities, NaN where
-    there are none.
+    there are none; `temperatures` (B) of the alignment, 1 where they are not given.
     """
     beliefs = network(batch)
     together = network.fused(beliefs, batch)
@@ -46,7 +53,8 @@ def loss(network: Tagger, batch: Batch, labels: Tensor, weights: LossWeights, te
             part = NIG(*(value[rows] for value in belief))
             total = total + _labels(network, part, labels[rows], batch.words[rows], weights)
     if weights.alignment and {TEXT, CONTEXT} <= set(network.design.views):
-        total = total + weights.alignment * alignment(network, beliefs, batch, weights.alignment_temperature)
+        at = torch.ones(len(batch.words), device=batch.words.device) if temperatures is None else temperatures
+        total = total + weights.alignment * alignment(network, beliefs, batch, at)
     if weights.teacher and teacher is not None:
         total = total + weights.teacher * distillation(network, [*beliefs, together], batch, teacher)
     return total
@@ -67,28 +75,29 @@ def _labels(network: Tagger, belief: NIG, labels: Tensor, words: Tensor, weights
     return entropy + weights.density * density + weights.regulariser * cost
 
 
-def log_marginals(network: Tagger, belief: NIG, words: Tensor, temperature: float = 1.0) -> Tensor:
+def log_marginals(network: Tagger, belief: NIG, words: Tensor, temperature: Temperature = 1.0) -> Tensor:
     """(B, W, L) log-probabilities of the labels, over all paths of the chain where there is one."""
     emissions = network.emissions(belief)
     if network.design.chain:
         return network.chain.log_marginals(emissions, words, temperature)
-    return torch.log_softmax(emissions.float() / temperature, -1)
+    return torch.log_softmax(emissions.float() / by_tweet(temperature, 2), -1)
 
 
-def alignment(network: Tagger, beliefs: Sequence[NIG], batch: Batch, temperature: float) -> Tensor:
+def alignment(network: Tagger, beliefs: Sequence[NIG], batch: Batch, temperatures: Tensor) -> Tensor:
     """KL(text and context || text) of the token marginals, the former detached, mean over the words of tweets that have
-    both; times the squared temperature, so that its gradients keep their size (cross-view alignment of ITA: Wang et
-    al., NAACL 2022; Hinton et al., 2015)."""
+    both; times the squared temperature of the tweet (B), so that its gradients keep their size (cross-view alignment of
+    ITA: Wang et al., NAACL 2022; Hinton et al., 2015)."""
     views = network.design.views
     rows = batch.present[views.index(CONTEXT)]
-    words = batch.words[rows]
+    words, at = batch.words[rows], temperatures[rows]
     if not words.any():
         return batch.words.new_zeros((), dtype=torch.float32)
     student, teacher = (
-        log_marginals(network, NIG(*(value[rows] for value in beliefs[views.index(view)])), words, temperature)[words]
+        log_marginals(network, NIG(*(value[rows] for value in beliefs[views.index(view)])), words, at)[words]
         for view in (TEXT, CONTEXT)
     )
-    return temperature**2 * _divergence(teacher.detach().exp(), student)
+    each = nn.functional.kl_div(student, teacher.detach(), reduction="none", log_target=True).sum(-1)
+    return (each * at.square().unsqueeze(1).expand_as(words)[words]).mean()
 
 
 def distillation(network: Tagger, beliefs: Sequence[NIG], batch: Batch, teacher: Tensor) -> Tensor:

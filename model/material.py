@@ -75,6 +75,8 @@ def read(data: Path, captions: Path | None, unlabelled: Sequence[Path]) -> Mater
         splits = {split: corpus.read(corpus.split_file(folder, split)) for split in corpus.SPLITS}
         texts += [replace(example, tags=()) for example in splits["train"]]
         seen += [*splits["valid"], *splits["test"]]
+    if captions:
+        corpus.check_captions(captions, [*labelled, *seen])
     kept, apart = corpus.without_leaks(labelled, seen), corpus.without_leaks(texts, seen)
     left_out = len(labelled) + len(texts) - len(kept) - len(apart)
     return Material(kept, corpus.without_leaks(apart, labelled), held_out, left_out)

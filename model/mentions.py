@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, TypeVar
 
 from pydantic import Field
@@ -43,6 +43,15 @@ class Prediction:
     spans: tuple[Span, ...] = ()
     possible: tuple[Span, ...] = ()
     familiar: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+LEAST_POSSIBLE = 0.05
+"""A span less probable than this is never asked about."""
+
+
+def asking(prediction: Prediction, threshold: float) -> Prediction:
+    """The same with no possible mentions but those of this probability or more."""
+    return replace(prediction, possible=tuple(one for one in prediction.possible if one.probability >= threshold))
 
 
 Spanned = TypeVar("Spanned", Span, Mention)

@@ -1,4 +1,4 @@
-"""Dense features of images, from any vision model of `transformers` (CLIP, SigLIP, ViT), frozen."""
+"""Dense features of images, from any vision model of `transformers` (CLIP, SigLIP, ViT, ResNet), frozen."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class Vision:
         except (OSError, ValueError, ImportError) as error:
             raise UserError(f"the vision model {name} cannot be loaded: {str(error).splitlines()[0]}") from None
         self._model = getattr(model, "vision_model", model).to(device).eval()
-        self.width: int = self._model.config.hidden_size
+        shape = self._model.config  # of a convolutional network, the width of each stage
+        self.width: int = shape.hidden_size if hasattr(shape, "hidden_size") else shape.hidden_sizes[-1]
         self._device = device
 
     def features(self, images: Sequence[Image.Image]) -> NDArray[np.float16]:

@@ -34,12 +34,18 @@ LONGEST = 8
 
 
 def load(
-    checkpoint: File, *, device: str, threads: int, possible: float | None = None, sees: bool = False
+    checkpoint: File,
+    *,
+    device: str,
+    threads: int,
+    possible: float | None = None,
+    views: Sequence[str] | None = None,
+    sees: bool = False,
 ) -> Predictor:
     """`device`: auto, cpu or cuda; `threads`: of the CPU, 0 for one per core; `possible`: the probability from which on
-    mentions are possible ones, in place of the checkpoint's; `sees`: the checkpoint's vision model is loaded now, not
-    with the first image. Raises `UserError`."""
-    info = describe(checkpoint)
+    mentions are possible ones, in place of the checkpoint's; `views`: of the checkpoint's, to read no others; `sees`:
+    the checkpoint's vision model is loaded now, not with the first image. Raises `UserError`."""
+    info = describe(checkpoint) if views is None else describe(checkpoint).reading(views)
     if possible is not None:
         if not 0 < possible <= 1:
             raise UserError(f"possible mentions from {possible} on: wanted a probability above 0, at most 1")
@@ -52,8 +58,10 @@ def load(
     encoder = dict(info.encoder)
     network = Tagger(AutoConfig.for_model(encoder.pop("model_type"), **encoder), info.design)
     try:
-        weights = _base(info.base) | load_file(checkpoint / WEIGHTS)
-        network.load_state_dict(adapters.merged(weights))
+        weights = adapters.merged(_base(info.base) | load_file(checkpoint / WEIGHTS))
+        if views is not None:
+            weights = {name: value for name, value in weights.items() if name in network.state_dict()}
+        network.load_state_dict(weights)
         network.familiarity = Familiarity.load(checkpoint, network.config.hidden_size)
     except (SafetensorError, OSError, RuntimeError) as error:
         first = str(error).splitlines()[0]

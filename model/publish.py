@@ -85,7 +85,9 @@ def publish(
         for on in ways(network.design, examples)
     ]
     published = Published(info, calibration, promise, rows)
-    (folder / CARD).write_text(_card(published), encoding="utf-8")
+    partial = folder / f"{CARD}.partial"
+    partial.write_text(_card(published), encoding="utf-8")
+    partial.replace(folder / CARD)
     return published
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -219,12 +220,17 @@ def covered(probability: NDArray[np.float64], correct: NDArray[np.bool_], suppor
     return Covered(round(2 * right / (len(kept) + support), 6), round(2 * every / (predicted + support), 6))
 
 
-def recovered(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction]) -> Recovered:
-    """What the possible mentions of the predictions bring back."""
-    absent = back = asked = predicted = 0
+def recovered(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction], budget: float = math.inf) -> Recovered:
+    """What the possible mentions of the predictions bring back: the likeliest of all, `budget` questions per predicted
+    mention at most."""
+    absent = predicted = 0
+    questions: list[tuple[float, bool]] = []
     for tags, prediction in zip(gold, predictions, strict=True):
         gone = _true(tags) - {_named(span) for span in prediction.spans}
-        questions = missed(prediction.spans, prediction.possible)
-        absent, back = absent + len(gone), back + len(gone & {_named(span) for span in questions})
-        asked, predicted = asked + len(questions), predicted + len(prediction.spans)
-    return Recovered(absent, round(back / absent, 6) if absent else None, round(asked / max(1, predicted), 6))
+        asked = missed(prediction.spans, prediction.possible)
+        questions += [(span.probability, _named(span) in gone) for span in asked]
+        absent, predicted = absent + len(gone), predicted + len(prediction.spans)
+    questions = sorted(questions, key=lambda question: -question[0])[: int(min(len(questions), budget * predicted))]
+    back = sum(right for _, right in questions)
+    share = round(back / absent, 6) if absent else None
+    return Recovered(absent, share, round(len(questions) / max(1, predicted), 6))

@@ -30,7 +30,8 @@ class Tagger(nn.Module):
         super().__init__()
         self.config, self.design = encoder, design
         self.encoder: nn.Module = AutoModel.from_config(encoder)  # type: ignore[no-untyped-call]
-        self.casing = nn.Embedding(len(SHAPES), encoder.hidden_size)
+        embedding: nn.Embedding = self.encoder.get_input_embeddings()
+        self.casing = nn.Embedding(len(SHAPES), embedding.embedding_dim)
         nn.init.zeros_(self.casing.weight)
         self.casing.requires_grad_(design.casing)
         self.dropout = nn.Dropout(dropout)
@@ -89,7 +90,7 @@ class Tagger(nn.Module):
         """(B, W, H) the encoder's last and middle state at each word's first subword; zeros where the tweet has not
         this view."""
         tweets, width = batch.heads.shape
-        hidden = self.casing.weight.new_zeros(tweets, width, self.casing.embedding_dim)
+        hidden = self.casing.weight.new_zeros(tweets, width, self.config.hidden_size)
         if not len(view.rows):
             return hidden, hidden
         heads = batch.heads[view.rows].unsqueeze(-1).expand(-1, -1, hidden.shape[-1])

@@ -25,7 +25,8 @@ Beliefs = dict[int, Floats]
 
 
 def marginals(teacher: Extractor, examples: Sequence[Example], progress: Progress) -> list[Beliefs]:
-    """What `teacher` believes of each tweet, with the caption where there is one. `progress(share done)`."""
+    """What `teacher` believes of each tweet, with the caption where there is one; nothing of one of which it has no
+    view. `progress(share done)`."""
     predictor = teacher.predictor
     found: list[Beliefs] = [{} for _ in examples]
     done = 0
@@ -33,8 +34,10 @@ def marginals(teacher: Extractor, examples: Sequence[Example], progress: Progres
         with torch.inference_mode():
             logs = log_marginals(predictor.network, output.together, output.batch.words)
         probabilities = logs.exp().cpu().numpy().astype(np.float16)
-        for row, encoded, words in zip(rows, output.encoded, probabilities, strict=True):
-            found[row] = {word: words[place] for place, (word, _) in enumerate(encoded.spans)}
+        seen = output.batch.present.any(0).tolist()
+        for row, encoded, words, there in zip(rows, output.encoded, probabilities, seen, strict=True):
+            if there:
+                found[row] = {word: words[place] for place, (word, _) in enumerate(encoded.spans)}
         done += len(rows)
         progress(done / len(examples))
     return found

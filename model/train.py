@@ -32,7 +32,8 @@ STATE = "training.pt"
 @dataclass(frozen=True)
 class TrainConfig:
     """`drop_context`: the share of captions left out, anew in each epoch, so that both views learn;
-    `batch_tokens`: padded tokens of the longest view; the other weights as in `LossWeights`."""
+    `batch_tokens`: padded tokens of the longest view; `alignment_temperatures`: of data sets that have another than
+    `alignment_temperature`, by name; the other weights as in `LossWeights`."""
 
     epochs: int = 6
     seed: int = 0
@@ -48,17 +49,19 @@ class TrainConfig:
     regulariser: float = 0.003
     alignment: float = 0.0
     alignment_temperature: float = 2.0
+    alignment_temperatures: tuple[tuple[str, float], ...] = ()
     teacher: float = 0.0
 
 
 @dataclass(frozen=True)
 class Item:
     """A tweet to learn from: its label ids, one per labelled word, none where nobody labelled it; `teacher` (W, L):
-    what a teacher believes of each of them, NaN of those that it has not read."""
+    what a teacher believes of each of them, NaN of those that it has not read; `data`: the name of its data set."""
 
     encoded: Encoded
     labels: tuple[int, ...]
     teacher: Floats | None = None
+    data: str = ""
 
 
 def items(
@@ -73,7 +76,7 @@ def items(
         labels = tuple(LABELS.index(tags[word]) for word, _ in encoded.spans) if tags else ()
         unread = np.full(len(LABELS), np.nan, np.float16)
         rows = [believed.get(word, unread) for word, _ in encoded.spans]
-        result.append(Item(encoded, labels, np.stack(rows) if believed and rows else None))
+        result.append(Item(encoded, labels, np.stack(rows) if believed and rows else None, example.data))
     return result
 
 
@@ -85,9 +88,8 @@ class Trainer:
     ) -> None:
         self.network, self.training, self.tokenizer = network.to(device), training, tokenizer
         self.config, self.device = config, device
-        self.weights = LossWeights(
-            config.density, config.regulariser, config.alignment, config.alignment_temperature, config.teacher
-        )
+        self.weights = LossWeights(config.density, config.regulariser, config.alignment, config.teacher)
+        self._temperatures = dict(config.alignment_temperatures)
         self.epoch = 0
         self.best_score, self.best_epoch = -1.0, 0
         self.best_weights: dict[str, Tensor] = {}
@@ -125,7 +127,7 @@ class Trainer:
         yield from result
 
     def run_epoch(self, progress: Callable[[float, float], None]) -> None:
-        """One pass. `progress(share done, loss)` after each batch."""
+        """One pass. `progress(share done, loss)` after each batch. Raises `UserError` where it diverges."""
         torch.manual_seed(self.config.seed * 1000 + self.epoch)
         self.network.train()
         todo = list(self._batches(self.epoch))
@@ -133,8 +135,10 @@ class Trainer:
             batch = collate([item.encoded for item in group], self.tokenizer.config, self.network.design)
             labels = label_tensor(group, batch).to(self.device)
             batch = batch.to(self.device)
-            believed = teacher_tensor(group, batch)
-            step_loss = loss(self.network, batch, labels, self.weights, believed)
+            believed, temperatures = teacher_tensor(group, batch), self._temperatures_of(group)
+            step_loss = loss(self.network, batch, labels, self.weights, believed, temperatures)
+            if not step_loss.isfinite():
+                raise self._diverged(f"batch {number}: the loss is {step_loss.item()}")
             if step_loss.requires_grad:  # no tweet of the batch may have a view, as without captions
                 torch.autograd.backward(step_loss)
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
@@ -142,7 +146,19 @@ class Trainer:
             self.schedule.step()
             self.optimiser.zero_grad()
             progress(number / len(todo), step_loss.item())
+        if not all(parameter.isfinite().all() for parameter in self.network.parameters()):
+            raise self._diverged("a weight is not finite")
         self.epoch += 1
+
+    def _diverged(self, how: str) -> UserError:
+        return UserError(
+            f"the training diverged in epoch {self.epoch + 1}, {how}; choose a lower --encoder-rate or --head-rate"
+        )
+
+    def _temperatures_of(self, group: Sequence[Item]) -> Tensor:
+        """(B) of the alignment."""
+        others = self.config.alignment_temperature
+        return torch.tensor([self._temperatures.get(item.data, others) for item in group], device=self.device)
 
     def keep_if_best(self, score: float) -> bool:
         """Remembers the weights when `score`, of the validation data, is the best so far."""
@@ -221,7 +237,7 @@ def _digest(network: Tagger, training: Sequence[Item]) -> str:
     for value in network.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     for item in training:
-        digest.update(repr((item.encoded.text, item.encoded.context, item.labels)).encode())
+        digest.update(repr((item.encoded.text, item.encoded.context, item.labels, item.data)).encode())
         for array in (item.encoded.image, item.teacher):
             digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
@@ -242,8 +258,8 @@ def _groups(network: Tagger, config: TrainConfig) -> list[dict[str, Any]]:
 
 
 def _depth(name: str) -> int:
-    """0 for the embeddings, n for the encoder's n-th layer."""
-    found = re.search(r"\.layers?\.(\d+)\.", name)
+    """0 for the embeddings, n for the encoder's n-th layer: encoder.layer.0, layers.0, transformer.layer.0, h.0."""
+    found = re.search(r"\.(\d+)\.", name)
     return int(found[1]) + 1 if found else 0
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from streams.cli.seeing import seeing
+from streams.cli.seeing import check_read, seeing
 from streams.errors import UserError
 from streams.settings import load
 
@@ -67,6 +67,7 @@ def command(
     predictor = extractor.predictor
     with console.status(f"{len(examples)} validation tweets"):
         examples = seeing(extractor, examples, images)
+        check_read(extractor, examples)
         network, tokenizer, before = predictor.network, extractor.tokenizer, extractor.info.temperature
         found = calibrate(network, tokenizer, examples, possible_budget, predictor.device, before)
     chosen = found.promise(target_precision, delta)
@@ -113,6 +114,8 @@ def _read(data: Path, captions: Path | None, split: str) -> list[Example]:
     for folder in corpus.folders(data):
         texts = corpus.read_captions(captions, folder.name) if captions else None
         examples += corpus.read(corpus.split_file(folder, split), texts)
+    if captions:
+        corpus.check_captions(captions, examples)
     return examples
 
 

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from streams.cli.seeing import seeing
+from streams.cli.seeing import check_read, only, seeing
 from streams.cli.whole_file import whole_file
 from streams.errors import UserError
 from streams.settings import load
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from model.corpus import Example
     from model.evaluate import Strangeness
     from model.extractor import Extractor
-    from model.scores import Judged, Scoreboard
+    from model.scores import Judged, Recovered, Scoreboard
+
+BUDGETS = (0.02, 0.05, 0.1)
+"""Questions about possible mentions per predicted mention."""
 
 console = Console()
 
@@ -35,6 +38,9 @@ def command(
     ] = None,
     images: Annotated[
         Path | None, typer.Option(help="Folder with the images ID.jpg, for a checkpoint with a view `image`.")
+    ] = None,
+    views: Annotated[
+        str | None, typer.Option(help="Comma-separated: read these views of the checkpoint, and no others.")
     ] = None,
     ood: Annotated[
         Path | None,
@@ -51,32 +57,42 @@ def command(
     from model import corpus
     from model.evaluate import predict
     from model.extractor import Extractor
-    from model.scores import judge, scoreboard
+    from model.mentions import LEAST_POSSIBLE, asking
+    from model.scores import judge, recovered, scoreboard
 
     settings = load()
     if split not in corpus.SPLITS:
         raise UserError(f"--split {split}: wanted one of {', '.join(corpus.SPLITS)}")
     texts = corpus.read_captions(captions, data.resolve().name) if captions else None
     examples = corpus.read(corpus.split_file(data, split), texts)
+    if captions:
+        corpus.check_captions(captions, examples)
     others = corpus.read(corpus.split_file(ood, split)) if ood else None
     if plots:
         _make(plots)
+    folder = checkpoint or settings.model
     with whole_file(json_out, "--json") if json_out else nullcontext() as sink:
-        extractor = Extractor.load(checkpoint or settings.model, device=settings.device, threads=settings.model_threads)
+        threads = settings.model_threads
+        extractor = Extractor.load(folder, device=settings.device, threads=threads, views=only(views))
+        check_read(extractor, examples)
         with console.status(f"{len(examples)} tweets"):
             examples = seeing(extractor, examples, images)
             strange, density = _strange(extractor, examples, others) if others else ({}, None)
-            predictions = predict(extractor.predictor, extractor.tokenizer, examples, captions is not None)
+            info, least = extractor.info, min(LEAST_POSSIBLE, extractor.info.possible)
+            found = predict(extractor.predictor, extractor.tokenizer, examples, captions is not None, least)
         gold = [one.tags for one in examples]
+        predictions = [asking(one, info.possible) for one in found]
         scores = scoreboard(gold, predictions)
+        budgets = {budget: recovered(gold, found, budget) for budget in BUDGETS}
         about = {"checkpoint": extractor.info.name, "data": data.name, "split": split, "captions": captions is not None}
         if sink is not None:
             told = {measure: asdict(one) for measure, one in strange.items()}
             apart = {"ood": ood.name, "ood_auroc": told, "ood_auroc_density": density} if ood and strange else {}
-            sink.write(json.dumps(about | asdict(scores) | apart, indent=1).encode() + b"\n")
+            back = {"possible_at_budgets": {budget: asdict(one) for budget, one in budgets.items()}}
+            sink.write(json.dumps(about | asdict(scores) | back | apart, indent=1).encode() + b"\n")
     title = f"{extractor.info.name} on {data.name}/{split}"
     console.print(_table(f"{title}, {len(examples)} tweets", scores))
-    _print(scores)
+    _print(scores, budgets)
     if ood and strange:
         console.print(_strange_table(ood.name, strange))
         console.print(f"and by the density of its words: {_number(density)}")
@@ -84,7 +100,7 @@ def command(
         _plot(plots, judge(gold, predictions), extractor.info.threshold, title)
 
 
-def _print(scores: Scoreboard) -> None:
+def _print(scores: Scoreboard, budgets: dict[float, Recovered]) -> None:
     possible = scores.possible
     console.print(
         f"calibration         ece {scores.ece:.4f}   brier {scores.brier:.4f}\n"
@@ -94,7 +110,8 @@ def _print(scores: Scoreboard) -> None:
         f"F1 at coverage      80% {scores.at_80.f1:.4f}, 90% {scores.at_90.f1:.4f}; "
         f"with the others reviewed {scores.at_80.f1_reviewed:.4f}, {scores.at_90.f1_reviewed:.4f}\n"
         f"possible mentions   {_number(possible.share)} of the {possible.missed} missed come back, "
-        f"for {100 * possible.asked:.1f} questions per 100 predicted mentions"
+        f"for {100 * possible.asked:.1f} questions per 100 predicted mentions; with other thresholds "
+        + ", ".join(f"{_number(one.share)} for {100 * one.asked:.1f}" for one in budgets.values())
     )
 
 

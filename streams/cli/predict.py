@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.cli.as_json import escaped_json
+from streams.cli.seeing import only
 from streams.cli.whole_file import whole_file
 from streams.errors import UserError
 from streams.events import ImageResult, Media, Tweet, explain
@@ -54,6 +55,9 @@ def command(
     ] = None,
     out: Annotated[str, typer.Option(help="Where --jsonl writes, one line each; - for standard output.")] = "-",
     checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint folder; MNER_MODEL if not given.")] = None,
+    views: Annotated[
+        str | None, typer.Option(help="Comma-separated: read these views of the checkpoint, and no others.")
+    ] = None,
 ) -> int:
     """Name the entities in a text or in a file of tweets; no server is needed.
 
@@ -75,13 +79,18 @@ def command(
     settings = _settings(no_vision or context is not None, alone=text is not None)
     folder = checkpoint or settings.model
     tweet = None if text is None else _tweet_of(text, image)
-    info = describe(folder)  # before torch is imported: a wrong path is told at once
+    some = only(views)
+    info = describe(folder) if some is None else describe(folder).reading(some)  # before torch is: a wrong path is told
     sees = info.vision is not None
     with _reading(jsonl or "-") as source, _writing(out) as sink, _looking(settings, sees) as look:
         from model.extractor import Extractor
 
         extractor = Extractor.load(
-            folder, device=settings.device, threads=settings.model_threads, possible=settings.possible
+            folder,
+            device=settings.device,
+            threads=settings.model_threads,
+            possible=settings.possible,
+            views=some,
         )
         if tweet is None:
             return _predict_lines(extractor, source, sink, look, LINES_WITH_PIXELS if sees else LINES_AT_ONCE)

@@ -1,4 +1,4 @@
-"""Tweets of a corpus with their images, for a checkpoint that looks at them."""
+"""What a checkpoint reads: which of its views, and of a corpus's tweets the images."""
 
 from __future__ import annotations
 
@@ -11,6 +11,19 @@ from streams.errors import UserError
 if TYPE_CHECKING:
     from model.corpus import Example
     from model.extractor import Extractor
+
+
+def only(views: str | None) -> tuple[str, ...] | None:
+    """What `--views` names; None where it is not given."""
+    return None if views is None else tuple(view.strip() for view in views.split(","))
+
+
+def check_read(extractor: Extractor, examples: Sequence[Example]) -> None:
+    """Raises `UserError` where the checkpoint reads tweets with captions alone, and none has any."""
+    from model.reading import ways
+
+    if not ways(extractor.info.design, examples):
+        raise UserError(f"--captions: {extractor.info.name} reads tweets with captions alone, and none has any")
 
 
 def seeing(extractor: Extractor, examples: Sequence[Example], images: Path | None) -> list[Example]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +15,6 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from streams.cli.typed import typed
 from streams.errors import UserError
-from streams.events import explain
 
 if TYPE_CHECKING:
     from model.checkpoint import Base, CheckpointInfo
@@ -37,7 +38,8 @@ def command(
         Path, typer.Option(help="Folder with train.txt, valid.txt, test.txt, or a folder of such folders.")
     ],
     captions: Annotated[
-        Path | None, typer.Option(help='JSON lines {"set", "img", "caption"}; without it both views read text alone.')
+        Path | None,
+        typer.Option(help='JSON lines {"set", "img", "caption"}, for the view text+context.'),
     ] = None,
     images: Annotated[
         Path | None, typer.Option(help="Folder with the images ID.jpg, for the view `image`; some may be missing.")
@@ -91,7 +93,12 @@ def command(
         float,
         typer.Option(min=0, help="Weight of the text view's divergence from text+context.", rich_help_panel=LOSSES),
     ] = 0.0,
-    alignment_temperature: Annotated[float, typer.Option(min=0.1, rich_help_panel=LOSSES)] = 2.0,
+    alignment_temperature: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of --alignment: a number (2), or of one data set, repeatable: twitter2015=4.", rich_help_panel=LOSSES
+        ),
+    ] = None,
     teacher: Annotated[
         Path | None, typer.Option(help="Checkpoint whose beliefs are learned as well.", rich_help_panel=LOSSES)
     ] = None,
@@ -124,19 +131,19 @@ def command(
 
     if (out / CARD).is_file():
         raise UserError(f"--out {out}: a finished checkpoint is there; choose another folder or remove it")
-    if device not in DEVICES:
-        raise UserError(f"--device {device}: wanted one of {', '.join(DEVICES)}")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda, but torch sees no GPU: choose auto or cpu")
+    device = _device(device)
     wanted = tuple(view.strip() for view in views.split(","))
     if not bool(images) == bool(vision) == (IMAGE in wanted):
         raise UserError("--views image, --images and --vision: wanted all three or none, the view, pictures, a model")
     if unlabelled and teacher is None:
         raise UserError("--unlabelled: texts without labels can only be learned from a --teacher")
+    _check_rates({"--encoder-rate": encoder_rate, "--head-rate": head_rate})
+    called, path = resolve(encoder)
+    name = _name(name, called)
+    temperatures = _temperatures(alignment_temperature or [])
     _prepare(out)
     if threads:
         torch.set_num_threads(threads)
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     looking = Vision(vision, device) if vision else None
     design = _design(
         image_width=looking.width if looking else 0,
@@ -150,9 +157,9 @@ def command(
     )
     read = material.read(data, captions, unlabelled or [])
     _tell(read)
+    _check_material(read, design, temperatures)
     if images and looking:
         read = _look(read, images, looking)
-    called, path = resolve(encoder)
     network, tokenizer = pretrained(path, seed, design)
     if start:
         _start(network, start)
@@ -167,7 +174,8 @@ def command(
         density=density,
         regulariser=regulariser,
         alignment=alignment,
-        alignment_temperature=alignment_temperature,
+        alignment_temperature=temperatures.pop("", 2.0),
+        alignment_temperatures=tuple(sorted(temperatures.items())),
         teacher=teacher_weight if teacher else 0.0,
     )
     try:
@@ -177,8 +185,8 @@ def command(
         _train(trainer, read, out)
         info = trainer.predictor(best=True).info.model_copy(
             update={
-                "name": name or f"{called}-evidential",
-                "base": _base(called, design),
+                "name": name,
+                "base": _base(encoder, design),
                 "vision": vision,
                 "provenance": read.provenance()
                 | {"encoder": called}
@@ -191,20 +199,75 @@ def command(
         for left in (STATE, BELIEFS):
             (out / left).unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(
-            f"--out {out}: {error.strerror or error}; the same command goes on from the last epoch"
-        ) from None
+        raise UserError(f"--out {out}: {error.strerror or error}; the same command goes on where it stood") from None
     _told(out, published, target_precision)
 
 
-def _design(**parts: object) -> Design:
+def _design(views: tuple[str, ...], **others: object) -> Design:
     """Raises `UserError`."""
     from model.design import Design
 
     try:
-        return Design.model_validate(parts)
+        return Design.model_validate({"views": views} | others)
     except ValidationError as error:
-        raise UserError(f"--{explain(error)}") from None
+        problem = error.errors(include_url=False, include_context=False)[0]
+        option = str(problem["loc"][0]) if problem["loc"] else "views"
+        given = ",".join(views) if option == "views" else others[option]
+        told = problem["msg"].removeprefix("Value error, ").removeprefix("views: ")
+        raise UserError(f"--{option} {given}: {told}") from None
+
+
+def _device(wanted: str) -> str:
+    """Raises `UserError`."""
+    import torch
+
+    if wanted not in DEVICES:
+        raise UserError(f"--device {wanted}: wanted one of {', '.join(DEVICES)}")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda, but torch sees no GPU: choose auto or cpu")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+
+
+def _check_rates(rates: dict[str, float]) -> None:
+    """Raises `UserError`."""
+    for option, rate in rates.items():
+        if not 0 < rate < math.inf:
+            raise UserError(f"{option} {rate}: wanted a number above 0")
+
+
+def _name(given: str | None, encoder: str) -> str:
+    """Raises `UserError`."""
+    from model.checkpoint import NAME
+
+    name = given if given is not None else re.sub(r"[^A-Za-z0-9_.-]", "-", encoder)[:50] + "-evidential"
+    if not re.fullmatch(NAME, name):
+        raise UserError(f"--name {name!r}: wanted 1 to 64 letters, digits, dots, dashes or underscores")
+    return name
+
+
+def _check_material(read: Material, design: Design, temperatures: dict[str, float]) -> None:
+    """Raises `UserError`."""
+    from model.reading import ways
+
+    data = sorted({name for name, _ in read.held_out})
+    if unknown := temperatures.keys() - {"", *data}:
+        raise UserError(f"--alignment-temperature {min(unknown)}: wanted a data set of {', '.join(data)}")
+    if not any(ways(design, examples) for examples in read.validation.values()):
+        raise UserError(f"--views {','.join(design.views)}: no validation tweet has such a view; give --captions")
+
+
+def _temperatures(given: list[str]) -> dict[str, float]:
+    """By data set; under "" that of all others. Raises `UserError`."""
+    found = {}
+    for one in given:
+        name, _, value = one.rpartition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            found[name] = math.nan
+        if not 0.1 <= found[name] < math.inf:
+            raise UserError(f"--alignment-temperature {one}: wanted a number of 0.1 or more, or DATASET=NUMBER")
+    return found
 
 
 def _start(network: Tagger, checkpoint: Path) -> None:

@@ -104,14 +104,15 @@ def network_and_batch(folder: Path) -> tuple[Tagger, Batch, list[NIG]]:
 
 def test_alignment_is_the_divergence_of_token_marginals_and_moves_the_text_view_alone(tmp_path: Path) -> None:
     network, batch, beliefs = network_and_batch(tmp_path)
-    found = alignment(network, beliefs, batch, 2.0)
-    text, context = (log_marginals(network, belief, batch.words, 2.0).double() for belief in beliefs)
-    wanted = [
-        float((context[row, word].exp() * (context[row, word] - text[row, word])).sum())
-        for row in batch.present[1].nonzero().flatten()
-        for word in range(int(batch.words[row].sum()))
-    ]
-    assert found.item() == pytest.approx(4 * np.mean(wanted), rel=1e-4)
+    temperatures = torch.tensor([1.0, 2.0, 2.0, 4.0, 1.0, 4.0, 3.0, 2.0])
+    found = alignment(network, beliefs, batch, temperatures)
+    wanted = []
+    for row in batch.present[1].nonzero().flatten().tolist():
+        at = temperatures[row].item()
+        text, context = (log_marginals(network, belief, batch.words, at)[row].double() for belief in beliefs)
+        words = range(int(batch.words[row].sum()))
+        wanted += [at**2 * float((context[word].exp() * (context[word] - text[word])).sum()) for word in words]
+    assert found.item() == pytest.approx(np.mean(wanted), rel=1e-4)
     torch.autograd.backward(found)
     text_head, context_head = (network.heads[name].weight.grad for name in ("text", "text_context"))
     assert text_head is not None
@@ -124,7 +125,15 @@ def test_alignment_of_tweets_without_context_is_nothing(tmp_path: Path) -> None:
     trainer = training(tmp_path / "other", Design())
     group = [item for item in trainer.training if item.encoded.context is None]
     batch = collate([item.encoded for item in group], trainer.tokenizer.config, network.design)
-    assert alignment(network, network(batch), batch, 2.0).item() == 0
+    assert alignment(network, network(batch), batch, torch.ones(len(group))).item() == 0
+
+
+def test_each_data_set_is_aligned_at_its_own_temperature(tmp_path: Path) -> None:
+    network, tokenizer = pretrained(str(save(tmp_path, bert)), 0, Design())
+    some = [replace(one, data=data) for one, data in zip(examples(3), ("twitter2015", "twitter2017", ""), strict=True)]
+    config = TrainConfig(alignment=1.0, alignment_temperature=3.0, alignment_temperatures=(("twitter2015", 4.0),))
+    trainer = Trainer(network, items(some, tokenizer), tokenizer, config, "cpu")
+    assert trainer._temperatures_of(trainer.training).tolist() == [4.0, 3.0, 3.0]
 
 
 def test_a_teacher_that_believes_the_same_costs_nothing_and_another_is_learned(tmp_path: Path) -> None:

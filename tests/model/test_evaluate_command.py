@@ -52,6 +52,7 @@ def test_the_scoreboard_its_plots_and_its_json(
     assert scores["ood_auroc"].keys() == MEASURES.keys()
     assert 0 <= scores["ood_auroc_density"] <= 1
     assert all(0 <= one["epistemic"] <= 1 for one in scores["ood_auroc"].values())
+    assert scores["possible_at_budgets"].keys() == {"0.02", "0.05", "0.1"}
     for name in ("reliability", "risk_coverage"):
         with Image.open(plots / f"{name}.png") as picture:
             assert picture.width > 600
@@ -68,6 +69,17 @@ def test_the_scoreboard_its_plots_and_its_json(
             *MEASURES,
         )
     )
+
+
+def test_captions_must_be_of_the_tweets_and_a_view_that_reads_them_must_have_some(data: Path, tmp_path: Path) -> None:
+    captions = tmp_path / "captions.jsonl"
+    captions.write_text(json.dumps({"set": "toy", "img": "1", "caption": "a city"}), encoding="utf-8")
+    with pytest.raises(UserError, match=r"--captions .*captions\.jsonl: none is of these tweets"):
+        command.command(data=data, captions=captions)
+    with pytest.raises(UserError, match="reads tweets with captions alone, and none has any"):
+        command.command(data=data, views="text+context")
+    with pytest.raises(UserError, match=r"--views image: wanted some of those of minilm-.*: text, text\+context"):
+        command.command(data=data, views="image")
 
 
 def test_a_folder_for_plots_that_cannot_be_made_is_told_before_the_work(data: Path) -> None:

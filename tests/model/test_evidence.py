@@ -89,6 +89,16 @@ def test_a_missing_view_leaves_the_other_as_it_is(one: NIG, missing: NIG) -> Non
     assert close(fuse([one, missing], torch.tensor([[True], [False]])), one)
 
 
+@given(BELIEFS, BELIEFS, BELIEFS)
+def test_one_missing_of_three_leaves_the_other_two_as_they_are_whatever_stands_there(
+    one: NIG, two: NIG, missing: NIG
+) -> None:
+    nothing = NIG(*(torch.full_like(part, math.nan) for part in missing))
+    present = torch.tensor([[True], [False], [True]])
+    assert close(fuse([one, missing, two], present), joined(one, two))
+    assert close(fuse([one, nothing, two], present), joined(one, two))
+
+
 @given(BELIEFS, BELIEFS)
 def test_agreement_lowers_epistemic_uncertainty(one: NIG, other: NIG) -> None:
     agreeing = NIG(one.gamma, other.nu, other.alpha, other.beta)

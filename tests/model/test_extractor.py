@@ -67,6 +67,16 @@ def test_a_tweet_without_context_has_the_text_view_alone(extractor: Extractor) -
         assert mention.views["text"].epistemic == pytest.approx(mention.epistemic, abs=1e-5)
 
 
+def test_a_checkpoint_can_be_read_by_some_of_its_views(extractor: Extractor) -> None:
+    given = tweet(TEXTS[0], "two men playing basketball")
+    both = extractor.extract([given])[0]
+    for view in ("text", "text+context"):
+        alone = Extractor.load(str(CHECKPOINT), device="cpu", views=[view]).extract([given])[0]
+        assert {name for mention in alone for name in mention.views} == {view}
+        for one, other in zip(alone, both, strict=True):
+            assert one.probability == pytest.approx(other.views[view].probability, abs=1e-5)
+
+
 def test_with_context_two_views_share_the_evidence(extractor: Extractor) -> None:
     for mention in extractor.extract([tweet(TEXTS[0], "two men playing basketball")])[0]:
         assert set(mention.views) == {"text", "text+context"}

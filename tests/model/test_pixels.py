@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from transformers import ResNetConfig, ResNetModel, ViTImageProcessor
 
 from local.examples import EXAMPLES
 from model import predictor as model_predictor
@@ -45,6 +46,15 @@ def test_images_that_are_missing_or_broken_are_left_out(tmp_path: Path) -> None:
     assert set(found) == {"1"}
     assert found["1"].shape == (5, vision.width) == (5, 16)
     assert seen == [1.0]
+
+
+def test_a_convolutional_network_gives_a_row_a_patch(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    shape = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
+    ResNetModel(ResNetConfig(**shape)).save_pretrained(tmp_path)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    vision = Vision(str(tmp_path), "cpu")
+    assert vision.features([picture("red")]).shape == (1, 16, vision.width) == (1, 16, 16)
 
 
 def test_a_checkpoint_with_the_view_image_is_trained_and_sees_pictures(

@@ -86,3 +86,11 @@ def test_a_missed_mention_is_recovered_where_a_question_names_its_span_and_type(
     possible = (span(3, 4, 0.4), span(2, 4, 0.3), span(0, 2, 0.2), span(4, 5, 0.1))
     assert recovered(gold, [Prediction((span(0, 2),), possible)]) == Recovered(missed=2, share=0.5, asked=2.0)
     assert recovered([["O"]], [Prediction()]) == Recovered(0, None, 0.0)
+
+
+def test_a_budget_goes_to_the_likeliest_questions_of_all_tweets() -> None:
+    gold = [["B-PER", "O", "B-LOC"], ["B-PER", "O", "B-PER"]]
+    predictions = [Prediction((span(0, 1),), (span(2, 3, 0.2),)), Prediction((span(0, 1),), (span(2, 3, 0.4),))]
+    assert recovered(gold, predictions, 0.5) == Recovered(missed=2, share=0.5, asked=0.5)
+    assert recovered(gold, predictions, 0.4) == Recovered(missed=2, share=0.0, asked=0.0)
+    assert recovered(gold, predictions, 9.0) == recovered(gold, predictions) == Recovered(2, 0.5, 1.0)

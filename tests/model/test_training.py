@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -63,6 +64,13 @@ def data(tmp_path: Path) -> Path:
         (folder / f"{split}.txt").write_text(text, encoding="utf-8")
     (tmp_path / "captions.jsonl").write_text("\n".join(lines), encoding="utf-8")
     return folder
+
+
+def other_captions(data: Path) -> Path:
+    """Of a set of another name."""
+    path = data.parent / "others.jsonl"
+    path.write_text(json.dumps({"set": "2015", "img": "valid1", "caption": "a city"}), encoding="utf-8")
+    return path
 
 
 def trainer(encoder: Path, epochs: int = 2) -> Trainer:
@@ -197,10 +205,40 @@ def test_the_command_trains_a_checkpoint_that_loads_and_evaluates(
         ),
         pytest.param(lambda data: {"data": data, "encoder": "/nowhere/x"}, "--encoder /nowhere/x", id="no encoder"),
         pytest.param(lambda data: {"data": data, "captions": data / "c.jsonl"}, "No such file", id="no captions"),
+        pytest.param(
+            lambda data: {"data": data, "captions": other_captions(data)},
+            "none is of these tweets",
+            id="of another set",
+        ),
+        pytest.param(
+            lambda data: {"data": data, "views": "text+context"}, "no validation tweet has such a view", id="no context"
+        ),
+        pytest.param(
+            lambda data: {"data": data, "views": "text,text"},
+            "--views text,text: wanted one or more",
+            id="a view twice",
+        ),
+        pytest.param(
+            lambda data: {"data": data, "views": "text,x"}, "--views text,x: Input should be 'text'", id="unknown view"
+        ),
+        pytest.param(lambda data: {"data": data, "name": "my model"}, "--name 'my model': wanted 1 to 64", id="a name"),
+        pytest.param(
+            lambda data: {"data": data, "head_rate": math.nan}, "--head-rate nan: wanted a number above 0", id="a rate"
+        ),
+        pytest.param(
+            lambda data: {"data": data, "alignment_temperature": ["toy2017=hot"]},
+            "--alignment-temperature toy2017=hot: wanted a number of 0.1 or more",
+            id="no number",
+        ),
+        pytest.param(
+            lambda data: {"data": data, "alignment_temperature": ["2", "twitter2015=4"]},
+            "--alignment-temperature twitter2015: wanted a data set of toy2017",
+            id="another data set",
+        ),
     ],
 )
 def test_what_the_user_can_mend_is_one_line(
-    data: Path, tmp_path: Path, spoil: Callable[[Path], dict[str, Path]], message: str
+    data: Path, tmp_path: Path, spoil: Callable[[Path], dict[str, object]], message: str
 ) -> None:
     with pytest.raises(UserError) as error:
         train_command.command(**{"out": tmp_path / "out"} | spoil(data))  # type: ignore[arg-type]

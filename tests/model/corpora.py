@@ -1,0 +1,25 @@
+"""A small corpus in the published layout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.model.toys import examples
+
+SIZES = {"train": 32, "valid": 6, "test": 4}
+
+
+def write(folder: Path) -> Path:
+    """A data set whose tweets have nothing in common but their words; `captions.jsonl` beside it is of all of them."""
+    folder.mkdir(parents=True)
+    lines = []
+    for split, size in SIZES.items():
+        text = ""
+        for number, one in enumerate(examples(size)):
+            rows = [*zip(one.words[:3], one.tags[:3], strict=True), (f"{split}{number}", "O")]
+            text += f"IMGID:{split}{number}\n" + "".join(f"{word}\t{tag}\n" for word, tag in rows) + "\n"
+            lines.append(json.dumps({"set": folder.name[-4:], "img": f"{split}{number}", "caption": "a city"}))
+        (folder / f"{split}.txt").write_text(text, encoding="utf-8")
+    (folder.parent / "captions.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return folder
