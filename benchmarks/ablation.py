@@ -36,6 +36,8 @@ from model.scores import Scoreboard
 from streams.cli import train
 from streams.errors import UserError
 
+BESIDE = frozenset({"out", "name", "encoder_rate"})
+"""Options of `mner train` that are no part of the whole; a rate goes with the way in which the encoder is trained."""
 TYPED = "command"
 """File in a training's folder: what was typed, so that no checkpoint is taken for another's."""
 
@@ -97,7 +99,7 @@ class Plan:
     def differs(self, row: Row) -> bool:
         """Whether it trains otherwise than the whole. Raises `UserError` where `mner train` has not its options."""
         told = [_understood(self.arguments(one, 0)) for one in (ROWS[0], row)]
-        return any(told[0][key] != told[1][key] for key in told[0].keys() - {"out", "name"})
+        return any(told[0][key] != told[1][key] for key in told[0].keys() - BESIDE)
 
 
 def _understood(arguments: Sequence[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ config.json         `CheckpointInfo`
 tokenizer.json      the encoder's tokenizer
 familiarity.safetensors  what tweets the model knows (`model.familiarity`); may be absent
 README.md           the model card
+vision/             the model that makes the image features, where a view reads them
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
 CARD = "README.md"
+VISION = "vision"
 NAME = r"^[A-Za-z0-9_.-]{1,64}$"
 """Of a checkpoint: it stands in records and metrics."""
 
@@ -64,8 +66,8 @@ class CheckpointInfo(Value):
     that it is missed (`model.guarantee`), None where nothing was promised; `possible`: spans of this probability or
     more go to review though they are not in the best labelling, 1 for none; `temperature`: chosen on validation;
     `design`: what the network is made of; `encoder`: the configuration of the `transformers` encoder;
-    `base`: where the encoder's own weights are, None where the checkpoint holds them; `vision`: hub name or path of the
-    model that makes the image features;
+    `base`: where the encoder's own weights are, None where the checkpoint holds them; `vision`: folder of the
+    model that makes the image features, or its hub name;
     `provenance`: what it was made of and how.
     """
 
@@ -113,11 +115,14 @@ def describe(folder: Path) -> CheckpointInfo:
     for needed in (WEIGHTS, TOKENIZER):
         if not (folder / needed).is_file():
             raise UserError(f"the model checkpoint {folder} is incomplete: {needed} is missing")
-    return info
+    own = info.vision == VISION
+    return info.model_copy(update={"vision": str(folder / VISION)}) if own else info
 
 
 def write_config(folder: Path, info: CheckpointInfo) -> None:
-    """Writes `config.json`, whole or not at all."""
+    """Writes `config.json`, whole or not at all. A vision model in the folder moves with it."""
+    if info.vision == str(folder / VISION):
+        info = info.model_copy(update={"vision": VISION})
     written = folder / f"{CONFIG}.partial"
     try:
         written.write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -26,13 +26,18 @@ class Vision:
         """`name`: hub name or local path. Raises `UserError`."""
         try:
             self._processor = AutoImageProcessor.from_pretrained(name)  # type: ignore[no-untyped-call]
-            model = AutoModel.from_pretrained(name)
+            self._whole = AutoModel.from_pretrained(name)
         except (OSError, ValueError, ImportError) as error:
             raise UserError(f"the vision model {name} cannot be loaded: {str(error).splitlines()[0]}") from None
-        self._model = getattr(model, "vision_model", model).to(device).eval()
+        self._model = getattr(self._whole, "vision_model", self._whole).to(device).eval()
         shape = self._model.config  # of a convolutional network, the width of each stage
         self.width: int = shape.hidden_size if hasattr(shape, "hidden_size") else shape.hidden_sizes[-1]
         self._device = device
+
+    def save(self, folder: Path) -> None:
+        """The model and how it takes pictures, to be loaded again from there. Raises `OSError`."""
+        self._whole.save_pretrained(folder)
+        self._processor.save_pretrained(folder)
 
     def features(self, images: Sequence[Image.Image]) -> NDArray[np.float16]:
         """(N, P, D): of each image one row per patch, and one for the whole where the model has it."""

@@ -122,7 +122,7 @@ def command(
     import torch
 
     from model import material
-    from model.checkpoint import CARD, describe
+    from model.checkpoint import CARD, VISION, describe
     from model.design import IMAGE
     from model.encoder import pretrained, resolve
     from model.pixels import Vision
@@ -187,14 +187,17 @@ def command(
             update={
                 "name": name,
                 "base": _base(encoder, design),
-                "vision": vision,
+                "vision": VISION if looking else None,
                 "provenance": read.provenance()
                 | {"encoder": called}
+                | ({"vision": Path(vision).name if Path(vision).is_dir() else vision} if vision else {})
                 | ({"teacher": _told_of(describe(teacher))} if teacher else {})
                 | ({"start": _told_of(describe(start))} if start else {})
                 | {"best epoch": trainer.best_epoch, "options": str(config), "command": typed("mner")},
             }
         )
+        if looking:
+            looking.save(out / VISION)
         published = publish(out, network, tokenizer, info, read, target_precision, device)
         for left in (STATE, BELIEFS):
             (out / left).unlink(missing_ok=True)

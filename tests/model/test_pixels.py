@@ -79,15 +79,20 @@ def test_a_checkpoint_with_the_view_image_is_trained_and_sees_pictures(
         vision=str(vision),
         views="text,image",
         encoder=str(encoder),
-        out=tmp_path / "out",
+        out=tmp_path / "first",
         epochs=6,
         encoder_rate=5e-3,
         head_rate=1e-2,
         batch_tokens=128,
         target_precision=0.5,
     )
+    shutil.rmtree(vision)
+    (tmp_path / "first").rename(tmp_path / "out")
     info = describe(tmp_path / "out")
-    assert (info.design.views, info.vision, info.design.image_width) == (("text", "image"), str(vision), 16)
+    assert (info.design.views, info.vision) == (("text", "image"), str(tmp_path / "out" / "vision"))
+    assert info.design.image_width == 16
+    write_config(tmp_path / "out", info)
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["vision"] == "vision"
 
     extractor, tweet = Extractor.load(tmp_path / "out", device="cpu"), Tweet(id="1", text="ann visits rome")
     blind, red, blue = extractor.extract([tweet] * 3, None, [None, picture("red"), picture("blue")])
