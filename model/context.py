@@ -33,16 +33,21 @@ def visual_context(tweet: Tweet) -> str | None:
 
 
 def context_text(tweet: Tweet, visual: VisualContext | None) -> str | None:
-    """Alternative texts and the caption, then tags, then the text in the picture; None when there is nothing.
+    """Alternative texts and the caption, then tags, then the text in the picture; None when there is nothing."""
+    read = visual or VisualContext()
+    sentences = [*(media.alt or "" for media in tweet.media), read.caption or ""]
+    tags = (tag.label for tag in read.tags if tag.score >= TAG_SCORE)
+    return in_words(sentences, tags, (line.text for line in read.lines))
+
+
+def in_words(sentences: Iterable[str], tags: Iterable[str], lines: Iterable[str]) -> str | None:
+    """What an image shows, its tags and its lines of text as one; None when there is nothing.
 
     Each of the three is cut at its share, and gets what the others leave. Nothing is said twice.
     """
-    read = visual or VisualContext()
     seen: set[str] = set()
-    sentences = BETWEEN.join(_new([*(media.alt or "" for media in tweet.media), read.caption or ""], seen))
-    tags = ", ".join(_new((tag.label for tag in read.tags if tag.score >= TAG_SCORE), seen))
-    text = " ".join(_new((line.text for line in read.lines), seen))
-    return BETWEEN.join(_bounded([sentences, tags, text])) or None
+    said, named, read = BETWEEN.join(_new(sentences, seen)), ", ".join(_new(tags, seen)), " ".join(_new(lines, seen))
+    return BETWEEN.join(_bounded([said, named, read])) or None
 
 
 def _new(texts: Iterable[str], seen: set[str]) -> list[str]:

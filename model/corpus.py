@@ -3,7 +3,6 @@ which captions are found."""
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,8 +10,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, ValidationError, model_validator
 
+from model.context import in_words
 from streams.errors import UserError
+from streams.events import Foreign, explain
 
 SPLITS = ("train", "valid", "test")
 TYPES = {
@@ -50,6 +52,24 @@ class Example:
         kept = " ".join(word for word in self.words if not word.startswith(("http", "www.")))
         folded = unicodedata.normalize("NFKC", kept).casefold()
         return "".join(character for character in folded if character.isalnum())
+
+
+class Shown(Foreign):
+    """A line of a file of captions."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    set: str = ""
+    img: str
+    caption: str | None = None
+    tags: tuple[str, ...] = ()
+    text: str | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Shown:
+        if self.caption is None and not self.tags and self.text is None:
+            raise ValueError("caption: wanted this, tags or text")
+        return self
 
 
 def folders(data: Path) -> list[Path]:
@@ -116,19 +136,21 @@ def _tag(tag: str, path: Path, number: int) -> str:
 
 
 def read_captions(path: Path, folder: str) -> dict[str, str]:
-    """Captions by image id, of the data set in `folder` (a line's `set`, such as 2017, must end the folder's name)."""
+    """What images show, in words, by image id: of the data set in `folder` (a line's `set`, such as 2017, must end the
+    folder's name). A line has a `caption`, `tags` (a list), or `text` that was read in the picture; what it has of them
+    is joined as on the stream. Raises `UserError` naming the line."""
     captions: dict[str, str] = {}
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
         try:
-            entry = json.loads(line)
-            if folder.endswith(str(entry.get("set", ""))):
-                captions[str(entry["img"])] = str(entry["caption"])
-        except (ValueError, KeyError, AttributeError):
-            raise UserError(
-                f'{path}:{number}: wanted {{"set": .., "img": .., "caption": ..}}, got {line[:80]!r}'
-            ) from None
+            entry = Shown.model_validate_json(line)
+        except ValidationError as error:
+            wanted = 'wanted {"set": .., "img": .., "caption": .., "tags": [..], "text": ..}'
+            raise UserError(f"{path}:{number}: {wanted}, any of the last three: {explain(error)}") from None
+        words = in_words([entry.caption or ""], entry.tags, [entry.text or ""])
+        if words and folder.endswith(entry.set):
+            captions[entry.img] = words
     return captions
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from seqeval.metrics.sequence_labeling import get_entities
 
+from model.context import context_text
 from model.corpus import Example, folders, legal, read, read_captions, split_file, without_leaks
+from model.vision.values import Tag, TextLine, VisualContext
 from streams.errors import UserError
+from streams.events import Tweet
 
 TWEET = "IMGID:1\nParis\tB-LOC\n,\tO\nOlympics\tB-OTHER\n\n"
 Write = Callable[[str], Path]
@@ -86,7 +90,25 @@ def test_captions_are_those_of_the_folders_set(tmp_path: Path) -> None:
     path.write_text('{"set": "2015", "img": "1", "caption": "a"}\n{"set": "2017", "img": "1", "caption": "b"}\n')
     assert read_captions(path, "twitter2017") == {"1": "b"}
     path.write_text('{"set": "2017", "image": "1"}\n')
-    with pytest.raises(UserError, match=r"captions\.jsonl:1: wanted"):
+    with pytest.raises(UserError, match=r"captions\.jsonl:1: wanted .*: img: Field required"):
+        read_captions(path, "twitter2017")
+
+
+def test_tags_and_text_are_joined_to_the_caption_as_on_the_stream(tmp_path: Path) -> None:
+    path = tmp_path / "captions.jsonl"
+    lines: list[dict[str, object]] = [
+        {"set": 2017, "img": 1, "caption": "a man on stage", "tags": ["microphone", "red guitar"], "text": "LIVE 8"},
+        {"set": 2017, "img": "2", "tags": ["car"]},
+        {"set": 2017, "img": "3", "caption": ""},
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    assert read_captions(path, "twitter2017") == {"1": "a man on stage . microphone, red guitar . LIVE 8", "2": "car"}
+    tags = tuple(Tag(label=label, score=1) for label in ("microphone", "red guitar"))
+    line = TextLine(text="LIVE 8", score=1, box=((0, 0), (1, 0), (1, 1), (0, 1)))
+    visual = VisualContext(caption="a man on stage", tags=tags, lines=(line,))
+    assert context_text(Tweet(id="1", text="x"), visual) == read_captions(path, "twitter2017")["1"]
+    path.write_text('{"set": "2017", "img": "4"}\n')
+    with pytest.raises(UserError, match=r"captions\.jsonl:1: wanted .*: wanted this, tags or text"):
         read_captions(path, "twitter2017")
 
 
