@@ -63,7 +63,7 @@ ROWS = (
     Row("no-regulariser", "the cost of evidence", ("--regulariser", "0")),
     Row("no-casing", "the casing of words", ("--no-casing",)),
     Row("location", "student emissions: the location alone", ("--emission", "location")),
-    Row("full", "adapters: all of the encoder is trained", ("--adapt", "full")),
+    Row("full", "adapters: all of the encoder is trained", ("--adapt", "full", "--encoder-rate", "2e-4")),
     Row(
         "lora",
         "full training of the encoder: adapters, at a rate of 1e-3",

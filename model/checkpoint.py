@@ -86,11 +86,14 @@ class CheckpointInfo(Value):
     tokenizer: TokenizerConfig
     provenance: dict[str, Any] = Field(default_factory=dict)
 
-    def reading(self, views: Sequence[str]) -> CheckpointInfo:
-        """The same with these of its views alone. Raises `UserError` where it has not one of them."""
+    def reading(self, views: Sequence[str] | None) -> CheckpointInfo:
+        """The same with these of its views alone; with all of them where none are given. What was chosen and promised
+        stays that of the ways to read that it was calibrated in. Raises `UserError` where it has not one of them."""
         own = self.design.views
-        if not views or not set(views) <= set(own):
-            raise UserError(f"--views {','.join(views)}: wanted some of those of {self.name}: {', '.join(own)}")
+        if views is None:
+            return self
+        if isinstance(views, str) or not views or not set(views) <= set(own):
+            raise UserError(f"views {','.join(views)}: wanted a list of some of those of {self.name}: {', '.join(own)}")
         sees = IMAGE in views
         parts = {
             "views": tuple(view for view in own if view in views),
@@ -112,16 +115,16 @@ def describe(folder: Path) -> CheckpointInfo:
         raise UserError(f"{folder / CONFIG} is broken: {explain(error)}") from None
     except UnicodeDecodeError:
         raise UserError(f"{folder / CONFIG} is broken: not UTF-8") from None
-    for needed in (WEIGHTS, TOKENIZER):
+    own = info.vision == VISION
+    for needed in (WEIGHTS, TOKENIZER, *([f"{VISION}/{CONFIG}"] if own else [])):
         if not (folder / needed).is_file():
             raise UserError(f"the model checkpoint {folder} is incomplete: {needed} is missing")
-    own = info.vision == VISION
     return info.model_copy(update={"vision": str(folder / VISION)}) if own else info
 
 
 def write_config(folder: Path, info: CheckpointInfo) -> None:
     """Writes `config.json`, whole or not at all. A vision model in the folder moves with it."""
-    if info.vision == str(folder / VISION):
+    if info.vision is not None and Path(info.vision).resolve() == (folder / VISION).resolve():
         info = info.model_copy(update={"vision": VISION})
     written = folder / f"{CONFIG}.partial"
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, ValidationError, model_validator
+from pydantic import ConfigDict, ValidationError
 
 from model.context import in_words
 from streams.errors import UserError
@@ -54,27 +54,26 @@ class Example:
         return "".join(character for character in folded if character.isalnum())
 
 
-class Shown(Foreign):
-    """A line of a file of captions."""
+CHANNELS = {"caption", "tags", "text"}
+
+
+class Described(Foreign):
+    """A line of a file of captions: what an image shows, by any of the channels."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    set: str = ""
+    set: str | None = None
     img: str
     caption: str | None = None
-    tags: tuple[str, ...] = ()
+    tags: tuple[str, ...] | None = None
     text: str | None = None
-
-    @model_validator(mode="after")
-    def _something(self) -> Shown:
-        if self.caption is None and not self.tags and self.text is None:
-            raise ValueError("caption: wanted this, tags or text")
-        return self
 
 
 def folders(data: Path) -> list[Path]:
     """The data sets under `data`: itself, or each folder in it that has a `train.txt`. Raises `UserError` if none."""
-    found = [data] if (data / "train.txt").is_file() else sorted(path.parent for path in data.glob("*/train.txt"))
+    found = (
+        [data.resolve()] if (data / "train.txt").is_file() else sorted(path.parent for path in data.glob("*/train.txt"))
+    )
     if not found:
         raise UserError(f"--data {data}: no train.txt there or one folder below; wanted train.txt, valid.txt, test.txt")
     return found
@@ -144,12 +143,16 @@ def read_captions(path: Path, folder: str) -> dict[str, str]:
         if not line.strip():
             continue
         try:
-            entry = Shown.model_validate_json(line)
+            entry = Described.model_validate_json(line)
         except ValidationError as error:
-            wanted = 'wanted {"set": .., "img": .., "caption": .., "tags": [..], "text": ..}'
-            raise UserError(f"{path}:{number}: {wanted}, any of the last three: {explain(error)}") from None
-        words = in_words([entry.caption or ""], entry.tags, [entry.text or ""])
-        if words and folder.endswith(entry.set):
+            problem = explain(error)
+        else:
+            problem = "" if entry.model_fields_set & CHANNELS else f"none of {', '.join(sorted(CHANNELS))}"
+        if problem:
+            shape = '{"set": .., "img": .., "caption": .., "tags": [".."], "text": ..}, one of the last three or more'
+            raise UserError(f"{path}:{number}: wanted {shape}: {problem}")
+        words = in_words([entry.caption or ""], entry.tags or (), [entry.text or ""])
+        if words and folder.endswith(entry.set or ""):
             captions[entry.img] = words
     return captions
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from tokenizers import Tokenizer
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from model import packaged
+from model.batch import collate
 from model.design import TWO_VIEWS, Design
 from model.tagger import Tagger
 from model.tokens import TokenizerConfig, TweetTokenizer
@@ -27,20 +29,17 @@ def resolve(encoder: str) -> tuple[str, str]:
 
 def pretrained(path: str, seed: int, design: Design = TWO_VIEWS) -> tuple[Tagger, TweetTokenizer]:
     """A tagger on any `AutoModel` encoder, its heads fresh from `seed`, and its tokenizer. Raises `UserError`."""
-    import torch
-
     try:
         fast = AutoTokenizer.from_pretrained(path, add_prefix_space=True)
         encoder: PreTrainedModel = AutoModel.from_pretrained(path, dtype=torch.float32)
     except Exception as error:  # a foreign folder lets out anything, from OSError to SafetensorError
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UserError(f"--encoder {path}: cannot be loaded: {first}") from None
+        raise UserError(f"--encoder {path}: cannot be loaded: {_first(error)}") from None
     backend: Tokenizer | None = getattr(fast, "backend_tokenizer", None)
     if backend is None:
         raise UserError(f"--encoder {path}: its tokenizer has no fast version; choose an encoder with a tokenizer.json")
     if encoder.config.is_encoder_decoder:
         raise UserError(f"--encoder {path}: has a decoder as well; choose a BERT- or RoBERTa-like encoder")
-    positions = int(getattr(encoder.config, "max_position_embeddings", 0))
+    positions = int(getattr(encoder.config, "max_position_embeddings", None) or 0)
     limit = min(MAX_SEQUENCE, positions) if positions > 0 else MAX_SEQUENCE  # -1 stands for any number
     if limit <= MAX_CONTEXT + 5:
         raise UserError(f"--encoder {path}: takes {limit} positions; wanted more than {MAX_CONTEXT + 5}")
@@ -51,11 +50,32 @@ def pretrained(path: str, seed: int, design: Design = TWO_VIEWS) -> tuple[Tagger
         max_text=limit - MAX_CONTEXT - 5,  # three special tokens; some encoders count positions from two
         max_context=MAX_CONTEXT,
     )
+    tokenizer = TweetTokenizer(backend, config)
     torch.manual_seed(seed)
-    network = Tagger(encoder.config, design)
-    network.encoder.load_state_dict(encoder.state_dict())
+    try:
+        network = Tagger(encoder.config, design)
+        network.encoder.load_state_dict(encoder.state_dict())
+        _probe(network, tokenizer)
+    except Exception as error:  # each kind of model that reads no words, or fewer, has its own
+        raise UserError(f"--encoder {path}: does not give a state for each word of a text: {_first(error)}") from None
     network.adapt()
-    return network, TweetTokenizer(backend, config)
+    return network, tokenizer
+
+
+def _probe(network: Tagger, tokenizer: TweetTokenizer) -> None:
+    """Raises an error of any kind where the encoder does not read a text as a tagger needs it."""
+    batch = collate([tokenizer.encode("one two three four five six", None)], tokenizer.config, network.design)
+    network.eval()
+    with torch.inference_mode():
+        found = [tuple(states.shape) for states in network.encode(batch.text)]
+    wanted = (*batch.text.ids.shape, network.config.hidden_size)
+    if found != [wanted, wanted]:
+        raise ValueError(f"wanted last and middle states of {wanted}, got {found}")
+
+
+def _first(error: Exception) -> str:
+    """Line of its message."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _special(tokenizer: Any, *names: str) -> int:

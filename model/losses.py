@@ -41,7 +41,7 @@ def loss(
     """Mean over words: labels and evidence of every present view and of the fused belief, alignment, teacher.
 
     `labels` (B, W), -100 for all words of a tweet that nobody labelled; `teacher` (B, W, L) probabilities, NaN where
-    there are none; `temperatures` (B) of the alignment, 1 where they are not given.
+    there are none; `temperatures` (B) of the alignment, where it has a weight.
     """
     beliefs = network(batch)
     together = network.fused(beliefs, batch)
@@ -53,8 +53,8 @@ def loss(
             part = NIG(*(value[rows] for value in belief))
             total = total + _labels(network, part, labels[rows], batch.words[rows], weights)
     if weights.alignment and {TEXT, CONTEXT} <= set(network.design.views):
-        at = torch.ones(len(batch.words), device=batch.words.device) if temperatures is None else temperatures
-        total = total + weights.alignment * alignment(network, beliefs, batch, at)
+        assert temperatures is not None, "views are aligned at a temperature"
+        total = total + weights.alignment * alignment(network, beliefs, batch, temperatures)
     if weights.teacher and teacher is not None:
         total = total + weights.teacher * distillation(network, [*beliefs, together], batch, teacher)
     return total

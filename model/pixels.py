@@ -38,6 +38,8 @@ class Vision:
         """The model and how it takes pictures, to be loaded again from there. Raises `OSError`."""
         self._whole.save_pretrained(folder)
         self._processor.save_pretrained(folder)
+        for file in folder.iterdir():  # weights are written so that nobody else can read them
+            file.chmod((folder / "config.json").stat().st_mode)
 
     def features(self, images: Sequence[Image.Image]) -> NDArray[np.float16]:
         """(N, P, D): of each image one row per patch, and one for the whole where the model has it."""

@@ -45,7 +45,7 @@ def load(
     """`device`: auto, cpu or cuda; `threads`: of the CPU, 0 for one per core; `possible`: the probability from which on
     mentions are possible ones, in place of the checkpoint's; `views`: of the checkpoint's, to read no others; `sees`:
     the checkpoint's vision model is loaded now, not with the first image. Raises `UserError`."""
-    info = describe(checkpoint) if views is None else describe(checkpoint).reading(views)
+    info = describe(checkpoint).reading(views)
     if possible is not None:
         if not 0 < possible <= 1:
             raise UserError(f"possible mentions from {possible} on: wanted a probability above 0, at most 1")
@@ -60,7 +60,8 @@ def load(
     try:
         weights = adapters.merged(_base(info.base) | load_file(checkpoint / WEIGHTS))
         if views is not None:
-            weights = {name: value for name, value in weights.items() if name in network.state_dict()}
+            own = network.state_dict().keys()
+            weights = {name: value for name, value in weights.items() if name in own or not _of_a_view(name)}
         network.load_state_dict(weights)
         network.familiarity = Familiarity.load(checkpoint, network.config.hidden_size)
     except (SafetensorError, OSError, RuntimeError) as error:
@@ -71,6 +72,10 @@ def load(
     if sees:
         predictor.vision()
     return predictor
+
+
+def _of_a_view(weight: str) -> bool:
+    return weight.startswith(("heads.", "look."))
 
 
 def _base(base: Base | None) -> dict[str, Tensor]:

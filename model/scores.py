@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -220,9 +219,11 @@ def covered(probability: NDArray[np.float64], correct: NDArray[np.bool_], suppor
     return Covered(round(2 * right / (len(kept) + support), 6), round(2 * every / (predicted + support), 6))
 
 
-def recovered(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction], budget: float = math.inf) -> Recovered:
+def recovered(
+    gold: Sequence[Sequence[str]], predictions: Sequence[Prediction], budget: float | None = None
+) -> Recovered:
     """What the possible mentions of the predictions bring back: the likeliest of all, `budget` questions per predicted
-    mention at most."""
+    mention at most, or all."""
     absent = predicted = 0
     questions: list[tuple[float, bool]] = []
     for tags, prediction in zip(gold, predictions, strict=True):
@@ -230,7 +231,8 @@ def recovered(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction], 
         asked = missed(prediction.spans, prediction.possible)
         questions += [(span.probability, _named(span) in gone) for span in asked]
         absent, predicted = absent + len(gone), predicted + len(prediction.spans)
-    questions = sorted(questions, key=lambda question: -question[0])[: int(min(len(questions), budget * predicted))]
+    most = None if budget is None else int(budget * predicted + 1e-9)
+    questions = sorted(questions, key=lambda question: -question[0])[:most]
     back = sum(right for _, right in questions)
     share = round(back / absent, 6) if absent else None
     return Recovered(absent, share, round(len(questions) / max(1, predicted), 6))

@@ -98,10 +98,10 @@ class Tagger(nn.Module):
         def at_words(states: Tensor) -> Tensor:
             return hidden.to(states.dtype).index_copy(0, view.rows, states.gather(1, heads))
 
-        last, middle = self._encode(view)
+        last, middle = self.encode(view)
         return at_words(last), at_words(middle)
 
-    def _encode(self, view: Sequences) -> tuple[Tensor, Tensor]:
+    def encode(self, view: Sequences) -> tuple[Tensor, Tensor]:
         """(B', S, H) the last layer's states, and those of the middle one."""
         embedding: nn.Module = self.encoder.get_input_embeddings()  # type: ignore[operator]
         embedded = embedding(view.ids) + self.casing(view.shapes)

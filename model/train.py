@@ -152,7 +152,8 @@ class Trainer:
 
     def _diverged(self, how: str) -> UserError:
         return UserError(
-            f"the training diverged in epoch {self.epoch + 1}, {how}; choose a lower --encoder-rate or --head-rate"
+            f"the training diverged in epoch {self.epoch + 1}, {how}; choose a lower --encoder-rate or "
+            "--head-rate, and another --out"
         )
 
     def _temperatures_of(self, group: Sequence[Item]) -> Tensor:

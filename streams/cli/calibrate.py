@@ -36,7 +36,9 @@ def command(
     checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint folder; MNER_MODEL if not given.")] = None,
     captions: Annotated[
         Path | None,
-        typer.Option(help='JSON lines {"set", "img", "caption"}: the promise is then for each way to read.'),
+        typer.Option(
+            help='JSON lines {"set", "img", "caption", "tags", "text"}: the promise is then for each way to read.'
+        ),
     ] = None,
     images: Annotated[
         Path | None, typer.Option(help="Folder with the images ID.jpg, for a checkpoint with a view `image`.")

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from streams.cli.seeing import check_read, only, seeing
+from streams.cli.seeing import check_read, named, seeing
 from streams.cli.whole_file import whole_file
 from streams.errors import UserError
 from streams.settings import load
@@ -34,7 +34,8 @@ def command(
     checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint folder; MNER_MODEL if not given.")] = None,
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     captions: Annotated[
-        Path | None, typer.Option(help='JSON lines {"set", "img", "caption"}, given to the model as context.')
+        Path | None,
+        typer.Option(help='JSON lines {"set", "img", "caption", "tags", "text"}, given to the model as context.'),
     ] = None,
     images: Annotated[
         Path | None, typer.Option(help="Folder with the images ID.jpg, for a checkpoint with a view `image`.")
@@ -73,7 +74,7 @@ def command(
     folder = checkpoint or settings.model
     with whole_file(json_out, "--json") if json_out else nullcontext() as sink:
         threads = settings.model_threads
-        extractor = Extractor.load(folder, device=settings.device, threads=threads, views=only(views))
+        extractor = Extractor.load(folder, device=settings.device, threads=threads, views=named(views))
         check_read(extractor, examples)
         with console.status(f"{len(examples)} tweets"):
             examples = seeing(extractor, examples, images)
@@ -84,13 +85,19 @@ def command(
         predictions = [asking(one, info.possible) for one in found]
         scores = scoreboard(gold, predictions)
         budgets = {budget: recovered(gold, found, budget) for budget in BUDGETS}
-        about = {"checkpoint": extractor.info.name, "data": data.name, "split": split, "captions": captions is not None}
+        about = {
+            "checkpoint": info.name,
+            "views": info.design.views,
+            "data": data.name,
+            "split": split,
+            "captions": captions is not None,
+        }
         if sink is not None:
             told = {measure: asdict(one) for measure, one in strange.items()}
             apart = {"ood": ood.name, "ood_auroc": told, "ood_auroc_density": density} if ood and strange else {}
             back = {"possible_at_budgets": {budget: asdict(one) for budget, one in budgets.items()}}
             sink.write(json.dumps(about | asdict(scores) | back | apart, indent=1).encode() + b"\n")
-    title = f"{extractor.info.name} on {data.name}/{split}"
+    title = f"{extractor.info.name}{f', {views} alone' if views else ''} on {data.name}/{split}"
     console.print(_table(f"{title}, {len(examples)} tweets", scores))
     _print(scores, budgets)
     if ood and strange:

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.cli.as_json import escaped_json
-from streams.cli.seeing import only
+from streams.cli.seeing import named
 from streams.cli.whole_file import whole_file
 from streams.errors import UserError
 from streams.events import ImageResult, Media, Tweet, explain
@@ -75,12 +75,13 @@ def command(
     if jsonl is not None:
         _check_apart(jsonl, out)
     from model.checkpoint import describe
+    from model.design import CONTEXT
 
     settings = _settings(no_vision or context is not None, alone=text is not None)
     folder = checkpoint or settings.model
     tweet = None if text is None else _tweet_of(text, image)
-    some = only(views)
-    info = describe(folder) if some is None else describe(folder).reading(some)  # before torch is: a wrong path is told
+    some = named(views)
+    info = describe(folder).reading(some)  # before torch is imported: a wrong path is told at once
     sees = info.vision is not None
     with _reading(jsonl or "-") as source, _writing(out) as sink, _looking(settings, sees) as look:
         from model.extractor import Extractor
@@ -96,6 +97,8 @@ def command(
             return _predict_lines(extractor, source, sink, look, LINES_WITH_PIXELS if sees else LINES_AT_ONCE)
         ((found, seen, pixels),) = look([tweet])
     words = seen if context is None else context
+    if info.design.views == (CONTEXT,) and words is None:
+        raise UserError(f"{info.name} reads {CONTEXT} alone here, and this text has none: give --context, or --image")
     shown = None if pixels is None else pixels.image()
     (read,) = extractor.extract_all([tweet], [words], [shown])
     if as_json:

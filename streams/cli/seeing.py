@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from model.extractor import Extractor
 
 
-def only(views: str | None) -> tuple[str, ...] | None:
+def named(views: str | None) -> tuple[str, ...] | None:
     """What `--views` names; None where it is not given."""
     return None if views is None else tuple(view.strip() for view in views.split(","))
 
@@ -23,7 +23,9 @@ def check_read(extractor: Extractor, examples: Sequence[Example]) -> None:
     from model.reading import ways
 
     if not ways(extractor.info.design, examples):
-        raise UserError(f"--captions: {extractor.info.name} reads tweets with captions alone, and none has any")
+        raise UserError(
+            f"--captions: {extractor.info.name} has only views that read captions, and no tweet has one: give them"
+        )
 
 
 def seeing(extractor: Extractor, examples: Sequence[Example], images: Path | None) -> list[Example]:
@@ -33,7 +35,7 @@ def seeing(extractor: Extractor, examples: Sequence[Example], images: Path | Non
 
     info = extractor.info
     if (info.vision is None) != (images is None):
-        wanted = "has no view of images" if info.vision is None else "has a view of images: without them it reads blind"
+        wanted = "reads no images here" if info.vision is None else "has a view of images: without them it reads blind"
         raise UserError(f"--images: the checkpoint {info.name} {wanted}")
     if info.vision is None or images is None:
         return list(examples)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import math
-import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from streams.cli.training_options import (
+    check_material,
+    check_rates,
+    checkpoint_name,
+    design_of,
+    device_of,
+    same_vision,
+    temperatures_of,
+    vision_name,
+)
 from streams.cli.typed import typed
 from streams.errors import UserError
 
@@ -26,7 +33,6 @@ if TYPE_CHECKING:
     from model.teacher import Beliefs
     from model.train import Trainer
 
-DEVICES = ("auto", "cpu", "cuda")
 BELIEFS = "teacher.npz"
 PARTS, LOSSES = "Parts of the network, each of which can be off", "Losses"
 
@@ -39,7 +45,7 @@ def command(
     ],
     captions: Annotated[
         Path | None,
-        typer.Option(help='JSON lines {"set", "img", "caption"}, for the view text+context.'),
+        typer.Option(help='JSON lines {"set", "img", "caption", "tags", "text"}, for the view text+context.'),
     ] = None,
     images: Annotated[
         Path | None, typer.Option(help="Folder with the images ID.jpg, for the view `image`; some may be missing.")
@@ -131,21 +137,21 @@ def command(
 
     if (out / CARD).is_file():
         raise UserError(f"--out {out}: a finished checkpoint is there; choose another folder or remove it")
-    device = _device(device)
+    device = device_of(device)
     wanted = tuple(view.strip() for view in views.split(","))
     if not bool(images) == bool(vision) == (IMAGE in wanted):
         raise UserError("--views image, --images and --vision: wanted all three or none, the view, pictures, a model")
     if unlabelled and teacher is None:
         raise UserError("--unlabelled: texts without labels can only be learned from a --teacher")
-    _check_rates({"--encoder-rate": encoder_rate, "--head-rate": head_rate})
+    check_rates({"--encoder-rate": encoder_rate, "--head-rate": head_rate})
     called, path = resolve(encoder)
-    name = _name(name, called)
-    temperatures = _temperatures(alignment_temperature or [])
+    name = checkpoint_name(name, called)
+    temperature, temperatures = temperatures_of(alignment_temperature or [])
     _prepare(out)
     if threads:
         torch.set_num_threads(threads)
     looking = Vision(vision, device) if vision else None
-    design = _design(
+    design = design_of(
         image_width=looking.width if looking else 0,
         views=wanted,
         adapt=adapt,
@@ -157,7 +163,7 @@ def command(
     )
     read = material.read(data, captions, unlabelled or [])
     _tell(read)
-    _check_material(read, design, temperatures)
+    check_material(read, design, temperatures)
     if images and looking:
         read = _look(read, images, looking)
     network, tokenizer = pretrained(path, seed, design)
@@ -174,7 +180,7 @@ def command(
         density=density,
         regulariser=regulariser,
         alignment=alignment,
-        alignment_temperature=temperatures.pop("", 2.0),
+        alignment_temperature=temperature,
         alignment_temperatures=tuple(sorted(temperatures.items())),
         teacher=teacher_weight if teacher else 0.0,
     )
@@ -190,7 +196,7 @@ def command(
                 "vision": VISION if looking else None,
                 "provenance": read.provenance()
                 | {"encoder": called}
-                | ({"vision": Path(vision).name if Path(vision).is_dir() else vision} if vision else {})
+                | ({"vision": vision_name(vision)} if vision else {})
                 | ({"teacher": _told_of(describe(teacher))} if teacher else {})
                 | ({"start": _told_of(describe(start))} if start else {})
                 | {"best epoch": trainer.best_epoch, "options": str(config), "command": typed("mner")},
@@ -204,73 +210,6 @@ def command(
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror or error}; the same command goes on where it stood") from None
     _told(out, published, target_precision)
-
-
-def _design(views: tuple[str, ...], **others: object) -> Design:
-    """Raises `UserError`."""
-    from model.design import Design
-
-    try:
-        return Design.model_validate({"views": views} | others)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_context=False)[0]
-        option = str(problem["loc"][0]) if problem["loc"] else "views"
-        given = ",".join(views) if option == "views" else others[option]
-        told = problem["msg"].removeprefix("Value error, ").removeprefix("views: ")
-        raise UserError(f"--{option} {given}: {told}") from None
-
-
-def _device(wanted: str) -> str:
-    """Raises `UserError`."""
-    import torch
-
-    if wanted not in DEVICES:
-        raise UserError(f"--device {wanted}: wanted one of {', '.join(DEVICES)}")
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda, but torch sees no GPU: choose auto or cpu")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
-
-
-def _check_rates(rates: dict[str, float]) -> None:
-    """Raises `UserError`."""
-    for option, rate in rates.items():
-        if not 0 < rate < math.inf:
-            raise UserError(f"{option} {rate}: wanted a number above 0")
-
-
-def _name(given: str | None, encoder: str) -> str:
-    """Raises `UserError`."""
-    from model.checkpoint import NAME
-
-    name = given if given is not None else re.sub(r"[^A-Za-z0-9_.-]", "-", encoder)[:50] + "-evidential"
-    if not re.fullmatch(NAME, name):
-        raise UserError(f"--name {name!r}: wanted 1 to 64 letters, digits, dots, dashes or underscores")
-    return name
-
-
-def _check_material(read: Material, design: Design, temperatures: dict[str, float]) -> None:
-    """Raises `UserError`."""
-    from model.reading import ways
-
-    data = sorted({name for name, _ in read.held_out})
-    if unknown := temperatures.keys() - {"", *data}:
-        raise UserError(f"--alignment-temperature {min(unknown)}: wanted a data set of {', '.join(data)}")
-    if not any(ways(design, examples) for examples in read.validation.values()):
-        raise UserError(f"--views {','.join(design.views)}: no validation tweet has such a view; give --captions")
-
-
-def _temperatures(given: list[str]) -> dict[str, float]:
-    """By data set; under "" that of all others. Raises `UserError`."""
-    found = {}
-    for one in given:
-        name, _, value = one.rpartition("=")
-        try:
-            found[name] = float(value)
-        except ValueError:
-            found[name] = math.nan
-        if not 0.1 <= found[name] < math.inf:
-            raise UserError(f"--alignment-temperature {one}: wanted a number of 0.1 or more, or DATASET=NUMBER")
-    return found
 
 
 def _start(network: Tagger, checkpoint: Path) -> None:
@@ -348,8 +287,10 @@ def _learn_from(teacher: Path, read: Material, vision: str | None, out: Path, de
     from model.checkpoint import describe
     from model.extractor import Extractor
 
-    if (sees := describe(teacher).vision) not in (None, vision):
-        raise UserError(f"--teacher {teacher}: sees images by {sees}: wanted --vision {sees}, or a blind teacher")
+    taught = describe(teacher)
+    if taught.vision is not None and not (vision and same_vision(taught, vision)):
+        told = taught.provenance.get("vision", taught.vision)
+        raise UserError(f"--teacher {teacher}: sees images by {told}: wanted --vision {taught.vision}, or a blind one")
     examples = [*read.labelled, *read.unlabelled]
     kept, key = out / BELIEFS, teaching.key(teacher, examples)
     if (known := teaching.load(kept, key)) is not None:

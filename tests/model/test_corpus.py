@@ -100,6 +100,7 @@ def test_tags_and_text_are_joined_to_the_caption_as_on_the_stream(tmp_path: Path
         {"set": 2017, "img": 1, "caption": "a man on stage", "tags": ["microphone", "red guitar"], "text": "LIVE 8"},
         {"set": 2017, "img": "2", "tags": ["car"]},
         {"set": 2017, "img": "3", "caption": ""},
+        {"set": None, "img": "4", "caption": None, "tags": []},
     ]
     path.write_text("\n".join(map(json.dumps, lines)))
     assert read_captions(path, "twitter2017") == {"1": "a man on stage . microphone, red guitar . LIVE 8", "2": "car"}
@@ -108,7 +109,7 @@ def test_tags_and_text_are_joined_to_the_caption_as_on_the_stream(tmp_path: Path
     visual = VisualContext(caption="a man on stage", tags=tags, lines=(line,))
     assert context_text(Tweet(id="1", text="x"), visual) == read_captions(path, "twitter2017")["1"]
     path.write_text('{"set": "2017", "img": "4"}\n')
-    with pytest.raises(UserError, match=r"captions\.jsonl:1: wanted .*: wanted this, tags or text"):
+    with pytest.raises(UserError, match=r"captions\.jsonl:1: wanted .*: none of caption, tags, text"):
         read_captions(path, "twitter2017")
 
 

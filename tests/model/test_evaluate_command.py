@@ -76,9 +76,11 @@ def test_captions_must_be_of_the_tweets_and_a_view_that_reads_them_must_have_som
     captions.write_text(json.dumps({"set": "toy", "img": "1", "caption": "a city"}), encoding="utf-8")
     with pytest.raises(UserError, match=r"--captions .*captions\.jsonl: none is of these tweets"):
         command.command(data=data, captions=captions)
-    with pytest.raises(UserError, match="reads tweets with captions alone, and none has any"):
+    with pytest.raises(UserError, match="has only views that read captions, and no tweet has one"):
         command.command(data=data, views="text+context")
-    with pytest.raises(UserError, match=r"--views image: wanted some of those of minilm-.*: text, text\+context"):
+    with pytest.raises(
+        UserError, match=r"views image: wanted a list of some of those of minilm-.*: text, text\+context"
+    ):
         command.command(data=data, views="image")
 
 

@@ -27,6 +27,7 @@ from model.vision.values import Pixels
 from model.worker import ModelProcess
 from streams.cli import predict as predict_command
 from streams.cli import train as train_command
+from streams.cli.training_options import same_vision
 from streams.errors import UserError
 from streams.events import Tweet
 from streams.settings import CHECKPOINT
@@ -86,9 +87,13 @@ def test_a_checkpoint_with_the_view_image_is_trained_and_sees_pictures(
         batch_tokens=128,
         target_precision=0.5,
     )
+    assert len({path.stat().st_mode for path in (tmp_path / "first" / "vision").iterdir()}) == 1
+    assert same_vision(describe(tmp_path / "first"), str(vision))
     shutil.rmtree(vision)
     (tmp_path / "first").rename(tmp_path / "out")
     info = describe(tmp_path / "out")
+    assert same_vision(info, str(tmp_path / "out" / ".." / "out" / "vision"))
+    assert not same_vision(info, "google/other")
     assert (info.design.views, info.vision) == (("text", "image"), str(tmp_path / "out" / "vision"))
     assert info.design.image_width == 16
     write_config(tmp_path / "out", info)

@@ -251,7 +251,10 @@ def test_one_text_as_json() -> None:
         pytest.param(["--jsonl", "-", "--image", "x"], "--image goes with a text", id="a file and an image"),
         pytest.param(["--jsonl", "-", "--context", "x"], "--context goes with a text", id="a file and a context"),
         pytest.param(["x", "--out", "y"], "--out goes with --jsonl", id="a text into a file"),
-        pytest.param(["x", "--views", "text,image"], "--views text,image: wanted some of those of", id="no such view"),
+        pytest.param(["x", "--views", "text+context"], "this text has none: give --context", id="no context"),
+        pytest.param(
+            ["x", "--views", "text,image"], "views text,image: wanted a list of some of those of", id="no such view"
+        ),
         pytest.param(["x", "--checkpoint", "nowhere"], "no model checkpoint in nowhere", id="no checkpoint"),
     ],
 )
