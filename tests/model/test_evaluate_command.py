@@ -108,9 +108,9 @@ def test_a_checkpoint_that_sees_is_given_the_images_that_are_there(tmp_path: Pat
 def test_images_for_a_checkpoint_that_sees_none_are_refused(data: Path, tmp_path: Path) -> None:
     (data / "valid.txt").write_text((data / "test.txt").read_text())
     (data / "train.txt").touch()
-    with pytest.raises(UserError, match=r"--images: .* has no view of images"):
+    with pytest.raises(UserError, match=r"--images: .* reads no images here"):
         command.command(data=data, images=tmp_path)
-    with pytest.raises(UserError, match=r"--images: .* has no view of images"):
+    with pytest.raises(UserError, match=r"--images: .* reads no images here"):
         calibrate.command(data=data, images=tmp_path, target_precision=0.5)
 
 
