@@ -24,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.ablation_report import Figures, Scored, markdown, write
 from benchmarks.command import main
+from benchmarks.reading import check_blind
 from benchmarks.run import Wrong
 from benchmarks.seeds import as_typed, spread
 from model import corpus
@@ -161,8 +162,7 @@ def trained(plan: Plan, row: Row, seed: int) -> Iterator[str]:
 def scores(folder: Path, examples: Sequence[Example]) -> dict[bool, Scoreboard]:
     """Of a checkpoint, as text alone (False) and, if a view reads them and there are any, with the captions (True)."""
     extractor = Extractor.load(folder)
-    if extractor.info.vision:
-        raise UserError(f"{folder} has a view of images, which this benchmark does not read")
+    check_blind(extractor)
     return {
         on: evaluate(extractor.predictor, extractor.tokenizer, examples, on)
         for on in ways(extractor.info.design, examples)

@@ -25,6 +25,7 @@ from rich.progress import Progress
 
 from benchmarks import softmax
 from benchmarks.command import main
+from benchmarks.reading import check_blind
 from benchmarks.run import Wrong
 from benchmarks.seeds import as_typed, seed_of
 from benchmarks.softmax import RULES, TWEET_RULES, Beliefs, Measure
@@ -225,8 +226,7 @@ def checked(evidential: Sequence[Extractor], plain: Sequence[Extractor]) -> None
     if len(evidential) != len(plain):
         raise UserError(f"--evidential {len(evidential)}, --softmax {len(plain)} checkpoints: wanted as many of each")
     for one in [*evidential, *plain]:
-        if one.info.vision:
-            raise UserError(f"{one.info.name} has a view of images, which this benchmark does not read")
+        check_blind(one)
     for one in evidential:
         if not one.info.design.evidence:
             raise UserError(f"--evidential: {one.info.name} was trained without evidence")

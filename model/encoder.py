@@ -14,7 +14,7 @@ from model.batch import collate
 from model.design import TWO_VIEWS, Design
 from model.tagger import Tagger
 from model.tokens import TokenizerConfig, TweetTokenizer
-from streams.errors import UserError
+from streams.errors import UserError, first_line
 
 MAX_CONTEXT = 64
 MAX_SEQUENCE = 512
@@ -33,7 +33,7 @@ def pretrained(path: str, seed: int, design: Design = TWO_VIEWS) -> tuple[Tagger
         fast = AutoTokenizer.from_pretrained(path, add_prefix_space=True)
         encoder: PreTrainedModel = AutoModel.from_pretrained(path, dtype=torch.float32)
     except Exception as error:  # a foreign folder lets out anything, from OSError to SafetensorError
-        raise UserError(f"--encoder {path}: cannot be loaded: {_first(error)}") from None
+        raise UserError(f"--encoder {path}: cannot be loaded: {first_line(error)}") from None
     backend: Tokenizer | None = getattr(fast, "backend_tokenizer", None)
     if backend is None:
         raise UserError(f"--encoder {path}: its tokenizer has no fast version; choose an encoder with a tokenizer.json")
@@ -57,7 +57,9 @@ def pretrained(path: str, seed: int, design: Design = TWO_VIEWS) -> tuple[Tagger
         network.encoder.load_state_dict(encoder.state_dict())
         _probe(network, tokenizer)
     except Exception as error:  # each kind of model that reads no words, or fewer, has its own
-        raise UserError(f"--encoder {path}: does not give a state for each word of a text: {_first(error)}") from None
+        raise UserError(
+            f"--encoder {path}: does not give a state for each word of a text: {first_line(error)}"
+        ) from None
     network.adapt()
     return network, tokenizer
 
@@ -71,11 +73,6 @@ def _probe(network: Tagger, tokenizer: TweetTokenizer) -> None:
     wanted = (*batch.text.ids.shape, network.config.hidden_size)
     if found != [wanted, wanted]:
         raise ValueError(f"wanted last and middle states of {wanted}, got {found}")
-
-
-def _first(error: Exception) -> str:
-    """Line of its message."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _special(tokenizer: Any, *names: str) -> int:

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from streams.errors import UserError
+from streams.errors import UserError, first_line
 
 FAMILIARITY = "familiarity.safetensors"
 """File of a checkpoint folder; a checkpoint without it cannot say how familiar a tweet is."""
@@ -98,6 +98,7 @@ class Familiarity:
             if not all(value.isfinite().all() for value in vars(found).values()):
                 raise ValueError("a number in it is not finite")
         except (SafetensorError, OSError, TypeError, ValueError) as error:
-            first = str(error).splitlines()[0]
-            raise UserError(f"{path} is broken: {first}; remove it, and `mner calibrate` makes it anew") from None
+            raise UserError(
+                f"{path} is broken: {first_line(error)}; remove it, and `mner calibrate` makes it anew"
+            ) from None
         return found

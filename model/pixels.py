@@ -14,7 +14,7 @@ from transformers import AutoImageProcessor, AutoModel
 
 from model.material import Features
 from model.tokens import Encoded
-from streams.errors import UserError
+from streams.errors import UserError, first_line
 
 BATCH = 16
 
@@ -28,7 +28,7 @@ class Vision:
             self._processor = AutoImageProcessor.from_pretrained(name)  # type: ignore[no-untyped-call]
             self._whole = AutoModel.from_pretrained(name)
         except (OSError, ValueError, ImportError) as error:
-            raise UserError(f"the vision model {name} cannot be loaded: {str(error).splitlines()[0]}") from None
+            raise UserError(f"the vision model {name} cannot be loaded: {first_line(error)}") from None
         self._model = getattr(self._whole, "vision_model", self._whole).to(device).eval()
         shape = self._model.config  # of a convolutional network, the width of each stage
         self.width: int = shape.hidden_size if hasattr(shape, "hidden_size") else shape.hidden_sizes[-1]

@@ -26,7 +26,7 @@ from model.mentions import Prediction, Span, ViewOpinion
 from model.pixels import Vision
 from model.tagger import Tagger
 from model.tokens import Encoded, TokenizerConfig
-from streams.errors import UserError
+from streams.errors import UserError, first_line
 from streams.events import ENTITY_TYPES, EntityType
 
 LONGEST = 8
@@ -65,8 +65,7 @@ def load(
         network.load_state_dict(weights)
         network.familiarity = Familiarity.load(checkpoint, network.config.hidden_size)
     except (SafetensorError, OSError, RuntimeError) as error:
-        first = str(error).splitlines()[0]
-        raise UserError(f"{checkpoint / WEIGHTS} is broken or of another model: {first}") from None
+        raise UserError(f"{checkpoint / WEIGHTS} is broken or of another model: {first_line(error)}") from None
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     predictor = Predictor(network, info, chosen)
     if sees:

@@ -31,3 +31,8 @@ class Reject(Exception):
 
 class Stop(Exception):
     """Going on would do harm (every event fails, a sink refuses our credentials): the worker ends, non-zero."""
+
+
+def first_line(error: Exception) -> str:
+    """Of its message; its kind where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

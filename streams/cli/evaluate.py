@@ -74,7 +74,9 @@ def command(
     folder = checkpoint or settings.model
     with whole_file(json_out, "--json") if json_out else nullcontext() as sink:
         threads = settings.model_threads
-        extractor = Extractor.load(folder, device=settings.device, threads=threads, views=named(views))
+        extractor = Extractor.load(
+            folder, device=settings.device, threads=threads, views=None if views is None else named(views)
+        )
         check_read(extractor, examples)
         with console.status(f"{len(examples)} tweets"):
             examples = seeing(extractor, examples, images)

@@ -80,7 +80,7 @@ def command(
     settings = _settings(no_vision or context is not None, alone=text is not None)
     folder = checkpoint or settings.model
     tweet = None if text is None else _tweet_of(text, image)
-    some = named(views)
+    some = None if views is None else named(views)
     info = describe(folder).reading(some)  # before torch is imported: a wrong path is told at once
     sees = info.vision is not None
     with _reading(jsonl or "-") as source, _writing(out) as sink, _looking(settings, sees) as look:

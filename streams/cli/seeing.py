@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from model.extractor import Extractor
 
 
-def named(views: str | None) -> tuple[str, ...] | None:
-    """What `--views` names; None where it is not given."""
-    return None if views is None else tuple(view.strip() for view in views.split(","))
+def named(views: str) -> tuple[str, ...]:
+    """What `--views` names."""
+    return tuple(view.strip() for view in views.split(","))
 
 
 def check_read(extractor: Extractor, examples: Sequence[Example]) -> None:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from streams.cli.seeing import named
 from streams.cli.training_options import (
     check_material,
     check_rates,
@@ -21,7 +22,7 @@ from streams.cli.training_options import (
     vision_name,
 )
 from streams.cli.typed import typed
-from streams.errors import UserError
+from streams.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from model.checkpoint import Base, CheckpointInfo
@@ -138,7 +139,7 @@ def command(
     if (out / CARD).is_file():
         raise UserError(f"--out {out}: a finished checkpoint is there; choose another folder or remove it")
     device = device_of(device)
-    wanted = tuple(view.strip() for view in views.split(","))
+    wanted = named(views)
     if not bool(images) == bool(vision) == (IMAGE in wanted):
         raise UserError("--views image, --images and --vision: wanted all three or none, the view, pictures, a model")
     if unlabelled and teacher is None:
@@ -223,8 +224,7 @@ def _start(network: Tagger, checkpoint: Path) -> None:
     try:
         network.load_state_dict(adapters.starting(network.state_dict(), trained))
     except (KeyError, RuntimeError) as error:
-        first = str(error).splitlines()[0]
-        raise UserError(f"--start {checkpoint}: is of another encoder or design: {first}") from None
+        raise UserError(f"--start {checkpoint}: is of another encoder or design: {first_line(error)}") from None
 
 
 def _told_of(info: CheckpointInfo) -> str:
