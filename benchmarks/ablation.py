@@ -53,6 +53,7 @@ class Row:
     taught: bool = True
 
 
+PLAIN = ("--views", "text", "--no-evidence", "--no-chain", "--alignment", "0")
 ROWS = (
     Row("whole", "nothing"),
     Row("no-evidence", "evidence: plain scores, averaged over the views", ("--no-evidence",)),
@@ -71,12 +72,8 @@ ROWS = (
         ("--adapt", "lora", "--encoder-rate", "1e-3"),
     ),
     Row("frozen", "training of the encoder", ("--adapt", "frozen")),
-    Row(
-        "softmax",
-        "all but casing: plain softmax, text alone, no teacher",
-        ("--views", "text", "--no-evidence", "--no-chain", "--alignment", "0"),
-        taught=False,
-    ),
+    Row("softmax", "all but casing: plain softmax, text alone, no teacher", PLAIN, taught=False),
+    Row("softmax-taught", "all but casing and the teacher: plain softmax, text alone", PLAIN),
 )
 
 
@@ -97,10 +94,15 @@ class Plan:
         own = ("--seed", str(seed), "--name", f"{row.name}-{seed}", "--out", str(self.folder(row, seed)))
         return [*self.common, *taught, *row.options, *own]
 
-    def differs(self, row: Row) -> bool:
-        """Whether it trains otherwise than the whole. Raises `UserError` where `mner train` has not its options."""
-        told = [_understood(self.arguments(one, 0)) for one in (ROWS[0], row)]
-        return any(told[0][key] != told[1][key] for key in told[0].keys() - BESIDE)
+    def twin(self, row: Row) -> Row | None:
+        """The first of the rows before it that trains as it does. Raises `UserError` where `mner train` has not its
+        options."""
+        own = self._trains(row)
+        return next((one for one in ROWS[: ROWS.index(row)] if self._trains(one) == own), None)
+
+    def _trains(self, row: Row) -> dict[str, Any]:
+        told = _understood(self.arguments(row, 0))
+        return {key: value for key, value in told.items() if key not in BESIDE}
 
 
 def _understood(arguments: Sequence[str]) -> dict[str, Any]:
@@ -115,16 +117,16 @@ def _understood(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def chosen(plan: Plan, names: str | None) -> list[Row]:
-    """The rows of these names, in their own order; without names, all that differ from the whole, and it."""
+    """The rows of these names, in their own order; without names, all that differ from those before them."""
     if names is None:
-        return [ROWS[0], *(row for row in ROWS if plan.differs(row))]
+        return [row for row in ROWS if plan.twin(row) is None]
     wanted = names.split(",")
     if unknown := set(wanted) - {row.name for row in ROWS}:
         raise UserError(f"--rows {', '.join(sorted(unknown))}: wanted some of {', '.join(row.name for row in ROWS)}")
     rows = [row for row in ROWS if row.name in wanted]
-    for row in rows[rows[0] is ROWS[0] :]:
-        if not plan.differs(row):
-            raise UserError(f"--rows {row.name}: the whole has it no other way, so that there is nothing to turn off")
+    for row in rows:
+        if (twin := plan.twin(row)) is not None:
+            raise UserError(f"--rows {row.name}: trains as the row {twin.name} does, so that it would show nothing")
     return rows
 
 
@@ -191,7 +193,9 @@ def command(
     out: Annotated[Path, typer.Option(help="folder of all checkpoints, and of ablation.md and ablation.json")],
     captions: Annotated[Path | None, typer.Option(help='JSON lines {"set", "img", "caption"}')] = None,
     seeds: Annotated[str, typer.Option(help="comma-separated")] = "0,1,2",
-    rows: Annotated[str | None, typer.Option(help="comma-separated; default: all that differ from the whole")] = None,
+    rows: Annotated[
+        str | None, typer.Option(help="comma-separated; default: all that train otherwise than those before")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="passes over the training data")] = None,
     encoder: Annotated[str | None, typer.Option(help="as of `mner train`")] = None,
     teacher: Annotated[Path | None, typer.Option(help="checkpoint; the row no-teacher goes without")] = None,

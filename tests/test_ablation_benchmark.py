@@ -60,6 +60,11 @@ def understood(name: str, *common: str) -> dict[str, object]:
             {"views": "text", "evidence": False, "chain": False, "alignment": 0.0, "teacher": None},
             id="softmax",
         ),
+        pytest.param(
+            "softmax-taught",
+            {"views": "text", "evidence": False, "chain": False, "alignment": 0.0},
+            id="softmax, taught",
+        ),
     ],
 )
 def test_a_row_differs_from_the_whole_in_its_part_and_nothing_else(name: str, wanted: dict[str, object]) -> None:
@@ -73,7 +78,7 @@ def test_a_row_differs_from_the_whole_in_its_part_and_nothing_else(name: str, wa
 def test_by_default_every_row_that_differs_is_trained(tmp_path: Path) -> None:
     bare = names(chosen(plan(tmp_path), None))
     assert bare[0] == "whole"
-    assert {"no-alignment", "no-teacher", "full"}.isdisjoint(bare)
+    assert {"no-alignment", "no-teacher", "full", "softmax-taught"}.isdisjoint(bare)
     taught = chosen(plan(tmp_path, "--alignment", "0.5", "--adapt", "lora", teacher=TEACHER), None)
     assert set(names(taught)) == {one.name for one in ROWS} - {"lora"}
 
@@ -82,7 +87,7 @@ def test_rows_are_chosen_by_name(tmp_path: Path) -> None:
     assert names(chosen(plan(tmp_path), "no-chain,whole")) == ["whole", "no-chain"]
     with pytest.raises(UserError, match="--rows nothing: wanted some of whole, no-evidence"):
         chosen(plan(tmp_path), "nothing")
-    with pytest.raises(UserError, match=r"--rows no-teacher: .* nothing to turn off"):
+    with pytest.raises(UserError, match=r"--rows no-teacher: trains as the row whole does"):
         chosen(plan(tmp_path), "whole,no-teacher")
 
 
