@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
+    from PIL.Image import Image
+
+    from model.checkpoint import CheckpointInfo
     from model.extractor import Extracted, Extractor
     from model.vision.values import Pixels
 
@@ -62,7 +65,8 @@ def command(
     """Name the entities in a text or in a file of tweets; no server is needed.
 
     What is read of an image is the text's context; an image that cannot be had is told, and the text stands alone.
-    With --jsonl a line that is no tweet gives a line with `error` in its place, and exit code 1 at the end.
+    With --jsonl a line that is no tweet, or has nothing that --views read, gives a line with `error` in its place, and
+    exit code 1 at the end.
     """
     if (text is None) == (jsonl is None):
         raise UserError('wanted either a text, `mner predict "text"`, or `--jsonl FILE`')
@@ -75,7 +79,6 @@ def command(
     if jsonl is not None:
         _check_apart(jsonl, out)
     from model.checkpoint import describe
-    from model.design import CONTEXT
 
     settings = _settings(no_vision or context is not None, alone=text is not None)
     folder = checkpoint or settings.model
@@ -97,9 +100,9 @@ def command(
             return _predict_lines(extractor, source, sink, look, LINES_WITH_PIXELS if sees else LINES_AT_ONCE)
         ((found, seen, pixels),) = look([tweet])
     words = seen if context is None else context
-    if info.design.views == (CONTEXT,) and words is None:
-        raise UserError(f"{info.name} reads {CONTEXT} alone here, and this text has none: give --context, or --image")
     shown = None if pixels is None else pixels.image()
+    if unread := _unread(info, words, shown):
+        raise UserError(f"{unread}: give --context or --image, or more --views")
     (read,) = extractor.extract_all([tweet], [words], [shown])
     if as_json:
         print(escaped_json(_result(tweet, read, found)))
@@ -153,17 +156,28 @@ def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes], loo
         seen = look(tweets)
         contexts = [context for _, context, _ in seen]
         images = [None if pixels is None else pixels.image() for _, _, pixels in seen]
-        found = iter(zip(extractor.extract_all(tweets, contexts, images), seen, strict=True))
+        unread = [_unread(extractor.info, *both) for both in zip(contexts, images, strict=True)]
+        found = iter(zip(extractor.extract_all(tweets, contexts, images), seen, unread, strict=True))
         for tweet in parsed:
             if isinstance(tweet, Tweet):
-                read, (image, _, _) = next(found)
-                result = _result(tweet, read, image)
+                read, (image, _, _), why = next(found)
+                result = _result(tweet, read, image) if why is None else {"id": tweet.id, "error": why}
             else:
                 result = tweet
             failed |= "error" in result
             sink.write(escaped_json(result).encode() + b"\n")
         sink.flush()
     return int(failed)
+
+
+def _unread(info: CheckpointInfo, context: str | None, image: Image | None) -> str | None:
+    """Why no view reads a tweet; None where one does."""
+    from model.design import CONTEXT, IMAGE, TEXT
+
+    there = {TEXT: True, CONTEXT: context is not None and bool(context.strip()), IMAGE: image is not None}
+    if any(there[view] for view in info.design.views):
+        return None
+    return f"{info.name} reads {' and '.join(info.design.views)} alone here, of which this tweet has nothing"
 
 
 def _parse(line: bytes) -> Tweet | dict[str, object]:
