@@ -53,13 +53,14 @@ class Row:
     taught: bool = True
 
 
-PLAIN = ("--views", "text", "--no-evidence", "--no-chain", "--alignment", "0")
+PLAIN = ("--views", "text", "--no-evidence", "--no-chain", "--alignment", "0", "--matching", "0")
 ROWS = (
     Row("whole", "nothing"),
-    Row("no-evidence", "evidence: plain scores, averaged over the views", ("--no-evidence",)),
+    Row("no-evidence", "evidence: plain scores, averaged over the views", ("--no-evidence", "--matching", "0")),
     Row("no-chain", "the chain over labels", ("--no-chain",)),
-    Row("no-context", "the view of text and context", ("--views", "text")),
+    Row("no-context", "the view of text and context", ("--views", "text", "--matching", "0")),
     Row("no-alignment", "alignment of the views", ("--alignment", "0")),
+    Row("no-matching", "matching of captions, and the discount by it", ("--matching", "0")),
     Row("no-teacher", "the teacher", taught=False),
     Row("no-density", "the NIG's likelihood", ("--density", "0")),
     Row("no-regulariser", "the cost of evidence", ("--regulariser", "0")),

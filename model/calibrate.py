@@ -139,7 +139,7 @@ def _middle(
     for rows in batches(encoded, BATCH_TOKENS):
         batch = collate([encoded[row] for row in rows], tokenizer.config, network.design).to(device)
         with inference(device):
-            _, middle = network.beliefs_and_states(batch)
+            middle = network(batch).middle
         if middle is not None:
             yield middle, batch.words
 

@@ -22,6 +22,7 @@ class Design(Value):
 
     `emission`: what of a belief goes into the chain: `student`, the log-odds of its predictive density, or `location`,
     its gamma. `evidence` off: every view gives plain scores, averaged. `chain` off: words are independent but for BIO.
+    `discount`: the context's nu counts by how likely the context is the tweet's own.
     `adapt`: how the encoder is trained: all of it, by low-rank adapters of `rank` (LoRA: Hu et al., ICLR 2022), or not.
     `image_width`: of the image features; 0 where no view reads them.
     """
@@ -31,6 +32,7 @@ class Design(Value):
     evidence: bool = True
     chain: bool = True
     casing: bool = True
+    discount: bool = False
     adapt: Literal["full", "lora", "frozen"] = "full"
     rank: int = Field(16, ge=1)
     image_width: int = Field(0, ge=0)
@@ -39,6 +41,8 @@ class Design(Value):
     def _whole(self) -> Design:
         if not self.views or len(set(self.views)) < len(self.views):
             raise ValueError(f"views: wanted one or more different ones of {TEXT}, {CONTEXT}, {IMAGE}")
+        if self.discount and not (self.evidence and CONTEXT in self.views):
+            raise ValueError(f"discount: wanted a view {CONTEXT} and evidence, whose nu it is about")
         if (IMAGE in self.views) != (self.image_width > 0):
             raise ValueError(
                 "image_width: wanted the width of the image features where, and only where, a view reads them"

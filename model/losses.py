@@ -22,12 +22,13 @@ from model.tagger import Tagger
 class LossWeights:
     """`density` weighs the NIG negative log-likelihood of the label indicators, `regulariser` the cost of evidence;
     `alignment` the divergence of the text's marginals from those of text and context; `teacher` that of the fused
-    marginals from a teacher's."""
+    marginals from a teacher's; `matching` the telling of other tweets' contexts."""
 
     density: float = 0.03
     regulariser: float = 0.003
     alignment: float = 0.0
     teacher: float = 0.0
+    matching: float = 0.0
 
 
 def loss(
@@ -37,13 +38,15 @@ def loss(
     weights: LossWeights,
     teacher: Tensor | None = None,
     temperatures: Tensor | None = None,
+    foreign: Tensor | None = None,
 ) -> Tensor:
-    """Mean over words: labels and evidence of every present view and of the fused belief, alignment, teacher.
+    """Mean over words: labels and evidence of every present view and of the fused belief, alignment, teacher, matching.
 
     `labels` (B, W), -100 for all words of a tweet that nobody labelled; `teacher` (B, W, L) probabilities, NaN where
-    there are none; `temperatures` (B) of the alignment, where it has a weight.
+    there are none; `temperatures` (B) of the alignment, where it has a weight; `foreign` (B): whose context is another
+    tweet's, for matching; None where nobody's is.
     """
-    beliefs = network(batch)
+    beliefs, _, own = network(batch)
     together = network.fused(beliefs, batch)
     labelled = (batch.words & (labels >= 0)).any(1)
     total = together.gamma.new_zeros(())
@@ -54,7 +57,10 @@ def loss(
             total = total + _labels(network, part, labels[rows], batch.words[rows], weights)
     if weights.alignment and {TEXT, CONTEXT} <= set(network.design.views):
         assert temperatures is not None, "views are aligned at a temperature"
-        total = total + weights.alignment * alignment(network, beliefs, batch, temperatures)
+        total = total + weights.alignment * alignment(network, beliefs, batch, temperatures, foreign)
+    if weights.matching and own is not None:
+        assert foreign is not None, "a context is told from the others by knowing whose it is"
+        total = total + weights.matching * matching(own, foreign[batch.context.rows])
     if weights.teacher and teacher is not None:
         total = total + weights.teacher * distillation(network, [*beliefs, together], batch, teacher)
     return total
@@ -83,12 +89,15 @@ def log_marginals(network: Tagger, belief: NIG, words: Tensor, temperature: Temp
     return torch.log_softmax(emissions.float() / by_tweet(temperature, 2), -1)
 
 
-def alignment(network: Tagger, beliefs: Sequence[NIG], batch: Batch, temperatures: Tensor) -> Tensor:
+def alignment(
+    network: Tagger, beliefs: Sequence[NIG], batch: Batch, temperatures: Tensor, foreign: Tensor | None = None
+) -> Tensor:
     """KL(text and context || text) of the token marginals, the former detached, mean over the words of tweets that have
-    both; times the squared temperature of the tweet (B), so that its gradients keep their size (cross-view alignment of
-    ITA: Wang et al., NAACL 2022; Hinton et al., 2015)."""
+    both, the context being their own; times the squared temperature of the tweet (B), so that its gradients keep their
+    size (cross-view alignment of ITA: Wang et al., NAACL 2022; Hinton et al., 2015)."""
     views = network.design.views
     rows = batch.present[views.index(CONTEXT)]
+    rows = rows if foreign is None else rows & ~foreign
     words, at = batch.words[rows], temperatures[rows]
     if not words.any():
         return batch.words.new_zeros((), dtype=torch.float32)
@@ -98,6 +107,14 @@ def alignment(network: Tagger, beliefs: Sequence[NIG], batch: Batch, temperature
     )
     each = nn.functional.kl_div(student, teacher.detach(), reduction="none", log_target=True).sum(-1)
     return (each * at.square().unsqueeze(1).expand_as(words)[words]).mean()
+
+
+def matching(own: Tensor, foreign: Tensor) -> Tensor:
+    """Log-loss of the log-odds (B') that a context is the tweet's own, which it is where it is not `foreign` (B'); mean
+    over the tweets with one (image-text matching, as of ALBEF: Li et al., NeurIPS 2021, by the image's words)."""
+    if not len(own):
+        return own.new_zeros(())
+    return nn.functional.binary_cross_entropy_with_logits(own, (~foreign).to(own.dtype))
 
 
 def distillation(network: Tagger, beliefs: Sequence[NIG], batch: Batch, teacher: Tensor) -> Tensor:

@@ -156,7 +156,7 @@ def inference(device: str) -> Iterator[None]:
 def run(network: Tagger, batch: Sequence[Encoded], config: TokenizerConfig, device: str) -> Output:
     tensors = collate(batch, config, network.design).to(device)
     with inference(device):
-        views, middle = network.beliefs_and_states(tensors)
+        views, middle, _ = network(tensors)
         together = network.fused(views, tensors)
     return Output(batch, tensors, views, together, _familiarity(network, middle, tensors))
 

@@ -6,6 +6,7 @@ Shapes: B tweets, S positions of a view's sequence, W words, H hidden size, L la
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,17 @@ from model.familiarity import Familiarity
 from model.tokens import SHAPES
 
 ATTENTION_HEADS = 8
+
+
+class Seen(NamedTuple):
+    """`beliefs`: one NIG (B, W, L) per view of the design; rows where a view is absent hold its head's prior, to be
+    left out by `Tagger.fused`. `middle`: what the encoder makes of the text's words (B, W, H) half way up its layers;
+    None where only the text with its context is read. `own`: of the tweets with a context (B'), the log-odds that it is
+    their own; None where the design has no discount."""
+
+    beliefs: list[NIG]
+    middle: Tensor | None
+    own: Tensor | None
 
 
 class Tagger(nn.Module):
@@ -38,6 +50,8 @@ class Tagger(nn.Module):
         if IMAGE in design.views:
             self.look = Look(encoder.hidden_size, design.image_width, dropout)
         self.heads = nn.ModuleDict({_key(view): _head(encoder.hidden_size) for view in design.views})
+        if design.discount:
+            self.belonging = Belonging()
         self.chain = CRF(len(LABELS))
         self.chain.requires_grad_(design.chain)
         self.familiarity: Familiarity | None = None
@@ -50,25 +64,22 @@ class Tagger(nn.Module):
         elif self.design.adapt == "frozen":
             self.encoder.requires_grad_(False)
 
-    def forward(self, batch: Batch) -> list[NIG]:
-        """One NIG (B, W, L) per view of the design. Rows where a view is absent hold its head's prior, to be left out
-        by `fused`."""
-        return self.beliefs_and_states(batch)[0]
-
-    def beliefs_and_states(self, batch: Batch) -> tuple[list[NIG], Tensor | None]:
-        """As `forward`, and what the encoder makes of the text's words (B, W, H) half way up its layers; None where
-        only the text with its context is read."""
+    def forward(self, batch: Batch) -> Seen:
         text = self._words(batch.text, batch) if set(self.design.views) - {CONTEXT} else None
-        beliefs = []
+        beliefs, own = [], None
         for view in self.design.views:
             if view == CONTEXT:
-                states, _ = self._words(batch.context, batch)
+                states, _, whole = self._words(batch.context, batch)
             else:
                 assert text is not None
                 states = self.look(text[0], batch) if view == IMAGE else text[0]
             scores = self.heads[_key(view)](self.dropout(states))
-            beliefs.append(self._belief(scores.view(*batch.words.shape, len(LABELS), 4)))
-        return beliefs, text and text[1]
+            belief = self._belief(scores.view(*batch.words.shape, len(LABELS), 4))
+            if view == CONTEXT and self.design.discount:
+                own = self.belonging(whole, batch.context)
+                belief = belief._replace(nu=_discounted(belief.nu, own, batch.context.rows))
+            beliefs.append(belief)
+        return Seen(beliefs, text and text[1], own)
 
     def fused(self, beliefs: Sequence[NIG], batch: Batch) -> NIG:
         """The belief of all present views together, (B, W, L)."""
@@ -86,20 +97,20 @@ class Tagger(nn.Module):
         same = torch.ones_like(belief.gamma)
         return NIG(belief.gamma, same, 2 * same, same)
 
-    def _words(self, view: Sequences, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(B, W, H) the encoder's last and middle state at each word's first subword; zeros where the tweet has not
-        this view."""
+    def _words(self, view: Sequences, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, W, H) the encoder's last and middle state at each word's first subword, zeros where the tweet has not
+        this view; and (B', S, H) the last states of all positions."""
         tweets, width = batch.heads.shape
         hidden = self.casing.weight.new_zeros(tweets, width, self.config.hidden_size)
         if not len(view.rows):
-            return hidden, hidden
+            return hidden, hidden, hidden[:0]
         heads = batch.heads[view.rows].unsqueeze(-1).expand(-1, -1, hidden.shape[-1])
 
         def at_words(states: Tensor) -> Tensor:
             return hidden.to(states.dtype).index_copy(0, view.rows, states.gather(1, heads))
 
         last, middle = self.encode(view)
-        return at_words(last), at_words(middle)
+        return at_words(last), at_words(middle), last
 
     def encode(self, view: Sequences) -> tuple[Tensor, Tensor]:
         """(B', S, H) the last layer's states, and those of the middle one."""
@@ -109,6 +120,29 @@ class Tagger(nn.Module):
         output = self.encoder(inputs_embeds=embedded, attention_mask=view.mask, output_hidden_states=True, **segments)
         layers: Sequence[Tensor] = output.hidden_states  # the embeddings first
         return output.last_hidden_state, layers[len(layers) // 2].detach()
+
+
+class Belonging(nn.Module):
+    """The log-odds that a context is the tweet's own, from the cosine of the mean states of both: what the encoder of a
+    sentence similarity model has of itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor(10.0))
+        self.shift = nn.Parameter(torch.tensor(-6.0))
+
+    def forward(self, states: Tensor, view: Sequences) -> Tensor:
+        """`states` (B', S, H) of text and context; (B')."""
+        parts = (view.mask * (view.segments == place) for place in (0, 1))
+        text, context = ((states.float() * part.unsqueeze(-1)).sum(1) for part in parts)
+        return self.slope * nn.functional.cosine_similarity(text, context, dim=-1) + self.shift
+
+
+def _discounted(nu: Tensor, own: Tensor, rows: Tensor) -> Tensor:
+    """(B, W, L) evidence by the probability that its source is to be relied on (discounting: Shafer, "A Mathematical
+    Theory of Evidence", 1976, ch. 11)."""
+    share = nu.new_ones(len(nu)).index_copy(0, rows, torch.sigmoid(own).to(nu.dtype))
+    return nu * share[:, None, None]
 
 
 class Look(nn.Module):

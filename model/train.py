@@ -33,7 +33,8 @@ STATE = "training.pt"
 class TrainConfig:
     """`drop_context`: the share of captions left out, anew in each epoch, so that both views learn;
     `batch_tokens`: padded tokens of the longest view; `alignment_temperatures`: of data sets that have another than
-    `alignment_temperature`, by name; the other weights as in `LossWeights`."""
+    `alignment_temperature`, by name; `foreign`: with `matching`, the share of the captions that are another tweet's,
+    anew in each epoch; the other weights as in `LossWeights`."""
 
     epochs: int = 6
     seed: int = 0
@@ -51,17 +52,21 @@ class TrainConfig:
     alignment_temperature: float = 2.0
     alignment_temperatures: tuple[tuple[str, float], ...] = ()
     teacher: float = 0.0
+    matching: float = 0.0
+    foreign: float = 0.25
 
 
 @dataclass(frozen=True)
 class Item:
     """A tweet to learn from: its label ids, one per labelled word, none where nobody labelled it; `teacher` (W, L):
-    what a teacher believes of each of them, NaN of those that it has not read; `data`: the name of its data set."""
+    what a teacher believes of each of them, NaN of those that it has not read; `data`: the name of its data set;
+    `foreign`: whether its context is another tweet's."""
 
     encoded: Encoded
     labels: tuple[int, ...]
     teacher: Floats | None = None
     data: str = ""
+    foreign: bool = False
 
 
 def items(
@@ -88,7 +93,9 @@ class Trainer:
     ) -> None:
         self.network, self.training, self.tokenizer = network.to(device), training, tokenizer
         self.config, self.device = config, device
-        self.weights = LossWeights(config.density, config.regulariser, config.alignment, config.teacher)
+        self.weights = LossWeights(
+            config.density, config.regulariser, config.alignment, config.teacher, config.matching
+        )
         self._temperatures = dict(config.alignment_temperatures)
         self.epoch = 0
         self.best_score, self.best_epoch = -1.0, 0
@@ -116,6 +123,8 @@ class Trainer:
             else item
             for item in self.training
         ]
+        if self.config.matching:
+            dropped = exchanged(dropped, self.config.foreign, chance)
         chance.shuffle(dropped)
         chunks = [dropped[start : start + 1024] for start in range(0, len(dropped), 1024)]
         result = [
@@ -136,7 +145,8 @@ class Trainer:
             labels = label_tensor(group, batch).to(self.device)
             batch = batch.to(self.device)
             believed, temperatures = teacher_tensor(group, batch), self._temperatures_of(group)
-            step_loss = loss(self.network, batch, labels, self.weights, believed, temperatures)
+            foreign = torch.tensor([item.foreign for item in group], device=self.device)
+            step_loss = loss(self.network, batch, labels, self.weights, believed, temperatures, foreign)
             if not step_loss.isfinite():
                 raise self._diverged(f"batch {number}: the loss is {step_loss.item()}")
             if step_loss.requires_grad:  # no tweet of the batch may have a view, as without captions
@@ -262,6 +272,19 @@ def _depth(name: str) -> int:
     """0 for the embeddings, n for the encoder's n-th layer: encoder.layer.0, layers.0, transformer.layer.0, h.0."""
     found = re.search(r"\.(\d+)\.", name)
     return int(found[1]) + 1 if found else 0
+
+
+def exchanged(items: Sequence[Item], share: float, chance: random.Random) -> list[Item]:
+    """The same, but that this share of those with a context, one by one at random, has the context of another."""
+    contexts = [item.encoded.context for item in items if item.encoded.context is not None]
+
+    def one(item: Item) -> Item:
+        if item.encoded.context is None or chance.random() >= share:
+            return item
+        other = chance.choice(contexts)
+        return replace(item, encoded=replace(item.encoded, context=other), foreign=other != item.encoded.context)
+
+    return [one(item) for item in items]
 
 
 def label_tensor(group: Sequence[Item], batch: Batch) -> Tensor:

@@ -45,10 +45,11 @@ def understood(name: str, *common: str) -> dict[str, object]:
     ("name", "wanted"),
     [
         pytest.param("whole", {"evidence": True, "chain": True, "teacher": Path("big"), "alignment": 0.5}, id="whole"),
-        pytest.param("no-evidence", {"evidence": False}, id="no evidence"),
+        pytest.param("no-evidence", {"evidence": False, "matching": 0.0}, id="no evidence"),
         pytest.param("no-chain", {"chain": False}, id="no chain"),
-        pytest.param("no-context", {"views": "text"}, id="no context"),
+        pytest.param("no-context", {"views": "text", "matching": 0.0}, id="no context"),
         pytest.param("no-alignment", {"alignment": 0.0}, id="no alignment"),
+        pytest.param("no-matching", {"matching": 0.0}, id="no matching"),
         pytest.param("no-teacher", {"teacher": None}, id="no teacher"),
         pytest.param("no-regulariser", {"regulariser": 0.0}, id="no regulariser"),
         pytest.param("no-casing", {"casing": False}, id="no casing"),
@@ -57,18 +58,18 @@ def understood(name: str, *common: str) -> dict[str, object]:
         pytest.param("frozen", {"adapt": "frozen"}, id="frozen"),
         pytest.param(
             "softmax",
-            {"views": "text", "evidence": False, "chain": False, "alignment": 0.0, "teacher": None},
+            {"views": "text", "evidence": False, "chain": False, "alignment": 0.0, "matching": 0.0, "teacher": None},
             id="softmax",
         ),
         pytest.param(
             "softmax-taught",
-            {"views": "text", "evidence": False, "chain": False, "alignment": 0.0},
+            {"views": "text", "evidence": False, "chain": False, "alignment": 0.0, "matching": 0.0},
             id="softmax, taught",
         ),
     ],
 )
 def test_a_row_differs_from_the_whole_in_its_part_and_nothing_else(name: str, wanted: dict[str, object]) -> None:
-    common = ("--alignment", "0.5", "--adapt", "lora", "--epochs", "4")
+    common = ("--alignment", "0.5", "--matching", "0.5", "--adapt", "lora", "--epochs", "4")
     whole, found = understood("whole", *common), understood(name, *common)
     own = {"name": f"{name}-3", "out": Path("runs") / name / "seed-3"}
     assert found == whole | wanted | own
@@ -78,8 +79,8 @@ def test_a_row_differs_from_the_whole_in_its_part_and_nothing_else(name: str, wa
 def test_by_default_every_row_that_differs_is_trained(tmp_path: Path) -> None:
     bare = names(chosen(plan(tmp_path), None))
     assert bare[0] == "whole"
-    assert {"no-alignment", "no-teacher", "full", "softmax-taught"}.isdisjoint(bare)
-    taught = chosen(plan(tmp_path, "--alignment", "0.5", "--adapt", "lora", teacher=TEACHER), None)
+    assert {"no-alignment", "no-matching", "no-teacher", "full", "softmax-taught"}.isdisjoint(bare)
+    taught = chosen(plan(tmp_path, "--alignment", "0.5", "--matching", "0.5", "--adapt", "lora", teacher=TEACHER), None)
     assert set(names(taught)) == {one.name for one in ROWS} - {"lora"}
 
 

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from streams.cli.seeing import named
 from streams.cli.training_options import (
+    check_matching,
     check_material,
     check_rates,
     checkpoint_name,
@@ -106,6 +107,14 @@ def command(
             help="Of --alignment: a number (2), or of one data set, repeatable: twitter2015=4.", rich_help_panel=LOSSES
         ),
     ] = None,
+    matching: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Weight of telling a tweet's own caption from others; above 0, a caption's evidence counts by that.",
+            rich_help_panel=LOSSES,
+        ),
+    ] = 0.0,
     teacher: Annotated[
         Path | None, typer.Option(help="Checkpoint whose beliefs are learned as well.", rich_help_panel=LOSSES)
     ] = None,
@@ -147,6 +156,7 @@ def command(
     check_rates({"--encoder-rate": encoder_rate, "--head-rate": head_rate})
     called, path = resolve(encoder)
     name = checkpoint_name(name, called)
+    check_matching(matching, wanted, evidence)
     temperature, temperatures = temperatures_of(alignment_temperature or [])
     _prepare(out)
     if threads:
@@ -161,6 +171,7 @@ def command(
         evidence=evidence,
         chain=chain,
         casing=casing,
+        discount=matching > 0,
     )
     read = material.read(data, captions, unlabelled or [])
     _tell(read)
@@ -184,6 +195,7 @@ def command(
         alignment_temperature=temperature,
         alignment_temperatures=tuple(sorted(temperatures.items())),
         teacher=teacher_weight if teacher else 0.0,
+        matching=matching,
     )
     try:
         beliefs = _learn_from(teacher, read, vision, out, device) if teacher else None

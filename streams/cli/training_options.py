@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from model.checkpoint import NAME, VISION
-from model.design import Design
+from model.design import CONTEXT, Design
 from streams.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,6 +51,12 @@ def check_rates(rates: dict[str, float]) -> None:
     for option, rate in rates.items():
         if not 0 < rate < math.inf:
             raise UserError(f"{option} {rate}: wanted a number above 0")
+
+
+def check_matching(weight: float, views: tuple[str, ...], evidence: bool) -> None:
+    """Raises `UserError`."""
+    if weight and not (evidence and CONTEXT in views):
+        raise UserError(f"--matching {weight:g}: wanted a view {CONTEXT} and evidence, which it discounts")
 
 
 def checkpoint_name(given: str | None, encoder: str) -> str:

@@ -28,6 +28,8 @@ DESIGNS = [
     Design(views=(IMAGE,), image_width=WIDTH),
     Design(views=(TEXT, IMAGE), image_width=WIDTH),
     Design(views=(TEXT, CONTEXT, IMAGE), image_width=WIDTH),
+    Design(discount=True),
+    Design(views=(CONTEXT,), discount=True),
     Design(emission="location"),
     Design(evidence=False),
     Design(chain=False),
@@ -99,7 +101,7 @@ def network_and_batch(folder: Path) -> tuple[Tagger, Batch, list[NIG]]:
     trainer = training(folder, Design())
     trainer.network.eval()
     batch, _ = batch_of(trainer, slice(8))
-    return trainer.network, batch, trainer.network(batch)
+    return trainer.network, batch, trainer.network(batch).beliefs
 
 
 def test_alignment_is_the_divergence_of_token_marginals_and_moves_the_text_view_alone(tmp_path: Path) -> None:
@@ -125,7 +127,7 @@ def test_alignment_of_tweets_without_context_is_nothing(tmp_path: Path) -> None:
     trainer = training(tmp_path / "other", Design())
     group = [item for item in trainer.training if item.encoded.context is None]
     batch = collate([item.encoded for item in group], trainer.tokenizer.config, network.design)
-    assert alignment(network, network(batch), batch, torch.ones(len(group))).item() == 0
+    assert alignment(network, network(batch).beliefs, batch, torch.ones(len(group))).item() == 0
 
 
 def test_each_data_set_is_aligned_at_its_own_temperature(tmp_path: Path) -> None:

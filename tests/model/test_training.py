@@ -145,7 +145,7 @@ def test_a_view_that_is_absent_has_no_part_in_loss_or_fusion(encoder: Path) -> N
     training.network.eval()
     group = [item for item in training.training if item.encoded.context is None][:4]
     batch = collate([item.encoded for item in group], training.tokenizer.config, training.network.design)
-    beliefs = training.network(batch)
+    beliefs = training.network(batch).beliefs
     assert all(
         torch.allclose(one, two) for one, two in zip(training.network.fused(beliefs, batch), beliefs[0], strict=True)
     )
@@ -159,7 +159,7 @@ def test_context_takes_part_in_attention_and_not_in_the_loss(encoder: Path) -> N
     training.network.eval()
     tokenizer: TweetTokenizer = training.tokenizer
     pair = [tokenizer.encode("ann visits rome", context) for context in ("a city", "portrait")]
-    beliefs = training.network(collate(pair, tokenizer.config, training.network.design))
+    beliefs = training.network(collate(pair, tokenizer.config, training.network.design)).beliefs
     assert beliefs[0].gamma.shape == (2, 3, len(LABELS)), "one row per word of the text, none for the context"
     assert torch.allclose(beliefs[0].gamma[0], beliefs[0].gamma[1])
     assert not torch.allclose(beliefs[1].gamma[0], beliefs[1].gamma[1])
