@@ -117,6 +117,14 @@ def _understood(arguments: Sequence[str]) -> dict[str, Any]:
         raise UserError(f"mner train {shlex.join(arguments)}: {error}") from None
 
 
+def _alike(typed: str, arguments: Sequence[str]) -> bool:
+    """Whether what was typed for a training means what would be typed for it now."""
+    try:
+        return _understood(shlex.split(typed)[2:]) == _understood(arguments)
+    except (UserError, ValueError):
+        return False
+
+
 def chosen(plan: Plan, names: str | None) -> list[Row]:
     """The rows of these names, in their own order; without names, all that differ from those before them."""
     if names is None:
@@ -138,7 +146,7 @@ def trained(plan: Plan, row: Row, seed: int) -> Iterator[str]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         note = folder / TYPED
-        if note.is_file() and note.read_text(encoding="utf-8") != typed:
+        if note.is_file() and not _alike(note.read_text(encoding="utf-8"), arguments):
             raise UserError(f"{folder} is of another command: remove it, or choose another --out")
         note.write_text(typed, encoding="utf-8")
     except OSError as error:

@@ -22,9 +22,10 @@ from streams.errors import UserError
 
 @dataclass(frozen=True)
 class Evidence:
-    """Of the context view: its nu, the mean over all labels and the words of a tweet's gold mentions, then over the
-    `tweets` that have a caption and a mention, with the own and with another tweet's caption. `effect`: Cohen's d of
-    the paired differences, own less shuffled (d_z: Cohen, 1988, eq. 2.3.5); None where these are all alike."""
+    """Of the context view: its nu, as much of it as counts, the mean over all labels and the words of a tweet's gold
+    mentions, then over the `tweets` that have a caption and a mention, with the own and with another tweet's caption.
+    `effect`: Cohen's d of the paired differences, own less shuffled (d_z: Cohen, 1988, eq. 2.3.5); None where these are
+    all alike."""
 
     tweets: int
     own: float
@@ -77,7 +78,8 @@ def context_nu(reading: Reading) -> dict[str, float]:
     examples = iter(reading.examples)
     for output in reading.outputs:
         place = reading.network.design.views.index(CONTEXT)
-        nu: Floats = output.views[place].nu.float().mean(-1).cpu().numpy()  # (B, W)
+        counts = output.views[place].nu.float().mean(-1) * output.shares[place].unsqueeze(1)
+        nu: Floats = counts.cpu().numpy()  # (B, W)
         for row, encoded in enumerate(output.encoded):
             example = next(examples)
             tags = legal(example.tags)
@@ -103,7 +105,7 @@ def _only(reading: Reading, output: Output, view: int) -> Output:
     present = output.batch.present.clone()
     present[np.arange(len(present)) != view] = False
     batch = replace(output.batch, present=present)
-    return replace(output, batch=batch, together=reading.network.fused(output.views, batch))
+    return replace(output, batch=batch, shares=present, together=reading.network.fused(output.views, present))
 
 
 def _f1(reading: Reading, outputs: Sequence[Output], temperature: Temperatures) -> float:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from model.design import IMAGE, Design
+from model.design import CONTEXT, IMAGE, Design
 from model.tokens import TokenizerConfig
 from streams.errors import UserError
 from streams.events import Score, Value, explain
@@ -98,6 +98,7 @@ class CheckpointInfo(Value):
         parts = {
             "views": tuple(view for view in own if view in views),
             "image_width": self.design.image_width if sees else 0,
+            "discount": self.design.discount and CONTEXT in views,
         }
         update = {"design": self.design.model_copy(update=parts), "vision": self.vision if sees else None}
         return self.model_copy(update=update)

@@ -75,18 +75,21 @@ class NIG(NamedTuple):
         return (self.alpha + 0.5) * (off - on)
 
 
-def fuse(views: Sequence[NIG], present: Tensor) -> NIG:
-    """The mixture of all present views as one NIG (Ma et al., eq. 12-15, written for any number of views).
+def fuse(views: Sequence[NIG], shares: Tensor) -> NIG:
+    """The mixture of the views as one NIG (Ma et al., eq. 12-15, written for any number of views).
 
-    `present`: bool (V, ...) broadcastable to each view's shape. A missing view is left out, whatever stands there: it
-    gives neither evidence nor the half a degree that joining adds. Where no view is present the result means nothing.
+    `shares`: (V, ...) broadcastable to each view's shape: how much of a view's evidence counts, from 1 to 0 (bool
+    serves). At 0 a view is left out, whatever stands there: it gives neither evidence nor the half a degree that
+    joining adds; between them it gives that share of all it has (discounting: Shafer, "A Mathematical Theory of
+    Evidence", 1976, ch. 11). Where every share is 0 the result means nothing; where none is 1 alpha may be below 1.
     """
-    there = present
-    while there.dim() < views[0].nu.dim() + 1:
-        there = there.unsqueeze(-1)
-    gammas, nus, alphas, betas = (torch.where(there, torch.stack(part), 0.0) for part in zip(*views, strict=True))
+    counts = shares.to(views[0].nu.dtype)
+    while counts.dim() < views[0].nu.dim() + 1:
+        counts = counts.unsqueeze(-1)
+    gammas, nus, alphas, betas = (torch.where(counts > 0, torch.stack(part), 0.0) for part in zip(*views, strict=True))
+    nus = counts * nus
     nu = nus.sum(0).clamp(min=SMALLEST)
     gamma = (nus * gammas).sum(0) / nu
-    alpha = alphas.sum(0) + 0.5 * (there.sum(0) - 1)
-    beta = betas.sum(0) + 0.5 * (nus * (gammas - gamma) ** 2).sum(0)
+    alpha = (counts * (alphas + 0.5)).sum(0) - 0.5
+    beta = (counts * betas).sum(0) + 0.5 * (nus * (gammas - gamma) ** 2).sum(0)
     return NIG(gamma, nu, alpha, beta)

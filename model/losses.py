@@ -44,10 +44,10 @@ def loss(
 
     `labels` (B, W), -100 for all words of a tweet that nobody labelled; `teacher` (B, W, L) probabilities, NaN where
     there are none; `temperatures` (B) of the alignment, where it has a weight; `foreign` (B): whose context is another
-    tweet's, for matching; None where nobody's is.
+    tweet's, where matching has a weight.
     """
     beliefs, _, own = network(batch)
-    together = network.fused(beliefs, batch)
+    together = network.fused(beliefs, network.shares(batch, own))
     labelled = (batch.words & (labels >= 0)).any(1)
     total = together.gamma.new_zeros(())
     for belief, present in zip((*beliefs, together), _present(batch), strict=True):

@@ -74,7 +74,7 @@ def load(
 
 
 def _of_a_view(weight: str) -> bool:
-    return weight.startswith(("heads.", "look."))
+    return weight.startswith(("heads.", "look.", "belonging."))
 
 
 def _base(base: Base | None) -> dict[str, Tensor]:
@@ -131,12 +131,14 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Output:
-    """What the network made of a batch: the beliefs of each view and the fused one, (B, W, L); `familiarity` (B), the
-    log-density of each tweet's words (`model.familiarity`), None where the checkpoint cannot say."""
+    """What the network made of a batch: the beliefs of each view and the fused one, (B, W, L); `shares` (V, B), how
+    much of each view's evidence is in that; `familiarity` (B), the log-density of each tweet's words
+    (`model.familiarity`), None where the checkpoint cannot say."""
 
     encoded: Sequence[Encoded]
     batch: Batch
     views: list[NIG]
+    shares: Tensor
     together: NIG
     familiarity: Tensor | None = None
 
@@ -156,9 +158,10 @@ def inference(device: str) -> Iterator[None]:
 def run(network: Tagger, batch: Sequence[Encoded], config: TokenizerConfig, device: str) -> Output:
     tensors = collate(batch, config, network.design).to(device)
     with inference(device):
-        views, middle, _ = network(tensors)
-        together = network.fused(views, tensors)
-    return Output(batch, tensors, views, together, _familiarity(network, middle, tensors))
+        views, middle, own = network(tensors)
+        shares = network.shares(tensors, own)
+        together = network.fused(views, shares)
+    return Output(batch, tensors, views, shares, together, _familiarity(network, middle, tensors))
 
 
 def _familiarity(network: Tagger, middle: Tensor | None, batch: Batch) -> Tensor | None:
@@ -176,8 +179,8 @@ def decode(network: Tagger, output: Output, temperatures: Temperatures, possible
     single = torch.full(output.joined.shape, temperatures.single, device=output.joined.device)
     whole = _Reading(network, output.together, output.batch, single.masked_fill(output.joined, temperatures.joined))
     views: dict[str, _Reading] = {
-        name: _Reading(network, view, output.batch, single)
-        for name, view in zip(network.design.views, output.views, strict=True)
+        name: _Reading(network, view, output.batch, single, share)
+        for name, view, share in zip(network.design.views, output.views, output.shares, strict=True)
     }
     present = output.batch.present.cpu().numpy()
     with torch.inference_mode():
@@ -223,8 +226,10 @@ def entity_type(span: WordSpan) -> EntityType:
 class _Reading:
     """One belief of a batch as arrays (B, W, L): what it holds of any span."""
 
-    def __init__(self, network: Tagger, belief: NIG, batch: Batch, temperature: Tensor) -> None:
-        """`temperature`: of each tweet (B)."""
+    def __init__(
+        self, network: Tagger, belief: NIG, batch: Batch, temperature: Tensor, share: Tensor | None = None
+    ) -> None:
+        """`temperature` and, of a view's belief, the `share` of it that counts: of each tweet (B)."""
         with torch.inference_mode():
             emissions = network.emissions(belief).float()
             chain = network.chain.chain(emissions, batch.words, temperature)
@@ -233,7 +238,8 @@ class _Reading:
         self._scores = _array(emissions / temperature.view(-1, 1, 1))
         self._transitions, self._end = _array(transitions), _array(end)
         self._ahead, self._behind, self._total = map(_array, chain)
-        self.aleatoric, self.epistemic, self.nu = map(_array, (belief.aleatoric, belief.epistemic, belief.nu))
+        self.aleatoric, self.epistemic = map(_array, (belief.aleatoric, belief.epistemic))
+        self.nu = _array(belief.nu if share is None else belief.nu * share.view(-1, 1, 1))
 
     def path(self, row: int) -> Path:
         words = slice(self._lengths[row])

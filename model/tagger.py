@@ -74,16 +74,25 @@ class Tagger(nn.Module):
                 assert text is not None
                 states = self.look(text[0], batch) if view == IMAGE else text[0]
             scores = self.heads[_key(view)](self.dropout(states))
-            belief = self._belief(scores.view(*batch.words.shape, len(LABELS), 4))
+            beliefs.append(self._belief(scores.view(*batch.words.shape, len(LABELS), 4)))
             if view == CONTEXT and self.design.discount:
                 own = self.belonging(whole, batch.context)
-                belief = belief._replace(nu=_discounted(belief.nu, own, batch.context.rows))
-            beliefs.append(belief)
         return Seen(beliefs, text and text[1], own)
 
-    def fused(self, beliefs: Sequence[NIG], batch: Batch) -> NIG:
-        """The belief of all present views together, (B, W, L)."""
-        return fuse(beliefs, batch.present)
+    def shares(self, batch: Batch, own: Tensor | None) -> Tensor:
+        """(V, B) how much of the evidence of each view counts: 0 where it is absent; of a context that has other views
+        beside it, the probability that it is the tweet's own, where the log-odds of that are known; else 1."""
+        shares = batch.present.to(torch.float32)
+        if own is not None:
+            place, rows = self.design.views.index(CONTEXT), batch.context.rows
+            likely = torch.sigmoid(own.detach().float())
+            beside = batch.present.sum(0)[rows] > 1
+            shares[place, rows] = torch.where(beside, likely, 1.0)
+        return shares
+
+    def fused(self, beliefs: Sequence[NIG], shares: Tensor) -> NIG:
+        """The belief of all views together, (B, W, L), by their `shares` (V, B)."""
+        return fuse(beliefs, shares)
 
     def emissions(self, belief: NIG) -> Tensor:
         """(..., L) log-scores of the labels, up to a constant a word."""
@@ -123,26 +132,22 @@ class Tagger(nn.Module):
 
 
 class Belonging(nn.Module):
-    """The log-odds that a context is the tweet's own, from the cosine of the mean states of both: what the encoder of a
-    sentence similarity model has of itself."""
+    """The log-odds that a context is the tweet's own, from the cosine of the mean states of both. It begins with what
+    the encoder of a sentence similarity model has of itself; any other learns it."""
+
+    STEEP = 10.0
 
     def __init__(self) -> None:
         super().__init__()
-        self.slope = nn.Parameter(torch.tensor(10.0))
-        self.shift = nn.Parameter(torch.tensor(-6.0))
+        self.slope = nn.Parameter(torch.tensor(1.0))
+        self.middle = nn.Parameter(torch.tensor(0.6))
 
     def forward(self, states: Tensor, view: Sequences) -> Tensor:
         """`states` (B', S, H) of text and context; (B')."""
         parts = (view.mask * (view.segments == place) for place in (0, 1))
         text, context = ((states.float() * part.unsqueeze(-1)).sum(1) for part in parts)
-        return self.slope * nn.functional.cosine_similarity(text, context, dim=-1) + self.shift
-
-
-def _discounted(nu: Tensor, own: Tensor, rows: Tensor) -> Tensor:
-    """(B, W, L) evidence by the probability that its source is to be relied on (discounting: Shafer, "A Mathematical
-    Theory of Evidence", 1976, ch. 11)."""
-    share = nu.new_ones(len(nu)).index_copy(0, rows, torch.sigmoid(own).to(nu.dtype))
-    return nu * share[:, None, None]
+        alike = nn.functional.cosine_similarity(text, context, dim=-1)
+        return self.STEEP * (self.slope * alike - self.middle)
 
 
 class Look(nn.Module):

@@ -33,8 +33,8 @@ STATE = "training.pt"
 class TrainConfig:
     """`drop_context`: the share of captions left out, anew in each epoch, so that both views learn;
     `batch_tokens`: padded tokens of the longest view; `alignment_temperatures`: of data sets that have another than
-    `alignment_temperature`, by name; `foreign`: with `matching`, the share of the captions that are another tweet's,
-    anew in each epoch; the other weights as in `LossWeights`."""
+    `alignment_temperature`, by name; `foreign_share`: with `matching`, of the captions that are not left out, the
+    share that another tweet's stands for, anew in each epoch; the other weights as in `LossWeights`."""
 
     epochs: int = 6
     seed: int = 0
@@ -53,7 +53,7 @@ class TrainConfig:
     alignment_temperatures: tuple[tuple[str, float], ...] = ()
     teacher: float = 0.0
     matching: float = 0.0
-    foreign: float = 0.25
+    foreign_share: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Trainer:
             for item in self.training
         ]
         if self.config.matching:
-            dropped = exchanged(dropped, self.config.foreign, chance)
+            dropped = exchanged(dropped, self.config.foreign_share, chance)
         chance.shuffle(dropped)
         chunks = [dropped[start : start + 1024] for start in range(0, len(dropped), 1024)]
         result = [

@@ -156,7 +156,7 @@ def command(
     check_rates({"--encoder-rate": encoder_rate, "--head-rate": head_rate})
     called, path = resolve(encoder)
     name = checkpoint_name(name, called)
-    check_matching(matching, wanted, evidence)
+    check_matching(matching, wanted, evidence, drop_context)
     temperature, temperatures = temperatures_of(alignment_temperature or [])
     _prepare(out)
     if threads:

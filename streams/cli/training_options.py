@@ -53,10 +53,12 @@ def check_rates(rates: dict[str, float]) -> None:
             raise UserError(f"{option} {rate}: wanted a number above 0")
 
 
-def check_matching(weight: float, views: tuple[str, ...], evidence: bool) -> None:
+def check_matching(weight: float, views: tuple[str, ...], evidence: bool, drop_context: float) -> None:
     """Raises `UserError`."""
     if weight and not (evidence and CONTEXT in views):
         raise UserError(f"--matching {weight:g}: wanted a view {CONTEXT} and evidence, which it discounts")
+    if weight and drop_context == 1:
+        raise UserError(f"--matching {weight:g}: wanted a --drop-context below 1, which leaves captions to match")
 
 
 def checkpoint_name(given: str | None, encoder: str) -> str:
@@ -76,6 +78,8 @@ def check_material(read: Material, design: Design, temperatures: Iterable[str]) 
         raise UserError(f"--alignment-temperature {min(unknown)}: wanted a data set of {', '.join(data)}")
     if not any(ways(design, examples) for examples in read.validation.values()):
         raise UserError(f"--views {','.join(design.views)}: no validation tweet has such a view; give --captions")
+    if design.discount and len({one.caption for one in read.labelled if one.caption}) < 2:
+        raise UserError("--matching: wanted --captions, with two different ones at least, to tell one from the other")
 
 
 def temperatures_of(given: list[str]) -> tuple[float, dict[str, float]]:

@@ -99,6 +99,16 @@ def test_one_missing_of_three_leaves_the_other_two_as_they_are_whatever_stands_t
     assert close(fuse([one, nothing, two], present), joined(one, two))
 
 
+@given(BELIEFS, BELIEFS, st.floats(0.01, 1))
+def test_a_share_of_a_view_is_that_share_of_all_it_brings(one: NIG, two: NIG, share: float) -> None:
+    shares = torch.tensor([[1.0], [share]], dtype=torch.float64)
+    same = NIG(one.gamma, two.nu, two.alpha, two.beta)
+    found = fuse([one, same], shares)
+    wanted = NIG(one.gamma, one.nu + share * two.nu, one.alpha + share * (two.alpha + 0.5), one.beta + share * two.beta)
+    assert close(found, wanted)
+    assert close(fuse([one, two], torch.ones(2, 1)), joined(one, two))
+
+
 @given(BELIEFS, BELIEFS)
 def test_agreement_lowers_epistemic_uncertainty(one: NIG, other: NIG) -> None:
     agreeing = NIG(one.gamma, other.nu, other.alpha, other.beta)

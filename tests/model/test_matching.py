@@ -1,24 +1,29 @@
-"""Evidence that falls where the context is another tweet's: `--matching`."""
+"""Evidence that counts less where the context is another tweet's: `--matching`."""
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from model.batch import collate
+from model.checkpoint import describe
 from model.corpus import Example
-from model.design import CONTEXT, Design
+from model.design import Design
 from model.encoder import pretrained
-from model.losses import alignment, matching
+from model.extractor import Extractor
+from model.losses import LossWeights, alignment, loss, matching
 from model.tokens import TweetTokenizer
-from model.train import Item, TrainConfig, Trainer, exchanged, items
+from model.train import Item, TrainConfig, Trainer, exchanged, items, label_tensor
 from streams.cli import train as train_command
 from streams.errors import UserError
+from streams.events import Tweet
 from tests.model.corpora import write
 from tests.model.toys import bert, examples, save
 
@@ -42,16 +47,16 @@ def prepared(
         drop_context=0.0,
         alignment=0.1,
         matching=1.0,
-        foreign=foreign,
+        foreign_share=foreign,
     )
     return Trainer(network, items(told(number), tokenizer), tokenizer, config, "cpu"), tokenizer
 
 
-def context_nu(trainer: Trainer, some: list[Item]) -> float:
+def share(trainer: Trainer, some: list[Item]) -> float:
     trainer.network.eval()
     batch = collate([item.encoded for item in some], trainer.tokenizer.config, trainer.network.design)
     with torch.inference_mode():
-        return float(trainer.network(batch).beliefs[1].nu[batch.words].mean())
+        return float(trainer.network.shares(batch, trainer.network(batch).own)[1].mean())
 
 
 def test_the_loss_is_that_of_the_odds_that_the_context_is_the_tweets_own() -> None:
@@ -61,21 +66,36 @@ def test_the_loss_is_that_of_the_odds_that_the_context_is_the_tweets_own() -> No
     assert matching(odds[:0], torch.zeros(0, dtype=torch.bool)).item() == 0
 
 
-def test_the_odds_discount_the_evidence_of_their_own_tweet_alone(tmp_path: Path) -> None:
+def test_the_odds_discount_the_contexts_evidence_in_the_fusion(tmp_path: Path) -> None:
     trainer, tokenizer = prepared(tmp_path)
     network = trainer.network.eval()
     some = [tokenizer.encode("ann visits rome", context) for context in ("portrait", None, "a city")]
     batch = collate(some, tokenizer.config, network.design)
-    found = network(batch)
-    assert found.own.shape == (2,)
-    network.belonging.slope.data.zero_()
-    network.belonging.shift.data.fill_(40.0)
-    relied = network(batch)
-    assert torch.allclose(found.beliefs[1].nu[0], relied.beliefs[1].nu[0] * torch.sigmoid(found.own[0]))
-    assert torch.allclose(found.beliefs[1].nu[2], relied.beliefs[1].nu[2] * torch.sigmoid(found.own[1]))
-    for mine, relied_on in zip(found.beliefs[1][0::2], relied.beliefs[1][0::2], strict=True):
-        assert torch.equal(mine, relied_on), "what the evidence says is the same"
-    assert torch.equal(found.beliefs[0].nu, relied.beliefs[0].nu)
+    beliefs, _, own = network(batch)
+    assert own.shape == (2,)
+    likely = torch.sigmoid(own)
+    shares = network.shares(batch, own)
+    assert torch.allclose(shares, torch.tensor([[1.0, 1.0, 1.0], [likely[0], 0.0, likely[1]]]))
+    together = network.fused(beliefs, shares)
+    wanted = beliefs[0].nu[2] + likely[1] * beliefs[1].nu[2]
+    assert torch.allclose(together.nu[2], wanted)
+    alone = replace(batch, present=torch.tensor([[False] * 3, [True, False, True]]))
+    assert network.shares(alone, own).tolist() == [[0.0, 0.0, 0.0], [1.0, 0.0, 1.0]], "there is nothing else to rely on"
+    network.belonging.middle.data.fill_(1e6)
+    nothing = network.fused(beliefs, network.shares(batch, network(batch).own))
+    for found, text in zip(nothing, beliefs[0], strict=True):
+        assert torch.allclose(found, text), "as if there were no context"
+
+
+def test_a_reader_of_the_checkpoint_sees_the_discount(tmp_path: Path) -> None:
+    trainer, tokenizer = prepared(tmp_path)
+    trainer.network.belonging.middle.data.fill_(1e6)
+    tweet = tokenizer.encode("ann visits rome", "portrait")
+    without = trainer.predictor().predict([tweet])[0].spans
+    trainer.network.belonging.middle.data.fill_(-1e6)
+    relied = trainer.predictor().predict([tweet])[0].spans
+    assert {span.views["text+context"].share for span in without} == {0}
+    assert min(span.views["text+context"].share for span in relied) > 0.1
 
 
 def test_how_alike_text_and_context_are_hangs_on_no_padding(tmp_path: Path) -> None:
@@ -113,23 +133,79 @@ def test_a_foreign_context_does_not_teach_the_text(tmp_path: Path) -> None:
     assert alignment(network, beliefs, batch, at, torch.ones(6, dtype=torch.bool)).item() == 0
 
 
-def test_training_lets_the_evidence_of_foreign_contexts_fall(tmp_path: Path) -> None:
+def test_every_epoch_exchanges_others(tmp_path: Path) -> None:
+    trainer, _ = prepared(tmp_path)
+    seen = [
+        [
+            (item.encoded.text, item.encoded.context)
+            for batch in trainer._batches(epoch)
+            for item in batch
+            if item.foreign
+        ]
+        for epoch in (0, 0, 1)
+    ]
+    assert 8 <= len(seen[0]) <= 40
+    assert seen[0] == seen[1] != seen[2]
+
+
+@pytest.mark.parametrize(
+    "weights", [LossWeights(alignment=1.0), LossWeights(matching=1.0)], ids=["alignment", "matching"]
+)
+def test_the_loss_knows_whose_context_is_foreign(weights: LossWeights, tmp_path: Path) -> None:
+    trainer, tokenizer = prepared(tmp_path, number=6)
+    network = trainer.network.eval()
+    batch = collate([item.encoded for item in trainer.training], tokenizer.config, network.design)
+    labels = label_tensor(trainer.training, batch)
+    found = [
+        loss(network, batch, labels, weights, None, torch.ones(6), torch.full((6,), foreign)).item()
+        for foreign in (False, True)
+    ]
+    assert abs(found[0] - found[1]) > 1e-3
+
+
+def test_training_lets_the_share_of_foreign_contexts_fall(tmp_path: Path) -> None:
     """Foreign ones are of other words here: to tell them by the tweet takes an encoder that can read."""
     trainer, tokenizer = prepared(tmp_path, foreign=0.0)
     own, foreign = (
         items([replace(one, caption=caption) for one in examples(32)], tokenizer) for caption in ("a city", "portrait")
     )
     trainer.training = [*own, *(replace(item, foreign=True) for item in foreign)]
-    before = context_nu(trainer, own) / context_nu(trainer, foreign)
     while not trainer.finished:
         trainer.run_epoch(lambda done, value: None)
-    assert context_nu(trainer, own) / context_nu(trainer, foreign) > 3 * before
+    assert share(trainer, own) > 0.9
+    assert share(trainer, foreign) < 0.1
 
 
-@pytest.mark.parametrize("options", [{"views": "text"}, {"evidence": False}], ids=["no context", "no evidence"])
-def test_there_must_be_an_evidence_to_fall(options: dict[str, object], tmp_path: Path) -> None:
-    data = write(tmp_path / "toy2017")
-    encoder = save(tmp_path / "encoder", bert)
+def test_a_checkpoint_that_matches_is_trained_written_and_read(tmp_path: Path) -> None:
+    data, encoder, out = write(tmp_path / "toy2017"), save(tmp_path / "encoder", bert), tmp_path / "out"
+    lines = [json.loads(line) for line in (tmp_path / "captions.jsonl").read_text(encoding="utf-8").splitlines()]
+    told = [line | {"caption": ("a city", "portrait")[number % 2]} for number, line in enumerate(lines)]
+    captions = tmp_path / "told.jsonl"
+    captions.write_text("\n".join(map(json.dumps, told)), encoding="utf-8")
+    train_command.command(data=data, captions=captions, encoder=str(encoder), out=out, epochs=2, matching=0.5)
+    info = describe(out)
+    assert info.design.discount
+    assert "matching=0.5, foreign_share=0.25" in str(info.provenance["options"])
+    tweet = Tweet(id="1", text="ann visits rome")
+    whole, bare = Extractor.load(out), Extractor.load(out, views=["text"])
+    assert not bare.info.design.discount
+    assert whole.extract([tweet], [None]) == bare.extract([tweet], ["portrait"])
+    assert Extractor.load(out, views=["text+context"]).info.design.discount
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        pytest.param({"views": "text"}, "wanted a view text.context and evidence", id="no context"),
+        pytest.param({"evidence": False}, "wanted a view text.context and evidence", id="no evidence"),
+        pytest.param({"drop_context": 1.0}, "wanted a --drop-context below 1", id="all captions dropped"),
+        pytest.param({}, "wanted --captions, with two different ones", id="no captions"),
+    ],
+)
+def test_there_must_be_captions_to_match_and_evidence_to_discount(
+    options: dict[str, Any], wanted: str, tmp_path: Path
+) -> None:
+    data, encoder = write(tmp_path / "toy2017"), save(tmp_path / "encoder", bert)
     given = {"data": data, "encoder": str(encoder), "out": tmp_path / "out", "matching": 0.5} | options
-    with pytest.raises(UserError, match=rf"--matching 0\.5: wanted a view {CONTEXT.replace('+', '.')} and evidence"):
+    with pytest.raises(UserError, match=rf"--matching.*: {wanted}"):
         train_command.command(**given)

@@ -146,9 +146,8 @@ def test_a_view_that_is_absent_has_no_part_in_loss_or_fusion(encoder: Path) -> N
     group = [item for item in training.training if item.encoded.context is None][:4]
     batch = collate([item.encoded for item in group], training.tokenizer.config, training.network.design)
     beliefs = training.network(batch).beliefs
-    assert all(
-        torch.allclose(one, two) for one, two in zip(training.network.fused(beliefs, batch), beliefs[0], strict=True)
-    )
+    together = training.network.fused(beliefs, batch.present)
+    assert all(torch.allclose(one, two) for one, two in zip(together, beliefs[0], strict=True))
     torch.autograd.backward(loss(training.network, batch, label_tensor(group, batch), training.weights))
     unused = training.network.heads["text_context"].weight.grad
     assert unused is None or unused.abs().sum() == 0
