@@ -95,11 +95,11 @@ class Plan:
         own = ("--seed", str(seed), "--name", f"{row.name}-{seed}", "--out", str(self.folder(row, seed)))
         return [*self.common, *taught, *row.options, *own]
 
-    def twin(self, row: Row) -> Row | None:
-        """The first of the rows before it that trains as it does. Raises `UserError` where `mner train` has not its
-        options."""
-        own = self._trains(row)
-        return next((one for one in ROWS[: ROWS.index(row)] if self._trains(one) == own), None)
+    def twin(self, row: Row, rows: Sequence[Row]) -> Row | None:
+        """The first of these rows that stands before it and trains as it does. Raises `UserError` where `mner train`
+        has not its options."""
+        own, place = self._trains(row), ROWS.index(row)
+        return next((one for one in rows if ROWS.index(one) < place and self._trains(one) == own), None)
 
     def _trains(self, row: Row) -> dict[str, Any]:
         told = _understood(self.arguments(row, 0))
@@ -128,13 +128,13 @@ def _alike(typed: str, arguments: Sequence[str]) -> bool:
 def chosen(plan: Plan, names: str | None) -> list[Row]:
     """The rows of these names, in their own order; without names, all that differ from those before them."""
     if names is None:
-        return [row for row in ROWS if plan.twin(row) is None]
+        return [row for row in ROWS if plan.twin(row, ROWS) is None]
     wanted = names.split(",")
     if unknown := set(wanted) - {row.name for row in ROWS}:
         raise UserError(f"--rows {', '.join(sorted(unknown))}: wanted some of {', '.join(row.name for row in ROWS)}")
     rows = [row for row in ROWS if row.name in wanted]
     for row in rows:
-        if (twin := plan.twin(row)) is not None:
+        if (twin := plan.twin(row, [ROWS[0], *rows])) is not None:
             raise UserError(f"--rows {row.name}: trains as the row {twin.name} does, so that it would show nothing")
     return rows
 

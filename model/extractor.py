@@ -21,12 +21,13 @@ BATCH_TOKENS = 4096
 
 
 class Extracted(NamedTuple):
-    """Of one tweet. `possible`: what the model did not choose but holds for possible, the likeliest first; `familiar`:
-    as in `model.mentions.Prediction`."""
+    """Of one tweet. `possible`: what the model did not choose but holds for possible, the likeliest first; `familiar`
+    and `read` as in `model.mentions.Prediction`."""
 
     mentions: list[Mention]
     possible: list[Mention]
     familiar: float | None
+    read: bool = True
 
 
 class Extractor:
@@ -84,7 +85,12 @@ class Extractor:
             for row, prediction in zip(rows, self.predictor.predict(part), strict=True):
                 predictions[row] = prediction
         return [
-            Extracted(list(mentions(tweet.text, found)), list(possible_mentions(tweet.text, found)), found.familiar)
+            Extracted(
+                list(mentions(tweet.text, found)),
+                list(possible_mentions(tweet.text, found)),
+                found.familiar,
+                found.read,
+            )
             for tweet, found in zip(tweets, predictions, strict=True)
         ]
 

@@ -38,11 +38,13 @@ class Span:
 class Prediction:
     """The spans of one tweet, in order, none overlapping; and what the best labelling has not, but may be there: the
     likeliest first, in any relation to the others. `familiar`: of the tweets that the model was calibrated on, the
-    share that is as strange or stranger; None where the checkpoint or the tweet cannot say."""
+    share that is as strange or stranger; None where the checkpoint or the tweet cannot say. `read`: whether the tweet
+    had any of the views that are read."""
 
     spans: tuple[Span, ...] = ()
     possible: tuple[Span, ...] = ()
     familiar: Annotated[float, Field(ge=0, le=1)] | None = None
+    read: bool = True
 
 
 LEAST_POSSIBLE = 0.05

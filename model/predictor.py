@@ -189,7 +189,7 @@ def decode(network: Tagger, output: Output, temperatures: Temperatures, possible
     for row, (encoded, labelling) in enumerate(zip(output.encoded, labellings, strict=True)):
         there = {name: reading for view, (name, reading) in enumerate(views.items()) if present[view, row]}
         if not labelling or not there:
-            predictions.append(Prediction())
+            predictions.append(Prediction(read=bool(there)))
             continue
         best = spans(labelling)
         others = [span for span in whole.path(row).likely(possible, LONGEST) if span not in best]

@@ -88,6 +88,9 @@ def test_rows_are_chosen_by_name(tmp_path: Path) -> None:
     assert names(chosen(plan(tmp_path), "no-chain,whole")) == ["whole", "no-chain"]
     with pytest.raises(UserError, match="--rows nothing: wanted some of whole, no-evidence"):
         chosen(plan(tmp_path), "nothing")
+    assert names(chosen(plan(tmp_path), "softmax-taught")) == ["softmax-taught"], "nothing that it is a twin of"
+    with pytest.raises(UserError, match="--rows softmax-taught: trains as the row softmax does"):
+        chosen(plan(tmp_path), "softmax,softmax-taught")
     with pytest.raises(UserError, match=r"--rows no-teacher: trains as the row whole does"):
         chosen(plan(tmp_path), "whole,no-teacher")
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from PIL.Image import Image
-
     from model.checkpoint import CheckpointInfo
     from model.extractor import Extracted, Extractor
     from model.vision.values import Pixels
@@ -101,9 +99,10 @@ def command(
         ((found, seen, pixels),) = look([tweet])
     words = seen if context is None else context
     shown = None if pixels is None else pixels.image()
-    if unread := _unread(info, words, shown):
-        raise UserError(f"{unread}: give --context or --image, or more --views")
     (read,) = extractor.extract_all([tweet], [words], [shown])
+    if not read.read:
+        why = f": {found.reason}" if found.status == "failed" else ""
+        raise UserError(f"{_unread(info)}{why}; give --context or an --image that can be read")
     if as_json:
         print(escaped_json(_result(tweet, read, found)))
     else:
@@ -156,12 +155,13 @@ def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes], loo
         seen = look(tweets)
         contexts = [context for _, context, _ in seen]
         images = [None if pixels is None else pixels.image() for _, _, pixels in seen]
-        unread = [_unread(extractor.info, *both) for both in zip(contexts, images, strict=True)]
-        found = iter(zip(extractor.extract_all(tweets, contexts, images), seen, unread, strict=True))
+        found = iter(zip(extractor.extract_all(tweets, contexts, images), seen, strict=True))
         for tweet in parsed:
             if isinstance(tweet, Tweet):
-                read, (image, _, _), why = next(found)
-                result = _result(tweet, read, image) if why is None else {"id": tweet.id, "error": why}
+                read, (image, _, _) = next(found)
+                result = _result(tweet, read, image)
+                if not read.read:
+                    result = {"id": tweet.id, "error": _unread(extractor.info), "image": result["image"]}
             else:
                 result = tweet
             failed |= "error" in result
@@ -170,13 +170,7 @@ def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes], loo
     return int(failed)
 
 
-def _unread(info: CheckpointInfo, context: str | None, image: Image | None) -> str | None:
-    """Why no view reads a tweet; None where one does."""
-    from model.design import CONTEXT, IMAGE, TEXT
-
-    there = {TEXT: True, CONTEXT: context is not None and bool(context.strip()), IMAGE: image is not None}
-    if any(there[view] for view in info.design.views):
-        return None
+def _unread(info: CheckpointInfo) -> str:
     return f"{info.name} reads {' and '.join(info.design.views)} alone here, of which this tweet has nothing"
 
 
@@ -221,7 +215,7 @@ def _show(tweet: Tweet, read: Extracted, threshold: float) -> None:
     from review.marks import COLOURS
     from review.text import one_line, printable
 
-    mentions, possible, familiar = read
+    mentions, possible, familiar, _ = read
     coloured = Text(printable(tweet.text))
     for mention in mentions:
         coloured.stylize(f"bold {COLOURS[mention.type]}", mention.start, mention.end)

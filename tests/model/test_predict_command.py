@@ -15,7 +15,6 @@ import pytest
 from rich.console import Console
 
 from local.examples import EXAMPLES
-from model.checkpoint import describe
 from model.extractor import Extracted
 from streams.cli import predict
 from streams.events import ImageResult, Tweet
@@ -28,6 +27,7 @@ LINES = [
     '{"id": "4", "text": "Paris &amp; London \\u2764", "media": [{"url": "http://a.test/1.jpg", "alt": "a tower"}]}',
     '{"id": "5", "text": "  "}',
 ]
+UNSEEN = '{"id": "6", "text": "Oslo", "media": [{"url": "http://a.test/1.jpg", "alt": "\\u200b"}]}'
 COFFEE = EXAMPLES / "images" / "coffee.jpg"
 MAIN = ("-m", "streams.cli.main")
 WATCHED = """
@@ -220,8 +220,6 @@ def test_few_pictures_are_held_at_once_where_the_model_sees_them() -> None:
     held: list[int] = []
 
     class Blind:
-        info = describe(CHECKPOINT)
-
         def extract_all(self, tweets: list[Tweet], *_: object) -> list[Extracted]:
             return [Extracted([], [], None) for _ in tweets]
 
@@ -238,11 +236,15 @@ def test_few_pictures_are_held_at_once_where_the_model_sees_them() -> None:
 
 
 def test_a_line_that_no_view_reads_says_so_in_its_place() -> None:
-    result = mner("--jsonl", "-", "--views", "text+context", "--no-vision", given="\n".join((LINES[0], LINES[3])))
-    bare, shown = (json.loads(line) for line in result.stdout.splitlines())
+    result = mner(
+        "--jsonl", "-", "--views", "text+context", "--no-vision", given="\n".join((LINES[0], LINES[3], UNSEEN))
+    )
+    bare, shown, unseen = (json.loads(line) for line in result.stdout.splitlines())
     assert result.returncode == 1, result.stderr
     assert bare["id"] == "1"
     assert "reads text+context alone here, of which this tweet has nothing" in bare["error"]
+    assert unseen["error"] == bare["error"], "what is invisible is nothing to read"
+    assert unseen["image"]["status"] == "failed"
     assert [one["text"] for one in shown["mentions"]] == ["Paris", "London"]
     assert {view for one in shown["mentions"] for view in one["views"]} == {"text+context"}
 
@@ -264,9 +266,7 @@ def test_one_text_as_json() -> None:
         pytest.param(["--jsonl", "-", "--image", "x"], "--image goes with a text", id="a file and an image"),
         pytest.param(["--jsonl", "-", "--context", "x"], "--context goes with a text", id="a file and a context"),
         pytest.param(["x", "--out", "y"], "--out goes with --jsonl", id="a text into a file"),
-        pytest.param(
-            ["x", "--views", "text+context"], "of which this tweet has nothing: give --context", id="no context"
-        ),
+        pytest.param(["x", "--views", "text+context"], "this tweet has nothing; give --context", id="no context"),
         pytest.param(
             ["x", "--views", "text,image"], "views text,image: wanted a list of some of those of", id="no such view"
         ),
