@@ -44,7 +44,7 @@ def test_what_is_loaded_is_what_was_trained(
 
     loaded = load(tmp_path / "out", device="cpu", threads=0).network
     batch = collate([item.encoded for item in trainer.training[:4]], tokenizer.config, network.design)
-    for trained, found in zip(network.eval()(batch), loaded(batch), strict=True):
+    for trained, found in zip(network.eval()(batch).beliefs, loaded(batch).beliefs, strict=True):
         assert torch.allclose(trained.gamma, found.gamma, atol=5e-3), "but for rounding to half precision"
     kept = load_file(tmp_path / "out" / WEIGHTS)
     assert any(name.startswith("encoder.") and ".lora_" not in name for name in kept) != slim
@@ -73,7 +73,7 @@ def test_a_training_that_starts_from_a_checkpoint_begins_with_what_it_learned(
     whole.load_state_dict(adapters.starting(whole.state_dict(), trained.state_dict()))
     learned = items(examples(4), tokenizer)
     batch = collate([item.encoded for item in learned], tokenizer.config, trained.design)
-    wanted, found = trained.eval()(batch)[0].gamma, whole.eval()(batch)[0].gamma
+    wanted, found = trained.eval()(batch).beliefs[0].gamma, whole.eval()(batch).beliefs[0].gamma
     assert torch.allclose(wanted, found, atol=1e-4)
 
     if adapt == "lora":
@@ -81,7 +81,7 @@ def test_a_training_that_starts_from_a_checkpoint_begins_with_what_it_learned(
         for rank in (1, 8, 16):
             part, _ = pretrained(str(encoder), 1, Design(adapt="lora", rank=rank))
             part.load_state_dict(adapters.starting(part.state_dict(), trained.state_dict()))
-            errors.append((part.eval()(batch)[0].gamma - wanted).abs().mean().item())
+            errors.append((part.eval()(batch).beliefs[0].gamma - wanted).abs().mean().item())
         assert errors == sorted(errors, reverse=True)
 
 

@@ -134,7 +134,7 @@ def test_what_was_not_chosen_is_given_from_a_threshold_of_ones_own(extractor: Ex
     found = asking.extract_all(tweets)
     assert [one.mentions for one in found] == extractor.extract(tweets)
     assert any(one.possible for one in found)
-    for post, (chosen, possible, _) in zip(tweets, found, strict=True):
+    for post, (chosen, possible, *_) in zip(tweets, found, strict=True):
         Extraction(
             tweet=post, mentions=chosen, possible=possible, model="m", release=0, threshold=0.5
         )  # checks every span
