@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,7 @@ from model.design import TEXT
 from model.evaluate import MEASURES, Strangeness, doubts, out_of_distribution, predict
 from model.extractor import Extractor
 from model.mentions import Prediction, Span
+from model.predictor import Predictor
 from model.scores import Scoreboard, auroc, scoreboard
 from streams.cli.whole_file import whole_file
 from streams.errors import UserError
@@ -77,12 +79,15 @@ WAYS = (
     Way("temperature scaling", softmax.probability, scaled=True),
 )
 
+HEADS_ALONE = "epistemic, heads alone"
+"""Without the density of the words, by which evidence counts."""
 EVIDENTIAL: dict[str, Callable[[Span], float]] = {
     "fused probability": lambda span: span.probability,
     "epistemic": lambda span: 1 / (1 + span.epistemic),
+    HEADS_ALONE: lambda span: 1 / (1 + span.epistemic),
     "aleatoric": lambda span: 1 / (1 + span.aleatoric),
 }
-"""How sure the evidential model is of a mention. What ranks mentions is all that counts of the last two."""
+"""How sure the evidential model is of a mention. What ranks mentions is all that counts of the variances."""
 
 
 class Baseline:
@@ -125,7 +130,7 @@ def told_apart(own: Beliefs, other: Beliefs, measure: Measure, tweet_rule: str, 
     return auroc(-np.concatenate(sure), np.repeat([False, True], [len(one) for one in sure]))
 
 
-def choose(baselines: Sequence[Baseline], measures: dict[str, float]) -> Choice:
+def choose(baselines: Sequence[Baseline], measures: dict[str, dict[str, float]]) -> Choice:
     """On validation data, one rule for all baselines: the strongest on average. `measures`: how well each tells other
     tweets from the own there, by the evidential variances; empty where there are no others."""
     each = [(one, way) for one in baselines for way in WAYS]
@@ -136,11 +141,9 @@ def choose(baselines: Sequence[Baseline], measures: dict[str, float]) -> Choice:
         for name in TWEET_RULES
         if measures
     }
-    return Choice(rule, aurc, _highest(ood), ood, _highest(measures), measures)
-
-
-def _highest(found: dict[str, float]) -> str | None:
-    return max(found, key=found.__getitem__, default=None)
+    tweet_rule = max(ood, key=ood.__getitem__, default=None)
+    best = {way: max(found, key=found.__getitem__) for way, found in measures.items()}
+    return Choice(rule, aurc, tweet_rule, ood, best, measures)
 
 
 def baseline_rows(baselines: Sequence[Baseline], choice: Choice) -> list[Row]:
@@ -161,16 +164,23 @@ def strangeness(extractor: Extractor, own: Sequence[Example], other: Sequence[Ex
     return out_of_distribution(*(doubts(extractor.predictor, extractor.tokenizer, some) for some in (own, other)))
 
 
-def measures(extractors: Sequence[Extractor], data: Data) -> dict[str, float]:
-    """Of each measure of a tweet's variances the mean AUROC on validation data, over checkpoints and both variances;
-    empty where there are no other tweets."""
+def by_variance(extractor: Extractor, own: Sequence[Example], other: Sequence[Example]) -> dict[str, dict[str, float]]:
+    """How well each variance tells tweets apart, by the name of its way, then by measure."""
+    found, alone = (strangeness(one, own, other) for one in (extractor, heads_alone(extractor)))
+    return {
+        "epistemic": {name: one.epistemic or 0.0 for name, one in found.items()},
+        HEADS_ALONE: {name: one.epistemic or 0.0 for name, one in alone.items()},
+        "aleatoric": {name: one.aleatoric or 0.0 for name, one in found.items()},
+    }
+
+
+def measures(extractors: Sequence[Extractor], data: Data) -> dict[str, dict[str, float]]:
+    """Of each way to read a variance and each measure of it the mean AUROC on validation data, over checkpoints; empty
+    where there are no other tweets."""
     if not data.strange:
         return {}
-    found = [strangeness(one, data.valid, data.strange_valid) for one in extractors]
-    return {
-        name: fmean(value or 0.0 for one in found for value in (one[name].aleatoric, one[name].epistemic))
-        for name in MEASURES
-    }
+    found = [by_variance(one, data.valid, data.strange_valid) for one in extractors]
+    return {way: {name: fmean(one[way][name] for one in found) for name in MEASURES} for way in found[0]}
 
 
 def evidential_rows(extractors: Sequence[Extractor], data: Data, choice: Choice) -> list[Row]:
@@ -179,8 +189,12 @@ def evidential_rows(extractors: Sequence[Extractor], data: Data, choice: Choice)
     ood = [evidential_ood(one, data, choice) for one in extractors]
     rows = []
     for reads in ("text and caption", "text") if captioned else ("text",):
-        found = [predict(one.predictor, one.tokenizer, data.tweets, reads != "text") for one in extractors]
+        whole, alone = (
+            [predict(one.predictor, one.tokenizer, data.tweets, reads != "text") for one in some]
+            for some in (extractors, [heads_alone(one) for one in extractors])
+        )
         for way, sure in EVIDENTIAL.items():
+            found = alone if way == HEADS_ALONE else whole
             scores = [
                 scoreboard([tweet.tags for tweet in data.tweets], rescored(predictions, sure)) for predictions in found
             ]
@@ -190,13 +204,21 @@ def evidential_rows(extractors: Sequence[Extractor], data: Data, choice: Choice)
 
 
 def evidential_ood(extractor: Extractor, data: Data, choice: Choice) -> dict[str, float | None]:
-    """By the name of the way: variances by the chosen measure, the probability as that of the baselines."""
-    if choice.tweet_rule is None or choice.measure is None:
+    """By the name of the way: variances by the measure chosen for each, the probability as that of the baselines."""
+    if choice.tweet_rule is None or not choice.measure:
         return dict.fromkeys(EVIDENTIAL)
-    found = strangeness(extractor, data.tweets, data.strange)[choice.measure]
+    found = by_variance(extractor, data.tweets, data.strange)
     held, strange = (softmax.beliefs(extractor, tweets) for tweets in (data.tweets, data.strange))
     probability = told_apart(held, strange, softmax.probability, choice.tweet_rule, 1.0)
-    return {"fused probability": probability, "epistemic": found.epistemic, "aleatoric": found.aleatoric}
+    return {"fused probability": probability} | {way: found[way][name] for way, name in choice.measure.items()}
+
+
+def heads_alone(extractor: Extractor) -> Extractor:
+    """The same, which knows nothing of how familiar words are."""
+    predictor = extractor.predictor
+    network = copy(predictor.network)
+    network.familiarity = None
+    return Extractor(extractor.tokenizer, Predictor(network, predictor.info, predictor.device))
 
 
 def rescored(predictions: Sequence[Prediction], sure: Callable[[Span], float]) -> list[Prediction]:

@@ -34,15 +34,15 @@ class Row:
 @dataclass(frozen=True)
 class Choice:
     """What validation chose, and by what. For all baselines together, the mean over them and their checkpoints of AURC
-    (lower is better) and of the AUROC of other tweets (higher is better), by rule; for the evidential variances
-    together the mean AUROC by measure (`model.evaluate.MEASURES`). None without other tweets."""
+    (lower is better) and of the AUROC of other tweets (higher is better), by rule; for each way to read an evidential
+    variance the mean AUROC by measure (`model.evaluate.MEASURES`). None, or empty, without other tweets."""
 
     rule: str
     aurc: dict[str, float]
     tweet_rule: str | None
     ood: dict[str, float]
-    measure: str | None
-    measures: dict[str, float]
+    measure: dict[str, str]
+    measures: dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def show(result: Result, split: str, console: Console) -> None:
     console.print(table)
     console.print(
         f"a baseline's mention by: {choice.rule}; a tweet by: {choice.tweet_rule or '-'}, of the evidential variances "
-        f"{choice.measure or '-'}\n",
+        f"{'; '.join(f'{way}: {measure}' for way, measure in choice.measure.items()) or '-'}\n",
         highlight=False,
     )
     if result.views:

@@ -13,6 +13,7 @@ from model.checkpoint import Temperatures
 from model.corpus import Example, legal
 from model.decode import Floats
 from model.design import CONTEXT
+from model.evidence import fuse
 from model.extractor import Extractor
 from model.predictor import Output
 from model.reading import Reading
@@ -105,7 +106,7 @@ def _only(reading: Reading, output: Output, view: int) -> Output:
     present = output.batch.present.clone()
     present[np.arange(len(present)) != view] = False
     batch = replace(output.batch, present=present)
-    return replace(output, batch=batch, shares=present, together=reading.network.fused(output.views, present))
+    return replace(output, batch=batch, shares=present, together=fuse(output.views, present))
 
 
 def _f1(reading: Reading, outputs: Sequence[Output], temperature: Temperatures) -> float:

@@ -22,7 +22,7 @@ from model.checkpoint import Temperatures
 from model.corpus import Example
 from model.design import TEXT
 from model.extractor import BATCH_TOKENS, batches
-from model.familiarity import Familiarity
+from model.familiarity import Familiarity, of_tweets
 from model.guarantee import DELTA, Marks, Promise, highest, promise
 from model.mentions import LEAST_POSSIBLE, Prediction, asking, missed
 from model.predictor import inference
@@ -127,7 +127,10 @@ def compared(
     fitted: Familiarity, network: Tagger, tokenizer: TweetTokenizer, examples: Sequence[Example], device: str
 ) -> Familiarity:
     """With these validation tweets as what is known."""
-    known = (fitted.log_densities(*each).tolist() for each in _middle(network, tokenizer, examples, device))
+    known = (
+        of_tweets(fitted.log_densities(states), real).tolist()
+        for states, real in _middle(network, tokenizer, examples, device)
+    )
     return fitted.compared_with([one for batch in known for one in batch])
 
 

@@ -22,7 +22,7 @@ class Design(Value):
 
     `emission`: what of a belief goes into the chain: `student`, the log-odds of its predictive density, or `location`,
     its gamma. `evidence` off: every view gives plain scores, averaged. `chain` off: words are independent but for BIO.
-    `discount`: the context's nu counts by how likely the context is the tweet's own.
+    `discount`: the context's evidence counts by how likely the context is the tweet's own.
     `adapt`: how the encoder is trained: all of it, by low-rank adapters of `rank` (LoRA: Hu et al., ICLR 2022), or not.
     `image_width`: of the image features; 0 where no view reads them.
     """

@@ -11,7 +11,7 @@ from model.corpus import Example
 from model.decode import Floats
 from model.design import TEXT
 from model.mentions import Prediction
-from model.predictor import Predictor, decode
+from model.predictor import Predictor, decode, familiarity, unsure
 from model.reading import outputs
 from model.scores import Scoreboard, auroc, scoreboard
 from model.tokens import TweetTokenizer
@@ -53,21 +53,24 @@ class Doubts:
     familiarity: float | None = None
 
 
-def _of_best(variance: Floats, best: Floats) -> Floats:
-    chosen: Floats = variance[np.arange(len(best)), best]
+def _of_best(tweet: Doubts, variance: Floats) -> Floats:
+    chosen: Floats = variance[np.arange(len(tweet.best)), tweet.best]
     return chosen
 
 
-Measure = Callable[[Floats, Floats], float]
-"""(W, L) variances and (W) best labels of one tweet, to one number: higher is stranger."""
+Measure = Callable[[Doubts, Floats], float]
+"""A tweet and one of its variances (W, L), to one number: higher is stranger."""
 
 MEASURES: dict[str, Measure] = {
-    "mean": lambda variance, best: float(variance.mean()),
-    "max_word": lambda variance, best: float(variance.mean(1).max()),
-    "mean_of_best": lambda variance, best: float(_of_best(variance, best).mean()),
-    "max_of_best": lambda variance, best: float(_of_best(variance, best).max()),
+    "mean": lambda tweet, variance: float(variance.mean()),
+    "max_word": lambda tweet, variance: float(variance.mean(1).max()),
+    "mean_of_best": lambda tweet, variance: float(_of_best(tweet, variance).mean()),
+    "max_of_best": lambda tweet, variance: float(_of_best(tweet, variance).max()),
+    "beyond_noise": lambda tweet, variance: float(np.log(variance / tweet.aleatoric).mean()),
 }
-"""Over all words and labels; the strangest word by its mean over labels; of each word's best label, mean and most."""
+"""Over all words and labels; the strangest word by its mean over labels; of each word's best label, mean and most; the
+logarithm of how many times the noise it is, mean over all words and labels: of the epistemic variance that is -log nu,
+how little evidence there is."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,13 @@ def doubts(predictor: Predictor, tokenizer: TweetTokenizer, examples: Sequence[E
     found = []
     for _, output in outputs(predictor.network, tokenizer, bare, False, predictor.device):
         best = predictor.network.emissions(output.together).argmax(-1)
-        belief = (output.together.aleatoric, output.together.epistemic, best)
-        aleatoric, epistemic, labels = (tensor.cpu().numpy() for tensor in belief)
-        familiarity = [None] * len(labels) if output.familiarity is None else output.familiarity.tolist()
+        belief = unsure(predictor.network, output, output.together)
+        aleatoric, epistemic, labels = (one.cpu().numpy() for one in (belief.aleatoric, belief.epistemic, best))
+        densities = familiarity(predictor.network, output)
         for row, words in enumerate(output.batch.words.sum(1).tolist()):
             if words:
                 here = slice(words)
-                found.append(Doubts(aleatoric[row, here], epistemic[row, here], labels[row, here], familiarity[row]))
+                found.append(Doubts(aleatoric[row, here], epistemic[row, here], labels[row, here], densities[row]))
     return found
 
 
@@ -103,8 +106,8 @@ def out_of_distribution(own: Sequence[Doubts], other: Sequence[Doubts]) -> dict[
     every = [*own, *other]
     return {
         name: Strangeness(
-            auroc(np.array([measure(one.aleatoric, one.best) for one in every]), strange),
-            auroc(np.array([measure(one.epistemic, one.best) for one in every]), strange),
+            auroc(np.array([measure(one, one.aleatoric) for one in every]), strange),
+            auroc(np.array([measure(one, one.epistemic) for one in every]), strange),
         )
         for name, measure in MEASURES.items()
     }

@@ -20,6 +20,8 @@ from torch.nn import functional as F
 
 SMALLEST = 1e-4
 """Kept between softplus and its bound, so that no variance is infinite and no logarithm is of zero."""
+PRIOR = 0.01
+"""nu of a word of which the model knows nothing: its epistemic variance is a hundred times its aleatoric one."""
 
 
 class NIG(NamedTuple):
@@ -45,6 +47,11 @@ class NIG(NamedTuple):
     def epistemic(self) -> Tensor:
         """Var[mu] = beta / (nu (alpha - 1)): what more evidence would remove."""
         return self.beta / (self.nu * (self.alpha - 1))
+
+    def counted(self, share: Tensor) -> Self:
+        """The same with nu = PRIOR + share nu, where evidence counts by how well known what it is about is (Natural
+        Posterior Network: Charpentier et al., ICLR 2022, eq. 4). `share`: > 0, broadcastable."""
+        return self._replace(nu=PRIOR + share * self.nu)
 
     def log_density(self, target: Tensor) -> Tensor:
         """Log of the predictive density at `target`: Student's t with 2 alpha degrees of freedom, location gamma,

@@ -1,8 +1,9 @@
 """How much a tweet is like those that the model was trained on: a density of what the encoder makes of its words.
 
-The Normal-inverse-Gamma evidence says how sure a label is, given that the words are of a known kind; heads that were
-trained on known tweets alone cannot say that of others. A Gaussian on an inner layer can (Lee et al., "A Simple Unified
-Framework for Detecting Out-of-Distribution Samples", NeurIPS 2018).
+The heads' Normal-inverse-Gamma evidence says how sure a label is, given that the words are of a known kind; heads that
+were trained on known tweets alone cannot say that of others. A Gaussian on an inner layer can (Lee et al., "A Simple
+Unified Framework for Detecting Out-of-Distribution Samples", NeurIPS 2018). So it says how much of a word's evidence
+counts where epistemic variance is read (Charpentier et al., "Natural Posterior Network", ICLR 2022).
 
 Shapes: B tweets, W words, N words of many tweets, H hidden size.
 """
@@ -26,6 +27,16 @@ FAMILIARITY = "familiarity.safetensors"
 """File of a checkpoint folder; a checkpoint without it cannot say how familiar a tweet is."""
 SHRINKAGE = 1e-3
 """Share of the mean variance that is added to each: directions in which the words hardly differ count less."""
+STEEP = 8.0
+"""By experiment on validation data (docs/model.md)."""
+MOST = 30.0
+"""Beyond it a share's logarithm is cut, so that it is neither zero nor infinite."""
+
+
+def of_tweets(log_densities: Tensor, words: Tensor) -> Tensor:
+    """(B): the mean of each tweet's words; `words` (B, W) marks the real ones. The mean of many words lies nearer to
+    that of all: of a short tweet it says less."""
+    return (log_densities * words).sum(1) / words.sum(1).clamp(min=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +63,15 @@ class Familiarity:
             raise ValueError(f"no density can be fitted on {len(words)} words like these")
         return fitted
 
-    def log_densities(self, states: Tensor, words: Tensor) -> Tensor:
-        """(B): of a tweet's words (B, W, H) the mean log-density, about 0 for words that it was trained on; `words`
-        (B, W) marks the real ones. The mean of many words lies nearer to that of all: of a short tweet it says less."""
-        distance = ((states.float() - self.mean) @ self.whitening).square().sum(-1)  # (B, W), squared Mahalanobis
-        densities = 0.5 * (len(self.mean) - distance) * words
-        return densities.sum(1) / words.sum(1).clamp(min=1)
+    def log_densities(self, states: Tensor) -> Tensor:
+        """(B, W): of words (B, W, H) the log-density, 0 for the mean of those that it was trained on."""
+        distance = ((states.float() - self.mean) @ self.whitening).square().sum(-1)  # squared Mahalanobis
+        return 0.5 * (len(self.mean) - distance)
+
+    def shares(self, log_densities: Tensor) -> Tensor:
+        """How much of the evidence of such words counts: their density, per dimension, to the power of `STEEP`; 1 for
+        the mean of those that it was trained on."""
+        return torch.exp((STEEP / len(self.mean) * log_densities).clamp(-MOST, MOST))
 
     def compared_with(self, known: Sequence[float]) -> Self:
         return type(self)(self.mean, self.whitening, torch.tensor(sorted(known)))

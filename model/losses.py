@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from model.batch import Batch
 from model.crf import Temperature, by_tweet
 from model.design import CONTEXT, LABELS, TEXT
-from model.evidence import NIG
+from model.evidence import NIG, fuse
 from model.tagger import Tagger
 
 
@@ -47,7 +47,7 @@ def loss(
     tweet's, where matching has a weight.
     """
     beliefs, _, own = network(batch)
-    together = network.fused(beliefs, network.shares(batch, own))
+    together = fuse(beliefs, network.shares(batch, own))
     labelled = (batch.words & (labels >= 0)).any(1)
     total = together.gamma.new_zeros(())
     for belief, present in zip((*beliefs, together), _present(batch), strict=True):

@@ -20,8 +20,8 @@ from model.batch import Batch, collate
 from model.checkpoint import WEIGHTS, Base, CheckpointInfo, Temperatures, describe
 from model.decode import Floats, Path, WordSpan, rounded, spans
 from model.design import LABELS
-from model.evidence import NIG
-from model.familiarity import Familiarity
+from model.evidence import NIG, fuse
+from model.familiarity import Familiarity, of_tweets
 from model.mentions import Prediction, Span, ViewOpinion
 from model.pixels import Vision
 from model.tagger import Tagger
@@ -132,15 +132,15 @@ class Predictor:
 @dataclass(frozen=True)
 class Output:
     """What the network made of a batch: the beliefs of each view and the fused one, (B, W, L); `shares` (V, B), how
-    much of each view's evidence is in that; `familiarity` (B), the log-density of each tweet's words
-    (`model.familiarity`), None where the checkpoint cannot say."""
+    much of each view's evidence is in that; `densities` (B, W), the log-density of each word (`model.familiarity`),
+    None where the checkpoint cannot say."""
 
     encoded: Sequence[Encoded]
     batch: Batch
     views: list[NIG]
     shares: Tensor
     together: NIG
-    familiarity: Tensor | None = None
+    densities: Tensor | None = None
 
     @property
     def joined(self) -> Tensor:
@@ -160,15 +160,25 @@ def run(network: Tagger, batch: Sequence[Encoded], config: TokenizerConfig, devi
     with inference(device):
         views, middle, own = network(tensors)
         shares = network.shares(tensors, own)
-        together = network.fused(views, shares)
-    return Output(batch, tensors, views, shares, together, _familiarity(network, middle, tensors))
+        together = fuse(views, shares)
+        known = network.familiarity
+        densities = None if known is None or middle is None else known.log_densities(middle)
+    return Output(batch, tensors, views, shares, together, densities)
 
 
-def _familiarity(network: Tagger, middle: Tensor | None, batch: Batch) -> Tensor | None:
-    if network.familiarity is None or middle is None:
-        return None
-    with torch.inference_mode():
-        return network.familiarity.log_densities(middle, batch.words)
+def unsure(network: Tagger, output: Output, belief: NIG) -> NIG:
+    """A belief of the output, to read variances of: its evidence counts by how well the model knows such words."""
+    if network.familiarity is None or output.densities is None:
+        return belief
+    return belief.counted(network.familiarity.shares(output.densities).unsqueeze(-1))
+
+
+def familiarity(network: Tagger, output: Output) -> list[float | None]:
+    """The log-density of each tweet; None where the checkpoint cannot say."""
+    if network.familiarity is None or output.densities is None:
+        return [None] * len(output.encoded)
+    found: list[float | None] = of_tweets(output.densities, output.batch.words).tolist()
+    return found
 
 
 def decode(network: Tagger, output: Output, temperatures: Temperatures, possible: float = 1.0) -> list[Prediction]:
@@ -177,9 +187,9 @@ def decode(network: Tagger, output: Output, temperatures: Temperatures, possible
     `possible`: spans of this probability or more that are not in the best labelling are given too, as possible ones.
     """
     single = torch.full(output.joined.shape, temperatures.single, device=output.joined.device)
-    whole = _Reading(network, output.together, output.batch, single.masked_fill(output.joined, temperatures.joined))
+    whole = _Reading(network, output, output.together, single.masked_fill(output.joined, temperatures.joined))
     views: dict[str, _Reading] = {
-        name: _Reading(network, view, output.batch, single, share)
+        name: _Reading(network, output, view, single, share)
         for name, view, share in zip(network.design.views, output.views, output.shares, strict=True)
     }
     present = output.batch.present.cpu().numpy()
@@ -199,10 +209,9 @@ def decode(network: Tagger, output: Output, temperatures: Temperatures, possible
 
 
 def _familiar(network: Tagger, output: Output) -> list[float | None]:
-    """Of each tweet."""
-    if network.familiarity is None or output.familiarity is None:
-        return [None] * len(output.encoded)
-    return [rounded(network.familiarity.share(one)) for one in output.familiarity.tolist()]
+    """Of each tweet, as a share of those that the model knows."""
+    known = network.familiarity
+    return [None if known is None or one is None else rounded(known.share(one)) for one in familiarity(network, output)]
 
 
 def _span(encoded: Encoded, row: int, span: WordSpan, whole: _Reading, views: dict[str, _Reading]) -> Span:
@@ -227,18 +236,21 @@ class _Reading:
     """One belief of a batch as arrays (B, W, L): what it holds of any span."""
 
     def __init__(
-        self, network: Tagger, belief: NIG, batch: Batch, temperature: Tensor, share: Tensor | None = None
+        self, network: Tagger, output: Output, belief: NIG, temperature: Tensor, share: Tensor | None = None
     ) -> None:
-        """`temperature` and, of a view's belief, the `share` of it that counts: of each tweet (B)."""
+        """`belief`: one of the output's; `temperature` and, of a view, the `share` of it that counts: of each tweet
+        (B)."""
+        words = output.batch.words
         with torch.inference_mode():
             emissions = network.emissions(belief).float()
-            chain = network.chain.chain(emissions, batch.words, temperature)
+            chain = network.chain.chain(emissions, words, temperature)
             transitions, _, end = network.chain.scores(temperature)
-        self._lengths = batch.words.sum(1).tolist()
+            doubted = unsure(network, output, belief)
+        self._lengths = words.sum(1).tolist()
         self._scores = _array(emissions / temperature.view(-1, 1, 1))
         self._transitions, self._end = _array(transitions), _array(end)
         self._ahead, self._behind, self._total = map(_array, chain)
-        self.aleatoric, self.epistemic = map(_array, (belief.aleatoric, belief.epistemic))
+        self.aleatoric, self.epistemic = map(_array, (doubted.aleatoric, doubted.epistemic))
         self.nu = _array(belief.nu if share is None else belief.nu * share.view(-1, 1, 1))
 
     def path(self, row: int) -> Path:

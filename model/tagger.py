@@ -16,7 +16,7 @@ from model import adapters
 from model.batch import Batch, Sequences
 from model.crf import CRF
 from model.design import CONTEXT, IMAGE, LABELS, Design
-from model.evidence import NIG, fuse
+from model.evidence import NIG
 from model.familiarity import Familiarity
 from model.tokens import SHAPES
 
@@ -25,7 +25,7 @@ ATTENTION_HEADS = 8
 
 class Seen(NamedTuple):
     """`beliefs`: one NIG (B, W, L) per view of the design; rows where a view is absent hold its head's prior, to be
-    left out by `Tagger.fused`. `middle`: what the encoder makes of the text's words (B, W, H) half way up its layers;
+    left out by `fuse`. `middle`: what the encoder makes of the text's words (B, W, H) half way up its layers;
     None where only the text with its context is read. `own`: of the tweets with a context (B'), the log-odds that it is
     their own; None where the design has no discount."""
 
@@ -35,8 +35,8 @@ class Seen(NamedTuple):
 
 
 class Tagger(nn.Module):
-    """Encoder, casing embedding, a head per view, a chain. `forward` gives the beliefs, `fused` joins them, `emissions`
-    makes scores for the chain of one."""
+    """Encoder, casing embedding, a head per view, a chain. `forward` gives the beliefs, which `fuse` joins by their
+    `shares`; `emissions` makes scores for the chain of one."""
 
     def __init__(self, encoder: PretrainedConfig, design: Design, dropout: float = 0.1) -> None:
         super().__init__()
@@ -89,10 +89,6 @@ class Tagger(nn.Module):
             beside = batch.present.sum(0)[rows] > 1
             shares[place, rows] = torch.where(beside, likely, 1.0)
         return shares
-
-    def fused(self, beliefs: Sequence[NIG], shares: Tensor) -> NIG:
-        """The belief of all views together, (B, W, L), by their `shares` (V, B)."""
-        return fuse(beliefs, shares)
 
     def emissions(self, belief: NIG) -> Tensor:
         """(..., L) log-scores of the labels, up to a constant a word."""

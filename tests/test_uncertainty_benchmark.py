@@ -18,8 +18,21 @@ from benchmarks import uncertainty
 from benchmarks.reading import read
 from benchmarks.seeds import as_typed, seed_of, spread
 from benchmarks.softmax import RULES, Beliefs, Held, beliefs, best_temperature, certainty, dropped_out, probability
-from benchmarks.uncertainty import EVIDENTIAL, WAYS, Baseline, Data, checked, choose, measured, measures, strangeness
+from benchmarks.uncertainty import (
+    EVIDENTIAL,
+    HEADS_ALONE,
+    WAYS,
+    Baseline,
+    Data,
+    checked,
+    choose,
+    heads_alone,
+    measured,
+    measures,
+    strangeness,
+)
 from benchmarks.views import context_nu, evidence, shuffled, views
+from model.calibrate import familiarity
 from model.checkpoint import TOKENIZER, WEIGHTS, Temperatures, write_config
 from model.corpus import Example
 from model.design import TWO_VIEWS, Design
@@ -62,9 +75,8 @@ def toy(folder: Path, design: Design, seed: int = 0) -> Extractor:
     training = Trainer(network, items(examples(32), tokenizer), tokenizer, config, "cpu")
     while not training.finished:
         training.run_epoch(lambda done, value: None)
-    predictor = training.predictor()
-    predictor.network.eval()
-    return Extractor(tokenizer, predictor)
+    network.familiarity = familiarity(network.eval(), tokenizer, examples(32), "cpu")
+    return Extractor(tokenizer, training.predictor())
 
 
 @pytest.fixture
@@ -107,7 +119,7 @@ def test_the_evidential_model_is_unsure_by_one_quantity_at_a_time(way: str) -> N
     }
     for name, change in changed.items():
         less = sure(replace(span, **change))
-        assert less < sure(span) if name == way else less == sure(span)
+        assert less < sure(span) if name == way.removesuffix(", heads alone") else less == sure(span)
 
 
 def test_the_words_of_a_mention_are_joined_by_their_least_or_their_product() -> None:
@@ -147,11 +159,11 @@ def test_the_temperature_undoes_what_made_a_model_too_sure(plain: Extractor) -> 
 
 
 def test_validation_chooses_one_rule_for_all_baselines(plain: Extractor) -> None:
-    baseline, found = Baseline(plain, DATA, lambda: None), {"mean": 0.6, "max_word": 0.7}
+    baseline, found = Baseline(plain, DATA, lambda: None), {"aleatoric": {"mean": 0.6, "max_word": 0.7}}
     choice = choose([baseline], found)
     assert choice.rule == min(choice.aurc, key=choice.aurc.__getitem__)
     assert choice.aurc.keys() == RULES.keys()
-    assert (choice.measure, choice.measures) == ("max_word", found)
+    assert (choice.measure, choice.measures) == ({"aleatoric": "max_word"}, found)
     for rule, aurc in choice.aurc.items():
         assert aurc == pytest.approx(np.mean([baseline.scores("valid", way, rule).aurc for way in WAYS]))
     other = Baseline(plain, replace(DATA, tweets=STRANGE, strange=TWEETS), lambda: None)
@@ -161,7 +173,12 @@ def test_validation_chooses_one_rule_for_all_baselines(plain: Extractor) -> None
 def test_validation_chooses_how_the_evidential_variances_of_a_tweet_are_measured(evidential: Extractor) -> None:
     found = measures([evidential], DATA)
     told = strangeness(evidential, DATA.valid, DATA.strange_valid)
-    assert found == {name: np.mean([one.aleatoric or 0, one.epistemic or 0]) for name, one in told.items()}
+    assert found["epistemic"] == {name: one.epistemic for name, one in told.items()}
+    assert found["aleatoric"] == {name: one.aleatoric for name, one in told.items()}
+    alone = strangeness(heads_alone(evidential), DATA.valid, DATA.strange_valid)
+    assert found[HEADS_ALONE] == {name: one.epistemic for name, one in alone.items()}
+    assert found[HEADS_ALONE] != found["epistemic"]
+    assert evidential.predictor.network.familiarity is not None
     swapped = replace(DATA, tweets=STRANGE, strange=TWEETS)
     assert measures([evidential], swapped) == found, "what is measured chooses nothing"
     assert measures([evidential], replace(DATA, strange_valid=[], strange=[])) == {}
@@ -172,8 +189,8 @@ def test_every_way_has_a_row_with_a_value_a_checkpoint(folder: Path) -> None:
     ours, theirs = ([toy(folder, design, seed) for seed in seeds] for design in (TWO_VIEWS, PLAIN))
     result = measured(ours, theirs, DATA, seed=None)
     assert [(row.model, row.reads) for row in result.rows] == [
-        *[("evidential", "text and caption")] * 3,
-        *[("evidential", "text")] * 3,
+        *[("evidential", "text and caption")] * 4,
+        *[("evidential", "text")] * 4,
         *[("softmax", "text")] * 4,
     ]
     for row in result.rows:
@@ -322,7 +339,7 @@ def test_the_command_measures_checkpoints_and_writes_every_figure(
     report = json.loads(out.read_text())
     assert (report["split"], report["evidential"]) == ("test", {folders[0]: 7})
     (result,) = report["results"]
-    assert len(result["rows"]) == 10
+    assert len(result["rows"]) == 12
     assert result["tweets"] == len(DATA.tweets)
     assert result["views"][0]["evidence"]["tweets"] == len(DATA.tweets)
     printed = capsys.readouterr().out

@@ -14,7 +14,7 @@ from model.batch import Batch, collate
 from model.corpus import Example
 from model.design import CONTEXT, IMAGE, LABELS, TEXT, Design
 from model.encoder import pretrained
-from model.evidence import NIG
+from model.evidence import NIG, fuse
 from model.losses import LossWeights, alignment, distillation, log_marginals, loss
 from model.tagger import Tagger
 from model.train import TrainConfig, Trainer, items, label_tensor, teacher_tensor
@@ -141,7 +141,7 @@ def test_each_data_set_is_aligned_at_its_own_temperature(tmp_path: Path) -> None
 
 def test_a_teacher_that_believes_the_same_costs_nothing_and_another_is_learned(tmp_path: Path) -> None:
     network, batch, beliefs = network_and_batch(tmp_path)
-    together = network.fused(beliefs, batch.present)
+    together = fuse(beliefs, batch.present)
     text_only = replace(batch, present=batch.present & torch.tensor([[True], [False]]))
     own = log_marginals(network, beliefs[0], batch.words).exp().detach()
     assert distillation(network, [*beliefs, beliefs[0]], text_only, own).item() == pytest.approx(0, abs=1e-5)

@@ -148,6 +148,16 @@ def test_each_measure_of_a_tweet_and_each_uncertainty_stands_alone() -> None:
         "max_word": 1.0,
         "mean_of_best": 0.0,
         "max_of_best": 1.0,
+        "beyond_noise": 0.5,
     }
     assert {one.epistemic for one in found.values()} == {0.0}
     assert out_of_distribution([calm], [])["mean"].aleatoric is None
+
+
+def test_little_evidence_is_told_whatever_the_noise() -> None:
+    """Evidence nu is 1 in the one, 1/2 in the other, whose noise is less, so that its epistemic variance is no more."""
+    best = np.array([0, 2])
+    known = Doubts(np.full((2, 3), 1.0), np.full((2, 3), 1.0), best)
+    unknown = Doubts(np.full((2, 3), 0.3), np.full((2, 3), 0.6), best)
+    found = out_of_distribution([known], [unknown])
+    assert (found["mean"].epistemic, found["beyond_noise"].epistemic) == (0.0, 1.0)

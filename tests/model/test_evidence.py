@@ -138,3 +138,13 @@ def test_gradients_are_finite(dtype: torch.dtype, size: float) -> None:
     assert scores.grad is not None
     assert torch.isfinite(scores.grad).all()
     assert all(torch.isfinite(part).all() for part in (one.aleatoric, one.epistemic, together.aleatoric))
+
+
+@given(BELIEFS, st.floats(1e-6, 1e6))
+def test_what_is_not_known_is_epistemic_and_at_most_a_hundred_times_the_noise(one: NIG, share: float) -> None:
+    counted = one.counted(torch.tensor([share], dtype=torch.float64))
+    assert torch.equal(counted.aleatoric, one.aleatoric)
+    wanted = one.aleatoric / (0.01 + share * one.nu)
+    torch.testing.assert_close(counted.epistemic, wanted)
+    assert counted.epistemic.item() <= 100 * one.aleatoric.item() * (1 + 1e-9)
+    assert (counted.epistemic < one.epistemic).item() == (0.01 + share * one.nu > one.nu).item()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,8 @@ from model.corpus import Example
 from model.design import CONTEXT, TWO_VIEWS, Design
 from model.encoder import pretrained
 from model.evaluate import Doubts, told_by_density
-from model.familiarity import FAMILIARITY, Familiarity
+from model.familiarity import FAMILIARITY, Familiarity, of_tweets
+from model.mentions import Span
 from model.predictor import decode, run
 from model.tagger import Tagger
 from model.tokens import TweetTokenizer
@@ -43,15 +46,15 @@ def test_the_density_is_that_of_the_gaussian() -> None:
     strange = words(7, seed=1) + torch.arange(7.0).unsqueeze(1)
     gaussian = torch.distributions.MultivariateNormal(known.mean(0), known.T.cov())
     wanted = gaussian.log_prob(strange) - gaussian.log_prob(known).mean()
-    found = fitted.log_densities(strange.unsqueeze(1), torch.ones(7, 1, dtype=torch.bool))
+    found = fitted.log_densities(strange.unsqueeze(1)).squeeze(1)
     torch.testing.assert_close(found, wanted, rtol=0.02, atol=0.02)
 
 
 def test_a_tweet_has_the_mean_of_its_real_words() -> None:
     fitted, states = Familiarity.fit(words(500)), words(6, seed=1).view(2, 3, HIDDEN)
     real = torch.tensor([[True, True, False], [False, False, False]])
-    each = fitted.log_densities(states.view(6, 1, HIDDEN), torch.ones(6, 1, dtype=torch.bool))
-    assert fitted.log_densities(states, real).tolist() == pytest.approx([float(each[:2].mean()), 0.0], abs=1e-5)
+    each = fitted.log_densities(states)
+    assert of_tweets(each, real).tolist() == pytest.approx([float(each[0, :2].mean()), 0.0], abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -70,10 +73,19 @@ def test_the_share_of_known_tweets_that_are_as_strange(log_density: float, share
 
 def test_of_tweets_like_the_known_ones_at_most_a_share_p_has_a_share_up_to_p() -> None:
     fitted, real = Familiarity.fit(words(2000)), torch.ones(200, 4, dtype=torch.bool)
-    held_out, new = (fitted.log_densities(words(800, seed).view(200, 4, HIDDEN), real) for seed in (1, 2))
+    held_out, new = (of_tweets(fitted.log_densities(words(800, seed).view(200, 4, HIDDEN)), real) for seed in (1, 2))
     shares = np.array([fitted.compared_with(held_out.tolist()).share(one) for one in new.tolist()])
     assert all((shares <= p).mean() <= p + 0.08 for p in (0.05, 0.2, 0.5, 0.8))
     assert 0.4 < shares.mean() < 0.6
+
+
+def test_evidence_counts_by_the_density_of_the_word() -> None:
+    fitted = Familiarity.fit(words(2000))
+    log_densities = torch.tensor([[0.0, HIDDEN / 2, -HIDDEN / 2], [-1e9, 1e9, 0.0]])
+    assert fitted.shares(log_densities)[0].tolist() == pytest.approx([1.0, np.exp(4), np.exp(-4)], rel=1e-5)
+    least, most, _ = fitted.shares(log_densities)[1].tolist()
+    assert 0 < least < 1e-9
+    assert 1e9 < most < np.inf
 
 
 def test_it_is_kept_beside_the_weights(tmp_path: Path) -> None:
@@ -139,6 +151,28 @@ def test_strange_tweets_are_told_from_known_ones(tmp_path: Path) -> None:
     assert other.familiar is not None
     assert other.familiar == pytest.approx(1 / 21, abs=1e-6)
     assert usual.familiar > 0.1
+
+
+def test_unknown_words_have_the_same_probability_and_less_evidence(tmp_path: Path) -> None:
+    """Without the density the variances are the heads' own; with it, more of that of strange words is epistemic."""
+    network, tokenizer = toy(tmp_path, TWO_VIEWS)
+    strange = Example("x", ("http", "zzz", "portrait", "http"), ("O",) * 4, "a red dog")
+    encoded = [tokenizer.encode_words(strange.words, strange.caption)]
+
+    def read() -> list[Span]:
+        output = run(network, encoded, tokenizer.config, "cpu")
+        return sorted(decode(network, output, Temperatures.same(1.0), 0.01)[0].possible, key=attrgetter("start", "end"))
+
+    plain = read()
+    assert plain
+    network.familiarity = familiarity(network, tokenizer, examples(60), "cpu")
+    counted = read()
+    for one, other in zip(plain, counted, strict=True):
+        assert replace(other, epistemic=one.epistemic, views=one.views) == one
+        assert 2 * one.epistemic < other.epistemic <= 100 * one.aleatoric + 1e-4
+        for name, view in one.views.items():
+            assert 2 * view.epistemic < other.views[name].epistemic
+            assert other.views[name].share == view.share
 
 
 def test_a_checkpoint_that_does_not_read_text_alone_cannot_say(tmp_path: Path) -> None:

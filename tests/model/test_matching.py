@@ -17,6 +17,7 @@ from model.checkpoint import describe
 from model.corpus import Example
 from model.design import Design
 from model.encoder import pretrained
+from model.evidence import fuse
 from model.extractor import Extractor
 from model.losses import LossWeights, alignment, loss, matching
 from model.tokens import TweetTokenizer
@@ -76,13 +77,13 @@ def test_the_odds_discount_the_contexts_evidence_in_the_fusion(tmp_path: Path) -
     likely = torch.sigmoid(own)
     shares = network.shares(batch, own)
     assert torch.allclose(shares, torch.tensor([[1.0, 1.0, 1.0], [likely[0], 0.0, likely[1]]]))
-    together = network.fused(beliefs, shares)
+    together = fuse(beliefs, shares)
     wanted = beliefs[0].nu[2] + likely[1] * beliefs[1].nu[2]
     assert torch.allclose(together.nu[2], wanted)
     alone = replace(batch, present=torch.tensor([[False] * 3, [True, False, True]]))
     assert network.shares(alone, own).tolist() == [[0.0, 0.0, 0.0], [1.0, 0.0, 1.0]], "there is nothing else to rely on"
     network.belonging.middle.data.fill_(1e6)
-    nothing = network.fused(beliefs, network.shares(batch, network(batch).own))
+    nothing = fuse(beliefs, network.shares(batch, network(batch).own))
     for found, text in zip(nothing, beliefs[0], strict=True):
         assert torch.allclose(found, text), "as if there were no context"
 

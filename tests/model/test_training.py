@@ -20,6 +20,7 @@ from model.checkpoint import describe
 from model.corpus import Example
 from model.design import CONTEXT, LABELS, TWO_VIEWS, Design
 from model.encoder import pretrained
+from model.evidence import fuse
 from model.extractor import Extractor
 from model.losses import loss
 from model.tokens import TweetTokenizer
@@ -146,7 +147,7 @@ def test_a_view_that_is_absent_has_no_part_in_loss_or_fusion(encoder: Path) -> N
     group = [item for item in training.training if item.encoded.context is None][:4]
     batch = collate([item.encoded for item in group], training.tokenizer.config, training.network.design)
     beliefs = training.network(batch).beliefs
-    together = training.network.fused(beliefs, batch.present)
+    together = fuse(beliefs, batch.present)
     assert all(torch.allclose(one, two) for one, two in zip(together, beliefs[0], strict=True))
     torch.autograd.backward(loss(training.network, batch, label_tensor(group, batch), training.weights))
     unused = training.network.heads["text_context"].weight.grad
