@@ -116,7 +116,7 @@ def familiarity(
     """Fitted on the words of `training` tweets, of `MOST_TWEETS` at most. None where no view reads the text without its
     context, or the words are too few."""
     some = training[:: max(1, math.ceil(len(training) / MOST_TWEETS))]
-    words = [states[real] for states, real in _middle(network, tokenizer, some, device)]
+    words = [states[real] for states, real in _inner(network, tokenizer, some, device)]
     try:
         return Familiarity.fit(torch.cat(words).cpu()).to(device) if words else None
     except ValueError:
@@ -129,22 +129,22 @@ def compared(
     """With these validation tweets as what is known."""
     known = (
         of_tweets(fitted.log_densities(states), real).tolist()
-        for states, real in _middle(network, tokenizer, examples, device)
+        for states, real in _inner(network, tokenizer, examples, device)
     )
     return fitted.compared_with([one for batch in known for one in batch])
 
 
-def _middle(
+def _inner(
     network: Tagger, tokenizer: TweetTokenizer, examples: Sequence[Example], device: str
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Of the tweets that have words, as text alone: the states half way up (B, W, H), which words are real (B, W)."""
+    """Of the tweets that have words, as text alone: the inner states (B, W, H), which words are real (B, W)."""
     encoded = [one for one in (tokenizer.encode_words(each.words, None) for each in examples) if one.heads]
     for rows in batches(encoded, BATCH_TOKENS):
         batch = collate([encoded[row] for row in rows], tokenizer.config, network.design).to(device)
         with inference(device):
-            middle = network(batch).middle
-        if middle is not None:
-            yield middle, batch.words
+            inner = network(batch).inner
+        if inner is not None:
+            yield inner, batch.words
 
 
 def possible_threshold(predictions: Sequence[Prediction], budget: float) -> float:

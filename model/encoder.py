@@ -72,7 +72,7 @@ def _probe(network: Tagger, tokenizer: TweetTokenizer) -> None:
         found = [tuple(states.shape) for states in network.encode(batch.text)]
     wanted = (*batch.text.ids.shape, network.config.hidden_size)
     if found != [wanted, wanted]:
-        raise ValueError(f"wanted last and middle states of {wanted}, got {found}")
+        raise ValueError(f"wanted last and inner states of {wanted}, got {found}")
 
 
 def _special(tokenizer: Any, *names: str) -> int:

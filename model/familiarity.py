@@ -27,7 +27,7 @@ FAMILIARITY = "familiarity.safetensors"
 """File of a checkpoint folder; a checkpoint without it cannot say how familiar a tweet is."""
 SHRINKAGE = 1e-3
 """Share of the mean variance that is added to each: directions in which the words hardly differ count less."""
-STEEP = 8.0
+STEEP = 16.0
 """By experiment on validation data (docs/model.md)."""
 MOST = 30.0
 """Beyond it a share's logarithm is cut, so that it is neither zero nor infinite."""
@@ -41,10 +41,10 @@ def of_tweets(log_densities: Tensor, words: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Familiarity:
-    """`mean` (H) and `whitening` (H, H) of the words it was trained on; `known`: ascending, the log-densities of tweets
-    that are as they should be, none of which it was trained on."""
+    """`centre` (H) and `whitening` (H, H) of the words it was trained on; `known`: ascending, the log-densities of
+    tweets that are as they should be, none of which it was trained on."""
 
-    mean: Tensor
+    centre: Tensor
     whitening: Tensor
     known: Tensor
 
@@ -59,22 +59,22 @@ class Familiarity:
         smallest = SHRINKAGE * covariance.trace() / size + torch.finfo(torch.float32).tiny
         values, vectors = torch.linalg.eigh(covariance + smallest * torch.eye(size, dtype=torch.float64))
         fitted = cls(mean.half().float(), (vectors / values.sqrt()).half().float(), torch.empty(0))  # as it is kept
-        if not (fitted.mean.isfinite().all() and fitted.whitening.isfinite().all()):
+        if not (fitted.centre.isfinite().all() and fitted.whitening.isfinite().all()):
             raise ValueError(f"no density can be fitted on {len(words)} words like these")
         return fitted
 
     def log_densities(self, states: Tensor) -> Tensor:
         """(B, W): of words (B, W, H) the log-density, 0 for the mean of those that it was trained on."""
-        distance = ((states.float() - self.mean) @ self.whitening).square().sum(-1)  # squared Mahalanobis
-        return 0.5 * (len(self.mean) - distance)
+        distance = ((states.float() - self.centre) @ self.whitening).square().sum(-1)  # squared Mahalanobis
+        return 0.5 * (len(self.centre) - distance)
 
     def shares(self, log_densities: Tensor) -> Tensor:
         """How much of the evidence of such words counts: their density, per dimension, to the power of `STEEP`; 1 for
         the mean of those that it was trained on."""
-        return torch.exp((STEEP / len(self.mean) * log_densities).clamp(-MOST, MOST))
+        return torch.exp((STEEP / len(self.centre) * log_densities).clamp(-MOST, MOST))
 
     def compared_with(self, known: Sequence[float]) -> Self:
-        return type(self)(self.mean, self.whitening, torch.tensor(sorted(known)))
+        return type(self)(self.centre, self.whitening, torch.tensor(sorted(known)))
 
     def share(self, log_density: float) -> float:
         """Of the known tweets and this one, the share that is as strange or stranger: a conformal p-value (Bates et
@@ -86,12 +86,12 @@ class Familiarity:
 
     def to(self, device: str) -> Self:
         """`known` stays where it is: single numbers are looked up in it."""
-        return type(self)(self.mean.to(device), self.whitening.to(device), self.known)
+        return type(self)(self.centre.to(device), self.whitening.to(device), self.known)
 
     def save(self, folder: Path) -> None:
         """Whole or not at all. Raises `OSError`."""
         partial = folder / f"{FAMILIARITY}.partial"
-        gaussian = {"mean": self.mean.half(), "whitening": self.whitening.half()}
+        gaussian = {"centre": self.centre.half(), "whitening": self.whitening.half()}
         tensors = gaussian | {"known": self.known}
         try:
             partial.write_bytes(save({name: value.cpu().contiguous() for name, value in tensors.items()}))
@@ -107,7 +107,7 @@ class Familiarity:
             return None
         try:
             found = cls(**{name: value.float() for name, value in load_file(path).items()})
-            if found.mean.shape != (hidden,) or found.whitening.shape != (hidden, hidden):
+            if found.centre.shape != (hidden,) or found.whitening.shape != (hidden, hidden):
                 raise ValueError(f"it is not of an encoder of size {hidden}")
             if not all(value.isfinite().all() for value in vars(found).values()):
                 raise ValueError("a number in it is not finite")

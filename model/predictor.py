@@ -158,11 +158,11 @@ def inference(device: str) -> Iterator[None]:
 def run(network: Tagger, batch: Sequence[Encoded], config: TokenizerConfig, device: str) -> Output:
     tensors = collate(batch, config, network.design).to(device)
     with inference(device):
-        views, middle, own = network(tensors)
+        views, inner, own = network(tensors)
         shares = network.shares(tensors, own)
         together = fuse(views, shares)
         known = network.familiarity
-        densities = None if known is None or middle is None else known.log_densities(middle)
+        densities = None if known is None or inner is None else known.log_densities(inner)
     return Output(batch, tensors, views, shares, together, densities)
 
 

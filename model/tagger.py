@@ -25,12 +25,12 @@ ATTENTION_HEADS = 8
 
 class Seen(NamedTuple):
     """`beliefs`: one NIG (B, W, L) per view of the design; rows where a view is absent hold its head's prior, to be
-    left out by `fuse`. `middle`: what the encoder makes of the text's words (B, W, H) half way up its layers;
+    left out by `fuse`. `inner`: what the encoder makes of the text's words (B, W, H) inside, see `encode`;
     None where only the text with its context is read. `own`: of the tweets with a context (B'), the log-odds that it is
     their own; None where the design has no discount."""
 
     beliefs: list[NIG]
-    middle: Tensor | None
+    inner: Tensor | None
     own: Tensor | None
 
 
@@ -103,7 +103,7 @@ class Tagger(nn.Module):
         return NIG(belief.gamma, same, 2 * same, same)
 
     def _words(self, view: Sequences, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, W, H) the encoder's last and middle state at each word's first subword, zeros where the tweet has not
+        """(B, W, H) the encoder's last and inner state at each word's first subword, zeros where the tweet has not
         this view; and (B', S, H) the last states of all positions."""
         tweets, width = batch.heads.shape
         hidden = self.casing.weight.new_zeros(tweets, width, self.config.hidden_size)
@@ -114,17 +114,19 @@ class Tagger(nn.Module):
         def at_words(states: Tensor) -> Tensor:
             return hidden.to(states.dtype).index_copy(0, view.rows, states.gather(1, heads))
 
-        last, middle = self.encode(view)
-        return at_words(last), at_words(middle), last
+        last, inner = self.encode(view)
+        return at_words(last), at_words(inner), last
 
     def encode(self, view: Sequences) -> tuple[Tensor, Tensor]:
-        """(B', S, H) the last layer's states, and those of the middle one."""
+        """(B', S, H) the last layer's states, and the sum of those a third and half way up, which tell best what the
+        encoder was trained on (docs/model.md)."""
         embedding: nn.Module = self.encoder.get_input_embeddings()  # type: ignore[operator]
         embedded = embedding(view.ids) + self.casing(view.shapes)
         segments = {"token_type_ids": view.segments} if self.reads_segments else {}
         output = self.encoder(inputs_embeds=embedded, attention_mask=view.mask, output_hidden_states=True, **segments)
         layers: Sequence[Tensor] = output.hidden_states  # the embeddings first
-        return output.last_hidden_state, layers[len(layers) // 2].detach()
+        inner = layers[len(layers) // 3] + layers[len(layers) // 2]
+        return output.last_hidden_state, inner.detach()
 
 
 class Belonging(nn.Module):

@@ -102,7 +102,8 @@ class Opinion(Value):
 
 
 class Mention(Value):
-    """An entity in a tweet. Aleatoric = E[sigma^2] = beta/(alpha-1), epistemic = Var[mu] = beta/(nu(alpha-1))."""
+    """An entity in a tweet. Aleatoric = E[sigma^2] = beta/(alpha-1), epistemic = Var[mu] = beta/(nu(alpha-1)),
+    nu as much as counts of words that the model knows so well (`model.familiarity`)."""
 
     start: int = Field(ge=0)
     end: int = Field(gt=0)

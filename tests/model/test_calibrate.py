@@ -97,7 +97,7 @@ def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsy
     known = Familiarity.load(checkpoint, after.encoder["hidden_size"])
     assert known is not None
     assert len(known.known) == 80, "all validation tweets, however they are read"
-    assert torch.equal(known.mean, fitted.mean), "what the model was trained on is no other now"
+    assert torch.equal(known.centre, fitted.centre), "what the model was trained on is no other now"
 
 
 def test_a_checkpoint_that_does_not_say_what_it_knows_learns_it(checkpoint: Path, data: Path) -> None:

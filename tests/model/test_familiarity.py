@@ -37,7 +37,7 @@ def words(number: int, seed: int = 0) -> torch.Tensor:
 
 
 def gaussian(size: int, known: Sequence[float] = ()) -> bytes:
-    return save_tensors({"mean": torch.zeros(size), "whitening": torch.eye(size), "known": torch.tensor(known)})
+    return save_tensors({"centre": torch.zeros(size), "whitening": torch.eye(size), "known": torch.tensor(known)})
 
 
 def test_the_density_is_that_of_the_gaussian() -> None:
@@ -82,7 +82,7 @@ def test_of_tweets_like_the_known_ones_at_most_a_share_p_has_a_share_up_to_p() -
 def test_evidence_counts_by_the_density_of_the_word() -> None:
     fitted = Familiarity.fit(words(2000))
     log_densities = torch.tensor([[0.0, HIDDEN / 2, -HIDDEN / 2], [-1e9, 1e9, 0.0]])
-    assert fitted.shares(log_densities)[0].tolist() == pytest.approx([1.0, np.exp(4), np.exp(-4)], rel=1e-5)
+    assert fitted.shares(log_densities)[0].tolist() == pytest.approx([1.0, np.exp(8), np.exp(-8)], rel=1e-5)
     least, most, _ = fitted.shares(log_densities)[1].tolist()
     assert 0 < least < 1e-9
     assert 1e9 < most < np.inf
@@ -102,7 +102,7 @@ def test_it_is_kept_beside_the_weights(tmp_path: Path) -> None:
     ("content", "message"),
     [
         pytest.param(b"\x00" * 20, "", id="no tensors"),
-        pytest.param(save_tensors({"mean": torch.zeros(2)}), "missing 2 required", id="not all of them"),
+        pytest.param(save_tensors({"centre": torch.zeros(2)}), "missing 2 required", id="not all of them"),
         pytest.param(gaussian(4), "not of an encoder of size 6", id="of another encoder"),
         pytest.param(gaussian(HIDDEN, known=[float("nan")]), "not finite", id="no number"),
     ],
