@@ -37,6 +37,7 @@ from model.corpus import Example
 from model.design import TEXT
 from model.evaluate import MEASURES, Strangeness, doubts, out_of_distribution, predict
 from model.extractor import Extractor
+from model.familiarity import FAMILIARITY
 from model.mentions import Prediction, Span
 from model.predictor import Predictor
 from model.scores import Scoreboard, auroc, scoreboard
@@ -170,7 +171,7 @@ def by_variance(extractor: Extractor, own: Sequence[Example], other: Sequence[Ex
     return {
         "epistemic": {name: one.epistemic or 0.0 for name, one in found.items()},
         HEADS_ALONE: {name: one.epistemic or 0.0 for name, one in alone.items()},
-        "aleatoric": {name: one.aleatoric or 0.0 for name, one in found.items()},
+        "aleatoric": {name: found[name].aleatoric or 0.0 for name in MEASURES},
     }
 
 
@@ -180,7 +181,7 @@ def measures(extractors: Sequence[Extractor], data: Data) -> dict[str, dict[str,
     if not data.strange:
         return {}
     found = [by_variance(one, data.valid, data.strange_valid) for one in extractors]
-    return {way: {name: fmean(one[way][name] for one in found) for name in MEASURES} for way in found[0]}
+    return {way: {name: fmean(one[way][name] for one in found) for name in names} for way, names in found[0].items()}
 
 
 def evidential_rows(extractors: Sequence[Extractor], data: Data, choice: Choice) -> list[Row]:
@@ -254,6 +255,8 @@ def checked(evidential: Sequence[Extractor], plain: Sequence[Extractor]) -> None
             raise UserError(f"--evidential: {one.info.name} was trained without evidence")
         if TEXT not in one.info.design.views:
             raise UserError(f"--evidential: {one.info.name} has no view {TEXT}, which is all that the baselines read")
+        if one.predictor.network.familiarity is None:
+            raise UserError(f"--evidential: {one.info.name} has no {FAMILIARITY}: `mner calibrate` makes it")
     for one in plain:
         design = one.info.design
         if design.evidence or design.chain or design.views != ("text",):

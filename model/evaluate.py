@@ -11,7 +11,7 @@ from model.corpus import Example
 from model.decode import Floats
 from model.design import TEXT
 from model.mentions import Prediction
-from model.predictor import Predictor, decode, familiarity, unsure
+from model.predictor import Predictor, decode
 from model.reading import outputs
 from model.scores import Scoreboard, auroc, scoreboard
 from model.tokens import TweetTokenizer
@@ -66,16 +66,19 @@ MEASURES: dict[str, Measure] = {
     "max_word": lambda tweet, variance: float(variance.mean(1).max()),
     "mean_of_best": lambda tweet, variance: float(_of_best(tweet, variance).mean()),
     "max_of_best": lambda tweet, variance: float(_of_best(tweet, variance).max()),
-    "beyond_noise": lambda tweet, variance: float(np.log(variance / tweet.aleatoric).mean()),
 }
-"""Over all words and labels; the strangest word by its mean over labels; of each word's best label, mean and most; the
-logarithm of how many times the noise it is, mean over all words and labels: of the epistemic variance that is -log nu,
-how little evidence there is."""
+"""Over all words and labels; the strangest word by its mean over labels; of each word's best label, mean and most."""
+
+EPISTEMIC_MEASURES: dict[str, Measure] = MEASURES | {
+    "beyond_noise": lambda tweet, variance: float(np.log(variance / tweet.aleatoric).mean())
+}
+"""And the mean of log(epistemic / aleatoric), which is -log nu: how little evidence there is, whatever the noise."""
 
 
 @dataclass(frozen=True)
 class Strangeness:
-    """How well an uncertainty tells tweets of another kind (positive) from its own kind: AUROC, None without both."""
+    """How well an uncertainty tells tweets of another kind (positive) from its own kind: AUROC, None without both, or
+    where it has not the measure."""
 
     aleatoric: float | None
     epistemic: float | None
@@ -90,9 +93,9 @@ def doubts(predictor: Predictor, tokenizer: TweetTokenizer, examples: Sequence[E
     found = []
     for _, output in outputs(predictor.network, tokenizer, bare, False, predictor.device):
         best = predictor.network.emissions(output.together).argmax(-1)
-        belief = unsure(predictor.network, output, output.together)
+        belief = output.counted(output.together)
         aleatoric, epistemic, labels = (one.cpu().numpy() for one in (belief.aleatoric, belief.epistemic, best))
-        densities = familiarity(predictor.network, output)
+        densities = [None] * len(labels) if output.familiarity is None else output.familiarity.tolist()
         for row, words in enumerate(output.batch.words.sum(1).tolist()):
             if words:
                 here = slice(words)
@@ -106,10 +109,10 @@ def out_of_distribution(own: Sequence[Doubts], other: Sequence[Doubts]) -> dict[
     every = [*own, *other]
     return {
         name: Strangeness(
-            auroc(np.array([measure(one, one.aleatoric) for one in every]), strange),
+            auroc(np.array([measure(one, one.aleatoric) for one in every]), strange) if name in MEASURES else None,
             auroc(np.array([measure(one, one.epistemic) for one in every]), strange),
         )
-        for name, measure in MEASURES.items()
+        for name, measure in EPISTEMIC_MEASURES.items()
     }
 
 

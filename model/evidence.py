@@ -48,10 +48,10 @@ class NIG(NamedTuple):
         """Var[mu] = beta / (nu (alpha - 1)): what more evidence would remove."""
         return self.beta / (self.nu * (self.alpha - 1))
 
-    def counted(self, share: Tensor) -> Self:
-        """The same with nu = PRIOR + share nu, where evidence counts by how well known what it is about is (Natural
-        Posterior Network: Charpentier et al., ICLR 2022, eq. 4). `share`: > 0, broadcastable."""
-        return self._replace(nu=PRIOR + share * self.nu)
+    def counted(self, weight: Tensor) -> Self:
+        """The same with nu = PRIOR + weight nu, where evidence counts by how well known what it is about is (Natural
+        Posterior Network: Charpentier et al., ICLR 2022, eq. 4). `weight`: 0 or more, broadcastable."""
+        return self._replace(nu=PRIOR + weight * self.nu)
 
     def log_density(self, target: Tensor) -> Tensor:
         """Log of the predictive density at `target`: Student's t with 2 alpha degrees of freedom, location gamma,

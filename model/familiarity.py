@@ -27,10 +27,8 @@ FAMILIARITY = "familiarity.safetensors"
 """File of a checkpoint folder; a checkpoint without it cannot say how familiar a tweet is."""
 SHRINKAGE = 1e-3
 """Share of the mean variance that is added to each: directions in which the words hardly differ count less."""
-STEEP = 16.0
-"""By experiment on validation data (docs/model.md)."""
-MOST = 30.0
-"""Beyond it a share's logarithm is cut, so that it is neither zero nor infinite."""
+POWER = 16.0
+"""To which a word's density per dimension is taken to weigh its evidence; by experiment (docs/model.md)."""
 
 
 def of_tweets(log_densities: Tensor, words: Tensor) -> Tensor:
@@ -64,14 +62,14 @@ class Familiarity:
         return fitted
 
     def log_densities(self, states: Tensor) -> Tensor:
-        """(B, W): of words (B, W, H) the log-density, 0 for the mean of those that it was trained on."""
+        """(B, W): of words (B, W, H) the log-density, less its mean over those that it was trained on."""
         distance = ((states.float() - self.centre) @ self.whitening).square().sum(-1)  # squared Mahalanobis
         return 0.5 * (len(self.centre) - distance)
 
-    def shares(self, log_densities: Tensor) -> Tensor:
-        """How much of the evidence of such words counts: their density, per dimension, to the power of `STEEP`; 1 for
-        the mean of those that it was trained on."""
-        return torch.exp((STEEP / len(self.centre) * log_densities).clamp(-MOST, MOST))
+    def weights(self, log_densities: Tensor) -> Tensor:
+        """How much the evidence of such words counts, from 0 to exp(POWER / 2) at the centre; its logarithm is about 0
+        on average over the words that it was trained on."""
+        return torch.exp(POWER / len(self.centre) * log_densities)
 
     def compared_with(self, known: Sequence[float]) -> Self:
         return type(self)(self.centre, self.whitening, torch.tensor(sorted(known)))
@@ -106,13 +104,16 @@ class Familiarity:
         if not path.is_file():
             return None
         try:
-            found = cls(**{name: value.float() for name, value in load_file(path).items()})
+            tensors = load_file(path)
+            if "mean" in tensors:
+                raise ValueError("it is of a release before, which looked half way up the layers alone")
+            found = cls(**{name: value.float() for name, value in tensors.items()})
             if found.centre.shape != (hidden,) or found.whitening.shape != (hidden, hidden):
                 raise ValueError(f"it is not of an encoder of size {hidden}")
             if not all(value.isfinite().all() for value in vars(found).values()):
                 raise ValueError("a number in it is not finite")
         except (SafetensorError, OSError, TypeError, ValueError) as error:
             raise UserError(
-                f"{path} is broken: {first_line(error)}; remove it, and `mner calibrate` makes it anew"
+                f"{path} cannot be used: {first_line(error)}; remove it, and `mner calibrate` makes it anew"
             ) from None
         return found

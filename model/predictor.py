@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as File
 from threading import Lock
 
@@ -132,15 +132,21 @@ class Predictor:
 @dataclass(frozen=True)
 class Output:
     """What the network made of a batch: the beliefs of each view and the fused one, (B, W, L); `shares` (V, B), how
-    much of each view's evidence is in that; `densities` (B, W), the log-density of each word (`model.familiarity`),
-    None where the checkpoint cannot say."""
+    much of each view's evidence is in that; `weights` (B, W), how much the evidence of each word counts, and
+    `familiarity` (B), the log-density of each tweet's words (`model.familiarity`), None where that is not known:
+    without the view that reads the text alone, or of a checkpoint that cannot say."""
 
     encoded: Sequence[Encoded]
     batch: Batch
     views: list[NIG]
     shares: Tensor
     together: NIG
-    densities: Tensor | None = None
+    weights: Tensor | None = None
+    familiarity: Tensor | None = None
+
+    def counted(self, belief: NIG) -> NIG:
+        """One of the beliefs, to read variances of."""
+        return belief if self.weights is None else belief.counted(self.weights.unsqueeze(-1))
 
     @property
     def joined(self) -> Tensor:
@@ -161,24 +167,13 @@ def run(network: Tagger, batch: Sequence[Encoded], config: TokenizerConfig, devi
         views, inner, own = network(tensors)
         shares = network.shares(tensors, own)
         together = fuse(views, shares)
-        known = network.familiarity
-        densities = None if known is None or inner is None else known.log_densities(inner)
-    return Output(batch, tensors, views, shares, together, densities)
-
-
-def unsure(network: Tagger, output: Output, belief: NIG) -> NIG:
-    """A belief of the output, to read variances of: its evidence counts by how well the model knows such words."""
-    if network.familiarity is None or output.densities is None:
-        return belief
-    return belief.counted(network.familiarity.shares(output.densities).unsqueeze(-1))
-
-
-def familiarity(network: Tagger, output: Output) -> list[float | None]:
-    """The log-density of each tweet; None where the checkpoint cannot say."""
-    if network.familiarity is None or output.densities is None:
-        return [None] * len(output.encoded)
-    found: list[float | None] = of_tweets(output.densities, output.batch.words).tolist()
-    return found
+    output = Output(batch, tensors, views, shares, together)
+    if network.familiarity is None or inner is None:
+        return output
+    with torch.inference_mode():  # in full precision: small differences between densities count
+        densities = network.familiarity.log_densities(inner)
+        known = network.familiarity.weights(densities), of_tweets(densities, tensors.words)
+    return replace(output, weights=known[0], familiarity=known[1])
 
 
 def decode(network: Tagger, output: Output, temperatures: Temperatures, possible: float = 1.0) -> list[Prediction]:
@@ -210,8 +205,9 @@ def decode(network: Tagger, output: Output, temperatures: Temperatures, possible
 
 def _familiar(network: Tagger, output: Output) -> list[float | None]:
     """Of each tweet, as a share of those that the model knows."""
-    known = network.familiarity
-    return [None if known is None or one is None else rounded(known.share(one)) for one in familiarity(network, output)]
+    if network.familiarity is None or output.familiarity is None:
+        return [None] * len(output.encoded)
+    return [rounded(network.familiarity.share(one)) for one in output.familiarity.tolist()]
 
 
 def _span(encoded: Encoded, row: int, span: WordSpan, whole: _Reading, views: dict[str, _Reading]) -> Span:
@@ -245,12 +241,12 @@ class _Reading:
             emissions = network.emissions(belief).float()
             chain = network.chain.chain(emissions, words, temperature)
             transitions, _, end = network.chain.scores(temperature)
-            doubted = unsure(network, output, belief)
+            counted = output.counted(belief)
         self._lengths = words.sum(1).tolist()
         self._scores = _array(emissions / temperature.view(-1, 1, 1))
         self._transitions, self._end = _array(transitions), _array(end)
         self._ahead, self._behind, self._total = map(_array, chain)
-        self.aleatoric, self.epistemic = map(_array, (doubted.aleatoric, doubted.epistemic))
+        self.aleatoric, self.epistemic = map(_array, (counted.aleatoric, counted.epistemic))
         self.nu = _array(belief.nu if share is None else belief.nu * share.view(-1, 1, 1))
 
     def path(self, row: int) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.console import Console
 from rich.text import Text
 
@@ -148,7 +150,8 @@ def _editing(view: View) -> list[Text]:
 
 
 def _figures(mention: Mention) -> list[Text]:
-    """A row for all views together and one for each: bars to see, numbers to read."""
+    """A row for all views together and one for each: bars to see, numbers to read. Bars of variances are as long as
+    their roots, so that one a hundred times the other still leaves that to be seen."""
     rows: list[tuple[str, Mention | Opinion]] = [("together", mention), *sorted(mention.views.items())]
     most = max(max(row.aleatoric, row.epistemic) for _, row in rows) or 1.0
     names = max(len(one_line(name)) for name, _ in rows) + 2
@@ -157,8 +160,8 @@ def _figures(mention: Mention) -> list[Text]:
     for name, row in rows:
         line = Text(f" {one_line(name):<{names}}", style="" if row is mention else "dim")
         line.append_text(_bar(row.probability, f"{row.probability:.0%}"))
-        line.append_text(_bar(row.aleatoric / most, f"{row.aleatoric:.2g}"))
-        line.append_text(_bar(row.epistemic / most, f"{row.epistemic:.2g}"))
+        line.append_text(_bar(math.sqrt(row.aleatoric / most), f"{row.aleatoric:.2g}"))
+        line.append_text(_bar(math.sqrt(row.epistemic / most), f"{row.epistemic:.2g}"))
         lines.append(line.append(f"{row.share:.0%}") if isinstance(row, Opinion) else line)
     return lines
 

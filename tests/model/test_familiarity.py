@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save as save_tensors
+from transformers import BertConfig, BertModel
 
+from model.batch import collate
 from model.calibrate import compared, familiarity
 from model.checkpoint import Temperatures
 from model.corpus import Example
@@ -24,7 +25,7 @@ from model.predictor import decode, run
 from model.tagger import Tagger
 from model.tokens import TweetTokenizer
 from streams.errors import UserError
-from tests.model.toys import bert, examples, save
+from tests.model.toys import PEOPLE, bert, examples, save
 
 HIDDEN = 6
 
@@ -81,11 +82,8 @@ def test_of_tweets_like_the_known_ones_at_most_a_share_p_has_a_share_up_to_p() -
 
 def test_evidence_counts_by_the_density_of_the_word() -> None:
     fitted = Familiarity.fit(words(2000))
-    log_densities = torch.tensor([[0.0, HIDDEN / 2, -HIDDEN / 2], [-1e9, 1e9, 0.0]])
-    assert fitted.shares(log_densities)[0].tolist() == pytest.approx([1.0, np.exp(8), np.exp(-8)], rel=1e-5)
-    least, most, _ = fitted.shares(log_densities)[1].tolist()
-    assert 0 < least < 1e-9
-    assert 1e9 < most < np.inf
+    log_densities = torch.tensor([0.0, HIDDEN / 2, -HIDDEN / 2, -1e9])
+    assert fitted.weights(log_densities).tolist() == pytest.approx([1.0, np.exp(8), np.exp(-8), 0.0], rel=1e-5)
 
 
 def test_it_is_kept_beside_the_weights(tmp_path: Path) -> None:
@@ -102,6 +100,7 @@ def test_it_is_kept_beside_the_weights(tmp_path: Path) -> None:
     ("content", "message"),
     [
         pytest.param(b"\x00" * 20, "", id="no tensors"),
+        pytest.param(save_tensors({"mean": torch.zeros(HIDDEN)}), "of a release before", id="of other layers"),
         pytest.param(save_tensors({"centre": torch.zeros(2)}), "missing 2 required", id="not all of them"),
         pytest.param(gaussian(4), "not of an encoder of size 6", id="of another encoder"),
         pytest.param(gaussian(HIDDEN, known=[float("nan")]), "not finite", id="no number"),
@@ -109,7 +108,7 @@ def test_it_is_kept_beside_the_weights(tmp_path: Path) -> None:
 )
 def test_a_broken_file_is_told_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / FAMILIARITY).write_bytes(content)
-    with pytest.raises(UserError, match=rf"familiarity\.safetensors is broken: .*{message}.*remove it") as error:
+    with pytest.raises(UserError, match=rf"familiarity\.safetensors cannot be used: .*{message}.*remove it") as error:
         Familiarity.load(tmp_path, HIDDEN)
     assert "\n" not in str(error.value)
 
@@ -153,26 +152,52 @@ def test_strange_tweets_are_told_from_known_ones(tmp_path: Path) -> None:
     assert usual.familiar > 0.1
 
 
-def test_unknown_words_have_the_same_probability_and_less_evidence(tmp_path: Path) -> None:
-    """Without the density the variances are the heads' own; with it, more of that of strange words is epistemic."""
+def test_the_epistemic_variance_counts_each_words_evidence_and_nothing_else_changes(tmp_path: Path) -> None:
     network, tokenizer = toy(tmp_path, TWO_VIEWS)
-    strange = Example("x", ("http", "zzz", "portrait", "http"), ("O",) * 4, "a red dog")
-    encoded = [tokenizer.encode_words(strange.words, strange.caption)]
-
-    def read() -> list[Span]:
-        output = run(network, encoded, tokenizer.config, "cpu")
-        return sorted(decode(network, output, Temperatures.same(1.0), 0.01)[0].possible, key=attrgetter("start", "end"))
-
-    plain = read()
-    assert plain
+    mixed = Example("x", (PEOPLE[0], "http", "zzz", "portrait"), ("O",) * 4, "a red dog")
+    encoded = [tokenizer.encode_words(one.words, one.caption) for one in (mixed, *examples(3))]
+    plain = run(network, encoded, tokenizer.config, "cpu")
     network.familiarity = familiarity(network, tokenizer, examples(60), "cpu")
-    counted = read()
-    for one, other in zip(plain, counted, strict=True):
+    output = run(network, encoded, tokenizer.config, "cpu")
+    assert output.weights is not None
+    known, *strange = output.weights[0].tolist()
+    assert known > 2 * max(strange)
+    before, after = (decode(network, one, Temperatures.same(1.0), 0.01)[0].possible for one in (plain, output))
+    assert {one.start for one in after} >= {0, 1, 2}
+    assert [one.start for one in before] == [one.start for one in after]
+    beliefs = {"": output.together, **dict(zip(network.design.views, output.views, strict=True))}
+
+    def variance(name: str, span: Span) -> float:
+        """Of the span's words, by the closed form."""
+        belief, words = beliefs[name], range(span.start, span.end)
+        return float(
+            np.mean(
+                [
+                    (belief.aleatoric[0, word] / (0.01 + output.weights[0, word] * belief.nu[0, word])).numpy()
+                    for word in words
+                ]
+            )
+        )
+
+    for one, other in zip(before, after, strict=True):
+        assert other.epistemic == pytest.approx(variance("", other), rel=1e-4, abs=1e-5)
         assert replace(other, epistemic=one.epistemic, views=one.views) == one
-        assert 2 * one.epistemic < other.epistemic <= 100 * one.aleatoric + 1e-4
         for name, view in one.views.items():
-            assert 2 * view.epistemic < other.views[name].epistemic
-            assert other.views[name].share == view.share
+            assert other.views[name].epistemic == pytest.approx(variance(name, other), rel=1e-4, abs=1e-5)
+            assert replace(other.views[name], epistemic=view.epistemic) == view
+
+
+def test_words_are_known_by_the_states_a_third_and_half_way_up(tmp_path: Path) -> None:
+    def six(size: int) -> BertModel:
+        shape = {"hidden_size": 32, "num_hidden_layers": 6, "num_attention_heads": 2, "intermediate_size": 64}
+        return BertModel(BertConfig(vocab_size=size, max_position_embeddings=96, **shape))
+
+    network, tokenizer = pretrained(str(save(tmp_path, six)), 0, TWO_VIEWS)
+    batch = collate([tokenizer.encode("who visits a city", None)], tokenizer.config, network.design)
+    with torch.inference_mode():
+        layers = network.eval().encoder(batch.text.ids, attention_mask=batch.text.mask, output_hidden_states=True)
+        _, inner = network.encode(batch.text)
+    torch.testing.assert_close(inner, layers.hidden_states[2] + layers.hidden_states[3])
 
 
 def test_a_checkpoint_that_does_not_read_text_alone_cannot_say(tmp_path: Path) -> None:
