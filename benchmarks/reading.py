@@ -1,14 +1,31 @@
-"""Tweets of a corpus run through a checkpoint's network once."""
+"""Tweets of a corpus, and one run of them through a checkpoint's network."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from model import reading
 from model.corpus import Example
 from model.extractor import Extractor
 from model.reading import Reading
 from streams.errors import UserError
+
+
+@dataclass(frozen=True)
+class Data:
+    """One data set: the validation tweets, those that are measured, and of another kind both of these."""
+
+    name: str
+    valid: list[Example]
+    tweets: list[Example]
+    strange_valid: list[Example]
+    strange: list[Example]
+
+    @property
+    def parts(self) -> dict[str, list[Example]]:
+        """Those that there are, by name."""
+        return {name: tweets for name, tweets in vars(self).items() if name != "name" and tweets}
 
 
 def read(extractor: Extractor, examples: Sequence[Example], captions: bool) -> Reading:

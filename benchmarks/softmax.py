@@ -28,6 +28,7 @@ from model.losses import log_marginals
 from model.mentions import Prediction, Span
 from model.predictor import entity_type
 from model.reading import Reading
+from model.scores import auroc
 
 PASSES = 10
 
@@ -195,3 +196,8 @@ def best_temperature(held: Beliefs, rule: Rule) -> float:
     return calibrate.best_temperature(
         lambda value: calibrate.marks_of(held.reading.gold, held.predictions(probability, rule, value))
     )
+
+
+def told_apart(own: Beliefs, other: Beliefs, measure: Measure, tweet_rule: str, temperature: float) -> float | None:
+    sure = [each.sure(measure, TWEET_RULES[tweet_rule], temperature) for each in (own, other)]
+    return auroc(-np.concatenate(sure), np.repeat([False, True], [len(one) for one in sure]))

@@ -12,55 +12,34 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from copy import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks import softmax
 from benchmarks.command import main
-from benchmarks.reading import check_blind
+from benchmarks.evidential import evidential_rows, measures
+from benchmarks.reading import Data, check_blind
 from benchmarks.run import Wrong
 from benchmarks.seeds import as_typed, seed_of
-from benchmarks.softmax import RULES, TWEET_RULES, Beliefs, Measure
+from benchmarks.softmax import RULES, TWEET_RULES, Measure
 from benchmarks.uncertainty_report import Choice, Report, Result, Row, row, show
 from benchmarks.views import views
 from model import corpus
-from model.corpus import Example
 from model.design import TEXT
-from model.evaluate import MEASURES, Strangeness, doubts, out_of_distribution, predict
 from model.extractor import Extractor
 from model.familiarity import FAMILIARITY
-from model.mentions import Prediction, Span
-from model.predictor import Predictor
-from model.scores import Scoreboard, auroc, scoreboard
+from model.scores import Scoreboard, scoreboard
 from streams.cli.whole_file import whole_file
 from streams.errors import UserError
 
 SPLITS = ("valid", "test")
-
-
-@dataclass(frozen=True)
-class Data:
-    """One data set: the validation tweets, those that are measured, and of another kind both of these."""
-
-    name: str
-    valid: list[Example]
-    tweets: list[Example]
-    strange_valid: list[Example]
-    strange: list[Example]
-
-    @property
-    def parts(self) -> dict[str, list[Example]]:
-        """Those that there are, by name."""
-        return {name: tweets for name, tweets in vars(self).items() if name != "name" and tweets}
 
 
 @dataclass(frozen=True)
@@ -79,16 +58,6 @@ WAYS = (
     Way(f"MC-dropout, {softmax.PASSES} passes", softmax.probability, dropout=True),
     Way("temperature scaling", softmax.probability, scaled=True),
 )
-
-HEADS_ALONE = "epistemic, heads alone"
-"""Without the density of the words, by which evidence counts."""
-EVIDENTIAL: dict[str, Callable[[Span], float]] = {
-    "fused probability": lambda span: span.probability,
-    "epistemic": lambda span: 1 / (1 + span.epistemic),
-    HEADS_ALONE: lambda span: 1 / (1 + span.epistemic),
-    "aleatoric": lambda span: 1 / (1 + span.aleatoric),
-}
-"""How sure the evidential model is of a mention. What ranks mentions is all that counts of the variances."""
 
 
 class Baseline:
@@ -116,7 +85,7 @@ class Baseline:
         if tweet_rule is None:
             return None
         held, strange = (self._beliefs[part, way.dropout] for part in (own, other))
-        return told_apart(held, strange, way.measure, tweet_rule, self._temperature(way, rule))
+        return softmax.told_apart(held, strange, way.measure, tweet_rule, self._temperature(way, rule))
 
     def _temperature(self, way: Way, rule: str) -> float:
         if not way.scaled:
@@ -124,11 +93,6 @@ class Baseline:
         if rule not in self._temperatures:
             self._temperatures[rule] = softmax.best_temperature(self._beliefs["valid", False], RULES[rule])
         return self._temperatures[rule]
-
-
-def told_apart(own: Beliefs, other: Beliefs, measure: Measure, tweet_rule: str, temperature: float) -> float | None:
-    sure = [each.sure(measure, TWEET_RULES[tweet_rule], temperature) for each in (own, other)]
-    return auroc(-np.concatenate(sure), np.repeat([False, True], [len(one) for one in sure]))
 
 
 def choose(baselines: Sequence[Baseline], measures: dict[str, dict[str, float]]) -> Choice:
@@ -158,74 +122,6 @@ def baseline_rows(baselines: Sequence[Baseline], choice: Choice) -> list[Row]:
             is_probability=way.measure is softmax.probability,
         )
         for way in WAYS
-    ]
-
-
-def strangeness(extractor: Extractor, own: Sequence[Example], other: Sequence[Example]) -> dict[str, Strangeness]:
-    return out_of_distribution(*(doubts(extractor.predictor, extractor.tokenizer, some) for some in (own, other)))
-
-
-def by_variance(extractor: Extractor, own: Sequence[Example], other: Sequence[Example]) -> dict[str, dict[str, float]]:
-    """How well each variance tells tweets apart, by the name of its way, then by measure."""
-    found, alone = (strangeness(one, own, other) for one in (extractor, heads_alone(extractor)))
-    return {
-        "epistemic": {name: one.epistemic or 0.0 for name, one in found.items()},
-        HEADS_ALONE: {name: one.epistemic or 0.0 for name, one in alone.items()},
-        "aleatoric": {name: found[name].aleatoric or 0.0 for name in MEASURES},
-    }
-
-
-def measures(extractors: Sequence[Extractor], data: Data) -> dict[str, dict[str, float]]:
-    """Of each way to read a variance and each measure of it the mean AUROC on validation data, over checkpoints; empty
-    where there are no other tweets."""
-    if not data.strange:
-        return {}
-    found = [by_variance(one, data.valid, data.strange_valid) for one in extractors]
-    return {way: {name: fmean(one[way][name] for one in found) for name in names} for way, names in found[0].items()}
-
-
-def evidential_rows(extractors: Sequence[Extractor], data: Data, choice: Choice) -> list[Row]:
-    """With captions where there are any, and as text alone, which is what the baselines read."""
-    captioned = any(one.caption for one in data.tweets)
-    ood = [evidential_ood(one, data, choice) for one in extractors]
-    rows = []
-    for reads in ("text and caption", "text") if captioned else ("text",):
-        whole, alone = (
-            [predict(one.predictor, one.tokenizer, data.tweets, reads != "text") for one in some]
-            for some in (extractors, [heads_alone(one) for one in extractors])
-        )
-        for way, sure in EVIDENTIAL.items():
-            found = alone if way == HEADS_ALONE else whole
-            scores = [
-                scoreboard([tweet.tags for tweet in data.tweets], rescored(predictions, sure)) for predictions in found
-            ]
-            apart = [None if reads != "text" else one[way] for one in ood]
-            rows.append(row("evidential", way, reads, scores, apart, is_probability=way == "fused probability"))
-    return rows
-
-
-def evidential_ood(extractor: Extractor, data: Data, choice: Choice) -> dict[str, float | None]:
-    """By the name of the way: variances by the measure chosen for each, the probability as that of the baselines."""
-    if choice.tweet_rule is None or not choice.measure:
-        return dict.fromkeys(EVIDENTIAL)
-    found = by_variance(extractor, data.tweets, data.strange)
-    held, strange = (softmax.beliefs(extractor, tweets) for tweets in (data.tweets, data.strange))
-    probability = told_apart(held, strange, softmax.probability, choice.tweet_rule, 1.0)
-    return {"fused probability": probability} | {way: found[way][name] for way, name in choice.measure.items()}
-
-
-def heads_alone(extractor: Extractor) -> Extractor:
-    """The same, which knows nothing of how familiar words are."""
-    predictor = extractor.predictor
-    network = copy(predictor.network)
-    network.familiarity = None
-    return Extractor(extractor.tokenizer, Predictor(network, predictor.info, predictor.device))
-
-
-def rescored(predictions: Sequence[Prediction], sure: Callable[[Span], float]) -> list[Prediction]:
-    return [
-        Prediction(tuple(replace(span, probability=sure(span)) for span in one.spans), one.possible)
-        for one in predictions
     ]
 
 

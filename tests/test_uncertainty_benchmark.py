@@ -15,22 +15,11 @@ import torch
 from torch import nn
 
 from benchmarks import uncertainty
-from benchmarks.reading import read
+from benchmarks.evidential import EVIDENTIAL, HEADS_ALONE, heads_alone, measures, strangeness
+from benchmarks.reading import Data, read
 from benchmarks.seeds import as_typed, seed_of, spread
 from benchmarks.softmax import RULES, Beliefs, Held, beliefs, best_temperature, certainty, dropped_out, probability
-from benchmarks.uncertainty import (
-    EVIDENTIAL,
-    HEADS_ALONE,
-    WAYS,
-    Baseline,
-    Data,
-    checked,
-    choose,
-    heads_alone,
-    measured,
-    measures,
-    strangeness,
-)
+from benchmarks.uncertainty import WAYS, Baseline, checked, choose, measured
 from benchmarks.views import context_nu, evidence, shuffled, views
 from model.calibrate import familiarity
 from model.checkpoint import TOKENIZER, WEIGHTS, Temperatures, write_config
