@@ -35,7 +35,7 @@ class Row:
 class Choice:
     """What validation chose, and by what. For all baselines together, the mean over them and their checkpoints of AURC
     (lower is better) and of the AUROC of other tweets (higher is better), by rule; for each way to read an evidential
-    variance the mean AUROC by measure (`model.evaluate.MEASURES`). None, or empty, without other tweets."""
+    variance the mean AUROC by measure (`model.evaluate.EPISTEMIC_MEASURES`). None, or empty, without other tweets."""
 
     rule: str
     aurc: dict[str, float]

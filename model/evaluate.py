@@ -95,11 +95,11 @@ def doubts(predictor: Predictor, tokenizer: TweetTokenizer, examples: Sequence[E
         best = predictor.network.emissions(output.together).argmax(-1)
         belief = output.counted(output.together)
         aleatoric, epistemic, labels = (one.cpu().numpy() for one in (belief.aleatoric, belief.epistemic, best))
-        densities = [None] * len(labels) if output.familiarity is None else output.familiarity.tolist()
+        familiarity = [None] * len(labels) if output.familiarity is None else output.familiarity.tolist()
         for row, words in enumerate(output.batch.words.sum(1).tolist()):
             if words:
                 here = slice(words)
-                found.append(Doubts(aleatoric[row, here], epistemic[row, here], labels[row, here], densities[row]))
+                found.append(Doubts(aleatoric[row, here], epistemic[row, here], labels[row, here], familiarity[row]))
     return found
 
 

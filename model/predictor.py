@@ -172,8 +172,8 @@ def run(network: Tagger, batch: Sequence[Encoded], config: TokenizerConfig, devi
         return output
     with torch.inference_mode():  # in full precision: small differences between densities count
         densities = network.familiarity.log_densities(inner)
-        known = network.familiarity.weights(densities), of_tweets(densities, tensors.words)
-    return replace(output, weights=known[0], familiarity=known[1])
+        weights = network.familiarity.weights(densities)
+        return replace(output, weights=weights, familiarity=of_tweets(densities, tensors.words))
 
 
 def decode(network: Tagger, output: Output, temperatures: Temperatures, possible: float = 1.0) -> list[Prediction]:

@@ -125,8 +125,8 @@ class Tagger(nn.Module):
         segments = {"token_type_ids": view.segments} if self.reads_segments else {}
         output = self.encoder(inputs_embeds=embedded, attention_mask=view.mask, output_hidden_states=True, **segments)
         layers: Sequence[Tensor] = output.hidden_states  # the embeddings first
-        inner = layers[len(layers) // 3] + layers[len(layers) // 2]
-        return output.last_hidden_state, inner.detach()
+        third, half = layers[len(layers) // 3].detach(), layers[len(layers) // 2].detach()
+        return output.last_hidden_state, third + half
 
 
 class Belonging(nn.Module):

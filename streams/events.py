@@ -103,7 +103,7 @@ class Opinion(Value):
 
 class Mention(Value):
     """An entity in a tweet. Aleatoric = E[sigma^2] = beta/(alpha-1), epistemic = Var[mu] = beta/(nu(alpha-1)),
-    nu weighted by how well the model knows such words (`model.evidence.NIG.counted`)"""
+    nu weighted by how well the model knows such words (`model.evidence.NIG.counted`)."""
 
     start: int = Field(ge=0)
     end: int = Field(gt=0)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save as save_tensors
-from transformers import BertConfig, BertModel
 
 from model.batch import collate
 from model.calibrate import compared, familiarity
@@ -188,11 +188,7 @@ def test_the_epistemic_variance_counts_each_words_evidence_and_nothing_else_chan
 
 
 def test_words_are_known_by_the_states_a_third_and_half_way_up(tmp_path: Path) -> None:
-    def six(size: int) -> BertModel:
-        shape = {"hidden_size": 32, "num_hidden_layers": 6, "num_attention_heads": 2, "intermediate_size": 64}
-        return BertModel(BertConfig(vocab_size=size, max_position_embeddings=96, **shape))
-
-    network, tokenizer = pretrained(str(save(tmp_path, six)), 0, TWO_VIEWS)
+    network, tokenizer = pretrained(str(save(tmp_path, partial(bert, layers=6))), 0, TWO_VIEWS)
     batch = collate([tokenizer.encode("who visits a city", None)], tokenizer.config, network.design)
     with torch.inference_mode():
         layers = network.eval().encoder(batch.text.ids, attention_mask=batch.text.mask, output_hidden_states=True)

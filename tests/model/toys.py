@@ -25,8 +25,8 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PEOPLE, PLACES = ("ann", "bob", "carl", "dora"), ("paris", "rome", "oslo", "lima")
 
 
-def bert(size: int) -> BertModel:
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+def bert(size: int, layers: int = 2) -> BertModel:
+    shape = {"hidden_size": 32, "num_hidden_layers": layers, "num_attention_heads": 2, "intermediate_size": 64}
     return BertModel(BertConfig(vocab_size=size, max_position_embeddings=96, **shape))
 
 
