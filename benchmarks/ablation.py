@@ -207,7 +207,9 @@ def command(
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="passes over the training data")] = None,
     encoder: Annotated[str | None, typer.Option(help="as of `mner train`")] = None,
-    teacher: Annotated[Path | None, typer.Option(help="checkpoint; the row no-teacher goes without")] = None,
+    teacher: Annotated[
+        list[Path] | None, typer.Option(help="checkpoint, repeatable; the row no-teacher goes without")
+    ] = None,
     unlabelled: Annotated[list[Path] | None, typer.Option(help="as of `mner train`; goes with the teacher")] = None,
     options: Annotated[str, typer.Option(help="more options of `mner train` for every row, in one string")] = "",
     test: Annotated[bool, typer.Option("--test", help="also score on the test split, once, at the end")] = False,
@@ -215,7 +217,7 @@ def command(
     """Train and score the whole, and the whole with one part off at a time."""
     given = {"--data": data, "--captions": captions, "--epochs": epochs, "--encoder": encoder}
     common = [part for name, value in given.items() if value is not None for part in (name, str(value))]
-    taught = [("--teacher", str(teacher))] if teacher else []
+    taught = [("--teacher", str(one)) for one in teacher or []]
     taught += [("--unlabelled", str(folder)) for folder in unlabelled or []]
     plan = Plan(out, (*common, *shlex.split(options)), tuple(part for pair in taught for part in pair))
     some, numbers = chosen(plan, rows), _numbers(seeds)

@@ -4,7 +4,7 @@ which captions are found."""
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -37,7 +37,7 @@ TYPES = {
 class Example:
     """One tweet as a corpus has split it. `id`: of its image; where it has none, # and its number in the file.
     `tags` are BIO as published, types mapped by `TYPES`; `image`: features (P, D), where a view reads them; `data`: the
-    name of its data set's folder."""
+    name of its data set's folder; `untold`: types that its annotators did not mark, so that an O may hide one."""
 
     id: str
     words: tuple[str, ...]
@@ -45,6 +45,7 @@ class Example:
     caption: str | None = None
     image: NDArray[np.floating] | None = field(default=None, compare=False, repr=False)
     data: str = field(default="", compare=False)
+    untold: frozenset[str] = frozenset()
 
     @property
     def key(self) -> str:
@@ -173,6 +174,21 @@ def legal(tags: Sequence[str]) -> list[str]:
         continues = index > 0 and tags[index - 1][2:] == tag[2:] and tags[index - 1] != "O"
         result.append(tag if tag == "O" or tag[0] == "B" or continues else f"B-{tag[2:]}")
     return result
+
+
+def as_auxiliary(examples: Sequence[Example]) -> list[Example]:
+    """Labelled by other rules: of types that stand nowhere in it the corpus says nothing; a mention without a letter or
+    digit, as the Broad Twitter Corpus has the `@` before a user's name, is none."""
+    told = {tag[2:] for example in examples for tag in example.tags if tag != "O"}
+    untold = frozenset(TYPES.values()) - told
+    return [replace(example, tags=tuple(_without_signs(example)), untold=untold) for example in examples]
+
+
+def _without_signs(example: Example) -> Iterator[str]:
+    tags = (*legal(example.tags), "O")
+    for word, tag, following in zip(example.words, tags, tags[1:], strict=False):
+        alone = tag[0] == "B" and following[0] != "I"
+        yield tag if not alone or any(character.isalnum() for character in word) else "O"
 
 
 def with_images(examples: Sequence[Example], features: Mapping[str, NDArray[np.floating]]) -> list[Example]:

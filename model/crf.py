@@ -49,18 +49,16 @@ class CRF(nn.Module):
         self.register_buffer("legal", legal, persistent=False)
         self.register_buffer("opening", opening, persistent=False)
 
-    def log_likelihood(self, emissions: Tensor, labels: Tensor, words: Tensor) -> Tensor:
-        """(B) log-probability of each tweet's labels (B, W); 0 where it has no words. Ids under padding are ignored."""
+    def read(self, emissions: Tensor, labels: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, W, L) as `log_marginals`; and (B) log-probability of all labellings of a tweet whose every word has one of
+        the `labels` (B, W, L) bool that it may have (Tsuboi et al., COLING 2008): of the labelling, where each may have
+        one; 0 where it has no words. One walk along the words for both. What the padding may have is ignored."""
         emissions = emissions.float()
-        total = _total(self._ahead(emissions, words, 1.0), self.end)
-        safe = labels.clamp(min=0)
-        transitions, begin, end = self.scores(1.0)
-        score = emissions.gather(-1, safe.unsqueeze(-1)).squeeze(-1)  # (B, W)
-        steps = transitions[safe[:, :-1], safe[:, 1:]]
-        score = (score * words).sum(1) + (steps * words[:, 1:]).sum(1)
-        last = safe.gather(1, _last(words).unsqueeze(1)).squeeze(1)
-        score = score + begin[safe[:, 0]] + end[last]
-        return torch.where(words.any(1), score - total, 0.0)
+        told = emissions.masked_fill(~labels, IMPOSSIBLE)
+        chain = self.chain(torch.cat([emissions, told]), words.repeat(2, 1))
+        total, allowed = chain.total.chunk(2)
+        ahead, behind = chain.ahead[: len(words)], chain.behind[: len(words)]
+        return ahead + behind - total[:, None, None], torch.where(words.any(1), allowed - total, 0.0)
 
     def log_marginals(self, emissions: Tensor, words: Tensor, temperature: Temperature = 1.0) -> Tensor:
         """(B, W, L) log-probability of each label at each word, over all paths. `temperature` divides every score,
@@ -120,8 +118,3 @@ def by_tweet(temperature: Temperature, dimensions: int) -> Temperature:
 def _total(ahead: Sequence[Tensor], end: Tensor) -> Tensor:
     """(B) log-sum of all paths."""
     return torch.logsumexp(ahead[-1] + end, dim=-1)
-
-
-def _last(words: Tensor) -> Tensor:
-    """(B) index of each tweet's last word; 0 where there is none."""
-    return (words.sum(1) - 1).clamp(min=0)

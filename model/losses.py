@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from model.batch import Batch
-from model.crf import Temperature, by_tweet
-from model.design import CONTEXT, LABELS, TEXT
+from model.crf import IMPOSSIBLE, Temperature, by_tweet
+from model.design import CONTEXT, TEXT
 from model.evidence import NIG, fuse
 from model.tagger import Tagger
 
@@ -31,6 +31,42 @@ class LossWeights:
     matching: float = 0.0
 
 
+@dataclass(frozen=True)
+class Stack:
+    """Beliefs of one batch, one under the other, of K kinds: of each view, and the fused one. So the chain is walked once
+    for all of them. N rows, those whose tweet has the view.
+
+    `tweets`, `kinds` (N): what each row is of; `belief` (N, W, L); `words` (N, W); `marginals` (N, W, L), logarithms;
+    `likelihood` (N): log-probability of the labellings that the annotators allow."""
+
+    tweets: Tensor
+    kinds: Tensor
+    belief: NIG
+    words: Tensor
+    marginals: Tensor
+    likelihood: Tensor
+
+    def mean(self, sums: Tensor, counts: Tensor) -> Tensor:
+        """Of what is summed over each row and counted in it (N), the mean for each kind; their sum over the kinds."""
+        sizes = counts.new_zeros(len(sums) + 1).index_add(0, self.kinds, counts)
+        return (sums / sizes.clamp(min=1)[self.kinds]).sum()
+
+
+def stacked(network: Tagger, beliefs: Sequence[NIG], batch: Batch, labels: Tensor) -> Stack:
+    """Of the `beliefs` of each view and the fused one, which a tweet has with any view. `labels` as of `loss`."""
+    present = torch.cat([batch.present, batch.present.any(0, keepdim=True)])  # (V + 1, B)
+    kinds, tweets = present.nonzero(as_tuple=True)
+    belief = NIG(*(torch.stack(part)[kinds, tweets] for part in zip(*beliefs, strict=True)))
+    emissions, words = network.emissions(belief).float(), batch.words[tweets]
+    if network.design.chain:
+        marginals, likelihood = network.chain.read(emissions, labels[tweets], words)
+    else:
+        marginals = torch.log_softmax(emissions, -1)
+        allowed = torch.logsumexp(marginals.masked_fill(~labels[tweets], IMPOSSIBLE), -1)
+        likelihood = (allowed * words).sum(1)
+    return Stack(tweets, kinds, belief, words, marginals, likelihood)
+
+
 def loss(
     network: Tagger,
     batch: Batch,
@@ -42,19 +78,14 @@ def loss(
 ) -> Tensor:
     """Mean over words: labels and evidence of every present view and of the fused belief, alignment, teacher, matching.
 
-    `labels` (B, W), -100 for all words of a tweet that nobody labelled; `teacher` (B, W, L) probabilities, NaN where
-    there are none; `temperatures` (B) of the alignment, where it has a weight; `foreign` (B): whose context is another
-    tweet's, where matching has a weight.
+    `labels` (B, W, L) bool: those that each word may have, one where its annotators said so, several where they marked
+    no such types, none of a tweet that nobody labelled; `teacher` (B, W, L) probabilities, NaN where there are none;
+    `temperatures` (B) of the alignment, where it has a weight; `foreign` (B): whose context is another tweet's, where
+    matching has a weight.
     """
     beliefs, _, own = network(batch)
-    together = fuse(beliefs, network.shares(batch, own))
-    labelled = (batch.words & (labels >= 0)).any(1)
-    total = together.gamma.new_zeros(())
-    for belief, present in zip((*beliefs, together), _present(batch), strict=True):
-        rows = labelled & present
-        if rows.any():
-            part = NIG(*(value[rows] for value in belief))
-            total = total + _labels(network, part, labels[rows], batch.words[rows], weights)
+    stack = stacked(network, [*beliefs, fuse(beliefs, network.shares(batch, own))], batch, labels)
+    total = _labels(network, stack, labels[stack.tweets], weights)
     if weights.alignment and {TEXT, CONTEXT} <= set(network.design.views):
         assert temperatures is not None, "views are aligned at a temperature"
         total = total + weights.alignment * alignment(network, beliefs, batch, temperatures, foreign)
@@ -62,23 +93,23 @@ def loss(
         assert foreign is not None, "a context is told from the others by knowing whose it is"
         total = total + weights.matching * matching(own, foreign[batch.context.rows])
     if weights.teacher and teacher is not None:
-        total = total + weights.teacher * distillation(network, [*beliefs, together], batch, teacher)
+        total = total + weights.teacher * distillation(stack, teacher)
     return total
 
 
-def _labels(network: Tagger, belief: NIG, labels: Tensor, words: Tensor, weights: LossWeights) -> Tensor:
-    emissions = network.emissions(belief)
-    if network.design.chain:
-        entropy = -network.chain.log_likelihood(emissions, labels, words).sum() / words.sum()
-    else:
-        entropy = nn.functional.cross_entropy(emissions[words], labels[words])
+def _labels(network: Tagger, stack: Stack, labels: Tensor, weights: LossWeights) -> Tensor:
+    """`labels` (N, W, L), of the rows of the stack."""
+    labelled = stack.words & labels.any(-1)
+    counts = labelled.sum(1)
+    entropy = stack.mean(-torch.where(counts > 0, stack.likelihood, 0.0), counts)
     if not network.design.evidence:
         return entropy
-    flat = NIG(*(value[words] for value in belief))
-    indicators = nn.functional.one_hot(labels[words], len(LABELS)).to(flat.gamma.dtype)
-    density = -flat.log_density(indicators).mean()
-    cost = flat.regulariser(indicators).mean()
-    return entropy + weights.density * density + weights.regulariser * cost
+    known = labelled.unsqueeze(-1) & (~labels | (labels.sum(-1, keepdim=True) == 1))
+    indicators, known_of_row = labels.to(stack.belief.gamma.dtype), known.sum((1, 2))
+    density = torch.where(known, -stack.belief.log_density(indicators), 0.0).sum((1, 2))
+    cost = torch.where(known, stack.belief.regulariser(indicators), 0.0).sum((1, 2))
+    evidence = weights.density * density + weights.regulariser * cost
+    return entropy + stack.mean(evidence, known_of_row)
 
 
 def log_marginals(network: Tagger, belief: NIG, words: Tensor, temperature: Temperature = 1.0) -> Tensor:
@@ -101,10 +132,10 @@ def alignment(
     words, at = batch.words[rows], temperatures[rows]
     if not words.any():
         return batch.words.new_zeros((), dtype=torch.float32)
-    student, teacher = (
-        log_marginals(network, NIG(*(value[rows] for value in beliefs[views.index(view)])), words, at)[words]
-        for view in (TEXT, CONTEXT)
-    )
+    pair = (beliefs[views.index(view)] for view in (TEXT, CONTEXT))
+    both = NIG(*(torch.cat([one[rows], other[rows]]) for one, other in zip(*pair, strict=True)))
+    student, teacher = log_marginals(network, both, words.repeat(2, 1), at.repeat(2)).chunk(2)
+    student, teacher = student[words], teacher[words]
     each = nn.functional.kl_div(student, teacher.detach(), reduction="none", log_target=True).sum(-1)
     return (each * at.square().unsqueeze(1).expand_as(words)[words]).mean()
 
@@ -117,25 +148,10 @@ def matching(own: Tensor, foreign: Tensor) -> Tensor:
     return nn.functional.binary_cross_entropy_with_logits(own, (~foreign).to(own.dtype))
 
 
-def distillation(network: Tagger, beliefs: Sequence[NIG], batch: Batch, teacher: Tensor) -> Tensor:
-    """KL(teacher || belief) of the token marginals, mean over the words that the teacher has read, summed over the
-    views that a tweet has and the fused belief."""
-    read = batch.words & teacher.isfinite().all(-1)
-    total = teacher.new_zeros(())
-    for belief, present in zip(beliefs, _present(batch), strict=True):
-        rows = (read & present.unsqueeze(1)).any(1)
-        if rows.any():
-            part = NIG(*(value[rows] for value in belief))
-            own = log_marginals(network, part, batch.words[rows])[read[rows]]
-            total = total + _divergence(teacher[rows][read[rows]], own)
-    return total
-
-
-def _present(batch: Batch) -> Tensor:
-    """(V + 1, B): which tweets have each view, and which have any."""
-    return torch.cat([batch.present, batch.present.any(0, keepdim=True)])
-
-
-def _divergence(wanted: Tensor, found: Tensor) -> Tensor:
-    """KL of `found` (N, L), a logarithm, from `wanted` (N, L), probabilities; mean over N."""
-    return nn.functional.kl_div(found, wanted, reduction="batchmean")
+def distillation(stack: Stack, teacher: Tensor) -> Tensor:
+    """KL(teacher || belief) of the token marginals, mean over the words that the teacher (B, W, L) has read, summed over
+    the views that a tweet has and the fused belief."""
+    wanted = teacher[stack.tweets]
+    read = stack.words & wanted.isfinite().all(-1)
+    each = nn.functional.kl_div(stack.marginals, wanted.nan_to_num(0.0), reduction="none").sum(-1)
+    return stack.mean(torch.where(read, each, 0.0).sum(1), read.sum(1))

@@ -1,7 +1,9 @@
-"""What a training reads: tweets of one or more data sets, their captions and images, tweets without labels."""
+"""What a training reads: tweets of one or more data sets, their captions and images, tweets of others, with or without
+labels."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +22,12 @@ Splits = dict[tuple[str, str], list[Example]]
 
 @dataclass(frozen=True)
 class Material:
-    """`labelled` and `unlabelled` training tweets without those that also stand in a held-out split: so many were
-    `left_out`. Texts without labels that are labelled elsewhere are not counted."""
+    """`labelled`, `auxiliary` and `unlabelled` training tweets without those that also stand in a held-out split: so many
+    were `left_out`. Auxiliary ones are labelled by other rules, `model.corpus.as_auxiliary`. Texts of them, or without
+    labels, that stand among those before are not counted."""
 
     labelled: list[Example]
+    auxiliary: list[Example]
     unlabelled: list[Example]
     held_out: Splits
     left_out: int
@@ -31,6 +35,10 @@ class Material:
     @property
     def validation(self) -> Splits:
         return {key: examples for key, examples in self.held_out.items() if key[1] == "valid"}
+
+    @property
+    def training(self) -> list[Example]:
+        return [*self.labelled, *self.auxiliary, *self.unlabelled]
 
     @property
     def names(self) -> list[str]:
@@ -50,19 +58,27 @@ class Material:
         told: dict[str, object] = {
             "trained on": f"the training splits of {sets}: {len(self.labelled)} tweets, {captioned} with a caption"
         }
+        if self.auxiliary:
+            told["auxiliary"] = f"{_counted(self.auxiliary)}, by the labels that these have"
         if self.unlabelled:
             told["without labels"] = f"{len(self.unlabelled)} tweets, of which only the teacher's beliefs were learned"
         told["left out"] = f"{self.left_out} training tweets whose text also stands in a validation or test split"
         return told
 
 
-def read(data: Path, captions: Path | None, unlabelled: Sequence[Path]) -> Material:
-    """`data`: a data set, or a folder of such; of each data set in `unlabelled` the training texts alone.
+def _counted(examples: Sequence[Example]) -> str:
+    return ", ".join(f"{count} tweets of {name}" for name, count in Counter(one.data for one in examples).items())
+
+
+def read(
+    data: Path, captions: Path | None, unlabelled: Sequence[Path] = (), auxiliary: Sequence[Path] = ()
+) -> Material:
+    """`data`: a data set, or a folder of such; of each data set in `auxiliary` the training split, in `unlabelled` its
+    texts alone.
 
     Held out are the validation and test splits of all of them. Raises `UserError`.
     """
     labelled: list[Example] = []
-    texts: list[Example] = []
     held_out: Splits = {}
     seen: list[Example] = []
     for folder in corpus.folders(data):
@@ -71,12 +87,21 @@ def read(data: Path, captions: Path | None, unlabelled: Sequence[Path]) -> Mater
         labelled += splits["train"]
         held_out |= {(folder.name, split): splits[split] for split in ("valid", "test")}
         seen += [*splits["valid"], *splits["test"]]
-    for folder in unlabelled:
-        splits = {split: corpus.read(corpus.split_file(folder, split)) for split in corpus.SPLITS}
-        texts += [replace(example, tags=()) for example in splits["train"]]
-        seen += [*splits["valid"], *splits["test"]]
+    others, texts = _training(auxiliary, seen), _training(unlabelled, seen)
     if captions:
         corpus.check_captions(captions, [*labelled, *seen])
-    kept, apart = corpus.without_leaks(labelled, seen), corpus.without_leaks(texts, seen)
-    left_out = len(labelled) + len(texts) - len(kept) - len(apart)
-    return Material(kept, corpus.without_leaks(apart, labelled), held_out, left_out)
+    kept = [corpus.without_leaks(some, seen) for some in (labelled, others, texts)]
+    left_out = sum(map(len, (labelled, others, texts))) - sum(map(len, kept))
+    apart = corpus.without_leaks(kept[1], kept[0])
+    bare = [replace(one, tags=()) for one in corpus.without_leaks(kept[2], [*kept[0], *apart])]
+    return Material(kept[0], apart, bare, held_out, left_out)
+
+
+def _training(folders: Sequence[Path], seen: list[Example]) -> list[Example]:
+    """The training tweets of other data sets; what these hold out is `seen` as well. Raises `UserError`."""
+    found = []
+    for folder in folders:
+        splits = {split: corpus.read(corpus.split_file(folder, split)) for split in corpus.SPLITS}
+        found += corpus.as_auxiliary(splits["train"])
+        seen += [*splits["valid"], *splits["test"]]
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -43,10 +44,20 @@ def marginals(teacher: Extractor, examples: Sequence[Example], progress: Progres
     return found
 
 
-def key(teacher: Path, examples: Sequence[Example]) -> str:
-    """What beliefs hang on: the teacher's files and the tweets. Raises `OSError`."""
+def joined(teachers: Sequence[Sequence[Beliefs]]) -> list[Beliefs]:
+    """What several believe of the same tweets: the mean of those that have read a word."""
+    found = []
+    for each in zip(*teachers, strict=True):
+        words = sorted({word for beliefs in each for word in beliefs})
+        held = {word: np.stack([beliefs[word] for beliefs in each if word in beliefs]) for word in words}
+        found.append({word: rows.astype(np.float32).mean(0).astype(np.float16) for word, rows in held.items()})
+    return found
+
+
+def key(teachers: Sequence[Path], examples: Sequence[Example]) -> str:
+    """What beliefs hang on: the teachers' files and the tweets. Raises `OSError`."""
     digest = hashlib.sha256()
-    for name in (CONFIG, WEIGHTS):
+    for teacher, name in product(teachers, (CONFIG, WEIGHTS)):
         with (teacher / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     for one in examples:

@@ -58,15 +58,16 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Item:
-    """A tweet to learn from: its label ids, one per labelled word, none where nobody labelled it; `teacher` (W, L):
-    what a teacher believes of each of them, NaN of those that it has not read; `data`: the name of its data set;
-    `foreign`: whether its context is another tweet's."""
+    """A tweet to learn from: its label ids, one per labelled word, none where nobody labelled it; `untold`: the ids that
+    a word without a mention may have all the same; `teacher` (W, L): what a teacher believes of each of them, NaN of
+    those that it has not read; `data`: the name of its data set; `foreign`: whether its context is another tweet's."""
 
     encoded: Encoded
     labels: tuple[int, ...]
     teacher: Floats | None = None
     data: str = ""
     foreign: bool = False
+    untold: tuple[int, ...] = ()
 
 
 def items(
@@ -81,7 +82,9 @@ def items(
         labels = tuple(LABELS.index(tags[word]) for word, _ in encoded.spans) if tags else ()
         unread = np.full(len(LABELS), np.nan, np.float16)
         rows = [believed.get(word, unread) for word, _ in encoded.spans]
-        result.append(Item(encoded, labels, np.stack(rows) if believed and rows else None, example.data))
+        taught = np.stack(rows) if believed and rows else None
+        untold = tuple(place for place, label in enumerate(LABELS) if label[2:] in example.untold)
+        result.append(Item(encoded, labels, taught, example.data, untold=untold))
     return result
 
 
@@ -248,7 +251,7 @@ def _digest(network: Tagger, training: Sequence[Item]) -> str:
     for value in network.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     for item in training:
-        digest.update(repr((item.encoded.text, item.encoded.context, item.labels, item.data)).encode())
+        digest.update(repr((item.encoded.text, item.encoded.context, item.labels, item.untold, item.data)).encode())
         for array in (item.encoded.image, item.teacher):
             digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
@@ -288,10 +291,13 @@ def exchanged(items: Sequence[Item], share: float, chance: random.Random) -> lis
 
 
 def label_tensor(group: Sequence[Item], batch: Batch) -> Tensor:
-    """(B, W), -100 in the padding."""
-    labels = torch.full(batch.words.shape, -100)
+    """(B, W, L) bool: the labels that each word may have; none in the padding, and of a tweet that nobody labelled."""
+    labels = torch.zeros(*batch.words.shape, len(LABELS), dtype=torch.bool)
     for row, item in zip(labels, group, strict=True):
-        row[: len(item.labels)] = torch.tensor(item.labels, dtype=torch.long)
+        told = torch.tensor(item.labels, dtype=torch.long)
+        row[torch.arange(len(told)), told] = True
+        if item.untold:
+            row[: len(told), list(item.untold)] = (told == 0).unsqueeze(1)
     return labels
 
 

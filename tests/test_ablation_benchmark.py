@@ -44,13 +44,13 @@ def understood(name: str, *common: str) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("name", "wanted"),
     [
-        pytest.param("whole", {"evidence": True, "chain": True, "teacher": Path("big"), "alignment": 0.5}, id="whole"),
+        pytest.param("whole", {"evidence": True, "chain": True, "teacher": [Path("big")], "alignment": 0.5}, id="whole"),
         pytest.param("no-evidence", {"evidence": False, "matching": 0.0}, id="no evidence"),
         pytest.param("no-chain", {"chain": False}, id="no chain"),
         pytest.param("no-context", {"views": "text", "matching": 0.0}, id="no context"),
         pytest.param("no-alignment", {"alignment": 0.0}, id="no alignment"),
         pytest.param("no-matching", {"matching": 0.0}, id="no matching"),
-        pytest.param("no-teacher", {"teacher": None}, id="no teacher"),
+        pytest.param("no-teacher", {"teacher": ()}, id="no teacher"),
         pytest.param("no-regulariser", {"regulariser": 0.0}, id="no regulariser"),
         pytest.param("no-casing", {"casing": False}, id="no casing"),
         pytest.param("location", {"emission": "location"}, id="location"),
@@ -58,7 +58,7 @@ def understood(name: str, *common: str) -> dict[str, object]:
         pytest.param("frozen", {"adapt": "frozen"}, id="frozen"),
         pytest.param(
             "softmax",
-            {"views": "text", "evidence": False, "chain": False, "alignment": 0.0, "matching": 0.0, "teacher": None},
+            {"views": "text", "evidence": False, "chain": False, "alignment": 0.0, "matching": 0.0, "teacher": ()},
             id="softmax",
         ),
         pytest.param(

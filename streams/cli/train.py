@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -116,12 +117,22 @@ def command(
         ),
     ] = 0.0,
     teacher: Annotated[
-        Path | None, typer.Option(help="Checkpoint whose beliefs are learned as well.", rich_help_panel=LOSSES)
+        list[Path] | None,
+        typer.Option(
+            help="Checkpoint whose beliefs are learned as well; repeatable: the mean of all.", rich_help_panel=LOSSES
+        ),
     ] = None,
     teacher_weight: Annotated[float, typer.Option(min=0, rich_help_panel=LOSSES)] = 1.0,
     unlabelled: Annotated[
         list[Path] | None,
         typer.Option(help="Data whose texts are learned from the teacher alone; repeatable.", rich_help_panel=LOSSES),
+    ] = None,
+    auxiliary: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Labelled data of another kind, to train on alone; of types that it never marks it says nothing. "
+            "Repeatable."
+        ),
     ] = None,
     target_precision: Annotated[
         float, typer.Option(min=0, max=1, help="Precision that mentions above the review threshold must have.")
@@ -151,7 +162,7 @@ def command(
     wanted = named(views)
     if not bool(images) == bool(vision) == (IMAGE in wanted):
         raise UserError("--views image, --images and --vision: wanted all three or none, the view, pictures, a model")
-    if unlabelled and teacher is None:
+    if unlabelled and not teacher:
         raise UserError("--unlabelled: texts without labels can only be learned from a --teacher")
     check_rates({"--encoder-rate": encoder_rate, "--head-rate": head_rate})
     called, path = resolve(encoder)
@@ -173,7 +184,7 @@ def command(
         casing=casing,
         discount=matching > 0,
     )
-    read = material.read(data, captions, unlabelled or [])
+    read = material.read(data, captions, unlabelled or [], auxiliary or [])
     _tell(read)
     check_material(read, design, temperatures)
     if images and looking:
@@ -199,7 +210,7 @@ def command(
     )
     try:
         beliefs = _learn_from(teacher, read, vision, out, device) if teacher else None
-        learned = items([*read.labelled, *read.unlabelled], tokenizer, beliefs)
+        learned = items(read.training, tokenizer, beliefs)
         trainer = Trainer(network, learned, tokenizer, config, device)
         _train(trainer, read, out)
         info = trainer.predictor(best=True).info.model_copy(
@@ -210,7 +221,10 @@ def command(
                 "provenance": read.provenance()
                 | {"encoder": called}
                 | ({"vision": vision_name(vision)} if vision else {})
-                | ({"teacher": _told_of(describe(teacher))} if teacher else {})
+                | {
+                    "teacher" if number == 1 else f"teacher {number}": _told_of(describe(one))
+                    for number, one in enumerate(teacher or [], start=1)
+                }
                 | ({"start": _told_of(describe(start))} if start else {})
                 | {"best epoch": trainer.best_epoch, "options": str(config), "command": typed("mner")},
             }
@@ -267,9 +281,10 @@ def _prepare(out: Path) -> None:
 def _tell(read: Material) -> None:
     sets = ", ".join(sorted({name for name, _ in read.held_out}))
     captioned = sum(example.caption is not None for example in read.labelled)
+    more = f", {len(read.auxiliary)} of other sets" if read.auxiliary else ""
     bare = f", {len(read.unlabelled)} without labels" if read.unlabelled else ""
     console.print(
-        f"[bold]{sets}[/]: {len(read.labelled)} tweets to train on, {captioned} with a caption{bare}; "
+        f"[bold]{sets}[/]: {len(read.labelled)} tweets to train on, {captioned} with a caption{more}{bare}; "
         f"{read.left_out} left out, since their text also stands in a validation or test set"
     )
 
@@ -291,29 +306,37 @@ def _look(read: Material, folder: Path, vision: Vision) -> Material:
     return read.with_images(found)
 
 
-def _learn_from(teacher: Path, read: Material, vision: str | None, out: Path, device: str) -> list[Beliefs]:
-    """The teacher's beliefs of all training tweets; kept in `out`, so that a resumed training has them at once."""
+def _learn_from(
+    teachers: Sequence[Path], read: Material, vision: str | None, out: Path, device: str
+) -> list[Beliefs]:
+    """The teachers' beliefs of all training tweets; kept in `out`, so that a resumed training has them at once."""
     import torch
 
     from model import teacher as teaching
     from model.checkpoint import describe
     from model.extractor import Extractor
 
-    taught = describe(teacher)
-    if taught.vision is not None and not (vision and same_vision(taught, vision)):
-        told = taught.provenance.get("vision", taught.vision)
-        raise UserError(f"--teacher {teacher}: sees images by {told}: wanted --vision {taught.vision}, or a blind one")
-    examples = [*read.labelled, *read.unlabelled]
-    kept, key = out / BELIEFS, teaching.key(teacher, examples)
+    for teacher in teachers:
+        taught = describe(teacher)
+        if taught.vision is not None and not (vision and same_vision(taught, vision)):
+            told = taught.provenance.get("vision", taught.vision)
+            raise UserError(
+                f"--teacher {teacher}: sees images by {told}: wanted --vision {taught.vision}, or a blind one"
+            )
+    kept, key = out / BELIEFS, teaching.key(teachers, read.training)
     if (known := teaching.load(kept, key)) is not None:
         return known
+    found = []
     with _bars() as bars:
-        bar = bars.add_task("teacher reads", total=1.0)
-        beliefs = teaching.marginals(
-            Extractor.load(teacher, device=device, threads=torch.get_num_threads()),
-            examples,
-            lambda done: bars.update(bar, completed=done),
-        )
+        for teacher in teachers:
+            bar = bars.add_task("teacher reads", total=1.0)
+            extractor = Extractor.load(teacher, device=device, threads=torch.get_num_threads())
+
+            def show(done: float, bar: TaskID = bar) -> None:
+                bars.update(bar, completed=done)
+
+            found.append(teaching.marginals(extractor, read.training, show))
+    beliefs = teaching.joined(found)
     teaching.save(kept, key, beliefs)
     return beliefs
 

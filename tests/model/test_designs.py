@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from model.corpus import Example
 from model.design import CONTEXT, IMAGE, LABELS, TEXT, Design
 from model.encoder import pretrained
 from model.evidence import NIG, fuse
-from model.losses import LossWeights, alignment, distillation, log_marginals, loss
+from model.losses import LossWeights, alignment, distillation, log_marginals, loss, stacked
 from model.tagger import Tagger
 from model.train import TrainConfig, Trainer, items, label_tensor, teacher_tensor
 from tests.model.toys import bert, examples, save
@@ -141,12 +142,49 @@ def test_each_data_set_is_aligned_at_its_own_temperature(tmp_path: Path) -> None
 
 def test_a_teacher_that_believes_the_same_costs_nothing_and_another_is_learned(tmp_path: Path) -> None:
     network, batch, beliefs = network_and_batch(tmp_path)
-    together = fuse(beliefs, batch.present)
     text_only = replace(batch, present=batch.present & torch.tensor([[True], [False]]))
+    stack = stacked(network, [*beliefs, beliefs[0]], text_only, no_labels(batch))
     own = log_marginals(network, beliefs[0], batch.words).exp().detach()
-    assert distillation(network, [*beliefs, beliefs[0]], text_only, own).item() == pytest.approx(0, abs=1e-5)
-    other = torch.full_like(own, 1 / len(LABELS))
-    assert distillation(network, [*beliefs, together], batch, other).item() > 0.1
+    assert distillation(stack, own).item() == pytest.approx(0, abs=1e-5)
+    assert distillation(stack, torch.full_like(own, 1 / len(LABELS))).item() > 0.1
+
+
+def test_a_loss_is_the_mean_over_the_words_of_each_view_and_of_the_fused_belief(tmp_path: Path) -> None:
+    network, batch, beliefs = network_and_batch(tmp_path)
+    together = fuse(beliefs, batch.present)
+    torch.manual_seed(0)
+    teacher = torch.softmax(torch.randn(*batch.words.shape, len(LABELS)), -1)
+    teacher[1] = torch.nan
+    found = distillation(stacked(network, [*beliefs, together], batch, no_labels(batch)), teacher)
+    wanted = 0.0
+    for belief, there in zip([*beliefs, together], [*batch.present, batch.present.any(0)], strict=True):
+        logs = log_marginals(network, belief, batch.words)
+        rows = batch.words & there.unsqueeze(1) & teacher.isfinite().all(-1)
+        wanted += float((teacher * (teacher.log() - logs)).sum(-1)[rows].mean())
+    assert found.item() == pytest.approx(wanted, rel=1e-4)
+
+
+def no_labels(batch: Batch) -> Tensor:
+    return torch.zeros(*batch.words.shape, len(LABELS), dtype=torch.bool)
+
+
+@pytest.mark.parametrize("design", [Design(), Design(chain=False)], ids=["chain", "no chain"])
+def test_of_a_type_that_its_annotators_did_not_mark_a_word_says_nothing(design: Design, tmp_path: Path) -> None:
+    network, tokenizer = pretrained(str(save(tmp_path, bert)), 0, design)
+    network.eval()
+    bare = [replace(one, tags=("O",) * len(one.words)) for one in examples(4)]
+    values = []
+    for untold, shift in itertools.product((frozenset[str](), frozenset({"MISC"})), (0.0, 4.0)):
+        with torch.no_grad():  # how much looks like a MISC
+            for head in network.heads.values():
+                head.bias.view(len(LABELS), 4)[LABELS.index("B-MISC"), 0] = shift
+        group = items([replace(one, untold=untold) for one in bare], tokenizer)
+        batch = collate([item.encoded for item in group], tokenizer.config, network.design)
+        weights = LossWeights(density=1.0, regulariser=1.0)
+        values.append(loss(network, batch, label_tensor(group, batch), weights).item())
+    told, told_shifted, untold_, untold_shifted = values
+    assert told_shifted > told
+    assert untold_shifted < untold_
 
 
 def test_tweets_without_labels_are_learned_from_the_teacher_alone(tmp_path: Path) -> None:

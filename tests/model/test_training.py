@@ -296,7 +296,7 @@ def test_a_teacher_is_read_once_and_its_pupil_told_of_it(
     train_command.command(out=tmp_path / "teacher", name="toy-teacher", **options)
     more = data.parent / "more"
     shutil.copytree(data, more)
-    options |= {"teacher": tmp_path / "teacher", "unlabelled": [more], "threads": 1}
+    options |= {"teacher": [tmp_path / "teacher"], "unlabelled": [more], "threads": 1}
 
     reads = []
     real = teaching.marginals
