@@ -50,9 +50,9 @@ class CRF(nn.Module):
         self.register_buffer("opening", opening, persistent=False)
 
     def read(self, emissions: Tensor, labels: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, W, L) as `log_marginals`; and (B) log-probability of all labellings of a tweet whose every word has one of
-        the `labels` (B, W, L) bool that it may have (Tsuboi et al., COLING 2008): of the labelling, where each may have
-        one; 0 where it has no words. One walk along the words for both. What the padding may have is ignored."""
+        """(B, W, L) as `log_marginals`; and (B) the log-probability of all labellings that give each word one of the
+        `labels` (B, W, L) bool that it may have (Tsuboi et al., COLING 2008), which is that of the one labelling where
+        each may have one; 0 where a tweet has no words. One walk along the words for both. The padding is ignored."""
         emissions = emissions.float()
         told = emissions.masked_fill(~labels, IMPOSSIBLE)
         chain = self.chain(torch.cat([emissions, told]), words.repeat(2, 1))

@@ -33,8 +33,8 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class Stack:
-    """Beliefs of one batch, one under the other, of K kinds: of each view, and the fused one. So the chain is walked once
-    for all of them. N rows, those whose tweet has the view.
+    """Beliefs of one batch, one under the other: of each view, and the fused one, of the tweets that have it. So the
+    chain is walked once for all of them. Shapes: N rows.
 
     `tweets`, `kinds` (N): what each row is of; `belief` (N, W, L); `words` (N, W); `marginals` (N, W, L), logarithms;
     `likelihood` (N): log-probability of the labellings that the annotators allow."""
@@ -149,8 +149,8 @@ def matching(own: Tensor, foreign: Tensor) -> Tensor:
 
 
 def distillation(stack: Stack, teacher: Tensor) -> Tensor:
-    """KL(teacher || belief) of the token marginals, mean over the words that the teacher (B, W, L) has read, summed over
-    the views that a tweet has and the fused belief."""
+    """KL(teacher || belief) of the token marginals, mean over the words that the teacher (B, W, L) has read, summed
+    over the views and the fused belief."""
     wanted = teacher[stack.tweets]
     read = stack.words & wanted.isfinite().all(-1)
     each = nn.functional.kl_div(stack.marginals, wanted.nan_to_num(0.0), reduction="none").sum(-1)

@@ -22,9 +22,9 @@ Splits = dict[tuple[str, str], list[Example]]
 
 @dataclass(frozen=True)
 class Material:
-    """`labelled`, `auxiliary` and `unlabelled` training tweets without those that also stand in a held-out split: so many
-    were `left_out`. Auxiliary ones are labelled by other rules, `model.corpus.as_auxiliary`. Texts of them, or without
-    labels, that stand among those before are not counted."""
+    """`labelled`, `auxiliary` and `unlabelled` training tweets without those that also stand in a held-out split: so
+    many were `left_out`. Auxiliary ones are as `model.corpus.as_auxiliary` says. Texts of them, or without labels, that
+    stand among those before are not counted."""
 
     labelled: list[Example]
     auxiliary: list[Example]
@@ -59,7 +59,7 @@ class Material:
             "trained on": f"the training splits of {sets}: {len(self.labelled)} tweets, {captioned} with a caption"
         }
         if self.auxiliary:
-            told["auxiliary"] = f"{_counted(self.auxiliary)}, by the labels that these have"
+            told["auxiliary"] = f"tweets: {_counted(self.auxiliary)}, with the labels that these sets have"
         if self.unlabelled:
             told["without labels"] = f"{len(self.unlabelled)} tweets, of which only the teacher's beliefs were learned"
         told["left out"] = f"{self.left_out} training tweets whose text also stands in a validation or test split"
@@ -67,7 +67,7 @@ class Material:
 
 
 def _counted(examples: Sequence[Example]) -> str:
-    return ", ".join(f"{count} tweets of {name}" for name, count in Counter(one.data for one in examples).items())
+    return ", ".join(f"{count} of {name}" for name, count in Counter(one.data for one in examples).items())
 
 
 def read(

@@ -58,9 +58,9 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Item:
-    """A tweet to learn from: its label ids, one per labelled word, none where nobody labelled it; `untold`: the ids that
-    a word without a mention may have all the same; `teacher` (W, L): what a teacher believes of each of them, NaN of
-    those that it has not read; `data`: the name of its data set; `foreign`: whether its context is another tweet's."""
+    """A tweet to learn from: its label ids, one per labelled word, none where nobody labelled it; `untold`: the ids
+    that a word without a mention may have all the same; `teacher` (W, L): what a teacher believes of each of them, NaN
+    of those that it has not read; `data`: the name of its data set; `foreign`: whether its context is another's."""
 
     encoded: Encoded
     labels: tuple[int, ...]

@@ -44,7 +44,9 @@ def understood(name: str, *common: str) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("name", "wanted"),
     [
-        pytest.param("whole", {"evidence": True, "chain": True, "teacher": [Path("big")], "alignment": 0.5}, id="whole"),
+        pytest.param(
+            "whole", {"evidence": True, "chain": True, "teacher": [Path("big")], "alignment": 0.5}, id="whole"
+        ),
         pytest.param("no-evidence", {"evidence": False, "matching": 0.0}, id="no evidence"),
         pytest.param("no-chain", {"chain": False}, id="no chain"),
         pytest.param("no-context", {"views": "text", "matching": 0.0}, id="no context"),

@@ -306,9 +306,7 @@ def _look(read: Material, folder: Path, vision: Vision) -> Material:
     return read.with_images(found)
 
 
-def _learn_from(
-    teachers: Sequence[Path], read: Material, vision: str | None, out: Path, device: str
-) -> list[Beliefs]:
+def _learn_from(teachers: Sequence[Path], read: Material, vision: str | None, out: Path, device: str) -> list[Beliefs]:
     """The teachers' beliefs of all training tweets; kept in `out`, so that a resumed training has them at once."""
     import torch
 

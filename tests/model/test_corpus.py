@@ -10,7 +10,7 @@ import pytest
 from seqeval.metrics.sequence_labeling import get_entities
 
 from model.context import context_text
-from model.corpus import Example, folders, legal, read, read_captions, split_file, without_leaks
+from model.corpus import Example, as_auxiliary, folders, legal, read, read_captions, split_file, without_leaks
 from model.vision.values import Tag, TextLine, VisualContext
 from streams.errors import UserError
 from streams.events import Tweet
@@ -126,6 +126,18 @@ def test_illegal_tags_become_the_mentions_that_seqeval_reads(tags: list[str]) ->
     assert get_entities(mended) == get_entities(tags)
     assert all(tag[0] != "I" or mended[i - 1][2:] == tag[2:] for i, tag in enumerate(mended) if i or tag[0] == "I")
     assert mended[0][0] != "I"
+
+
+def test_an_auxiliary_corpus_says_nothing_of_types_that_it_never_marks_and_its_lone_signs_are_no_mentions() -> None:
+    tweets = [
+        Example("1", ("@", "ann", "in", "rome"), ("B-PER", "B-PER", "O", "B-LOC")),
+        Example("2", ("A", "&", "B", "!", "@", "x"), ("B-ORG", "I-ORG", "I-ORG", "B-ORG", "I-LOC", "I-LOC")),
+    ]
+    first, second = as_auxiliary(tweets)
+    assert first.tags == ("O", "B-PER", "O", "B-LOC")
+    assert second.tags == ("B-ORG", "I-ORG", "I-ORG", "O", "B-LOC", "I-LOC"), "signs within a mention stay"
+    assert first.untold == second.untold == {"MISC"}
+    assert as_auxiliary([Example("1", ("x",) * 4, ("B-PER", "B-LOC", "B-ORG", "B-MISC"))])[0].untold == frozenset()
 
 
 def test_training_tweets_that_are_also_held_out_are_dropped_whatever_their_case_and_address() -> None:

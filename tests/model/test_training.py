@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 
+from model import material
 from model import publish as publishing
 from model import teacher as teaching
 from model.batch import collate
-from model.checkpoint import describe
+from model.checkpoint import CONFIG, WEIGHTS, describe
 from model.corpus import Example
 from model.design import CONTEXT, LABELS, TWO_VIEWS, Design
 from model.encoder import pretrained
@@ -326,6 +327,40 @@ def test_beliefs_come_back_only_for_the_same_teacher_and_tweets(tmp_path: Path) 
     assert teaching.load(path, "b") is None
     path.write_bytes(path.read_bytes()[:100])
     assert teaching.load(path, "a") is None
+
+
+def test_the_beliefs_of_several_teachers_are_their_mean(tmp_path: Path) -> None:
+    one = [{0: np.full(len(LABELS), 0.5, np.float16)}, {}, {}]
+    other = [{0: np.zeros(len(LABELS), np.float16), 2: np.ones(len(LABELS), np.float16)}, {1: one[0][0]}, {}]
+    found = teaching.joined([one, other])
+    assert [sorted(tweet) for tweet in found] == [[0, 2], [1], []]
+    assert found[0][0].tolist() == [0.25] * len(LABELS)
+    assert found[0][2].tolist() == [1.0] * len(LABELS), "of a word that one has not read the other alone"
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for file in (CONFIG, WEIGHTS):
+            (tmp_path / name / file).write_text(f"{name} {file}")
+    keys = {teaching.key([tmp_path / name for name in names], examples(2)) for names in ("a", "b", "ab", "ba")}
+    assert len(keys) == 4
+
+
+def test_other_sets_train_and_are_never_measured(small: Path, data: Path, tmp_path: Path) -> None:
+    others = tmp_path / "others"
+    others.mkdir()
+    for split, filler in (("train", "novel"), ("valid", "v"), ("test", "t")):
+        text = f"ann\tB-PER\nin\tO\n{filler}\tO\n\n"
+        (others / f"{split}.txt").write_text(text if split != "train" else text + "ann\tO\nin\tO\nv\tO\n")
+    read = material.read(data, None, auxiliary=[others])
+    assert [one.words for one in read.auxiliary] == [("ann", "in", "novel")], "the other also stands in its valid.txt"
+    assert read.left_out == 2
+    assert read.auxiliary[0].untold == {"LOC", "ORG", "MISC"}
+    assert read.training == [*read.labelled, *read.auxiliary]
+    assert {name for name, _ in read.held_out} == {"toy2017"}
+
+    out = tmp_path / "out"
+    train_command.command(data=data, encoder=str(small), out=out, auxiliary=[others], epochs=1, target_precision=0.5)
+    assert describe(out).provenance["auxiliary"] == "tweets: 1 of others, with the labels that these sets have"
+    assert material.read(data, None, [others], [others]).unlabelled == [], "what is labelled is not learned twice"
 
 
 def test_a_checkpoint_of_another_encoder_is_no_start(small: Path, data: Path, tmp_path: Path) -> None:
