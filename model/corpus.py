@@ -6,6 +6,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -178,17 +180,21 @@ def legal(tags: Sequence[str]) -> list[str]:
 
 def as_auxiliary(examples: Sequence[Example]) -> list[Example]:
     """Labelled by other rules: of types that stand nowhere in it the corpus says nothing; a mention without a letter or
-    digit, as the Broad Twitter Corpus has the `@` before a user's name, is none."""
-    told = {tag[2:] for example in examples for tag in example.tags if tag != "O"}
-    untold = frozenset(TYPES.values()) - told
-    return [replace(example, tags=tuple(_without_signs(example)), untold=untold) for example in examples]
+    digit, as the Broad Twitter Corpus has the `@` before a user's name, is none. Each data set by itself."""
+    cleaned = [replace(example, tags=tuple(_without_signs(example))) for example in examples]
+    told: dict[str, set[str]] = {}
+    for example in cleaned:
+        told.setdefault(example.data, set()).update(tag[2:] for tag in example.tags if tag != "O")
+    return [replace(example, untold=frozenset(TYPES.values()) - told[example.data]) for example in cleaned]
 
 
 def _without_signs(example: Example) -> Iterator[str]:
-    tags = (*legal(example.tags), "O")
-    for word, tag, following in zip(example.words, tags, tags[1:], strict=False):
-        alone = tag[0] == "B" and following[0] != "I"
-        yield tag if not alone or any(character.isalnum() for character in word) else "O"
+    tags = legal(example.tags)
+    numbers = accumulate(tag[0] != "I" for tag in tags)  # of each mention, and each word outside, its own
+    for _, group in groupby(zip(numbers, example.words, tags, strict=True), key=itemgetter(0)):
+        part = list(group)
+        named = any(character.isalnum() for _, word, _ in part for character in word)
+        yield from (tag if named else "O" for _, _, tag in part)
 
 
 def with_images(examples: Sequence[Example], features: Mapping[str, NDArray[np.floating]]) -> list[Example]:

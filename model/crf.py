@@ -29,6 +29,11 @@ class Chain(NamedTuple):
     behind: Tensor
     total: Tensor
 
+    @property
+    def log_marginals(self) -> Tensor:
+        """(B, W, L) log-probability of each label at each word, over all paths."""
+        return self.ahead + self.behind - self.total[:, None, None]
+
 
 class CRF(nn.Module):
     """Scores of going from one label to the next, of beginning and ending with one; I-X only after B-X or I-X."""
@@ -49,22 +54,20 @@ class CRF(nn.Module):
         self.register_buffer("legal", legal, persistent=False)
         self.register_buffer("opening", opening, persistent=False)
 
-    def read(self, emissions: Tensor, labels: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+    def marginals_and_likelihood(self, emissions: Tensor, labels: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
         """(B, W, L) as `log_marginals`; and (B) the log-probability of all labellings that give each word one of the
-        `labels` (B, W, L) bool that it may have (Tsuboi et al., COLING 2008), which is that of the one labelling where
-        each may have one; 0 where a tweet has no words. One walk along the words for both. The padding is ignored."""
+        `labels` (B, W, L) bool that it may have (Tsuboi et al., COLING 2008). A full labelling is the case of one label
+        a word. 0 where a tweet has no words. One walk along the words for both; the padding is ignored."""
         emissions = emissions.float()
         told = emissions.masked_fill(~labels, IMPOSSIBLE)
         chain = self.chain(torch.cat([emissions, told]), words.repeat(2, 1))
         total, allowed = chain.total.chunk(2)
-        ahead, behind = chain.ahead[: len(words)], chain.behind[: len(words)]
-        return ahead + behind - total[:, None, None], torch.where(words.any(1), allowed - total, 0.0)
+        return chain.log_marginals[: len(words)], torch.where(words.any(1), allowed - total, 0.0)
 
     def log_marginals(self, emissions: Tensor, words: Tensor, temperature: Temperature = 1.0) -> Tensor:
         """(B, W, L) log-probability of each label at each word, over all paths. `temperature` divides every score,
         emissions and transitions alike."""
-        chain = self.chain(emissions, words, temperature)
-        return chain.ahead + chain.behind - chain.total[:, None, None]
+        return self.chain(emissions, words, temperature).log_marginals
 
     def chain(self, emissions: Tensor, words: Tensor, temperature: Temperature = 1.0) -> Chain:
         """Forward and backward passes. In the padding, `ahead` repeats the last word's, `behind` that of its end."""

@@ -34,11 +34,12 @@ class LossWeights:
 @dataclass(frozen=True)
 class Stack:
     """Beliefs of one batch, one under the other: of each view, and the fused one, of the tweets that have it. So the
-    chain is walked once for all of them. Shapes: N rows.
+    chain is walked once for all of them. Shapes: N rows, of so many `sorts` of belief.
 
     `tweets`, `kinds` (N): what each row is of; `belief` (N, W, L); `words` (N, W); `marginals` (N, W, L), logarithms;
     `likelihood` (N): log-probability of the labellings that the annotators allow."""
 
+    sorts: int
     tweets: Tensor
     kinds: Tensor
     belief: NIG
@@ -48,7 +49,7 @@ class Stack:
 
     def mean(self, sums: Tensor, counts: Tensor) -> Tensor:
         """Of what is summed over each row and counted in it (N), the mean for each kind; their sum over the kinds."""
-        sizes = counts.new_zeros(len(sums) + 1).index_add(0, self.kinds, counts)
+        sizes = counts.new_zeros(self.sorts).index_add(0, self.kinds, counts)
         return (sums / sizes.clamp(min=1)[self.kinds]).sum()
 
 
@@ -59,12 +60,12 @@ def stacked(network: Tagger, beliefs: Sequence[NIG], batch: Batch, labels: Tenso
     belief = NIG(*(torch.stack(part)[kinds, tweets] for part in zip(*beliefs, strict=True)))
     emissions, words = network.emissions(belief).float(), batch.words[tweets]
     if network.design.chain:
-        marginals, likelihood = network.chain.read(emissions, labels[tweets], words)
+        marginals, likelihood = network.chain.marginals_and_likelihood(emissions, labels[tweets], words)
     else:
         marginals = torch.log_softmax(emissions, -1)
         allowed = torch.logsumexp(marginals.masked_fill(~labels[tweets], IMPOSSIBLE), -1)
         likelihood = (allowed * words).sum(1)
-    return Stack(tweets, kinds, belief, words, marginals, likelihood)
+    return Stack(len(beliefs), tweets, kinds, belief, words, marginals, likelihood)
 
 
 def loss(
@@ -100,6 +101,8 @@ def loss(
 def _labels(network: Tagger, stack: Stack, labels: Tensor, weights: LossWeights) -> Tensor:
     """`labels` (N, W, L), of the rows of the stack."""
     labelled = stack.words & labels.any(-1)
+    if not labelled.any():
+        return stack.marginals.new_zeros(())
     counts = labelled.sum(1)
     entropy = stack.mean(-torch.where(counts > 0, stack.likelihood, 0.0), counts)
     if not network.design.evidence:
@@ -153,5 +156,7 @@ def distillation(stack: Stack, teacher: Tensor) -> Tensor:
     over the views and the fused belief."""
     wanted = teacher[stack.tweets]
     read = stack.words & wanted.isfinite().all(-1)
+    if not read.any():
+        return stack.marginals.new_zeros(())
     each = nn.functional.kl_div(stack.marginals, wanted.nan_to_num(0.0), reduction="none").sum(-1)
     return stack.mean(torch.where(read, each, 0.0).sum(1), read.sum(1))

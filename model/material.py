@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,8 @@ Splits = dict[tuple[str, str], list[Example]]
 @dataclass(frozen=True)
 class Material:
     """`labelled`, `auxiliary` and `unlabelled` training tweets without those that also stand in a held-out split: so
-    many were `left_out`. Auxiliary ones are as `model.corpus.as_auxiliary` says. Texts of them, or without labels, that
-    stand among those before are not counted."""
+    many were `left_out`. Auxiliary ones are as `model.corpus.as_auxiliary` says. An auxiliary tweet that is a labelled
+    one too, and one without labels that has some, is dropped uncounted."""
 
     labelled: list[Example]
     auxiliary: list[Example]
@@ -42,7 +43,7 @@ class Material:
 
     @property
     def names(self) -> list[str]:
-        """The ids of all tweets, by which their images are named."""
+        """The ids of all tweets with images, which are named by them."""
         held = [example.id for examples in self.held_out.values() for example in examples]
         return list(dict.fromkeys([*[example.id for example in self.labelled], *held]))
 
@@ -87,21 +88,28 @@ def read(
         labelled += splits["train"]
         held_out |= {(folder.name, split): splits[split] for split in ("valid", "test")}
         seen += [*splits["valid"], *splits["test"]]
-    others, texts = _training(auxiliary, seen), _training(unlabelled, seen)
+    others, texts = (_others(folders) for folders in (auxiliary, unlabelled))
+    seen += others.held_out + texts.held_out
     if captions:
         corpus.check_captions(captions, [*labelled, *seen])
-    kept = [corpus.without_leaks(some, seen) for some in (labelled, others, texts)]
-    left_out = sum(map(len, (labelled, others, texts))) - sum(map(len, kept))
+    given = (labelled, corpus.as_auxiliary(others.training), [replace(one, tags=()) for one in texts.training])
+    kept = [corpus.without_leaks(some, seen) for some in given]
+    left_out = sum(map(len, given)) - sum(map(len, kept))
     apart = corpus.without_leaks(kept[1], kept[0])
-    bare = [replace(one, tags=()) for one in corpus.without_leaks(kept[2], [*kept[0], *apart])]
-    return Material(kept[0], apart, bare, held_out, left_out)
+    return Material(kept[0], apart, corpus.without_leaks(kept[2], [*kept[0], *apart]), held_out, left_out)
 
 
-def _training(folders: Sequence[Path], seen: list[Example]) -> list[Example]:
-    """The training tweets of other data sets; what these hold out is `seen` as well. Raises `UserError`."""
-    found = []
+class _Others(NamedTuple):
+    training: list[Example]
+    held_out: list[Example]
+
+
+def _others(folders: Sequence[Path]) -> _Others:
+    """The tweets of data sets that are not measured, named by the last two parts of their paths. Raises `UserError`."""
+    found = _Others([], [])
     for folder in folders:
+        name = "/".join(folder.resolve().parts[-2:])
         splits = {split: corpus.read(corpus.split_file(folder, split)) for split in corpus.SPLITS}
-        found += corpus.as_auxiliary(splits["train"])
-        seen += [*splits["valid"], *splits["test"]]
+        found.training.extend(replace(one, data=name) for one in splits["train"])
+        found.held_out.extend([*splits["valid"], *splits["test"]])
     return found

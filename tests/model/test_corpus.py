@@ -137,7 +137,11 @@ def test_an_auxiliary_corpus_says_nothing_of_types_that_it_never_marks_and_its_l
     assert first.tags == ("O", "B-PER", "O", "B-LOC")
     assert second.tags == ("B-ORG", "I-ORG", "I-ORG", "O", "B-LOC", "I-LOC"), "signs within a mention stay"
     assert first.untold == second.untold == {"MISC"}
-    assert as_auxiliary([Example("1", ("x",) * 4, ("B-PER", "B-LOC", "B-ORG", "B-MISC"))])[0].untold == frozenset()
+    (signs,) = as_auxiliary([Example("1", ("!", "!", "x"), ("B-MISC", "I-MISC", "B-PER"))])
+    assert signs.tags == ("O", "O", "B-PER")
+    assert signs.untold == {"LOC", "ORG", "MISC"}, "marked on signs alone is not marked"
+    whole = Example("1", ("x",) * 4, ("B-PER", "B-LOC", "B-ORG", "B-MISC"), data="whole")
+    assert [one.untold for one in as_auxiliary([whole, tweets[0]])] == [frozenset(), {"ORG", "MISC"}], "each by itself"
 
 
 def test_training_tweets_that_are_also_held_out_are_dropped_whatever_their_case_and_address() -> None:

@@ -75,7 +75,7 @@ def test_likelihood_and_best_path_are_those_of_all_paths() -> None:
         for path, probability in every.items():
             labels = torch.zeros(3, 4, LABELS, dtype=torch.bool)
             labels[row, range(length), path] = True
-            marginals, likelihood = model.read(scores, labels, words)
+            marginals, likelihood = model.marginals_and_likelihood(scores, labels, words)
             assert likelihood[row].exp().item() == pytest.approx(probability, abs=1e-5)
         torch.testing.assert_close(marginals, model.log_marginals(scores, words))
 
@@ -85,7 +85,7 @@ def test_the_likelihood_of_words_that_may_have_several_labels_is_that_of_all_pat
     torch.manual_seed(2)
     labels = torch.rand(3, 4, LABELS) < 0.5
     labels[..., 0] = True
-    _, found = model.read(scores, labels, words)
+    _, found = model.marginals_and_likelihood(scores, labels, words)
     for row, length in enumerate([4, 1, 3]):
         every = paths(model, scores[row, :length])
         allowed = [p for path, p in every.items() if all(labels[row, word, label] for word, label in enumerate(path))]
@@ -105,7 +105,7 @@ def test_gradients_are_finite_even_for_scores_that_are_not_moderate(dtype: torch
     model, (scores, words) = crf(), batch([5, 0, 3])
     scores = (scores * 1000).to(dtype).requires_grad_()
     outside = torch.arange(LABELS).expand(3, 5, LABELS) == 0
-    marginals, likelihood = model.read(scores, outside, words)
+    marginals, likelihood = model.marginals_and_likelihood(scores, outside, words)
     loss = -likelihood.sum() - marginals[words].sum() - model.log_marginals(scores, words, 2.0)[words].sum()
     torch.autograd.backward(loss)
     assert scores.grad is not None
@@ -119,4 +119,4 @@ def test_no_best_path_is_illegal_and_a_tweet_without_words_has_none() -> None:
     found = model.best(scores, words)
     assert [len(row) for row in found] == [5, 0, 3]
     assert all(legal(tuple(row)) for row in found)
-    assert model.read(scores, torch.ones(3, 5, LABELS, dtype=torch.bool), words)[1][1] == 0
+    assert model.marginals_and_likelihood(scores, torch.ones(3, 5, LABELS, dtype=torch.bool), words)[1][1] == 0

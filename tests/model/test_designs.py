@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -149,19 +150,92 @@ def test_a_teacher_that_believes_the_same_costs_nothing_and_another_is_learned(t
     assert distillation(stack, torch.full_like(own, 1 / len(LABELS))).item() > 0.1
 
 
-def test_a_loss_is_the_mean_over_the_words_of_each_view_and_of_the_fused_belief(tmp_path: Path) -> None:
-    network, batch, beliefs = network_and_batch(tmp_path)
-    together = fuse(beliefs, batch.present)
+@pytest.mark.parametrize("design", DESIGNS, ids=NAMES)
+def test_the_loss_is_a_mean_over_the_words_of_each_view_and_of_the_fused_belief(design: Design, tmp_path: Path) -> None:
+    trainer = training(tmp_path, design)
+    network = trainer.network.eval()
+    group = [replace(item, labels=()) if row % 3 == 0 else item for row, item in enumerate(trainer.training[:12])]
+    group = [replace(item, untold=(LABELS.index("B-MISC"),)) if row > 8 else item for row, item in enumerate(group)]
+    batch = collate([item.encoded for item in group], trainer.tokenizer.config, design)
+    labels = label_tensor(group, batch)
     torch.manual_seed(0)
-    teacher = torch.softmax(torch.randn(*batch.words.shape, len(LABELS)), -1)
+    teacher = torch.softmax(torch.randn(labels.shape), -1)
     teacher[1] = torch.nan
-    found = distillation(stacked(network, [*beliefs, together], batch, no_labels(batch)), teacher)
-    wanted = 0.0
-    for belief, there in zip([*beliefs, together], [*batch.present, batch.present.any(0)], strict=True):
-        logs = log_marginals(network, belief, batch.words)
-        rows = batch.words & there.unsqueeze(1) & teacher.isfinite().all(-1)
-        wanted += float((teacher * (teacher.log() - logs)).sum(-1)[rows].mean())
+    found = loss(network, batch, labels, LossWeights(density=0.3, regulariser=0.2, teacher=0.5), teacher)
+
+    with torch.no_grad():
+        beliefs, _, own = network(batch)
+        fused = fuse(beliefs, network.shares(batch, own))
+        wanted = 0.0
+        for belief, present in zip([*beliefs, fused], [*batch.present, batch.present.any(0)], strict=True):
+            rows = present.nonzero().flatten().tolist()
+            wanted += mean([part for row in rows for part in label_losses(network, belief, batch, labels, row)])
+            if design.evidence:
+                evidence = [part for row in rows for part in evidence_losses(belief, labels, row)]
+                wanted += 0.3 * mean([one for one, _ in evidence]) + 0.2 * mean([other for _, other in evidence])
+            logs = log_marginals(network, belief, batch.words)
+            words = [(row, word) for row in rows if row != 1 for word in range(int(batch.words[row].sum()))]
+            wanted += 0.5 * mean([float((teacher[at] * (teacher[at].log() - logs[at])).sum()) for at in words])
     assert found.item() == pytest.approx(wanted, rel=1e-4)
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / max(1, len(values))
+
+
+def label_losses(network: Tagger, belief: NIG, batch: Batch, labels: Tensor, row: int) -> list[float]:
+    """One a labelled word, which all of a tweet's share, by way of all labellings that are allowed, one by one."""
+    words = int(batch.words[row].sum())
+    if not labels[row, :words].any():
+        return []
+    emissions = network.emissions(belief)[row : row + 1, :words].float()
+    there = torch.ones(1, words, dtype=torch.bool)
+    log = 0.0
+    for path in itertools.product(*(labels[row, word].nonzero().flatten().tolist() for word in range(words))):
+        if network.design.chain:
+            only = torch.zeros(1, words, len(LABELS), dtype=torch.bool)
+            only[0, range(words), path] = True
+            one = network.chain.marginals_and_likelihood(emissions, only, there)[1].item()
+        else:
+            one = float(torch.log_softmax(emissions, -1)[0, range(words), path].sum())
+        log += math.exp(one)
+    return [-math.log(log) / words] * words
+
+
+def evidence_losses(belief: NIG, labels: Tensor, row: int) -> list[tuple[float, float]]:
+    """NIG log-density and cost of each word and label of which the annotators have said whether it is."""
+    found = []
+    for word, label in itertools.product(range(labels.shape[1]), range(len(LABELS))):
+        may = labels[row, word]
+        if may.any() and (not may[label] or may.sum() == 1):
+            one = NIG(*(value[row, word, label] for value in belief))
+            indicator = may[label].float()
+            found.append((-one.log_density(indicator).item(), one.regulariser(indicator).item()))
+    return found
+
+
+@pytest.mark.parametrize("design", DESIGNS, ids=NAMES)
+def test_a_tweet_alone_in_its_batch_has_a_loss_that_is_finite(design: Design, tmp_path: Path) -> None:
+    trainer = training(tmp_path, design)
+    for row in range(12):
+        batch, labels = batch_of(trainer, slice(row, row + 1))
+        teacher = torch.full(labels.shape, 1 / len(LABELS))
+        value = loss(trainer.network, batch, labels, LossWeights(teacher=1.0), teacher)
+        assert value.isfinite()
+        assert value.requires_grad == bool(batch.present.any()), "without any view there is nothing to learn"
+
+
+def test_the_labels_that_a_word_may_have(tmp_path: Path) -> None:
+    network, tokenizer = pretrained(str(save(tmp_path, bert)), 0, Design())
+    told = Example("1", ("ann", "in"), ("B-PER", "O"), untold=frozenset({"MISC"}))
+    group = items([told, replace(told, tags=()), Example("2", ("a",) * 3, ("B-LOC", "I-LOC", "O"))], tokenizer)
+    batch = collate([item.encoded for item in group], tokenizer.config, network.design)
+    names = [[[LABELS[k] for k in word.nonzero().flatten()] for word in row] for row in label_tensor(group, batch)]
+    assert names == [
+        [["B-PER"], ["O", "B-MISC", "I-MISC"], []],
+        [[], [], []],
+        [["B-LOC"], ["I-LOC"], ["O"]],
+    ]
 
 
 def no_labels(batch: Batch) -> Tensor:
@@ -182,9 +256,9 @@ def test_of_a_type_that_its_annotators_did_not_mark_a_word_says_nothing(design: 
         batch = collate([item.encoded for item in group], tokenizer.config, network.design)
         weights = LossWeights(density=1.0, regulariser=1.0)
         values.append(loss(network, batch, label_tensor(group, batch), weights).item())
-    told, told_shifted, untold_, untold_shifted = values
-    assert told_shifted > told
-    assert untold_shifted < untold_
+    marked, marked_shifted, unmarked, unmarked_shifted = values
+    assert marked_shifted > marked
+    assert unmarked_shifted < unmarked
 
 
 def test_tweets_without_labels_are_learned_from_the_teacher_alone(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from model import material
 from model import publish as publishing
 from model import teacher as teaching
+from model import train as training_of
 from model.batch import collate
 from model.checkpoint import CONFIG, WEIGHTS, describe
 from model.corpus import Example
@@ -264,15 +266,22 @@ def test_batches_in_which_no_tweet_has_a_view_are_passed_over(small: Path) -> No
         pytest.param({"seed": 1}, id="other weights"),
         pytest.param({"number": 31}, id="other tweets"),
         pytest.param({"teacher": True}, id="a teacher"),
+        pytest.param({"untold": frozenset({"MISC"})}, id="other rules of labelling"),
     ],
 )
 def test_a_training_of_other_things_does_not_take_up_this_one(
     small: Path, tmp_path: Path, other: dict[str, Any]
 ) -> None:
-    def build(design: Design = TWO_VIEWS, seed: int = 0, number: int = 32, teacher: bool = False) -> Trainer:
+    def build(
+        design: Design = TWO_VIEWS,
+        seed: int = 0,
+        number: int = 32,
+        teacher: bool = False,
+        untold: frozenset[str] = frozenset(),
+    ) -> Trainer:
         network, tokenizer = pretrained(str(small), seed, design)
         believed = [{0: np.full(len(LABELS), 1 / len(LABELS))}] * number if teacher else None
-        learned = items(examples(number), tokenizer, believed)
+        learned = items([replace(one, untold=untold) for one in examples(number)], tokenizer, believed)
         return Trainer(network, learned, tokenizer, TrainConfig(epochs=1, batch_tokens=128), "cpu")
 
     build().save(tmp_path)
@@ -295,9 +304,10 @@ def test_a_teacher_is_read_once_and_its_pupil_told_of_it(
     options: dict[str, Any] = {"data": data, "encoder": str(small), "epochs": 4, "batch_tokens": 128}
     options |= {"encoder_rate": 5e-3, "head_rate": 1e-2, "target_precision": 0.5}
     train_command.command(out=tmp_path / "teacher", name="toy-teacher", **options)
+    train_command.command(out=tmp_path / "other", name="other-teacher", **options | {"seed": 1, "epochs": 1})
     more = data.parent / "more"
     shutil.copytree(data, more)
-    options |= {"teacher": [tmp_path / "teacher"], "unlabelled": [more], "threads": 1}
+    options |= {"teacher": [tmp_path / "teacher", tmp_path / "other"], "unlabelled": [more], "threads": 1}
 
     reads = []
     real = teaching.marginals
@@ -306,13 +316,32 @@ def test_a_teacher_is_read_once_and_its_pupil_told_of_it(
     for _ in range(2):
         with pytest.raises(UserError, match="disk full; the same command goes on"):
             train_command.command(out=tmp_path / "out", **options)
-    assert reads == [1], "a resumed training has the beliefs at once"
+    assert reads == [1, 1], "a resumed training has the beliefs of both at once"
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.npz")) == ["teacher-0.npz", "teacher-1.npz"]
     monkeypatch.undo()
     options |= {"epochs": 1, "start": tmp_path / "teacher"}
     train_command.command(out=tmp_path / "pupil", **options)
     provenance = describe(tmp_path / "pupil").provenance
-    for part in ("start", "teacher"):
-        assert provenance[part].startswith("toy-teacher; trained on: the training splits of toy2017")
+    for part, name in (("start", "toy-teacher"), ("teacher", "toy-teacher"), ("teacher 2", "other-teacher")):
+        assert provenance[part].startswith(f"{name}; trained on: the training splits of toy2017")
+    assert not list((tmp_path / "pupil").glob("*.npz"))
+
+
+def test_a_pupil_learns_the_mean_of_its_teachers(
+    small: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"data": data, "encoder": str(small), "epochs": 1, "batch_tokens": 128}
+    for seed in (0, 1):
+        train_command.command(out=tmp_path / str(seed), seed=seed, target_precision=0.5, **options)
+    learned = []
+    real = training_of.items
+    monkeypatch.setattr(training_of, "items", lambda *given: (learned.append(given[2]), real(*given))[1])
+    for teachers in ([0], [1], [0, 1]):
+        told = {"teacher": [tmp_path / str(number) for number in teachers], "out": tmp_path / f"of-{teachers}"}
+        train_command.command(**options, **told)
+    one, other, both = (beliefs[0][0] for beliefs in learned)
+    assert not np.allclose(one, other, atol=1e-3)
+    assert np.allclose(both, (one + other) / 2, atol=1e-3)
 
 
 def test_beliefs_come_back_only_for_the_same_teacher_and_tweets(tmp_path: Path) -> None:
@@ -340,8 +369,7 @@ def test_the_beliefs_of_several_teachers_are_their_mean(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for file in (CONFIG, WEIGHTS):
             (tmp_path / name / file).write_text(f"{name} {file}")
-    keys = {teaching.key([tmp_path / name for name in names], examples(2)) for names in ("a", "b", "ab", "ba")}
-    assert len(keys) == 4
+    assert len({teaching.key(tmp_path / name, examples(number)) for name in "ab" for number in (2, 3)}) == 4
 
 
 def test_other_sets_train_and_are_never_measured(small: Path, data: Path, tmp_path: Path) -> None:
@@ -349,9 +377,12 @@ def test_other_sets_train_and_are_never_measured(small: Path, data: Path, tmp_pa
     others.mkdir()
     for split, filler in (("train", "novel"), ("valid", "v"), ("test", "t")):
         text = f"ann\tB-PER\nin\tO\n{filler}\tO\n\n"
-        (others / f"{split}.txt").write_text(text if split != "train" else text + "ann\tO\nin\tO\nv\tO\n")
+        copies = "ann\tO\nin\tO\nv\tO\n\nann\tO\nvisits\tO\nparis\tO\ntrain0\tO\n"
+        (others / f"{split}.txt").write_text(text + copies if split == "train" else text)
     read = material.read(data, None, auxiliary=[others])
-    assert [one.words for one in read.auxiliary] == [("ann", "in", "novel")], "the other also stands in its valid.txt"
+    assert [one.words for one in read.auxiliary] == [("ann", "in", "novel")], (
+        "one stands in its valid.txt, one in --data"
+    )
     assert read.left_out == 2
     assert read.auxiliary[0].untold == {"LOC", "ORG", "MISC"}
     assert read.training == [*read.labelled, *read.auxiliary]
@@ -359,8 +390,23 @@ def test_other_sets_train_and_are_never_measured(small: Path, data: Path, tmp_pa
 
     out = tmp_path / "out"
     train_command.command(data=data, encoder=str(small), out=out, auxiliary=[others], epochs=1, target_precision=0.5)
-    assert describe(out).provenance["auxiliary"] == "tweets: 1 of others, with the labels that these sets have"
+    assert (
+        describe(out).provenance["auxiliary"]
+        == f"tweets: 1 of {tmp_path.name}/others, with the labels that these sets have"
+    )
     assert material.read(data, None, [others], [others]).unlabelled == [], "what is labelled is not learned twice"
+    train_command.command(
+        data=data, encoder=str(small), out=tmp_path / "pupil", teacher=[out], epochs=1, target_precision=0.5
+    )
+    assert "auxiliary: tweets: 1 of" in describe(tmp_path / "pupil").provenance["teacher"]
+
+
+def test_other_sets_that_would_teach_nothing_are_refused(small: Path, data: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"data": data, "encoder": str(small), "out": tmp_path / "out", "auxiliary": [data]}
+    with pytest.raises(UserError, match="--auxiliary: all of its tweets also stand in --data"):
+        train_command.command(**options)
+    with pytest.raises(UserError, match="--auxiliary: its tweets are read as text alone: wanted a view text"):
+        train_command.command(**options, captions=tmp_path / "captions.jsonl", views="text+context")
 
 
 def test_a_checkpoint_of_another_encoder_is_no_start(small: Path, data: Path, tmp_path: Path) -> None:
