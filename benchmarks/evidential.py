@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import replace
 from statistics import fmean
 
 from benchmarks import softmax
-from benchmarks.reading import Data
+from benchmarks.reading import Read
 from benchmarks.uncertainty_report import Choice, Row, row
-from model.corpus import Example
-from model.evaluate import MEASURES, Strangeness, doubts, out_of_distribution, predict
-from model.extractor import Extractor
+from model.evaluate import MEASURES, doubts_of, out_of_distribution
 from model.mentions import Prediction, Span
-from model.predictor import Predictor
-from model.scores import scoreboard
+from model.reading import Reading
+from model.scores import Scoreboard, scoreboard
 
 HEADS_ALONE = "epistemic, heads alone"
 """Without the density of the words, by which evidence counts."""
@@ -28,13 +25,19 @@ EVIDENTIAL: dict[str, Callable[[Span], float]] = {
 """How sure the evidential model is of a mention. What ranks mentions is all that counts of the variances."""
 
 
-def strangeness(extractor: Extractor, own: Sequence[Example], other: Sequence[Example]) -> dict[str, Strangeness]:
-    return out_of_distribution(*(doubts(extractor.predictor, extractor.tokenizer, some) for some in (own, other)))
+def heads_alone(reading: Reading) -> Reading:
+    """The same, as if nothing were known of how familiar words are."""
+    return replace(reading, outputs=[replace(one, weights=None, familiarity=None) for one in reading.outputs])
 
 
-def by_variance(extractor: Extractor, own: Sequence[Example], other: Sequence[Example]) -> dict[str, dict[str, float]]:
-    """How well each variance tells tweets apart, by the name of its way, then by measure."""
-    found, alone = (strangeness(one, own, other) for one in (extractor, heads_alone(extractor)))
+def by_variance(held: Read, own: str, other: str) -> dict[str, dict[str, float]]:
+    """How well each variance tells tweets apart, by the name of its way, then by measure. `own`, `other`: the parts."""
+    network = held.extractor.predictor.network
+    pair = [held.text[part] for part in (own, other)]
+    found, alone = (
+        out_of_distribution(*(doubts_of(network, one.outputs) for one in some))
+        for some in (pair, [heads_alone(one) for one in pair])
+    )
     return {
         "epistemic": {name: one.epistemic or 0.0 for name, one in found.items()},
         HEADS_ALONE: {name: one.epistemic or 0.0 for name, one in alone.items()},
@@ -42,51 +45,42 @@ def by_variance(extractor: Extractor, own: Sequence[Example], other: Sequence[Ex
     }
 
 
-def measures(extractors: Sequence[Extractor], data: Data) -> dict[str, dict[str, float]]:
+def measures(evidential: Sequence[Read]) -> dict[str, dict[str, float]]:
     """Of each way to read a variance and each measure of it the mean AUROC on validation data, over checkpoints; empty
     where there are no other tweets."""
-    if not data.strange:
+    if not all("strange_valid" in one.text for one in evidential):
         return {}
-    found = [by_variance(one, data.valid, data.strange_valid) for one in extractors]
+    found = [by_variance(one, "valid", "strange_valid") for one in evidential]
     return {way: {name: fmean(one[way][name] for one in found) for name in names} for way, names in found[0].items()}
 
 
-def evidential_rows(extractors: Sequence[Extractor], data: Data, choice: Choice) -> list[Row]:
+def evidential_rows(evidential: Sequence[Read], choice: Choice) -> list[Row]:
     """With captions where there are any, and as text alone, which is what the baselines read."""
-    captioned = any(one.caption for one in data.tweets)
-    ood = [_ood(one, data, choice) for one in extractors]
+    ood = [_ood(one, choice) for one in evidential]
     result = []
-    for reads in ("text and caption", "text") if captioned else ("text",):
-        whole, alone = (
-            [predict(one.predictor, one.tokenizer, data.tweets, reads != "text") for one in some]
-            for some in (extractors, [heads_alone(one) for one in extractors])
-        )
+    for reads in evidential[0].ways():
         for way, sure in EVIDENTIAL.items():
-            found = alone if way == HEADS_ALONE else whole
-            scores = [
-                scoreboard([tweet.tags for tweet in data.tweets], _rescored(predictions, sure)) for predictions in found
-            ]
+            scores = [_scored(one, one.ways()[reads], way, sure) for one in evidential]
             apart = [None if reads != "text" else one[way] for one in ood]
             result.append(row("evidential", way, reads, scores, apart, is_probability=way == "fused probability"))
     return result
 
 
-def _ood(extractor: Extractor, data: Data, choice: Choice) -> dict[str, float | None]:
+def _scored(held: Read, reading: Reading, way: str, sure: Callable[[Span], float]) -> Scoreboard:
+    some = heads_alone(reading) if way == HEADS_ALONE else reading
+    return scoreboard(some.gold, _rescored(some.predictions(held.extractor.info.temperature), sure))
+
+
+def _ood(held: Read, choice: Choice) -> dict[str, float | None]:
     """By the name of the way: variances by the measure chosen for each, the probability as that of the baselines."""
-    if choice.tweet_rule is None or not choice.measure:
+    if not choice.measure:
         return dict.fromkeys(EVIDENTIAL)
-    found = by_variance(extractor, data.tweets, data.strange)
-    held, strange = (softmax.beliefs(extractor, tweets) for tweets in (data.tweets, data.strange))
-    probability = softmax.told_apart(held, strange, softmax.probability, choice.tweet_rule, 1.0)
+    found = by_variance(held, "tweets", "strange")
+    probability = None
+    if choice.tweet_rule is not None:
+        own, strange = (softmax.beliefs_of(held.extractor, held.text[part]) for part in ("tweets", "strange"))
+        probability = softmax.told_apart(own, strange, softmax.probability, choice.tweet_rule, 1.0)
     return {"fused probability": probability} | {way: found[way][name] for way, name in choice.measure.items()}
-
-
-def heads_alone(extractor: Extractor) -> Extractor:
-    """The same, which knows nothing of how familiar words are."""
-    predictor = extractor.predictor
-    network = copy(predictor.network)
-    network.familiarity = None
-    return Extractor(extractor.tokenizer, Predictor(network, predictor.info, predictor.device))
 
 
 def _rescored(predictions: Sequence[Prediction], sure: Callable[[Span], float]) -> list[Prediction]:

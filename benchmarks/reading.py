@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from model import reading
 from model.corpus import Example
@@ -31,6 +32,27 @@ class Data:
 def read(extractor: Extractor, examples: Sequence[Example], captions: bool) -> Reading:
     predictor = extractor.predictor
     return reading.read(predictor.network, extractor.tokenizer, examples, captions, predictor.device)
+
+
+@dataclass(frozen=True)
+class Read:
+    """What one checkpoint made of a data set, each tweet read once: the measured tweets with captions, where there are
+    any, and all parts as text alone, by their names in `Data.parts`."""
+
+    extractor: Extractor
+    captioned: Reading | None
+    text: dict[str, Reading]
+
+    @classmethod
+    def of(cls, extractor: Extractor, data: Data) -> Self:
+        captioned = any(one.caption for one in data.tweets)
+        text = {part: read(extractor, tweets, captions=False) for part, tweets in data.parts.items()}
+        return cls(extractor, read(extractor, data.tweets, captions=True) if captioned else None, text)
+
+    def ways(self) -> dict[str, Reading]:
+        """Of the measured tweets, by what is read."""
+        found = {"text": self.text["tweets"]}
+        return found if self.captioned is None else {"text and caption": self.captioned} | found
 
 
 def check_blind(extractor: Extractor) -> None:

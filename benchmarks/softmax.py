@@ -155,8 +155,12 @@ class _Tweet:
 
 
 def beliefs(extractor: Extractor, examples: Sequence[Example]) -> Beliefs:
-    """Of the tweets' text, by the network as it is, at its own temperature where it is no plain softmax."""
-    reading = read(extractor, examples, captions=False)
+    """Of the tweets' text, by the network as it is."""
+    return beliefs_of(extractor, read(extractor, examples, captions=False))
+
+
+def beliefs_of(extractor: Extractor, reading: Reading) -> Beliefs:
+    """At the checkpoint's own temperature where it is no plain softmax."""
     temperature = extractor.info.temperature.single if extractor.info.design.evidence else 1.0
     with torch.inference_mode():
         logs = [

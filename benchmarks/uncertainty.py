@@ -25,7 +25,7 @@ from rich.progress import Progress
 from benchmarks import softmax
 from benchmarks.command import main
 from benchmarks.evidential import evidential_rows, measures
-from benchmarks.reading import Data, check_blind
+from benchmarks.reading import Data, Read, check_blind
 from benchmarks.run import Wrong
 from benchmarks.seeds import as_typed, seed_of
 from benchmarks.softmax import RULES, TWEET_RULES, Measure
@@ -96,15 +96,15 @@ class Baseline:
 
 
 def choose(baselines: Sequence[Baseline], measures: dict[str, dict[str, float]]) -> Choice:
-    """On validation data, one rule for all baselines: the strongest on average. `measures`: how well each tells other
-    tweets from the own there, by the evidential variances; empty where there are no others."""
+    """On validation data, one rule for all baselines: the strongest on average; none without any. `measures`: how well
+    each tells other tweets from the own there, by the evidential variances; empty where there are no others."""
     each = [(one, way) for one in baselines for way in WAYS]
-    aurc = {rule: fmean(one.scores("valid", way, rule).aurc for one, way in each) for rule in RULES}
-    rule = min(aurc, key=aurc.__getitem__)
+    aurc = {rule: fmean(one.scores("valid", way, rule).aurc for one, way in each) for rule in RULES if each}
+    rule = min(aurc, key=aurc.__getitem__, default=None)
     ood = {
         name: fmean(one.ood("valid", "strange_valid", way, rule, name) or 0.0 for one, way in each)
         for name in TWEET_RULES
-        if measures
+        if measures and rule is not None
     }
     tweet_rule = max(ood, key=ood.__getitem__, default=None)
     best = {way: max(found, key=found.__getitem__) for way, found in measures.items()}
@@ -112,6 +112,9 @@ def choose(baselines: Sequence[Baseline], measures: dict[str, dict[str, float]])
 
 
 def baseline_rows(baselines: Sequence[Baseline], choice: Choice) -> list[Row]:
+    """None without any baseline."""
+    if choice.rule is None:
+        return []
     return [
         row(
             "softmax",
@@ -132,17 +135,22 @@ def measured(
     seed: int | None,
     passed: Callable[[], None] = lambda: None,
 ) -> Result:
-    """`seed`: of the shuffled captions, None to leave the views out; `passed()`: after each pass of MC-dropout."""
+    """`seed`: of the shuffled captions, None to leave the views out; `passed()`: after each checkpoint is read and each
+    pass of MC-dropout."""
     baselines = [Baseline(one, data, passed) for one in plain]
-    choice = choose(baselines, measures(evidential, data))
-    rows = [*evidential_rows(evidential, data, choice), *baseline_rows(baselines, choice)]
-    seen = [] if seed is None else [views(one, data.tweets, seed) for one in evidential]
+    held = []
+    for one in evidential:
+        held.append(Read.of(one, data))
+        passed()
+    choice = choose(baselines, measures(held))
+    rows = [*evidential_rows(held, choice), *baseline_rows(baselines, choice)]
+    seen = [] if seed is None else [views(one, data.tweets, seed) for one in held]
     return Result(data.name, len(data.tweets), rows, choice, seen)
 
 
 def checked(evidential: Sequence[Extractor], plain: Sequence[Extractor]) -> None:
     """Raises `UserError` where a checkpoint is not what it is compared as."""
-    if len(evidential) != len(plain):
+    if plain and len(evidential) != len(plain):
         raise UserError(f"--evidential {len(evidential)}, --softmax {len(plain)} checkpoints: wanted as many of each")
     for one in [*evidential, *plain]:
         check_blind(one)
@@ -173,15 +181,18 @@ def data_sets(folder: Path, captions: Path | None, split: str, ood: Path | None)
 
 
 def _loaded(checkpoints: str) -> dict[str, Extractor]:
-    return {folder: Extractor.load(Path(folder)) for folder in checkpoints.split(",")}
+    return {folder: Extractor.load(Path(folder)) for folder in checkpoints.split(",") if folder}
 
 
 def command(
     evidential: Annotated[str, typer.Option(help="checkpoints, comma-separated: one a seed")],
-    plain: Annotated[
-        str, typer.Option("--softmax", help="as many, of `mner train --views text --no-evidence --no-chain`")
-    ],
     data: Annotated[Path, typer.Option(help="a data set, or a folder of such")],
+    plain: Annotated[
+        str,
+        typer.Option(
+            "--softmax", help="as many, of `mner train --views text --no-evidence --no-chain`; default: no baselines"
+        ),
+    ] = "",
     captions: Annotated[Path | None, typer.Option(help='JSON lines {"set", "img", "caption"}')] = None,
     split: Annotated[str, typer.Option(help="what is measured, valid or test; valid always chooses")] = "test",
     ood: Annotated[Path | None, typer.Option(help="a data set of another kind, to be told apart")] = None,
@@ -200,8 +211,8 @@ def command(
     with whole_file(json_to, "--json") if json_to else nullcontext() as sink:
         with Progress(console=Console(stderr=True)) as bars:
             for one in sets:
-                passes = len(one.parts) * len(theirs) * softmax.PASSES
-                advance = partial(bars.advance, bars.add_task(f"{one.name}: MC-dropout", total=passes))
+                passes = len(ours) + len(one.parts) * len(theirs) * softmax.PASSES
+                advance = partial(bars.advance, bars.add_task(f"{one.name}: reading", total=passes))
                 shuffles = seed if with_views else None
                 results.append(measured(list(ours.values()), list(theirs.values()), one, shuffles, advance))
         evidential_seeds, softmax_seeds = (

@@ -37,7 +37,7 @@ class Choice:
     (lower is better) and of the AUROC of other tweets (higher is better), by rule; for each way to read an evidential
     variance the mean AUROC by measure (`model.evaluate.EPISTEMIC_MEASURES`). None, or empty, without other tweets."""
 
-    rule: str
+    rule: str | None
     aurc: dict[str, float]
     tweet_rule: str | None
     ood: dict[str, float]

@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.reading import read
+from benchmarks.reading import Read, read
 from model.checkpoint import Temperatures
 from model.corpus import Example, legal
 from model.decode import Floats
 from model.design import CONTEXT
 from model.evidence import fuse
-from model.extractor import Extractor
 from model.predictor import Output
 from model.reading import Reading
 from model.scores import scoreboard
@@ -43,15 +42,16 @@ class Views:
     evidence: Evidence
 
 
-def views(extractor: Extractor, examples: Sequence[Example], seed: int) -> Views:
-    """Raises `UserError` where there is no context view, or nothing to shuffle."""
+def views(held: Read, examples: Sequence[Example], seed: int) -> Views:
+    """`examples`: the measured tweets. Raises `UserError` where there is no context view, or nothing to shuffle."""
+    extractor = held.extractor
     design = extractor.info.design
     if CONTEXT not in design.views:
         raise UserError(f"--views: the checkpoint {extractor.info.name} has no view {CONTEXT}")
     temperature = extractor.info.temperature
-    own = read(extractor, examples, captions=True)
-    dropped = read(extractor, examples, captions=False)
     other = read(extractor, shuffled(examples, seed), captions=True)
+    assert held.captioned is not None, "what can be shuffled was read"
+    own, dropped = held.captioned, held.text["tweets"]
     alone = {
         f"{view} alone": _f1(own, [_only(own, output, place) for output in own.outputs], temperature)
         for place, view in enumerate(design.views)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,9 +11,10 @@ from model.corpus import Example
 from model.decode import Floats
 from model.design import TEXT
 from model.mentions import Prediction
-from model.predictor import Predictor, decode
+from model.predictor import Output, Predictor, decode
 from model.reading import outputs
 from model.scores import Scoreboard, auroc, scoreboard
+from model.tagger import Tagger
 from model.tokens import TweetTokenizer
 from streams.errors import UserError
 
@@ -90,9 +91,15 @@ def doubts(predictor: Predictor, tokenizer: TweetTokenizer, examples: Sequence[E
     if TEXT not in predictor.info.design.views:
         raise UserError(f"tweets are told apart as text alone: the checkpoint {predictor.info.name} has no view {TEXT}")
     bare = [replace(one, image=None) for one in examples]
+    read = outputs(predictor.network, tokenizer, bare, False, predictor.device)
+    return doubts_of(predictor.network, (output for _, output in read))
+
+
+def doubts_of(network: Tagger, read: Iterable[Output]) -> list[Doubts]:
+    """Of the tweets that have words, of what a network made of them."""
     found = []
-    for _, output in outputs(predictor.network, tokenizer, bare, False, predictor.device):
-        best = predictor.network.emissions(output.together).argmax(-1)
+    for output in read:
+        best = network.emissions(output.together).argmax(-1)
         belief = output.counted(output.together)
         aleatoric, epistemic, labels = (one.cpu().numpy() for one in (belief.aleatoric, belief.epistemic, best))
         familiarity = [None] * len(labels) if output.familiarity is None else output.familiarity.tolist()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,8 +16,8 @@ import torch
 from torch import nn
 
 from benchmarks import uncertainty
-from benchmarks.evidential import EVIDENTIAL, HEADS_ALONE, heads_alone, measures, strangeness
-from benchmarks.reading import Data, read
+from benchmarks.evidential import EVIDENTIAL, HEADS_ALONE, measures
+from benchmarks.reading import Data, Read, read
 from benchmarks.seeds import as_typed, seed_of, spread
 from benchmarks.softmax import RULES, Beliefs, Held, beliefs, best_temperature, certainty, dropped_out, probability
 from benchmarks.uncertainty import WAYS, Baseline, checked, choose, measured
@@ -26,11 +27,11 @@ from model.checkpoint import TOKENIZER, WEIGHTS, Temperatures, write_config
 from model.corpus import Example
 from model.design import TWO_VIEWS, Design
 from model.encoder import pretrained
-from model.evaluate import predict
+from model.evaluate import Strangeness, doubts, out_of_distribution, predict
 from model.evidence import NIG
 from model.extractor import Extractor
 from model.mentions import Prediction, Span
-from model.predictor import decode
+from model.predictor import Predictor, decode
 from model.scores import scoreboard
 from model.train import TrainConfig, Trainer, items
 from streams.errors import UserError
@@ -160,17 +161,30 @@ def test_validation_chooses_one_rule_for_all_baselines(plain: Extractor) -> None
 
 
 def test_validation_chooses_how_the_evidential_variances_of_a_tweet_are_measured(evidential: Extractor) -> None:
-    found = measures([evidential], DATA)
-    told = strangeness(evidential, DATA.valid, DATA.strange_valid)
+    found = measures([Read.of(evidential, DATA)])
+    told = strangeness(evidential)
     assert found["epistemic"] == {name: one.epistemic for name, one in told.items()}
     assert found["aleatoric"] == {name: one.aleatoric for name, one in told.items() if name != "beyond_noise"}
-    alone = strangeness(heads_alone(evidential), DATA.valid, DATA.strange_valid)
+    alone = strangeness(unknowing(evidential))
     assert found[HEADS_ALONE] == {name: one.epistemic for name, one in alone.items()}
     assert found[HEADS_ALONE] != found["epistemic"]
     assert evidential.predictor.network.familiarity is not None
     swapped = replace(DATA, tweets=STRANGE, strange=TWEETS)
-    assert measures([evidential], swapped) == found, "what is measured chooses nothing"
-    assert measures([evidential], replace(DATA, strange_valid=[], strange=[])) == {}
+    assert measures([Read.of(evidential, swapped)]) == found, "what is measured chooses nothing"
+    assert measures([Read.of(evidential, replace(DATA, strange_valid=[], strange=[]))]) == {}
+
+
+def strangeness(extractor: Extractor) -> dict[str, Strangeness]:
+    some = (doubts(extractor.predictor, extractor.tokenizer, part) for part in (DATA.valid, DATA.strange_valid))
+    return out_of_distribution(*some)
+
+
+def unknowing(extractor: Extractor) -> Extractor:
+    """The same, which knows nothing of how familiar words are."""
+    predictor = extractor.predictor
+    network = copy(predictor.network)
+    network.familiarity = None
+    return Extractor(extractor.tokenizer, Predictor(network, predictor.info, predictor.device))
 
 
 def test_every_way_has_a_row_with_a_value_a_checkpoint(folder: Path) -> None:
@@ -193,9 +207,15 @@ def test_every_way_has_a_row_with_a_value_a_checkpoint(folder: Path) -> None:
         for one in ours
     ]
     assert first.way == "fused probability"
-    assert first.aurc.values == [one.aurc for one in scores]
-    by_epistemic = next(row for row in result.rows if row.way == "epistemic")
-    assert by_epistemic.auroc_error.values == [one.auroc_error_epistemic for one in scores]
+    assert first.aurc.values == pytest.approx([one.aurc for one in scores])
+    by_epistemic, alone = (next(row for row in result.rows if row.way == way) for way in ("epistemic", HEADS_ALONE))
+    assert by_epistemic.auroc_error.values == pytest.approx([one.auroc_error_epistemic for one in scores])
+    bare = [predict(one.predictor, one.tokenizer, DATA.tweets, True) for one in map(unknowing, ours)]
+    wanted = [scoreboard([one.tags for one in DATA.tweets], found).auroc_error_epistemic for found in bare]
+    assert alone.auroc_error.values == pytest.approx(wanted)
+    assert measured(ours, [], DATA, seed=0).rows == [
+        replace(row, ood=spread([None, None])) if row.way == "fused probability" else row for row in result.rows[:8]
+    ], "without baselines the same, but for what is read by the rule of the baselines"
 
 
 def test_without_other_tweets_nothing_is_told_apart(plain: Extractor, evidential: Extractor) -> None:
@@ -215,7 +235,8 @@ def test_shuffling_gives_every_caption_to_another_tweet_and_leaves_those_without
 
 
 def test_a_view_alone_is_what_a_model_of_that_view_would_say(evidential: Extractor) -> None:
-    found = views(evidential, TWEETS, seed=0)
+    data = replace(DATA, tweets=TWEETS)
+    found = views(Read.of(evidential, data), TWEETS, seed=0)
     predictor, tokenizer = evidential.predictor, evidential.tokenizer
     dropped, together = (
         scoreboard([one.tags for one in TWEETS], predict(predictor, tokenizer, TWEETS, captions)).f1
@@ -229,7 +250,7 @@ def test_a_view_alone_is_what_a_model_of_that_view_would_say(evidential: Extract
         kept = head.weight.clone()
         head.weight.zero_()  # now the context says the same of every word
         try:
-            blind = views(evidential, TWEETS, seed=0)
+            blind = views(Read.of(evidential, data), TWEETS, seed=0)
         finally:
             head.weight.copy_(kept)
     assert blind.f1["text alone"] == found.f1["text alone"]
@@ -251,6 +272,7 @@ def test_the_effect_is_of_paired_tweets_with_caption_and_mention(evidential: Ext
 
 def test_what_is_compared_is_checked(folder: Path, plain: Extractor, evidential: Extractor) -> None:
     checked([evidential], [plain])
+    checked([evidential], [])
     with pytest.raises(UserError, match="was trained without evidence"):
         checked([plain], [plain])
     with pytest.raises(UserError, match="wanted `mner train --views text --no-evidence --no-chain`"):
@@ -258,7 +280,7 @@ def test_what_is_compared_is_checked(folder: Path, plain: Extractor, evidential:
     with pytest.raises(UserError, match="has no view text"):
         checked([toy(folder, Design(views=("text+context",)))], [plain])
     with pytest.raises(UserError, match=r"has no familiarity\.safetensors: `mner calibrate` makes it"):
-        checked([heads_alone(evidential)], [plain])
+        checked([unknowing(evidential)], [plain])
     other = Extractor(plain.tokenizer, toy(folder, PLAIN).predictor)
     smaller = other.info.model_copy(update={"encoder": other.info.encoder | {"num_hidden_layers": 1}})
     other.predictor = type(other.predictor)(other.predictor.network, smaller, "cpu")
@@ -328,7 +350,7 @@ def test_the_command_measures_checkpoints_and_writes_every_figure(
     folders = [str(written(one, tmp_path / name, 7)) for name, one in (("ours", evidential), ("theirs", plain))]
     out = tmp_path / "figures.json"
     options = {"data": data, "captions": captions, "ood": ood, "with_views": True, "json_to": out}
-    uncertainty.command(*folders, **options)  # type: ignore[arg-type]
+    uncertainty.command(folders[0], plain=folders[1], **options)  # type: ignore[arg-type]
     report = json.loads(out.read_text())
     assert (report["split"], report["evidential"]) == ("test", {folders[0]: 7})
     (result,) = report["results"]
@@ -340,4 +362,4 @@ def test_the_command_measures_checkpoints_and_writes_every_figure(
     assert sum(line.startswith("| softmax") for line in printed.splitlines()) == len(WAYS)
     assert "| effect size, Cohen's d" in printed
     with pytest.raises(UserError, match="--split train"):
-        uncertainty.command(*folders, data=data, split="train")  # type: ignore[arg-type, misc]
+        uncertainty.command(folders[0], data, plain=folders[1], split="train")
