@@ -150,6 +150,8 @@ def measured(
 
 def checked(evidential: Sequence[Extractor], plain: Sequence[Extractor]) -> None:
     """Raises `UserError` where a checkpoint is not what it is compared as."""
+    if not evidential:
+        raise UserError("--evidential: wanted a checkpoint at least")
     if plain and len(evidential) != len(plain):
         raise UserError(f"--evidential {len(evidential)}, --softmax {len(plain)} checkpoints: wanted as many of each")
     for one in [*evidential, *plain]:

@@ -108,6 +108,22 @@ def columns(judged: Sequence[Judged]) -> tuple[NDArray[np.float64], NDArray[np.b
     return np.array([one.probability for one in judged]), np.array([one.correct for one in judged], dtype=bool)
 
 
+@dataclass(frozen=True)
+class Routed:
+    """What a review threshold does: the share of the predicted mentions that lie below it, 0 without any, and the
+    precision of the others, None where there are none."""
+
+    threshold: float
+    reviewed: float
+    precision: float | None
+
+
+def routed(judged: Sequence[Judged], threshold: float) -> Routed:
+    kept = [one.correct for one in judged if one.probability >= threshold]
+    reviewed = 1 - len(kept) / len(judged) if judged else 0.0
+    return Routed(threshold, reviewed, sum(kept) / len(kept) if kept else None)
+
+
 Named = tuple[str, int, int]
 
 

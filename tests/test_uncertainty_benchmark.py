@@ -273,6 +273,8 @@ def test_the_effect_is_of_paired_tweets_with_caption_and_mention(evidential: Ext
 def test_what_is_compared_is_checked(folder: Path, plain: Extractor, evidential: Extractor) -> None:
     checked([evidential], [plain])
     checked([evidential], [])
+    with pytest.raises(UserError, match="--evidential: wanted a checkpoint at least"):
+        checked([], [plain])
     with pytest.raises(UserError, match="was trained without evidence"):
         checked([plain], [plain])
     with pytest.raises(UserError, match="wanted `mner train --views text --no-evidence --no-chain`"):

@@ -52,6 +52,9 @@ def command(
     plots: Annotated[
         Path | None, typer.Option(help="Write reliability.png and risk_coverage.png into this folder.")
     ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Review threshold to look at; the checkpoint's if not given.")
+    ] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the scores here as JSON.")] = None,
 ) -> None:
     """Score a checkpoint: F1 per type (seqeval's default), calibration, and how well it detects its own errors."""
@@ -59,7 +62,7 @@ def command(
     from model.evaluate import predict
     from model.extractor import Extractor
     from model.mentions import LEAST_POSSIBLE, asking
-    from model.scores import judge, recovered, scoreboard
+    from model.scores import judge, recovered, routed, scoreboard
 
     settings = load()
     if split not in corpus.SPLITS:
@@ -85,7 +88,8 @@ def command(
             found = predict(extractor.predictor, extractor.tokenizer, examples, captions is not None, least)
         gold = [one.tags for one in examples]
         predictions = [asking(one, info.possible) for one in found]
-        scores = scoreboard(gold, predictions)
+        scores, judged = scoreboard(gold, predictions), judge(gold, predictions)
+        at_threshold = routed(judged, info.threshold if threshold is None else threshold)
         budgets = {budget: recovered(gold, found, budget) for budget in BUDGETS}
         about = {
             "checkpoint": info.name,
@@ -97,16 +101,21 @@ def command(
         if sink is not None:
             told = {measure: asdict(one) for measure, one in strange.items()}
             apart = {"ood": ood.name, "ood_auroc": told, "ood_auroc_density": density} if ood and strange else {}
-            back = {"possible_at_budgets": {budget: asdict(one) for budget, one in budgets.items()}}
+            back: dict[str, object] = {"possible_at_budgets": {budget: asdict(one) for budget, one in budgets.items()}}
+            back |= {"at_threshold": asdict(at_threshold)}
             sink.write(json.dumps(about | asdict(scores) | back | apart, indent=1).encode() + b"\n")
     title = f"{extractor.info.name}{f', {views} alone' if views else ''} on {data.name}/{split}"
     console.print(_table(f"{title}, {len(examples)} tweets", scores))
     _print(scores, budgets)
+    console.print(
+        f"review threshold    {at_threshold.threshold:.4f}: {at_threshold.reviewed:.1%} of the predicted mentions "
+        f"go to people; precision of the others {_number(at_threshold.precision)}"
+    )
     if ood and strange:
         console.print(_strange_table(ood.name, strange))
         console.print(f"and by the density of its words: {_number(density)}")
     if plots:
-        _plot(plots, judge(gold, predictions), extractor.info.threshold, title)
+        _plot(plots, judged, at_threshold.threshold, title)
 
 
 def _print(scores: Scoreboard, budgets: dict[float, Recovered]) -> None:

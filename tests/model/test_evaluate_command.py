@@ -21,6 +21,7 @@ from streams.cli import calibrate
 from streams.cli import evaluate as command
 from streams.cli.seeing import seeing
 from streams.errors import UserError
+from streams.settings import CHECKPOINT
 from tests.model.toys import bert, examples, save, save_vit
 
 
@@ -53,6 +54,9 @@ def test_the_scoreboard_its_plots_and_its_json(
     assert 0 <= scores["ood_auroc_density"] <= 1
     assert all(0 <= one["epistemic"] <= 1 for one in scores["ood_auroc"].values())
     assert scores["possible_at_budgets"].keys() == {"0.02", "0.05", "0.1"}
+    assert scores["at_threshold"]["threshold"] == Extractor.load(CHECKPOINT).info.threshold
+    command.command(data=data, threshold=1.0, json_out=out)
+    assert json.loads(out.read_text())["at_threshold"] == {"threshold": 1.0, "reviewed": 1.0, "precision": None}
     for name in ("reliability", "risk_coverage"):
         with Image.open(plots / f"{name}.png") as picture:
             assert picture.width > 600

@@ -8,7 +8,9 @@ import pytest
 from model.mentions import Prediction, Span
 from model.scores import (
     Covered,
+    Judged,
     Recovered,
+    Routed,
     auroc,
     average_precision,
     brier,
@@ -17,6 +19,7 @@ from model.scores import (
     judge,
     recovered,
     risk_coverage_area,
+    routed,
     scoreboard,
 )
 
@@ -79,6 +82,13 @@ def test_f1_at_coverage_drops_the_least_probable_or_has_them_reviewed() -> None:
     probability, correct = np.array([0.9, 0.5, 0.8, 0.4, 0.7]), np.array([True, True, True, False, False])
     assert covered(probability, correct, 5, 0.6) == Covered(f1=0.5, f1_reviewed=round(6 / 9, 6))
     assert covered(probability, correct, 5, 1.0) == Covered(0.6, 0.6)
+
+
+def test_a_threshold_sends_the_less_probable_to_people_and_has_a_precision_of_the_others() -> None:
+    some = [Judged(probability, 0.0, 0.0, correct) for probability, correct in ((0.9, True), (0.8, False), (0.5, True))]
+    assert routed(some, 0.8) == Routed(0.8, pytest.approx(1 / 3), 0.5)
+    assert routed(some, 0.95) == Routed(0.95, 1.0, None)
+    assert routed([], 0.5) == Routed(0.5, 0.0, None)
 
 
 def test_a_missed_mention_is_recovered_where_a_question_names_its_span_and_type() -> None:
