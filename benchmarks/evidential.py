@@ -12,7 +12,7 @@ from benchmarks.uncertainty_report import Choice, Row, row
 from model.evaluate import MEASURES, doubts_of, out_of_distribution
 from model.mentions import Prediction, Span
 from model.reading import Reading
-from model.scores import Scoreboard, scoreboard
+from model.scores import scoreboard
 
 HEADS_ALONE = "epistemic, heads alone"
 """Without the density of the words, by which evidence counts."""
@@ -59,16 +59,17 @@ def evidential_rows(evidential: Sequence[Read], choice: Choice) -> list[Row]:
     ood = [_ood(one, choice) for one in evidential]
     result = []
     for reads in evidential[0].ways():
+        readings = [one.ways()[reads] for one in evidential]
+        whole, alone = (
+            [each.predictions(one.extractor.info.temperature) for one, each in zip(evidential, some, strict=True)]
+            for some in (readings, [heads_alone(one) for one in readings])
+        )
         for way, sure in EVIDENTIAL.items():
-            scores = [_scored(one, one.ways()[reads], way, sure) for one in evidential]
+            found = alone if way == HEADS_ALONE else whole
+            scores = [scoreboard(one.gold, _rescored(held, sure)) for one, held in zip(readings, found, strict=True)]
             apart = [None if reads != "text" else one[way] for one in ood]
             result.append(row("evidential", way, reads, scores, apart, is_probability=way == "fused probability"))
     return result
-
-
-def _scored(held: Read, reading: Reading, way: str, sure: Callable[[Span], float]) -> Scoreboard:
-    some = heads_alone(reading) if way == HEADS_ALONE else reading
-    return scoreboard(some.gold, _rescored(some.predictions(held.extractor.info.temperature), sure))
 
 
 def _ood(held: Read, choice: Choice) -> dict[str, float | None]:
