@@ -1,6 +1,6 @@
 """`python -m benchmarks.others`: ours beside Stanford CoreNLP and spaCy on tweets: F1, and tweets a second.
 
-Persons, locations and organisations alone, which all of them know. Each gets the same words of the test splits, and
+Persons, locations and organisations alone, which all of them know. Each gets the same words of the same splits, and
 is scored alike. docs/benchmarks.md says how.
 """
 
@@ -17,6 +17,7 @@ from typing import Annotated, Protocol
 
 import typer
 from rich.console import Console
+from rich.status import Status
 
 from benchmarks.command import main
 from benchmarks.corenlp import CoreNLP, fetch
@@ -32,6 +33,8 @@ from model.scores import as_tags
 from streams.errors import UserError
 from streams.settings import CHECKPOINT
 
+SPLITS = {"test": ("test",), "valid": ("valid", "dev")}
+"""By split: what stands in the names of its files."""
 WARM_TWEETS = 500
 """Tagged before the clock starts: processes load their models, and Java compiles as it runs."""
 
@@ -64,19 +67,26 @@ class Ours:
         return [as_tags(found, len(tweet.words)) for found, tweet in zip(predictions, tweets, strict=True)]
 
 
-def data_sets(data: Path, captions: Path | None) -> dict[str, list[Example]]:
-    """The test split of `data` and of every folder below that has one, by folder. Raises `UserError` if there is none.
+def data_sets(
+    data: Path, captions: Path | None, split: str = "test", *, signs: bool = True
+) -> dict[str, list[Example]]:
+    """The split of `data` and of every folder below that has one, by folder. Raises `UserError` if there is none.
 
-    A word has no blank inside: CoreNLP would take it for two.
+    A word has no blank inside: CoreNLP would take it for two. Without `signs` a gold mention that has no letter or
+    digit is none.
     """
-    folders = sorted({file.parent for file in data.rglob("*test*") if file.is_file()})
+    if split not in SPLITS:
+        raise UserError(f"--split {split}: wanted {' or '.join(SPLITS)}")
+    named = SPLITS[split]
+    folders = sorted({file.parent for word in named for file in data.rglob(f"*{word}*") if file.is_file()})
     if not folders:
-        raise UserError(f"--data {data}: no file there or below has `test` in its name")
+        raise UserError(f"--data {data}: no file there or below has `{'` or `'.join(named)}` in its name")
     splits = {}
     for folder in folders:
         name = folder.resolve().name if folder == data else folder.relative_to(data).as_posix()
         texts = corpus.read_captions(captions, folder.resolve().name) if captions else None
-        examples = corpus.read(corpus.split_file(folder, "test"), texts)
+        examples = corpus.read(corpus.split_file(folder, split), texts)
+        examples = examples if signs else corpus.as_auxiliary(examples)
         splits[name] = [replace(one, words=tuple("_".join(word.split()) for word in one.words)) for one in examples]
     return splits
 
@@ -100,13 +110,25 @@ def compared(systems: Sequence[System], name: str, tweets: Sequence[Example], ro
         yield Figures(name, system.name, system.threads, len(tweets), scores, rates[system.name])
 
 
+def _others(status: Status) -> list[CoreNLP | SpaCy]:
+    status.update("fetching CoreNLP, 483 MB, unless it is here")
+    corenlp = CoreNLP(fetch())
+    status.stop()  # uv shows its own progress
+    home = installed()
+    status.start()
+    return [corenlp, *(SpaCy(name, home) for name in FOLDERS)]
+
+
 def command(
-    data: Annotated[
-        Path, typer.Option(envvar="MNER_DATA", help="data sets: one, or a folder with some at any depth; test splits")
-    ],
+    data: Annotated[Path, typer.Option(envvar="MNER_DATA", help="data sets: one, or a folder with some at any depth")],
     captions: Annotated[
         Path | None, typer.Option(help='JSON lines {"set", "img", "caption"}: ours also with them')
     ] = None,
+    split: Annotated[str, typer.Option(help="test or valid")] = "test",
+    signs: Annotated[
+        bool, typer.Option(help="--no-signs: a gold mention without a letter or digit, as a lone @, is none")
+    ] = True,
+    alone: Annotated[bool, typer.Option("--alone", help="ours, without the others")] = False,
     checkpoint: Annotated[Path, typer.Option(help="ours")] = CHECKPOINT,
     threads: Annotated[int, typer.Option(help="of ours; each of the others has one", min=1)] = 1,
     rounds: Annotated[int, typer.Option(help="runs of each system, by turns", min=1)] = 3,
@@ -115,15 +137,11 @@ def command(
 ) -> None:
     """Ours beside CoreNLP (fetched once, 483 MB) and spaCy's English models (installed once, 280 MB)."""
     this, started = machine(), datetime.now(UTC).isoformat(timespec="seconds")
-    splits = data_sets(data, captions)
+    splits = data_sets(data, captions, split, signs=signs)
     figures: list[Figures] = []
     with ExitStack() as stack:
-        status = stack.enter_context(Console(stderr=True).status("fetching CoreNLP, 483 MB, unless it is here"))
-        corenlp = CoreNLP(fetch())
-        status.stop()  # uv shows its own progress
-        home = installed()
-        status.start()
-        others: list[CoreNLP | SpaCy] = [corenlp, *(SpaCy(name, home) for name in FOLDERS)]
+        status = stack.enter_context(Console(stderr=True).status(""))
+        others = [] if alone else _others(status)
         for other in others:
             stack.enter_context(other.process)
         extractor = Extractor.load(checkpoint, device="cpu", threads=threads)

@@ -116,9 +116,44 @@ def test_data_sets_are_found_at_any_depth_and_words_hold_no_blanks(tmp_path: Pat
     assert list(data_sets(tmp_path / "set2017", None)) == ["set2017"]
 
 
-def test_a_folder_without_a_test_split_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no file there or below"):
+def test_a_folder_without_the_split_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "set2017", "train.txt", ["Rome"])
+    with pytest.raises(UserError, match="no file there or below has `test` in its name"):
         data_sets(tmp_path, None)
+    with pytest.raises(UserError, match="no file there or below has `valid` or `dev` in its name"):
+        data_sets(tmp_path, None, "valid")
+    with pytest.raises(UserError, match="--split train: wanted test or valid"):
+        data_sets(tmp_path, None, "train")
+
+
+def test_validation_splits_are_found_by_either_name(tmp_path: Path) -> None:
+    for folder, name in (("set2017", "valid.txt"), ("btc", "btc.dev"), ("other", "other.test")):
+        write(tmp_path / folder, name, [folder])
+    splits = data_sets(tmp_path, None, "valid")
+    assert {name: [one.words for one in each] for name, each in splits.items()} == {
+        "btc": [("btc",)],
+        "set2017": [("set2017",)],
+    }
+
+
+def test_gold_mentions_of_signs_alone_are_none_where_told(tmp_path: Path) -> None:
+    (tmp_path / "btc.test").write_text("@\tB-PER\nann\tB-PER\nAT&T\tB-ORG\n\n")
+    for signs, first in ((True, "B-PER"), (False, "O")):
+        (tweets,) = data_sets(tmp_path, None, signs=signs).values()
+        assert tweets[0].tags == (first, "B-PER", "B-ORG")
+
+
+def test_ours_alone_is_scored_without_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch() -> None:
+        raise AssertionError("CoreNLP was asked for")
+
+    monkeypatch.setattr(others, "fetch", fetch)
+    words = "Steph\tB-PER\nCurry\tI-PER\nlands\tO\nin\tO\nParis\tB-LOC\n\n"
+    (tmp_path / "valid.txt").write_text(words)
+    wanted = tmp_path / "figures.json"
+    others.command(tmp_path, split="valid", alone=True, rounds=1, json_to=wanted)
+    (ours,) = json.loads(wanted.read_text())["figures"]
+    assert (ours["system"], ours["tweets"], ours["scores"]["support"]) == ("ours", 1, 2)
 
 
 TWEETS = [Example(str(number), ("Ann", "here"), ("B-PER", "O"), "a woman") for number in range(3)]
