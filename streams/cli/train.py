@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from streams.cli import teachers
 from streams.cli.seeing import named
 from streams.cli.training_options import (
     check_matching,
@@ -19,7 +19,6 @@ from streams.cli.training_options import (
     checkpoint_name,
     design_of,
     device_of,
-    same_vision,
     temperatures_of,
     vision_name,
 )
@@ -27,16 +26,14 @@ from streams.cli.typed import typed
 from streams.errors import UserError, first_line
 
 if TYPE_CHECKING:
-    from model.checkpoint import Base, CheckpointInfo
+    from model.checkpoint import Base
     from model.design import Design
     from model.material import Material
     from model.pixels import Vision
     from model.publish import Published
     from model.tagger import Tagger
-    from model.teacher import Beliefs
     from model.train import Trainer
 
-BELIEFS = "teacher-*.npz"
 PARTS, LOSSES = "Parts of the network, each of which can be off", "Losses"
 
 console = Console()
@@ -149,7 +146,7 @@ def command(
     import torch
 
     from model import material
-    from model.checkpoint import CARD, VISION, describe
+    from model.checkpoint import CARD, VISION
     from model.design import IMAGE
     from model.encoder import pretrained, resolve
     from model.pixels import Vision
@@ -209,7 +206,7 @@ def command(
         matching=matching,
     )
     try:
-        beliefs = _learn_from(teacher, read, vision, out, device) if teacher else None
+        beliefs = teachers.beliefs(teacher, read, vision, out, device, _bars) if teacher else None
         learned = items(read.training, tokenizer, beliefs)
         trainer = Trainer(network, learned, tokenizer, config, device)
         _train(trainer, read, out)
@@ -222,17 +219,17 @@ def command(
                 | {"encoder": called}
                 | ({"vision": vision_name(vision)} if vision else {})
                 | {
-                    "teacher" if number == 1 else f"teacher {number}": _told_of(describe(one))
+                    "teacher" if number == 1 else f"teacher {number}": teachers.told_of(one)
                     for number, one in enumerate(teacher or [], start=1)
                 }
-                | ({"start": _told_of(describe(start))} if start else {})
+                | ({"start": teachers.told_of(start)} if start else {})
                 | {"best epoch": trainer.best_epoch, "options": str(config), "command": typed("mner")},
             }
         )
         if looking:
             looking.save(out / VISION)
         published = publish(out, network, tokenizer, info, read, target_precision, device)
-        for left in (out / STATE, *out.glob(BELIEFS)):
+        for left in (out / STATE, *out.glob(teachers.KEPT)):
             left.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror or error}; the same command goes on where it stood") from None
@@ -251,13 +248,6 @@ def _start(network: Tagger, checkpoint: Path) -> None:
         network.load_state_dict(adapters.starting(network.state_dict(), trained))
     except (KeyError, RuntimeError) as error:
         raise UserError(f"--start {checkpoint}: is of another encoder or design: {first_line(error)}") from None
-
-
-def _told_of(info: CheckpointInfo) -> str:
-    told = [
-        f"{key}: {info.provenance[key]}" for key in ("trained on", "auxiliary", "left out") if key in info.provenance
-    ]
-    return "; ".join([info.name, *told])
 
 
 def _base(encoder: str, design: Design) -> Base | None:
@@ -306,47 +296,6 @@ def _look(read: Material, folder: Path, vision: Vision) -> Material:
         found = pixels.read(folder, names, vision, lambda done: bars.update(bar, completed=done))
     console.print(f"{len(found)} of {len(names)} images could be read in {folder}")
     return read.with_images(found)
-
-
-def _learn_from(teachers: Sequence[Path], read: Material, vision: str | None, out: Path, device: str) -> list[Beliefs]:
-    """What the teachers believe of all training tweets, in the mean."""
-    from model import teacher as teaching
-
-    for teacher in teachers:
-        _check_sight(teacher, vision)
-    kept = [out / BELIEFS.replace("*", str(number)) for number in range(len(teachers))]
-    return teaching.joined([_asked(*pair, read, device) for pair in zip(teachers, kept, strict=True)])
-
-
-def _check_sight(teacher: Path, vision: str | None) -> None:
-    """Raises `UserError`."""
-    from model.checkpoint import describe
-
-    taught = describe(teacher)
-    if taught.vision is not None and not (vision and same_vision(taught, vision)):
-        told = taught.provenance.get("vision", taught.vision)
-        raise UserError(f"--teacher {teacher}: sees images by {told}: wanted --vision {taught.vision}, or a blind one")
-
-
-def _asked(teacher: Path, kept: Path, read: Material, device: str) -> list[Beliefs]:
-    """One teacher's beliefs of all training tweets; `kept`, so that a resumed training has them at once."""
-    import torch
-
-    from model import teacher as teaching
-    from model.extractor import Extractor
-
-    key = teaching.key(teacher, read.training)
-    if (known := teaching.load(kept, key)) is not None:
-        return known
-    with _bars() as bars:
-        bar = bars.add_task("teacher reads", total=1.0)
-        beliefs = teaching.marginals(
-            Extractor.load(teacher, device=device, threads=torch.get_num_threads()),
-            read.training,
-            lambda done: bars.update(bar, completed=done),
-        )
-    teaching.save(kept, key, beliefs)
-    return beliefs
 
 
 def _train(trainer: Trainer, read: Material, out: Path) -> None:
