@@ -33,8 +33,8 @@ from model.scores import as_tags
 from streams.errors import UserError
 from streams.settings import CHECKPOINT
 
-SPLITS = {"test": ("test",), "valid": ("valid", "dev")}
-"""By split: what stands in the names of its files."""
+SPLITS = {"test": ("*test*",), "valid": ("valid.txt", "*dev*")}
+"""By split: how its files are named."""
 WARM_TWEETS = 500
 """Tagged before the clock starts: processes load their models, and Java compiles as it runs."""
 
@@ -78,9 +78,9 @@ def data_sets(
     if split not in SPLITS:
         raise UserError(f"--split {split}: wanted {' or '.join(SPLITS)}")
     named = SPLITS[split]
-    folders = sorted({file.parent for word in named for file in data.rglob(f"*{word}*") if file.is_file()})
+    folders = sorted({file.parent for name in named for file in data.rglob(name) if file.is_file()})
     if not folders:
-        raise UserError(f"--data {data}: no file there or below has `{'` or `'.join(named)}` in its name")
+        raise UserError(f"--data {data}: no file there or below is called {' or '.join(named)}")
     splits = {}
     for folder in folders:
         name = folder.resolve().name if folder == data else folder.relative_to(data).as_posix()
@@ -150,7 +150,7 @@ def command(
             captioned = any(tweet.caption for tweet in tweets)
             ours = [Ours(extractor, threads, captions=flag) for flag in ([False, True] if captioned else [False])]
             figures += compared([*ours, *others], name, tweets, rounds)
-    report = Report(started, this, extractor.info.name, figures)
+    report = Report(started, this, extractor.info.name, figures, split, signs)
     report.show(Console(width=None if sys.stdout.isatty() else 200), markdown=markdown)
     if json_to is not None:
         report.write(json_to)

@@ -59,12 +59,15 @@ class Figures:
 
 @dataclass(frozen=True)
 class Report:
-    """Figures in the order of the systems, ours first in each data set."""
+    """Figures in the order of the systems, ours first in each data set. `signs`: whether gold mentions without a letter
+    or digit count."""
 
     started: str
     machine: Machine
     checkpoint: str
     figures: list[Figures]
+    split: str = "test"
+    signs: bool = True
 
     def ahead(self, one: Figures) -> float:
         """By how many points of F1 ours, which reads the text alone as it does, is ahead of it; below 0: behind."""
@@ -78,7 +81,8 @@ class Report:
         machine = self.machine
         console.print(
             f"{self.started}: {self.checkpoint}; {machine.cores} cores of {machine.cpu}, {machine.memory_gib:.0f} GiB, "
-            f"Python {machine.python}, torch {machine.torch}; load before: {machine.load_before:.1f}\n",
+            f"Python {machine.python}, torch {machine.torch}; load before: {machine.load_before:.1f}; "
+            f"split: {self.split}{'' if self.signs else ', without mentions of signs alone'}\n",
             highlight=False,
             soft_wrap=True,
         )

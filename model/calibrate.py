@@ -111,16 +111,26 @@ def calibrate(
 
 
 def familiarity(
-    network: Tagger, tokenizer: TweetTokenizer, training: Sequence[Example], device: str
+    network: Tagger,
+    tokenizer: TweetTokenizer,
+    training: Sequence[Example],
+    device: str,
+    background: Sequence[Example] = (),
 ) -> Familiarity | None:
-    """Fitted on the words of `training` tweets, of `MOST_TWEETS` at most. None where no view reads the text without its
-    context, or the words are too few."""
-    some = training[:: max(1, math.ceil(len(training) / MOST_TWEETS))]
-    words = [states[real] for states, real in _inner(network, tokenizer, some, device)]
+    """Fitted on the words of `training` tweets, and on those of a `background` of tweets of all kinds, of `MOST_TWEETS`
+    each at most. None where no view reads the text without its context, or the words are too few."""
+    words, others = (_words(network, tokenizer, tweets, device) for tweets in (training, background))
     try:
-        return Familiarity.fit(torch.cat(words).cpu()).to(device) if words else None
+        return None if words is None else Familiarity.fit(words, others).to(device)
     except ValueError:
         return None
+
+
+def _words(network: Tagger, tokenizer: TweetTokenizer, tweets: Sequence[Example], device: str) -> Tensor | None:
+    """The inner states (N, H) of their words."""
+    some = tweets[:: max(1, math.ceil(len(tweets) / MOST_TWEETS))]
+    words = [states[real] for states, real in _inner(network, tokenizer, some, device)]
+    return torch.cat(words).cpu() if words else None
 
 
 def compared(

@@ -39,7 +39,12 @@ class Material:
 
     @property
     def training(self) -> list[Example]:
-        return [*self.labelled, *self.auxiliary, *self.unlabelled]
+        return [*self.labelled, *self.others]
+
+    @property
+    def others(self) -> list[Example]:
+        """Those of data sets that are not measured."""
+        return [*self.auxiliary, *self.unlabelled]
 
     @property
     def names(self) -> list[str]:

@@ -60,7 +60,7 @@ def publish(
     goes to people. Raises `OSError`.
     """
     validation = [example for examples in material.validation.values() for example in examples]
-    fitted = familiarity(network.eval(), tokenizer, material.labelled, device)
+    fitted = familiarity(network.eval(), tokenizer, material.labelled, device, material.others)
     network.familiarity = fitted and compared(fitted, network, tokenizer, validation, device)
     try:
         calibration = calibrate(network, tokenizer, validation, POSSIBLE_BUDGET, device)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from model.corpus import Example
     from model.extractor import Extractor
     from model.familiarity import Familiarity
+    from model.material import Material
 
 TABLE = (0.90, 0.95, 0.98)
 """Target precisions that are shown beside the one that was asked for."""
@@ -43,6 +44,13 @@ def command(
     images: Annotated[
         Path | None, typer.Option(help="Folder with the images ID.jpg, for a checkpoint with a view `image`.")
     ] = None,
+    background: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A data set with texts of all kinds: what tweets are familiar is then learned anew, from its training "
+            "split and that of --data. Repeatable."
+        ),
+    ] = None,
     delta: Annotated[
         float, typer.Option(help="Chance, over draws of the validation data, that the promise fails; above 0, below 1.")
     ] = 0.1,
@@ -67,6 +75,7 @@ def command(
     examples = _read(data, captions, "valid")
     extractor = Extractor.load(folder, device=settings.device, threads=settings.model_threads)
     predictor = extractor.predictor
+    read = _material(data, background or []) if background or predictor.network.familiarity is None else None
     with console.status(f"{len(examples)} validation tweets"):
         examples = seeing(extractor, examples, images)
         check_read(extractor, examples)
@@ -89,7 +98,9 @@ def command(
         "possible": found.possible,
     }
     with console.status("what these tweets are like"):
-        fitted = network.familiarity or _fitted(extractor, data, examples)
+        fitted = network.familiarity if read is None else _fitted(extractor, read)
+        if fitted is None and background:
+            raise UserError(f"--background: {folder} reads no text alone, or the training words are too few or alike")
         if fitted is not None:
             compared(fitted, network, tokenizer, examples, predictor.device).save(folder)
     write_config(folder, extractor.info.model_copy(update=update))
@@ -99,14 +110,22 @@ def command(
     )
 
 
-def _fitted(extractor: Extractor, data: Path, validation: list[Example]) -> Familiarity | None:
-    """For a checkpoint that was made without one: on the training data, which it should have been trained on."""
-    from model import corpus
+def _material(data: Path, background: list[Path]) -> Material:
+    """Raises `UserError`."""
+    from model import material
+
+    for folder in background:
+        if not folder.is_dir():
+            raise UserError(f"--background {folder}: no such folder; wanted one with train.txt, valid.txt, test.txt")
+    return material.read(data, None, background)
+
+
+def _fitted(extractor: Extractor, read: Material) -> Familiarity | None:
+    """On the training data, which the checkpoint should have been trained on, and the background."""
     from model.calibrate import familiarity
 
-    training = corpus.without_leaks(_read(data, None, "train"), validation)
-    predictor = extractor.predictor
-    return familiarity(predictor.network, extractor.tokenizer, training, predictor.device)
+    network, device = extractor.predictor.network, extractor.predictor.device
+    return familiarity(network, extractor.tokenizer, read.labelled, device, read.others)
 
 
 def _read(data: Path, captions: Path | None, split: str) -> list[Example]:

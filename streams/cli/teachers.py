@@ -1,4 +1,4 @@
-"""What a training takes over from checkpoints that are there: what teachers believe of its tweets."""
+"""What a training takes over from other checkpoints: what teachers believe of its tweets, what a card says of them."""
 
 from __future__ import annotations
 

@@ -6,11 +6,13 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 
+from model import calibrate as calibration
 from model.calibrate import UNCALIBRATED, asked_about, best_temperatures, calibrate, possible_threshold, tunes
 from model.checkpoint import CONFIG, CheckpointInfo, Temperatures, describe, write_config
 from model.corpus import Example
@@ -102,9 +104,44 @@ def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsy
 
 def test_a_checkpoint_that_does_not_say_what_it_knows_learns_it(checkpoint: Path, data: Path) -> None:
     (checkpoint / FAMILIARITY).unlink()
+    (data / "test.txt").write_text("of\tO\ntheir\tO\ntest\tO\n\n", encoding="utf-8")
     (data / "train.txt").write_text((data / "valid.txt").read_text().replace("times", "days"), encoding="utf-8")
     command.command(data=data, checkpoint=checkpoint, target_precision=0.6, delta=0.2)
     assert Familiarity.load(checkpoint, describe(checkpoint).encoder["hidden_size"]) is not None
+
+
+def corpus(folder: Path, **splits: str) -> Path:
+    """A data set of tweets of these words, without mentions, one a line."""
+    folder.mkdir(exist_ok=True)
+    for split in ("train", "valid", "test"):
+        lines = splits.get(split, f"nothing here in {split}").splitlines()
+        tweets = ["".join(f"{word}\tO\n" for word in line.split()) for line in lines]
+        (folder / f"{split}.txt").write_text("\n".join([*tweets, ""]), encoding="utf-8")
+    return folder
+
+
+def test_a_background_is_learned_beside_the_training_data(
+    checkpoint: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (data / "train.txt").write_text((data / "valid.txt").read_text().replace("times", "days"), encoding="utf-8")
+    (data / "test.txt").write_text("of\tO\ntheir\tO\ntest\tO\n\n", encoding="utf-8")
+    others = corpus(tmp_path / "others", train="who runs\nof their test\nown dev", valid="own dev")
+    asked = Mock(wraps=calibration.familiarity)
+    monkeypatch.setattr(calibration, "familiarity", asked)
+    size = describe(checkpoint).encoder["hidden_size"]
+    before = Familiarity.load(checkpoint, size)
+    command.command(data=data, checkpoint=checkpoint, target_precision=0.6, delta=0.2, background=[others])
+    after = Familiarity.load(checkpoint, size)
+    assert before is not None
+    assert after is not None
+    assert after.counts is not None
+    assert not torch.equal(before.centre, after.centre)
+    assert [one.words for one in asked.call_args.args[-1]] == [("who", "runs")], "no text of a held-out split"
+
+
+def test_a_background_that_is_not_there_is_told_before_anything_is_read(checkpoint: Path, data: Path) -> None:
+    with pytest.raises(UserError, match=r"--background .*nowhere: no such folder"):
+        command.command(data=data, checkpoint=checkpoint, target_precision=0.6, background=[data / "nowhere"])
 
 
 def test_a_target_out_of_reach_is_told_and_changes_nothing(checkpoint: Path, data: Path) -> None:

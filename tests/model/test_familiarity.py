@@ -37,18 +37,95 @@ def words(number: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(number, HIDDEN, generator=chance) @ mixing + 5
 
 
-def gaussian(size: int, known: Sequence[float] = ()) -> bytes:
-    return save_tensors({"centre": torch.zeros(size), "whitening": torch.eye(size), "known": torch.tensor(known)})
+def gaussian(size: int, known: Sequence[float] = (), **more: torch.Tensor) -> bytes:
+    own = {"centre": torch.zeros(size), "whitening": torch.eye(size), "known": torch.tensor(known)}
+    return save_tensors(own | more)
+
+
+def principal(states: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """In the four of six directions in which known words differ most."""
+    return (states - known.mean(0)) @ torch.linalg.eigh(known.T.cov())[1][:, -4:]
+
+
+def log_density(fitted_on: torch.Tensor, of: torch.Tensor) -> torch.Tensor:
+    return torch.distributions.MultivariateNormal(fitted_on.mean(0), fitted_on.T.cov()).log_prob(of)
 
 
 def test_the_density_is_that_of_the_gaussian() -> None:
     known = words(20_000)
     fitted = Familiarity.fit(known)
     strange = words(7, seed=1) + torch.arange(7.0).unsqueeze(1)
-    gaussian = torch.distributions.MultivariateNormal(known.mean(0), known.T.cov())
-    wanted = gaussian.log_prob(strange) - gaussian.log_prob(known).mean()
+    own, some = principal(known, known), principal(strange, known)
+    wanted = log_density(own, some) - log_density(own, own).mean()
     found = fitted.log_densities(strange.unsqueeze(1)).squeeze(1)
     torch.testing.assert_close(found, wanted, rtol=0.02, atol=0.02)
+
+
+def others(number: int, seed: int = 3) -> torch.Tensor:
+    """Words of a background: elsewhere, and wider in all directions."""
+    return 1.5 * words(number, seed) + torch.arange(HIDDEN) / 3
+
+
+def test_beside_a_background_it_is_the_ratio_of_both_gaussians() -> None:
+    known, background = words(40_000), others(40_000)
+    fitted = Familiarity.fit(known, background)
+    strange = words(7, seed=1) + torch.arange(7.0).unsqueeze(1)
+    own, other, some = (principal(one, known) for one in (known, background, strange))
+    centre, second = own.mean(0), other.T @ other / len(other)  # `principal` is about the known words' mean
+    beside = torch.distributions.MultivariateNormal(centre, second)
+    ratio, usual = ((log_density(own, one) - 2 / 3 * beside.log_prob(one)) / (1 - 2 / 3) for one in (some, own))
+    found = fitted.log_densities(strange.unsqueeze(1)).squeeze(1)
+    torch.testing.assert_close(found, ratio - usual.mean(), rtol=0.02, atol=0.1)
+
+
+def test_a_background_like_the_known_words_changes_nothing() -> None:
+    some = words(9, seed=1).unsqueeze(1)
+    plain, beside = (
+        Familiarity.fit(words(40_000), other).log_densities(some) for other in (None, words(40_000, seed=2))
+    )
+    torch.testing.assert_close(beside, plain, rtol=0.1, atol=0.2)
+
+
+def test_directions_in_which_other_tweets_vary_more_count_more() -> None:
+    known = torch.randn(5000, HIDDEN, generator=torch.Generator().manual_seed(0)) * torch.tensor([1, 1, 2, 2, 2, 2.1])
+    background = known.roll(1, 0) * torch.tensor([1, 1, 1, 1, 1, 2])
+    wide, narrow = torch.eye(HIDDEN)[5] * 3, torch.eye(HIDDEN)[2] * 3
+    plain, beside = (
+        Familiarity.fit(known, other).log_densities(torch.stack([wide, narrow]).unsqueeze(1)).flatten()
+        for other in (None, background)
+    )
+    assert plain[0] > plain[1]
+    assert beside[0] < beside[1] - 1
+
+
+@pytest.mark.parametrize("shift", [0.0, 3.0, 40.0])
+@pytest.mark.parametrize("width", [0.01, 1.0, 30.0])
+def test_what_is_farther_is_stranger_whatever_the_background(width: float, shift: float) -> None:
+    known = words(2000)
+    background = shift + known.mean(0) + width * (words(2000, seed=3) - known.mean(0))
+    fitted = Familiarity.fit(known, background)
+    directions = torch.linalg.eigh(known.T.cov())[1].T[-4:]
+    directions = torch.cat([directions, torch.randn(50, HIDDEN, generator=torch.Generator().manual_seed(4))])
+    far = torch.stack([fitted.centre + steps * directions for steps in (0.5, 5.0, 30.0, 300.0)])
+    near, *farther = fitted.log_densities(far)
+    for one in farther:
+        assert (one < near).all()
+        near = one
+    assert fitted.weights(fitted.log_densities(known.unsqueeze(1))).max() < np.exp(8 * 3)
+
+
+def test_of_a_background_of_few_words_little_is_believed() -> None:
+    known, some = words(2000), words(200, seed=1).unsqueeze(1)
+    own = Familiarity.fit(known).log_densities(some)
+    torch.testing.assert_close(Familiarity.fit(known, known[:0]).log_densities(some), own)
+    ratio = Familiarity.fit(known, words(2, seed=2)).log_densities(some)
+    assert np.corrcoef(own.flatten(), ratio.flatten())[0, 1] > 0.9, "of two words no covariance can be had"
+
+
+def test_every_part_but_what_is_known_goes_to_the_device() -> None:
+    moved = Familiarity.fit(words(50), others(50)).compared_with([0.0]).to("meta")
+    devices = {name: value.device.type for name, value in vars(moved).items()}
+    assert devices == {"centre": "meta", "whitening": "meta", "counts": "meta", "known": "cpu"}
 
 
 def test_a_tweet_has_the_mean_of_its_real_words() -> None:
@@ -82,17 +159,21 @@ def test_of_tweets_like_the_known_ones_at_most_a_share_p_has_a_share_up_to_p() -
 
 def test_evidence_counts_by_the_density_of_the_word() -> None:
     fitted = Familiarity.fit(words(2000))
-    log_densities = torch.tensor([0.0, HIDDEN / 2, -HIDDEN / 2, -1e9])
-    assert fitted.weights(log_densities).tolist() == pytest.approx([1.0, np.exp(8), np.exp(-8), 0.0], rel=1e-5)
+    log_densities = torch.tensor([0.0, 1.0, -1.0, -1e9])
+    assert fitted.weights(log_densities).tolist() == pytest.approx([1.0, np.exp(4), np.exp(-4), 0.0], rel=1e-5)
 
 
-def test_it_is_kept_beside_the_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("background", [None, others(500)], ids=["alone", "beside a background"])
+def test_it_is_kept_beside_the_weights(background: torch.Tensor | None, tmp_path: Path) -> None:
     assert Familiarity.load(tmp_path, HIDDEN) is None
-    fitted = Familiarity.fit(words(500)).compared_with([-1.0, 2.0])
-    fitted.save(tmp_path)
+    fitted = Familiarity.fit(words(500), background).compared_with([-1.0, 2.0])
+    fitted.to("cpu").save(tmp_path)
     kept = Familiarity.load(tmp_path, HIDDEN)
     assert kept is not None
-    assert all(torch.equal(one, other) for one, other in zip(vars(fitted).values(), vars(kept).values(), strict=True))
+    some = words(9).unsqueeze(1)
+    torch.testing.assert_close(kept.log_densities(some), fitted.log_densities(some))
+    assert torch.equal(kept.known, fitted.known)
+    assert (kept.counts is None) == (background is None)
     assert [path.name for path in tmp_path.iterdir()] == [FAMILIARITY]
 
 
@@ -104,6 +185,8 @@ def test_it_is_kept_beside_the_weights(tmp_path: Path) -> None:
         pytest.param(save_tensors({"centre": torch.zeros(2)}), "missing 2 required", id="not all of them"),
         pytest.param(gaussian(4), "not of an encoder of size 6", id="of another encoder"),
         pytest.param(gaussian(HIDDEN, known=[float("nan")]), "not finite", id="no number"),
+        pytest.param(gaussian(HIDDEN, counts=torch.ones(4)), "counts other directions", id="of others"),
+        pytest.param(gaussian(HIDDEN, counts=torch.zeros(HIDDEN)), "no direction counts", id="nothing counts"),
     ],
 )
 def test_a_broken_file_is_told_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
@@ -119,11 +202,17 @@ def test_a_broken_file_is_told_in_one_line(tmp_path: Path, content: bytes, messa
         pytest.param(torch.ones(40, HIDDEN), id="all alike"),
         pytest.param(words(1), id="a single one"),
         pytest.param(words(40) * 1e6, id="too large for what is kept"),
+        pytest.param(words(40) * float("nan"), id="no numbers"),
     ],
 )
 def test_words_that_give_no_density_are_refused(known: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="no density can be fitted"):
         Familiarity.fit(known)
+
+
+def test_a_background_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="no numbers"):
+        Familiarity.fit(words(40), words(40) / 0)
 
 
 def test_what_is_no_number_is_strange() -> None:

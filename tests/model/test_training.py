@@ -25,6 +25,7 @@ from model.design import CONTEXT, LABELS, TWO_VIEWS, Design
 from model.encoder import pretrained
 from model.evidence import fuse
 from model.extractor import Extractor
+from model.familiarity import Familiarity
 from model.losses import loss
 from model.tokens import TweetTokenizer
 from model.train import STATE, TrainConfig, Trainer, items, label_tensor
@@ -394,6 +395,9 @@ def test_other_sets_train_and_are_never_measured(small: Path, data: Path, tmp_pa
         describe(out).provenance["auxiliary"]
         == f"tweets: 1 of {tmp_path.name}/others, with the labels that these sets have"
     )
+    known = Familiarity.load(out, describe(out).encoder["hidden_size"])
+    assert known is not None
+    assert known.counts is not None, "other tweets are the background of familiar words"
     assert material.read(data, None, [others], [others]).unlabelled == [], "what is labelled is not learned twice"
     train_command.command(
         data=data, encoder=str(small), out=tmp_path / "pupil", teacher=[out], epochs=1, target_precision=0.5
