@@ -162,7 +162,9 @@ def checked(evidential: Sequence[Extractor], plain: Sequence[Extractor]) -> None
         if TEXT not in one.info.design.views:
             raise UserError(f"--evidential: {one.info.name} has no view {TEXT}, which is all that the baselines read")
         if one.predictor.network.familiarity is None:
-            raise UserError(f"--evidential: {one.info.name} has no {FAMILIARITY}: `mner calibrate` makes it")
+            raise UserError(
+                f"--evidential: {one.info.name} has no {FAMILIARITY}: `mner calibrate --background` makes it"
+            )
     for one in plain:
         design = one.info.design
         if design.evidence or design.chain or design.views != ("text",):

@@ -76,7 +76,8 @@ class Familiarity:
         `ValueError` where the words are too few, do not differ, or are no numbers."""
         states = words.double()
         mean = states.mean(0)
-        covariance = (states - mean).T @ (states - mean) / max(1, len(states) - 1)
+        apart = states - mean
+        covariance = apart.T @ apart / max(1, len(states) - 1)
         smallest = SHRINKAGE * covariance.trace() / len(mean) + torch.finfo(torch.float32).tiny
         covariance += smallest * torch.eye(len(mean), dtype=torch.float64)
         others = None if background is None or not len(background) else background.double() - mean
@@ -147,14 +148,14 @@ class Familiarity:
             found = cls(**{name: value.float() for name, value in tensors.items()})
             if found.centre.shape != (hidden,) or found.whitening.shape[:-1] != (hidden,):
                 raise ValueError(f"it is not of an encoder of size {hidden}")
-            if not found.whitening.numel() or (found.counts is not None and not (found.counts > 0).all()):
-                raise ValueError("no direction counts, or one less than nothing")
             if found.counts is not None and found.counts.shape != found.whitening.shape[1:]:
                 raise ValueError("it counts other directions than it has")
             if not all(value.isfinite().all() for value in found._tensors().values()):
                 raise ValueError("a number in it is not finite")
+            if not found.whitening.numel() or (found.counts is not None and not (found.counts > 0).all()):
+                raise ValueError("it has no direction, or one that does not count")
         except (SafetensorError, OSError, TypeError, ValueError) as error:
             raise UserError(
-                f"{path} cannot be used: {first_line(error)}; remove it, and `mner calibrate` makes it anew"
+                f"{path} cannot be used: {first_line(error)}; remove it; `mner calibrate --background` makes it anew"
             ) from None
         return found

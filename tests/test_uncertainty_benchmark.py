@@ -281,7 +281,7 @@ def test_what_is_compared_is_checked(folder: Path, plain: Extractor, evidential:
         checked([evidential], [evidential])
     with pytest.raises(UserError, match="has no view text"):
         checked([toy(folder, Design(views=("text+context",)))], [plain])
-    with pytest.raises(UserError, match=r"has no familiarity\.safetensors: `mner calibrate` makes it"):
+    with pytest.raises(UserError, match=r"has no familiarity\.safetensors: `mner calibrate --background` makes it"):
         checked([unknowing(evidential)], [plain])
     other = Extractor(plain.tokenizer, toy(folder, PLAIN).predictor)
     smaller = other.info.model_copy(update={"encoder": other.info.encoder | {"num_hidden_layers": 1}})

@@ -70,12 +70,15 @@ def command(
     for option, value in (("--target-precision", target_precision), ("--delta", delta)):
         if not 0 < value < 1:
             raise UserError(f"{option} {value}: wanted a number above 0 and below 1")
+    for one in background or []:
+        if not one.is_dir():
+            raise UserError(f"--background {one}: no such folder; wanted one with train.txt, valid.txt, test.txt")
     settings = load()
     folder = checkpoint or settings.model
     examples = _read(data, captions, "valid")
     extractor = Extractor.load(folder, device=settings.device, threads=settings.model_threads)
     predictor = extractor.predictor
-    read = _material(data, background or []) if background or predictor.network.familiarity is None else None
+    read = _material(extractor, data, background or [])
     with console.status(f"{len(examples)} validation tweets"):
         examples = seeing(extractor, examples, images)
         check_read(extractor, examples)
@@ -90,7 +93,7 @@ def command(
             f"--target-precision {target_precision}: cannot be promised on this validation data with --delta {delta}; "
             f"at most {best.target:.2f} can, with {reviewed} of the mentions reviewed; {folder} is left as it was"
         )
-    update = {
+    update: dict[str, object] = {
         "temperature": found.temperature,
         "threshold": chosen.threshold,
         "target_precision": target_precision,
@@ -100,7 +103,11 @@ def command(
     with console.status("what these tweets are like"):
         fitted = network.familiarity if read is None else _fitted(extractor, read)
         if fitted is None and background:
-            raise UserError(f"--background: {folder} reads no text alone, or the training words are too few or alike")
+            raise UserError("--background: no density can be fitted: the words of --data are too few, or all alike")
+        if background:
+            names = ", ".join("/".join(one.resolve().parts[-2:]) for one in background)
+            told = f"by `mner calibrate`, beside {names}"
+            update["provenance"] = extractor.info.provenance | {"familiar words": told}
         if fitted is not None:
             compared(fitted, network, tokenizer, examples, predictor.device).save(folder)
     write_config(folder, extractor.info.model_copy(update=update))
@@ -110,14 +117,21 @@ def command(
     )
 
 
-def _material(data: Path, background: list[Path]) -> Material:
-    """Raises `UserError`."""
+def _material(extractor: Extractor, data: Path, background: list[Path]) -> Material | None:
+    """What to learn familiar words from; None where they stay as they are, or nothing can be learned. Raises
+    `UserError`."""
     from model import material
+    from model.design import TEXT
 
-    for folder in background:
-        if not folder.is_dir():
-            raise UserError(f"--background {folder}: no such folder; wanted one with train.txt, valid.txt, test.txt")
-    return material.read(data, None, background)
+    info = extractor.info
+    if background and TEXT not in info.design.views:
+        raise UserError(f"--background: words are known as text alone: the checkpoint {info.name} has no view {TEXT}")
+    if TEXT not in info.design.views or not (background or extractor.predictor.network.familiarity is None):
+        return None
+    read = material.read(data, None, background)
+    if background and not read.others:
+        raise UserError("--background: all its training texts also stand in --data, or in a validation or test split")
+    return read
 
 
 def _fitted(extractor: Extractor, read: Material) -> Familiarity | None:

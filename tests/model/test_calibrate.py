@@ -99,7 +99,11 @@ def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsy
     known = Familiarity.load(checkpoint, after.encoder["hidden_size"])
     assert known is not None
     assert len(known.known) == 80, "all validation tweets, however they are read"
-    assert torch.equal(known.centre, fitted.centre), "what the model was trained on is no other now"
+    assert fitted.counts is not None
+    assert known.counts is not None
+    for one, other in ((known.centre, fitted.centre), (known.whitening, fitted.whitening)):
+        assert torch.equal(one, other), "what the model was trained on is no other now"
+    assert torch.equal(known.counts, fitted.counts)
 
 
 def test_a_checkpoint_that_does_not_say_what_it_knows_learns_it(checkpoint: Path, data: Path) -> None:
@@ -136,12 +140,28 @@ def test_a_background_is_learned_beside_the_training_data(
     assert after is not None
     assert after.counts is not None
     assert not torch.equal(before.centre, after.centre)
+    told = describe(checkpoint).provenance["familiar words"]
+    assert told == f"by `mner calibrate`, beside {tmp_path.name}/others"
     assert [one.words for one in asked.call_args.args[-1]] == [("who", "runs")], "no text of a held-out split"
 
 
-def test_a_background_that_is_not_there_is_told_before_anything_is_read(checkpoint: Path, data: Path) -> None:
-    with pytest.raises(UserError, match=r"--background .*nowhere: no such folder"):
-        command.command(data=data, checkpoint=checkpoint, target_precision=0.6, background=[data / "nowhere"])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        pytest.param("nowhere", r"--background .*nowhere: no such folder", id="not there"),
+        pytest.param("own", r"--background: all its training texts also stand in --data", id="nothing new in it"),
+    ],
+)
+def test_a_background_that_brings_nothing_is_refused(
+    spoil: str, message: str, checkpoint: Path, data: Path, tmp_path: Path
+) -> None:
+    before = (checkpoint / FAMILIARITY).read_bytes()
+    (data / "train.txt").write_text("who\tO\nruns\tO\n\n", encoding="utf-8")
+    (data / "test.txt").write_text("of\tO\ntheir\tO\ntest\tO\n\n", encoding="utf-8")
+    others = tmp_path / spoil if spoil == "nowhere" else corpus(tmp_path / spoil, train="who runs\nof their test")
+    with pytest.raises(UserError, match=message):
+        command.command(data=data, checkpoint=checkpoint, target_precision=0.6, delta=0.2, background=[others])
+    assert (checkpoint / FAMILIARITY).read_bytes() == before
 
 
 def test_a_target_out_of_reach_is_told_and_changes_nothing(checkpoint: Path, data: Path) -> None:
