@@ -104,17 +104,21 @@ def read(
     return Material(kept[0], apart, corpus.without_leaks(kept[2], [*kept[0], *apart]), held_out, left_out)
 
 
+def called(folder: Path) -> str:
+    """What to call a data set that is not measured: the last two parts of its path."""
+    return "/".join(folder.resolve().parts[-2:])
+
+
 class _Others(NamedTuple):
     training: list[Example]
     held_out: list[Example]
 
 
 def _others(folders: Sequence[Path]) -> _Others:
-    """The tweets of data sets that are not measured, named by the last two parts of their paths. Raises `UserError`."""
+    """The tweets of data sets that are not measured. Raises `UserError`."""
     found = _Others([], [])
     for folder in folders:
-        name = "/".join(folder.resolve().parts[-2:])
         splits = {split: corpus.read(corpus.split_file(folder, split)) for split in corpus.SPLITS}
-        found.training.extend(replace(one, data=name) for one in splits["train"])
+        found.training.extend(replace(one, data=called(folder)) for one in splits["train"])
         found.held_out.extend([*splits["valid"], *splits["test"]])
     return found

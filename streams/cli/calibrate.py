@@ -66,6 +66,7 @@ def command(
     from model.calibrate import calibrate, compared
     from model.checkpoint import write_config
     from model.extractor import Extractor
+    from model.material import called
 
     for option, value in (("--target-precision", target_precision), ("--delta", delta)):
         if not 0 < value < 1:
@@ -105,8 +106,7 @@ def command(
         if fitted is None and background:
             raise UserError("--background: no density can be fitted: the words of --data are too few, or all alike")
         if background:
-            names = ", ".join("/".join(one.resolve().parts[-2:]) for one in background)
-            told = f"by `mner calibrate`, beside {names}"
+            told = f"by `mner calibrate`, beside {', '.join(map(called, background))}"
             update["provenance"] = extractor.info.provenance | {"familiar words": told}
         if fitted is not None:
             compared(fitted, network, tokenizer, examples, predictor.device).save(folder)
