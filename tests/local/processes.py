@@ -42,9 +42,10 @@ def eventually(condition: Callable[[], bool], within_s: float = 30.0) -> bool:
 
 
 OWNER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from local.stack import Stack
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a script
 with Stack(Path(sys.argv[1]), sys.argv[2:]):
     print("ready", flush=True)
     time.sleep(600)
