@@ -27,15 +27,15 @@ from benchmarks.command import main
 from benchmarks.reading import check_blind
 from benchmarks.run import Wrong
 from benchmarks.seeds import as_typed, spread
-from model import corpus
+from cli.training import train
+from core.errors import UserError
 from model.checkpoint import CARD
-from model.corpus import Example
-from model.evaluate import evaluate
 from model.extractor import Extractor
-from model.reading import ways
-from model.scores import Scoreboard
-from streams.cli import train
-from streams.errors import UserError
+from model.training import corpus
+from model.training.corpus import Example
+from model.training.evaluate import evaluate
+from model.training.reading import ways
+from model.training.scores import Scoreboard
 
 BESIDE = frozenset({"out", "name", "encoder_rate"})
 """Options of `mner train` that are no part of the whole; a rate goes with the way in which the encoder is trained."""
@@ -153,7 +153,7 @@ def trained(plan: Plan, row: Row, seed: int) -> Iterator[str]:
         raise UserError(f"--out {folder}: {error.strerror}") from None
     if (folder / CARD).is_file():
         return
-    run = [sys.executable, "-m", "streams.cli.main", "train", *arguments]
+    run = [sys.executable, "-m", "cli.main", "train", *arguments]
     last, plainly = "", os.environ | {"COLUMNS": "160", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     with subprocess.Popen(
         run, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1, env=plainly

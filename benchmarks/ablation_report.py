@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.seeds import Spread
-from streams.cli.whole_file import whole_file
+from core.atomic import whole_file
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from benchmarks.run import Wrong
-from streams.events import Extraction, Mention, Opinion
+from core.events import Extraction, Mention, Opinion
 
 TOLERANCE = 1e-3
 """Between probabilities and variances of the same tweet: batches differ, and float sums with them."""

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from benchmarks.run import Wrong
-from streams.errors import UserError
+from core.errors import UserError
 
 
 def main(command: Callable[..., Any]) -> None:

@@ -26,14 +26,14 @@ from rich.table import Table
 from seqeval.metrics.sequence_labeling import get_entities
 
 from benchmarks.command import main
+from cli.look.sight import Sight
+from core.errors import UserError
+from core.events import Tweet
 from model.context import context_text
-from model.corpus import TYPES, Example, read_captions
-from model.evaluate import predict
 from model.extractor import Extractor
+from model.training.corpus import TYPES, Example, read_captions
+from model.training.evaluate import predict
 from model.vision.values import VisualContext
-from streams.cli.sight import Sight
-from streams.errors import UserError
-from streams.events import Tweet
 from streams.settings import Settings, load
 
 SPLITS = ("train", "valid", "test")

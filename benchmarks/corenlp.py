@@ -11,10 +11,10 @@ from pathlib import Path
 
 from benchmarks.line_process import LineProcess
 from benchmarks.run import Wrong
+from core.errors import UserError
 from local import jars, java
 from local.lock import alone
-from model.corpus import Example
-from streams.errors import UserError
+from model.training.corpus import Example
 
 GROUP, ARTIFACT, VERSION = "edu.stanford.nlp", "stanford-corenlp", "4.5.10"
 JARS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
-from streams.errors import UserError
+from core.errors import UserError
 
 
 def environment(name: str, python: str, installs: Sequence[tuple[Path, Sequence[str]]], needed: str) -> Path:

@@ -9,10 +9,10 @@ from statistics import fmean
 from benchmarks import softmax
 from benchmarks.reading import Read
 from benchmarks.uncertainty_report import Choice, Row, row
-from model.evaluate import MEASURES, doubts_of, out_of_distribution
 from model.mentions import Prediction, Span
-from model.reading import Reading
-from model.scores import scoreboard
+from model.training.evaluate import MEASURES, doubts_of, out_of_distribution
+from model.training.reading import Reading
+from model.training.scores import scoreboard
 
 HEADS_ALONE = "epistemic, heads alone"
 """Without the density of the words, by which evidence counts."""

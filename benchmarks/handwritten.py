@@ -22,14 +22,14 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from core.events import HEADERS, Extraction, Tweet
 from model.checkpoint import CheckpointInfo, describe
 from model.context import visual_context
 from model.mentions import Prediction, mentions
 from model.tokens import Encoded, TweetTokenizer
 from streams import topics
-from streams.demo.worker import READY
-from streams.events import HEADERS, Extraction, Tweet
 from streams.settings import Settings, load
+from streams.worker_process import READY
 
 log = logging.getLogger(__name__)
 

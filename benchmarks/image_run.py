@@ -20,7 +20,7 @@ from benchmarks.image_child import OUTCOME, URLS, Outcome
 from benchmarks.image_server import ImageServer
 from benchmarks.photographs import Kind
 from benchmarks.run import ROOT, Wrong
-from streams.errors import UserError
+from core.errors import UserError
 
 POLL_S = 0.25
 STILL_S = 180.0

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from benchmarks.photographs import Kind, photographs
-from streams.errors import UserError
+from core.errors import UserError
 
 LATENCY_S = 0.05
 """Between a request and the first byte of its answer; connecting costs nothing here."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.environment import environment
 from benchmarks.image_child import URLS, Outcome
-from streams.errors import UserError
+from core.errors import UserError
 
 PINNED = Path(__file__).with_suffix(".txt")
 PYTHON = ">=3.11,<3.13"

@@ -26,9 +26,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.plain import plain_pictures
+from core.errors import UserError
 from model.vision.likeness import alike, colours
 from model.vision.values import Pixels
-from streams.errors import UserError
 from streams.images.decode import decode
 from streams.settings import Settings
 

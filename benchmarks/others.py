@@ -25,12 +25,12 @@ from benchmarks.others_report import Figures, Report, scored
 from benchmarks.report import machine
 from benchmarks.run import Wrong
 from benchmarks.spacy_ner import FOLDERS, SpaCy, installed
-from model import corpus
-from model.corpus import Example
-from model.evaluate import predict
+from core.errors import UserError
 from model.extractor import Extractor
-from model.scores import as_tags
-from streams.errors import UserError
+from model.training import corpus
+from model.training.corpus import Example
+from model.training.evaluate import predict
+from model.training.scores import as_tags
 from streams.settings import CHECKPOINT
 
 SPLITS = {"test": ("*test*",), "valid": ("valid.txt", "*dev*")}

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from model import reading
-from model.corpus import Example
+from core.errors import UserError
 from model.extractor import Extractor
-from model.reading import Reading
-from streams.errors import UserError
+from model.training import reading
+from model.training.corpus import Example
+from model.training.reading import Reading
 
 
 @dataclass(frozen=True)

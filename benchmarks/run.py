@@ -13,12 +13,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from benchmarks.broker import Log, Record, fresh_topics, uncommitted
+from core.errors import UserError
+from core.events import Extraction, Tweet
 from streams import topics
-from streams.demo.worker import WorkerProcess
-from streams.errors import UserError
-from streams.events import Extraction, Tweet
 from streams.feed import feed
 from streams.settings import Settings
+from streams.worker_process import WorkerProcess
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples" / "tweets.jsonl"
@@ -43,7 +43,7 @@ class Contender:
     only: tuple[str, ...] = ()
 
 
-OURS = Contender("mner worker", "streams.cli.main", ("extract",))
+OURS = Contender("mner worker", "cli.main", ("extract",))
 HANDWRITTEN = Contender("hand-written", "benchmarks.handwritten")
 CONTENDERS = (OURS, HANDWRITTEN)
 

@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from cli.training.typed import typed
 from model.checkpoint import CheckpointInfo
-from streams.cli.typed import typed
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.reading import read
-from model import calibrate
-from model.corpus import Example
 from model.decode import Floats, Path, WordSpan, spans
 from model.extractor import Extractor
-from model.losses import log_marginals
 from model.mentions import Prediction, Span
 from model.predictor import entity_type
-from model.reading import Reading
-from model.scores import auroc
+from model.training import calibrate
+from model.training.corpus import Example
+from model.training.losses import log_marginals
+from model.training.reading import Reading
+from model.training.scores import auroc
 
 PASSES = 10
 
@@ -196,7 +196,7 @@ def _dropping(network: nn.Module) -> Iterator[None]:
 
 
 def best_temperature(held: Beliefs, rule: Rule) -> float:
-    """With the least log-loss of the mentions' probabilities: as `model.calibrate` chooses that of a checkpoint."""
+    """With the least log-loss of the mentions' probabilities: as `model.training.calibrate` does."""
     return calibrate.best_temperature(
         lambda value: calibrate.marks_of(held.reading.gold, held.predictions(probability, rule, value))
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.environment import environment
 from benchmarks.line_process import LineProcess
-from model.corpus import Example
+from model.training.corpus import Example
 
 LIBRARIES = Path(__file__).with_suffix(".txt")
 MODELS = Path(__file__).with_name("spacy_models.txt")

@@ -31,13 +31,13 @@ from benchmarks.seeds import as_typed, seed_of
 from benchmarks.softmax import RULES, TWEET_RULES, Measure
 from benchmarks.uncertainty_report import Choice, Report, Result, Row, row, show
 from benchmarks.views import views
-from model import corpus
+from core.atomic import whole_file
+from core.errors import UserError
 from model.design import TEXT
 from model.extractor import Extractor
 from model.familiarity import FAMILIARITY
-from model.scores import Scoreboard, scoreboard
-from streams.cli.whole_file import whole_file
-from streams.errors import UserError
+from model.training import corpus
+from model.training.scores import Scoreboard, scoreboard
 
 SPLITS = ("valid", "test")
 

@@ -11,13 +11,13 @@ from rich.table import Table
 
 from benchmarks.seeds import Spread, spread
 from benchmarks.views import Views
-from model.scores import Scoreboard
+from model.training.scores import Scoreboard
 
 
 @dataclass(frozen=True)
 class Row:
-    """Figures of one way to be unsure, as in `model.scores.Scoreboard`, a value a checkpoint; `ece` and `brier` of
-    probabilities alone. `ood`: AUROC of telling tweets of another kind, read as text alone."""
+    """Figures of one way to be unsure, as in `model.training.scores.Scoreboard`, a value a checkpoint; `ece` and
+    `brier` of probabilities alone. `ood`: AUROC of telling tweets of another kind, read as text alone."""
 
     model: str
     way: str
@@ -35,7 +35,7 @@ class Row:
 class Choice:
     """What validation chose, and by what. For all baselines together, the mean over them and their checkpoints of AURC
     (lower is better) and of the AUROC of other tweets (higher is better), by rule; for each way to read an evidential
-    variance the mean AUROC by measure (`model.evaluate.EPISTEMIC_MEASURES`). None, or empty, without other tweets."""
+    variance the mean AUROC by measure (`EPISTEMIC_MEASURES` of `evaluate`). None, or empty, without other tweets."""
 
     rule: str | None
     aurc: dict[str, float]

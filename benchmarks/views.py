@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.reading import Read, read
+from core.errors import UserError
 from model.checkpoint import Temperatures
-from model.corpus import Example, legal
 from model.decode import Floats
 from model.design import CONTEXT
 from model.evidence import fuse
 from model.predictor import Output
-from model.reading import Reading
-from model.scores import scoreboard
-from streams.errors import UserError
+from model.training.corpus import Example, legal
+from model.training.reading import Reading
+from model.training.scores import scoreboard
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import platformdirs
 
+from core.errors import UserError
 from local.lock import alone
-from streams.errors import UserError
 
 LOCK = Path(__file__).with_name("jars.lock")
 ROOTS = {

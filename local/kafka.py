@@ -11,9 +11,9 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import ClassVar
 
+from core.errors import UserError
 from local import java
 from local.server import Server
-from streams.errors import UserError
 
 CONFIGURATION = """\
 process.roles=broker,controller

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
+from core.errors import UserError
 from local.server import Server
-from streams.errors import UserError
 
 CONFIGURATION = """\
 bind 127.0.0.1

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
-from streams.errors import UserError
+from core.errors import UserError
 
 GUARD = Path(__file__).with_name("guard.py")
 PORTS = range(15_000, 32_000)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from streams.errors import UserError
+from core.errors import UserError
 
 SCALE = 2
 DOWN, UP = ".lora_A.default.weight", ".lora_B.default.weight"

@@ -16,10 +16,10 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from core.errors import UserError
+from core.events import Score, Value, explain
 from model.design import CONTEXT, IMAGE, Design
 from model.tokens import TokenizerConfig
-from streams.errors import UserError
-from streams.events import Score, Value, explain
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -63,7 +63,7 @@ class CheckpointInfo(Value):
 
     `release`: unix seconds of training, so that a later one wins in the index; `threshold`: mentions below it go to
     review, chosen on validation for `target_precision` above it; `delta`: the chance, over draws of validation data,
-    that it is missed (`model.guarantee`), None where nothing was promised; `possible`: spans of this probability or
+    that it is missed (`guarantee`), None where nothing was promised; `possible`: spans of this probability or
     more go to review though they are not in the best labelling, 1 for none; `temperature`: chosen on validation;
     `design`: what the network is made of; `encoder`: the configuration of the `transformers` encoder;
     `base`: where the encoder's own weights are, None where the checkpoint holds them; `vision`: folder of the

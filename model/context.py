@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from core.events import Tweet
 from model.vision.values import VisualContext
-from streams.events import Tweet
 
 MAX_CHARACTERS = 256
 """Some 64 subwords of English, which is what the encoder reads of a context (`max_context` of the checkpoint)."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from streams.events import Value
+from core.events import Value
 
 View = Literal["text", "text+context", "image"]
 TEXT: View = "text"

@@ -9,13 +9,13 @@ from typing import NamedTuple, Self
 
 from PIL.Image import Image
 
+from core.events import Mention, Tweet
 from model.checkpoint import CheckpointInfo
 from model.context import visual_context
 from model.mentions import Prediction, mentions, possible_mentions
 from model.predictor import Predictor, load
 from model.tokens import Encoded, TweetTokenizer
 from model.vision.values import Pixels
-from streams.events import Mention, Tweet
 
 BATCH_TOKENS = 4096
 

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from streams.errors import UserError, first_line
+from core.errors import UserError, first_line
 
 FAMILIARITY = "familiarity.safetensors"
 """File of a checkpoint folder; a checkpoint without it cannot say how familiar a tweet is."""

@@ -8,12 +8,12 @@ from typing import Annotated, TypeVar
 
 from pydantic import Field
 
-from streams.events import EntityType, Mention, Opinion, overlap
+from core.events import EntityType, Mention, Opinion, overlap
 
 
 @dataclass(frozen=True, slots=True)
 class ViewOpinion:
-    """One view alone on a span: as `streams.events.Opinion`."""
+    """One view alone on a span: as `core.events.Opinion`."""
 
     probability: float
     aleatoric: float

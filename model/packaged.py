@@ -12,7 +12,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from streams.errors import UserError
+from core.errors import UserError
 
 NAMES = ("minilm", "mpnet")
 MINILM, MPNET = NAMES

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModel
 
-from model.material import Features
+from core.errors import UserError, first_line
 from model.tokens import Encoded
-from streams.errors import UserError, first_line
+from model.training.material import Features
 
 BATCH = 16
 

@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoConfig
 
+from core.errors import UserError, first_line
+from core.events import ENTITY_TYPES, EntityType
 from model import adapters, packaged
 from model.batch import Batch, collate
 from model.checkpoint import WEIGHTS, Base, CheckpointInfo, Temperatures, describe
@@ -26,8 +28,6 @@ from model.mentions import Prediction, Span, ViewOpinion
 from model.pixels import Vision
 from model.tagger import Tagger
 from model.tokens import Encoded, TokenizerConfig
-from streams.errors import UserError, first_line
-from streams.events import ENTITY_TYPES, EntityType
 
 LONGEST = 8
 """Words of a possible mention."""

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from core.errors import UserError
 from model.vision.values import Pixels
 from model.words import SIGILS, URL, Word, split_words
-from streams.errors import UserError
 
 SHAPES = ("other", "lower", "title", "upper", "mixed", "digit")
 """The casing of a word, which an uncased encoder would not see: one embedding each."""

@@ -19,11 +19,11 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
+from core.errors import Retry, Stop, UserError
 from model.checkpoint import CheckpointInfo, describe
 from model.mentions import Prediction
 from model.tokens import Encoded
 from model.vision.values import plain
-from streams.errors import Retry, Stop, UserError
 
 T = TypeVar("T")
 Request = TypeVar("Request")

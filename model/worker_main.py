@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from streams.errors import UserError
+from core.errors import UserError
 
 PR_SET_PDEATHSIG = 1
 

@@ -9,10 +9,10 @@ from uuid import uuid4
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
 
+from core.errors import Retry
+from core.events import HEADERS, Decision
 from review.work import Work
 from sinks.document import stamp_ms as stamp_of
-from streams.errors import Retry
-from streams.events import HEADERS, Decision
 
 MAX_BYTES = 4_000_000
 """The largest decision that the topic takes; it holds a tweet and its mentions three times."""

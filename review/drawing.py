@@ -7,11 +7,11 @@ import math
 from rich.console import Console
 from rich.text import Text
 
+from core.events import Mention, Opinion
+from core.text import one_line
 from review.marks import COLOURS, marked, window
-from review.text import one_line
 from review.view import View
 from review.work import Item, Work
-from streams.events import Mention, Opinion
 
 TONES = {"plain": "", "good": "green", "bad": "bold red"}
 BAR = 8

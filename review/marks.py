@@ -13,8 +13,8 @@ from rich.style import Style
 from rich.text import Span as StyledSpan
 from rich.text import Text
 
+from core.text import printable
 from review.span import Span
-from review.text import printable
 from review.work import Item, Work
 
 COLOURS = {"PER": "yellow", "LOC": "green", "ORG": "cyan", "MISC": "magenta"}

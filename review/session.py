@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.errors import Retry
+from core.events import Decision
 from review import decisions
 from review.work import NotPossible, Work, begin
 from sinks.queue import Claim, Counts, LeaseLost, ReviewQueue
-from streams.errors import Retry
-from streams.events import Decision
 
 
 class Publisher(Protocol):

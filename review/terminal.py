@@ -12,6 +12,8 @@ from dataclasses import replace
 from rich.console import Console, Group
 from rich.live import Live
 
+from core.errors import Retry
+from core.events import ENTITY_TYPES, Decision, EntityType
 from review.drawing import draw
 from review.keys import Keys
 from review.session import Session
@@ -19,8 +21,6 @@ from review.span import Span, first_free
 from review.view import Mode, Tone, View
 from review.work import NotPossible, Work
 from sinks.queue import LeaseLost
-from streams.errors import Retry
-from streams.events import ENTITY_TYPES, Decision, EntityType
 
 TYPES: dict[str, EntityType] = dict(zip("1234", ENTITY_TYPES, strict=True))
 STEPS = {"tab": 1, "down": 1, "right": 1, "shift-tab": -1, "up": -1, "left": -1}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from streams.events import Action, Doubt, EntityType, Mention, ReviewTask, Verdict, overlap
+from core.events import Action, Doubt, EntityType, Mention, ReviewTask, Verdict, overlap
 
 
 class NotPossible(Exception):

@@ -11,8 +11,8 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from pydantic import ValidationError
 
-from streams.errors import Retry
-from streams.events import DeadLetter, explain
+from core.errors import Retry
+from core.events import DeadLetter, explain
 
 IDLE_S = 10.0
 """A broker that sends nothing for so long, with letters still to come, counts as away."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from streams.events import Decision, Extraction, ImageResult, Mention, ReviewTask, Tombstone, Tweet
+from core.events import Decision, Extraction, ImageResult, Mention, ReviewTask, Tombstone, Tweet
 
 ERASED = 2**62
 RANK = {"model": 0, "human": 1}

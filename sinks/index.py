@@ -26,10 +26,10 @@ from elasticsearch import (
     UnsupportedProductError,
 )
 
+from core.errors import Retry, Stop
 from sinks.document import Document
 from sinks.mapping import TEMPLATE
 from sinks.search import ALIVE, Entity, Results, entities, entities_request, request, results
-from streams.errors import Retry, Stop
 
 BULK_BYTES = 5_000_000
 """Size of one bulk request at most, 5-15 MB being the vendor's advice."""

@@ -31,8 +31,8 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry as ClientRetry
 from redis.backoff import NoBackoff
 
-from streams.errors import Retry, Stop
-from streams.events import Extraction, ReviewTask, explain
+from core.errors import Retry, Stop
+from core.events import Extraction, ReviewTask, explain
 
 log = logging.getLogger(__name__)
 

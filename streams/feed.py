@@ -12,8 +12,8 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
-from streams.errors import UserError
-from streams.events import HEADERS
+from core.errors import UserError
+from core.events import HEADERS
 from streams.topics import EVENT_BYTES
 
 ACK_S = 60.0

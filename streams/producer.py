@@ -15,8 +15,8 @@ from aiokafka.errors import (
     UnknownProducerId,
 )
 
-from streams.errors import Reject, Retry, Stop, UserError
-from streams.events import HEADERS, DeadLetter
+from core.errors import Reject, Retry, Stop, UserError
+from core.events import HEADERS, DeadLetter
 from streams.topics import MAX_MESSAGE_BYTES
 
 BEYOND_REPAIR = (

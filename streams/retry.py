@@ -8,7 +8,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from streams.errors import Retry
+from core.errors import Retry
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.events import Doubt, Extraction, Mention, Question, ReviewTask, overlap
 from model.mentions import missed
-from streams.events import Doubt, Extraction, Mention, Question, ReviewTask, overlap
 
 DISAGREE = 0.25
 """Two views whose probabilities for the mention differ by this much disagree."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streams.errors import UserError
+from core.errors import UserError
 from streams.settings import Settings
 
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, Valida
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from yarl import URL
 
-from streams.errors import UserError
+from core.errors import UserError
 
 CHECKPOINT = Path(__file__).resolve().parent.parent / "model" / "checkpoint"
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from streams.errors import UserError
+from core.errors import UserError
 from streams.settings import Settings
 
 TWEETS = "tweets"

@@ -7,12 +7,12 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from core.events import ImageResult
 from model.vision.cache import SCHEMA, SCHEMA_VERSION
 from model.vision.channels import ReaderConfig
 from model.vision.values import CHANNELS, Channel, VisualContext
 from model.vision.vision import Vision, VisionConfig
 from streams import metrics
-from streams.events import ImageResult
 from streams.images.database import Database
 from streams.images.decode import DECODER
 from streams.settings import Settings

@@ -21,11 +21,11 @@ from typing import Any
 
 import faust
 
+from core.errors import UserError
 from streams import topics
 from streams.agents import decide, deliver, erase, extract
 from streams.agents.resources import Resources
 from streams.app import faust_app
-from streams.errors import UserError
 from streams.pipeline.intake import Intake
 from streams.pipeline.pipeline import Pipeline
 from streams.retry import patiently

@@ -14,9 +14,9 @@ import annotated_types
 import pytest
 import typer.main
 
+from cli.main import COMMANDS, build
+from core.events import DeadLetter, Decision, Extraction, Mention, Tombstone, Tweet
 from streams import topics
-from streams.cli.main import COMMANDS, build
-from streams.events import DeadLetter, Decision, Extraction, Mention, Tombstone, Tweet
 from streams.settings import CHECKPOINT, Settings
 
 ROOT = Path(__file__).resolve().parent.parent

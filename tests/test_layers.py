@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = {"benchmarks", "local", "model", "review", "sinks", "streams", "tests"}
-LEAVES = {"streams.errors", "streams.events"}
+LEAVES = {"core.errors", "core.events"}
 BROKERS = {"faust", "kafka", "aiokafka", "mode"}
 NETWORK = {"torch", "transformers"}
 

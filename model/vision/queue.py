@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
+from core.errors import Retry, Stop, UserError
 from model.vision.values import Channel, Pixels, Request, VisualContext
 from model.worker import BatchFailed, ProcessHandle, WorkerDied
-from streams.errors import Retry, Stop, UserError
 
 log = logging.getLogger(__name__)
 

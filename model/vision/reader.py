@@ -14,10 +14,10 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from core.errors import UserError
 from model.vision import values
 from model.vision.channels import Channel, ReaderConfig
 from model.vision.values import MISCONFIGURED, Request, Tag, TextLine, VisualContext, plain
-from streams.errors import UserError
 
 T = TypeVar("T")
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from core.errors import UserError
 from model.vision.channels import rounded
 from model.vision.values import Tag, plain
-from streams.errors import UserError
 
 LEAST = 0.1
 """What people are shown. The tagger reads only what is surer: `model.context.TAG_SCORE`."""

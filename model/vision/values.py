@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from PIL import Image
 from pydantic import AfterValidator, Field
 
-from streams.events import Score, Value
+from core.events import Score, Value
 
 Channel = Literal["tags", "caption", "ocr"]
 CHANNELS: tuple[Channel, ...] = ("tags", "caption", "ocr")

@@ -20,12 +20,12 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Self
 
+from core.errors import Retry, Stop, UserError
 from model.vision.cache import ContextCache, Store
 from model.vision.likeness import alike, colours
 from model.vision.queue import Missing, ReadingQueue
 from model.vision.values import CHANNELS, MISCONFIGURED, Channel, Pixels, Request, VisualContext
 from model.worker import BatchFailed, ProcessHandle, WorkerDied
-from streams.errors import Retry, Stop, UserError
 
 log = logging.getLogger(__name__)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from core.events import Decision
 from sinks.document import from_decision, stamp_ms
 from sinks.index import Index
 from sinks.queue import ReviewQueue
 from streams.agents.resources import Resources
 from streams.agents.write import write_one
-from streams.events import Decision
 from streams.pipeline.decode import Decode
 from streams.pipeline.item import Item
 from streams.pipeline.pipeline import Pipeline

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from core.errors import Retry
+from core.events import Extraction, ReviewTask
 from sinks.document import Document, from_extraction
 from sinks.index import Index, Outcome
 from sinks.queue import ReviewQueue
 from streams import metrics
 from streams.agents.resources import Resources
-from streams.errors import Retry
-from streams.events import Extraction, ReviewTask
 from streams.pipeline.batch import MicroBatcher
 from streams.pipeline.decode import Decode
 from streams.pipeline.item import Item

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from core.events import Tombstone
 from sinks.document import from_tombstone
 from sinks.index import Index
 from sinks.queue import ReviewQueue
 from streams.agents.resources import Resources
 from streams.agents.write import write_one
-from streams.events import Tombstone
 from streams.pipeline.decode import Decode
 from streams.pipeline.item import Item
 from streams.pipeline.pipeline import Pipeline

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from core.events import Tweet
 from streams.agents.resources import Resources
-from streams.events import Tweet
 from streams.pipeline.decode import Decode
 from streams.pipeline.fetch import Fetch
 from streams.pipeline.infer import Infer

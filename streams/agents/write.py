@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from core.errors import Reject, Retry
 from sinks.document import Document
 from sinks.index import Index
-from streams.errors import Reject, Retry
 
 
 async def write_one(index: Index, document: Document) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field
 
-from streams.events import Value
+from core.events import Value
 from streams.images.decode import DECODER, Picture
 from streams.images.errors import MAX_REASON, Kind
 

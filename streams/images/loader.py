@@ -13,9 +13,9 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from core.events import ImageResult, Media
 from model.vision.values import Pixels
 from streams import metrics
-from streams.events import ImageResult, Media
 from streams.images.address import Gate
 from streams.images.cache import ImageCache, Kept
 from streams.images.cache_policy import of_server

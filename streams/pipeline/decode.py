@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ValidationError
 
-from streams.errors import Reject
-from streams.events import explain
+from core.errors import Reject
+from core.events import explain
 from streams.pipeline.stage import I, Stage
 
 

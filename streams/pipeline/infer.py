@@ -6,12 +6,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from core.errors import Stop, UserError
+from core.events import Extraction
 from model.checkpoint import CheckpointInfo
 from model.mentions import mentions, possible_mentions
 from model.worker import BatchFailed, ModelProcess, WorkerDied
 from streams import metrics
-from streams.errors import Stop, UserError
-from streams.events import Extraction
 from streams.pipeline.batch import MicroBatcher
 from streams.pipeline.item import TweetItem
 from streams.pipeline.stage import Batcher, BatchStage

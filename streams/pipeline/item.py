@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from streams.events import DeadLetter, Extraction, ImageResult, Tweet
+from core.events import DeadLetter, Extraction, ImageResult, Tweet
 
 if TYPE_CHECKING:
     from model.tokens import Encoded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from streams.errors import Stop
+from core.errors import Stop
 
 WINDOW = 500
 

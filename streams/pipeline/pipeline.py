@@ -16,9 +16,9 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Generic, Protocol
 
+from core.errors import Stop
+from core.events import DeadLetter
 from streams import metrics
-from streams.errors import Stop
-from streams.events import DeadLetter
 from streams.pipeline.acknowledge import Acknowledge, InOrder
 from streams.pipeline.item import Origin
 from streams.pipeline.limits import DeadLetterLimit

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import UserError
 from local import jars
-from streams.errors import UserError
 
 CONTENT = {name: f"jar {name} ".encode() * 5000 for name in ("one", "two", "three")}
 

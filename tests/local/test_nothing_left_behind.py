@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import UserError
 from local.stack import KINDS, NAMES, Stack, down, running, status
-from streams.errors import UserError
 from tests.local import processes
 
 

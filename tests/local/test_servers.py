@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import local.server
+from core.errors import UserError
 from local.server import Server
 from local.stack import KINDS, NAMES, Stack
-from streams.errors import UserError
 from tests.local import processes
 from tests.local.clients import CLIENTS, Client
 

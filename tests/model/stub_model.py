@@ -12,9 +12,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from core.errors import UserError
 from model.mentions import Prediction, Span
 from model.tokens import Encoded
-from streams.errors import UserError
 
 HANG, DIE, RAISE, FORGET, LIE, PICKLE = 1, 2, 3, 4, 5, 6
 """First subword id of a tweet that makes the stub do so."""

@@ -14,16 +14,16 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoConfig
 
+from core.errors import UserError
 from model import adapters, packaged
 from model.batch import collate
 from model.checkpoint import WEIGHTS, Base, CheckpointInfo, describe
 from model.design import Design
-from model.encoder import pretrained
 from model.predictor import load
-from model.publish import write
 from model.tagger import Tagger
-from model.train import TrainConfig, Trainer, items
-from streams.errors import UserError
+from model.training.encoder import pretrained
+from model.training.publish import write
+from model.training.train import TrainConfig, Trainer, items
 from streams.settings import CHECKPOINT
 from tests.model.toys import bert, distilbert, examples, save
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.events import Media, Tweet
 from model.context import MAX_CHARACTERS, context_text, visual_context
 from model.tokens import TweetTokenizer
 from model.vision.values import MAX_WORDS, Tag, TextLine, VisualContext
-from streams.events import Media, Tweet
 
 BOX = ((0.0, 0.0), (1.0, 0.0), (1.0, 0.1), (0.0, 0.1))
 

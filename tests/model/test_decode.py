@@ -18,7 +18,7 @@ from tests.model.test_crf import batch, crf, paths
 def path_of(model: CRF, scores: torch.Tensor, words: torch.Tensor) -> Path:
     with torch.inference_mode():
         chain = model.chain(scores, words)
-        transitions, _, end = model.scores(1.0)
+        transitions, _, end = model.training.scores(1.0)
     return Path(
         scores[0].numpy(),
         transitions.numpy(),

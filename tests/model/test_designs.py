@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from model.batch import Batch, collate
-from model.corpus import Example
 from model.design import CONTEXT, IMAGE, LABELS, TEXT, Design
-from model.encoder import pretrained
 from model.evidence import NIG, fuse
-from model.losses import LossWeights, alignment, distillation, log_marginals, loss, stacked
 from model.tagger import Tagger
-from model.train import TrainConfig, Trainer, items, label_tensor, teacher_tensor
+from model.training.corpus import Example
+from model.training.encoder import pretrained
+from model.training.losses import LossWeights, alignment, distillation, log_marginals, loss, stacked
+from model.training.train import TrainConfig, Trainer, items, label_tensor, teacher_tensor
 from tests.model.toys import bert, examples, save
 
 WIDTH = 6

@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from core.errors import UserError
+from core.events import Extraction, Media, Tweet
 from model.checkpoint import Temperatures, describe
 from model.context import visual_context
 from model.extractor import Extracted, Extractor, batches
@@ -21,8 +23,6 @@ from model.mentions import Prediction, mentions, possible_mentions
 from model.predictor import Predictor
 from model.tokens import Encoded
 from model.worker import ModelProcess
-from streams.errors import UserError
-from streams.events import Extraction, Media, Tweet
 from streams.settings import CHECKPOINT
 
 TEXTS = [

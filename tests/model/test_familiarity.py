@@ -12,19 +12,19 @@ import pytest
 import torch
 from safetensors.torch import save as save_tensors
 
+from core.errors import UserError
 from model.batch import collate
-from model.calibrate import compared, familiarity
 from model.checkpoint import Temperatures
-from model.corpus import Example
 from model.design import CONTEXT, TWO_VIEWS, Design
-from model.encoder import pretrained
-from model.evaluate import Doubts, told_by_density
 from model.familiarity import FAMILIARITY, Familiarity, of_tweets
 from model.mentions import Span
 from model.predictor import decode, run
 from model.tagger import Tagger
 from model.tokens import TweetTokenizer
-from streams.errors import UserError
+from model.training.calibrate import compared, familiarity
+from model.training.corpus import Example
+from model.training.encoder import pretrained
+from model.training.evaluate import Doubts, told_by_density
 from tests.model.toys import PEOPLE, bert, examples, save
 
 HIDDEN = 6

@@ -13,7 +13,12 @@ import torch
 from PIL import Image
 from transformers import ResNetConfig, ResNetModel, ViTImageProcessor
 
-from local.examples import EXAMPLES
+from cli import predict as predict_command
+from cli.training import train as train_command
+from cli.training.options import same_vision
+from core.errors import UserError
+from core.events import Tweet
+from demo.examples import EXAMPLES
 from model import predictor as model_predictor
 from model.checkpoint import describe, write_config
 from model.design import Design
@@ -21,15 +26,10 @@ from model.extractor import Extractor
 from model.mentions import mentions, possible_mentions
 from model.pixels import Vision, read
 from model.predictor import Predictor
-from model.publish import write
 from model.tagger import Tagger
+from model.training.publish import write
 from model.vision.values import Pixels
 from model.worker import ModelProcess
-from streams.cli import predict as predict_command
-from streams.cli import train as train_command
-from streams.cli.training_options import same_vision
-from streams.errors import UserError
-from streams.events import Tweet
 from streams.settings import CHECKPOINT
 from tests.model.toys import bert, examples, save, save_vit
 

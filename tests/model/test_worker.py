@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import Retry, Stop, UserError
 from model import worker as model_worker
 from model.checkpoint import describe, write_config
 from model.tokens import Encoded
 from model.worker import MAX_STARTS, BatchFailed, ModelProcess, WorkerDied
-from streams.errors import Retry, Stop, UserError
 from streams.settings import CHECKPOINT
 from tests.model import stub_model
 

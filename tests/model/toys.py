@@ -19,7 +19,7 @@ from transformers import (
     ViTModel,
 )
 
-from model.corpus import Example
+from model.training.corpus import Example
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PEOPLE, PLACES = ("ann", "bob", "carl", "dora"), ("paris", "rome", "oslo", "lima")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.events import Doubt, EntityType, ImageResult, Mention, Opinion, Question, ReviewTask, Tweet
+from core.events import Doubt, EntityType, ImageResult, Mention, Opinion, Question, ReviewTask, Tweet
 
 TEXT = "RT @jay : outside of where George Zimmerman got shot . #NewYork 🗽"
 

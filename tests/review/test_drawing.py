@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
-from tasks import FAILED, GEORGE, SHOT, TEXT, ZIMMERMAN, mention, task
 
+from core.events import Extraction, Mention, Tweet
 from review.drawing import draw
 from review.marks import marked
 from review.span import Span
 from review.view import View
 from review.work import begin
 from sinks.queue import Counts
-from streams.events import Extraction, Mention, Tweet
 from streams.routing import route
+from tests.review.tasks import FAILED, GEORGE, SHOT, TEXT, ZIMMERMAN, mention, task
 
 LONG = "All of London and the rest of the world. " * 40 + "Then Ana spoke."
 VIEWS = {

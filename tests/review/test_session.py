@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from tasks import task
 
+from core.errors import Retry
+from core.events import Decision
 from review.decisions import stamp
 from review.session import Session
 from review.work import NotPossible, Work
 from sinks.queue import Claim, Counts, LeaseLost, ReviewQueue
-from streams.errors import Retry
-from streams.events import Decision
 from streams.settings import Settings
+from tests.review.tasks import task
 
 
 class Topic:

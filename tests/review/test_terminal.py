@@ -13,15 +13,15 @@ from typing import TypeVar
 import pexpect
 import pytest
 from kafka import KafkaConsumer, TopicPartition
-from tasks import NEW_YORK, ZIMMERMAN, mention, task
 
+from core.events import Decision, ReviewTask
 from sinks.queue import Counts, ReviewQueue
 from streams import topics
-from streams.events import Decision, ReviewTask
 from streams.settings import Settings
-from tests.reviewer import Reviewer
+from tests.review.reviewer import Reviewer
+from tests.review.tasks import NEW_YORK, ZIMMERMAN, mention, task
 
-MNER = [sys.executable, "-m", "streams.cli.main", "review", "--reviewer", "ana"]
+MNER = [sys.executable, "-m", "cli.main", "review", "--reviewer", "ana"]
 ARROW_RIGHT = "\x1b[C"
 PARIS = "Paris was lovely"
 T = TypeVar("T")

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tasks import GEORGE, JAY, NEW_YORK, SHOT, TEXT, ZIMMERMAN, task
 
+from core.events import ENTITY_TYPES
 from review.decisions import retract, settle
 from review.work import NotPossible, Work, begin
-from streams.events import ENTITY_TYPES
+from tests.review.tasks import GEORGE, JAY, NEW_YORK, SHOT, TEXT, ZIMMERMAN, task
 
 
 def named(work: Work) -> list[tuple[str, str]]:

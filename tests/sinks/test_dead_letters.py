@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 from kafka import KafkaProducer
 
+from core.errors import Retry
+from core.events import DeadLetter
 from sinks.dead_letters import read
 from streams import topics
-from streams.errors import Retry
-from streams.events import DeadLetter
 from streams.settings import Settings
 
 

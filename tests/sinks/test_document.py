@@ -7,10 +7,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from values import MOMENT, RELEASE, decision, extraction, mention, task, tweet
 
+from core.events import MAX_EDIT, ImageResult, Tombstone
 from sinks.document import ERASED, from_decision, from_extraction, from_tombstone, normalise, stamp_ms, version
-from streams.events import MAX_EDIT, ImageResult, Tombstone
+from tests.sinks.values import MOMENT, RELEASE, decision, extraction, mention, task, tweet
 
 edits = st.integers(0, MAX_EDIT)
 stamps = st.integers(0, 2**44 - 1)

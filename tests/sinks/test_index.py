@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 from elasticsearch import AsyncElasticsearch
-from values import RELEASE, decision, extraction, mention, task, tweet
 
+from core.errors import Retry, Stop
+from core.events import Tombstone
 from sinks import index as index_module
 from sinks.document import Document, from_decision, from_extraction, from_tombstone
 from sinks.index import Index, Outcome
-from streams.errors import Retry, Stop
-from streams.events import Tombstone
 from streams.settings import Settings
+from tests.sinks.values import RELEASE, decision, extraction, mention, task, tweet
 
 PARIS, HILTON, ANA = mention("#Paris"), mention("Paris Hilton", "PER"), mention("Ana", "PER")
 

@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Clock
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
-from values import RELEASE, extraction, task, tweet
 
+from core.errors import Retry, Stop
+from core.events import ReviewTask
 from local.stack import Stack
 from sinks.queue import Claim, Counts, LeaseLost, ReviewQueue
-from streams.errors import Retry, Stop
-from streams.events import ReviewTask
 from streams.settings import Settings
+from tests.sinks.conftest import Clock
+from tests.sinks.values import RELEASE, extraction, task, tweet
 
 
 async def order(queue: ReviewQueue) -> list[str]:

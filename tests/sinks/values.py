@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from streams.events import Decision, Doubt, EntityType, Extraction, Mention, Question, ReviewTask, Tweet
+from core.events import Decision, Doubt, EntityType, Extraction, Mention, Question, ReviewTask, Tweet
 
 MOMENT = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)
 RELEASE = 1_763_700_000

@@ -16,12 +16,12 @@ from kafka.admin import KafkaAdminClient, OffsetSpec
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
+from core.errors import Retry
+from core.events import DeadLetter
 from sinks.dead_letters import read
 from sinks.index import Index
 from sinks.queue import ReviewQueue
 from streams import topics
-from streams.errors import Retry
-from streams.events import DeadLetter
 from streams.feed import feed
 from streams.settings import Settings
 from streams.worker import AGENTS

@@ -9,8 +9,8 @@ import pytest
 
 from local.stack import Stack
 from streams import topics
-from streams.demo.worker import WorkerProcess
 from streams.settings import Settings
+from streams.worker_process import WorkerProcess
 from tests.conftest import ROOT, settings_for
 
 Start = Callable[..., WorkerProcess]
@@ -37,7 +37,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts workers and waits until they are ready; whatever still runs at the end is killed."""
     workers: list[WorkerProcess] = []
 
-    def start_one(settings: Settings, module: str = "streams.cli.main", **options: object) -> WorkerProcess:
+    def start_one(settings: Settings, module: str = "cli.main", **options: object) -> WorkerProcess:
         log = tmp_path / f"worker-{len(workers)}.log"
         worker = WorkerProcess(settings, log, module=module, python_path=ROOT, **options)  # type: ignore[arg-type]
         workers.append(worker)

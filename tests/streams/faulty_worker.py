@@ -8,8 +8,8 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from cli.main import main
 from streams.agents.deliver import Deliver
-from streams.cli.main import main
 from streams.pipeline.decode import Decode
 from streams.pipeline.fetch import Fetch
 from streams.pipeline.infer import Infer

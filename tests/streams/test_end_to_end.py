@@ -12,19 +12,19 @@ from pathlib import Path
 
 import pexpect
 
-from local.examples import image_server
+from demo.examples import image_server
 from local.stack import Stack
 from streams import topics
-from streams.demo.worker import environment
 from streams.settings import Settings
+from streams.worker_process import environment
 from tests.conftest import ROOT, settings_for
-from tests.reviewer import Reviewer
+from tests.review.reviewer import Reviewer
 from tests.streams.account import books, fed, rewind, sinks, tweets, until_caught_up
 from tests.streams.conftest import Start
 from tests.streams.stub_model import MAYBE
 
 REAL_TWEETS = 24
-MNER = [sys.executable, "-m", "streams.cli.main"]
+MNER = [sys.executable, "-m", "cli.main"]
 
 
 def test_the_demo_adds_up_and_leaves_nothing_behind(tmp_path: Path) -> None:

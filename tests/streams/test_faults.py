@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import Reject
+from core.events import Tweet
 from local.server import Server
 from local.stack import Stack
 from streams import topics
-from streams.demo.worker import WorkerProcess
-from streams.errors import Reject
-from streams.events import Tweet
 from streams.pipeline.decode import Decode
 from streams.pipeline.item import Item, Origin
 from streams.settings import Settings
+from streams.worker_process import WorkerProcess
 from tests.streams.account import (
     assert_exactly_once,
     books,

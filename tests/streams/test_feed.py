@@ -10,9 +10,9 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 
+from core.errors import UserError
 from streams import feed as feeding
 from streams import topics
-from streams.errors import UserError
 from streams.feed import feed, key_of
 from streams.settings import Settings
 

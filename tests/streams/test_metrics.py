@@ -13,9 +13,9 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client import Counter, Gauge, Histogram
 
+from core.errors import Reject, UserError
+from core.events import DeadLetter, Media
 from streams import metrics
-from streams.errors import Reject, UserError
-from streams.events import DeadLetter, Media
 from streams.images.loader import ImageLoader
 from streams.pipeline.item import Item, Origin
 from streams.pipeline.limits import DeadLetterLimit
@@ -78,7 +78,7 @@ def test_a_worker_whose_port_is_in_use_says_so_and_ends_before_it_takes_anything
         away = "127.0.0.1:1"
         servers = {"KAFKA": away, "ELASTICSEARCH": f"http://{away}", "REDIS": f"redis://{away}", "METRICS": listener}
         worker = subprocess.run(
-            [sys.executable, "-m", "streams.cli.main", "worker"],
+            [sys.executable, "-m", "cli.main", "worker"],
             cwd=ROOT,
             env={**os.environ, "MNER_HOME": str(tmp_path), **{f"MNER_{name}": servers[name] for name in servers}},
             capture_output=True,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from core.events import Tombstone
 from streams import topics
-from streams.events import Tombstone
 from streams.feed import feed
 from streams.settings import Settings
 from tests.streams.account import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.events import Extraction, Mention, Opinion, Question, Tweet
+from core.events import Extraction, Mention, Opinion, Question, Tweet
 from streams.routing import route
 
 TEXT = "Ada met Bob in Rome"

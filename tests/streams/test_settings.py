@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import ConnectionPool
 
-from streams.errors import UserError
+from core.errors import UserError
 from streams.settings import load, masked
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
+from core.events import ImageResult
 from model.vision.values import Pixels, VisualContext
 from model.vision.vision import VisionConfig
-from streams.events import ImageResult
 from streams.settings import Settings
 from streams.vision import opened_vision, vision_config, with_channels
 from tests.model.vision.stub_reader import picture

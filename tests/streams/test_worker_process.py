@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from streams.demo.worker import WorkerProcess
-from streams.errors import UserError
+from core.errors import UserError
 from streams.settings import Settings
+from streams.worker_process import WorkerProcess
 
 
 def test_folders_named_like_ours_where_it_runs_are_not_imported(

@@ -11,8 +11,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.errors import UserError
 from model.vision.values import Pixels, Request, Tag, TextLine, VisualContext
-from streams.errors import UserError
 
 HANG, DIE, RAISE, NO_TEXT, SLOW, BABBLE, PRINT = 1, 2, 3, 4, 5, 6, 7
 SLOW_S = 0.5

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL.Image import Image
 
+from core.errors import UserError
 from model.vision.channels import ReaderConfig
 from model.vision.reader import WHOLE_FAILURES, Absent, Reader, load
 from model.vision.values import Pixels, Request, Tag
-from streams.errors import UserError
 from tests.model.vision.pictures import noise, pixels, real, request, written
 
 

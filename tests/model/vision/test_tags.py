@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from core.errors import UserError
 from model.vision.reader import Reader
 from model.vision.tags import MAX_BOXES, MAX_TAGS, Classifier, Detector, ImageNet, best, imagenet_labels, tags
 from model.vision.values import Tag
-from streams.errors import UserError
 from tests.model.vision.pictures import noise
 
 LABELS = {0: "cat", 1: "do\u202eg", 2: "bird"}

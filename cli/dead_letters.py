@@ -1,0 +1,64 @@
+"""`mner dead-letters`: events that could not be processed, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.as_json import print_json
+from streams.settings import load
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from sinks.dead_letters import Letter
+
+app = typer.Typer(no_args_is_help=True, help="Events that could not be processed: what, why, and from where.")
+
+
+@app.callback()
+def group() -> None:
+    """Keeps `list` a command of its own while it is the only one."""
+
+
+@app.command("list")
+def list_(
+    limit: Annotated[int, typer.Option(min=1, help="Newest dead letters to show at most.")] = 20,
+    json: Annotated[bool, typer.Option("--json", help="A JSON array, for scripts.")] = False,
+) -> None:
+    """The newest dead letters, oldest first, with the reason, the origin and the beginning of the event as it came."""
+    from sinks.dead_letters import read
+    from streams import topics
+    from streams.servers import address
+
+    settings = load()
+    letters = read(address(settings, "kafka"), settings.name(topics.DEAD), newest=limit)
+    if json:
+        print_json([{"at": letter.at.isoformat(), **letter.letter.model_dump(mode="json")} for letter in letters])
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for letter in letters:
+        console.print(_shown(letter, console.width), end="\n\n")
+    console.print(f"{len(letters)} shown", style="dim")
+
+
+def _shown(letter: Letter, width: int) -> Text:
+    from rich.text import Text
+
+    from core.text import one_line
+
+    dead = letter.letter
+    text = Text.assemble(
+        (f"{letter.at:%Y-%m-%d %H:%M:%S}", "dim"),
+        (f"  {one_line(dead.stage)}", "bold"),
+        f"  {one_line(dead.reason)}",
+        (f"\n  {one_line(dead.topic)}[{dead.partition}] at {dead.offset}, key {one_line(dead.key or 'none')}", "dim"),
+    )
+    if dead.value is not None:
+        value = Text(f"{'' if dead.encoding == 'utf-8' else dead.encoding + ' '}{one_line(dead.value)}")
+        value.truncate(width - 2, overflow="ellipsis")
+        text.append("\n  ").append_text(value)
+    return text

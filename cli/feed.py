@@ -1,0 +1,39 @@
+"""`mner feed`: a file of tweet events into Kafka."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core.errors import UserError
+
+
+def command(
+    file: Annotated[Path, typer.Argument(help="JSON lines, one tweet event each; - reads standard input")],
+    rate: Annotated[float | None, typer.Option(help="events a second at most", min=0.01)] = None,
+) -> None:
+    """Feed FILE into the tweets topic, line by line, as it stands. Lines that are no valid event reach the dead letters
+    with their reason (`mner dead-letters list`)."""
+    import sys
+
+    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+    from streams import servers, settings, topics
+    from streams.feed import feed
+
+    config = settings.load()
+    brokers = servers.address(config, "kafka")
+    name = config.name(topics.TWEETS)
+    if name in topics.missing(brokers, config):
+        raise UserError(f"topic {name} is missing; make it with `mner topics create`")
+    try:
+        source = sys.stdin.buffer if str(file) == "-" else file.open("rb")
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from None
+    columns = (SpinnerColumn(), TextColumn("feeding"), MofNCompleteColumn())
+    with source, Progress(*columns, transient=True) as progress:
+        task = progress.add_task("feeding", total=None)
+        count = feed(source, brokers, name, rate=rate, on_fed=lambda fed: progress.update(task, completed=fed))
+    typer.echo(f"fed {count} events into {name}")

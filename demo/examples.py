@@ -1,0 +1,127 @@
+"""The example tweets, the faults planted among them, and a server on 127.0.0.1 for their images.
+
+The examples lie in the clone, not in the installed package. Their images stand at a placeholder host, so that the
+server can take any free port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from aiohttp import web
+
+from core.errors import UserError
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+PLACEHOLDER = "http://images.example"
+
+BOMB_SIDE = 20_000
+"""Pixels: 400 million of them in a PNG of some 50 kB."""
+
+METADATA = "http://169.254.169.254/latest/meta-data/"
+"""Where clouds keep credentials for their machines: what a redirect must never lead to."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A planted fault. `line` counts from 1, `id` is the tweet's.
+
+    `dead`: the event ends in the dead letters; `image`: it is extracted from its text alone. Either way the reason that
+    is given starts with `reason`.
+    """
+
+    line: int
+    id: str
+    what: str
+    outcome: Literal["dead", "image"]
+    reason: str
+
+
+def example_events(base_url: str) -> list[bytes]:
+    """The lines of `examples/tweets.jsonl`, faulty ones as they are, images at `base_url` (as `image_server` gives)."""
+    return [line.replace(PLACEHOLDER.encode(), base_url.encode()) for line in _read("tweets.jsonl").splitlines()]
+
+
+def example_faults() -> list[Fault]:
+    """Every planted fault, in the order of the lines."""
+    return [Fault(**fault) for fault in json.loads(_read("faults.json"))]
+
+
+def _read(name: str) -> bytes:
+    try:
+        return (EXAMPLES / name).read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{EXAMPLES / name} is not there: run this from a clone of the repository") from None
+
+
+@asynccontextmanager
+async def image_server(folder: Path = EXAMPLES / "images") -> AsyncIterator[str]:
+    """Serves `folder` and the faulty images on a free port of 127.0.0.1; gives the address, `http://127.0.0.1:PORT`."""
+    app = web.Application()
+    app.router.add_get("/too-big.jpg", _too_big)
+    app.router.add_get("/slow.jpg", _slow)
+    app.router.add_get("/not-an-image.jpg", _not_an_image)
+    app.router.add_get("/bomb.png", _bomb)
+    app.router.add_get("/moved.jpg", _moved)
+    app.router.add_static("/", folder)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def _too_big(request: web.Request) -> web.StreamResponse:
+    """Begins like a JPEG, names no length and goes on until the client has had enough."""
+    response = web.StreamResponse(headers={"Content-Type": "image/jpeg"})
+    await response.prepare(request)
+    with suppress(ConnectionError):
+        await response.write(b"\xff\xd8\xff\xe0")
+        while True:
+            await response.write(bytes(65_536))
+    return response
+
+
+async def _slow(request: web.Request) -> web.StreamResponse:
+    """A byte now and then, so that no pause between two of them is long."""
+    response = web.StreamResponse(headers={"Content-Type": "image/jpeg"})
+    await response.prepare(request)
+    with suppress(ConnectionError):
+        while True:
+            await response.write(b"\xff")
+            await asyncio.sleep(0.2)
+    return response
+
+
+async def _not_an_image(request: web.Request) -> web.Response:
+    return web.Response(body=b"<!doctype html><title>Sign in to see this picture</title>", content_type="image/jpeg")
+
+
+async def _bomb(request: web.Request) -> web.Response:
+    return web.Response(body=await asyncio.to_thread(png_bomb), content_type="image/png")
+
+
+async def _moved(request: web.Request) -> web.Response:
+    return web.Response(status=302, headers={"Location": METADATA})
+
+
+def png_bomb(side: int = BOMB_SIDE) -> bytes:
+    """A valid black PNG of side x side pixels, 1 bit each (PNG specification, third edition, section 5)."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = zlib.compress(bytes((side + 7) // 8 + 1) * side, 9)
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")

@@ -1,0 +1,166 @@
+"""What the demo shows at its end: mentions, the review queue with its reasons, faults, a search, the sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from core.events import Extraction, Mention, ReviewTask
+from core.text import one_line, printable
+from demo.tally import Tally
+from demo.verdict import Fault, named
+from review.marks import COLOURS
+from sinks.search import Entity, Results
+from streams.settings import Settings
+
+SHOWN_TWEETS = 14
+SHOWN_TASKS = 8
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of a demo. `problems` is empty when everything added up."""
+
+    tally: Tally
+    tasks: Sequence[ReviewTask]
+    entities: Sequence[Entity]
+    query: str
+    found: Results
+    faults: Sequence[Fault]
+    problems: Sequence[str]
+    settings: Settings
+
+    def numbers(self) -> dict[str, Any]:
+        """For scripts (`mner demo --json`)."""
+        tally = self.tally
+        return {
+            "fed": tally.fed,
+            "extracted": tally.extracted,
+            "indexed": tally.indexed,
+            "queued": tally.queued,
+            "dead": tally.dead,
+            "questions": dict(zip(("uncertain", "possible"), self._questions(), strict=True)),
+            "mentions": sum(len(extraction.mentions) for extraction in tally.extractions.values()),
+            "images": {
+                status: sum(extraction.image.status == status for extraction in tally.extractions.values())
+                for status in ("none", "ok", "failed")
+            },
+            "tweets_per_s": round(tally.tweets_per_s, 1),
+            "latency_ms": {"p50": round(tally.latency_ms(0.5), 1), "p99": round(tally.latency_ms(0.99), 1)},
+            "faults": [
+                {"line": fault.line, "what": fault.what, "outcome": fault.outcome, "named": named(fault, tally)}
+                for fault in self.faults
+            ],
+            "problems": list(self.problems),
+        }
+
+    def show(self, console: Console) -> None:
+        console.print(self._mentions())
+        console.print(self._queue())
+        console.print(self._faults())
+        console.print(self._search())
+        self._sums(console)
+
+    def _questions(self) -> tuple[int, int]:
+        """Asked about what the model chose, and about what it possibly missed."""
+        kinds = [question.possible for task in self.tasks for question in task.questions]
+        return kinds.count(False), kinds.count(True)
+
+    def _mentions(self) -> Table:
+        table = Table(title="Indexed: confident mentions", title_justify="left", expand=True)
+        table.add_column("tweet", ratio=3)
+        table.add_column("mentions", ratio=2)
+        having = [e for e in self.tally.extractions.values() if _confident(e)]
+        for extraction in having[:SHOWN_TWEETS]:
+            names = Text("\n").join(
+                Text.assemble(
+                    (one_line(mention.text), COLOURS[mention.type]), f" {mention.type} {mention.probability:.0%}"
+                )
+                for mention in _confident(extraction)
+            )
+            table.add_row(coloured(extraction.tweet.text, _confident(extraction)), names)
+        if len(having) > SHOWN_TWEETS:
+            table.caption = f"and {len(having) - SHOWN_TWEETS} more tweets with mentions"
+        return table
+
+    def _queue(self) -> Table:
+        table = Table(title="Review queue: the most uncertain first", title_justify="left", expand=True)
+        table.add_column("uncertainty", justify="right")
+        table.add_column("is it?", ratio=1)
+        table.add_column("tweet", ratio=2)
+        table.add_column("why a person should look", ratio=2)
+        for task in self.tasks[:SHOWN_TASKS]:
+            question = max(task.questions, key=lambda question: question.uncertainty)
+            mention = question.mention
+            table.add_row(
+                f"{task.uncertainty:.2f}",
+                _named(mention).append("\npossibly missed" * question.possible, "dim"),
+                coloured(task.tweet.text, [question.mention for question in task.questions]),
+                Text("; ".join(one_line(doubt.sentence) for doubt in question.doubts)),
+            )
+        uncertain, possible = self._questions()
+        table.caption = f"{uncertain} uncertain mentions and {possible} possibly missed in all"
+        if len(self.tasks) > SHOWN_TASKS:
+            table.caption = f"and {len(self.tasks) - SHOWN_TASKS} more tasks; {table.caption}"
+        return table
+
+    def _faults(self) -> Table:
+        table = Table(title="Planted faults, each named", title_justify="left", expand=True)
+        table.add_column("line", justify="right")
+        table.add_column("planted", ratio=2)
+        table.add_column("what became of it", ratio=1)
+        table.add_column("reason given", ratio=3)
+        for fault in self.faults:
+            reason = named(fault, self.tally)
+            outcome = "dead letter" if fault.outcome == "dead" else "extracted from text alone"
+            shown = Text(one_line(reason)) if reason is not None else Text("none", "bold red")
+            table.add_row(str(fault.line), fault.what, outcome, shown)
+        return table
+
+    def _search(self) -> Table:
+        title = f"mner search {self.query}: {self.found.total} tweets"
+        table = Table(title=title, title_justify="left", expand=True)
+        table.add_column("score", justify="right")
+        table.add_column("tweet", ratio=1)
+        for hit in self.found.hits:
+            text = Text(printable(hit.text))
+            for start, end in hit.matches:
+                text.stylize("reverse", start, end)
+            table.add_row(f"{hit.score:.1f}", text)
+        names = ", ".join(f"{one_line(entity.name)} ({entity.type}, {entity.tweets})" for entity in self.entities)
+        table.caption = Text(f"most mentioned: {names}")
+        return table
+
+    def _sums(self, console: Console) -> None:
+        tally = self.tally
+        console.print(
+            f"fed {tally.fed} = extracted {tally.extracted} + dead {tally.dead};  "
+            f"indexed {tally.indexed}, in the review queue {tally.queued};  "
+            f"{tally.tweets_per_s:.1f} tweets/s, latency p50 {tally.latency_ms(0.5):.0f} ms, "
+            f"p99 {tally.latency_ms(0.99):.0f} ms"
+        )
+        for problem in self.problems:
+            console.print(Text(f"wrong: {one_line(problem)}", "bold red"))
+        if not self.problems:
+            console.print(Text("Everything adds up.", "bold green"))
+
+
+def _named(mention: Mention) -> Text:
+    return Text.assemble((one_line(mention.text), COLOURS[mention.type]), f" {mention.type}")
+
+
+def coloured(text: str, mentions: Sequence[Mention]) -> Text:
+    """The text with its mentions in their types' colours."""
+    shown = Text(printable(text))
+    for mention in mentions:
+        shown.stylize(f"bold {COLOURS[mention.type]}", mention.start, mention.end)
+    return shown
+
+
+def _confident(extraction: Extraction) -> list[Mention]:
+    return [mention for mention in extraction.mentions if mention.probability >= extraction.threshold]

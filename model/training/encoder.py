@@ -1,0 +1,85 @@
+"""The pretrained encoder that training starts from: its tokenizer, its configuration, its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel
+
+from core.errors import UserError, first_line
+from model import packaged
+from model.batch import collate
+from model.design import TWO_VIEWS, Design
+from model.tagger import Tagger
+from model.tokens import TokenizerConfig, TweetTokenizer
+
+MAX_CONTEXT = 64
+MAX_SEQUENCE = 512
+
+
+def resolve(encoder: str) -> tuple[str, str]:
+    """(what to call it, hub name or local path), also of a packaged encoder's name. Raises `UserError`."""
+    if encoder in packaged.NAMES:
+        return encoder, str(packaged.folder(encoder))
+    return Path(encoder).name, encoder
+
+
+def pretrained(path: str, seed: int, design: Design = TWO_VIEWS) -> tuple[Tagger, TweetTokenizer]:
+    """A tagger on any `AutoModel` encoder, its heads fresh from `seed`, and its tokenizer. Raises `UserError`."""
+    try:
+        fast = AutoTokenizer.from_pretrained(path, add_prefix_space=True)
+        encoder: PreTrainedModel = AutoModel.from_pretrained(path, dtype=torch.float32)
+    except Exception as error:  # a foreign folder lets out anything, from OSError to SafetensorError
+        raise UserError(f"--encoder {path}: cannot be loaded: {first_line(error)}") from None
+    backend: Tokenizer | None = getattr(fast, "backend_tokenizer", None)
+    if backend is None:
+        raise UserError(f"--encoder {path}: its tokenizer has no fast version; choose an encoder with a tokenizer.json")
+    if encoder.config.is_encoder_decoder:
+        raise UserError(f"--encoder {path}: has a decoder as well; choose a BERT- or RoBERTa-like encoder")
+    positions = int(getattr(encoder.config, "max_position_embeddings", None) or 0)
+    limit = min(MAX_SEQUENCE, positions) if positions > 0 else MAX_SEQUENCE  # -1 stands for any number
+    if limit <= MAX_CONTEXT + 5:
+        raise UserError(f"--encoder {path}: takes {limit} positions; wanted more than {MAX_CONTEXT + 5}")
+    config = TokenizerConfig(
+        cls=_special(fast, "cls", "bos"),
+        sep=_special(fast, "sep", "eos"),
+        pad=_special(fast, "pad", "eos"),
+        max_text=limit - MAX_CONTEXT - 5,  # three special tokens; some encoders count positions from two
+        max_context=MAX_CONTEXT,
+    )
+    tokenizer = TweetTokenizer(backend, config)
+    torch.manual_seed(seed)
+    try:
+        network = Tagger(encoder.config, design)
+        network.encoder.load_state_dict(encoder.state_dict())
+        _probe(network, tokenizer)
+    except Exception as error:  # each kind of model that reads no words, or fewer, has its own
+        raise UserError(
+            f"--encoder {path}: does not give a state for each word of a text: {first_line(error)}"
+        ) from None
+    network.adapt()
+    return network, tokenizer
+
+
+def _probe(network: Tagger, tokenizer: TweetTokenizer) -> None:
+    """Raises an error of any kind where the encoder does not read a text as a tagger needs it."""
+    batch = collate([tokenizer.encode("one two three four five six", None)], tokenizer.config, network.design)
+    network.eval()
+    with torch.inference_mode():
+        found = [tuple(states.shape) for states in network.encode(batch.text)]
+    wanted = (*batch.text.ids.shape, network.config.hidden_size)
+    if found != [wanted, wanted]:
+        raise ValueError(f"wanted last and inner states of {wanted}, got {found}")
+
+
+def _special(tokenizer: Any, *names: str) -> int:
+    for name in names:
+        found = getattr(tokenizer, f"{name}_token_id")
+        if found is not None:
+            return int(found)
+    raise UserError(
+        f"--encoder: its tokenizer has no {' or '.join(names)} token; choose a BERT- or RoBERTa-like encoder"
+    )

@@ -1,0 +1,120 @@
+"""A worker as a child process: for the demo, the benchmarks and the tests that kill it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from core.errors import UserError
+from streams.settings import Settings
+
+READY = "worker ready"
+LOG_LINES = 12
+
+
+class WorkerProcess:
+    """`mner worker` with these settings, its log in a file. Unless `detached`, it ends when this process does.
+
+    `python_path`: a folder whose modules it may import beside the installed ones: a `module` or a model of one's own.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        log: Path,
+        *,
+        detached: bool = False,
+        only: tuple[str, ...] = (),
+        module: str = "cli.main",
+        python_path: Path | None = None,
+    ) -> None:
+        self._module = module
+        self._python_path = python_path
+        self._settings = settings
+        self.log = log
+        self._detached = detached
+        self._only = only
+        self._process: subprocess.Popen[bytes] | None = None
+        self._read_from = 0
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, none while it runs."""
+        return None if self._process is None else self._process.poll()
+
+    def start(self) -> None:
+        """Launch it; returns before it is ready. Its log is appended to."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._read_from = self.log.stat().st_size if self.log.exists() else 0
+        # -P: a folder `model` or `streams` that happens to lie in the current one is not ours
+        command = [sys.executable, "-P", "-m", self._module, "worker"]
+        command += [f"--only={name}" for name in self._only]
+        command += [] if self._detached else ["--owned"]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL if self._detached else subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=os.environ | environment(self._settings) | self._imports(),
+                start_new_session=True,
+            )
+
+    def ready(self, timeout_s: float = 120.0) -> None:
+        """Wait until its agents run. Raises `UserError` with the end of its log when it ends before."""
+        deadline = time.monotonic() + timeout_s
+        while READY not in self.output():
+            if self.code is not None or time.monotonic() > deadline:
+                state = f"ended with code {self.code}" if self.code is not None else "is not ready"
+                raise UserError(f"the worker {state}; its log {self.log} ends:\n{self.tail()}")
+            time.sleep(0.05)
+
+    def stop(self, timeout_s: float = 60.0) -> int:
+        """SIGTERM: finish what is in flight. Returns its exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        code = self._process.wait(timeout_s)
+        self._close()
+        return code
+
+    def kill(self) -> None:
+        """SIGKILL, as the out-of-memory killer would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+        self._close()
+
+    def output(self) -> str:
+        """What this run has logged so far."""
+        return self.log.read_bytes()[self._read_from :].decode(errors="replace")
+
+    def tail(self) -> str:
+        return "\n".join(f"  {line}" for line in self.output().rstrip().splitlines()[-LOG_LINES:])
+
+    def _imports(self) -> dict[str, str]:
+        if self._python_path is None:
+            return {}
+        there = os.environ.get("PYTHONPATH")
+        return {"PYTHONPATH": os.pathsep.join([str(self._python_path), *([there] if there else [])])}
+
+    def _close(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as MNER_* variables: what differs from the defaults."""
+    values = settings.model_dump(exclude_defaults=True)
+    return {
+        f"MNER_{name.upper()}": ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        for name, value in values.items()
+    }

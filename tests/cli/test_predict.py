@@ -1,0 +1,280 @@
+"""`mner predict` as a person or a script runs it."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from cli import predict
+from core.events import ImageResult, Tweet
+from demo.examples import EXAMPLES
+from model.extractor import Extracted
+from streams.settings import CHECKPOINT
+
+LINES = [
+    '{"id": "1", "text": "Steph Curry was born in Akron", "media": []}',
+    '{"id": "2"}',
+    "not JSON",
+    '{"id": "4", "text": "Paris &amp; London \\u2764", "media": [{"url": "http://a.test/1.jpg", "alt": "a tower"}]}',
+    '{"id": "5", "text": "  "}',
+]
+UNSEEN = '{"id": "6", "text": "Oslo", "media": [{"url": "http://a.test/1.jpg", "alt": "\\u200b"}]}'
+COFFEE = EXAMPLES / "images" / "coffee.jpg"
+MAIN = ("-m", "cli.main")
+WATCHED = """
+import sys
+sys.addaudithook(lambda event, words: print("started", words[1], file=sys.stderr) if event == "subprocess.Popen" else 0)
+from cli.main import main
+main()
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the command keeps what it had of images."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("MNER_HOME", str(folder))
+    return folder
+
+
+def mner(*arguments: str, given: str = "", start: tuple[str, ...] = MAIN) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *start, "predict", *arguments]
+    return subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_file_of_tweets_gives_one_line_each_in_order_and_bad_lines_say_why() -> None:
+    result = mner("--jsonl", "-", given="\n".join(LINES))
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.returncode == 1, result.stderr
+    assert [answer["id"] for answer in answers] == ["1", "2", None, "4", "5"]
+    assert [field in answers[line]["error"] for line, field in ((1, "text"), (2, "event"), (4, "is blank"))]
+    assert [(one["text"], one["type"]) for one in answers[0]["mentions"]] == [("Steph Curry", "PER"), ("Akron", "LOC")]
+    assert answers[0]["image"] == {"status": "none"}
+    assert 0 < answers[0]["familiar"] <= 1
+    for mention in answers[3]["mentions"]:
+        assert "Paris &amp; London ❤"[mention["start"] : mention["end"]] == mention["text"]
+        assert {"probability", "aleatoric", "epistemic", "views"} <= mention.keys()
+        assert mention["views"].keys() == {"text", "text+context"}
+
+
+def test_each_tweets_image_is_looked_at_and_its_fate_told() -> None:
+    wanted = {
+        COFFEE.as_uri(): ("ok", ""),
+        "file:///nowhere/1.jpg": ("failed", "not_found: "),
+        (EXAMPLES / "README.md").as_uri(): ("failed", "not_an_image: "),
+        "http://127.0.0.1/1.jpg": ("failed", "private_address: "),
+    }
+    tweets = [json.dumps({"id": "1", "text": "Houston", "media": [{"url": url}]}) for url in wanted]
+    result = mner("--jsonl", "-", given="\n".join(tweets))
+    assert result.returncode == 0, result.stderr
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    for answer, (status, reason) in zip(answers, wanted.values(), strict=True):
+        assert answer["image"]["status"] == status
+        assert answer["image"].get("reason", "").startswith(reason)
+    assert answers[0]["image"]["channels"] == {
+        "tags": "read",
+        "ocr": "read",
+        "caption": "off: MNER_VISION_CAPTION names no model",
+    }
+    views = [{view for mention in answer["mentions"] for view in mention["views"]} for answer in answers]
+    assert views == [{"text", "text+context"}, {"text"}, {"text"}, {"text"}]  # what was read is the context
+
+
+def test_a_text_has_its_image_for_context(home: Path) -> None:
+    shown = mner("Espresso at Pikolo", "--image", str(COFFEE))
+    assert shown.returncode == 0, shown.stderr
+    assert "context: espresso" in shown.stdout
+    refused = mner("Steph Curry", "--image", "http://127.0.0.1/1.jpg")
+    assert refused.returncode == 0
+    assert "image refused: private_address: " in refused.stdout
+    assert "PER" in refused.stdout
+    assert not list(home.iterdir())  # one image is looked at afresh, and nothing of it is kept
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "views"),
+    [
+        pytest.param((), "none", {"text"}, id="text alone"),
+        pytest.param(("--image", str(COFFEE), "--no-vision"), "ok", {"text"}, id="an image that is not read"),
+        pytest.param(
+            ("--image", str(COFFEE), "--context", "a basketball player"),
+            "ok",
+            {"text", "text+context"},
+            id="a context in place of what would be read",
+        ),
+    ],
+)
+def test_the_reader_of_images_is_not_started(arguments: tuple[str, ...], status: str, views: set[str]) -> None:
+    result = mner("Steph Curry", *arguments, "--json", start=("-c", WATCHED))
+    assert result.returncode == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert answer["image"]["status"] == status
+    assert {view for mention in answer["mentions"] for view in mention["views"]} == views
+    assert ("decoder_main" in result.stderr) == (status == "ok")
+    assert "worker_main" not in result.stderr
+
+
+SURROGATE, BRACKETS = r'{"id": "\ud800", "text": "x"}', "[" * 100_000
+
+
+def test_no_line_spoils_those_after_it() -> None:
+    url = '{"id": "3", "text": "Paris", "media": [{"url": "http://["}]}'
+    result = mner("--jsonl", "-", given="\n".join([SURROGATE, BRACKETS, url, LINES[0]]))
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.returncode == 1, result.stderr
+    assert ["error" in answer for answer in answers] == [True, True, False, False]
+    assert answers[2]["image"]["reason"].startswith("bad_url: ")
+
+
+def test_no_control_character_reaches_the_output() -> None:
+    text = "Paris \x1b[31m\x9b31m\x85\u2028 London"
+    lines = mner("--jsonl", "-", given=json.dumps({"id": "\x9b", "text": text}))
+    shown, as_json = mner(text), mner(text, "--json")
+    assert [result.returncode for result in (lines, shown, as_json)] == [1, 0, 0]  # such an id is refused
+    for result in (lines, shown, as_json):
+        assert not set(result.stdout) & set("\x1b\x9b\x85\u2028")
+    assert json.loads(lines.stdout)["id"] == "\x9b"
+    assert "␛" in shown.stdout
+
+
+def test_the_output_takes_its_place_whole_or_not_at_all(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(LINES[0])
+    out.write_text("precious")
+    bad = tmp_path / "bad"
+    shutil.copytree(CHECKPOINT, bad)
+    (bad / "model.safetensors").write_bytes(b"damaged")
+    assert mner("--jsonl", str(source), "--out", str(out), "--checkpoint", str(bad)).returncode == 2
+    assert out.read_text() == "precious"
+    assert mner("--jsonl", str(source), "--out", str(out)).returncode == 0
+    assert json.loads(out.read_text())["id"] == "1"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "in.jsonl", "out.jsonl"]
+
+
+def test_the_output_does_not_take_the_place_of_the_input(tmp_path: Path) -> None:
+    source, link = tmp_path / "in.jsonl", tmp_path / "link"
+    source.write_text(LINES[0])
+    link.symlink_to(source)
+    for out in (source, link):
+        result = mner("--jsonl", str(source), "--out", str(out))
+        assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+        assert "is the file that --jsonl reads" in result.stderr
+    assert source.read_text() == LINES[0]
+
+
+def test_a_device_can_be_written_to() -> None:
+    assert mner("--jsonl", "-", "--out", "/dev/null", given=LINES[0]).returncode == 0
+    assert Path("/dev/null").is_char_device()
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What the command prints about a text, in this process."""
+    monkeypatch.setattr(predict, "console", Console(width=200))
+
+    def run(text: str, as_json: bool = False) -> str:
+        assert predict.command(text=text, as_json=as_json) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_what_the_model_possibly_missed_is_shown_and_marked(
+    said: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "the new york gamer show in Oz with Dax"
+    monkeypatch.setenv("MNER_POSSIBLE", "0.02")
+    answer = json.loads(said(text, as_json=True))
+    line = json.loads(mner("--jsonl", "-", given=json.dumps({"id": "1", "text": text})).stdout)
+    assert answer["possible"] == line["possible"] != []
+    assert all(text[mention["start"] : mention["end"]] == mention["text"] for mention in answer["possible"])
+    assert "possibly missed" in said(text)
+    monkeypatch.setenv("MNER_POSSIBLE", "1")
+    assert json.loads(said(text, as_json=True))["possible"] == []
+    assert "possibly missed" not in said(text)
+
+
+def test_a_threshold_of_ones_own_says_what_goes_to_review(
+    said: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for threshold, told in (("1", True), ("0", False)):
+        monkeypatch.setenv("MNER_THRESHOLD", threshold)
+        assert ("to review" in said("Steph Curry was born in Akron")) == told
+
+
+def test_what_the_model_hardly_knows_is_told(said: Callable[..., str]) -> None:
+    assert "strange: " in said("lol")
+    assert "strange: " not in said("Steph Curry was born in Akron")
+
+
+def test_few_pictures_are_held_at_once_where_the_model_sees_them() -> None:
+    held: list[int] = []
+
+    class Blind:
+        def extract_all(self, tweets: list[Tweet], *_: object) -> list[Extracted]:
+            return [Extracted([], [], None) for _ in tweets]
+
+    def look(tweets: Sequence[Tweet]) -> list[tuple[ImageResult, None, None]]:
+        held.append(len(tweets))
+        return [(ImageResult(), None, None)] * len(tweets)
+
+    blind: Any = Blind()
+    lines = b"".join(json.dumps({"id": str(number), "text": "x"}).encode() + b"\n" for number in range(40))
+    written = io.BytesIO()
+    assert predict._predict_lines(blind, io.BytesIO(lines), written, look, predict.LINES_WITH_PIXELS) == 0
+    assert held == [16, 16, 8]
+    assert [json.loads(line)["id"] for line in written.getvalue().splitlines()] == [str(place) for place in range(40)]
+
+
+def test_a_line_that_no_view_reads_says_so_in_its_place() -> None:
+    result = mner(
+        "--jsonl", "-", "--views", "text+context", "--no-vision", given="\n".join((LINES[0], LINES[3], UNSEEN))
+    )
+    bare, shown, unseen = (json.loads(line) for line in result.stdout.splitlines())
+    assert result.returncode == 1, result.stderr
+    assert bare["id"] == "1"
+    assert "reads text+context alone here, of which this tweet has nothing" in bare["error"]
+    assert unseen["error"] == bare["error"], "what is invisible is nothing to read"
+    assert unseen["image"]["status"] == "failed"
+    assert [one["text"] for one in shown["mentions"]] == ["Paris", "London"]
+    assert {view for one in shown["mentions"] for view in one["views"]} == {"text+context"}
+
+
+def test_one_text_as_json() -> None:
+    result = mner("Steph Curry was born in Akron", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["mentions"][0]["text"] == "Steph Curry"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param([], "wanted either a text", id="nothing"),
+        pytest.param(["x", "--jsonl", "-"], "wanted either a text", id="both"),
+        pytest.param(["   "], "is blank", id="a blank text"),
+        pytest.param(["--jsonl", "nowhere.jsonl"], "--jsonl nowhere.jsonl: No such file", id="no file"),
+        pytest.param(["--jsonl", "-", "--out", "/nowhere/x"], "--out /nowhere/x: No such file", id="no folder"),
+        pytest.param(["--jsonl", "-", "--image", "x"], "--image goes with a text", id="a file and an image"),
+        pytest.param(["--jsonl", "-", "--context", "x"], "--context goes with a text", id="a file and a context"),
+        pytest.param(["x", "--out", "y"], "--out goes with --jsonl", id="a text into a file"),
+        pytest.param(["x", "--views", "text+context"], "this tweet has nothing; give --context", id="no context"),
+        pytest.param(
+            ["x", "--views", "text,image"], "views text,image: wanted a list of some of those of", id="no such view"
+        ),
+        pytest.param(["x", "--checkpoint", "nowhere"], "no model checkpoint in nowhere", id="no checkpoint"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_line(arguments: list[str], message: str) -> None:
+    result = mner(*arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1

@@ -1,0 +1,81 @@
+"""Values at the boundary: what is refused, and that the refusal names the field, the value and what was wanted."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from core.events import Doubt, Extraction, Mention, Question, ReviewTask, Tweet, Verdict, explain
+
+
+def mention(start: int, end: int, text: str) -> Mention:
+    return Mention(start=start, end=end, text=text, type="PER", probability=0.9, aleatoric=0.1, epistemic=0.1)
+
+
+def test_id_and_text_are_enough() -> None:
+    tweet = Tweet.model_validate_json('{"id": "1", "text": "hello"}')
+    assert (tweet.edit, tweet.media, tweet.author) == (0, (), None)
+
+
+def test_fields_that_a_platform_adds_are_ignored() -> None:
+    assert Tweet.model_validate_json('{"id": "1", "text": "hello", "retweets": 7}').id == "1"
+
+
+@pytest.mark.parametrize(
+    ("event", "says"),
+    [
+        pytest.param("{not json", "event: Invalid JSON", id="invalid JSON"),
+        pytest.param("[]", "event:", id="not an object"),
+        pytest.param({"id": "1"}, "text: Field required", id="no text"),
+        pytest.param(
+            {"id": "1", "text": "  \n"}, "text: is blank; wanted the post's words (got '  \\n')", id="blank text"
+        ),
+        pytest.param({"id": "a/b", "text": "x"}, "id: String should match pattern", id="id with a slash"),
+        pytest.param({"id": 7, "text": "x"}, "id: Input should be a valid string (got 7)", id="id of wrong type"),
+        pytest.param({"id": "1", "text": "x", "edit": -1}, "edit: Input should be greater", id="negative edit"),
+        pytest.param({"id": "1", "text": "x", "edit": 70000}, "edit: Input should be less", id="edit too large"),
+        pytest.param({"id": "1", "text": "x", "media": [{}]}, "media.0.url: Field required", id="media without url"),
+        pytest.param({"id": "1", "text": "x", "created_at": "2026-11-21T07:00:00"}, "created_at:", id="no time zone"),
+        pytest.param('{"id": "1", "text": "\\ud83d"}', "event: Invalid JSON", id="half a surrogate pair"),
+    ],
+)
+def test_a_bad_tweet_is_refused_with_field_value_and_reason(event: Any, says: str) -> None:
+    raw = event if isinstance(event, str) else json.dumps(event)
+    with pytest.raises(ValidationError) as caught:
+        Tweet.model_validate_json(raw)
+    assert says in explain(caught.value)
+
+
+def test_a_mention_must_be_what_stands_in_the_tweet() -> None:
+    tweet = Tweet(id="1", text="🚀 NASA!")
+    extraction = Extraction(tweet=tweet, mentions=(mention(2, 6, "NASA"),), model="m", release=1, threshold=0.9)
+    assert extraction.mentions[0].text == "NASA"
+    for wrong in ({"mentions": (mention(3, 7, "NASA"),)}, {"possible": (mention(3, 7, "NASA"),)}):
+        with pytest.raises(ValidationError, match="is not what stands at"):
+            Extraction(tweet=tweet, model="m", release=1, threshold=0.9, **wrong)
+
+
+def test_what_says_nothing_of_possible_mentions_reads_as_before_there_were_any_and_is_written_so() -> None:
+    tweet, nasa = Tweet(id="1", text="NASA!"), mention(0, 4, "NASA")
+    extraction = Extraction(tweet=tweet, mentions=(nasa,), model="m", release=1, threshold=0.9)
+    question = Question(mention=nasa, doubts=(Doubt(kind="ambiguous", sentence="it is"),))
+    task = ReviewTask(id="1", tweet=tweet, questions=(question,), model="m", release=1, threshold=0.9, uncertainty=0.1)
+    verdict = Verdict(action="accept", before=nasa, after=nasa)
+    for value in (extraction, task, verdict):
+        assert "possible" not in value.model_dump_json()
+        assert type(value).model_validate_json(value.model_dump_json()) == value
+    for full in (
+        extraction.model_copy(update={"possible": (nasa,), "possible_threshold": 0.2}),
+        task.model_copy(update={"possible_threshold": 0.2}),
+        question.model_copy(update={"possible": True}),
+        verdict.model_copy(update={"possible": True}),
+    ):
+        assert type(full).model_validate_json(full.model_dump_json()) == full
+
+
+def test_an_empty_span_is_refused() -> None:
+    with pytest.raises(ValidationError, match="must lie before"):
+        mention(4, 4, "x")

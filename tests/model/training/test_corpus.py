@@ -1,0 +1,168 @@
+"""Reading the published layout: what it holds, and what is said when a file is broken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from seqeval.metrics.sequence_labeling import get_entities
+
+from core.errors import UserError
+from core.events import Tweet
+from model.context import context_text
+from model.training.corpus import Example, as_auxiliary, folders, legal, read, read_captions, split_file, without_leaks
+from model.vision.values import Tag, TextLine, VisualContext
+
+TWEET = "IMGID:1\nParis\tB-LOC\n,\tO\nOlympics\tB-OTHER\n\n"
+Write = Callable[[str], Path]
+
+
+def test_words_tags_and_captions_of_each_tweet(corpus_folder: Write) -> None:
+    examples = read(corpus_folder(TWEET + "IMGID:2\n#\tO\nNBA\tB-ORG\n"), {"1": "a tower"})
+    assert examples == [
+        Example("1", ("Paris", ",", "Olympics"), ("B-LOC", "O", "B-MISC"), "a tower"),
+        Example("2", ("#", "NBA"), ("O", "B-ORG"), None),
+    ]
+
+
+def test_sets_without_images_blanks_that_are_tagged_and_the_types_of_wnut(corpus_folder: Write) -> None:
+    content = "Nokia\tB-corporation\n \tO\nlaunches\tO\n\t\nInception\tB-creative-work\n"
+    assert read(corpus_folder(content)) == [
+        Example("#1", ("Nokia", "launches"), ("B-ORG", "O")),
+        Example("#2", ("Inception",), ("B-MISC",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        pytest.param(["valid.txt", "other.dev"], "valid.txt", id="the usual name comes first"),
+        pytest.param(["btc.train", "btc.dev", "btc.test"], "btc.dev", id="Broad Twitter Corpus"),
+        pytest.param(["wnut17train.conll", "emerging.dev.conll"], "emerging.dev.conll", id="WNUT-17"),
+        pytest.param(["a.dev", "b.dev"], None, id="two"),
+        pytest.param(["a.test"], None, id="none"),
+    ],
+)
+def test_the_file_of_a_split_is_found_by_its_name(tmp_path: Path, names: list[str], found: str | None) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    if found:
+        assert split_file(tmp_path, "valid").name == found
+    else:
+        with pytest.raises(
+            UserError, match=r"wanted valid\.txt or one file with dev in its name, found (a\.dev, b|none)"
+        ):
+            split_file(tmp_path, "valid")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(TWEET + "IMGID:2\nParis B-LOC\n", ":7: wanted `word<TAB>tag`, got 'Paris B-LOC'", id="no tab"),
+        pytest.param("IMGID:1\nParis\tB-CITY\n", ":2: unknown tag 'B-CITY'", id="unknown type"),
+        pytest.param("IMGID:1\nParis\tE-LOC\n", ":2: unknown tag 'E-LOC'", id="another tagging scheme"),
+        pytest.param("\n\n", ": no tweets in it", id="empty"),
+    ],
+)
+def test_a_broken_file_is_named_with_its_line(corpus_folder: Write, content: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        read(corpus_folder(content))
+    assert f"train.txt{message}" in str(error.value)
+
+
+def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No such file"):
+        read(tmp_path / "test.txt")
+    (tmp_path / "train.txt").write_bytes(b"Paris\xff\tO\n")
+    with pytest.raises(UserError, match="not UTF-8 at byte 5"):
+        read(tmp_path / "train.txt")
+
+
+def test_a_folder_without_data_sets(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no train\.txt"):
+        folders(tmp_path)
+
+
+def test_captions_are_those_of_the_folders_set(tmp_path: Path) -> None:
+    path = tmp_path / "captions.jsonl"
+    path.write_text('{"set": "2015", "img": "1", "caption": "a"}\n{"set": "2017", "img": "1", "caption": "b"}\n')
+    assert read_captions(path, "twitter2017") == {"1": "b"}
+    path.write_text('{"set": "2017", "image": "1"}\n')
+    with pytest.raises(UserError, match=r"captions\.jsonl:1: wanted .*: img: Field required"):
+        read_captions(path, "twitter2017")
+
+
+def test_tags_and_text_are_joined_to_the_caption_as_on_the_stream(tmp_path: Path) -> None:
+    path = tmp_path / "captions.jsonl"
+    lines: list[dict[str, object]] = [
+        {"set": 2017, "img": 1, "caption": "a man on stage", "tags": ["microphone", "red guitar"], "text": "LIVE 8"},
+        {"set": 2017, "img": "2", "tags": ["car"]},
+        {"set": 2017, "img": "3", "caption": ""},
+        {"set": None, "img": "4", "caption": None, "tags": []},
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    assert read_captions(path, "twitter2017") == {"1": "a man on stage . microphone, red guitar . LIVE 8", "2": "car"}
+    tags = tuple(Tag(label=label, score=1) for label in ("microphone", "red guitar"))
+    line = TextLine(text="LIVE 8", score=1, box=((0, 0), (1, 0), (1, 1), (0, 1)))
+    visual = VisualContext(caption="a man on stage", tags=tags, lines=(line,))
+    assert context_text(Tweet(id="1", text="x"), visual) == read_captions(path, "twitter2017")["1"]
+    path.write_text('{"set": "2017", "img": "4"}\n')
+    with pytest.raises(UserError, match=r"captions\.jsonl:1: wanted .*: none of caption, tags, text"):
+        read_captions(path, "twitter2017")
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        pytest.param(["I-PER", "I-PER", "O"], id="begins inside"),
+        pytest.param(["B-PER", "I-LOC", "I-LOC"], id="changes type inside"),
+        pytest.param(["B-PER", "I-PER", "B-PER", "O", "I-ORG"], id="neighbours"),
+    ],
+)
+def test_illegal_tags_become_the_mentions_that_seqeval_reads(tags: list[str]) -> None:
+    mended = legal(tags)
+    assert get_entities(mended) == get_entities(tags)
+    assert all(tag[0] != "I" or mended[i - 1][2:] == tag[2:] for i, tag in enumerate(mended) if i or tag[0] == "I")
+    assert mended[0][0] != "I"
+
+
+def test_an_auxiliary_corpus_says_nothing_of_types_that_it_never_marks_and_its_lone_signs_are_no_mentions() -> None:
+    tweets = [
+        Example("1", ("@", "ann", "in", "rome"), ("B-PER", "B-PER", "O", "B-LOC")),
+        Example("2", ("A", "&", "B", "!", "@", "x"), ("B-ORG", "I-ORG", "I-ORG", "B-ORG", "I-LOC", "I-LOC")),
+    ]
+    first, second = as_auxiliary(tweets)
+    assert first.tags == ("O", "B-PER", "O", "B-LOC")
+    assert second.tags == ("B-ORG", "I-ORG", "I-ORG", "O", "B-LOC", "I-LOC"), "signs within a mention stay"
+    assert first.untold == second.untold == {"MISC"}
+    (signs,) = as_auxiliary([Example("1", ("!", "!", "x"), ("B-MISC", "I-MISC", "B-PER"))])
+    assert signs.tags == ("O", "O", "B-PER")
+    assert signs.untold == {"LOC", "ORG", "MISC"}, "marked on signs alone is not marked"
+    whole = Example("1", ("x",) * 4, ("B-PER", "B-LOC", "B-ORG", "B-MISC"), data="whole")
+    assert [one.untold for one in as_auxiliary([whole, tweets[0]])] == [frozenset(), {"ORG", "MISC"}], "each by itself"
+
+
+def test_training_tweets_that_are_also_held_out_are_dropped_whatever_their_case_and_address() -> None:
+    held_out = Example("1", ("Paris", "!", "http://t.co/a"), ("O",) * 3)
+    same = Example("2", ("paris", "!!", "http://t.co/b"), ("O",) * 3)
+    other = Example("3", ("Paris", "Hilton"), ("O",) * 2)
+    assert without_leaks([same, other], [held_out]) == [other]
+
+
+@pytest.mark.parametrize(("folder", "support"), [("twitter2015", 5207), ("twitter2017", 1351)])
+def test_the_published_test_sets_have_the_published_number_of_mentions(
+    data_sets: Path, folder: str, support: int
+) -> None:
+    examples = read(data_sets / folder / "test.txt")
+    assert sum(len(get_entities(list(example.tags))) for example in examples) == support
+
+
+@pytest.mark.parametrize(
+    ("folder", "split", "mentions"),
+    [("btc/train_dev_test_conll", "test", 4376), ("wnut17", "valid", 836), ("wnut17", "train", 1975)],
+)
+def test_the_other_published_sets_are_read_whole(data_sets: Path, folder: str, split: str, mentions: int) -> None:
+    examples = read(split_file(data_sets / "ner" / folder, split))
+    assert sum(tag[0] == "B" for example in examples for tag in example.tags) == mentions

@@ -1,0 +1,187 @@
+"""Any encoder of `transformers` can be trained on, or is refused in one line that says why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import (
+    AlbertConfig,
+    AlbertModel,
+    BartConfig,
+    BartModel,
+    BertConfig,
+    BertModel,
+    ElectraConfig,
+    ElectraModel,
+    FunnelConfig,
+    FunnelModel,
+    GPT2Config,
+    GPT2Model,
+    PreTrainedModel,
+    T5Config,
+    T5EncoderModel,
+    XLNetConfig,
+    XLNetModel,
+)
+
+from cli.training import train as train_command
+from core.errors import UserError
+from core.events import Tweet
+from model import packaged
+from model.checkpoint import describe
+from model.design import Design
+from model.extractor import Extractor
+from model.predictor import load, run
+from model.training.encoder import pretrained
+from model.training.publish import write as write_checkpoint
+from model.training.train import TrainConfig, Trainer, _depth, items
+from tests.model.corpora import write
+from tests.model.toys import bert, examples, save
+
+SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+
+
+def albert(size: int) -> PreTrainedModel:
+    return AlbertModel(AlbertConfig(vocab_size=size, embedding_size=16, max_position_embeddings=96, **SHAPE))
+
+
+def electra(size: int) -> PreTrainedModel:
+    return ElectraModel(ElectraConfig(vocab_size=size, embedding_size=16, max_position_embeddings=96, **SHAPE))
+
+
+def xlnet(size: int) -> PreTrainedModel:
+    return XLNetModel(XLNetConfig(vocab_size=size, d_model=32, n_layer=2, n_head=2, d_inner=64))
+
+
+def gpt2(size: int) -> PreTrainedModel:
+    return GPT2Model(GPT2Config(vocab_size=size, n_embd=32, n_layer=2, n_head=2, n_positions=96))
+
+
+def bart(size: int) -> PreTrainedModel:
+    shape = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    return BartModel(BartConfig(vocab_size=size, d_model=32, max_position_embeddings=96, **shape))
+
+
+def t5(size: int) -> PreTrainedModel:
+    return T5EncoderModel(T5Config(vocab_size=size, d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2))
+
+
+def funnel(size: int) -> PreTrainedModel:
+    return FunnelModel(
+        FunnelConfig(vocab_size=size, d_model=32, n_head=2, d_head=16, d_inner=64, block_sizes=[2, 2, 2])
+    )
+
+
+def short(size: int) -> PreTrainedModel:
+    return BertModel(BertConfig(vocab_size=size, max_position_embeddings=69, **SHAPE))
+
+
+def halved(kind: torch.dtype) -> Callable[[int], PreTrainedModel]:
+    return lambda size: bert(size).to(kind)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(albert, id="narrower embeddings, shared layers"),
+        pytest.param(electra, id="narrower embeddings"),
+        pytest.param(xlnet, id="any number of positions"),
+        pytest.param(gpt2, id="no encoder by name"),
+        pytest.param(halved(torch.bfloat16), id="stored in bf16"),
+        pytest.param(halved(torch.float16), id="stored in fp16"),
+    ],
+)
+def test_an_encoder_is_trained_and_reads_every_word(build: Callable[[int], PreTrainedModel], tmp_path: Path) -> None:
+    network, tokenizer = pretrained(str(save(tmp_path, build)), 0)
+    learned = items(examples(8), tokenizer)
+    assert [len(one.encoded.heads) for one in learned] == [len(one.words) for one in examples(8)]
+    trainer = Trainer(network, learned, tokenizer, TrainConfig(epochs=1, batch_tokens=128), "cpu")
+    seen: list[float] = []
+    trainer.run_epoch(lambda done, value: seen.append(value))
+    assert all(math.isfinite(value) and value > 0 for value in seen)
+
+    predictor = trainer.predictor()
+    (tmp_path / "out").mkdir()
+    write_checkpoint(tmp_path / "out", predictor.network, tokenizer, predictor.info)
+    encoded = [item.encoded for item in learned[:2]]
+    for before, after in zip(
+        run(predictor.network, encoded, tokenizer.config, "cpu").together,
+        run(load(tmp_path / "out", device="cpu", threads=1).network, encoded, tokenizer.config, "cpu").together,
+        strict=True,
+    ):
+        assert torch.allclose(before, after, atol=5e-3)
+
+
+def spoilt(folder: Path, name: str, content: bytes) -> None:
+    (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("build", "message", "design"),
+    [
+        pytest.param(bart, "has a decoder as well", Design(), id="encoder and decoder"),
+        pytest.param(t5, "does not give a state for each word of a text", Design(), id="no embeddings from outside"),
+        pytest.param(funnel, "does not give a state for each word of a text", Design(), id="inner states are fewer"),
+        pytest.param(short, "takes 69 positions", Design(), id="no room for a text"),
+        pytest.param(gpt2, "no linear layers to adapt", Design(adapt="lora"), id="nothing that adapters fit"),
+    ],
+)
+def test_an_encoder_that_cannot_serve_is_refused(
+    build: Callable[[int], PreTrainedModel], message: str, design: Design, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        pretrained(str(save(tmp_path, build)), 0, design)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("model.safetensors", b"\x10\0\0\0\0\0\0\0{"), ("config.json", b'{"model_type": "bert", "hidden_size": "x"}')],
+)
+def test_a_broken_encoder_is_told_in_one_line(name: str, content: bytes, tmp_path: Path) -> None:
+    spoilt(save(tmp_path, bert), name, content)
+    with pytest.raises(UserError, match="cannot be loaded: ") as error:
+        pretrained(str(tmp_path), 0)
+    assert "\n" not in str(error.value)
+
+
+def test_a_training_that_diverges_is_told_and_not_published(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"diverged in epoch \d, (batch \d+: the loss is (nan|-?inf)|a weight is not finite); ch"
+    ):
+        train_command.command(
+            data=write(tmp_path / "toy2017"),
+            encoder=str(save(tmp_path / "encoder", bert)),
+            out=tmp_path / "out",
+            encoder_rate=1e30,
+        )
+    assert not (tmp_path / "out" / "README.md").exists()
+
+
+def test_a_folder_that_is_named_like_a_packaged_encoder_keeps_its_own_weights(tmp_path: Path) -> None:
+    train_command.command(
+        data=write(tmp_path / "toy2017"),
+        encoder=str(save(tmp_path / packaged.MINILM, bert)),
+        adapt="lora",
+        rank=2,
+        epochs=1,
+        out=tmp_path / "out",
+    )
+    assert describe(tmp_path / "out").base is None
+    assert Extractor.load(tmp_path / "out", device="cpu").extract([Tweet(id="1", text="ann visits rome")])
+
+
+@pytest.mark.parametrize(
+    ("name", "depth"),
+    [
+        ("encoder.embeddings.word_embeddings.weight", 0),
+        ("encoder.encoder.layer.3.output.dense.weight", 4),
+        ("encoder.transformer.layer.0.ffn.lin1.weight", 1),
+        ("encoder.h.5.mlp.c_fc.weight", 6),
+    ],
+)
+def test_the_depth_of_a_parameter_is_that_of_its_layer(name: str, depth: int) -> None:
+    assert _depth(name) == depth

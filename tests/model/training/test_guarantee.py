@@ -1,0 +1,113 @@
+"""The promise of the threshold: exact tails, and how often it is broken over many draws."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from model.training.guarantee import GRID, Kept, Marks, highest, promise
+
+
+def tweets(random: np.random.Generator, number: int, mentions: int, together: bool) -> list[Marks]:
+    """Whose probabilities are what they say, spread evenly: above a threshold t the true precision is (1 + t) / 2.
+    `together`: the mentions of a tweet are all right or all wrong."""
+    probability = random.random((number, 1 if together else mentions))
+    right = random.random(probability.shape) < probability
+    rows = zip(*(np.broadcast_to(part, (number, mentions)).tolist() for part in (probability, right)), strict=True)
+    return [list(zip(*row, strict=True)) for row in rows]
+
+
+@pytest.mark.parametrize(("right", "mentions", "target"), [(3, 5, 0.3), (5, 5, 0.9), (40, 50, 0.75), (0, 5, 0.3)])
+def test_the_p_value_is_the_tail_of_the_binomial(right: int, mentions: int, target: float) -> None:
+    tail = sum(math.comb(mentions, k) * target**k * (1 - target) ** (mentions - k) for k in range(right, mentions + 1))
+    kept = Kept(mentions, right, effect=1.0)
+    assert kept.p_value(target) == pytest.approx(tail, rel=1e-9)
+    if right:
+        assert kept.p_value(kept.lower_bound(0.1)) == pytest.approx(0.1)
+
+
+def test_with_too_few_mentions_nothing_can_be_promised() -> None:
+    def certain(number: int) -> dict[str, list[Marks]]:
+        return {"text": [[(0.9, True)]] * number}
+
+    assert promise(certain(44), 0.9, 0.95, 0.1) is None
+    found = promise(certain(45), 0.9, 0.95, 0.1)
+    assert found is not None
+    assert (found.threshold, found.precision, found.reviewed) == (GRID[-1], {"text": 1.0}, {"text": 0.0})
+    assert highest(certain(44), 0.9, 0.1).target == 0.94
+    assert highest({"text": [[]]}, 0.9, 0.1).target == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "mentions", "together"),
+    [
+        pytest.param(1500, 1, False, id="independent mentions"),
+        pytest.param(400, 4, False, id="independent mentions, four a tweet"),
+        pytest.param(400, 4, True, id="all mentions of a tweet right or wrong together"),
+    ],
+)
+def test_the_promise_is_broken_no_more_often_than_it_says(number: int, mentions: int, together: bool) -> None:
+    random, broken, given = np.random.default_rng(7), 0, 0
+    for _ in range(400):
+        found = promise({"text": tweets(random, number, mentions, together)}, start=0.9, target=0.85, delta=0.1)
+        if found is not None:
+            given += 1
+            broken += (1 + found.threshold) / 2 < 0.85
+    assert given > 250
+    assert broken / 400 <= 0.1
+
+
+@pytest.mark.parametrize("number", [100, 200])
+def test_few_tweets_whose_mentions_are_right_or_wrong_together_break_it_no_more_often(number: int) -> None:
+    """Each has three mentions, 95% right at any probability; some thirty tweets are above the first threshold."""
+    random, broken = np.random.default_rng(11), {"promise": 0, "highest": 0}
+    for _ in range(200):
+        probability = random.uniform(0.9, 1.0, number)
+        right = random.random(number) < 0.95
+        data = {"text": [[(one, good)] * 3 for one, good in zip(probability.tolist(), right.tolist(), strict=True)]}
+        broken["highest"] += highest(data, 1 - 3 / number, 0.1).target > 0.95
+        broken["promise"] += promise(data, 1 - 3 / number, 0.951, 0.1) is not None
+    assert max(broken.values()) / 200 <= 0.1, broken
+
+
+def test_where_few_err_a_tweet_counts_as_one_mention_at_most() -> None:
+    def at_most(sizes: list[int], wrong: int) -> float:
+        """Mentions of one tweet each, of which the first tweets have one wrong."""
+        tweets = [[(0.9, place >= wrong or mention > 0) for mention in range(n)] for place, n in enumerate(sizes)]
+        return highest({"text": tweets}, 0.9, 0.1).target
+
+    assert at_most([3] * 40, 0) == at_most([1] * 40, 0) == 0.94
+    assert at_most([1, 1, 1, 1, 16], 0) < at_most([4] * 5, 0)
+    assert at_most([3] * 40, 4) < at_most([3] * 40, 5), "from five tweets on the effect is estimated"
+
+
+def test_no_precision_above_the_highest_is_promised_more_often_than_delta() -> None:
+    random = np.random.default_rng(3)
+    found = [highest({"text": tweets(random, 400, 2, True)}, start=0.8, delta=0.1) for _ in range(300)]
+    assert sum((1 + one.threshold) / 2 < one.target for one in found) / 300 <= 0.1
+    assert np.mean([one.target for one in found]) > 0.8
+
+
+def test_the_threshold_keeps_the_target_in_every_reading() -> None:
+    random = np.random.default_rng(1)
+    good, bad = (
+        tweets(random, 4000, 1, False),
+        [[(p, right and p > 0.8)] for [(p, right)] in tweets(random, 4000, 1, False)],
+    )
+    alone = promise({"a": good}, 0.95, 0.8, 0.1)
+    both = promise({"a": good, "b": bad}, 0.95, 0.8, 0.1)
+    assert alone is not None
+    assert both is not None
+    assert alone.threshold < 0.7 < both.threshold
+    assert min(both.precision.values()) >= 0.8
+    assert both.reviewed["a"] == pytest.approx(both.threshold, abs=0.03)
+
+
+def test_tests_stop_at_the_first_threshold_that_fails() -> None:
+    """Though less cautious ones, looked at alone, would pass."""
+    dip = [[(0.9, True)]] * 100 + [[(0.7, False)]] * 40 + [[(0.5, True)]] * 1000
+    found = promise({"text": dip}, 0.9, 0.9, 0.1)
+    assert found is not None
+    assert 0.7 < found.threshold <= 0.9

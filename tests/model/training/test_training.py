@@ -1,0 +1,418 @@
+"""Training from start to checkpoint, on a toy corpus with toy encoders."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from cli.training import evaluate as evaluate_command
+from cli.training import train as train_command
+from core.errors import UserError
+from core.events import Tweet
+from model.batch import collate
+from model.checkpoint import CONFIG, WEIGHTS, describe
+from model.design import CONTEXT, LABELS, TWO_VIEWS, Design
+from model.evidence import fuse
+from model.extractor import Extractor
+from model.familiarity import Familiarity
+from model.tokens import TweetTokenizer
+from model.training import material
+from model.training import publish as publishing
+from model.training import teacher as teaching
+from model.training import train as training_of
+from model.training.corpus import Example
+from model.training.encoder import pretrained
+from model.training.losses import loss
+from model.training.train import STATE, TrainConfig, Trainer, items, label_tensor
+from streams.settings import CHECKPOINT
+from tests.model.toys import bert, distilbert, examples, save
+
+
+@pytest.fixture(params=[bert, distilbert], ids=["bert", "distilbert, without segments"])
+def encoder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return save(tmp_path / "encoder", request.param)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """The first of these alone."""
+    return save(tmp_path / "encoder", bert)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data set named toy2017 with captions, whose last training tweet also stands in the test set."""
+    folder = tmp_path / "toy2017"
+    folder.mkdir()
+    parts: dict[str, Sequence[Example]] = {"train": examples(32), "valid": examples(6), "test": examples(4)}
+    lines = []
+    for split, tweets in parts.items():
+        text = ""
+        for number, one in enumerate(tweets):
+            filler = f"{split}{number}" if (split, number) not in {("train", 31), ("test", 3)} else "same"
+            rows = [*zip(one.words[:3], one.tags[:3], strict=True), (filler, "O")]
+            text += f"IMGID:{split}{number}\n" + "".join(f"{word}\t{tag}\n" for word, tag in rows) + "\n"
+            lines.append(json.dumps({"set": "2017", "img": f"{split}{number}", "caption": "a city"}))
+        if split == "test":
+            text = text.replace(
+                "dora\tB-PER\nvisits\tO\nparis\tB-LOC\nsame", "dora\tB-PER\nvisits\tO\nlima\tB-LOC\nsame"
+            )
+        (folder / f"{split}.txt").write_text(text, encoding="utf-8")
+    (tmp_path / "captions.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return folder
+
+
+def other_captions(data: Path) -> Path:
+    """Of a set of another name."""
+    path = data.parent / "others.jsonl"
+    path.write_text(json.dumps({"set": "2015", "img": "valid1", "caption": "a city"}), encoding="utf-8")
+    return path
+
+
+def trainer(encoder: Path, epochs: int = 2) -> Trainer:
+    network, tokenizer = pretrained(str(encoder), seed=0)
+    config = TrainConfig(epochs=epochs, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=128)
+    return Trainer(network, items(examples(32), tokenizer), tokenizer, config, "cpu")
+
+
+def silent(done: float, value: float) -> None:
+    """No progress is shown."""
+
+
+def test_training_lowers_the_loss_and_learns_the_toy(encoder: Path) -> None:
+    seen: list[float] = []
+    training = trainer(encoder, epochs=8)
+    while not training.finished:
+        training.run_epoch(lambda done, value: seen.append(value))
+    assert sum(seen[-5:]) < 0.3 * sum(seen[:5])
+
+
+def test_a_resumed_training_ends_with_the_same_weights_as_one_that_was_not_killed(
+    encoder: Path, tmp_path: Path
+) -> None:
+    whole = trainer(encoder)
+    whole.run_epoch(silent)
+    whole.keep_if_best(0.5)
+    whole.save(tmp_path)
+    whole.run_epoch(silent)
+
+    resumed = trainer(encoder)
+    assert resumed.resume(tmp_path)
+    assert (resumed.epoch, resumed.best_score, resumed.best_epoch) == (1, 0.5, 1)
+    resumed.run_epoch(silent)
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, resumed.network.state_dict()[name]), name
+
+
+def test_a_training_with_other_options_does_not_take_up_this_one(encoder: Path, tmp_path: Path) -> None:
+    trainer(encoder).save(tmp_path)
+    with pytest.raises(UserError, match="other options or data"):
+        trainer(encoder, epochs=3).resume(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [pytest.param(b"", id="empty"), pytest.param(b"PK damaged", id="no archive"), pytest.param(None, id="cut short")],
+)
+def test_a_damaged_state_is_told_in_one_line(encoder: Path, tmp_path: Path, content: bytes | None) -> None:
+    training = trainer(encoder)
+    training.save(tmp_path)
+    whole = (tmp_path / STATE).read_bytes()
+    (tmp_path / STATE).write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(UserError, match=r"training\.pt is damaged .*: remove it"):
+        training.resume(tmp_path)
+
+
+def test_every_tweet_is_seen_each_epoch_and_the_loss_reaches_both_views(encoder: Path) -> None:
+    training = trainer(encoder)
+    for epoch in range(2):
+        assert sum(len(batch) for batch in training._batches(epoch)) == 32
+    group = training.training[:6]
+    batch = collate([item.encoded for item in group], training.tokenizer.config, training.network.design)
+    value = loss(training.network, batch, label_tensor(group, batch), training.weights)
+    torch.autograd.backward(value)
+    for head in training.network.heads.values():
+        assert head.weight.grad is not None
+        assert head.weight.grad.abs().sum() > 0
+
+
+def test_a_view_that_is_absent_has_no_part_in_loss_or_fusion(encoder: Path) -> None:
+    training = trainer(encoder)
+    training.network.eval()
+    group = [item for item in training.training if item.encoded.context is None][:4]
+    batch = collate([item.encoded for item in group], training.tokenizer.config, training.network.design)
+    beliefs = training.network(batch).beliefs
+    together = fuse(beliefs, batch.present)
+    assert all(torch.allclose(one, two) for one, two in zip(together, beliefs[0], strict=True))
+    torch.autograd.backward(loss(training.network, batch, label_tensor(group, batch), training.weights))
+    unused = training.network.heads["text_context"].weight.grad
+    assert unused is None or unused.abs().sum() == 0
+
+
+def test_context_takes_part_in_attention_and_not_in_the_loss(encoder: Path) -> None:
+    training = trainer(encoder)
+    training.network.eval()
+    tokenizer: TweetTokenizer = training.tokenizer
+    pair = [tokenizer.encode("ann visits rome", context) for context in ("a city", "portrait")]
+    beliefs = training.network(collate(pair, tokenizer.config, training.network.design)).beliefs
+    assert beliefs[0].gamma.shape == (2, 3, len(LABELS)), "one row per word of the text, none for the context"
+    assert torch.allclose(beliefs[0].gamma[0], beliefs[0].gamma[1])
+    assert not torch.allclose(beliefs[1].gamma[0], beliefs[1].gamma[1])
+
+
+def test_the_command_trains_a_checkpoint_that_loads_and_evaluates(
+    encoder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, captions = tmp_path / "out", tmp_path / "captions.jsonl"
+    options = {"captions": captions, "encoder": str(encoder), "out": out, "name": "toy-1", "batch_tokens": 128}
+    train_command.command(data=data, epochs=8, encoder_rate=5e-3, head_rate=1e-2, target_precision=0.5, **options)  # type: ignore[arg-type]
+    info = describe(out)
+    assert info.name == "toy-1"
+    assert not (out / STATE).exists()
+    assert len({path.stat().st_mode for path in out.iterdir()}) == 1, "whoever may read the card may use the model"
+    (found,) = Extractor.load(out, device="cpu").extract_all([Tweet(id="1", text="http http portrait")])
+    assert found.familiar == pytest.approx(1 / 7, abs=1e-5), "stranger than all six validation tweets"
+    assert "| toy2017 | test | captions |" in (out / "README.md").read_text()
+    assert "1 left out" in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(UserError, match="a finished checkpoint is there"):
+        train_command.command(data=data, out=out)
+
+    found = Extractor.load(out, device="cpu").extract([Tweet(id="1", text="Bob visits Oslo")], ["a city"])[0]
+    assert all("Bob visits Oslo"[one.start : one.end] == one.text for one in found)
+
+    figures = tmp_path / "figures.json"
+    evaluate_command.command(data=data, checkpoint=out, captions=captions, json_out=figures)
+    scores = json.loads(figures.read_text())
+    assert scores["support"] == 8
+    wanted = {"f1", "precision", "recall", "per_type", "support", "ece", "auroc_error", "aurc"}
+    assert wanted <= scores.keys()
+    with pytest.raises(UserError, match="--json /nowhere/x: No such file"):
+        evaluate_command.command(data=data, checkpoint=out, json_out=Path("/nowhere/x"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        pytest.param(lambda data: {"data": data / "nowhere"}, "no train.txt", id="no data"),
+        pytest.param(lambda data: {"data": data, "device": "tpu"}, "--device tpu: wanted one of", id="no such device"),
+        pytest.param(
+            lambda data: {"data": data, "out": data / "train.txt" / "x"}, "cannot be written: Not a dir", id="no folder"
+        ),
+        pytest.param(lambda data: {"data": data, "encoder": "/nowhere/x"}, "--encoder /nowhere/x", id="no encoder"),
+        pytest.param(lambda data: {"data": data, "captions": data / "c.jsonl"}, "No such file", id="no captions"),
+        pytest.param(
+            lambda data: {"data": data, "captions": other_captions(data)},
+            "none is of these tweets",
+            id="of another set",
+        ),
+        pytest.param(
+            lambda data: {"data": data, "views": "text+context"}, "no validation tweet has such a view", id="no context"
+        ),
+        pytest.param(
+            lambda data: {"data": data, "views": "text,text"},
+            "--views text,text: wanted one or more",
+            id="a view twice",
+        ),
+        pytest.param(
+            lambda data: {"data": data, "views": "text,x"}, "--views text,x: Input should be 'text'", id="unknown view"
+        ),
+        pytest.param(lambda data: {"data": data, "name": "my model"}, "--name 'my model': wanted 1 to 64", id="a name"),
+        pytest.param(
+            lambda data: {"data": data, "head_rate": math.nan}, "--head-rate nan: wanted a number above 0", id="a rate"
+        ),
+        pytest.param(
+            lambda data: {"data": data, "alignment_temperature": ["toy2017=hot"]},
+            "--alignment-temperature toy2017=hot: wanted a number of 0.1 or more",
+            id="no number",
+        ),
+        pytest.param(
+            lambda data: {"data": data, "alignment_temperature": ["2", "twitter2015=4"]},
+            "--alignment-temperature twitter2015: wanted a data set of toy2017",
+            id="another data set",
+        ),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(
+    data: Path, tmp_path: Path, spoil: Callable[[Path], dict[str, object]], message: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        train_command.command(**{"out": tmp_path / "out"} | spoil(data))  # type: ignore[arg-type]
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_batches_in_which_no_tweet_has_a_view_are_passed_over(small: Path) -> None:
+    network, tokenizer = pretrained(str(small), 0, Design(views=(CONTEXT,)))
+    config = TrainConfig(epochs=1, batch_tokens=128, drop_context=0.9)
+    training = Trainer(network, items(examples(48), tokenizer), tokenizer, config, "cpu")
+    seen: list[float] = []
+    training.run_epoch(lambda done, value: seen.append(value))
+    assert 0 in seen
+    assert max(seen) > 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"design": Design(evidence=False)}, id="another design"),
+        pytest.param({"seed": 1}, id="other weights"),
+        pytest.param({"number": 31}, id="other tweets"),
+        pytest.param({"teacher": True}, id="a teacher"),
+        pytest.param({"untold": frozenset({"MISC"})}, id="other rules of labelling"),
+    ],
+)
+def test_a_training_of_other_things_does_not_take_up_this_one(
+    small: Path, tmp_path: Path, other: dict[str, Any]
+) -> None:
+    def build(
+        design: Design = TWO_VIEWS,
+        seed: int = 0,
+        number: int = 32,
+        teacher: bool = False,
+        untold: frozenset[str] = frozenset(),
+    ) -> Trainer:
+        network, tokenizer = pretrained(str(small), seed, design)
+        believed = [{0: np.full(len(LABELS), 1 / len(LABELS))}] * number if teacher else None
+        learned = items([replace(one, untold=untold) for one in examples(number)], tokenizer, believed)
+        return Trainer(network, learned, tokenizer, TrainConfig(epochs=1, batch_tokens=128), "cpu")
+
+    build().save(tmp_path)
+    assert build().resume(tmp_path)
+    with pytest.raises(UserError, match="other options or data"):
+        build(**other).resume(tmp_path)
+
+
+def test_the_rate_ends_at_zero_with_the_last_batch(small: Path) -> None:
+    training = trainer(small, epochs=3)
+    while not training.finished:
+        training.run_epoch(silent)
+    assert training.schedule.last_epoch == training.steps
+    assert training.schedule.get_last_lr() == [0.0] * len(training.optimiser.param_groups)
+
+
+def test_a_teacher_is_read_once_and_its_pupil_told_of_it(
+    small: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"data": data, "encoder": str(small), "epochs": 4, "batch_tokens": 128}
+    options |= {"encoder_rate": 5e-3, "head_rate": 1e-2, "target_precision": 0.5}
+    train_command.command(out=tmp_path / "teacher", name="toy-teacher", **options)
+    train_command.command(out=tmp_path / "other", name="other-teacher", **options | {"seed": 1, "epochs": 1})
+    more = data.parent / "more"
+    shutil.copytree(data, more)
+    options |= {"teacher": [tmp_path / "teacher", tmp_path / "other"], "unlabelled": [more], "threads": 1}
+
+    reads = []
+    real = teaching.marginals
+    monkeypatch.setattr(teaching, "marginals", lambda *given: (reads.append(1), real(*given))[1])
+    monkeypatch.setattr(publishing, "publish", lambda *given: (_ for _ in ()).throw(OSError(28, "disk full")))
+    for _ in range(2):
+        with pytest.raises(UserError, match="disk full; the same command goes on"):
+            train_command.command(out=tmp_path / "out", **options)
+    assert reads == [1, 1], "a resumed training has the beliefs of both at once"
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.npz")) == ["teacher-0.npz", "teacher-1.npz"]
+    monkeypatch.undo()
+    options |= {"epochs": 1, "start": tmp_path / "teacher"}
+    train_command.command(out=tmp_path / "pupil", **options)
+    provenance = describe(tmp_path / "pupil").provenance
+    for part, name in (("start", "toy-teacher"), ("teacher", "toy-teacher"), ("teacher 2", "other-teacher")):
+        assert provenance[part].startswith(f"{name}; trained on: the training splits of toy2017")
+    assert not list((tmp_path / "pupil").glob("*.npz"))
+
+
+def test_a_pupil_learns_the_mean_of_its_teachers(
+    small: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"data": data, "encoder": str(small), "epochs": 1, "batch_tokens": 128}
+    for seed in (0, 1):
+        train_command.command(out=tmp_path / str(seed), seed=seed, target_precision=0.5, **options)
+    learned = []
+    real = training_of.items
+    monkeypatch.setattr(training_of, "items", lambda *given: (learned.append(given[2]), real(*given))[1])
+    for teachers in ([0], [1], [0, 1]):
+        told = {"teacher": [tmp_path / str(number) for number in teachers], "out": tmp_path / f"of-{teachers}"}
+        train_command.command(**options, **told)
+    one, other, both = (beliefs[0][0] for beliefs in learned)
+    assert not np.allclose(one, other, atol=1e-3)
+    assert np.allclose(both, (one + other) / 2, atol=1e-3)
+
+
+def test_beliefs_come_back_only_for_the_same_teacher_and_tweets(tmp_path: Path) -> None:
+    beliefs = [{0: np.full(len(LABELS), 0.5, np.float16), 2: np.zeros(len(LABELS), np.float16)}, {}]
+    path = tmp_path / "teacher.npz"
+    assert teaching.load(path, "a") is None
+    teaching.save(path, "a", beliefs)
+    found = teaching.load(path, "a")
+    assert found is not None
+    assert [one.keys() for one in found] == [{0, 2}, set()]
+    assert np.array_equal(found[0][0], beliefs[0][0])
+    assert teaching.load(path, "b") is None
+    path.write_bytes(path.read_bytes()[:100])
+    assert teaching.load(path, "a") is None
+
+
+def test_the_beliefs_of_several_teachers_are_their_mean(tmp_path: Path) -> None:
+    one = [{0: np.full(len(LABELS), 0.5, np.float16)}, {}, {}]
+    other = [{0: np.zeros(len(LABELS), np.float16), 2: np.ones(len(LABELS), np.float16)}, {1: one[0][0]}, {}]
+    found = teaching.joined([one, other])
+    assert [sorted(tweet) for tweet in found] == [[0, 2], [1], []]
+    assert found[0][0].tolist() == [0.25] * len(LABELS)
+    assert found[0][2].tolist() == [1.0] * len(LABELS), "of a word that one has not read the other alone"
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for file in (CONFIG, WEIGHTS):
+            (tmp_path / name / file).write_text(f"{name} {file}")
+    assert len({teaching.key(tmp_path / name, examples(number)) for name in "ab" for number in (2, 3)}) == 4
+
+
+def test_other_sets_train_and_are_never_measured(small: Path, data: Path, tmp_path: Path) -> None:
+    others = tmp_path / "others"
+    others.mkdir()
+    for split, filler in (("train", "novel"), ("valid", "v"), ("test", "t")):
+        text = f"ann\tB-PER\nin\tO\n{filler}\tO\n\n"
+        copies = "ann\tO\nin\tO\nv\tO\n\nann\tO\nvisits\tO\nparis\tO\ntrain0\tO\n"
+        (others / f"{split}.txt").write_text(text + copies if split == "train" else text)
+    read = material.read(data, None, auxiliary=[others])
+    assert [one.words for one in read.auxiliary] == [("ann", "in", "novel")], (
+        "one stands in its valid.txt, one in --data"
+    )
+    assert read.left_out == 2
+    assert read.auxiliary[0].untold == {"LOC", "ORG", "MISC"}
+    assert read.training == [*read.labelled, *read.auxiliary]
+    assert {name for name, _ in read.held_out} == {"toy2017"}
+
+    out = tmp_path / "out"
+    train_command.command(data=data, encoder=str(small), out=out, auxiliary=[others], epochs=1, target_precision=0.5)
+    assert (
+        describe(out).provenance["auxiliary"]
+        == f"tweets: 1 of {tmp_path.name}/others, with the labels that these sets have"
+    )
+    known = Familiarity.load(out, describe(out).encoder["hidden_size"])
+    assert known is not None
+    assert known.counts is not None, "other tweets are the background of familiar words"
+    assert material.read(data, None, [others], [others]).unlabelled == [], "what is labelled is not learned twice"
+    train_command.command(
+        data=data, encoder=str(small), out=tmp_path / "pupil", teacher=[out], epochs=1, target_precision=0.5
+    )
+    assert "auxiliary: tweets: 1 of" in describe(tmp_path / "pupil").provenance["teacher"]
+
+
+def test_other_sets_that_would_teach_nothing_are_refused(small: Path, data: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"data": data, "encoder": str(small), "out": tmp_path / "out", "auxiliary": [data]}
+    with pytest.raises(UserError, match="--auxiliary: all of its tweets also stand in --data"):
+        train_command.command(**options)
+    with pytest.raises(UserError, match="--auxiliary: its tweets are read as text alone: wanted a view text"):
+        train_command.command(**options, captions=tmp_path / "captions.jsonl", views="text+context")
+
+
+def test_a_checkpoint_of_another_encoder_is_no_start(small: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--start .*: is of another encoder or design"):
+        train_command.command(data=data, encoder=str(small), out=tmp_path / "out", start=CHECKPOINT)

@@ -1,0 +1,92 @@
+"""What deliver asks the queue when a batch holds one tweet twice. Sinks are played here; test_replay has real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from core.events import Extraction, Mention, ReviewTask, Tweet
+from sinks.document import Document
+from sinks.index import Outcome
+from streams import metrics
+from streams.agents.deliver import Deliver
+from streams.pipeline.item import Item, Origin
+
+
+class FirstWins:
+    """An index that takes the first write of a version, and a queue that notes what it is given."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, Document] = {}
+        self.tasks: list[ReviewTask] = []
+
+    async def write(self, documents: Sequence[Document]) -> list[Outcome]:
+        outcomes = []
+        for document in documents:
+            stale = document.id in self.documents and self.documents[document.id].version >= document.version
+            outcomes.append(Outcome("stale" if stale else "written"))
+            if not stale:
+                self.documents[document.id] = document
+        return outcomes
+
+    async def held(self, ids: Sequence[str]) -> dict[str, Document]:
+        return {one: self.documents[one] for one in ids if one in self.documents}
+
+    async def add(self, tasks: Sequence[ReviewTask]) -> int:
+        self.tasks += tasks
+        return len(tasks)
+
+    async def withdraw(self, extractions: Sequence[Extraction]) -> int:
+        return 0
+
+
+def mention(start: int, end: int, probability: float) -> Mention:
+    text = "Ada met Bob"[start:end]
+    return Mention(start=start, end=end, text=text, type="PER", probability=probability, aleatoric=0.1, epistemic=0.1)
+
+
+def item(*mentions: Mention, possible: tuple[Mention, ...] = ()) -> Item[Extraction]:
+    tweet = Tweet(id="1", text="Ada met Bob")
+    extraction = Extraction(tweet=tweet, mentions=mentions, possible=possible, model="m", release=1, threshold=0.9)
+    return Item(Origin("extractions", 0, 0, b"1", b"{}", 0.0), parsed=extraction)
+
+
+def reading(last_digit: float) -> Item[Extraction]:
+    return item(mention(0, 3, 0.99 + last_digit), mention(8, 11, 0.4))
+
+
+def routed() -> list[float]:
+    """What was counted so far: to the index, to review, possible."""
+    return [metrics.MENTIONS.labels(route)._value.get() for route in ("index", "review", "possible")]
+
+
+async def test_of_two_readings_in_one_batch_that_differ_in_the_last_digit_the_first_keeps_its_task() -> None:
+    sinks: Any = FirstWins()
+    first, second = reading(0.0), reading(1e-6)
+    await Deliver(sinks, sinks, None, None, size=10, wait_s=0.0).process([first, second])
+    assert len(sinks.tasks) == 1
+    assert sinks.tasks[0].confident[0].probability == 0.99
+
+
+async def test_a_tweet_with_nothing_but_a_possible_mention_makes_a_task_and_is_indexed_without_it() -> None:
+    sinks: Any = FirstWins()
+    await Deliver(sinks, sinks, None, None, size=10, wait_s=0.0).process([item(possible=(mention(8, 11, 0.3),))])
+    (task,) = sinks.tasks
+    assert [(question.mention.text, question.possible) for question in task.questions] == [("Bob", True)]
+    assert task.confident == ()
+    assert sinks.documents["1"].body["mentions"] == []
+    assert b"Bob" not in sinks.documents["1"].encoded.replace(b"Ada met Bob", b"")
+
+
+async def test_a_higher_threshold_of_ones_own_keeps_possible_mentions_out() -> None:
+    sinks: Any = FirstWins()
+    await Deliver(sinks, sinks, None, 0.31, size=10, wait_s=0.0).process([item(possible=(mention(8, 11, 0.3),))])
+    assert sinks.tasks == []
+
+
+async def test_mentions_are_counted_once_by_where_they_go_whatever_is_repeated() -> None:
+    sinks: Any = FirstWins()
+    deliver, before = Deliver(sinks, sinks, None, None, size=10, wait_s=0.0), routed()
+    for _ in range(2):
+        await deliver.process([item(mention(0, 3, 0.99), possible=(mention(8, 11, 0.3),))])
+    assert [now - then for now, then in zip(routed(), before, strict=True)] == [1, 0, 1]

@@ -1,0 +1,262 @@
+"""What a stranger's server can answer: each is refused with its reason, or bounded, and nothing of it reaches the next
+image."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import random
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from aiohttp.client_proto import ResponseHandler
+
+from streams.images.errors import ImageError
+from streams.images.fetch import Fetcher
+from streams.images.loader import ImageLoader
+from streams.images.wire import MAX_OVERHEAD, PIECE, BoundedHandler
+from streams.settings import Settings
+from tests.streams.images.hostile import Answer, HostileServer, forever, reply
+from tests.streams.images.hostile_files import inflating
+from tests.streams.images.measured import attack
+from tests.streams.images.pictures import encoded, half_and_half, noise
+
+MAX_BYTES = 50_000
+LIMITS = {"image_timeout_s": 0.6, "image_max_bytes": MAX_BYTES}
+BOUND_S = 3.0
+PNG = encoded(half_and_half(), "PNG")
+PHOTO = encoded(noise(), "JPEG")
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+CHUNK = b"2000\r\n" + bytes(0x2000) + b"\r\n"
+LENGTH = b"Content-Length: %d\r\n" % len(PNG)
+CHUNKED_PNG = b"%x\r\n%s\r\n" % (len(PNG), PNG)
+END = b"0\r\n\r\n"
+
+EITHER = ("bad_response: ", "broken: ", "not_an_image: ", "connection_lost: ", "ok: PNG")
+"""A reader may take it or leave it, as long as it is one answer to one request."""
+
+
+def status(line: str, *headers: str) -> bytes:
+    return reply(b"", *headers, status=line)
+
+
+ANSWERS: dict[str, tuple[Answer, str | tuple[str, ...]]] = {
+    # without end
+    "endless body": (forever(OK + b"\r\n", bytes(8192)), "too_big: more than"),
+    "endless chunks": (forever(CHUNKED, CHUNK), "too_big: more than"),
+    "endless body behind an honest length": (
+        forever(OK + LENGTH + b"\r\n" + PNG, bytes(8192)),
+        ("ok: PNG", "bad_response: "),
+    ),
+    "endless chunks of one byte": (forever(CHUNKED, b"1\r\nX\r\n" * 1000), "bad_response: "),
+    "endless extension of a chunk": (forever(CHUNKED + b"1;a=", b"b" * 8192), "bad_response: "),
+    "extensions longer than the chunks": (forever(CHUNKED, b"1;a=" + b"b" * 8000 + b"\r\nX\r\n"), "bad_response: "),
+    "endless zeros before a chunk's size": (forever(CHUNKED, b"0" * 8192), "bad_response: "),
+    "endless trailers": (forever(CHUNKED + CHUNKED_PNG + b"0\r\n", b"A: b\r\n" * 100), "bad_response: "),
+    "endless trailer": (forever(CHUNKED + CHUNKED_PNG + b"0\r\nA: ", b"b" * 8192), "bad_response: "),
+    "flood of headers": (forever(OK, b"A: b\r\n"), "bad_response: "),
+    "endless header": (forever(OK + b"A: ", b"b" * 4096), "bad_response: "),
+    "endless name of a header": (forever(OK, b"b" * 4096), "bad_response: "),
+    "endless status line": (forever(b"HTTP/1.1 200 ", b"b" * 4096), "bad_response: "),
+    "endless empty lines": (forever(b"", b"\r\n" * 4096), "bad_response: "),
+    "100 Continue for ever": (forever(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100), "bad_response: "),
+    "103 Early Hints for ever": (
+        forever(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n" * 100),
+        "bad_response: ",
+    ),
+    "10,000 cookies": (OK + b"Set-Cookie: a=b\r\n" * 10_000 + LENGTH + b"\r\n" + PNG, "bad_response: "),
+    # slowly
+    "slow drip of a body": (forever(OK + b"\r\n", b"\xff", 0.01), "timeout: "),
+    "slow drip of chunks": (forever(CHUNKED, b"1\r\nX\r\n", 0.01), "timeout: "),
+    "slow drip of headers": (forever(OK, b"A: b\r\n", 0.01), "timeout: "),
+    "slow drip of interim responses": (forever(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.01), "timeout: "),
+    "silence": (forever(b"", b"", 0.01), "timeout: "),
+    "silence after the head": (forever(OK + LENGTH + b"\r\n", b"", 0.01), "timeout: "),
+    # lengths
+    "more than allowed is announced": (reply(b"", length=MAX_BYTES + 1), f"too_big: {MAX_BYTES + 1} bytes announced"),
+    "one byte more than allowed": (reply(bytes(MAX_BYTES + 1)), "too_big: "),
+    "length too long": (reply(PHOTO[:3000], "Connection: close", length=9000), "connection_lost: "),
+    # what follows the announced length is either the next, nonsensical response or too late to matter
+    "length too short": (reply(PHOTO, length=3000), ("bad_response: ", "broken: ")),
+    "two lengths": (reply(PNG, "Content-Length: 5"), "bad_response: "),
+    "a list of lengths": (reply(PNG, length=5).replace(b": 5", b": 5, 5"), "bad_response: "),
+    "negative length": (OK + b"Content-Length: -5\r\n\r\n", "bad_response: "),
+    "length with a plus": (OK + b"Content-Length: +5\r\n\r\nhello", "bad_response: "),
+    "length in hex": (OK + b"Content-Length: 0x5\r\n\r\nhello", "bad_response: "),
+    "length of 2^64": (OK + b"Content-Length: 18446744073709551616\r\n\r\n", "bad_response: "),
+    "length of 100 digits": (OK + b"Content-Length: " + b"9" * 100 + b"\r\n\r\n", "bad_response: "),
+    "chunk of 2^64 bytes": (CHUNKED + b"10000000000000000\r\n", ("bad_response: ", "connection_lost: ")),
+    "negative chunk": (CHUNKED + b"-1\r\nX\r\n", ("bad_response: ", "connection_lost: ")),
+    "chunks that break off": (CHUNKED + CHUNKED_PNG, "connection_lost: "),
+    # what two readers could understand differently
+    "length and chunks": (OK + LENGTH + CHUNKED[len(OK) :] + CHUNKED_PNG + END, ("bad_response: ", "ok: PNG")),
+    "chunked twice": (OK + b"Transfer-Encoding: chunked, chunked\r\n\r\n" + CHUNKED_PNG + END, EITHER),
+    "chunked under another name": (OK + b"Transfer-Encoding: xchunked\r\n\r\n" + CHUNKED_PNG + END, EITHER),
+    "gzip as a transfer encoding": (OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + CHUNKED_PNG + END, EITHER),
+    "space before a colon": (OK + b"Content-Length : 5\r\n\r\nhello", EITHER),
+    "header folded over lines": (OK + b"A: b\r\n c\r\n" + LENGTH + b"\r\n" + PNG, EITHER),
+    "lines that end without CR": ((OK + LENGTH + b"\r\n").replace(b"\r\n", b"\n") + PNG, EITHER),
+    "zero byte in a header": (OK + b"A: \0\r\n" + LENGTH + b"\r\n" + PNG, "bad_response: "),
+    "header in no encoding": (OK + b"A: \xff\xfe\r\n" + LENGTH + b"\r\n" + PNG, EITHER),
+    "header without a colon": (OK + b"hello\r\n" + LENGTH + b"\r\n" + PNG, "bad_response: "),
+    "another response behind": (reply(PNG) + reply(b"<p>the next image?"), ("ok: PNG", "bad_response: ")),
+    "garbage behind": (reply(PNG) + b"\x16\x03\x01garbage" * 100, ("ok: PNG", "bad_response: ")),
+    # not what was asked for
+    "SSH": (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "bad_response: "),
+    "HTTP/0.9": (b"<html>", ("bad_response: ", "connection_lost: ")),
+    "HTTP/2": (b"HTTP/2 200\r\n\r\n", "bad_response: "),
+    "HTTP/9.9": (b"HTTP/9.9 200 OK\r\n\r\n", "bad_response: "),
+    "RTSP": (b"RTSP/1.0 200 OK\r\n\r\n", ("bad_response: ", "not_an_image: ")),
+    "TLS on a plain port": (b"\x15\x03\x01\x00\x02\x02\x46", ("bad_response: ", "connection_lost: ")),
+    "status of a thousand": (b"HTTP/1.1 1000 OK\r\n\r\n", "bad_response: "),
+    "status in letters": (b"HTTP/1.1 abc OK\r\n\r\n", "bad_response: "),
+    "hangs up": (b"", "connection_lost: "),
+    "hangs up in the head": (OK, ("connection_lost: ", "not_an_image: ", "bad_response: ")),
+    "101, another protocol": (
+        forever(b"HTTP/1.1 101 Go\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", bytes(8192)),
+        "http_status: HTTP 101",
+    ),
+    "101 to HTTP/2": (status("101 Go", "Upgrade: h2c", "Connection: upgrade"), "http_status: HTTP 101"),
+    "204": (status("204 No Content"), "http_status: HTTP 204"),
+    "206, a part": (reply(PNG, "Content-Range: bytes 0-9/99", status="206 Partial"), "http_status: HTTP 206"),
+    "302 to nowhere": (status("302 Found"), "http_status: HTTP 302"),
+    "304 though nothing is kept": (status("304 Not Modified"), "bad_response: HTTP 304"),
+    "401 that asks for a password": (status("401 No", "WWW-Authenticate: Basic realm=a"), "http_status: HTTP 401"),
+    "403 with a picture": (reply(PNG, status="403 Forbidden"), "http_status: HTTP 403"),
+    "404": (reply(b"gone", status="404 Not Found"), "not_found: HTTP 404"),
+    "407 that asks for a proxy": (status("407 No", "Proxy-Authenticate: NTLM"), "http_status: HTTP 407"),
+    "410": (reply(b"gone", status="410 Gone"), "not_found: HTTP 410"),
+    "503": (status("503 Unavailable"), "http_status: HTTP 503"),
+    "503 until the end of time": (status("503 Wait", "Retry-After: 99999999999999999999"), "http_status: HTTP 503, "),
+    # squeezed
+    "gzip bomb": (reply(gzip.compress(bytes(30_000_000)), "Content-Encoding: gzip"), "encoded: sent as gzip"),
+    "deflate bomb": (reply(inflating(20), "Content-Encoding: deflate"), "encoded: "),
+    "brotli": (reply(b"\x1b", "Content-Encoding: br"), "encoded: "),
+    "zstd": (reply(b"\x28\xb5\x2f\xfd", "Content-Encoding: zstd"), "encoded: "),
+    "gzip in gzip": (reply(gzip.compress(gzip.compress(PNG)), "Content-Encoding: gzip, gzip"), "encoded: "),
+    "gzip behind identity": (
+        reply(gzip.compress(PNG), "Content-Encoding: identity", "Content-Encoding: gzip"),
+        "encoded: ",
+    ),
+    "an encoding of their own": (reply(PNG, "Content-Encoding: x-rot13"), "encoded: "),
+    "gzip, unannounced": (reply(gzip.compress(PNG), "Content-Type: image/png"), "not_an_image: "),
+    "deflate, unannounced": (reply(zlib.compress(PNG)), "not_an_image: "),
+}
+"""Name of the attack -> what the server sends, and how the outcome may begin."""
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_a_hostile_answer_is_refused_or_bounded(corpus: tuple[ImageLoader, HostileServer], name: str) -> None:
+    loader, server = corpus
+    server.answers["/a"], expected = ANSWERS[name]
+    assert (await attack(name, loader, f"{server.url}/a", BOUND_S)).startswith(expected)
+    assert (await loader.load(f"{server.url}/honest")).format == "PNG"
+
+
+async def no_look_up(host: str, port: int) -> list[str]:
+    raise AssertionError(host)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "later"])
+async def test_what_is_left_behind_a_response_never_becomes_the_next_images_answer(late: bool) -> None:
+    """Whoever can split a response of an honest host would else choose what its next picture is."""
+    poison = reply(b"the attacker's picture")
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Keeps the connection, as long as the other side does."""
+        nonlocal connections
+        connections += 1
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(reply(PNG, "Connection: keep-alive"))
+                if late:
+                    await writer.drain()
+                    await asyncio.sleep(0.05)
+                writer.write(poison)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        address = f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        async with Fetcher(Settings(image_allow=(address,)), no_look_up) as fetcher:
+            for number in range(4):
+                assert (await fetcher.get(f"http://{address}/{number}")).body == PNG
+                await asyncio.sleep(0.1 * late)
+    assert connections == 4
+
+
+@pytest.mark.parametrize(
+    "size", [pytest.param(100, id="chunks of 100 bytes"), pytest.param(10**6, id="chunks of a megabyte")]
+)
+async def test_the_bound_on_what_is_not_body_stops_no_honest_server(
+    settings: Callable[..., Settings], server: HostileServer, size: int
+) -> None:
+    photo = random.randbytes(20 * MAX_OVERHEAD)
+    pieces = (photo[start : start + size] for start in range(0, len(photo), size))
+    server.answers["/a"] = CHUNKED + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + END
+    async with Fetcher(settings(), no_look_up) as fetcher:
+        assert (await fetcher.get(f"{server.url}/a")).body == photo
+
+
+async def test_no_cookie_is_kept_and_no_header_of_a_url_is_injected(server: HostileServer) -> None:
+    """Asked by a name: of addresses aiohttp keeps no cookies anyway."""
+
+    async def look_up(host: str, port: int) -> list[str]:
+        return [server.host]
+
+    server.answers |= dict.fromkeys(
+        ["/a", "/a%0D%0AX-Injected:%201", "/aX-Injected:%201"], reply(PNG, "Set-Cookie: a=1")
+    )
+    address = f"pictures.example:{server.port}"
+    async with Fetcher(Settings(image_allow=(address,)), look_up) as fetcher:
+        for path in ("/a", "/a\r\nX-Injected: 1", "/a%0d%0aX-Injected: 1"):
+            await fetcher.get(f"http://{address}{path}")
+    assert len(server.requests) == 3
+    assert not any(line.startswith(("X-Injected", "Cookie")) for head in server.requests for line in head.splitlines())
+
+
+async def test_thousands_of_interim_responses_that_came_at_once_are_not_parsed_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """asyncio hands over up to 256 KB: parsing all of that would hold up the event loop, and every other image."""
+    pieces: list[int] = []
+    parse = ResponseHandler.data_received
+
+    def counted(self: ResponseHandler, data: bytes) -> None:
+        pieces.append(len(data))
+        parse(self, data)
+
+    monkeypatch.setattr(ResponseHandler, "data_received", counted)
+    handler = BoundedHandler(asyncio.get_running_loop())
+    handler.connection_made(asyncio.Transport())
+    handler.set_response_params()
+    with suppress(NotImplementedError):  # by the transport that does nothing, when the connection is aborted
+        handler.data_received((b"HTTP/1.1 100 Continue\r\n\r\n" * 20_000)[: 256 * 1024])
+    assert isinstance(handler.exception(), ImageError)
+    assert max(pieces) <= PIECE
+    assert MAX_OVERHEAD < sum(pieces) <= MAX_OVERHEAD + PIECE
+
+
+async def test_proxies_of_the_environment_are_not_asked(
+    loader: ImageLoader, server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, server.url)
+    for url in ("http://10.0.0.7/a.jpg", "http://nowhere.invalid/a.jpg"):
+        with pytest.raises(ImageError):
+            await loader.load(url)
+    assert server.requests == []
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_picture_is_known_by_its_content_whatever_the_header_says(
+    corpus: tuple[ImageLoader, HostileServer],
+) -> None:
+    loader, server = corpus
+    server.answers["/a.txt"] = reply(PNG, "Content-Type: text/html")
+    assert (await loader.load(f"{server.url}/a.txt")).format == "PNG"

@@ -1,0 +1,25 @@
+"""Files made to hurt whoever decodes them: refused or bounded, and the next picture is read."""
+
+from __future__ import annotations
+
+import pytest
+
+from streams.images.loader import ImageLoader
+from tests.streams.images.hostile import HostileServer, reply
+from tests.streams.images.hostile_files import FILES
+from tests.streams.images.measured import attack
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+LIMITS = {"image_timeout_s": 10, "image_decode_s": 2}
+SECONDS = 6.0
+"""Decoding has 2; a process may have to be replaced."""
+
+
+@pytest.mark.parametrize("name", FILES)
+async def test_a_hostile_file_is_refused_or_bounded(corpus: tuple[ImageLoader, HostileServer], name: str) -> None:
+    loader, server = corpus
+    build, expected = FILES[name]
+    server.answers["/a"] = reply(build(), "Content-Type: image/jpeg")
+    assert (await attack(name, loader, f"{server.url}/a", SECONDS)).startswith(expected)
+    assert (await loader.load(f"{server.url}/honest")).format == "PNG"

@@ -1,0 +1,121 @@
+"""What decoding said of a file, remembered by its bytes: another URL makes nothing of it new."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from streams import metrics
+from streams.images import cache_policy
+from streams.images.errors import ImageError
+from streams.images.loader import ImageLoader
+from streams.settings import Settings
+from tests.streams.images.caches import OTHER, URL, Make, keep
+from tests.streams.images.clock import Clock
+from tests.streams.images.hostile import HostileServer, reply
+from tests.streams.images.pictures import encoded, half_and_half, slow_jpeg
+
+CONTENT = "0123456789abcdef" * 4
+PNG = encoded(half_and_half(), "PNG")
+KILLING = reply(slow_jpeg(300))
+
+
+@pytest.fixture
+async def remembering(settings: Callable[..., Settings], clock: Clock) -> AsyncIterator[ImageLoader]:
+    """One decoder, started, which the killing file holds for longer than it may."""
+    given = settings(image_cache_mb=8, image_decoders=1, image_decode_s=0.2, image_timeout_s=0.5)
+    async with ImageLoader(given, clock=clock) as loader:
+        await loader.decode(PNG, URL)
+        yield loader
+
+
+async def refused(loader: ImageLoader, url: str) -> str:
+    with pytest.raises(ImageError) as error:
+        await loader.load(url)
+    return error.value.reason
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_file_that_kills_its_decoder_costs_one_under_however_many_urls(
+    remembering: ImageLoader, server: HostileServer, at_once: bool
+) -> None:
+    urls = [f"{server.url}/a?{number}" for number in range(3)]
+    server.answers = {f"/a?{number}": KILLING for number in range(3)}
+    restarts = metrics.DECODER_RESTARTS._value.get()
+    if at_once:
+        reasons = await asyncio.gather(*(refused(remembering, url) for url in urls))
+    else:
+        reasons = [await refused(remembering, url) for url in urls]
+    assert reasons == ["too_slow: decoding takes more than 0.2 s"] * 3
+    assert (await remembering.decode(PNG, URL)).pixels is not None
+    assert metrics.DECODER_RESTARTS._value.get() == restarts + 1
+    assert len(server.requests) == 3
+
+
+async def test_it_is_remembered_also_where_nobody_waits_to_hear_of_it(
+    remembering: ImageLoader, server: HostileServer
+) -> None:
+    server.answers = {"/left": KILLING, "/again": KILLING}
+    known = metrics.KNOWN._value.get()
+    left = asyncio.create_task(remembering.load(f"{server.url}/left"))
+    while not remembering._decoders._running:
+        await asyncio.sleep(0.01)
+    left.cancel()
+    await asyncio.wait([left])
+    while remembering._decoders.pids:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    assert await refused(remembering, f"{server.url}/again") == "too_slow: decoding takes more than 0.2 s"
+    assert metrics.KNOWN._value.get() == known + 1
+
+
+async def test_a_file_that_was_refused_is_decoded_again_after_a_while(make: Make, clock: Clock) -> None:
+    cache = make(image_cache_failed_s=60)
+    await cache.refuse_content(CONTENT, ImageError("too_slow", "decoding takes more than 3 s"))
+    clock.now += 59
+    with pytest.raises(ImageError, match=r"^too_slow: decoding takes more than 3 s$"):
+        await cache.known(CONTENT, URL)
+    clock.now += 1
+    assert await cache.known(CONTENT, URL) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "holds"),
+    [
+        pytest.param({"image_allow": ("intranet.example:80",)}, True, id="what may be asked says nothing of the file"),
+        pytest.param({"image_max_pixels": 50_000_000}, False, id="more pixels are allowed"),
+        pytest.param({"image_memory_mb": 2048}, False, id="more memory is allowed"),
+        pytest.param({"image_decode_s": 10}, False, id="more time is allowed"),
+    ],
+)
+async def test_it_holds_under_the_limits_it_was_refused_under(make: Make, changed: dict[str, Any], holds: bool) -> None:
+    await make().refuse_content(CONTENT, ImageError("bomb", "too many pixels"))
+    cache = make(**changed)
+    if holds:
+        with pytest.raises(ImageError):
+            await cache.known(CONTENT, URL)
+    else:
+        assert await cache.known(CONTENT, URL) is None
+
+
+async def test_it_holds_for_the_decoder_that_said_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    await make().refuse_content(CONTENT, ImageError("broken", "truncated"))
+    monkeypatch.setattr(cache_policy, "DECODER", cache_policy.DECODER + 1)
+    assert await make().known(CONTENT, URL) is None
+
+
+async def test_our_own_fault_is_not_remembered_of_a_file(make: Make) -> None:
+    cache = make()
+    await cache.refuse_content(CONTENT, ImageError("internal", "no decoder could be started"))
+    assert await cache.known(CONTENT, URL) is None
+
+
+async def test_no_file_is_made_that_passes_for_a_url(make: Make) -> None:
+    """A refused file whose bytes are a URL is not a refusal of that URL."""
+    cache = make()
+    picture = await keep(cache, OTHER.encode(), URL)
+    await cache.refuse_content(picture.sha256, ImageError("not_an_image", "text"))
+    assert (await cache.find(OTHER)).refusal is None

@@ -1,0 +1,114 @@
+"""One SQLite file and its thread: whether much to do, a fault and a disk that hangs are told apart."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from streams import metrics
+from streams.images import database
+from streams.images.database import AWAY_S, Database
+from tests.streams.images.clock import Clock
+
+PATIENCE_S = 0.3
+
+
+@pytest.fixture
+async def file(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+    monkeypatch.setattr(database, "PATIENCE_S", PATIENCE_S)
+    file = Database(tmp_path / "cache" / "things.sqlite3", "CREATE TABLE thing(name TEXT)", 1, clock)
+    assert await file.read(count) == 0
+    yield file
+    await file.close()
+
+
+def count(connection: sqlite3.Connection) -> int:
+    (number,) = connection.execute("SELECT count(*) FROM thing").fetchone()
+    return int(number)
+
+
+def slowly(connection: sqlite3.Connection) -> bool:
+    time.sleep(PATIENCE_S / 3)
+    connection.execute("INSERT INTO thing VALUES('one')")
+    return True
+
+
+def faults(kind: str) -> float:
+    return metrics.CACHE_FAULTS.labels("things", kind)._value.get()
+
+
+async def test_a_queue_that_is_too_long_is_no_fault_of_the_file(
+    file: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = faults("busy")
+    done = await asyncio.gather(*(file.write(slowly) for _ in range(8)))
+    kept = done.count(True)
+    assert 1 <= kept <= 4
+    assert await file.read(count) == kept  # at once, and what nobody waited for was never begun
+    assert faults("busy") == before + 8 - kept
+    (warning,) = caplog.messages
+    assert "has more to do than it can (said once): Busy: not begun within 0.3 s" in warning
+
+
+async def test_a_file_that_gives_nobody_what_it_wants_is_left_alone_too(
+    file: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMES", 4)
+    monkeypatch.setattr(database, "MAX_WAITING", 0)
+    for _ in range(4):
+        assert not file.away
+        assert await file.read(count) is None
+    assert file.away
+
+
+async def test_what_waits_is_bounded_in_number_and_in_bytes(file: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "MAX_WAITING", 2)
+    monkeypatch.setattr(database, "MAX_WAITING_BYTES", 100)
+    assert await asyncio.gather(*(file.read(count) for _ in range(4))) == [0, 0, None, None]
+    assert await asyncio.gather(*(file.write(count, size) for size in (60, 60, 40))) == [0, None, 0]
+    assert await file.write(count, 100) == 0
+
+
+class Body:
+    """Of a picture."""
+
+
+async def test_a_disk_that_hangs_is_left_alone_and_holds_nothing_of_those_who_went(
+    file: Database, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    go = threading.Event()
+    before = faults("hangs")
+
+    async def behind_it() -> weakref.ref[Body]:
+        body = Body()
+        await asyncio.gather(file.read(lambda connection: go.wait(5)), file.write(lambda connection: body))
+        return weakref.ref(body)
+
+    held = await behind_it()
+    (warning,) = caplog.messages
+    assert "is gone around for 30 s (said once): Hangs: an operation takes more than 0.3 s" in warning
+    gc.collect()
+    assert held() is None
+    clock.now += AWAY_S
+    assert await file.read(count) is None
+    assert faults("hangs") == before + 3
+    go.set()
+    clock.now += AWAY_S
+    assert await file.read(count) == 0
+
+
+async def test_a_caller_that_leaves_takes_what_was_not_begun_along(file: Database) -> None:
+    first = asyncio.create_task(file.write(slowly))
+    second = asyncio.create_task(file.write(slowly))
+    await asyncio.sleep(0.02)
+    second.cancel()
+    assert await first
+    assert await file.read(count) == 1

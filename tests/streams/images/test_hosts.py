@@ -1,0 +1,390 @@
+"""How much is asked of one host, and when it is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable
+
+import pytest
+from yarl import URL
+
+from streams.images.errors import HostFault, ImageError
+from streams.images.fetch import Fetcher
+from streams.images.hosts import JITTER, MAX_HOSTS, Breaker, Hosts, Slot
+from streams.settings import Settings
+from tests.streams.images.hostile import Answer, Clock, HostileServer, hostile_server, reply
+
+AFTER, BREAK_S = 3, 30.0
+OK = reply(b"body")
+DOWN = reply(b"", status="500 Oops")
+
+
+def never() -> bool:
+    return False
+
+
+def fail(breaker: Breaker, url: str = "", error: BaseException | None = None) -> None:
+    """One request that ends in `error`; an unreachable host if none is given."""
+    error = error or HostFault("unreachable", "refused")
+    with pytest.raises(type(error)), breaker.watch(url, overdue=lambda: True):
+        raise error
+
+
+def is_down(breaker: Breaker) -> bool:
+    try:
+        with breaker.watch("/", never):
+            return False
+    except ImageError as error:
+        return error.kind == "host_down"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def breaker(clock: Clock) -> Breaker:
+    return Breaker("a.example:80", AFTER, BREAK_S, clock)
+
+
+def opened(breaker: Breaker) -> Breaker:
+    for _ in range(AFTER):
+        fail(breaker)
+    return breaker
+
+
+def test_a_host_that_failed_many_times_in_a_row_is_left_alone_and_the_reason_says_for_how_long(
+    breaker: Breaker, clock: Clock
+) -> None:
+    opened(breaker)
+    clock.now += 10
+    with pytest.raises(
+        ImageError, match=r"^host_down: a.example:80 failed 3 times in a row; left alone for 2\d s more"
+    ) as down:
+        breaker.check()
+    assert BREAK_S - 10 <= down.value.after_s <= BREAK_S * (1 + JITTER) - 10
+
+
+def test_failures_with_an_answer_in_between_are_not_in_a_row(breaker: Breaker) -> None:
+    for _ in range(AFTER):
+        fail(breaker)
+        with breaker.watch("/", never):
+            pass
+    assert not is_down(breaker)
+
+
+def test_after_the_break_exactly_one_request_finds_out_and_its_success_lets_all_in(
+    breaker: Breaker, clock: Clock
+) -> None:
+    opened(breaker)
+    clock.now += BREAK_S * (1 + JITTER)
+    with breaker.watch("/probe", never):
+        assert is_down(breaker)
+        assert is_down(breaker)
+    assert not is_down(breaker)
+
+
+def test_a_probe_that_fails_starts_the_break_anew(breaker: Breaker, clock: Clock) -> None:
+    opened(breaker)
+    clock.now += BREAK_S * (1 + JITTER)
+    fail(breaker)
+    assert is_down(breaker)
+    clock.now += BREAK_S - 1
+    assert is_down(breaker)
+
+
+@pytest.mark.parametrize(
+    "error", [asyncio.CancelledError(), ImageError("private_address", "10.0.0.7"), ImageError("unresolvable", "who?")]
+)
+def test_a_probe_that_never_reached_the_host_leaves_the_question_to_the_next(
+    breaker: Breaker, clock: Clock, error: BaseException
+) -> None:
+    opened(breaker)
+    clock.now += BREAK_S * (1 + JITTER)
+    with pytest.raises(type(error)), breaker.watch("/", never):
+        raise error
+    with breaker.watch("/", never):
+        assert is_down(breaker)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(HostFault("unreachable", "refused"), id="unreachable"),
+        pytest.param(HostFault("tls", "self-signed"), id="tls"),
+        pytest.param(HostFault("connection_lost", "reset"), id="lost"),
+        pytest.param(HostFault("http_status", "HTTP 503"), id="5xx or 429"),
+        pytest.param(TimeoutError(), id="timeout"),
+        pytest.param(asyncio.CancelledError(), id="the caller's deadline"),
+    ],
+)
+def test_what_counts_as_the_hosts_fault(breaker: Breaker, error: BaseException) -> None:
+    for number in range(AFTER):
+        assert not is_down_quietly(breaker)
+        fail(breaker, f"/{number}", error)
+    assert is_down(breaker)
+
+
+def is_down_quietly(breaker: Breaker) -> bool:
+    """Without an answer that would end the row."""
+    return not breaker.closed()
+
+
+@pytest.mark.parametrize("kind", ["not_found", "http_status", "too_big", "encoded", "bad_response", "private_address"])
+def test_what_does_not(breaker: Breaker, kind: str) -> None:
+    for number in range(AFTER):
+        fail(breaker, f"/{number}", ImageError(kind, "..."))  # type: ignore[arg-type]
+    assert not is_down(breaker)
+
+
+def test_one_url_alone_cannot_have_its_host_cut_off(breaker: Breaker) -> None:
+    """Else one tweet with a broken URL, retweeted, would stop every picture of an honest host."""
+    for _ in range(AFTER * 10):
+        fail(breaker, "/broken", HostFault("http_status", "HTTP 500"))
+    assert not is_down_quietly(breaker)
+    for number in range(AFTER - 1):
+        fail(breaker, f"/{number}", HostFault("http_status", "HTTP 500"))
+    assert is_down(breaker)
+
+
+def test_the_table_of_hosts_is_bounded_and_a_host_in_use_is_not_forgotten() -> None:
+    hosts = Hosts(Settings())
+    used = hosts.of(URL("http://used.example/"))
+    used.users += 1
+    for number in range(MAX_HOSTS * 2):
+        hosts.of(URL(f"http://{number}.example/"))
+    assert len(hosts) == MAX_HOSTS
+    assert hosts.of(URL("http://USED.example./")) is used
+
+
+def look_up_here(host: str, port: int) -> object:
+    async def here() -> list[str]:
+        return ["127.0.0.1"]
+
+    return here()
+
+
+@pytest.fixture
+def fetcher(settings: Callable[..., Settings]) -> Callable[..., Fetcher]:
+    def make(*also: HostileServer, clock: Clock | None = None, **overrides: object) -> Fetcher:
+        given = settings(image_break_after=AFTER, image_break_s=BREAK_S, **{"image_tries": 1, **overrides})
+        allow = (*given.image_allow, *(server.address for server in also))
+        options = {"clock": clock, "sleep": clock.sleep} if clock else {}
+        return Fetcher(given.model_copy(update={"image_allow": allow}), look_up_here, **options)  # type: ignore[arg-type]
+
+    return make
+
+
+async def kind(coroutine: object) -> str:
+    try:
+        await coroutine  # type: ignore[misc]
+    except ImageError as error:
+        return error.kind
+    return "ok"
+
+
+async def test_a_host_that_is_left_alone_gets_no_request_until_one_asks_whether_it_is_back(
+    fetcher: Callable[..., Fetcher], server: HostileServer, clock: Clock
+) -> None:
+    server.answers = {f"/{number}": DOWN for number in range(AFTER)} | {"/a": OK}
+    async with fetcher(clock=clock) as fetch:
+        for number in range(AFTER):
+            assert await kind(fetch.get(f"{server.url}/{number}")) == "http_status"
+        assert await kind(fetch.get(f"{server.url}/a")) == "host_down"
+        assert len(server.requests) == AFTER
+        clock.now += BREAK_S * (1 + JITTER)
+        kinds = await asyncio.gather(*(kind(fetch.get(f"{server.url}/a")) for _ in range(10)))
+        assert sorted(kinds) == ["host_down"] * 9 + ["ok"]
+        assert await kind(fetch.get(f"{server.url}/a")) == "ok"
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOBUFS])
+async def test_that_we_have_no_sockets_left_does_not_count_against_the_host(
+    fetcher: Callable[..., Fetcher], server: HostileServer, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    async def no_socket(*_: object, **__: object) -> object:
+        raise OSError(number, os.strerror(number))
+
+    async with fetcher() as fetch:
+        with monkeypatch.context() as patched:
+            patched.setattr("aiohappyeyeballs.start_connection", no_socket)
+            for path in range(AFTER):
+                assert await kind(fetch.get(f"{server.url}/{path}")) == "internal"
+        server.answers["/a"] = OK
+        assert await kind(fetch.get(f"{server.url}/a")) == "ok"
+
+
+async def silence(writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(60)
+
+
+async def within(fetch: Fetcher, url: str, seconds: float) -> bytes | None:
+    async with asyncio.timeout(seconds) as deadline:
+        return (await fetch.get(url, until=deadline.when())).body
+
+
+async def test_a_deadline_that_cancels_counts_against_the_host(
+    fetcher: Callable[..., Fetcher], server: HostileServer
+) -> None:
+    server.answers = dict.fromkeys([f"/{number}" for number in range(AFTER)], silence)
+    async with fetcher() as fetch:
+        for number in range(AFTER):
+            with pytest.raises(TimeoutError):
+                await within(fetch, f"{server.url}/{number}", 0.1)
+        assert await kind(fetch.get(f"{server.url}/a")) == "host_down"
+
+
+async def test_a_caller_that_goes_away_does_not_count_against_the_host(
+    fetcher: Callable[..., Fetcher], server: HostileServer
+) -> None:
+    server.answers = dict.fromkeys([f"/{number}" for number in range(AFTER)], silence) | {"/a": OK}
+    async with fetcher() as fetch:
+        for number in range(AFTER):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(within(fetch, f"{server.url}/{number}", 30), 0.05)
+        assert await kind(fetch.get(f"{server.url}/a")) == "ok"
+
+
+async def test_who_redirects_at_the_last_moment_cannot_have_an_honest_host_blamed_for_the_timeout(
+    fetcher: Callable[..., Fetcher], server: HostileServer
+) -> None:
+    """The attacker uses up the time, then sends us to a host that would have needed a little more."""
+    async with hostile_server() as honest:
+
+        def late(to: str) -> Answer:
+            async def answer(writer: asyncio.StreamWriter) -> None:
+                await asyncio.sleep(0.15)
+                writer.write(reply(b"", f"Location: {to}", status="302 Found"))
+
+            return answer
+
+        server.answers = {f"/{number}": late(f"{honest.url}/{number}") for number in range(AFTER)}
+        honest.answers = {f"/{number}": silence for number in range(AFTER)} | {"/a": OK}
+        async with fetcher(honest) as fetch:
+            for number in range(AFTER):
+                with pytest.raises(TimeoutError):
+                    await within(fetch, f"{server.url}/{number}", 0.2)
+            assert await kind(fetch.get(f"{honest.url}/a")) == "ok"
+
+
+async def test_each_hop_is_judged_by_its_own_answers(fetcher: Callable[..., Fetcher], server: HostileServer) -> None:
+    async with hostile_server() as other:
+        for number in range(AFTER):
+            server.answers[f"/{number}"] = reply(b"", f"Location: {other.url}/{number}", status="302 Found")
+            other.answers[f"/{number}"] = DOWN
+        server.answers["/a"] = other.answers["/a"] = OK
+        async with fetcher(other) as fetch:
+            for number in range(AFTER):
+                assert await kind(fetch.get(f"{server.url}/{number}")) == "http_status"
+            assert await kind(fetch.get(f"{other.url}/a")) == "host_down"
+            assert await kind(fetch.get(f"{server.url}/a")) == "ok"
+            assert await kind(fetch.get(f"http://another.example:{server.port}/a")) == "port"
+
+
+def counting(limit: float, most: list[int]) -> Answer:
+    """Answers after `limit` seconds, and writes down how many were being answered at once."""
+    now = 0
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        nonlocal now
+        now += 1
+        most.append(now)
+        await asyncio.sleep(limit)
+        now -= 1
+        writer.write(OK)
+        await writer.drain()
+
+    return answer
+
+
+async def test_a_slow_host_gets_no_more_than_its_share_and_holds_up_nobody_else(
+    fetcher: Callable[..., Fetcher], server: HostileServer
+) -> None:
+    async with hostile_server() as quick:
+        most: list[int] = []
+        server.answers["/slow"] = counting(0.2, most)
+        quick.answers["/a"] = OK
+        async with fetcher(quick, image_workers=4, image_per_host=2) as fetch:
+            slow = [asyncio.create_task(fetch.get(f"{server.url}/slow")) for _ in range(6)]
+            await asyncio.sleep(0.05)
+            for _ in range(5):
+                await within(fetch, f"{quick.url}/a", 0.2)
+            assert not any(task.done() for task in slow)
+            await asyncio.gather(*slow)
+    assert max(most) == 2
+
+
+async def test_no_more_than_the_workers_are_at_it_over_all_hosts(
+    fetcher: Callable[..., Fetcher], server: HostileServer
+) -> None:
+    async with hostile_server() as other:
+        most: list[int] = []
+        server.answers["/a"] = other.answers["/a"] = counting(0.05, most)
+        async with fetcher(other, image_workers=3, image_per_host=2) as fetch:
+            await asyncio.gather(*(fetch.get(f"{host.url}/a") for host in (server, other) for _ in range(6)))
+    assert max(most) == 3
+
+
+async def test_redirects_to_and_fro_between_full_hosts_do_not_wait_for_each_other(
+    fetcher: Callable[..., Fetcher], server: HostileServer
+) -> None:
+    async with hostile_server() as other:
+        for here, there in ((server, other), (other, server)):
+            here.answers = {"/go": reply(b"", f"Location: {there.url}/a", status="302 Found"), "/a": OK}
+        async with fetcher(other, image_workers=2, image_per_host=1) as fetch:
+            asked = [within(fetch, f"{host.url}/go", 5) for host in (server, other) for _ in range(10)]
+            assert await asyncio.gather(*asked) == [b"body"] * 20
+
+
+async def test_the_hosts_slot_is_free_when_the_caller_says_so_and_the_one_of_all_when_it_is_done(
+    fetcher: Callable[..., Fetcher], server: HostileServer
+) -> None:
+    async with hostile_server() as other:
+        server.answers["/a"] = other.answers["/a"] = OK
+        async with fetcher(other, image_workers=2, image_per_host=1) as fetch, fetch.slot(f"{server.url}/a") as slot:
+            await fetch.get(f"{server.url}/a", slot=slot)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05), fetch.slot(f"{server.url}/a"):
+                    pass
+            slot.leave_host()
+            async with asyncio.timeout(1), fetch.slot(f"{server.url}/a"):
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.05), fetch.slot(f"{other.url}/a"):
+                        pass
+
+
+async def test_the_wait_for_a_slot_is_bounded() -> None:
+    hosts = Hosts(Settings(image_workers=2, image_per_host=1, image_wait_s=0.05))
+    full = URL("http://a.example/")
+    async with hosts.slot(full):
+        with pytest.raises(ImageError, match=r"^busy: no slot was free within 0.05 s$"):
+            async with hosts.slot(full):
+                pass
+        async with hosts.slot(URL("http://b.example/")):
+            with pytest.raises(ImageError, match=r"^busy: "):
+                async with hosts.slot(URL("http://c.example/")):
+                    pass
+    async with hosts.slot(full):
+        assert hosts.of(full).users == 1
+
+
+async def test_who_is_cancelled_while_waiting_leaves_no_slot_behind() -> None:
+    hosts = Hosts(Settings(image_workers=1, image_per_host=1))
+    url = URL("http://a.example/")
+
+    async def wait() -> Slot:
+        async with hosts.slot(url) as slot:
+            return slot
+
+    async with hosts.slot(url):
+        tasks = [asyncio.create_task(wait()) for _ in range(3)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(1):
+        await wait()
+    assert hosts.of(url).users == 0

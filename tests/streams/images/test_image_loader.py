@@ -1,0 +1,497 @@
+"""The loader as the pipeline sees it: photos chosen, bounded at once, shared, remembered, cancelled cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from core.events import ImageResult, Media
+from streams import metrics
+from streams.images.cache import ImageCache
+from streams.images.cache_policy import BRIEF_S
+from streams.images.conditional import Answer, Validators
+from streams.images.decode import Picture
+from streams.images.errors import ImageError
+from streams.images.loader import ImageLoader
+from streams.settings import Settings
+from tests.streams.images.clock import Clock
+from tests.streams.images.hostile import HostileServer, hostile_server, reply
+from tests.streams.images.pictures import encoded, half_and_half
+
+PNG = encoded(half_and_half(), "PNG")
+OTHER_PNG = encoded(half_and_half(size=(60, 60)), "PNG")
+
+
+async def refused(loader: ImageLoader, url: str) -> str:
+    with pytest.raises(ImageError) as error:
+        await loader.load(url)
+    return error.value.reason
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
+async def test_each_format_is_loaded(loader: ImageLoader, server: HostileServer, kind: str) -> None:
+    server.answers["/a"] = reply(encoded(half_and_half(), kind))
+    url = f"{server.url}/a"
+    result, picture = await loader.look([Media(url=url)])
+    assert result == ImageResult(status="ok", url=url, width=80, height=40, format=kind)
+    assert picture is not None
+    assert (picture.url, picture.format, picture.width, picture.height) == (url, kind, 80, 40)
+    assert await loader.pixels(picture) is picture.pixels is not None
+
+
+async def test_a_tweet_without_a_photo_has_no_image(loader: ImageLoader) -> None:
+    video = Media(url="http://10.0.0.7/film.mp4", type="video")
+    assert await loader.look([]) == await loader.look([video]) == (ImageResult(status="none"), None)
+
+
+async def test_the_first_photo_is_taken(loader: ImageLoader, server: HostileServer) -> None:
+    server.answers["/first"] = reply(PNG)
+    media = [
+        Media(url=f"{server.url}/film", type="video"),
+        Media(url=f"{server.url}/first"),
+        Media(url=f"{server.url}/second"),
+    ]
+    result, _ = await loader.look(media)
+    assert result.url == f"{server.url}/first"
+    assert len(server.requests) == 1
+
+
+async def test_no_more_than_the_allowed_number_are_fetched_at_once_and_waiting_is_not_counted_as_slow(
+    settings: Callable[..., Settings], server: HostileServer
+) -> None:
+    now = most = 0
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.2)
+        now -= 1
+        writer.write(reply(PNG, "Connection: close"))
+        await writer.drain()
+
+    async with ImageLoader(settings(image_workers=3, image_decoders=1, image_timeout_s=0.5)) as loader:
+        server.answers["/warm"] = reply(PNG)
+        with_decoder = asyncio.timeout(60)  # starting a process that decodes is not what is measured here
+        async with with_decoder:
+            while (await loader.look([Media(url=f"{server.url}/warm")]))[0].status != "ok":
+                pass
+        server.answers |= {f"/{number}": answer for number in range(9)}
+        pictures = await asyncio.gather(*(loader.load(f"{server.url}/{number}") for number in range(9)))
+    assert (len(pictures), most) == (9, 3)
+
+
+async def test_the_bytes_that_came_are_counted_also_of_bodies_that_are_refused(
+    settings: Callable[..., Settings], server: HostileServer
+) -> None:
+    server.answers = {"/a": reply(PNG), "/lost": reply(bytes(2000), length=3000)}
+    server.answers["/endless"] = b"HTTP/1.1 200 OK\r\n\r\n" + bytes(100_000)
+    before = metrics.IMAGE_BYTES._value.get()
+    async with ImageLoader(settings(image_max_bytes=50_000, image_tries=1)) as loader:
+        await loader.load(f"{server.url}/a")
+        assert metrics.IMAGE_BYTES._value.get() == before + len(PNG)
+        assert (await refused(loader, f"{server.url}/lost")).startswith("connection_lost: ")
+        assert metrics.IMAGE_BYTES._value.get() == before + len(PNG) + 2000
+        assert (await refused(loader, f"{server.url}/endless")).startswith("too_big: ")
+        assert metrics.IMAGE_BYTES._value.get() > before + len(PNG) + 52_000
+
+
+async def test_cancellation_goes_through_and_frees_the_slot(
+    settings: Callable[..., Settings], server: HostileServer
+) -> None:
+    reached = asyncio.Event()
+
+    async def silent(writer: asyncio.StreamWriter) -> None:
+        reached.set()
+        await asyncio.sleep(60)
+
+    server.answers = {"/silent": silent, "/a": reply(PNG)}
+    async with ImageLoader(settings(image_workers=1, image_timeout_s=60)) as loader:
+        task = asyncio.create_task(loader.load(f"{server.url}/silent"))
+        await reached.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with asyncio.timeout(20):
+            assert (await loader.load(f"{server.url}/a")).format == "PNG"
+
+
+async def test_a_broken_answer_does_not_spoil_the_next_one(loader: ImageLoader, server: HostileServer) -> None:
+    server.answers = {"/bad": reply(b"<p>hi"), "/a": reply(PNG)}
+    for _ in range(3):
+        assert await refused(loader, f"{server.url}/bad")
+        assert (await loader.load(f"{server.url}/a")).format == "PNG"
+
+
+async def test_a_decoder_that_died_is_replaced_and_counted(
+    settings: Callable[..., Settings], server: HostileServer
+) -> None:
+    server.answers["/a"] = reply(PNG)
+    restarts = metrics.DECODER_RESTARTS._value.get()
+    async with ImageLoader(settings(image_decoders=1)) as loader:
+        await loader.load(f"{server.url}/a")
+        os.kill(loader._decoders.pids[0], signal.SIGKILL)
+        while loader._decoders.pids:
+            await asyncio.sleep(0.01)
+        await loader.load(f"{server.url}/a")
+    assert metrics.DECODER_RESTARTS._value.get() == restarts + 1
+
+
+class SlowDecoder:
+    """Before a loader's decoders: each picture waits for `seconds`, and `most` of them did at once."""
+
+    def __init__(self, loader: ImageLoader, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+        self.most = self.now = 0
+        self.seconds = seconds
+        self._decode = loader._decoders.decode
+        monkeypatch.setattr(loader._decoders, "decode", self.decode)
+
+    async def decode(self, body: bytes, url: str, **options: Any) -> Picture:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(self.seconds)
+        self.now -= 1
+        return await self._decode(body, url, **options)
+
+
+async def test_a_host_keeps_its_slot_until_its_picture_is_decoded(
+    settings: Callable[..., Settings], server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the files of one host would hold every decoder."""
+    server.answers = {f"/{number}": reply(PNG + bytes(number)) for number in range(6)}
+    async with ImageLoader(settings(image_per_host=2, image_decoders=1)) as loader:
+        decoder = SlowDecoder(loader, monkeypatch, 0.05)
+        await asyncio.gather(*(loader.load(f"{server.url}/{number}") for number in range(6)))
+    assert decoder.most == 2
+
+
+async def test_the_wait_for_a_decoder_is_neither_the_pictures_fault_nor_its_hosts(
+    settings: Callable[..., Settings], server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers = {f"/{number}": reply(PNG + bytes(number)) for number in range(3)}
+    async with ImageLoader(settings(image_timeout_s=0.3, image_decoders=1, image_break_after=1)) as loader:
+        SlowDecoder(loader, monkeypatch, 0.4)
+        for number in range(3):
+            assert (await loader.load(f"{server.url}/{number}")).format == "PNG"
+
+
+async def test_a_crowd_at_a_slow_host_is_refused_in_time_which_is_not_remembered(
+    remembering: Remembering, server: HostileServer
+) -> None:
+    async def silent(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(60)
+
+    server.answers = {f"/{number}": silent for number in range(12)}
+    async with remembering(image_timeout_s=0.3, image_wait_s=0.3, image_per_host=2, image_break_after=5) as loader:
+        async with asyncio.timeout(2 * 0.3 + 0.4):
+            reasons = await asyncio.gather(*(refused(loader, f"{server.url}/{number}") for number in range(12)))
+        assert set(reasons) == {"timeout: not done within 0.3 s", "busy: no slot was free within 0.3 s"}
+        server.answers = {f"/{number}": reply(PNG) for number in range(12)}
+        busy = next(number for number, reason in enumerate(reasons) if reason.startswith("busy"))
+        assert (await loader.load(f"{server.url}/{busy}")).format == "PNG"
+
+
+async def test_the_wait_for_a_slot_behind_a_redirect_is_not_the_urls_fault_either(
+    settings: Callable[..., Settings], server: HostileServer
+) -> None:
+    async with hostile_server() as other:
+        server.answers["/a"] = reply(b"", f"Location: {other.url}/a", status="302 Found")
+        given = settings(image_timeout_s=0.2, image_per_host=1, image_allow=(server.address, other.address))
+        async with ImageLoader(given) as loader, loader._fetcher.slot(f"{other.url}/b"):
+            assert await refused(loader, f"{server.url}/a") == "busy: no slot was free within 0.2 s"
+
+
+class Held:
+    """A server's answer that waits until the test lets it go."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer = answer
+        self.asked = asyncio.Event()
+        self.go = asyncio.Event()
+
+    async def __call__(self, writer: asyncio.StreamWriter) -> None:
+        self.asked.set()
+        await self.go.wait()
+        writer.write(self.answer)
+        await writer.drain()
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [pytest.param(PNG, "PNG", id="a picture"), pytest.param(b"<p>hi", "not_an_image", id="a failure")],
+)
+async def test_what_fifty_ask_for_at_once_is_fetched_once_and_all_are_told(
+    loader: ImageLoader, server: HostileServer, answer: bytes, outcome: str
+) -> None:
+    held = server.answers["/a"] = Held(reply(answer))
+
+    async def ask() -> str:
+        try:
+            return (await loader.load(f"{server.url}/a")).format
+        except ImageError as error:
+            return error.kind
+
+    async with asyncio.TaskGroup() as group:
+        callers = [group.create_task(ask()) for _ in range(50)]
+        await held.asked.wait()
+        held.go.set()
+    assert [caller.result() for caller in callers] == [outcome] * 50
+    assert len(server.requests) == 1
+
+
+async def test_a_caller_that_leaves_takes_nothing_from_the_others(loader: ImageLoader, server: HostileServer) -> None:
+    held = server.answers["/a"] = Held(reply(PNG))
+    callers = [asyncio.create_task(loader.load(f"{server.url}/a")) for _ in range(3)]
+    await held.asked.wait()
+    callers[0].cancel()
+    await asyncio.wait(callers[:1])
+    held.go.set()
+    assert [(await caller).format for caller in callers[1:]] == ["PNG", "PNG"]
+    assert callers[0].cancelled()
+    assert len(server.requests) == 1
+
+
+async def test_when_the_last_caller_leaves_the_server_is_left_and_the_next_one_asks_anew(
+    loader: ImageLoader, server: HostileServer
+) -> None:
+    held = server.answers["/a"] = Held(reply(PNG))
+    callers = [asyncio.create_task(loader.load(f"{server.url}/a")) for _ in range(3)]
+    await held.asked.wait()
+    for caller in callers:
+        caller.cancel()
+    await asyncio.wait(callers)
+    held.go.set()
+    assert (await loader.load(f"{server.url}/a")).format == "PNG"
+    assert len(server.requests) == 2
+
+
+Remembering = Callable[..., AbstractAsyncContextManager[ImageLoader]]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def remembering(settings: Callable[..., Settings], clock: Clock) -> Remembering:
+    """Loaders with one cache on disk among them."""
+
+    @asynccontextmanager
+    async def make(**overrides: Any) -> AsyncIterator[ImageLoader]:
+        given = {"image_cache_mb": 8, "image_cache_s": 100, "image_cache_failed_s": 50, "image_tries": 1, **overrides}
+        async with ImageLoader(settings(**given), clock=clock) as loader:
+            yield loader
+
+    return make
+
+
+def cache_count(outcome: str) -> float:
+    return metrics.CACHE.labels(outcome)._value.get()
+
+
+async def test_a_retweeted_picture_is_neither_fetched_nor_decoded_and_its_pixels_are_still_to_be_had(
+    remembering: Remembering, server: HostileServer
+) -> None:
+    server.answers = {"/a": reply(PNG), "/b": reply(PNG)}
+    hits, known = cache_count("hit"), metrics.KNOWN._value.get()
+    async with remembering() as loader:
+        first = await loader.load(f"{server.url}/a")
+        again = await loader.load(f"{server.url}/a")
+        elsewhere = await loader.load(f"{server.url}/b")
+        assert len(server.requests) == 2
+        assert first.pixels is again.pixels is elsewhere.pixels is None  # until somebody asks for them
+        assert (again.sha256, again.phash) == (elsewhere.sha256, elsewhere.phash) == (first.sha256, first.phash)
+        assert await loader.pixels(again) == await loader.pixels(elsewhere) == await loader.pixels(first)
+    async with remembering() as next_worker:
+        assert (await next_worker.load(f"{server.url}/a")).sha256 == first.sha256
+    assert len(server.requests) == 2
+    assert (cache_count("hit") - hits, metrics.KNOWN._value.get() - known) == (2, 1)
+
+
+async def test_what_may_not_be_kept_has_its_pixels_at_hand(remembering: Remembering, server: HostileServer) -> None:
+    server.answers["/a"] = reply(PNG, "Cache-Control: no-store")
+    async with remembering() as loader:
+        picture = await loader.load(f"{server.url}/a")
+        assert picture.pixels is not None
+        assert await loader.pixels(picture) is picture.pixels
+        assert loader._decoders._processes[0]._decoded == 1  # in one go
+    assert len(server.requests) == 1
+
+
+async def test_pixels_that_the_cache_has_lost_are_fetched_again(
+    remembering: Remembering, server: HostileServer, settings: Callable[..., Settings]
+) -> None:
+    server.answers["/a"] = reply(PNG)
+    async with remembering() as loader:
+        await loader.load(f"{server.url}/a")
+        kept = await loader.load(f"{server.url}/a")
+        for file in (settings().home / "cache").iterdir():
+            file.unlink()
+        assert (await loader.pixels(kept)).width == 80
+        server.answers["/a"] = reply(OTHER_PNG)
+        for file in (settings().home / "cache").iterdir():
+            file.unlink()
+        with pytest.raises(ImageError, match="another picture stands there now"):
+            await loader.pixels(kept)
+
+
+async def test_a_picture_that_grew_old_is_asked_for_with_its_validators(
+    remembering: Remembering, server: HostileServer, clock: Clock
+) -> None:
+    server.answers["/a"] = reply(PNG, 'ETag: "one"')
+    async with remembering() as loader:
+        first = await loader.load(f"{server.url}/a")
+        clock.now += 101
+        server.answers["/a"] = reply(b"", 'ETag: "one"', status="304 Not Modified")
+        assert (await loader.load(f"{server.url}/a")).sha256 == first.sha256
+        assert 'if-none-match: "one"' in server.requests[-1].lower()
+        await loader.load(f"{server.url}/a")
+        assert len(server.requests) == 2  # fresh again
+
+        clock.now += 101
+        server.answers["/a"] = reply(OTHER_PNG, 'ETag: "two"')
+        changed = await loader.load(f"{server.url}/a")
+        assert (changed.sha256 != first.sha256, changed.width) == (True, 60)
+        clock.now += 101
+        await loader.load(f"{server.url}/a")
+        assert 'if-none-match: "two"' in server.requests[-1].lower()
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds", "requests"),
+    [
+        pytest.param("max-age=10", 11, 2, id="the server shortens the life"),
+        pytest.param("max-age=1000", 99, 1, id="it is the setting's at most"),
+        pytest.param("max-age=1000", 101, 2, id="and not lengthened"),
+        pytest.param("no-store", 0, 2, id="not kept at all"),
+    ],
+)
+async def test_cache_control_is_heeded(
+    remembering: Remembering, server: HostileServer, clock: Clock, header: str, seconds: float, requests: int
+) -> None:
+    server.answers["/a"] = reply(PNG, f"Cache-Control: {header}")
+    async with remembering() as loader:
+        await loader.load(f"{server.url}/a")
+        clock.now += seconds
+        await loader.load(f"{server.url}/a")
+    assert len(server.requests) == requests
+
+
+async def test_a_refusal_is_remembered_and_then_asked_for_again(
+    remembering: Remembering, server: HostileServer, clock: Clock
+) -> None:
+    server.answers["/a"] = reply(b"", status="404 Not Found")
+    async with remembering() as loader:
+        for _ in range(3):
+            assert await refused(loader, f"{server.url}/a") == "not_found: HTTP 404"
+        assert len(server.requests) == 1
+        server.answers["/a"] = reply(PNG)
+        clock.now += 51
+        assert (await loader.load(f"{server.url}/a")).format == "PNG"
+        assert (await loader.load(f"{server.url}/a")).format == "PNG"
+        assert len(server.requests) == 2
+
+
+async def test_a_kept_picture_stands_in_for_a_server_that_fails_which_is_not_asked_by_everybody(
+    remembering: Remembering, server: HostileServer, clock: Clock
+) -> None:
+    server.answers["/a"] = reply(PNG)
+    stale = cache_count("stale")
+    async with remembering() as loader:
+        first = await loader.load(f"{server.url}/a")
+        clock.now += 101
+        server.answers["/a"] = reply(b"", status="503 Unavailable")
+        for _ in range(3):
+            assert (await loader.load(f"{server.url}/a")).sha256 == first.sha256
+        assert (len(server.requests), cache_count("stale") - stale) == (2, 3)
+        clock.now += BRIEF_S
+        server.answers["/a"] = reply(OTHER_PNG)
+        assert (await loader.load(f"{server.url}/a")).width == 60
+
+
+async def test_a_server_that_said_when_to_come_back_is_not_asked_before(
+    remembering: Remembering, server: HostileServer, clock: Clock
+) -> None:
+    server.answers["/a"] = reply(b"", "Retry-After: 120", status="429 Slow down")
+    async with remembering() as loader:
+        reason = await refused(loader, f"{server.url}/a")
+        clock.now += 119
+        assert await refused(loader, f"{server.url}/a") == reason
+        clock.now += 1
+        server.answers["/a"] = reply(PNG)
+        assert (await loader.load(f"{server.url}/a")).format == "PNG"
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        pytest.param(reply(b"", status="404 Not Found"), "not_found: HTTP 404", id="gone"),
+        pytest.param(reply(b"", status="403 Forbidden"), "http_status: HTTP 403", id="made private"),
+        pytest.param(reply(b"<p>hi"), "not_an_image: ", id="no picture any more"),
+    ],
+)
+async def test_it_does_not_stand_in_where_the_server_has_spoken(
+    remembering: Remembering, server: HostileServer, clock: Clock, answer: bytes, expected: str
+) -> None:
+    server.answers["/a"] = reply(PNG)
+    async with remembering() as loader:
+        await loader.load(f"{server.url}/a")
+        clock.now += 101
+        server.answers["/a"] = answer
+        assert (await refused(loader, f"{server.url}/a")).startswith(expected)
+
+
+async def test_what_is_kept_of_a_host_that_is_no_longer_allowed_is_not_served(
+    remembering: Remembering, server: HostileServer
+) -> None:
+    server.answers["/a"] = reply(PNG)
+    async with remembering() as loader:
+        await loader.load(f"{server.url}/a")
+    async with remembering(image_allow=(), image_ports=(server.port,)) as loader:
+        assert (await refused(loader, f"{server.url}/a")).startswith("private_address: ")
+
+
+async def test_the_url_is_checked_before_the_cache_is_asked(
+    remembering: Remembering, settings: Callable[..., Settings], clock: Clock
+) -> None:
+    url, body = "http://10.11.12.13/a.jpg", b"body"
+    cache = ImageCache(settings(image_cache_mb=8), clock)
+    picture = Picture(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
+    await cache.keep(picture, Answer(body, Validators(url)))
+    assert (await cache.find(url)).kept
+    await cache.close()
+    async with remembering() as loader:
+        assert (await refused(loader, url)).startswith("private_address: ")
+
+
+async def test_a_known_body_is_held_against_the_pixels_allowed_today(
+    remembering: Remembering, server: HostileServer
+) -> None:
+    server.answers["/a"] = reply(encoded(half_and_half(size=(80, 40)), "PNG"))
+    async with remembering() as loader:
+        await loader.load(f"{server.url}/a")
+    async with remembering(image_max_pixels=1024) as loader:
+        assert (await refused(loader, f"{server.url}/a")).startswith("bomb: 80 x 40 pixels, 1024 allowed")
+
+
+async def test_a_cache_that_cannot_be_used_changes_nothing_but_the_work(
+    remembering: Remembering, server: HostileServer, settings: Callable[..., Settings]
+) -> None:
+    server.answers["/a"] = reply(PNG)
+    (settings().home / "cache").write_bytes(b"where the folder should be")
+    faults = metrics.CACHE_FAULTS.labels("images", "error")
+    before = faults._value.get()
+    async with remembering() as loader:
+        for _ in range(2):
+            assert (await loader.load(f"{server.url}/a")).pixels is not None
+    assert len(server.requests) == 2
+    assert faults._value.get() > before

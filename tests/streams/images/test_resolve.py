@@ -1,0 +1,150 @@
+"""Names are looked up within bounds, and a slow name server holds up nobody else and is nobody else's fault."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from streams.images.cache_policy import BRIEF_S, remembered_s
+from streams.images.errors import ImageError
+from streams.images.loader import ImageLoader
+from streams.settings import Settings
+from tests.streams.images.hostile import HostileServer, reply
+from tests.streams.images.pictures import encoded, half_and_half
+
+PNG = encoded(half_and_half(), "PNG")
+
+
+@dataclass
+class NameServers:
+    """Every name is 127.0.0.1. Those that `slow` tells of are answered when `answers` is set, as unknown."""
+
+    slow: Callable[[str], bool] = lambda host: False
+    answers: threading.Event = field(default_factory=threading.Event)
+    held: list[str] = field(default_factory=list)
+
+    def getaddrinfo(self, host: str, port: int, *_: object, **__: object) -> list[object]:
+        if self.slow(host):
+            self.held.append(host)
+            self.answers.wait(20)
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServers]:
+    names = NameServers()
+    monkeypatch.setattr(socket, "getaddrinfo", names.getaddrinfo)
+    yield names
+    names.answers.set()
+
+
+@pytest.fixture
+def settings(server: HostileServer) -> Callable[..., Settings]:
+    """`honest.example` is the server."""
+
+    def make(**overrides: object) -> Settings:
+        given = {"image_allow": (f"honest.example:{server.port}",), "image_decoders": 1, "image_tries": 1, **overrides}
+        return Settings(**given)  # type: ignore[arg-type]
+
+    return make
+
+
+async def outcome(loader: ImageLoader, url: str) -> str:
+    try:
+        return (await loader.load(url)).format
+    except ImageError as error:
+        return error.reason
+
+
+async def test_a_domain_whose_name_server_is_slow_holds_up_no_other(
+    settings: Callable[..., Settings], server: HostileServer, names: NameServers
+) -> None:
+    server.answers = {f"/{number}": reply(PNG) for number in range(12)}
+    names.slow = lambda host: host.endswith(".evil.example")
+    async with ImageLoader(settings(image_workers=8, image_timeout_s=0.6)) as loader:
+        await loader.decode(PNG, "")  # the slots are not held by a decoder that starts
+        evil = [outcome(loader, f"http://n{number}.evil.example/a") for number in range(8)]
+        reasons = await asyncio.gather(*evil)
+        assert {reason.split(" about ")[0] for reason in reasons} == {"unresolvable: no answer"}
+        urls = [f"http://honest.example:{server.port}/{number}" for number in range(12)]
+        assert await asyncio.gather(*(outcome(loader, url) for url in urls)) == ["PNG"] * 12
+        assert len(names.held) == 2  # a quarter of eight
+
+
+async def test_whoever_gave_up_waiting_for_a_thread_leaves_its_place_and_the_domain_recovers(
+    settings: Callable[..., Settings], server: HostileServer, names: NameServers
+) -> None:
+    server.answers["/a"] = reply(PNG)
+    names.slow = lambda host: host == "honest.example" and not names.answers.is_set()
+    async with ImageLoader(settings(image_workers=8, image_timeout_s=0.1)) as loader:
+        url = f"http://honest.example:{server.port}"
+        for _ in range(2):
+            await asyncio.gather(*(outcome(loader, f"{url}/{number}") for number in range(8)))
+        assert len(names.held) == 2
+        names.answers.set()
+        async with asyncio.timeout(5):
+            while await outcome(loader, f"{url}/a") != "PNG":
+                await asyncio.sleep(0.01)
+
+
+async def test_a_slow_name_server_is_not_the_hosts_fault(
+    settings: Callable[..., Settings], server: HostileServer
+) -> None:
+    server.answers["/a"] = reply(PNG)
+    wait_s = 60
+
+    async def look_up(host: str, port: int) -> list[str]:
+        await asyncio.sleep(wait_s)
+        return ["127.0.0.1"]
+
+    async with ImageLoader(settings(image_timeout_s=0.1, image_break_after=2), look_up) as loader:
+        url = f"http://honest.example:{server.port}"
+        for number in range(4):
+            await outcome(loader, f"{url}/{number}")
+        wait_s = 0
+        assert await outcome(loader, f"{url}/a") == "PNG"
+
+
+async def test_nobody_waits_for_a_slow_name_server_when_the_program_ends(
+    settings: Callable[..., Settings], names: NameServers
+) -> None:
+    names.slow = lambda host: True
+    async with ImageLoader(settings(image_timeout_s=0.1)) as loader:
+        await outcome(loader, "http://slow.example/a")
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("image-name")]
+    assert [thread.daemon for thread in threads] == [True]
+    names.answers.set()
+    threads[0].join(5)  # and an answer that comes when the loader is closed disturbs nobody
+
+
+@pytest.mark.parametrize(
+    ("number", "brief"),
+    [
+        pytest.param(socket.EAI_AGAIN, True, id="the name server fails"),
+        pytest.param(socket.EAI_SYSTEM, True, id="this machine fails"),
+        pytest.param(socket.EAI_NONAME, False, id="there is no such name"),
+    ],
+)
+async def test_what_may_pass_is_remembered_briefly(settings: Callable[..., Settings], number: int, brief: bool) -> None:
+    async def look_up(host: str, port: int) -> list[str]:
+        raise socket.gaierror(number, "says the C library")
+
+    async with ImageLoader(settings(), look_up) as loader:
+        with pytest.raises(ImageError, match=r"^unresolvable: .*pictures.example: .*says the C library") as refused:
+            await loader.load("http://pictures.example/a")
+    assert remembered_s(refused.value, 60) == (BRIEF_S if brief else 60)
+
+
+async def test_no_answer_in_time_is_remembered_briefly(settings: Callable[..., Settings], names: NameServers) -> None:
+    names.slow = lambda host: True
+    async with ImageLoader(settings(image_timeout_s=0.1)) as loader:
+        with pytest.raises(ImageError) as refused:
+            await loader.load("http://slow.example/a")
+    assert refused.value.reason == "unresolvable: no answer about slow.example within 0.05 s"
+    assert remembered_s(refused.value, 60) == BRIEF_S

@@ -1,0 +1,86 @@
+"""What a server says of keeping its answer (RFC 9111, 4.2 and 5.2.2), from its header to the next request."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from streams.images.errors import ImageError
+from streams.images.loader import ImageLoader
+from streams.settings import Settings
+from tests.streams.images.clock import Clock
+from tests.streams.images.hostile import HostileServer, reply
+from tests.streams.images.pictures import encoded, half_and_half
+
+PNG = encoded(half_and_half(), "PNG")
+UNAVAILABLE = reply(b"", status="503 Unavailable")
+UNCHANGED = reply(b"", 'ETag: "one"', status="304 Not Modified")
+
+
+@pytest.fixture
+async def loader(settings: Callable[..., Settings], clock: Clock) -> AsyncIterator[ImageLoader]:
+    given = settings(image_cache_mb=8, image_cache_s=100, image_decoders=1, image_tries=1)
+    async with ImageLoader(given, clock=clock) as loader:
+        yield loader
+
+
+def conditional(request: str) -> bool:
+    return 'if-none-match: "one"' in request.lower()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param(["Cache-Control: no-cache"], id="no-cache"),
+        pytest.param(["Cache-Control: max-age=0, must-revalidate"], id="stale at once"),
+        pytest.param(["Cache-Control: max-age=60", "Age: 61"], id="stale on arrival"),
+    ],
+)
+async def test_what_is_stale_at_once_is_kept_and_asked_for_by_its_validators(
+    loader: ImageLoader, server: HostileServer, headers: list[str]
+) -> None:
+    server.answers["/a"] = reply(PNG, 'ETag: "one"', *headers)
+    first = await loader.load(f"{server.url}/a")
+    server.answers["/a"] = UNCHANGED
+    for _ in range(2):
+        again = await loader.load(f"{server.url}/a")
+        assert again.sha256 == first.sha256
+    assert (await loader.pixels(again)).width == 80
+    assert [conditional(request) for request in server.requests] == [False, True, True]
+
+
+async def test_what_may_not_be_stored_is_never_asked_for_by_its_validators(
+    loader: ImageLoader, server: HostileServer
+) -> None:
+    server.answers["/a"] = reply(PNG, 'ETag: "one"', "Cache-Control: no-store")
+    for _ in range(2):
+        await loader.load(f"{server.url}/a")
+    assert [conditional(request) for request in server.requests] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("cache_control", "stands_in"),
+    [
+        pytest.param("max-age=10", True, id="nothing forbids it"),
+        pytest.param("max-age=0", True, id="stale at once, and nothing forbids it"),
+        pytest.param("max-age=10, must-revalidate", False, id="must-revalidate"),
+        pytest.param("no-cache", False, id="no-cache"),
+    ],
+)
+async def test_a_stale_picture_stands_in_for_a_server_that_fails_unless_that_forbade_it(
+    loader: ImageLoader, server: HostileServer, clock: Clock, cache_control: str, stands_in: bool
+) -> None:
+    server.answers["/a"] = reply(PNG, 'ETag: "one"', f"Cache-Control: {cache_control}")
+    await loader.load(f"{server.url}/a")
+    clock.now += 11
+    server.answers["/a"] = UNAVAILABLE
+    if stands_in:
+        assert (await loader.load(f"{server.url}/a")).width == 80
+    else:
+        with pytest.raises(ImageError, match=r"^http_status: HTTP 503"):
+            await loader.load(f"{server.url}/a")
+    clock.now += 11
+    server.answers["/a"] = UNCHANGED
+    assert (await loader.load(f"{server.url}/a")).width == 80
+    assert conditional(server.requests[-1])

@@ -1,0 +1,137 @@
+"""Isolating the tweet that kills the model. The model's process is played here; tests/model has the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from core.errors import Retry, Stop, UserError
+from core.events import Tweet
+from model.mentions import Prediction, Span
+from model.tokens import Encoded
+from model.vision.values import Pixels
+from model.worker import BatchFailed, WorkerDied
+from streams.pipeline.infer import PICTURE, Infer, _cost
+from streams.pipeline.item import Origin, TweetItem
+
+POISON = 37
+
+
+class Model:
+    """Dies on the poisonous tweet. `errors` are raised first, one a call."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.deaths = 0
+        self.seen: list[int] = []
+        self.possible: tuple[Span, ...] = (Span(0, 1, "PER", 0.3, 0.1, 0.1, {}),)
+
+    async def infer(self, batch: Sequence[Encoded]) -> list[Prediction]:
+        if self.errors:
+            raise self.errors.pop(0)
+        if any(encoded.text == (POISON,) for encoded in batch):
+            self.deaths += 1
+            raise WorkerDied("the model's process died: SIGKILL")
+        self.seen += [encoded.text[0] for encoded in batch]
+        return [Prediction((), self.possible, 0.04) for _ in batch]
+
+
+class Info:
+    name, release = "stub", 1
+
+
+def stage(model: Model) -> Infer:
+    fake: Any = model
+    info: Any = Info()
+    return Infer(fake, info, 0.9, 0.2, tokens=4096, tweets=64, wait_s=0.02)
+
+
+def batch(count: int) -> list[TweetItem]:
+    items = []
+    for number in range(count):
+        item = TweetItem(Origin("tweets", 0, number, None, b"{}", 0.0), parsed=Tweet(id=str(number), text="x"))
+        item.encoded = Encoded((number,), (0,), None, (0,), ((0, 1),))
+        items.append(item)
+    return items
+
+
+async def test_the_poisonous_tweet_is_alone_after_six_halvings_and_a_second_life() -> None:
+    model, items = Model(), batch(64)
+    infer, alive = stage(model), []
+    infer.alive = lambda: alive.append(1)
+    await infer.process(items)
+    assert [item.origin.offset for item in items if item.dead] == [POISON]
+    assert all(item.extraction for item in items if not item.dead)
+    assert model.deaths == len(alive) == 8, "each death tells the watchdog that the batch is getting on"
+
+
+@pytest.mark.parametrize("fault", [WorkerDied("out of memory"), BatchFailed("no such picture")])
+async def test_a_picture_that_the_model_cannot_take_costs_the_tweet_its_picture_alone(fault: Exception) -> None:
+    class Squeamish(Model):
+        async def infer(self, batch: Sequence[Encoded]) -> list[Prediction]:
+            if any(one.pixels is not None for one in batch):
+                raise fault
+            return await super().infer(batch)
+
+    items = batch(5)
+    for item in items[1:3]:
+        assert item.encoded is not None
+        item.encoded = replace(item.encoded, pixels=Pixels(1, 1, b"rgb"))
+    await stage(Squeamish()).process(items)
+    assert all(item.dead is None and item.extraction for item in items)
+
+
+def test_a_picture_counts_for_many_words() -> None:
+    (item,) = batch(1)
+    assert item.encoded is not None
+    words = _cost(item)
+    item.encoded = replace(item.encoded, pixels=Pixels(1, 1, b"rgb"))
+    assert _cost(item) == PICTURE > words
+
+
+async def test_how_familiar_each_tweet_is_is_counted() -> None:
+    def counted() -> float:
+        return REGISTRY.get_sample_value("mner_tweet_familiar_bucket", {"le": "0.05"}) or 0.0
+
+    before = counted()
+    await stage(Model()).process(batch(3))
+    assert counted() == before + 3
+
+
+async def test_what_is_possible_is_handed_on_with_the_threshold_it_was_looked_for_at() -> None:
+    items = batch(1)
+    await stage(Model()).process(items)
+    extraction = items[0].extraction
+    assert extraction is not None
+    assert extraction.mentions == ()
+    assert [(mention.text, mention.probability) for mention in extraction.possible] == [("x", 0.3)]
+    assert (extraction.threshold, extraction.possible_threshold) == (0.9, 0.2)
+    assert items[0].encoded is None, "its pixels are not kept until the offset is acknowledged"
+    nothing = batch(1)
+    model = Model()
+    model.possible = ()
+    await stage(model).process(nothing)
+    assert nothing[0].extraction is not None
+    assert nothing[0].extraction.possible_threshold == 1.0
+
+
+async def test_a_passing_fault_in_the_middle_of_halving_forgets_nothing_and_repeats_nothing() -> None:
+    model, items = Model(), batch(64)
+    infer = stage(model)
+    model.errors = [WorkerDied("killed by hand"), Retry("the model's process cannot start: no memory")]
+    with pytest.raises(Retry):
+        await infer.process(items)
+    await infer.process(items)
+    assert [item.origin.offset for item in items if item.dead] == [POISON]
+    assert sorted(model.seen) == [number for number in range(64) if number != POISON]
+
+
+async def test_a_checkpoint_that_is_gone_stops_the_worker_and_no_tweet_dies() -> None:
+    items = batch(4)
+    with pytest.raises(Stop, match="no model checkpoint"):
+        await stage(Model(UserError("no model checkpoint in x"))).process(items)
+    assert not any(item.dead for item in items)
