@@ -27,7 +27,7 @@ EVIDENTIAL: dict[str, Callable[[Span], float]] = {
 
 def heads_alone(reading: Reading) -> Reading:
     """The same, as if nothing were known of how familiar words are."""
-    return replace(reading, outputs=[replace(one, weights=None, familiarity=None) for one in reading.outputs])
+    return replace(reading, outputs=[replace(one, weights=None, log_density=None) for one in reading.outputs])
 
 
 def by_variance(held: Read, own: str, other: str) -> dict[str, dict[str, float]]:
@@ -86,6 +86,6 @@ def _ood(held: Read, choice: Choice) -> dict[str, float | None]:
 
 def _rescored(predictions: Sequence[Prediction], sure: Callable[[Span], float]) -> list[Prediction]:
     return [
-        Prediction(tuple(replace(span, probability=sure(span)) for span in one.spans), one.possible)
+        Prediction(tuple(replace(span, probability=sure(span)) for span in one.spans), one.candidates)
         for one in predictions
     ]

@@ -141,7 +141,7 @@ class Program:
             mentions=mentions(entry.tweet.text, entry.prediction),
             context=entry.context,
             model=self._info.name,
-            release=self._info.release,
+            model_version=self._info.model_version,
             threshold=self._threshold,
             timings_ms={name: round(value, 2) for name, value in timings_ms.items()},
         )

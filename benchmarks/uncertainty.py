@@ -33,9 +33,9 @@ from benchmarks.uncertainty_report import Choice, Report, Result, Row, row, show
 from benchmarks.views import views
 from core.atomic import whole_file
 from core.errors import UserError
+from model.density import DENSITY
 from model.design import TEXT
 from model.extractor import Extractor
-from model.familiarity import FAMILIARITY
 from model.training import corpus
 from model.training.scores import Scoreboard, scoreboard
 
@@ -161,10 +161,8 @@ def checked(evidential: Sequence[Extractor], plain: Sequence[Extractor]) -> None
             raise UserError(f"--evidential: {one.info.name} was trained without evidence")
         if TEXT not in one.info.design.views:
             raise UserError(f"--evidential: {one.info.name} has no view {TEXT}, which is all that the baselines read")
-        if one.predictor.network.familiarity is None:
-            raise UserError(
-                f"--evidential: {one.info.name} has no {FAMILIARITY}: `mner calibrate --background` makes it"
-            )
+        if one.predictor.network.density is None:
+            raise UserError(f"--evidential: {one.info.name} has no {DENSITY}: `mner calibrate --background` makes it")
     for one in plain:
         design = one.info.design
         if design.evidence or design.chain or design.views != ("text",):

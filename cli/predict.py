@@ -91,7 +91,7 @@ def command(
             folder,
             device=settings.device,
             threads=settings.model_threads,
-            possible=settings.possible,
+            candidate_threshold=settings.candidate_threshold,
             views=some,
         )
         if tweet is None:
@@ -191,12 +191,12 @@ def _identifier(line: bytes) -> str | None:
 
 
 def _result(tweet: Tweet, read: Extracted, image: ImageResult) -> dict[str, object]:
-    """An output line. `possible` is all that the model holds for possible, also what nobody would be asked about."""
+    """An output line. `candidates` is all that the model holds for possible, also what nobody would be asked about."""
     return {
         "id": tweet.id,
         "mentions": [mention.model_dump(exclude={"source"}) for mention in read.mentions],
-        "possible": [mention.model_dump(exclude={"source"}) for mention in read.possible],
-        "familiar": read.familiar,
+        "candidates": [mention.model_dump(exclude={"source"}) for mention in read.candidates],
+        "typicality": read.typicality,
         "image": image.model_dump(exclude_none=True, exclude=None if image.channels else {"channels"}),
     }
 
@@ -212,17 +212,17 @@ def _show_image(image: ImageResult, context: str | None) -> None:
 
 def _show(tweet: Tweet, read: Extracted, threshold: float) -> None:
     from core.text import one_line, printable
-    from model.mentions import missed
+    from model.mentions import candidates_to_ask
     from review.marks import COLOURS
 
-    mentions, possible, familiar, _ = read
+    mentions, candidates, typicality, _ = read
     coloured = Text(printable(tweet.text))
     for mention in mentions:
         coloured.stylize(f"bold {COLOURS[mention.type]}", mention.start, mention.end)
     console.print(coloured)
-    if familiar is not None and familiar <= STRANGE:
-        console.print(f"[red]strange[/]: {familiar:.1%} of the validation tweets are as unlike what the model knows")
-    asked = missed(mentions, possible)
+    if typicality is not None and typicality <= STRANGE:
+        console.print(f"[red]strange[/]: {typicality:.1%} of the validation tweets are as unlike what the model knows")
+    asked = candidates_to_ask(mentions, candidates)
     if not mentions:
         console.print("[dim]no mention found[/]")
     if not (mentions or asked):

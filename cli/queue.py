@@ -63,8 +63,8 @@ def shown(entry: Entry) -> Text:
         text.append(f"  with {one_line(entry.reviewer)}", style="dim")
     text.append("\n").append_text(marked(begin(task), in_hand=False))
     for question in task.questions:
-        reasons = "; ".join(one_line(doubt.sentence) for doubt in question.doubts)
-        kind = "possibly missed: " if question.possible else ""
+        reasons = "; ".join(one_line(doubt.sentence) for doubt in question.reasons)
+        kind = "possibly missed: " if question.is_candidate else ""
         text.append(f"\n  {kind}“{one_line(question.mention.text)}”: {reasons}", style="dim")
     return text
 

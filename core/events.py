@@ -39,27 +39,29 @@ Variance = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 class Value(BaseModel):
     """Frozen; unknown fields are refused, since we wrote the message ourselves."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True, loc_by_alias=False
+    )
 
 
-class Foreign(BaseModel):
+class LenientModel(BaseModel):
     """Frozen; unknown fields are ignored, since somebody else wrote the message."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Author(Foreign):
+class Author(LenientModel):
     id: str | None = Field(default=None, max_length=128)
     name: str | None = Field(default=None, max_length=512)
 
 
-class Media(Foreign):
+class Media(LenientModel):
     url: str = Field(min_length=1, max_length=4096)
     type: str = Field(default="photo", max_length=32)
     alt: str | None = Field(default=None, max_length=4096)
 
 
-class Tweet(Foreign):
+class Tweet(LenientModel):
     """One post, as a feed sends it. Only `id` and `text` are required. `edit` counts a post's later versions."""
 
     id: Identifier
@@ -170,28 +172,30 @@ def _check_spans(text: str, mentions: tuple[Mention, ...]) -> None:
 class Extraction(Value):
     """What the model found in one tweet. `timings_ms` is for people and metrics; no sink stores it.
 
-    `possible`: spans of up to eight words that the model did not choose but holds for `possible_threshold` probable or
+    `candidates`: spans of up to eight words that the model did not choose but holds for `candidate_threshold` probable or
     more, the likeliest first; they may overlap each other and the mentions. Without any, the threshold is 1.
     """
 
     tweet: Tweet
     mentions: tuple[Mention, ...] = ()
-    possible: tuple[Mention, ...] = Field(default=(), exclude_if=_nothing)
+    candidates: tuple[Mention, ...] = Field(default=(), validation_alias="possible", exclude_if=_nothing)
     image: ImageResult = ImageResult()
     context: str | None = None
     model: str
-    release: int = Field(ge=0, lt=2**40, description="grows with every trained checkpoint: unix seconds of training")
+    model_version: int = Field(
+        ge=0, lt=2**40, description="grows with every trained checkpoint: unix seconds of training"
+    )
     threshold: Score
-    possible_threshold: Score = Field(default=1.0, exclude_if=_off)
+    candidate_threshold: Score = Field(default=1.0, validation_alias="possible_threshold", exclude_if=_off)
     timings_ms: dict[str, float] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _mentions_stand_in_the_text(self) -> Self:
-        _check_spans(self.tweet.text, self.mentions + self.possible)
+        _check_spans(self.tweet.text, self.mentions + self.candidates)
         return self
 
 
-class Doubt(Value):
+class Reason(Value):
     """Why one mention is sent to a person: machine-readable `kind` and a sentence for the reviewer."""
 
     kind: Literal["maybe_missed", "other_type", "low_probability", "views_disagree", "little_evidence", "ambiguous"]
@@ -199,22 +203,22 @@ class Doubt(Value):
 
 
 class Question(Value):
-    """One uncertain mention of a task, with the reasons, the gravest first. `possible`: the model did not choose it."""
+    """One uncertain mention of a task, with the reasons, the gravest first. `is_candidate`: the model did not choose it."""
 
     mention: Mention
-    doubts: tuple[Doubt, ...]
-    possible: bool = Field(default=False, exclude_if=_nothing)
+    reasons: tuple[Reason, ...] = Field(validation_alias="doubts")
+    is_candidate: bool = Field(default=False, validation_alias="possible", exclude_if=_nothing)
 
     @property
     def uncertainty(self) -> float:
         """The probability, by the model's own account, that what it chose is wrong here."""
-        return self.mention.probability if self.possible else 1.0 - self.mention.probability
+        return self.mention.probability if self.is_candidate else 1.0 - self.mention.probability
 
 
 class ReviewTask(Value):
     """One tweet with at least one question. `uncertainty`, that of the gravest, orders the queue, highest first.
 
-    `possible_threshold`: the probability from which possible mentions are asked about here; 1 where none is.
+    `candidate_threshold`: the probability from which candidates are asked about here; 1 where none is.
     """
 
     id: str = Field(description="tweet id, model and release: adding it twice is one task")
@@ -224,9 +228,9 @@ class ReviewTask(Value):
     image: ImageResult = ImageResult()
     context: str | None = None
     model: str
-    release: int = Field(ge=0, lt=2**40)
+    model_version: int = Field(validation_alias="release", ge=0, lt=2**40)
     threshold: Score
-    possible_threshold: Score = Field(default=1.0, exclude_if=_off)
+    candidate_threshold: Score = Field(default=1.0, validation_alias="possible_threshold", exclude_if=_off)
     uncertainty: Score
 
 
@@ -236,13 +240,13 @@ Action = Literal["accept", "reject", "retype", "respan", "add"]
 class Verdict(Value):
     """What a person did with one mention: `before` as the model had it (none if added), `after` (none if rejected).
 
-    `possible`: the model had not chosen `before`: it was wrong where a person accepts it, right where one rejects it.
+    `is_candidate`: the model had not chosen `before`: it was wrong where a person accepts it, right where one rejects it.
     """
 
     action: Action
     before: Mention | None = None
     after: Mention | None = None
-    possible: bool = Field(default=False, exclude_if=_nothing)
+    is_candidate: bool = Field(default=False, validation_alias="possible", exclude_if=_nothing)
 
 
 class Decision(Value):
@@ -267,7 +271,7 @@ class Decision(Value):
         return self
 
 
-class Tombstone(Foreign):
+class Tombstone(LenientModel):
     """The platform or the author deleted the tweet: index and queue must forget it, for good."""
 
     id: Identifier

@@ -44,7 +44,7 @@ class Report:
             "indexed": tally.indexed,
             "queued": tally.queued,
             "dead": tally.dead,
-            "questions": dict(zip(("uncertain", "possible"), self._questions(), strict=True)),
+            "questions": dict(zip(("uncertain", "candidates"), self._questions(), strict=True)),
             "mentions": sum(len(extraction.mentions) for extraction in tally.extractions.values()),
             "images": {
                 status: sum(extraction.image.status == status for extraction in tally.extractions.values())
@@ -68,7 +68,7 @@ class Report:
 
     def _questions(self) -> tuple[int, int]:
         """Asked about what the model chose, and about what it possibly missed."""
-        kinds = [question.possible for task in self.tasks for question in task.questions]
+        kinds = [question.is_candidate for task in self.tasks for question in task.questions]
         return kinds.count(False), kinds.count(True)
 
     def _mentions(self) -> Table:
@@ -99,12 +99,12 @@ class Report:
             mention = question.mention
             table.add_row(
                 f"{task.uncertainty:.2f}",
-                _named(mention).append("\npossibly missed" * question.possible, "dim"),
+                _named(mention).append("\npossibly missed" * question.is_candidate, "dim"),
                 coloured(task.tweet.text, [question.mention for question in task.questions]),
-                Text("; ".join(one_line(doubt.sentence) for doubt in question.doubts)),
+                Text("; ".join(one_line(doubt.sentence) for doubt in question.reasons)),
             )
-        uncertain, possible = self._questions()
-        table.caption = f"{uncertain} uncertain mentions and {possible} possibly missed in all"
+        uncertain, candidates = self._questions()
+        table.caption = f"{uncertain} uncertain mentions and {candidates} possibly missed in all"
         if len(self.tasks) > SHOWN_TASKS:
             table.caption = f"and {len(self.tasks) - SHOWN_TASKS} more tasks; {table.caption}"
         return table

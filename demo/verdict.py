@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Literal, Protocol
 
 from demo.tally import Tally
-from model.mentions import missed
+from model.mentions import candidates_to_ask
 
 
 class Fault(Protocol):
@@ -49,7 +49,7 @@ def wrong(tally: Tally, faults: Sequence[Fault], indexed: Collection[str], queue
         tweet
         for tweet, extraction in tally.extractions.items()
         if any(mention.probability < extraction.threshold for mention in extraction.mentions)
-        or missed(extraction.mentions, extraction.possible)
+        or candidates_to_ask(extraction.mentions, extraction.candidates)
     }
     if doubtful != set(queued):
         problems.append(f"the queue and the uncertain tweets differ by {', '.join(sorted(doubtful ^ set(queued)))}")

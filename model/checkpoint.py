@@ -3,7 +3,7 @@
 model.safetensors   weights, fp16
 config.json         `CheckpointInfo`
 tokenizer.json      the encoder's tokenizer
-familiarity.safetensors  what tweets the model knows (`model.familiarity`); may be absent
+density.safetensors  what tweets the model knows (`model.density`); may be absent
 README.md           the model card
 vision/             the model that makes the image features, where a view reads them
 """
@@ -61,9 +61,9 @@ class Temperatures(Value):
 class CheckpointInfo(Value):
     """What a checkpoint says about itself.
 
-    `release`: unix seconds of training, so that a later one wins in the index; `threshold`: mentions below it go to
+    `model_version`: unix seconds of training, so that a later one wins in the index; `threshold`: mentions below it go to
     review, chosen on validation for `target_precision` above it; `delta`: the chance, over draws of validation data,
-    that it is missed (`guarantee`), None where nothing was promised; `possible`: spans of this probability or
+    that it is missed (`guarantee`), None where nothing was promised; `candidate_threshold`: spans of this probability or
     more go to review though they are not in the best labelling, 1 for none; `temperature`: chosen on validation;
     `design`: what the network is made of; `encoder`: the configuration of the `transformers` encoder;
     `base`: where the encoder's own weights are, None where the checkpoint holds them; `vision`: folder of the
@@ -72,13 +72,13 @@ class CheckpointInfo(Value):
     """
 
     name: str = Field(pattern=NAME)
-    release: int = Field(ge=0, lt=2**40)
+    model_version: int = Field(validation_alias="release", ge=0, lt=2**40)
     threshold: Score
     target_precision: Score
     temperature: Temperatures
     labels: tuple[str, ...]
     design: Design = Design()
-    possible: float = Field(default=1.0, gt=0, le=1)
+    candidate_threshold: float = Field(default=1.0, validation_alias="possible", gt=0, le=1)
     delta: Score | None = None
     encoder: dict[str, Any]
     base: Base | None = None

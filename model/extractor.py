@@ -12,7 +12,7 @@ from PIL.Image import Image
 from core.events import Mention, Tweet
 from model.checkpoint import CheckpointInfo
 from model.context import visual_context
-from model.mentions import Prediction, mentions, possible_mentions
+from model.mentions import Prediction, candidate_mentions, mentions
 from model.predictor import Predictor, load
 from model.tokens import Encoded, TweetTokenizer
 from model.vision.values import Pixels
@@ -21,12 +21,12 @@ BATCH_TOKENS = 4096
 
 
 class Extracted(NamedTuple):
-    """Of one tweet. `possible`: what the model did not choose but holds for possible, the likeliest first; `familiar`
+    """Of one tweet. `candidates`: what the model did not choose but holds for possible, the likeliest first; `typicality`
     and `read` as in `model.mentions.Prediction`."""
 
     mentions: list[Mention]
-    possible: list[Mention]
-    familiar: float | None
+    candidates: list[Mention]
+    typicality: float | None
     read: bool = True
 
 
@@ -44,13 +44,13 @@ class Extractor:
         *,
         device: str = "auto",
         threads: int = 0,
-        possible: float | None = None,
+        candidate_threshold: float | None = None,
         views: Sequence[str] | None = None,
     ) -> Self:
-        """From a checkpoint folder; `possible` in place of the checkpoint's own; `views`: of the checkpoint's, to read
+        """From a checkpoint folder; `candidate_threshold` in place of the checkpoint's own; `views`: of the checkpoint's, to read
         no others. Raises `UserError`."""
         folder = Path(path)
-        predictor = load(folder, device=device, threads=threads, possible=possible, views=views)
+        predictor = load(folder, device=device, threads=threads, candidate_threshold=candidate_threshold, views=views)
         return cls(TweetTokenizer.load(folder), predictor)
 
     @property
@@ -87,8 +87,8 @@ class Extractor:
         return [
             Extracted(
                 list(mentions(tweet.text, found)),
-                list(possible_mentions(tweet.text, found)),
-                found.familiar,
+                list(candidate_mentions(tweet.text, found)),
+                found.typicality,
                 found.read,
             )
             for tweet, found in zip(tweets, predictions, strict=True)

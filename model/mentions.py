@@ -37,23 +37,23 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """The spans of one tweet, in order, none overlapping; and what the best labelling has not, but may be there: the
-    likeliest first, in any relation to the others. `familiar`: of the tweets that the model was calibrated on, the
+    likeliest first, in any relation to the others. `typicality`: of the tweets that the model was calibrated on, the
     share that is as strange or stranger; None where the checkpoint or the tweet cannot say. `read`: whether the tweet
     had any of the views that are read."""
 
     spans: tuple[Span, ...] = ()
-    possible: tuple[Span, ...] = ()
-    familiar: Annotated[float, Field(ge=0, le=1)] | None = None
+    candidates: tuple[Span, ...] = ()
+    typicality: Annotated[float, Field(ge=0, le=1)] | None = None
     read: bool = True
 
 
-LEAST_POSSIBLE = 0.05
+MIN_CANDIDATE_PROBABILITY = 0.05
 """A span less probable than this is never asked about."""
 
 
 def asking(prediction: Prediction, threshold: float) -> Prediction:
-    """The same with no possible mentions but those of this probability or more."""
-    return replace(prediction, possible=tuple(one for one in prediction.possible if one.probability >= threshold))
+    """The same with no candidates but those of this probability or more."""
+    return replace(prediction, candidates=tuple(one for one in prediction.candidates if one.probability >= threshold))
 
 
 Spanned = TypeVar("Spanned", Span, Mention)
@@ -64,20 +64,20 @@ def mentions(text: str, prediction: Prediction) -> tuple[Mention, ...]:
     return _mentions(text, prediction.spans)
 
 
-def possible_mentions(text: str, prediction: Prediction) -> tuple[Mention, ...]:
+def candidate_mentions(text: str, prediction: Prediction) -> tuple[Mention, ...]:
     """What the best labelling has not, as values of the stream, the likeliest first."""
-    return _mentions(text, prediction.possible)
+    return _mentions(text, prediction.candidates)
 
 
-def missed(chosen: Sequence[Spanned], possible: Sequence[Spanned]) -> list[Spanned]:
-    """The possible mentions that are worth a question of their own; `possible` the likeliest first.
+def candidates_to_ask(chosen: Sequence[Spanned], candidates: Sequence[Spanned]) -> list[Spanned]:
+    """The candidates that are worth a question of their own; `candidates` the likeliest first.
 
     The words of a chosen one under another type are its own question, and of those that overlap each other only the
     likeliest is asked about (greedy non-maximum suppression).
     """
     words = {(one.start, one.end) for one in chosen}
     found: list[Spanned] = []
-    for one in possible:
+    for one in candidates:
         if (one.start, one.end) not in words and not any(overlap(one, other) for other in found):
             found.append(one)
     return found

@@ -21,16 +21,16 @@ from model import adapters, packaged
 from model.batch import Batch, collate
 from model.checkpoint import WEIGHTS, Base, CheckpointInfo, Temperatures, describe
 from model.decode import Floats, Path, WordSpan, rounded, spans
+from model.density import DensityModel, of_tweets
 from model.design import LABELS
 from model.evidence import NIG, fuse
-from model.familiarity import Familiarity, of_tweets
 from model.mentions import Prediction, Span, ViewOpinion
 from model.pixels import Vision
 from model.tagger import Tagger
 from model.tokens import Encoded, TokenizerConfig
 
 LONGEST = 8
-"""Words of a possible mention."""
+"""Words of a candidate."""
 
 
 def load(
@@ -38,18 +38,18 @@ def load(
     *,
     device: str,
     threads: int,
-    possible: float | None = None,
+    candidate_threshold: float | None = None,
     views: Sequence[str] | None = None,
     sees: bool = False,
 ) -> Predictor:
-    """`device`: auto, cpu or cuda; `threads`: of the CPU, 0 for one per core; `possible`: the probability from which on
+    """`device`: auto, cpu or cuda; `threads`: of the CPU, 0 for one per core; `candidate_threshold`: the probability from which on
     mentions are possible ones, in place of the checkpoint's; `views`: of the checkpoint's, to read no others; `sees`:
     the checkpoint's vision model is loaded now, not with the first image. Raises `UserError`."""
     info = describe(checkpoint).reading(views)
-    if possible is not None:
-        if not 0 < possible <= 1:
-            raise UserError(f"possible mentions from {possible} on: wanted a probability above 0, at most 1")
-        info = info.model_copy(update={"possible": possible})
+    if candidate_threshold is not None:
+        if not 0 < candidate_threshold <= 1:
+            raise UserError(f"candidate threshold {candidate_threshold}: wanted a probability above 0, at most 1")
+        info = info.model_copy(update={"candidate_threshold": candidate_threshold})
     if info.labels != LABELS:
         raise UserError(f"the checkpoint {checkpoint} has labels {info.labels}: another version's")
     if device == "cuda" and not torch.cuda.is_available():
@@ -63,7 +63,7 @@ def load(
             own = network.state_dict().keys()
             weights = {name: value for name, value in weights.items() if name in own or not _of_a_view(name)}
         network.load_state_dict(weights)
-        network.familiarity = Familiarity.load(checkpoint, network.config.hidden_size)
+        network.density = DensityModel.load(checkpoint, network.config.hidden_size)
     except (SafetensorError, OSError, RuntimeError) as error:
         raise UserError(f"{checkpoint / WEIGHTS} is broken or of another model: {first_line(error)}") from None
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
@@ -94,7 +94,7 @@ class Predictor:
 
     def __init__(self, network: Tagger, info: CheckpointInfo, device: str) -> None:
         self.network = network.to(device).eval()
-        self.network.familiarity = network.familiarity and network.familiarity.to(device)
+        self.network.density = network.density and network.density.to(device)
         self.info = info
         self.device = device
         self._vision: Vision | None = None
@@ -109,7 +109,7 @@ class Predictor:
         if self.info.vision is not None and any(one.pixels is not None for one in batch):
             batch = self.vision().seeing(batch)
         output = run(self.network, batch, self.info.tokenizer, self.device)
-        return decode(self.network, output, self.info.temperature, self.info.possible)
+        return decode(self.network, output, self.info.temperature, self.info.candidate_threshold)
 
     def vision(self) -> Vision:
         """The model that makes features of images, loaded once. Raises `UserError`."""
@@ -133,7 +133,7 @@ class Predictor:
 class Output:
     """What the network made of a batch: the beliefs of each view and the fused one, (B, W, L); `shares` (V, B), how
     much of each view's evidence is in that; `weights` (B, W), how much the evidence of each word counts, and
-    `familiarity` (B), the log-density of each tweet's words (`model.familiarity`), None where that is not known:
+    `log_density` (B), the log-density of each tweet's words (`model.density`), None where that is not known:
     without the view that reads the text alone, or of a checkpoint that cannot say."""
 
     encoded: Sequence[Encoded]
@@ -142,7 +142,7 @@ class Output:
     shares: Tensor
     together: NIG
     weights: Tensor | None = None
-    familiarity: Tensor | None = None
+    log_density: Tensor | None = None
 
     def counted(self, belief: NIG) -> NIG:
         """One of the beliefs, to read variances of."""
@@ -168,18 +168,20 @@ def run(network: Tagger, batch: Sequence[Encoded], config: TokenizerConfig, devi
         shares = network.shares(tensors, own)
         together = fuse(views, shares)
     output = Output(batch, tensors, views, shares, together)
-    if network.familiarity is None or inner is None:
+    if network.density is None or inner is None:
         return output
     with torch.inference_mode():  # in full precision: small differences between densities count
-        densities = network.familiarity.log_densities(inner)
-        weights = network.familiarity.weights(densities)
-        return replace(output, weights=weights, familiarity=of_tweets(densities, tensors.words))
+        densities = network.density.log_densities(inner)
+        weights = network.density.weights(densities)
+        return replace(output, weights=weights, log_density=of_tweets(densities, tensors.words))
 
 
-def decode(network: Tagger, output: Output, temperatures: Temperatures, possible: float = 1.0) -> list[Prediction]:
+def decode(
+    network: Tagger, output: Output, temperatures: Temperatures, candidate_threshold: float = 1.0
+) -> list[Prediction]:
     """Spans from the fused belief; on each span, what the fused belief and every present view hold.
 
-    `possible`: spans of this probability or more that are not in the best labelling are given too, as possible ones.
+    `candidate_threshold`: spans of this probability or more that are not in the best labelling are given too, as possible ones.
     """
     single = torch.full(output.joined.shape, temperatures.single, device=output.joined.device)
     whole = _Reading(network, output, output.together, single.masked_fill(output.joined, temperatures.joined))
@@ -190,24 +192,24 @@ def decode(network: Tagger, output: Output, temperatures: Temperatures, possible
     present = output.batch.present.cpu().numpy()
     with torch.inference_mode():
         labellings = network.chain.best(network.emissions(output.together), output.batch.words)
-    predictions, familiar = [], _familiar(network, output)
+    predictions, typicality = [], _familiar(network, output)
     for row, (encoded, labelling) in enumerate(zip(output.encoded, labellings, strict=True)):
         there = {name: reading for view, (name, reading) in enumerate(views.items()) if present[view, row]}
         if not labelling or not there:
             predictions.append(Prediction(read=bool(there)))
             continue
         best = spans(labelling)
-        others = [span for span in whole.path(row).likely(possible, LONGEST) if span not in best]
+        others = [span for span in whole.path(row).likely(candidate_threshold, LONGEST) if span not in best]
         found, unsure = (tuple(_span(encoded, row, span, whole, there) for span in some) for some in (best, others))
-        predictions.append(Prediction(found, unsure, familiar[row]))
+        predictions.append(Prediction(found, unsure, typicality[row]))
     return predictions
 
 
 def _familiar(network: Tagger, output: Output) -> list[float | None]:
     """Of each tweet, as a share of those that the model knows."""
-    if network.familiarity is None or output.familiarity is None:
+    if network.density is None or output.log_density is None:
         return [None] * len(output.encoded)
-    return [rounded(network.familiarity.share(one)) for one in output.familiarity.tolist()]
+    return [rounded(network.density.share(one)) for one in output.log_density.tolist()]
 
 
 def _span(encoded: Encoded, row: int, span: WordSpan, whole: _Reading, views: dict[str, _Reading]) -> Span:

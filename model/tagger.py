@@ -15,9 +15,9 @@ from transformers import AutoModel, PretrainedConfig
 from model import adapters
 from model.batch import Batch, Sequences
 from model.crf import CRF
+from model.density import DensityModel
 from model.design import CONTEXT, IMAGE, LABELS, Design
 from model.evidence import NIG
-from model.familiarity import Familiarity
 from model.tokens import SHAPES
 
 ATTENTION_HEADS = 8
@@ -54,7 +54,7 @@ class Tagger(nn.Module):
             self.belonging = Belonging()
         self.chain = CRF(len(LABELS))
         self.chain.requires_grad_(design.chain)
-        self.familiarity: Familiarity | None = None
+        self.density: DensityModel | None = None
         self.reads_segments = getattr(encoder, "type_vocab_size", 0) > 1
 
     def adapt(self) -> None:

@@ -222,7 +222,7 @@ class ProcessHandle(Generic[Request, Reply]):
 
 
 class ModelProcess(ProcessHandle[Encoded, Prediction]):
-    """The tagger's. `possible`: in place of the checkpoint's own; the factory is told of it only where it is given, and
+    """The tagger's. `candidate_threshold`: in place of the checkpoint's own; the factory is told of it only where it is given, and
     that it `sees` only where the checkpoint has a vision model.
 
     `info`: the checkpoint as the parent read it. A process that comes up when it is another one by now is refused
@@ -236,10 +236,10 @@ class ModelProcess(ProcessHandle[Encoded, Prediction]):
         device: str,
         threads: int,
         timeout_s: float,
-        possible: float | None = None,
+        candidate_threshold: float | None = None,
         info: CheckpointInfo | None = None,
     ) -> None:
-        options: dict[str, object] = {} if possible is None else {"possible": possible}
+        options: dict[str, object] = {} if candidate_threshold is None else {"candidate_threshold": candidate_threshold}
         if info is not None and info.vision is not None:
             options["sees"] = True
         super().__init__("the model", factory, checkpoint, Prediction, device, threads, timeout_s, options)

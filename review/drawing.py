@@ -123,12 +123,12 @@ def _question(view: View, work: Work, width: int) -> list[Text]:
     item = work.current
     asked = [other for other in work.items if other.asked]
     place = f"question {asked.index(item) + 1} of {len(asked)}" if item.asked else "the model is sure"
-    place += " · possibly missed" * item.possible
+    place += " · possibly missed" * item.is_candidate
     title = Text.assemble(" ", (f"“{one_line(item.mention.text)}”", "bold"), "  ", _type(item), "  ", _verdict(item))
     lines = [_rule(place, width), title]
     if item.before is not None:
         lines += _figures(item.before)
-    for doubt in item.doubts:
+    for doubt in item.reasons:
         wrapped = list(Text(one_line(doubt.sentence)).wrap(Console(width=width), width - 4))
         if len(wrapped) > DOUBT:
             wrapped = [*wrapped[: DOUBT - 1], wrapped[DOUBT - 1][: width - 5].append("…")]

@@ -26,7 +26,7 @@ def marked(work: Work, span: Span | None = None, *, adding: bool = False, in_han
     `span` is what is being edited, or added; `in_hand`: whether the one in hand is set apart.
     """
     items = [item for item in work.items if span is None or adding or item is not work.current]
-    items.sort(key=lambda item: (item is not work.current, not item.stands, item.possible))
+    items.sort(key=lambda item: (item is not work.current, not item.stands, item.is_candidate))
     marks = [(span.start, span.end, _edited(span))] if span else []
     for item in items:
         start, end = item.mention.start, item.mention.end
@@ -65,7 +65,7 @@ def _edited(span: Span) -> Text:
 def _mention(words: str, item: Item, in_hand: bool) -> Text:
     if not (item.open or item.stands):
         return _text(f"[{words} ✗]", "dim", in_hand)
-    if item.open and item.possible:
+    if item.open and item.is_candidate:
         return _text(f"({words} {item.mention.type}?)", COLOURS[item.mention.type], in_hand)
     sign = "?" if item.open else "✓" if item.answered else ""
     return _text(f"[{words} {item.mention.type}{sign}]", f"bold {COLOURS[item.mention.type]}", in_hand)

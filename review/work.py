@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from core.events import Action, Doubt, EntityType, Mention, ReviewTask, Verdict, overlap
+from core.events import Action, EntityType, Mention, Reason, ReviewTask, Verdict, overlap
 
 
 class NotPossible(Exception):
@@ -21,15 +21,15 @@ class Item:
     """One mention on the table. `before` as the model had it (none: added by the person).
 
     `asked`: the model is unsure, so the task waits for an answer. A confident mention stands unless it is changed.
-    `possible`: the model did not choose it. `crowded_out`: an answer that stands overlaps it, so that nobody is asked.
+    `is_candidate`: the model did not choose it. `crowded_out`: an answer that stands overlaps it, so that nobody is asked.
     """
 
     before: Mention | None
     after: Mention | None
     asked: bool = False
     answered: bool = False
-    doubts: tuple[Doubt, ...] = ()
-    possible: bool = False
+    reasons: tuple[Reason, ...] = ()
+    is_candidate: bool = False
     crowded_out: bool = False
 
     @property
@@ -52,7 +52,7 @@ class Item:
     def verdict(self) -> Verdict | None:
         if not self.answered:
             return None
-        return Verdict(action=self._action, before=self.before, after=self.after, possible=self.possible)
+        return Verdict(action=self._action, before=self.before, after=self.after, is_candidate=self.is_candidate)
 
     @property
     def _action(self) -> Action:
@@ -160,7 +160,9 @@ class Work:
 
 def begin(task: ReviewTask) -> Work:
     """A task as it comes from the queue, the first question in hand."""
-    asked = [Item(q.mention, q.mention, asked=True, doubts=q.doubts, possible=q.possible) for q in task.questions]
+    asked = [
+        Item(q.mention, q.mention, asked=True, reasons=q.reasons, is_candidate=q.is_candidate) for q in task.questions
+    ]
     items = tuple(sorted([*asked, *(Item(m, m) for m in task.confident)], key=_reading_order))
     return Work(task, items, _next_open(items, -1))
 

@@ -61,14 +61,14 @@ def normalise(text: str) -> str:
 def from_extraction(extraction: Extraction, confident: Sequence[Mention]) -> Document:
     """The model's word on a tweet: only the mentions that need no person."""
     tweet = extraction.tweet
-    body = _body(tweet, confident, extraction.image, extraction.context, extraction.model, extraction.release)
-    return Document(tweet.id, version(tweet.edit, "model", extraction.release), body | {"source": "model"})
+    body = _body(tweet, confident, extraction.image, extraction.context, extraction.model, extraction.model_version)
+    return Document(tweet.id, version(tweet.edit, "model", extraction.model_version), body | {"source": "model"})
 
 
 def from_decision(decision: Decision) -> Document:
     """A person's word on a tweet. A retraction shows the model's mentions again, yet beats the settled document."""
     task: ReviewTask = decision.task
-    body = _body(task.tweet, decision.mentions, task.image, task.context, task.model, task.release)
+    body = _body(task.tweet, decision.mentions, task.image, task.context, task.model, task.model_version)
     if decision.kind == "settle":
         body |= {"source": "human", "reviewer": decision.reviewer, "decided_at": _moment(decision.decided_at)}
     else:
@@ -82,7 +82,7 @@ def from_tombstone(tombstone: Tombstone) -> Document:
 
 
 def _body(
-    tweet: Tweet, mentions: Sequence[Mention], image: ImageResult, context: str | None, model: str, release: int
+    tweet: Tweet, mentions: Sequence[Mention], image: ImageResult, context: str | None, model: str, model_version: int
 ) -> dict[str, Any]:
     author = {"id": tweet.author.id, "name": tweet.author.name} if tweet.author else {}
     return _present(
@@ -101,7 +101,7 @@ def _body(
             "context": context,
             "mentions": [_mention(mention) for mention in sorted(mentions, key=_reading_order)],
             "model": model,
-            "release": release,
+            "model_version": model_version,
         }
     )
 

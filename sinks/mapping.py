@@ -37,7 +37,7 @@ PROPERTIES: dict[str, Any] = {
         },
     },
     "model": KEYWORD,
-    "release": {"type": "long"},
+    "model_version": {"type": "long"},
     "source": KEYWORD,
     "reviewer": KEYWORD,
     "decided_at": {"type": "date"},

@@ -118,7 +118,7 @@ class ReviewQueue:
 
     async def withdraw(self, extractions: Sequence[Extraction]) -> int:
         """Take out tasks that a reading without any question, as new or newer, has made void; how many there were."""
-        calls = [("withdraw", e.tweet.id, e.tweet.edit, e.release) for e in extractions]
+        calls = [("withdraw", e.tweet.id, e.tweet.edit, e.model_version) for e in extractions]
         return await self._many(calls)
 
     async def claim(self, reviewer: str, lease_s: float, passing: Collection[str] = ()) -> Claim | None:
@@ -159,8 +159,8 @@ class ReviewQueue:
 
     async def reopen(self, task: ReviewTask, stamp_ms: int) -> bool:
         """Apply a retraction: the task is open again. False: something at least as late is known already."""
-        tweet, edit, release, score, payload = _described(task)
-        return bool(await self._call("reopen", tweet, edit, stamp_ms, release, score, payload))
+        tweet, edit, model_version, score, payload = _described(task)
+        return bool(await self._call("reopen", tweet, edit, stamp_ms, model_version, score, payload))
 
     async def erase(self, tweet_id: str) -> None:
         """Forget the tweet and refuse it for ever."""
@@ -231,8 +231,8 @@ class ReviewQueue:
 
 
 def _described(task: ReviewTask) -> tuple[str, int, int, str, str]:
-    """Tweet id, edit, release, score and payload, as the script wants them."""
-    return task.tweet.id, task.tweet.edit, task.release, repr(-task.uncertainty), task.model_dump_json()
+    """Tweet id, edit, model version, score and payload, as the script wants them."""
+    return task.tweet.id, task.tweet.edit, task.model_version, repr(-task.uncertainty), task.model_dump_json()
 
 
 def _ms(seconds: float) -> int:

@@ -30,7 +30,7 @@ MENTIONS = Counter("mner_mentions", "mentions routed, by where they go", ["route
 # Of each tweet that the model read, the share of the tweets it was calibrated on that are as strange or stranger. Of
 # tweets like these a tenth lies below 0.1; when many more do, the stream is of another kind, and
 # the promise of the review threshold is not for it: calibrate, or better train, on tweets of it.
-FAMILIAR = Histogram(
+TYPICALITY = Histogram(
     "mner_tweet_familiar",
     "tweets by the share of known ones that are as strange",
     buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1),

@@ -121,12 +121,12 @@ class Settings(BaseSettings):
     model_factory: str = Field(
         "model.predictor:load",
         pattern=r"^[\w.]+:[\w.]+$",
-        description="module:function that loads the model in its process; given `possible` where MNER_POSSIBLE is set",
+        description="module:function that loads the model in its process; given `candidate_threshold` where MNER_CANDIDATE_THRESHOLD is set",
     )
     threshold: FiniteFloat | None = Field(
         None, ge=0, le=1, description="route to review below it; none: the checkpoint's"
     )
-    possible: FiniteFloat | None = Field(
+    candidate_threshold: FiniteFloat | None = Field(
         None,
         ge=0.01,
         le=1,

@@ -102,7 +102,7 @@ def checkpoint(config: Settings) -> Finding:
     from model.checkpoint import describe
 
     info = describe(config.model)
-    trained = datetime.fromtimestamp(info.release, UTC)
+    trained = datetime.fromtimestamp(info.model_version, UTC)
     own = "" if config.threshold is None else f", MNER_THRESHOLD={config.threshold:g} instead"
     return Finding("checkpoint", "ok", f"{info.name}, trained {trained:%Y-%m-%d}, threshold {info.threshold:.2f}{own}")
 
@@ -117,7 +117,7 @@ def model(config: Settings) -> Finding:
         config.device,
         config.model_threads,
         config.model_timeout_s,
-        config.possible,
+        config.candidate_threshold,
     )
 
     async def load_it() -> float:

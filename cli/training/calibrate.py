@@ -14,8 +14,8 @@ from core.errors import UserError
 from streams.settings import load
 
 if TYPE_CHECKING:
+    from model.density import DensityModel
     from model.extractor import Extractor
-    from model.familiarity import Familiarity
     from model.training.calibrate import Calibration
     from model.training.corpus import Example
     from model.training.material import Material
@@ -54,11 +54,11 @@ def command(
     delta: Annotated[
         float, typer.Option(help="Chance, over draws of the validation data, that the promise fails; above 0, below 1.")
     ] = 0.1,
-    possible_budget: Annotated[
+    candidate_budget: Annotated[
         float, typer.Option(min=0, help="Possible mentions that people are asked about per predicted mention, at most.")
     ] = 0.05,
 ) -> None:
-    """Choose temperatures, review threshold and threshold of possible mentions on the validation data.
+    """Choose temperatures, review threshold and candidate threshold on the validation data.
 
     The review threshold comes with a finite-sample promise (Learn then Test; docs/calibration.md). Where the target
     cannot be promised, nothing is written. The weights stay. Tweets will be called strange by comparison with these.
@@ -84,7 +84,7 @@ def command(
         examples = seeing(extractor, examples, images)
         check_read(extractor, examples)
         network, tokenizer, before = predictor.network, extractor.tokenizer, extractor.info.temperature
-        found = calibrate(network, tokenizer, examples, possible_budget, predictor.device, before)
+        found = calibrate(network, tokenizer, examples, candidate_budget, predictor.device, before)
     chosen = found.promise(target_precision, delta)
     console.print(_table(found, sorted({*TABLE, target_precision}), delta))
     if chosen is None:
@@ -99,10 +99,10 @@ def command(
         "threshold": chosen.threshold,
         "target_precision": target_precision,
         "delta": delta,
-        "possible": found.possible,
+        "candidate_threshold": found.candidate_threshold,
     }
     with console.status("what these tweets are like"):
-        fitted = network.familiarity if read is None else _fitted(extractor, read)
+        fitted = network.density if read is None else _fitted(extractor, read)
         if fitted is None and background:
             raise UserError("--background: no density can be fitted: the words of --data are too few, or all alike")
         if background:
@@ -113,7 +113,7 @@ def command(
     write_config(folder, extractor.info.model_copy(update=update))
     console.print(
         f"{folder}: temperature {found.temperature.told()}; review threshold {chosen.threshold:.4f}: {chosen.told()}; "
-        f"possible mentions from {found.possible:.4f} on: {found.asked:.1%} more questions"
+        f"candidates from {found.candidate_threshold:.4f} on: {found.asked:.1%} more questions"
     )
 
 
@@ -126,7 +126,7 @@ def _material(extractor: Extractor, data: Path, background: list[Path]) -> Mater
     info = extractor.info
     if background and TEXT not in info.design.views:
         raise UserError(f"--background: words are known as text alone: the checkpoint {info.name} has no view {TEXT}")
-    if TEXT not in info.design.views or not (background or extractor.predictor.network.familiarity is None):
+    if TEXT not in info.design.views or not (background or extractor.predictor.network.density is None):
         return None
     read = material.read(data, None, background)
     if background and not read.others:
@@ -134,12 +134,12 @@ def _material(extractor: Extractor, data: Path, background: list[Path]) -> Mater
     return read
 
 
-def _fitted(extractor: Extractor, read: Material) -> Familiarity | None:
+def _fitted(extractor: Extractor, read: Material) -> DensityModel | None:
     """On the training data, which the checkpoint should have been trained on, and the background."""
-    from model.training.calibrate import familiarity
+    from model.training.calibrate import fit_density
 
     network, device = extractor.predictor.network, extractor.predictor.device
-    return familiarity(network, extractor.tokenizer, read.labelled, device, read.others)
+    return fit_density(network, extractor.tokenizer, read.labelled, device, read.others)
 
 
 def _read(data: Path, captions: Path | None, split: str) -> list[Example]:

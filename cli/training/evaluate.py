@@ -20,11 +20,11 @@ from streams.settings import load
 if TYPE_CHECKING:
     from model.extractor import Extractor
     from model.training.corpus import Example
-    from model.training.evaluate import Strangeness
+    from model.training.evaluate import OodScore
     from model.training.scores import Judged, Recovered, Scoreboard
 
 BUDGETS = (0.02, 0.05, 0.1)
-"""Questions about possible mentions per predicted mention."""
+"""Questions about candidates per predicted mention."""
 
 console = Console()
 
@@ -59,7 +59,7 @@ def command(
 ) -> None:
     """Score a checkpoint: F1 per type (seqeval's default), calibration, and how well it detects its own errors."""
     from model.extractor import Extractor
-    from model.mentions import LEAST_POSSIBLE, asking
+    from model.mentions import MIN_CANDIDATE_PROBABILITY, asking
     from model.training import corpus
     from model.training.evaluate import predict
     from model.training.scores import judge, recovered, routed, scoreboard
@@ -84,10 +84,10 @@ def command(
         with console.status(f"{len(examples)} tweets"):
             examples = seeing(extractor, examples, images)
             strange, density = _strange(extractor, examples, others) if others else ({}, None)
-            info, least = extractor.info, min(LEAST_POSSIBLE, extractor.info.possible)
+            info, least = extractor.info, min(MIN_CANDIDATE_PROBABILITY, extractor.info.candidate_threshold)
             found = predict(extractor.predictor, extractor.tokenizer, examples, captions is not None, least)
         gold = [one.tags for one in examples]
-        predictions = [asking(one, info.possible) for one in found]
+        predictions = [asking(one, info.candidate_threshold) for one in found]
         scores, judged = scoreboard(gold, predictions), judge(gold, predictions)
         at_threshold = routed(judged, info.threshold if threshold is None else threshold)
         budgets = {budget: recovered(gold, found, budget) for budget in BUDGETS}
@@ -101,7 +101,9 @@ def command(
         if sink is not None:
             told = {measure: asdict(one) for measure, one in strange.items()}
             apart = {"ood": ood.name, "ood_auroc": told, "ood_auroc_density": density} if ood and strange else {}
-            back: dict[str, object] = {"possible_at_budgets": {budget: asdict(one) for budget, one in budgets.items()}}
+            back: dict[str, object] = {
+                "candidates_at_budgets": {budget: asdict(one) for budget, one in budgets.items()}
+            }
             back |= {"at_threshold": asdict(at_threshold)}
             sink.write(json.dumps(about | asdict(scores) | back | apart, indent=1).encode() + b"\n")
     title = f"{extractor.info.name}{f', {views} alone' if views else ''} on {data.name}/{split}"
@@ -119,7 +121,7 @@ def command(
 
 
 def _print(scores: Scoreboard, budgets: dict[float, Recovered]) -> None:
-    possible = scores.possible
+    candidates = scores.candidates
     console.print(
         f"calibration         ece {scores.ece:.4f}   brier {scores.brier:.4f}\n"
         f"errors detected     auroc {_number(scores.auroc_error)} by probability, "
@@ -127,22 +129,22 @@ def _print(scores: Scoreboard, budgets: dict[float, Recovered]) -> None:
         f"aupr {_number(scores.aupr_error)}; aurc {scores.aurc:.4f}\n"
         f"F1 at coverage      80% {scores.at_80.f1:.4f}, 90% {scores.at_90.f1:.4f}; "
         f"with the others reviewed {scores.at_80.f1_reviewed:.4f}, {scores.at_90.f1_reviewed:.4f}\n"
-        f"possible mentions   {_number(possible.share)} of the {possible.missed} missed come back, "
-        f"for {100 * possible.asked:.1f} questions per 100 predicted mentions; with other thresholds "
+        f"candidates          {_number(candidates.share)} of the {candidates.missed} missed come back, "
+        f"for {100 * candidates.asked:.1f} questions per 100 predicted mentions; with other thresholds "
         + ", ".join(f"{_number(one.share)} for {100 * one.asked:.1f}" for one in budgets.values())
     )
 
 
 def _strange(
     extractor: Extractor, examples: list[Example], others: list[Example]
-) -> tuple[dict[str, Strangeness], float | None]:
-    from model.training.evaluate import doubts, out_of_distribution, told_by_density
+) -> tuple[dict[str, OodScore], float | None]:
+    from model.training.evaluate import out_of_distribution, told_by_density, tweet_uncertainties
 
-    own, other = (doubts(extractor.predictor, extractor.tokenizer, some) for some in (examples, others))
+    own, other = (tweet_uncertainties(extractor.predictor, extractor.tokenizer, some) for some in (examples, others))
     return out_of_distribution(own, other), told_by_density(own, other)
 
 
-def _strange_table(name: str, strange: dict[str, Strangeness]) -> Table:
+def _strange_table(name: str, strange: dict[str, OodScore]) -> Table:
     table = Table(title=f"told from {name} by a tweet's uncertainty, text alone: auroc", title_justify="left")
     for column in ("measure", "aleatoric", "epistemic"):
         table.add_column(column, justify="left" if column == "measure" else "right")

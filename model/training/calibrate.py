@@ -1,4 +1,4 @@
-"""Calibration on validation data: temperatures, the review threshold with its promise, that of possible mentions;
+"""Calibration on validation data: temperatures, the review threshold with its promise, that of candidates;
 and what tweets the model knows.
 
 A part of the tweets (`tunes`) chooses the temperatures and where the tests begin; the rest, which nothing else has
@@ -20,10 +20,10 @@ from torch import Tensor
 from core.errors import UserError
 from model.batch import collate
 from model.checkpoint import Temperatures
+from model.density import DensityModel, of_tweets
 from model.design import TEXT
 from model.extractor import BATCH_TOKENS, batches
-from model.familiarity import Familiarity, of_tweets
-from model.mentions import LEAST_POSSIBLE, Prediction, asking, missed
+from model.mentions import MIN_CANDIDATE_PROBABILITY, Prediction, asking, candidates_to_ask
 from model.predictor import inference
 from model.tagger import Tagger
 from model.tokens import TweetTokenizer
@@ -43,11 +43,11 @@ MOST_TWEETS = 4000
 
 @dataclass(frozen=True)
 class Calibration:
-    """`possible`: the threshold of possible mentions; `asked`: how many of them per predicted mention; `start`: where
+    """`candidate_threshold`: the threshold of candidates; `asked`: how many of them per predicted mention; `start`: where
     the tests begin; `readings`: the marks of the testing tweets, by the way they are read."""
 
     temperature: Temperatures
-    possible: float
+    candidate_threshold: float
     asked: float
     start: float
     readings: dict[str, list[Marks]]
@@ -61,7 +61,9 @@ class Calibration:
         return highest(self.readings, self.start, delta)
 
 
-UNCALIBRATED = Calibration(temperature=Temperatures.same(1.0), possible=1.0, asked=0.0, start=1.0, readings={})
+UNCALIBRATED = Calibration(
+    temperature=Temperatures.same(1.0), candidate_threshold=1.0, asked=0.0, start=1.0, readings={}
+)
 """Where nothing can be calibrated: every mention goes to review, and nothing is promised but a precision of 0."""
 
 
@@ -78,7 +80,7 @@ def calibrate(
     device: str,
     before: Temperatures | None = None,
 ) -> Calibration:
-    """On validation `examples`. `budget`: possible mentions that people are asked about per predicted mention, at most;
+    """On validation `examples`. `budget`: candidates that people are asked about per predicted mention, at most;
     `before`: the temperatures until now, of which one stays where the examples cannot tell a better one.
 
     The temperatures have the least log-loss of mention probabilities (temperature scaling: Guo et al., ICML 2017), that
@@ -100,28 +102,28 @@ def calibrate(
     testing = readings([one for one in examples if not tunes(one)])
     temperatures = best_temperatures(list(choosing.values()), before)
     likely = [_flat(marks_of(one.gold, one.predictions(temperatures))) for one in choosing.values()]
-    predictions = {way: one.predictions(temperatures, LEAST_POSSIBLE) for way, one in testing.items()}
+    predictions = {way: one.predictions(temperatures, MIN_CANDIDATE_PROBABILITY) for way, one in testing.items()}
     marks = {way: marks_of(one.gold, predictions[way]) for way, one in testing.items()}
     if not named or not all(likely) or not all(any(tweets) for tweets in marks.values()):
         raise UserError("too few mentions are predicted in the validation data: there is nothing to calibrate on")
-    possible = max(possible_threshold(some, budget) for some in predictions.values())
-    asked = max(asked_about(some, possible) for some in predictions.values())
+    threshold = max(candidate_threshold_of(some, budget) for some in predictions.values())
+    asked = max(asked_about(some, threshold) for some in predictions.values())
     start = min(float(np.quantile([mark[0] for mark in one], 1 - LEAST_KEPT)) for one in likely)
-    return Calibration(temperatures, possible, asked, start, marks)
+    return Calibration(temperatures, threshold, asked, start, marks)
 
 
-def familiarity(
+def fit_density(
     network: Tagger,
     tokenizer: TweetTokenizer,
     training: Sequence[Example],
     device: str,
     background: Sequence[Example] = (),
-) -> Familiarity | None:
+) -> DensityModel | None:
     """Fitted on the words of `training` tweets, and on those of a `background` of tweets of all kinds, of `MOST_TWEETS`
     each at most. None where no view reads the text without its context, or the words are too few."""
     words, others = (_words(network, tokenizer, tweets, device) for tweets in (training, background))
     try:
-        return None if words is None else Familiarity.fit(words, others).to(device)
+        return None if words is None else DensityModel.fit(words, others).to(device)
     except ValueError:
         return None
 
@@ -134,8 +136,8 @@ def _words(network: Tagger, tokenizer: TweetTokenizer, tweets: Sequence[Example]
 
 
 def compared(
-    fitted: Familiarity, network: Tagger, tokenizer: TweetTokenizer, examples: Sequence[Example], device: str
-) -> Familiarity:
+    fitted: DensityModel, network: Tagger, tokenizer: TweetTokenizer, examples: Sequence[Example], device: str
+) -> DensityModel:
     """With these validation tweets as what is known."""
     known = (
         of_tweets(fitted.log_densities(states), real).tolist()
@@ -157,15 +159,15 @@ def _inner(
             yield inner, batch.words
 
 
-def possible_threshold(predictions: Sequence[Prediction], budget: float) -> float:
-    """The lowest probability of possible mentions that stays within `budget` per predicted mention; 1 if none does."""
-    found = sorted({span.probability for one in predictions for span in one.possible})
+def candidate_threshold_of(predictions: Sequence[Prediction], budget: float) -> float:
+    """The lowest probability of candidates that stays within `budget` per predicted mention; 1 if none does."""
+    found = sorted({span.probability for one in predictions for span in one.candidates})
     return next((threshold for threshold in found if asked_about(predictions, threshold) <= budget), 1.0)
 
 
 def asked_about(predictions: Sequence[Prediction], threshold: float) -> float:
     """Possible mentions from `threshold` on that are worth a question of their own, per predicted mention."""
-    asked = sum(len(missed(one.spans, asking(one, threshold).possible)) for one in predictions)
+    asked = sum(len(candidates_to_ask(one.spans, asking(one, threshold).candidates)) for one in predictions)
     return asked / sum(len(one.spans) for one in predictions)
 
 

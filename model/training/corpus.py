@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, ValidationError
 
 from core.errors import UserError
-from core.events import Foreign, explain
+from core.events import LenientModel, explain
 from model.context import in_words
 
 SPLITS = ("train", "valid", "test")
@@ -60,7 +60,7 @@ class Example:
 CHANNELS = {"caption", "tags", "text"}
 
 
-class Described(Foreign):
+class Described(LenientModel):
     """A line of a file of captions: what an image shows, by any of the channels."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)

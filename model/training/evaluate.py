@@ -24,11 +24,11 @@ def predict(
     tokenizer: TweetTokenizer,
     examples: Sequence[Example],
     captions: bool,
-    possible: float | None = None,
+    candidate_threshold: float | None = None,
 ) -> list[Prediction]:
-    """One prediction per tweet, in order; spans count the corpus's words. `possible`: in place of the checkpoint's."""
+    """One prediction per tweet, in order; spans count the corpus's words. `candidate_threshold`: in place of the checkpoint's."""
     network, info = predictor.network, predictor.info
-    threshold = info.possible if possible is None else possible
+    threshold = info.candidate_threshold if candidate_threshold is None else candidate_threshold
     predictions = [Prediction()] * len(examples)
     for rows, output in outputs(network, tokenizer, examples, captions, predictor.device):
         for row, prediction in zip(rows, decode(network, output, info.temperature, threshold), strict=True):
@@ -44,22 +44,22 @@ def evaluate(
 
 
 @dataclass(frozen=True)
-class Doubts:
+class TweetUncertainty:
     """The fused uncertainties of one tweet's words, (W, L) each, and each word's label of the highest score, (W);
-    `familiarity`: the log-density of its words, None where the checkpoint cannot say."""
+    `log_density`: the log-density of its words, None where the checkpoint cannot say."""
 
     aleatoric: Floats
     epistemic: Floats
     best: Floats
-    familiarity: float | None = None
+    log_density: float | None = None
 
 
-def _of_best(tweet: Doubts, variance: Floats) -> Floats:
+def _of_best(tweet: TweetUncertainty, variance: Floats) -> Floats:
     chosen: Floats = variance[np.arange(len(tweet.best)), tweet.best]
     return chosen
 
 
-Measure = Callable[[Doubts, Floats], float]
+Measure = Callable[[TweetUncertainty, Floats], float]
 """A tweet and one of its variances (W, L), to one number: higher is stranger."""
 
 MEASURES: dict[str, Measure] = {
@@ -77,7 +77,7 @@ EPISTEMIC_MEASURES: dict[str, Measure] = MEASURES | {
 
 
 @dataclass(frozen=True)
-class Strangeness:
+class OodScore:
     """How well an uncertainty tells tweets of another kind (positive) from its own kind: AUROC, None without both, or
     where it has not the measure."""
 
@@ -85,7 +85,9 @@ class Strangeness:
     epistemic: float | None
 
 
-def doubts(predictor: Predictor, tokenizer: TweetTokenizer, examples: Sequence[Example]) -> list[Doubts]:
+def tweet_uncertainties(
+    predictor: Predictor, tokenizer: TweetTokenizer, examples: Sequence[Example]
+) -> list[TweetUncertainty]:
     """Of the tweets that have words, in no order, read as text alone: else a caption, which only one of two corpora
     has, would tell them apart. Raises `UserError` where no view reads text alone."""
     if TEXT not in predictor.info.design.views:
@@ -95,38 +97,40 @@ def doubts(predictor: Predictor, tokenizer: TweetTokenizer, examples: Sequence[E
     return doubts_of(predictor.network, (output for _, output in read))
 
 
-def doubts_of(network: Tagger, read: Iterable[Output]) -> list[Doubts]:
+def doubts_of(network: Tagger, read: Iterable[Output]) -> list[TweetUncertainty]:
     """Of the tweets that have words, of what a network made of them."""
     found = []
     for output in read:
         best = network.emissions(output.together).argmax(-1)
         belief = output.counted(output.together)
         aleatoric, epistemic, labels = (one.cpu().numpy() for one in (belief.aleatoric, belief.epistemic, best))
-        familiarity = [None] * len(labels) if output.familiarity is None else output.familiarity.tolist()
+        log_densities = [None] * len(labels) if output.log_density is None else output.log_density.tolist()
         for row, words in enumerate(output.batch.words.sum(1).tolist()):
             if words:
                 here = slice(words)
-                found.append(Doubts(aleatoric[row, here], epistemic[row, here], labels[row, here], familiarity[row]))
+                found.append(
+                    TweetUncertainty(aleatoric[row, here], epistemic[row, here], labels[row, here], log_densities[row])
+                )
     return found
 
 
-def out_of_distribution(own: Sequence[Doubts], other: Sequence[Doubts]) -> dict[str, Strangeness]:
+def out_of_distribution(own: Sequence[TweetUncertainty], other: Sequence[TweetUncertainty]) -> dict[str, OodScore]:
     """By the name of the measure. Tweets need no mention for it, only a word."""
-    strange = np.arange(len(own) + len(other)) >= len(own)
+    is_ood = np.arange(len(own) + len(other)) >= len(own)
     every = [*own, *other]
     return {
-        name: Strangeness(
-            auroc(np.array([measure(one, one.aleatoric) for one in every]), strange) if name in MEASURES else None,
-            auroc(np.array([measure(one, one.epistemic) for one in every]), strange),
+        name: OodScore(
+            auroc(np.array([measure(one, one.aleatoric) for one in every]), is_ood) if name in MEASURES else None,
+            auroc(np.array([measure(one, one.epistemic) for one in every]), is_ood),
         )
         for name, measure in EPISTEMIC_MEASURES.items()
     }
 
 
-def told_by_density(own: Sequence[Doubts], other: Sequence[Doubts]) -> float | None:
+def told_by_density(own: Sequence[TweetUncertainty], other: Sequence[TweetUncertainty]) -> float | None:
     """As `out_of_distribution`, by the density of the tweets' words, which is no evidence of the heads; None where the
     checkpoint cannot say."""
-    densities = [one.familiarity for one in (*own, *other) if one.familiarity is not None]
+    densities = [one.log_density for one in (*own, *other) if one.log_density is not None]
     if len(densities) < len(own) + len(other):
         return None
     return auroc(-np.array(densities), np.arange(len(densities)) >= len(own))

@@ -15,7 +15,7 @@ from model.checkpoint import CARD, TOKENIZER, WEIGHTS, CheckpointInfo, write_con
 from model.extractor import Extractor
 from model.tagger import Tagger
 from model.tokens import TweetTokenizer
-from model.training.calibrate import UNCALIBRATED, Calibration, calibrate, compared, familiarity
+from model.training.calibrate import UNCALIBRATED, Calibration, calibrate, compared, fit_density
 from model.training.evaluate import evaluate
 from model.training.guarantee import Promise
 from model.training.material import Material
@@ -60,8 +60,8 @@ def publish(
     goes to people. Raises `OSError`.
     """
     validation = [example for examples in material.validation.values() for example in examples]
-    fitted = familiarity(network.eval(), tokenizer, material.labelled, device, material.others)
-    network.familiarity = fitted and compared(fitted, network, tokenizer, validation, device)
+    fitted = fit_density(network.eval(), tokenizer, material.labelled, device, material.others)
+    network.density = fitted and compared(fitted, network, tokenizer, validation, device)
     try:
         calibration = calibrate(network, tokenizer, validation, POSSIBLE_BUDGET, device)
     except UserError:  # too few mentions are predicted: all of them go to people
@@ -74,7 +74,7 @@ def publish(
             "target_precision": promise.target,
             "delta": promise.delta,
             "temperature": calibration.temperature,
-            "possible": calibration.possible,
+            "candidate_threshold": calibration.candidate_threshold,
         }
     )
     write(folder, network, tokenizer, info)
@@ -98,8 +98,8 @@ def write(folder: Path, network: Tagger, tokenizer: TweetTokenizer, info: Checkp
     weights = {name: value.detach().cpu().to(torch.float16).contiguous() for name, value in kept.items()}
     (folder / WEIGHTS).write_bytes(safetensors.save(weights))  # its `save_file` lets nobody else read the file
     tokenizer.tokenizer.save(str(folder / TOKENIZER))
-    if network.familiarity is not None:
-        network.familiarity.save(folder)
+    if network.density is not None:
+        network.density.save(folder)
     write_config(folder, info)
 
 
@@ -120,12 +120,12 @@ word and label, and the views that are there are fused into one.
 - design: {info.design}{on}
 
 ## Chosen on validation data
-By the training; `mner calibrate` writes other choices into `config.json` and `familiarity.safetensors`, not here.
+By the training; `mner calibrate` writes other choices into `config.json` and `density.safetensors`, not here.
 - temperature {info.temperature.told()}
 - review threshold {info.threshold}: mentions at or above it are right to {info.target_precision:.4g} or more on
   tweets of the same kind, but for a chance of {promise.delta:g} over draws of the validation data (Learn then Test);
   mentions below it there: {reviewed}
-- threshold of possible mentions {info.possible}: {calibration.asked:.1%} of the predicted mentions there
+- candidate threshold {info.candidate_threshold}: {calibration.asked:.1%} of the predicted mentions there
 
 ## Measured
 One training, one seed. Epoch, temperatures and thresholds were chosen on the validation splits; the test splits were

@@ -43,8 +43,10 @@ class Reading:
     def gold(self) -> list[tuple[str, ...]]:
         return [one.tags for one in self.examples]
 
-    def predictions(self, temperatures: Temperatures, possible: float = 1.0) -> list[Prediction]:
-        return [one for output in self.outputs for one in decode(self.network, output, temperatures, possible)]
+    def predictions(self, temperatures: Temperatures, candidate_threshold: float = 1.0) -> list[Prediction]:
+        return [
+            one for output in self.outputs for one in decode(self.network, output, temperatures, candidate_threshold)
+        ]
 
     @property
     def joined(self) -> list[bool]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from seqeval.metrics import classification_report
 from seqeval.metrics.sequence_labeling import get_entities
 
-from model.mentions import Prediction, Span, missed
+from model.mentions import Prediction, Span, candidates_to_ask
 
 BINS = 15
 """Of the calibration error and the reliability diagram."""
@@ -45,8 +45,8 @@ class Covered:
 
 @dataclass(frozen=True)
 class Recovered:
-    """`missed`: gold mentions that the best labelling has not; `share` of them that are asked about as possible ones,
-    None where nothing is missed; `asked`: questions about possible mentions, per predicted mention."""
+    """`missed`: gold mentions that the best labelling has not; `share` of them that are asked about as candidates,
+    None where nothing is missed; `asked`: questions about candidates, per predicted mention."""
 
     missed: int
     share: float | None
@@ -60,7 +60,7 @@ class Scoreboard:
     `auroc_error`: how well low probability tells wrong predicted mentions from right ones (and the same by each
     uncertainty), `aupr_error` the same as average precision, wrong ones being positive; None where all are right or all
     wrong. `aurc`: mean share of wrong mentions among the k most probable, over all k. `at_80`, `at_90`: with that share
-    of the predicted mentions kept. `possible`: what possible mentions bring back.
+    of the predicted mentions kept. `candidates`: what candidates bring back.
     """
 
     f1: float
@@ -78,7 +78,7 @@ class Scoreboard:
     aurc: float
     at_80: Covered
     at_90: Covered
-    possible: Recovered
+    candidates: Recovered
 
 
 def as_tags(prediction: Prediction, words: int) -> list[str]:
@@ -160,7 +160,7 @@ def scoreboard(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction])
         aurc=risk_coverage_area(probability, correct),
         at_80=covered(probability, correct, micro.support, 0.8),
         at_90=covered(probability, correct, micro.support, 0.9),
-        possible=recovered(gold, predictions),
+        candidates=recovered(gold, predictions),
     )
 
 
@@ -238,13 +238,13 @@ def covered(probability: NDArray[np.float64], correct: NDArray[np.bool_], suppor
 def recovered(
     gold: Sequence[Sequence[str]], predictions: Sequence[Prediction], budget: float | None = None
 ) -> Recovered:
-    """What the possible mentions of the predictions bring back: the likeliest of all, `budget` questions per predicted
+    """What the candidates of the predictions bring back: the likeliest of all, `budget` questions per predicted
     mention at most, or all."""
     absent = predicted = 0
     questions: list[tuple[float, bool]] = []
     for tags, prediction in zip(gold, predictions, strict=True):
         gone = _true(tags) - {_named(span) for span in prediction.spans}
-        asked = missed(prediction.spans, prediction.possible)
+        asked = candidates_to_ask(prediction.spans, prediction.candidates)
         questions += [(span.probability, _named(span) in gone) for span in asked]
         absent, predicted = absent + len(gone), predicted + len(prediction.spans)
     most = None if budget is None else int(budget * predicted + 1e-9)

@@ -233,7 +233,7 @@ class Trainer:
             self.network.load_state_dict(self.best_weights)
         info = CheckpointInfo(
             name="uncalibrated",
-            release=0,
+            model_version=0,
             threshold=0.5,
             target_precision=0.5,
             temperature=Temperatures.same(1.0),

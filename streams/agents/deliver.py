@@ -25,7 +25,7 @@ async def pipeline(resources: Resources) -> Pipeline[Item[Extraction]]:
         await resources.index(),
         await resources.queue(),
         settings.threshold,
-        settings.possible,
+        settings.candidate_threshold,
         size=settings.deliver_batch,
         wait_s=settings.deliver_wait_ms / 1000,
     )
@@ -42,14 +42,14 @@ class Deliver(BatchStage[Item[Extraction]]):
         index: Index,
         queue: ReviewQueue,
         threshold: float | None,
-        possible: float | None,
+        candidate_threshold: float | None,
         *,
         size: int,
         wait_s: float,
     ) -> None:
         self._index = index
         self._queue = queue
-        self._threshold, self._possible = threshold, possible
+        self._threshold, self._candidate_threshold = threshold, candidate_threshold
         self._size = size
         self._wait_s = wait_s
 
@@ -57,7 +57,7 @@ class Deliver(BatchStage[Item[Extraction]]):
         return MicroBatcher(max_cost=self._size, max_items=self._size, wait_s=self._wait_s, cost=lambda _: 1)
 
     async def process(self, items: Sequence[Item[Extraction]]) -> None:
-        routings = [route(item.event, self._threshold, self._possible) for item in items]
+        routings = [route(item.event, self._threshold, self._candidate_threshold) for item in items]
         documents = [
             from_extraction(item.event, routing.confident) for item, routing in zip(items, routings, strict=True)
         ]
@@ -109,4 +109,4 @@ def _count(routing: Routing) -> None:
     questions = routing.task.questions if routing.task else ()
     metrics.MENTIONS.labels("index").inc(len(routing.confident))
     for question in questions:
-        metrics.MENTIONS.labels("possible" if question.possible else "review").inc()
+        metrics.MENTIONS.labels("candidate" if question.is_candidate else "review").inc()

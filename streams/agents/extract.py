@@ -22,7 +22,9 @@ async def pipeline(resources: Resources) -> Pipeline[TweetItem]:
     settings = resources.settings
     info, tokenizer, model = await resources.model()
     threshold = info.threshold if settings.threshold is None else settings.threshold
-    possible = info.possible if settings.possible is None else settings.possible
+    candidate_threshold = (
+        info.candidate_threshold if settings.candidate_threshold is None else settings.candidate_threshold
+    )
     return resources.pipeline(
         "extract",
         [
@@ -38,7 +40,7 @@ async def pipeline(resources: Resources) -> Pipeline[TweetItem]:
                 model,
                 info,
                 threshold,
-                possible,
+                candidate_threshold,
                 tokens=settings.batch_tokens,
                 tweets=settings.batch_tweets,
                 wait_s=settings.batch_wait_ms / 1000,

@@ -95,7 +95,7 @@ class Resources:
             settings.device,
             settings.model_threads,
             settings.model_timeout_s,
-            settings.possible,
+            settings.candidate_threshold,
             info,
         )
         self._stack.push_async_callback(process.close)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from core.errors import Stop, UserError
 from core.events import Extraction
 from model.checkpoint import CheckpointInfo
-from model.mentions import mentions, possible_mentions
+from model.mentions import candidate_mentions, mentions
 from model.worker import BatchFailed, ModelProcess, WorkerDied
 from streams import metrics
 from streams.pipeline.batch import MicroBatcher
@@ -32,7 +32,7 @@ class Infer(BatchStage[TweetItem]):
         model: ModelProcess,
         info: CheckpointInfo,
         threshold: float,
-        possible: float,
+        candidate_threshold: float,
         *,
         tokens: int,
         tweets: int,
@@ -40,7 +40,7 @@ class Infer(BatchStage[TweetItem]):
     ) -> None:
         self._model = model
         self._info = info
-        self._threshold, self._possible = threshold, possible
+        self._threshold, self._candidate_threshold = threshold, candidate_threshold
         self._tokens, self._tweets, self._wait_s = tokens, tweets, wait_s
 
     def batcher(self) -> Batcher[TweetItem]:
@@ -75,18 +75,18 @@ class Infer(BatchStage[TweetItem]):
         took_ms = 1000 * (time.monotonic() - started)
         for item, prediction in zip(items, predictions, strict=True):
             item.timings_ms["infer"] = took_ms
-            if prediction.familiar is not None:
-                metrics.FAMILIAR.observe(prediction.familiar)
+            if prediction.typicality is not None:
+                metrics.TYPICALITY.observe(prediction.typicality)
             item.extraction = Extraction(
                 tweet=item.event,
                 mentions=mentions(item.event.text, prediction),
-                possible=possible_mentions(item.event.text, prediction),
+                candidates=candidate_mentions(item.event.text, prediction),
                 image=item.image,
                 context=item.context,
                 model=self._info.name,
-                release=self._info.release,
+                model_version=self._info.model_version,
                 threshold=self._threshold,
-                possible_threshold=self._possible if prediction.possible else 1.0,
+                candidate_threshold=self._candidate_threshold if prediction.candidates else 1.0,
             )
             item.encoded = None  # its pixels would be kept until the offset is acknowledged
 

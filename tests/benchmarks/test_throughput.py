@@ -48,7 +48,7 @@ def extraction(**changes: object) -> Extraction:
         tweet=Tweet(id="1", text="Paris again"),
         mentions=(Mention.model_validate(mention | {"epistemic": 0.1} | changes),),
         model="m",
-        release=1,
+        model_version=1,
         threshold=0.5,
     )
 

@@ -29,10 +29,10 @@ from model.evidence import NIG
 from model.extractor import Extractor
 from model.mentions import Prediction, Span
 from model.predictor import Predictor, decode
-from model.training.calibrate import familiarity
+from model.training.calibrate import fit_density
 from model.training.corpus import Example
 from model.training.encoder import pretrained
-from model.training.evaluate import Strangeness, doubts, out_of_distribution, predict
+from model.training.evaluate import Strangeness, out_of_distribution, predict, tweet_uncertainties
 from model.training.scores import scoreboard
 from model.training.train import TrainConfig, Trainer, items
 from tests.model.toys import bert, examples, save
@@ -65,7 +65,7 @@ def toy(folder: Path, design: Design, seed: int = 0) -> Extractor:
     training = Trainer(network, items(examples(32), tokenizer), tokenizer, config, "cpu")
     while not training.finished:
         training.run_epoch(lambda done, value: None)
-    network.familiarity = familiarity(network.eval(), tokenizer, examples(32), "cpu")
+    network.density = fit_density(network.eval(), tokenizer, examples(32), "cpu")
     return Extractor(tokenizer, training.predictor())
 
 
@@ -168,14 +168,16 @@ def test_validation_chooses_how_the_evidential_variances_of_a_tweet_are_measured
     alone = strangeness(unknowing(evidential))
     assert found[HEADS_ALONE] == {name: one.epistemic for name, one in alone.items()}
     assert found[HEADS_ALONE] != found["epistemic"]
-    assert evidential.predictor.network.familiarity is not None
+    assert evidential.predictor.network.density is not None
     swapped = replace(DATA, tweets=STRANGE, strange=TWEETS)
     assert measures([Read.of(evidential, swapped)]) == found, "what is measured chooses nothing"
     assert measures([Read.of(evidential, replace(DATA, strange_valid=[], strange=[]))]) == {}
 
 
 def strangeness(extractor: Extractor) -> dict[str, Strangeness]:
-    some = (doubts(extractor.predictor, extractor.tokenizer, part) for part in (DATA.valid, DATA.strange_valid))
+    some = (
+        tweet_uncertainties(extractor.predictor, extractor.tokenizer, part) for part in (DATA.valid, DATA.strange_valid)
+    )
     return out_of_distribution(*some)
 
 
@@ -183,7 +185,7 @@ def unknowing(extractor: Extractor) -> Extractor:
     """The same, which knows nothing of how familiar words are."""
     predictor = extractor.predictor
     network = copy(predictor.network)
-    network.familiarity = None
+    network.density = None
     return Extractor(extractor.tokenizer, Predictor(network, predictor.info, predictor.device))
 
 
@@ -281,7 +283,7 @@ def test_what_is_compared_is_checked(folder: Path, plain: Extractor, evidential:
         checked([evidential], [evidential])
     with pytest.raises(UserError, match="has no view text"):
         checked([toy(folder, Design(views=("text+context",)))], [plain])
-    with pytest.raises(UserError, match=r"has no familiarity\.safetensors: `mner calibrate --background` makes it"):
+    with pytest.raises(UserError, match=r"has no density\.safetensors: `mner calibrate --background` makes it"):
         checked([unknowing(evidential)], [plain])
     other = Extractor(plain.tokenizer, toy(folder, PLAIN).predictor)
     smaller = other.info.model_copy(update={"encoder": other.info.encoder | {"num_hidden_layers": 1}})
@@ -325,8 +327,8 @@ def written(extractor: Extractor, folder: Path, seed: int) -> Path:
     extractor.tokenizer.tokenizer.save(str(folder / TOKENIZER))
     info = extractor.info.model_copy(update={"provenance": {"options": str(TrainConfig(seed=seed))}})
     assert seed_of(info) == seed
-    if extractor.predictor.network.familiarity is not None:
-        extractor.predictor.network.familiarity.save(folder)
+    if extractor.predictor.network.density is not None:
+        extractor.predictor.network.density.save(folder)
     write_config(folder, info)
     return folder
 

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from core.errors import UserError
-from core.events import Doubt, Extraction, Mention, Question, ReviewTask, Tweet
+from core.events import Extraction, Mention, Question, Reason, ReviewTask, Tweet
 from demo import kept
 from demo.report import Report
 from demo.run import _clear
@@ -151,9 +151,11 @@ def test_the_demos_report_lets_no_control_character_and_no_markup_through() -> N
     text = f"Paris {ESCAPES} [/red]"
     place = Mention(start=0, end=len(text), text=text, type="LOC", probability=0.9, aleatoric=0, epistemic=0)
     tweet = Tweet(id="1", text=text)
-    asked = Question(mention=place, doubts=(Doubt(kind="little_evidence", sentence=text),))
-    task = ReviewTask(id="1", tweet=tweet, questions=(asked,), model="m", release=1, threshold=0.5, uncertainty=0.5)
-    extraction = Extraction(tweet=tweet, mentions=(place,), model="m", release=1, threshold=0.5)
+    asked = Question(mention=place, reasons=(Reason(kind="little_evidence", sentence=text),))
+    task = ReviewTask(
+        id="1", tweet=tweet, questions=(asked,), model="m", model_version=1, threshold=0.5, uncertainty=0.5
+    )
+    extraction = Extraction(tweet=tweet, mentions=(place,), model="m", model_version=1, threshold=0.5)
     found = Results(1, (Hit("1", text, 1.0, "model", None, None, (), ()),))
     report = Report(
         Tally(extractions={"1": extraction}), [task], [Entity(text, "LOC", 1)], "q", found, [], [text], Settings()
@@ -171,7 +173,13 @@ def test_the_demo_counts_what_was_possibly_missed_apart_and_wants_it_in_the_queu
         for start, end, p in ((0, 5, 0.9), (6, 10, 0.3))
     )
     extraction = Extraction(
-        tweet=tweet, mentions=(paris,), possible=(rome,), model="m", release=1, threshold=0.5, possible_threshold=0.2
+        tweet=tweet,
+        mentions=(paris,),
+        candidates=(rome,),
+        model="m",
+        model_version=1,
+        threshold=0.5,
+        candidate_threshold=0.2,
     )
     tally = Tally(fed=1, extractions={"1": extraction})
     assert wrong(tally, [], {"1"}, {"1"}) == []
@@ -181,7 +189,7 @@ def test_the_demo_counts_what_was_possibly_missed_apart_and_wants_it_in_the_queu
 
     def shown(tasks: int) -> str:
         report = Report(tally, [task] * tasks, [], "q", Results(0, ()), [], [], Settings())
-        assert report.numbers()["questions"] == {"uncertain": 0, "possible": tasks}
+        assert report.numbers()["questions"] == {"uncertain": 0, "candidates": tasks}
         out = StringIO()
         report.show(Console(file=out, width=120))
         return out.getvalue()

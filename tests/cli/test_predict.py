@@ -59,7 +59,7 @@ def test_a_file_of_tweets_gives_one_line_each_in_order_and_bad_lines_say_why() -
     assert [field in answers[line]["error"] for line, field in ((1, "text"), (2, "event"), (4, "is blank"))]
     assert [(one["text"], one["type"]) for one in answers[0]["mentions"]] == [("Steph Curry", "PER"), ("Akron", "LOC")]
     assert answers[0]["image"] == {"status": "none"}
-    assert 0 < answers[0]["familiar"] <= 1
+    assert 0 < answers[0]["typicality"] <= 1
     for mention in answers[3]["mentions"]:
         assert "Paris &amp; London ❤"[mention["start"] : mention["end"]] == mention["text"]
         assert {"probability", "aleatoric", "epistemic", "views"} <= mention.keys()
@@ -192,14 +192,14 @@ def test_what_the_model_possibly_missed_is_shown_and_marked(
     said: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = "the new york gamer show in Oz with Dax"
-    monkeypatch.setenv("MNER_POSSIBLE", "0.02")
+    monkeypatch.setenv("MNER_CANDIDATE_THRESHOLD", "0.02")
     answer = json.loads(said(text, as_json=True))
     line = json.loads(mner("--jsonl", "-", given=json.dumps({"id": "1", "text": text})).stdout)
-    assert answer["possible"] == line["possible"] != []
-    assert all(text[mention["start"] : mention["end"]] == mention["text"] for mention in answer["possible"])
+    assert answer["candidates"] == line["candidates"] != []
+    assert all(text[mention["start"] : mention["end"]] == mention["text"] for mention in answer["candidates"])
     assert "possibly missed" in said(text)
-    monkeypatch.setenv("MNER_POSSIBLE", "1")
-    assert json.loads(said(text, as_json=True))["possible"] == []
+    monkeypatch.setenv("MNER_CANDIDATE_THRESHOLD", "1")
+    assert json.loads(said(text, as_json=True))["candidates"] == []
     assert "possibly missed" not in said(text)
 
 

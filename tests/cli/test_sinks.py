@@ -106,7 +106,7 @@ def test_what_the_model_possibly_missed_is_listed_as_such(mner: Mner, settings: 
     assert "by (Ana PER?)" in listed
     assert "possibly missed: “Ana”: not chosen" in listed
     (entry,) = json.loads(mner("queue", "list", "--json").out)
-    assert [question["possible"] for question in entry["questions"]] == [True]
+    assert [question["is_candidate"] for question in entry["questions"]] == [True]
 
 
 def test_no_control_character_of_a_tweet_is_printed(mner: Mner, settings: Settings) -> None:

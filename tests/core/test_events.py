@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from core.events import Doubt, Extraction, Mention, Question, ReviewTask, Tweet, Verdict, explain
+from core.events import Extraction, Mention, Question, Reason, ReviewTask, Tweet, Verdict, explain
 
 
 def mention(start: int, end: int, text: str) -> Mention:
@@ -51,27 +51,29 @@ def test_a_bad_tweet_is_refused_with_field_value_and_reason(event: Any, says: st
 
 def test_a_mention_must_be_what_stands_in_the_tweet() -> None:
     tweet = Tweet(id="1", text="🚀 NASA!")
-    extraction = Extraction(tweet=tweet, mentions=(mention(2, 6, "NASA"),), model="m", release=1, threshold=0.9)
+    extraction = Extraction(tweet=tweet, mentions=(mention(2, 6, "NASA"),), model="m", model_version=1, threshold=0.9)
     assert extraction.mentions[0].text == "NASA"
-    for wrong in ({"mentions": (mention(3, 7, "NASA"),)}, {"possible": (mention(3, 7, "NASA"),)}):
+    for wrong in ({"mentions": (mention(3, 7, "NASA"),)}, {"candidates": (mention(3, 7, "NASA"),)}):
         with pytest.raises(ValidationError, match="is not what stands at"):
-            Extraction(tweet=tweet, model="m", release=1, threshold=0.9, **wrong)
+            Extraction(tweet=tweet, model="m", model_version=1, threshold=0.9, **wrong)
 
 
 def test_what_says_nothing_of_possible_mentions_reads_as_before_there_were_any_and_is_written_so() -> None:
     tweet, nasa = Tweet(id="1", text="NASA!"), mention(0, 4, "NASA")
-    extraction = Extraction(tweet=tweet, mentions=(nasa,), model="m", release=1, threshold=0.9)
-    question = Question(mention=nasa, doubts=(Doubt(kind="ambiguous", sentence="it is"),))
-    task = ReviewTask(id="1", tweet=tweet, questions=(question,), model="m", release=1, threshold=0.9, uncertainty=0.1)
+    extraction = Extraction(tweet=tweet, mentions=(nasa,), model="m", model_version=1, threshold=0.9)
+    question = Question(mention=nasa, reasons=(Reason(kind="ambiguous", sentence="it is"),))
+    task = ReviewTask(
+        id="1", tweet=tweet, questions=(question,), model="m", model_version=1, threshold=0.9, uncertainty=0.1
+    )
     verdict = Verdict(action="accept", before=nasa, after=nasa)
     for value in (extraction, task, verdict):
-        assert "possible" not in value.model_dump_json()
+        assert "candidates" not in value.model_dump_json()
         assert type(value).model_validate_json(value.model_dump_json()) == value
     for full in (
-        extraction.model_copy(update={"possible": (nasa,), "possible_threshold": 0.2}),
-        task.model_copy(update={"possible_threshold": 0.2}),
-        question.model_copy(update={"possible": True}),
-        verdict.model_copy(update={"possible": True}),
+        extraction.model_copy(update={"candidates": (nasa,), "candidate_threshold": 0.2}),
+        task.model_copy(update={"candidate_threshold": 0.2}),
+        question.model_copy(update={"is_candidate": True}),
+        verdict.model_copy(update={"is_candidate": True}),
     ):
         assert type(full).model_validate_json(full.model_dump_json()) == full
 

@@ -50,8 +50,8 @@ class Stub:
 class Telling:
     """Predicts what it was told of possible mentions when it was loaded."""
 
-    def __init__(self, possible: float) -> None:
-        self._found = Prediction(possible=(Span(0, 1, "PER", possible, 0.1, 0.1, {}),))
+    def __init__(self, candidate_threshold: float) -> None:
+        self._found = Prediction(candidates=(Span(0, 1, "PER", candidate_threshold, 0.1, 0.1, {}),))
 
     def predict(self, batch: Sequence[Encoded]) -> list[Prediction]:
         return [self._found] * len(batch)
@@ -74,8 +74,8 @@ def load_killed(checkpoint: Path, *, device: str, threads: int) -> Stub:
     return Stub()
 
 
-def load_telling(checkpoint: Path, *, device: str, threads: int, possible: float = 0.0) -> Telling:
-    return Telling(possible)
+def load_telling(checkpoint: Path, *, device: str, threads: int, candidate_threshold: float = 0.0) -> Telling:
+    return Telling(candidate_threshold)
 
 
 def load_hanging(checkpoint: Path, *, device: str, threads: int) -> Stub:

@@ -19,7 +19,7 @@ from core.events import Extraction, Media, Tweet
 from model.checkpoint import Temperatures, describe
 from model.context import visual_context
 from model.extractor import Extracted, Extractor, batches
-from model.mentions import Prediction, mentions, possible_mentions
+from model.mentions import Prediction, candidate_mentions, mentions
 from model.predictor import Predictor
 from model.tokens import Encoded
 from model.worker import ModelProcess
@@ -56,7 +56,7 @@ def test_plain_names_are_found_with_type_and_place(extractor: Extractor) -> None
 def test_any_text_gives_mentions_that_stand_in_it(extractor: Extractor, text: str) -> None:
     post = tweet(f"Paris {text} New York")
     found = tuple(extractor.extract([post])[0])
-    Extraction(tweet=post, mentions=found, model="m", release=0, threshold=0.5)  # checks every span
+    Extraction(tweet=post, mentions=found, model="m", model_version=0, threshold=0.5)  # checks every span
 
 
 def test_a_tweet_without_context_has_the_text_view_alone(extractor: Extractor) -> None:
@@ -129,35 +129,35 @@ def test_nothing_in_nothing_out(extractor: Extractor) -> None:
 
 
 def test_what_was_not_chosen_is_given_from_a_threshold_of_ones_own(extractor: Extractor) -> None:
-    asking = Extractor.load(CHECKPOINT, device="cpu", possible=LOW)
+    asking = Extractor.load(CHECKPOINT, device="cpu", candidate_threshold=LOW)
     tweets = [tweet(text) for text in TEXTS]
     found = asking.extract_all(tweets)
     assert [one.mentions for one in found] == extractor.extract(tweets)
-    assert any(one.possible for one in found)
-    for post, (chosen, possible, *_) in zip(tweets, found, strict=True):
+    assert any(one.candidates for one in found)
+    for post, (chosen, candidates, *_) in zip(tweets, found, strict=True):
         Extraction(
-            tweet=post, mentions=chosen, possible=possible, model="m", release=0, threshold=0.5
+            tweet=post, mentions=chosen, candidates=candidates, model="m", model_version=0, threshold=0.5
         )  # checks every span
-        probabilities = [mention.probability for mention in possible]
+        probabilities = [mention.probability for mention in candidates]
         assert probabilities == sorted(probabilities, reverse=True)
         assert all(probability >= LOW for probability in probabilities)
-        assert not {(m.start, m.end, m.type) for m in possible} & {(m.start, m.end, m.type) for m in chosen}
-    none = Extractor.load(CHECKPOINT, device="cpu", possible=1.0).extract_all(tweets)
-    assert not any(one.possible for one in none)
+        assert not {(m.start, m.end, m.type) for m in candidates} & {(m.start, m.end, m.type) for m in chosen}
+    none = Extractor.load(CHECKPOINT, device="cpu", candidate_threshold=1.0).extract_all(tweets)
+    assert not any(one.candidates for one in none)
 
 
 def test_a_threshold_of_possible_mentions_that_is_no_probability_is_told(copy: Path) -> None:
     for wrong in (0.0, 1.5, float("nan")):
         with pytest.raises(UserError, match="wanted a probability above 0, at most 1"):
-            Extractor.load(CHECKPOINT, device="cpu", possible=wrong)
-    config = json.loads((copy / "config.json").read_text()) | {"possible": 0.0}
+            Extractor.load(CHECKPOINT, device="cpu", candidate_threshold=wrong)
+    config = json.loads((copy / "config.json").read_text()) | {"candidate_threshold": 0.0}
     (copy / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match=r"config.json is broken: possible: Input should be greater than 0"):
+    with pytest.raises(UserError, match=r"config.json is broken: candidate_threshold: Input should be greater than 0"):
         describe(copy)
 
 
 async def test_the_process_predicts_what_the_extractor_does() -> None:
-    extractor = Extractor.load(CHECKPOINT, device="cpu", possible=LOW)
+    extractor = Extractor.load(CHECKPOINT, device="cpu", candidate_threshold=LOW)
     encoded = [extractor.tokenizer.encode(text, None) for text in TEXTS]
     worker = ModelProcess("model.predictor:load", CHECKPOINT, "cpu", 0, 60.0, LOW)
     try:
@@ -165,7 +165,7 @@ async def test_the_process_predicts_what_the_extractor_does() -> None:
     finally:
         await worker.close()
     found = [
-        Extracted(list(mentions(text, prediction)), list(possible_mentions(text, prediction)), prediction.familiar)
+        Extracted(list(mentions(text, prediction)), list(candidate_mentions(text, prediction)), prediction.typicality)
         for text, prediction in zip(TEXTS, predictions, strict=True)
     ]
     assert found == extractor.extract_all([tweet(text) for text in TEXTS])
@@ -206,7 +206,7 @@ def test_the_shipped_checkpoint_describes_itself() -> None:
     info = describe(CHECKPOINT)
     assert info.design.views[:2] == ("text", "text+context")
     assert 0 < info.threshold < 1
-    assert info.release > 1_700_000_000
+    assert info.model_version > 1_700_000_000
     size = sum(path.stat().st_size for path in CHECKPOINT.iterdir())
     assert size <= 50_000_000
 
@@ -221,7 +221,7 @@ def copy(tmp_path: Path) -> Path:
     [
         pytest.param("config.json", None, "config.json is missing", id="no configuration"),
         pytest.param("config.json", b"{", "config.json is broken: event: Invalid JSON", id="configuration cut off"),
-        pytest.param("config.json", b'{"name": "x"}', "release: Field required", id="fields missing"),
+        pytest.param("config.json", b'{"name": "x"}', "model_version: Field required", id="fields missing"),
         pytest.param("model.safetensors", None, "model.safetensors is missing", id="no weights"),
         pytest.param("model.safetensors", b"\x00" * 99, "model.safetensors is broken", id="broken weights"),
         pytest.param("tokenizer.json", None, "tokenizer.json is missing", id="no tokenizer"),

@@ -23,7 +23,7 @@ from model import predictor as model_predictor
 from model.checkpoint import describe, write_config
 from model.design import Design
 from model.extractor import Extractor
-from model.mentions import mentions, possible_mentions
+from model.mentions import candidate_mentions, mentions
 from model.pixels import Vision, read
 from model.predictor import Predictor
 from model.tagger import Tagger
@@ -177,7 +177,7 @@ async def test_the_model_s_process_sees_what_the_extractor_sees(extractor: Extra
     network = Tagger(old.network.config, design)
     update = {"design": design, "base": None, "vision": vision}
     write(folder, network, extractor.tokenizer, old.info.model_copy(update=update))
-    own, tweet = Extractor.load(folder, device="cpu", possible=0.01), Tweet(id="1", text="Paris")
+    own, tweet = Extractor.load(folder, device="cpu", candidate_threshold=0.01), Tweet(id="1", text="Paris")
     pixels = Pixels.of(picture("red"))
     encoded = replace(own.tokenizer.encode(tweet.text, None), pixels=pixels)
     worker = ModelProcess("model.predictor:load", folder, "cpu", 1, 60.0, 0.01, describe(folder))
@@ -186,9 +186,9 @@ async def test_the_model_s_process_sees_what_the_extractor_sees(extractor: Extra
     finally:
         await worker.close()
     (shown,) = own.extract_all([tweet], images=[pixels.image()])
-    assert shown.mentions or shown.possible
-    assert [list(mentions(tweet.text, found)), list(possible_mentions(tweet.text, found))] == list(shown[:2])
-    assert all(one.views.keys() == {"text", "image"} for one in (*found.spans, *found.possible))
+    assert shown.mentions or shown.candidates
+    assert [list(mentions(tweet.text, found)), list(candidate_mentions(tweet.text, found))] == list(shown[:2])
+    assert all(one.views.keys() == {"text", "image"} for one in (*found.spans, *found.candidates))
 
 
 async def test_a_vision_model_that_is_gone_is_told_when_the_process_starts(

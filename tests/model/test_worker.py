@@ -36,9 +36,9 @@ async def running(
     loader: str = "load",
     timeout_s: float = 30.0,
     checkpoint: Path = Path("nowhere"),
-    possible: float | None = None,
+    candidate_threshold: float | None = None,
 ) -> AsyncIterator[ModelProcess]:
-    worker = ModelProcess(f"tests.model.stub_model:{loader}", checkpoint, "cpu", 1, timeout_s, possible)
+    worker = ModelProcess(f"tests.model.stub_model:{loader}", checkpoint, "cpu", 1, timeout_s, candidate_threshold)
     try:
         yield worker
     finally:
@@ -66,13 +66,13 @@ async def test_a_batch_comes_back_in_order_from_another_process() -> None:
         assert len(await worker.infer([tweet()] * 3)) == 3
 
 
-@pytest.mark.parametrize(("possible", "told"), [(0.03, 0.03), (None, 0.0)])
+@pytest.mark.parametrize(("candidate_threshold", "told"), [(0.03, 0.03), (None, 0.0)])
 async def test_the_threshold_of_possible_mentions_reaches_the_process_where_one_is_set(
-    possible: float | None, told: float
+    candidate_threshold: float | None, told: float
 ) -> None:
-    async with running("load_telling", possible=possible) as worker:
+    async with running("load_telling", candidate_threshold=candidate_threshold) as worker:
         (prediction,) = await worker.infer([tweet()])
-    assert [span.probability for span in prediction.possible] == [told]
+    assert [span.probability for span in prediction.candidates] == [told]
 
 
 async def test_a_process_that_starts_again_on_another_calibration_is_refused(tmp_path: Path) -> None:

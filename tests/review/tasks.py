@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.events import Doubt, EntityType, ImageResult, Mention, Opinion, Question, ReviewTask, Tweet
+from core.events import EntityType, ImageResult, Mention, Opinion, Question, Reason, ReviewTask, Tweet
 
 TEXT = "RT @jay : outside of where George Zimmerman got shot . #NewYork 🗽"
 
@@ -28,10 +28,10 @@ VIEWS = {
     "text+image": Opinion(probability=0.31, aleatoric=0.2, epistemic=0.4, share=0.38),
 }
 DOUBTS = (
-    Doubt(kind="views_disagree", sentence="the views disagree: text says PER with 72%, text+image with 31%"),
-    Doubt(kind="low_probability", sentence="58% sure that this is PER; the threshold is 80%"),
+    Reason(kind="views_disagree", sentence="the views disagree: text says PER with 72%, text+image with 31%"),
+    Reason(kind="low_probability", sentence="58% sure that this is PER; the threshold is 80%"),
 )
-MISSED = (Doubt(kind="maybe_missed", sentence="the model did not choose this, but holds it for 31% probable"),)
+MISSED = (Reason(kind="maybe_missed", sentence="the model did not choose this, but holds it for 31% probable"),)
 ZIMMERMAN = mention("George Zimmerman", "PER", 0.58, views=VIEWS)
 NEW_YORK = mention("NewYork", "LOC", 0.41)
 GEORGE = mention("George", "PER", 0.22)
@@ -47,19 +47,19 @@ def task(
     confident: tuple[Mention, ...] = (JAY,),
     text: str = TEXT,
     uncertainty: float = 0.59,
-    possible: tuple[Mention, ...] = (),
+    candidates: tuple[Mention, ...] = (),
     **fields: Any,
 ) -> ReviewTask:
     return ReviewTask(
         id=f"{tweet_id}:0:tiny:1",
         tweet=Tweet(id=tweet_id, text=text),
         questions=(
-            *(Question(mention=asked, doubts=DOUBTS) for asked in questions),
-            *(Question(mention=asked, doubts=MISSED, possible=True) for asked in possible),
+            *(Question(mention=asked, reasons=DOUBTS) for asked in questions),
+            *(Question(mention=asked, reasons=MISSED, is_candidate=True) for asked in candidates),
         ),
         confident=confident,
         model="tiny",
-        release=1,
+        model_version=1,
         threshold=0.8,
         uncertainty=uncertainty,
         **fields,

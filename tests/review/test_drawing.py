@@ -29,7 +29,7 @@ VIEWS = {
     "editing": View("ana", "span", begin(task()), span=Span(TEXT, 34, 43)),
     "message": View("ana", "task", begin(task()), message="Redis at 127.0.0.1:6379 is away: " + "because " * 12),
     "possibly missed": View(
-        "ana", "task", begin(task(questions=(ZIMMERMAN,), possible=(GEORGE, SHOT))).move(1).move(1)
+        "ana", "task", begin(task(questions=(ZIMMERMAN,), candidates=(GEORGE, SHOT))).move(1).move(1)
     ),
     "help": View("ana", "help", begin(task())),
     "empty": View("ana", "empty", skipped=2),
@@ -103,11 +103,11 @@ def test_a_doubt_takes_three_lines_at_most_and_leaves_room_for_the_tweet() -> No
     extraction = Extraction(
         tweet=Tweet(id="1", text=text),
         mentions=chosen,
-        possible=(asked,),
+        candidates=(asked,),
         model="m",
-        release=1,
+        model_version=1,
         threshold=0.4,
-        possible_threshold=0.2,
+        candidate_threshold=0.2,
     )
     shown = screen(View("ana", "task", begin(route(extraction).task)))  # type: ignore[arg-type]
     doubt = shown[shown.index(" • the model did not choose") :].split(" • ")[1].splitlines()

@@ -128,14 +128,14 @@ def test_a_question_that_an_answer_leaves_no_room_for_is_asked_no_more() -> None
 def test_what_the_model_possibly_missed_is_in_the_final_list_only_by_a_persons_word(
     act: Callable[[Work], Work], action: str, result: list[tuple[str, str]]
 ) -> None:
-    work = begin(task(questions=(), confident=(), possible=(SHOT,)))
-    assert work.current.possible
+    work = begin(task(questions=(), confident=(), candidates=(SHOT,)))
+    assert work.current.is_candidate
     assert named(work) == []
     answered = act(work)
     assert answered.done
     assert named(answered) == result
     (verdict,) = answered.verdicts
-    assert (verdict.action, verdict.before, verdict.possible) == (action, SHOT, True)
+    assert (verdict.action, verdict.before, verdict.is_candidate) == (action, SHOT, True)
     assert answered.undo() == work
 
 
@@ -160,11 +160,11 @@ def test_what_the_model_possibly_missed_is_in_the_final_list_only_by_a_persons_w
 def test_of_a_chosen_and_a_possible_mention_that_exclude_each_other_one_answer_settles_both(
     act: Callable[[Work], Work], result: str, verdicts: list[tuple[str, bool]]
 ) -> None:
-    work = begin(task(questions=(ZIMMERMAN,), confident=(), possible=(GEORGE,)))
+    work = begin(task(questions=(ZIMMERMAN,), confident=(), candidates=(GEORGE,)))
     answered = act(work)
     assert answered.done
     assert [mention.text for mention in answered.mentions] == [result]
-    assert [(verdict.action, verdict.possible) for verdict in answered.verdicts] == verdicts
+    assert [(verdict.action, verdict.is_candidate) for verdict in answered.verdicts] == verdicts
     assert answered.undo().items == work.items
 
 
@@ -202,7 +202,7 @@ def hand(work: Work, words: str) -> Work:
 def test_a_question_is_asked_again_once_the_answer_that_left_no_room_for_it_is_gone(
     act: Callable[[Work], Work], asked: list[str]
 ) -> None:
-    work = act(begin(task(questions=(ZIMMERMAN, NEW_YORK), confident=(), possible=(GEORGE,))))
+    work = act(begin(task(questions=(ZIMMERMAN, NEW_YORK), confident=(), candidates=(GEORGE,))))
     assert [item.mention.text for item in work.items if item.open] == asked
     assert work.current.open
     assert not work.done

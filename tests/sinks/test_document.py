@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core.events import MAX_EDIT, ImageResult, Tombstone
 from sinks.document import ERASED, from_decision, from_extraction, from_tombstone, normalise, stamp_ms, version
-from tests.sinks.values import MOMENT, RELEASE, decision, extraction, mention, task, tweet
+from tests.sinks.values import MODEL_VERSION, MOMENT, decision, extraction, mention, task, tweet
 
 edits = st.integers(0, MAX_EDIT)
 stamps = st.integers(0, 2**44 - 1)
@@ -70,7 +70,7 @@ def test_a_document_holds_what_a_search_and_a_reader_need() -> None:
             }
         ],
         "model": "tiny",
-        "release": RELEASE,
+        "model_version": MODEL_VERSION,
         "source": "model",
     }
 

@@ -16,14 +16,16 @@ from sinks import index as index_module
 from sinks.document import Document, from_decision, from_extraction, from_tombstone
 from sinks.index import Index, Outcome
 from streams.settings import Settings
-from tests.sinks.values import RELEASE, decision, extraction, mention, task, tweet
+from tests.sinks.values import MODEL_VERSION, decision, extraction, mention, task, tweet
 
 PARIS, HILTON, ANA = mention("#Paris"), mention("Paris Hilton", "PER"), mention("Ana", "PER")
 
 
-def by_model(tweet_id: str = "1", edit: int = 0, release: int = RELEASE, probability: float = 0.9) -> Document:
+def by_model(
+    tweet_id: str = "1", edit: int = 0, model_version: int = MODEL_VERSION, probability: float = 0.9
+) -> Document:
     paris = PARIS.model_copy(update={"probability": probability})
-    return from_extraction(extraction(tweet(tweet_id, edit=edit), paris, release=release), [paris])
+    return from_extraction(extraction(tweet(tweet_id, edit=edit), paris, model_version=model_version), [paris])
 
 
 def by_person(tweet_id: str = "1", edit: int = 0, stamp_ms: int = 1000) -> Document:
@@ -59,10 +61,12 @@ async def test_a_replay_leaves_every_document_as_it_was_to_the_byte(index: Index
 @pytest.mark.parametrize(
     ("older", "newer"),
     [
-        pytest.param(by_model(release=RELEASE), by_model(release=RELEASE + 1), id="a newer release"),
-        pytest.param(by_model(release=RELEASE + 9), by_person(), id="a person over any release"),
+        pytest.param(
+            by_model(model_version=MODEL_VERSION), by_model(model_version=MODEL_VERSION + 1), id="a newer release"
+        ),
+        pytest.param(by_model(model_version=MODEL_VERSION + 9), by_person(), id="a person over any release"),
         pytest.param(by_person(stamp_ms=1000), by_person(stamp_ms=1001), id="the later decision"),
-        pytest.param(by_person(stamp_ms=2**43), by_model(edit=1, release=1), id="a newer edit over a person"),
+        pytest.param(by_person(stamp_ms=2**43), by_model(edit=1, model_version=1), id="a newer edit over a person"),
         pytest.param(by_person(edit=65535, stamp_ms=2**43), erased(), id="a tombstone over all"),
     ],
 )

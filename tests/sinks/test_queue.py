@@ -19,7 +19,7 @@ from local.stack import Stack
 from sinks.queue import Claim, Counts, LeaseLost, ReviewQueue
 from streams.settings import Settings
 from tests.sinks.conftest import Clock
-from tests.sinks.values import RELEASE, extraction, task, tweet
+from tests.sinks.values import MODEL_VERSION, extraction, task, tweet
 
 
 async def order(queue: ReviewQueue) -> list[str]:
@@ -59,9 +59,14 @@ async def test_adding_again_does_not_end_a_lease(queue: ReviewQueue) -> None:
     [
         pytest.param(task(), task(edit=1), "second", id="a newer edit replaces"),
         pytest.param(task(edit=1), task(), "first", id="an older edit is refused"),
-        pytest.param(task(), task(release=RELEASE + 1), "second", id="a newer release replaces"),
-        pytest.param(task(release=RELEASE + 1), task(), "first", id="an older release is refused"),
-        pytest.param(task(edit=1, release=1), task(release=RELEASE), "first", id="an edit counts before a release"),
+        pytest.param(task(), task(model_version=MODEL_VERSION + 1), "second", id="a newer release replaces"),
+        pytest.param(task(model_version=MODEL_VERSION + 1), task(), "first", id="an older release is refused"),
+        pytest.param(
+            task(edit=1, model_version=1),
+            task(model_version=MODEL_VERSION),
+            "first",
+            id="an edit counts before a release",
+        ),
     ],
 )
 async def test_one_tweet_has_one_task_the_newest(
@@ -162,7 +167,7 @@ async def test_a_certain_tweet_can_be_taken_unless_somebody_has_it(queue: Review
 async def test_a_decided_task_stays_decided_whatever_reads_the_same_edit_again(queue: ReviewQueue) -> None:
     await queue.add([task()])
     await queue.complete(await claimed(queue), 1000)
-    assert await queue.add([task(), task(release=RELEASE + 1)]) == 0
+    assert await queue.add([task(), task(model_version=MODEL_VERSION + 1)]) == 0
     assert await queue.add([task(edit=1)]) == 1  # another text asks anew
     assert await queue.add([task()]) == 0
 
@@ -196,8 +201,8 @@ async def test_a_retraction_opens_the_task_again_and_says_which_stamp_must_be_be
 async def test_a_retracted_task_waits_for_a_person_whatever_a_newer_release_thinks(queue: ReviewQueue) -> None:
     await queue.settle(task(), 1000)
     await queue.reopen(task(), 1001)
-    assert await queue.add([task(release=RELEASE + 1)]) == 0
-    assert await queue.withdraw([extraction(tweet(), release=RELEASE + 1)]) == 0
+    assert await queue.add([task(model_version=MODEL_VERSION + 1)]) == 0
+    assert await queue.withdraw([extraction(tweet(), model_version=MODEL_VERSION + 1)]) == 0
     assert await order(queue) == ["1"]
 
 
@@ -234,7 +239,7 @@ async def test_nothing_of_an_erased_tweet_stays_in_redis(queue: ReviewQueue, set
         assert await redis.smembers(keys[0]) == {"1"}
 
 
-TASKS = [task("1"), task("1", edit=1), task("2", 0.9), task("2", 0.9, release=RELEASE + 1), task("3", 0.1)]
+TASKS = [task("1"), task("1", edit=1), task("2", 0.9), task("2", 0.9, model_version=MODEL_VERSION + 1), task("3", 0.1)]
 EVENTS = [
     *((0, "add", about, 0) for about in TASKS),
     (1, "settle", TASKS[0], 1000),

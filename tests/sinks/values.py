@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from core.events import Decision, Doubt, EntityType, Extraction, Mention, Question, ReviewTask, Tweet
+from core.events import Decision, EntityType, Extraction, Mention, Question, Reason, ReviewTask, Tweet
 
 MOMENT = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)
-RELEASE = 1_763_700_000
+MODEL_VERSION = 1_763_700_000
 TEXT = "Paris Hilton was seen in #Paris 🗼 by Ana"
 
 
@@ -22,22 +22,27 @@ def tweet(tweet_id: str = "1", text: str = TEXT, edit: int = 0, **fields: Any) -
     return Tweet(id=tweet_id, text=text, edit=edit, created_at=MOMENT, **fields)
 
 
-def extraction(of: Tweet, *mentions: Mention, release: int = RELEASE, **fields: Any) -> Extraction:
-    return Extraction(tweet=of, mentions=mentions, model="tiny", release=release, threshold=0.8, **fields)
+def extraction(of: Tweet, *mentions: Mention, model_version: int = MODEL_VERSION, **fields: Any) -> Extraction:
+    return Extraction(tweet=of, mentions=mentions, model="tiny", model_version=model_version, threshold=0.8, **fields)
 
 
 def task(
-    tweet_id: str = "1", uncertainty: float = 0.5, *, edit: int = 0, release: int = RELEASE, text: str = TEXT
+    tweet_id: str = "1",
+    uncertainty: float = 0.5,
+    *,
+    edit: int = 0,
+    model_version: int = MODEL_VERSION,
+    text: str = TEXT,
 ) -> ReviewTask:
     asked = Mention(
         start=0, end=5, text=text[:5], type="LOC", probability=1 - uncertainty, aleatoric=0.2, epistemic=0.3
     )
     return ReviewTask(
-        id=f"{tweet_id}:{edit}:tiny:{release}",
+        id=f"{tweet_id}:{edit}:tiny:{model_version}",
         tweet=tweet(tweet_id, text, edit),
-        questions=(Question(mention=asked, doubts=(Doubt(kind="little_evidence", sentence="seldom seen"),)),),
+        questions=(Question(mention=asked, reasons=(Reason(kind="little_evidence", sentence="seldom seen"),)),),
         model="tiny",
-        release=release,
+        model_version=model_version,
         threshold=0.8,
         uncertainty=uncertainty,
     )
@@ -47,8 +52,8 @@ def missed(tweet_id: str, uncertainty: float) -> ReviewTask:
     """A task about a mention that the model did not choose."""
     asked = Question(
         mention=mention("Ana", "PER", probability=uncertainty),
-        doubts=(Doubt(kind="maybe_missed", sentence="not chosen"),),
-        possible=True,
+        reasons=(Reason(kind="maybe_missed", sentence="not chosen"),),
+        is_candidate=True,
     )
     return task(tweet_id, uncertainty).model_copy(update={"questions": (asked,)})
 

@@ -59,12 +59,12 @@ class StubModel:
         probability = round(probability + company * LAST_DIGIT, 6)  # as with a real network, company changes a little
         opinion = ViewOpinion(probability=probability, aleatoric=0.1, epistemic=0.1, share=1.0)
         start, end = encoded.spans[0]
-        possible = tuple(
+        candidates = tuple(
             Span(*place, "LOC", POSSIBLE, 0.1, 0.1, {"text": replace(opinion, probability=POSSIBLE)})
             for place in encoded.spans[1:2]
             if self._begins(encoded, MAYBE)
         )
-        return Prediction((Span(start, end, "PER", probability, 0.1, 0.1, {"text": opinion}),), possible)
+        return Prediction((Span(start, end, "PER", probability, 0.1, 0.1, {"text": opinion}),), candidates)
 
 
 def load(checkpoint: Path, *, device: str, threads: int) -> StubModel:

@@ -16,16 +16,16 @@ def mention(word: str, probability: float, **more: object) -> Mention:
     return Mention.model_validate({"aleatoric": 0.3, "epistemic": 0.1} | values | more)
 
 
-def extraction(*mentions: Mention, possible: tuple[Mention, ...] = ()) -> Extraction:
+def extraction(*mentions: Mention, candidates: tuple[Mention, ...] = ()) -> Extraction:
     tweet = Tweet(id="7", text=TEXT, edit=2)
     return Extraction(
         tweet=tweet,
         mentions=mentions,
-        possible=possible,
+        candidates=candidates,
         model="m",
-        release=9,
+        model_version=9,
         threshold=0.8,
-        possible_threshold=0.2 if possible else 1.0,
+        candidate_threshold=0.2 if candidates else 1.0,
     )
 
 
@@ -55,46 +55,46 @@ def test_a_threshold_of_ones_own_beats_the_checkpoints() -> None:
 def test_views_that_disagree_are_the_first_reason() -> None:
     views = {"text": opinion(0.9), "context": opinion(0.3)}
     (question,) = route(extraction(mention("Bob", 0.6, views=views))).task.questions  # type: ignore[union-attr]
-    assert [doubt.kind for doubt in question.doubts] == ["views_disagree", "ambiguous", "low_probability"]
-    assert "text says PER with 90%, context with 30%" in question.doubts[0].sentence
+    assert [doubt.kind for doubt in question.reasons] == ["views_disagree", "ambiguous", "low_probability"]
+    assert "text says PER with 90%, context with 30%" in question.reasons[0].sentence
 
 
 def test_more_epistemic_than_aleatoric_is_told_as_little_evidence() -> None:
     (question,) = route(extraction(mention("Bob", 0.6, epistemic=0.5))).task.questions  # type: ignore[union-attr]
-    assert question.doubts[0].kind == "little_evidence"
+    assert question.reasons[0].kind == "little_evidence"
 
 
-def questions(*mentions: Mention, possible: tuple[Mention, ...], least: float | None = None) -> list[Question]:
-    routing = route(extraction(*mentions, possible=possible), possible=least)
+def questions(*mentions: Mention, candidates: tuple[Mention, ...], least: float | None = None) -> list[Question]:
+    routing = route(extraction(*mentions, candidates=candidates), candidate_threshold=least)
     return list(routing.task.questions) if routing.task else []
 
 
 def test_what_the_model_did_not_choose_but_holds_for_possible_is_asked_about_and_marked() -> None:
-    routing = route(extraction(mention("Ada", 0.99), possible=(mention("Rome", 0.31),)))
+    routing = route(extraction(mention("Ada", 0.99), candidates=(mention("Rome", 0.31),)))
     assert [m.text for m in routing.confident] == ["Ada"]
     assert routing.task is not None
     (question,) = routing.task.questions
-    assert (question.mention.text, question.possible) == ("Rome", True)
-    assert [doubt.kind for doubt in question.doubts] == ["maybe_missed", "ambiguous"]
-    assert question.doubts[0].sentence == "the model did not choose this, but holds it for 31% probable"
+    assert (question.mention.text, question.is_candidate) == ("Rome", True)
+    assert [doubt.kind for doubt in question.reasons] == ["maybe_missed", "ambiguous"]
+    assert question.reasons[0].sentence == "the model did not choose this, but holds it for 31% probable"
 
 
 def test_the_queue_is_ordered_by_how_probably_the_choice_of_the_model_is_wrong() -> None:
-    def uncertainty(*mentions: Mention, possible: tuple[Mention, ...] = ()) -> float:
-        task = route(extraction(*mentions, possible=possible)).task
+    def uncertainty(*mentions: Mention, candidates: tuple[Mention, ...] = ()) -> float:
+        task = route(extraction(*mentions, candidates=candidates)).task
         assert task is not None
         return task.uncertainty
 
-    assert uncertainty(possible=(mention("Rome", 0.31),)) == 0.31
-    assert uncertainty(mention("Bob", 0.6), possible=(mention("Rome", 0.31),)) == 0.4
-    assert uncertainty(mention("Bob", 0.79), possible=(mention("Rome", 0.31),)) == 0.31
+    assert uncertainty(candidates=(mention("Rome", 0.31),)) == 0.31
+    assert uncertainty(mention("Bob", 0.6), candidates=(mention("Rome", 0.31),)) == 0.4
+    assert uncertainty(mention("Bob", 0.79), candidates=(mention("Rome", 0.31),)) == 0.31
 
 
 def test_a_possible_mention_says_what_was_chosen_in_its_place() -> None:
-    bob, question = questions(mention("Bob", 0.6), possible=(mention("met Bob", 0.3),))
-    assert not bob.possible
-    assert question.possible
-    assert question.doubts[0].sentence.endswith("; it chose “Bob” PER (60%), and both cannot be")
+    bob, question = questions(mention("Bob", 0.6), candidates=(mention("met Bob", 0.3),))
+    assert not bob.is_candidate
+    assert question.is_candidate
+    assert question.reasons[0].sentence.endswith("; it chose “Bob” PER (60%), and both cannot be")
 
 
 @pytest.mark.parametrize(
@@ -105,43 +105,43 @@ def test_a_possible_mention_says_what_was_chosen_in_its_place() -> None:
     ],
 )
 def test_another_type_for_the_same_words_is_no_question_of_its_own(probability: float, asked: list[str] | None) -> None:
-    found = questions(mention("Bob", probability), possible=(mention("Bob", 0.3, type="ORG"),))
-    assert [[doubt.kind for doubt in question.doubts] for question in found] == ([asked] if asked else [])
-    assert [question.possible for question in found] == ([False] if asked else [])
+    found = questions(mention("Bob", probability), candidates=(mention("Bob", 0.3, type="ORG"),))
+    assert [[doubt.kind for doubt in question.reasons] for question in found] == ([asked] if asked else [])
+    assert [question.is_candidate for question in found] == ([False] if asked else [])
 
 
 def test_of_possible_mentions_that_overlap_the_likeliest_is_asked_about() -> None:
-    possible = (
+    candidates = (
         mention("met Bob", 0.4),
         mention("met Bob", 0.3, type="ORG"),
         mention("Bob in Rome", 0.28),
         mention("in Rome", 0.25),
         mention("Ada met", 0.22),
     )
-    found = questions(possible=possible)
+    found = questions(candidates=candidates)
     assert [question.mention.text for question in found] == ["met Bob", "in Rome"]
-    assert found[0].doubts[-1].sentence == "it may also be ORG (30%)"
+    assert found[0].reasons[-1].sentence == "it may also be ORG (30%)"
 
 
 def test_a_threshold_of_ones_own_leaves_out_what_is_less_possible() -> None:
-    possible = (mention("Bob", 0.4), mention("Rome", 0.3))
-    assert [question.mention.text for question in questions(possible=possible, least=0.35)] == ["Bob"]
-    assert questions(possible=possible, least=1.0) == []
+    candidates = (mention("Bob", 0.4), mention("Rome", 0.3))
+    assert [question.mention.text for question in questions(candidates=candidates, least=0.35)] == ["Bob"]
+    assert questions(candidates=candidates, least=1.0) == []
     certain = (mention("Bob", 1.0),)
-    assert [question.mention.text for question in questions(possible=certain)] == ["Bob"]
-    assert questions(possible=certain, least=1.0) == []
+    assert [question.mention.text for question in questions(candidates=certain)] == ["Bob"]
+    assert questions(candidates=certain, least=1.0) == []
 
 
 def test_a_task_says_from_which_probability_possible_mentions_were_asked_about() -> None:
-    def told(*mentions: Mention, possible: tuple[Mention, ...], least: float | None) -> float:
-        task = route(extraction(*mentions, possible=possible), possible=least).task
+    def told(*mentions: Mention, candidates: tuple[Mention, ...], least: float | None) -> float:
+        task = route(extraction(*mentions, candidates=candidates), candidate_threshold=least).task
         assert task is not None
-        return task.possible_threshold
+        return task.candidate_threshold
 
-    assert told(possible=(mention("Bob", 0.4),), least=None) == 0.2
-    assert told(possible=(mention("Bob", 0.4),), least=0.35) == 0.35
-    assert told(possible=(mention("Bob", 0.4),), least=0.1) == 0.2
-    assert told(mention("Ada", 0.4), possible=(), least=0.35) == 1.0
+    assert told(candidates=(mention("Bob", 0.4),), least=None) == 0.2
+    assert told(candidates=(mention("Bob", 0.4),), least=0.35) == 0.35
+    assert told(candidates=(mention("Bob", 0.4),), least=0.1) == 0.2
+    assert told(mention("Ada", 0.4), candidates=(), least=0.35) == 1.0
 
 
 def test_a_long_rival_is_quoted_in_part() -> None:
@@ -153,12 +153,12 @@ def test_a_long_rival_is_quoted_in_part() -> None:
     long = Extraction(
         tweet=Tweet(id="1", text=text),
         mentions=(whole,),
-        possible=(bob,),
+        candidates=(bob,),
         model="m",
-        release=1,
+        model_version=1,
         threshold=0.8,
-        possible_threshold=0.2,
+        candidate_threshold=0.2,
     )
     task = route(long).task
     assert task is not None
-    assert f"it chose “{'w' * 39}…” PER (30%)" in task.questions[1].doubts[0].sentence
+    assert f"it chose “{'w' * 39}…” PER (30%)" in task.questions[1].reasons[0].sentence

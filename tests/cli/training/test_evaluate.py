@@ -19,7 +19,7 @@ from model.extractor import Extractor
 from model.predictor import Predictor
 from model.training.corpus import Example
 from model.training.encoder import pretrained
-from model.training.evaluate import EPISTEMIC_MEASURES, Doubts, doubts, out_of_distribution
+from model.training.evaluate import EPISTEMIC_MEASURES, Doubts, out_of_distribution, tweet_uncertainties
 from model.training.plots import reliability, risk_coverage
 from streams.settings import CHECKPOINT
 from tests.model.toys import bert, examples, save, save_vit
@@ -48,12 +48,12 @@ def test_the_scoreboard_its_plots_and_its_json(
     command.command(data=data, ood=other, plots=plots, json_out=out)
     scores = json.loads(out.read_text())
     assert scores["support"] == 2
-    assert {"ece", "brier", "auroc_error", "aupr_error", "aurc", "at_80", "at_90", "possible"} <= scores.keys()
+    assert {"ece", "brier", "auroc_error", "aupr_error", "aurc", "at_80", "at_90", "candidates"} <= scores.keys()
     assert scores["ood"] == "wnut"
     assert scores["ood_auroc"].keys() == EPISTEMIC_MEASURES.keys()
     assert 0 <= scores["ood_auroc_density"] <= 1
     assert all(0 <= one["epistemic"] <= 1 for one in scores["ood_auroc"].values())
-    assert scores["possible_at_budgets"].keys() == {"0.02", "0.05", "0.1"}
+    assert scores["candidates_at_budgets"].keys() == {"0.02", "0.05", "0.1"}
     assert scores["at_threshold"]["threshold"] == Extractor.load(CHECKPOINT).info.threshold
     command.command(data=data, threshold=1.0, json_out=out)
     assert json.loads(out.read_text())["at_threshold"] == {"threshold": 1.0, "reviewed": 1.0, "precision": None}
@@ -96,7 +96,7 @@ def test_a_folder_for_plots_that_cannot_be_made_is_told_before_the_work(data: Pa
 def test_tweets_are_not_told_apart_by_a_checkpoint_that_does_not_read_text_alone(tmp_path: Path) -> None:
     extractor = untrained(tmp_path, Design(views=(CONTEXT,)))
     with pytest.raises(UserError, match=r"told apart as text alone: .* has no view text"):
-        doubts(extractor.predictor, extractor.tokenizer, examples(4))
+        tweet_uncertainties(extractor.predictor, extractor.tokenizer, examples(4))
 
 
 def test_a_checkpoint_that_sees_is_given_the_images_that_are_there(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def untrained(folder: Path, design: Design, vision: Path | None = None) -> Extra
     network, tokenizer = pretrained(str(save(folder / "encoder", bert)), 0, design)
     info = CheckpointInfo(
         name="toy",
-        release=0,
+        model_version=0,
         threshold=0.5,
         target_precision=0.5,
         temperature=Temperatures.same(1.0),

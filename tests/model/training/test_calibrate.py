@@ -15,13 +15,13 @@ import torch
 from cli.training import calibrate as command
 from core.errors import UserError
 from model.checkpoint import CONFIG, CheckpointInfo, Temperatures, describe, write_config
+from model.density import DENSITY, DensityModel
 from model.design import CONTEXT, IMAGE, TEXT, Design, View
-from model.familiarity import FAMILIARITY, Familiarity
 from model.mentions import Prediction, Span
 from model.tagger import Tagger
 from model.tokens import TweetTokenizer
 from model.training import calibrate as calibration
-from model.training.calibrate import UNCALIBRATED, asked_about, best_temperatures, calibrate, possible_threshold, tunes
+from model.training.calibrate import UNCALIBRATED, asked_about, best_temperatures, calibrate, candidate_threshold, tunes
 from model.training.corpus import Example
 from model.training.encoder import pretrained
 from model.training.reading import read
@@ -72,7 +72,7 @@ def test_possible_mentions_stay_within_their_budget(budget: float, threshold: fl
         Prediction((span(0, 0.9),), (span(1, 0.4), span(2, 0.3))),
         Prediction((span(0, 0.9),), (span(1, 0.3), span(0, 0.3))),  # the last is the mention's own question
     ]
-    assert possible_threshold(predictions, budget) == threshold
+    assert candidate_threshold(predictions, budget) == threshold
     assert asked_about(predictions, threshold) <= budget
 
 
@@ -84,19 +84,19 @@ def test_a_fifth_of_the_tweets_chooses_and_copies_stay_together() -> None:
 
 def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights, before = (checkpoint / "model.safetensors").stat().st_mtime_ns, describe(checkpoint)
-    fitted = Familiarity.load(checkpoint, before.encoder["hidden_size"])
+    fitted = DensityModel.load(checkpoint, before.encoder["hidden_size"])
     assert fitted is not None
     captions = data.parent / "captions.jsonl"
     command.command(data=data, checkpoint=checkpoint, captions=captions, target_precision=0.6, delta=0.2)
     after, told = describe(checkpoint), " ".join(capsys.readouterr().out.split())
     assert (after.target_precision, after.delta) == (0.6, 0.2)
-    assert (after.name, after.release) == (before.name, before.release)
+    assert (after.name, after.model_version) == (before.name, before.model_version)
     assert f"review threshold {after.threshold:.4f}" in told
     assert "of mentions go to review (text)" in told
     assert "of mentions go to review (captions)" in told
     assert all(target in told for target in ("0.9", "0.95", "0.98"))
     assert (checkpoint / "model.safetensors").stat().st_mtime_ns == weights
-    known = Familiarity.load(checkpoint, after.encoder["hidden_size"])
+    known = DensityModel.load(checkpoint, after.encoder["hidden_size"])
     assert known is not None
     assert len(known.known) == 80, "all validation tweets, however they are read"
     assert fitted.counts is not None
@@ -107,11 +107,11 @@ def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsy
 
 
 def test_a_checkpoint_that_does_not_say_what_it_knows_learns_it(checkpoint: Path, data: Path) -> None:
-    (checkpoint / FAMILIARITY).unlink()
+    (checkpoint / DENSITY).unlink()
     (data / "test.txt").write_text("of\tO\ntheir\tO\ntest\tO\n\n", encoding="utf-8")
     (data / "train.txt").write_text((data / "valid.txt").read_text().replace("times", "days"), encoding="utf-8")
     command.command(data=data, checkpoint=checkpoint, target_precision=0.6, delta=0.2)
-    assert Familiarity.load(checkpoint, describe(checkpoint).encoder["hidden_size"]) is not None
+    assert DensityModel.load(checkpoint, describe(checkpoint).encoder["hidden_size"]) is not None
 
 
 def corpus(folder: Path, **splits: str) -> Path:
@@ -130,12 +130,12 @@ def test_a_background_is_learned_beside_the_training_data(
     (data / "train.txt").write_text((data / "valid.txt").read_text().replace("times", "days"), encoding="utf-8")
     (data / "test.txt").write_text("of\tO\ntheir\tO\ntest\tO\n\n", encoding="utf-8")
     others = corpus(tmp_path / "others", train="who runs\nof their test\nown dev", valid="own dev")
-    asked = Mock(wraps=calibration.familiarity)
-    monkeypatch.setattr(calibration, "familiarity", asked)
+    asked = Mock(wraps=calibration.fit_density)
+    monkeypatch.setattr(calibration, "fit_density", asked)
     size = describe(checkpoint).encoder["hidden_size"]
-    before = Familiarity.load(checkpoint, size)
+    before = DensityModel.load(checkpoint, size)
     command.command(data=data, checkpoint=checkpoint, target_precision=0.6, delta=0.2, background=[others])
-    after = Familiarity.load(checkpoint, size)
+    after = DensityModel.load(checkpoint, size)
     assert before is not None
     assert after is not None
     assert after.counts is not None
@@ -155,13 +155,13 @@ def test_a_background_is_learned_beside_the_training_data(
 def test_a_background_that_brings_nothing_is_refused(
     spoil: str, message: str, checkpoint: Path, data: Path, tmp_path: Path
 ) -> None:
-    before = (checkpoint / FAMILIARITY).read_bytes()
+    before = (checkpoint / DENSITY).read_bytes()
     (data / "train.txt").write_text("who\tO\nruns\tO\n\n", encoding="utf-8")
     (data / "test.txt").write_text("of\tO\ntheir\tO\ntest\tO\n\n", encoding="utf-8")
     others = tmp_path / spoil if spoil == "nowhere" else corpus(tmp_path / spoil, train="who runs\nof their test")
     with pytest.raises(UserError, match=message):
         command.command(data=data, checkpoint=checkpoint, target_precision=0.6, delta=0.2, background=[others])
-    assert (checkpoint / FAMILIARITY).read_bytes() == before
+    assert (checkpoint / DENSITY).read_bytes() == before
 
 
 def test_a_target_out_of_reach_is_told_and_changes_nothing(checkpoint: Path, data: Path) -> None:

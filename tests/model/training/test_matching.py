@@ -165,7 +165,7 @@ def test_the_loss_knows_whose_context_is_foreign(weights: LossWeights, tmp_path:
 
 
 def test_training_lets_the_share_of_foreign_contexts_fall(tmp_path: Path) -> None:
-    """Foreign ones are of other words here: to tell them by the tweet takes an encoder that can read."""
+    """LenientModel ones are of other words here: to tell them by the tweet takes an encoder that can read."""
     trainer, tokenizer = prepared(tmp_path, foreign=0.0)
     own, foreign = (
         items([replace(one, caption=caption) for one in examples(32)], tokenizer) for caption in ("a city", "portrait")

@@ -48,7 +48,7 @@ def test_nothing_predicted_is_a_score_of_zero_not_an_error() -> None:
     scores = scoreboard(GOLD, [Prediction(), Prediction()])
     assert (scores.f1, scores.ece, scores.brier, scores.aurc) == (0.0, 0.0, 0.0, 0.0)
     assert (scores.auroc_error, scores.aupr_error) == (None, None)
-    assert (scores.at_90, scores.possible) == (Covered(0.0, 0.0), Recovered(3, 0.0, 0.0))
+    assert (scores.at_90, scores.candidates) == (Covered(0.0, 0.0), Recovered(3, 0.0, 0.0))
 
 
 def test_calibration_error_is_the_gap_between_promise_and_truth() -> None:
@@ -93,8 +93,8 @@ def test_a_threshold_sends_the_less_probable_to_people_and_has_a_precision_of_th
 
 def test_a_missed_mention_is_recovered_where_a_question_names_its_span_and_type() -> None:
     gold = [["B-PER", "I-PER", "O", "B-PER", "B-LOC"]]
-    possible = (span(3, 4, 0.4), span(2, 4, 0.3), span(0, 2, 0.2), span(4, 5, 0.1))
-    assert recovered(gold, [Prediction((span(0, 2),), possible)]) == Recovered(missed=2, share=0.5, asked=2.0)
+    candidates = (span(3, 4, 0.4), span(2, 4, 0.3), span(0, 2, 0.2), span(4, 5, 0.1))
+    assert recovered(gold, [Prediction((span(0, 2),), candidates)]) == Recovered(missed=2, share=0.5, asked=2.0)
     assert recovered([["O"]], [Prediction()]) == Recovered(0, None, 0.0)
 
 

@@ -20,10 +20,10 @@ from core.errors import UserError
 from core.events import Tweet
 from model.batch import collate
 from model.checkpoint import CONFIG, WEIGHTS, describe
+from model.density import DensityModel
 from model.design import CONTEXT, LABELS, TWO_VIEWS, Design
 from model.evidence import fuse
 from model.extractor import Extractor
-from model.familiarity import Familiarity
 from model.tokens import TweetTokenizer
 from model.training import material
 from model.training import publish as publishing
@@ -180,7 +180,7 @@ def test_the_command_trains_a_checkpoint_that_loads_and_evaluates(
     assert not (out / STATE).exists()
     assert len({path.stat().st_mode for path in out.iterdir()}) == 1, "whoever may read the card may use the model"
     (found,) = Extractor.load(out, device="cpu").extract_all([Tweet(id="1", text="http http portrait")])
-    assert found.familiar == pytest.approx(1 / 7, abs=1e-5), "stranger than all six validation tweets"
+    assert found.typicality == pytest.approx(1 / 7, abs=1e-5), "stranger than all six validation tweets"
     assert "| toy2017 | test | captions |" in (out / "README.md").read_text()
     assert "1 left out" in " ".join(capsys.readouterr().out.split())
     with pytest.raises(UserError, match="a finished checkpoint is there"):
@@ -395,7 +395,7 @@ def test_other_sets_train_and_are_never_measured(small: Path, data: Path, tmp_pa
         describe(out).provenance["auxiliary"]
         == f"tweets: 1 of {tmp_path.name}/others, with the labels that these sets have"
     )
-    known = Familiarity.load(out, describe(out).encoder["hidden_size"])
+    known = DensityModel.load(out, describe(out).encoder["hidden_size"])
     assert known is not None
     assert known.counts is not None, "other tweets are the background of familiar words"
     assert material.read(data, None, [others], [others]).unlabelled == [], "what is labelled is not learned twice"

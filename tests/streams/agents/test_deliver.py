@@ -45,9 +45,11 @@ def mention(start: int, end: int, probability: float) -> Mention:
     return Mention(start=start, end=end, text=text, type="PER", probability=probability, aleatoric=0.1, epistemic=0.1)
 
 
-def item(*mentions: Mention, possible: tuple[Mention, ...] = ()) -> Item[Extraction]:
+def item(*mentions: Mention, candidates: tuple[Mention, ...] = ()) -> Item[Extraction]:
     tweet = Tweet(id="1", text="Ada met Bob")
-    extraction = Extraction(tweet=tweet, mentions=mentions, possible=possible, model="m", release=1, threshold=0.9)
+    extraction = Extraction(
+        tweet=tweet, mentions=mentions, candidates=candidates, model="m", model_version=1, threshold=0.9
+    )
     return Item(Origin("extractions", 0, 0, b"1", b"{}", 0.0), parsed=extraction)
 
 
@@ -57,7 +59,7 @@ def reading(last_digit: float) -> Item[Extraction]:
 
 def routed() -> list[float]:
     """What was counted so far: to the index, to review, possible."""
-    return [metrics.MENTIONS.labels(route)._value.get() for route in ("index", "review", "possible")]
+    return [metrics.MENTIONS.labels(route)._value.get() for route in ("index", "review", "candidate")]
 
 
 async def test_of_two_readings_in_one_batch_that_differ_in_the_last_digit_the_first_keeps_its_task() -> None:
@@ -70,9 +72,9 @@ async def test_of_two_readings_in_one_batch_that_differ_in_the_last_digit_the_fi
 
 async def test_a_tweet_with_nothing_but_a_possible_mention_makes_a_task_and_is_indexed_without_it() -> None:
     sinks: Any = FirstWins()
-    await Deliver(sinks, sinks, None, None, size=10, wait_s=0.0).process([item(possible=(mention(8, 11, 0.3),))])
+    await Deliver(sinks, sinks, None, None, size=10, wait_s=0.0).process([item(candidates=(mention(8, 11, 0.3),))])
     (task,) = sinks.tasks
-    assert [(question.mention.text, question.possible) for question in task.questions] == [("Bob", True)]
+    assert [(question.mention.text, question.is_candidate) for question in task.questions] == [("Bob", True)]
     assert task.confident == ()
     assert sinks.documents["1"].body["mentions"] == []
     assert b"Bob" not in sinks.documents["1"].encoded.replace(b"Ada met Bob", b"")
@@ -80,7 +82,7 @@ async def test_a_tweet_with_nothing_but_a_possible_mention_makes_a_task_and_is_i
 
 async def test_a_higher_threshold_of_ones_own_keeps_possible_mentions_out() -> None:
     sinks: Any = FirstWins()
-    await Deliver(sinks, sinks, None, 0.31, size=10, wait_s=0.0).process([item(possible=(mention(8, 11, 0.3),))])
+    await Deliver(sinks, sinks, None, 0.31, size=10, wait_s=0.0).process([item(candidates=(mention(8, 11, 0.3),))])
     assert sinks.tasks == []
 
 
@@ -88,5 +90,5 @@ async def test_mentions_are_counted_once_by_where_they_go_whatever_is_repeated()
     sinks: Any = FirstWins()
     deliver, before = Deliver(sinks, sinks, None, None, size=10, wait_s=0.0), routed()
     for _ in range(2):
-        await deliver.process([item(mention(0, 3, 0.99), possible=(mention(8, 11, 0.3),))])
+        await deliver.process([item(mention(0, 3, 0.99), candidates=(mention(8, 11, 0.3),))])
     assert [now - then for now, then in zip(routed(), before, strict=True)] == [1, 0, 1]

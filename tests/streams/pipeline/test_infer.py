@@ -28,7 +28,7 @@ class Model:
         self.errors = list(errors)
         self.deaths = 0
         self.seen: list[int] = []
-        self.possible: tuple[Span, ...] = (Span(0, 1, "PER", 0.3, 0.1, 0.1, {}),)
+        self.candidates: tuple[Span, ...] = (Span(0, 1, "PER", 0.3, 0.1, 0.1, {}),)
 
     async def infer(self, batch: Sequence[Encoded]) -> list[Prediction]:
         if self.errors:
@@ -37,11 +37,11 @@ class Model:
             self.deaths += 1
             raise WorkerDied("the model's process died: SIGKILL")
         self.seen += [encoded.text[0] for encoded in batch]
-        return [Prediction((), self.possible, 0.04) for _ in batch]
+        return [Prediction((), self.candidates, 0.04) for _ in batch]
 
 
 class Info:
-    name, release = "stub", 1
+    name, model_version = "stub", 1
 
 
 def stage(model: Model) -> Infer:
@@ -108,15 +108,15 @@ async def test_what_is_possible_is_handed_on_with_the_threshold_it_was_looked_fo
     extraction = items[0].extraction
     assert extraction is not None
     assert extraction.mentions == ()
-    assert [(mention.text, mention.probability) for mention in extraction.possible] == [("x", 0.3)]
-    assert (extraction.threshold, extraction.possible_threshold) == (0.9, 0.2)
+    assert [(mention.text, mention.probability) for mention in extraction.candidates] == [("x", 0.3)]
+    assert (extraction.threshold, extraction.candidate_threshold) == (0.9, 0.2)
     assert items[0].encoded is None, "its pixels are not kept until the offset is acknowledged"
     nothing = batch(1)
     model = Model()
-    model.possible = ()
+    model.candidates = ()
     await stage(model).process(nothing)
     assert nothing[0].extraction is not None
-    assert nothing[0].extraction.possible_threshold == 1.0
+    assert nothing[0].extraction.candidate_threshold == 1.0
 
 
 async def test_a_passing_fault_in_the_middle_of_halving_forgets_nothing_and_repeats_nothing() -> None:

@@ -25,8 +25,10 @@ from torch import Tensor
 
 from core.errors import UserError, first_line
 
-FAMILIARITY = "familiarity.safetensors"
+DENSITY = "density.safetensors"
 """File of a checkpoint folder; a checkpoint without it cannot say how familiar a tweet is."""
+FORMER_NAME = "familiarity.safetensors"
+"""What releases before 0.2 called that file."""
 SHRINKAGE = 1e-3
 """Share of the mean variance that is added to each: directions in which the words hardly differ count less."""
 DIRECTIONS = 2 / 3
@@ -59,7 +61,7 @@ def _spread(whitened: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True, eq=False)
-class Familiarity:
+class DensityModel:
     """`centre` (H) and `whitening` (H, K) of the words it was trained on; `known`: ascending, the log-densities of
     tweets that are as they should be, none of which it was trained on; `counts` (K), above 0: how much each direction
     counts beside a background, all of them 1 where there is none."""
@@ -127,19 +129,19 @@ class Familiarity:
 
     def save(self, folder: Path) -> None:
         """Whole or not at all. Raises `OSError`."""
-        partial = folder / f"{FAMILIARITY}.partial"
+        partial = folder / f"{DENSITY}.partial"
         tensors = self._tensors() | {"centre": self.centre.half(), "whitening": self.whitening.half()}
         try:
             partial.write_bytes(save({name: value.cpu().contiguous() for name, value in tensors.items()}))
-            partial.replace(folder / FAMILIARITY)
+            partial.replace(folder / DENSITY)
         finally:
             partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, folder: Path, hidden: int) -> Self | None:
         """Of an encoder of that hidden size. None where the checkpoint has none. Raises `UserError`."""
-        path = folder / FAMILIARITY
-        if not path.is_file():
+        path = next((folder / name for name in (DENSITY, FORMER_NAME) if (folder / name).is_file()), None)
+        if path is None:
             return None
         try:
             tensors = load_file(path)
