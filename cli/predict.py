@@ -18,8 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.as_json import escaped_json
+from cli.output import output_file
 from cli.training.seeing import named
-from core.atomic import whole_file
 from core.errors import UserError
 from core.events import ImageResult, Media, Tweet, explain
 from streams.settings import Settings, load
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
+    from core.pixels import Pixels
     from model.checkpoint import CheckpointInfo
     from model.extractor import Extracted, Extractor
-    from model.vision.values import Pixels
 
     Look = Callable[[Sequence[Tweet]], Sequence[tuple[ImageResult, str | None, Pixels | None]]]
 
@@ -252,7 +252,7 @@ def _reading(name: str) -> AbstractContextManager[IO[bytes]]:
 
 
 def _writing(name: str) -> AbstractContextManager[IO[bytes]]:
-    return nullcontext(sys.stdout.buffer) if name == "-" else whole_file(Path(name), "--out")
+    return nullcontext(sys.stdout.buffer) if name == "-" else output_file(Path(name), "--out")
 
 
 def _check_apart(source: str, out: str) -> None:

@@ -183,7 +183,7 @@ class Extraction(Value):
     context: str | None = None
     model: str
     model_version: int = Field(
-        ge=0, lt=2**40, description="grows with every trained checkpoint: unix seconds of training"
+        validation_alias="release", ge=0, lt=2**40, description="unix seconds of the checkpoint's training"
     )
     threshold: Score
     candidate_threshold: Score = Field(default=1.0, validation_alias="possible_threshold", exclude_if=_off)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from safetensors import torch as safetensors
 
+from core.atomic import atomic_write
 from core.errors import UserError
 from model import adapters
 from model.checkpoint import CARD, TOKENIZER, WEIGHTS, CheckpointInfo, write_config
@@ -85,9 +86,8 @@ def publish(
         for on in ways(network.design, examples)
     ]
     published = Published(info, calibration, promise, rows)
-    partial = folder / f"{CARD}.partial"
-    partial.write_text(_card(published), encoding="utf-8")
-    partial.replace(folder / CARD)
+    with atomic_write(folder / CARD) as file:
+        file.write(_card(published).encode())
     return published
 
 
