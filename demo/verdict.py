@@ -48,7 +48,7 @@ def wrong(tally: Tally, faults: Sequence[Fault], indexed: Collection[str], queue
     doubtful = {
         tweet
         for tweet, extraction in tally.extractions.items()
-        if any(mention.probability < extraction.threshold for mention in extraction.mentions)
+        if any(not mention.is_confident(extraction.threshold) for mention in extraction.mentions)
         or candidates_to_ask(extraction.mentions, extraction.candidates)
     }
     if doubtful != set(queued):

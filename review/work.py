@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from core.events import Action, EntityType, Mention, Reason, ReviewTask, Verdict, overlap
+from core.events import Action, EntityType, Mention, Reason, ReviewTask, Verdict, overlaps
 
 
 class NotPossible(Exception):
@@ -154,7 +154,7 @@ class Work:
     def _check_room(self, mention: Mention, besides: Item | None) -> None:
         for item in self.items:
             other = item.mention
-            if item is not besides and item.stands and overlap(mention, other):
+            if item is not besides and item.stands and overlaps(mention, other):
                 raise NotPossible(f"it would overlap {other.text!r}: reject or move that one first")
 
 
@@ -185,7 +185,7 @@ def _with_room(items: Sequence[Item]) -> tuple[Item, ...]:
     """Of mentions that overlap one can be: what a person lets stand closes the questions in its way, while it does."""
     standing = [item.mention for item in items if item.answered and item.stands]
     return tuple(
-        replace(item, crowded_out=not item.answered and any(overlap(item.mention, one) for one in standing))
+        replace(item, crowded_out=not item.answered and any(overlaps(item.mention, one) for one in standing))
         if item.asked
         else item
         for item in items

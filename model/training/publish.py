@@ -11,6 +11,7 @@ from safetensors import torch as safetensors
 
 from core.atomic import atomic_write
 from core.errors import UserError
+from core.events import ENTITY_TYPES
 from model import adapters
 from model.checkpoint import CARD, TOKENIZER, WEIGHTS, CheckpointInfo, write_config
 from model.extractor import Extractor
@@ -70,7 +71,7 @@ def publish(
     promise = calibration.promise(target_precision) or calibration.highest()
     info = info.model_copy(
         update={
-            "release": int(time.time()),
+            "model_version": int(time.time()),
             "threshold": promise.threshold,
             "target_precision": promise.target,
             "delta": promise.delta,
@@ -111,7 +112,7 @@ def _card(published: Published) -> str:
     on = f", on the packaged encoder {info.base.name}" if info.base else ""
     return f"""# {info.name}
 
-Evidential named entity tagger for posts: PER, LOC, ORG, MISC, each mention with a probability, an aleatoric and an
+Evidential named entity tagger for posts: {", ".join(ENTITY_TYPES)}, each mention with a probability, an aleatoric and an
 epistemic uncertainty. Views of a tweet: {", ".join(info.design.views)}. Each gives a Normal-inverse-Gamma belief per
 word and label, and the views that are there are fused into one.
 
