@@ -211,15 +211,12 @@ def _show_image(image: ImageResult, context: str | None) -> None:
 
 
 def _show(tweet: Tweet, read: Extracted, threshold: float) -> None:
-    from core.text import one_line, printable
+    from core.text import one_line
     from model.mentions import candidates_to_ask
-    from review.marks import COLOURS
+    from review.marks import COLOURS, draw_mentions
 
     mentions, candidates, typicality, _ = read
-    coloured = Text(printable(tweet.text))
-    for mention in mentions:
-        coloured.stylize(f"bold {COLOURS[mention.type]}", mention.start, mention.end)
-    console.print(coloured)
+    console.print(draw_mentions(tweet.text, mentions))
     if typicality is not None and typicality <= STRANGE:
         console.print(f"[red]strange[/]: {typicality:.1%} of the validation tweets are as unlike what the model knows")
     asked = candidates_to_ask(mentions, candidates)
@@ -229,14 +226,14 @@ def _show(tweet: Tweet, read: Extracted, threshold: float) -> None:
         return
     table = Table("mention", "type", "at", "probability", "aleatoric", "epistemic", "views", box=None)
     for mention in (*mentions, *asked):
-        doubt = "  [red]to review[/]" if mention.probability < threshold else ""
-        doubt = "  [red]possibly missed[/]" if mention in asked else doubt
+        note = "" if mention.is_confident(threshold) else "  [red]to review[/]"
+        note = "  [red]possibly missed[/]" if mention in asked else note
         views = ", ".join(f"{name} {view.probability:.2f} ({view.share:.0%})" for name, view in mention.views.items())
         table.add_row(
             Text(one_line(mention.text), style=COLOURS[mention.type]),
             mention.type,
             f"{mention.start}-{mention.end}",
-            f"{mention.probability:.3f}{doubt}",
+            f"{mention.probability:.3f}{note}",
             f"{mention.aleatoric:.4f}",
             f"{mention.epistemic:.4f}",
             views,

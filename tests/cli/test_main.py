@@ -19,7 +19,7 @@ from demo import kept
 from demo.report import Report
 from demo.run import _clear
 from demo.tally import Tally
-from demo.verdict import wrong
+from demo.verdict import find_problems
 from sinks.search import Entity, Hit, Results
 from streams.routing import route
 from streams.settings import Settings
@@ -175,8 +175,8 @@ def test_the_demo_counts_what_was_possibly_missed_apart_and_wants_it_in_the_queu
         candidate_threshold=0.2,
     )
     tally = Tally(fed=1, extractions={"1": extraction})
-    assert wrong(tally, [], {"1"}, {"1"}) == []
-    assert wrong(tally, [], {"1"}, set()) == ["the queue and the uncertain tweets differ by 1"]
+    assert find_problems(tally, [], {"1"}, {"1"}) == []
+    assert find_problems(tally, [], {"1"}, set()) == ["the queue and the uncertain tweets differ by 1"]
     task = route(extraction).task
     assert task is not None
 

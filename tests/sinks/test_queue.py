@@ -111,7 +111,8 @@ async def test_a_lease_that_ends_puts_the_task_back_by_itself(queue: ReviewQueue
     clock.pass_s(59.9)
     assert await queue.claim("bob", 60) is None
     (entry,) = await queue.list()
-    assert (entry.reviewer, entry.until) == ("ana", pytest.approx(clock() / 1000 + 0.1))
+    assert entry.reviewer == "ana"
+    assert entry.until == pytest.approx(clock() / 1000 + 0.1)
     clock.pass_s(0.1)
     assert await queue.counts() == Counts(open=1, leased=0, decided=0)
     assert (await queue.list())[0].reviewer is None
