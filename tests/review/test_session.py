@@ -109,9 +109,7 @@ async def test_a_lost_lease_publishes_nothing(session: Session, topic: Topic, qu
     assert not session.claimed
 
 
-async def test_work_continues_after_the_lease_ends_if_nobody_took_the_task(
-    session: Session, topic: Topic, clock: Clock
-) -> None:
+async def test_an_expired_lease_that_nobody_took_is_renewed(session: Session, topic: Topic, clock: Clock) -> None:
     work = await answered(session)
     clock.now += 3_600_000
     await session.settle(work)

@@ -210,9 +210,7 @@ def test_a_signal_gives_the_task_back(start: Callable[[], Reviewer], on_queue: O
     assert on_queue(lambda queue: queue.counts()) == Counts(open=1, leased=0, decided=0)
 
 
-def test_a_waiting_reviewer_gets_the_next_task_when_it_arrives(
-    start: Callable[[], Reviewer], on_queue: OnQueue
-) -> None:
+def test_a_waiting_reviewer_gets_a_task_when_it_arrives(start: Callable[[], Reviewer], on_queue: OnQueue) -> None:
     ana = start()
     ana.sees("No task waits for you.")
     ana.presses("w")
@@ -249,9 +247,7 @@ def test_the_screen_is_redrawn_when_the_terminal_changes_size(start: Callable[[]
         pytest.param({"MNER_REDIS": "not a url"}, "MNER_REDIS", id="bad setting"),
     ],
 )
-def test_an_error_that_the_user_can_correct_is_one_line(
-    environment: dict[str, str], changes: dict[str, str], told: str
-) -> None:
+def test_an_error_of_the_user_is_one_line(environment: dict[str, str], changes: dict[str, str], told: str) -> None:
     command = [*MNER[:3], "queue", "counts"] if changes else MNER
     ended = subprocess.run(
         command, env=environment | changes, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False

@@ -49,9 +49,7 @@ def test_letters_come_oldest_first_across_partitions_and_can_be_limited_to_the_n
     assert read(brokers, topic, newest=0) == []
 
 
-def test_a_record_that_is_no_dead_letter_is_shown_as_it_is(
-    settings: Settings, write: Callable[[bytes, int], None]
-) -> None:
+def test_a_record_of_another_kind_is_shown_as_it_is(settings: Settings, write: Callable[[bytes, int], None]) -> None:
     write(b"\xff not json", 1_790_000_000)
     (letter,) = read(str(settings.kafka), settings.name(topics.DEAD))
     assert "not a dead letter" in letter.letter.reason
