@@ -31,7 +31,7 @@ def command(
         Path | None, typer.Option(help="PNG to draw: the picture with what was read of it, or a sheet of several.")
     ] = None,
     channels: Annotated[
-        str | None, typer.Option(help="Of tags, ocr, caption, by commas; MNER_VISION if not given.")
+        str | None, typer.Option(help="Of tags, ocr, caption, by commas; MNER_VISION_CHANNELS if not given.")
     ] = None,
 ) -> int:
     """Show what the model reads of images: tags, text, caption, size and hashes, or why one was refused.
@@ -58,7 +58,7 @@ def command(
 
 def _settings(channels: str | None) -> Settings:
     """A worker's, but nothing is kept on disk or taken from there: what is shown is what is there now."""
-    settings = load(image_cache_mb=0, vision_cache=0)
+    settings = load(image={"cache_mb": 0}, vision={"cache": 0})
     if channels is None:
         return settings
     from model.vision.values import CHANNELS
@@ -66,7 +66,7 @@ def _settings(channels: str | None) -> Settings:
     wanted = tuple(name.strip() for name in channels.split(",") if name.strip())
     if unknown := [name for name in wanted if name not in CHANNELS]:
         raise UserError(f"--channels: no channel is called {unknown[0]!r}; wanted some of {', '.join(CHANNELS)}")
-    return settings.model_copy(update={"vision": tuple(wanted)})
+    return settings.changed(vision={"channels": tuple(wanted)})
 
 
 def _check_drawing(draw: Path, sources: Sequence[str]) -> None:

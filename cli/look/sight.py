@@ -18,7 +18,7 @@ from streams.images.errors import ImageError
 from streams.images.files import load_anywhere
 from streams.images.loader import ImageLoader, looked_at
 from streams.settings import Settings
-from streams.vision import check_models, opened_vision, with_channels
+from streams.vision import QUEUE, check_models, opened_vision, with_channels
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|file:", re.IGNORECASE)
 _SAYS_NOTHING = Tweet(id="1", text=".")
@@ -47,17 +47,20 @@ class Sight:
     """An async context. The processes that decode and read pictures start with the first one that is had."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings = settings.model_copy(update={"image_wait_s": PATIENT_S})
-        self._slots = asyncio.Semaphore(settings.image_workers)
+        self._settings = settings = settings.changed(image={"wait_s": PATIENT_S})
+        self._slots = asyncio.Semaphore(settings.image.workers)
         # time in a queue counts against a picture's limits, so the two queues are kept short
-        self._decoding = asyncio.Semaphore(settings.image_decoders or len(os.sched_getaffinity(0)))
+        self._decoding = asyncio.Semaphore(settings.image.decoders or len(os.sched_getaffinity(0)))
         self._checked: asyncio.Task[None] | None = None
-        self._reading = asyncio.Semaphore(settings.vision_batch + min(settings.vision_batch, settings.vision_queue))
+        self._reading = asyncio.Semaphore(settings.vision.batch + min(settings.vision.batch, QUEUE))
 
     async def __aenter__(self) -> Self:
+        settings = self._settings
         async with AsyncExitStack() as stack:
-            self._loader = await stack.enter_async_context(ImageLoader(self._settings))
-            self._vision = await stack.enter_async_context(opened_vision(self._settings))
+            self._loader = await stack.enter_async_context(ImageLoader(settings.image, home=settings.home))
+            self._vision = await stack.enter_async_context(
+                opened_vision(settings.vision, settings.device, settings.home)
+            )
             self._open = stack.pop_all()
         return self
 
@@ -95,12 +98,13 @@ class Sight:
 
     async def _load(self, url: str) -> Picture:
         async with self._decoding if url.lower().startswith("file:") else nullcontext():
-            return await load_anywhere(url, self._loader, self._settings)
+            return await load_anywhere(url, self._loader, self._settings.image)
 
     async def _read(self, picture: Picture) -> VisualContext:
         async with self._reading:
             if self._checked is None:
-                self._checked = asyncio.create_task(check_models(self._vision, self._settings))
+                settings = self._settings
+                self._checked = asyncio.create_task(check_models(self._vision, settings.vision, settings.device))
             await asyncio.shield(self._checked)
             return await self._vision.look(picture.sha256, picture.phash, lambda: self._loader.pixels(picture))
 

@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from yarl import URL
 
 from streams.images.errors import ImageError
-from streams.settings import Settings
+from streams.settings import ImageLimits
 
 IPAddress = IPv4Address | IPv6Address
 
@@ -102,8 +102,8 @@ class Gate:
     allow: frozenset[str]
 
     @classmethod
-    def of(cls, settings: Settings) -> Gate:
-        return cls(frozenset(settings.image_ports), frozenset(settings.image_allow))
+    def of(cls, limits: ImageLimits) -> Gate:
+        return cls(frozenset(limits.ports), frozenset(limits.allow))
 
     def exempt(self, host: str, port: int) -> bool:
         return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}") in self.allow

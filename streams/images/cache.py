@@ -1,7 +1,7 @@
 """What was had of images, kept on disk: bodies by content (SHA-256), and for each URL its last answer or refusal.
 
 Nothing in the file is trusted: a row that does not validate, a body that is not what its hash says, is as good as not
-there and deleted. An entry holds under the rules (`image_allow`, ports, limits) that it was made under, and no others.
+there and deleted. An entry holds under the rules (allowed hosts, ports, limits) that it was made under, and no others.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -22,7 +23,7 @@ from streams.images.conditional import Answer, Life, Validators
 from streams.images.database import Database
 from streams.images.decode import Picture
 from streams.images.errors import ImageError
-from streams.settings import Settings
+from streams.settings import ImageLimits
 
 TOUCH_S = 60.0
 """Seconds by which the order of use may be wrong; it saves a write on most hits."""
@@ -48,17 +49,23 @@ class Found:
 
 
 class ImageCache:
-    """`<home>/cache/images.sqlite3`, at most `image_cache_mb` of it used. `clock`: unix seconds. To be closed."""
+    """`<home>/cache/images.sqlite3`, at most `cache_mb` of it used. `clock`: unix seconds. To be closed.
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
-        self._bytes = settings.image_cache_mb * 1_000_000
-        self._keep_s = settings.image_cache_s
-        self._failed_s = settings.image_cache_failed_s
-        self._rules = rules(settings)
-        self._decoding_rules = decoding_rules(settings)
+    Without a `home` it keeps nothing.
+    """
+
+    def __init__(self, limits: ImageLimits, home: Path | None, clock: Callable[[], float] = time.time) -> None:
+        self._bytes = limits.cache_mb * 1_000_000
+        self._keep_s = limits.cache_s
+        self._failed_s = limits.cache_failed_s
+        self._rules = rules(limits)
+        self._decoding_rules = decoding_rules(limits)
         self._clock = clock
-        path = settings.home / "cache" / "images.sqlite3"
-        self._file = Database(path, tables.SCHEMA, tables.VERSION, clock) if self._bytes else None
+        self._file = (
+            Database(home / "cache" / "images.sqlite3", tables.SCHEMA, tables.VERSION, clock)
+            if home and self._bytes
+            else None
+        )
 
     def keeps(self, answer: Answer) -> bool:
         """Whether `keep` will, as far as can be told before."""

@@ -10,7 +10,7 @@ from streams.images.decode import DECODER
 from streams.images.errors import ImageError, Kind
 from streams.images.resolve import NO_ANSWER
 from streams.images.retries import AGAIN_IN
-from streams.settings import Settings
+from streams.settings import ImageLimits
 
 BRIEF_S = 5.0
 """Seconds at most that a failure is remembered which may pass by itself."""
@@ -19,7 +19,7 @@ SENT_AWAY_S = 3600.0
 """Seconds at most that a server is not asked again which said when to come back (Retry-After)."""
 
 STALE_TIMES = 24
-"""Times `image_cache_s` since the server last answered: so long a picture stands in for a server that fails."""
+"""Times `ImageLimits.cache_s` since the server last answered: so long a picture stands in for a server that fails."""
 
 NOT_ITS_FAULT: frozenset[Kind] = frozenset({"internal", "host_down", "busy"})
 BRIEF: frozenset[Kind] = frozenset({"timeout", "unreachable", "connection_lost"})
@@ -59,15 +59,15 @@ def _unanswered(error: ImageError) -> bool:
     return error.kind == "unresolvable" and error.reason.startswith(f"unresolvable: {NO_ANSWER}")
 
 
-def rules(settings: Settings) -> bytes:
+def rules(limits: ImageLimits) -> bytes:
     """What an entry of a URL was made under: it holds under the same settings and no others."""
-    allowed = [sorted(settings.image_allow), sorted(settings.image_ports)]
-    return _digest([*allowed, settings.image_max_bytes, decoding_rules(settings).hex()])
+    allowed = [sorted(limits.allow), sorted(limits.ports)]
+    return _digest([*allowed, limits.max_bytes, decoding_rules(limits).hex()])
 
 
-def decoding_rules(settings: Settings) -> bytes:
+def decoding_rules(limits: ImageLimits) -> bytes:
     """What a file was refused under: by this decoder, and with no more pixels, memory and time than these."""
-    return _digest([DECODER, settings.image_max_pixels, settings.image_memory_mb, settings.image_decode_s])
+    return _digest([DECODER, limits.max_pixels, limits.memory_mb, limits.decode_s])
 
 
 def _digest(values: list[object]) -> bytes:

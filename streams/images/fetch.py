@@ -28,7 +28,7 @@ from streams.images.resolve import LOOK_UP_SHARE, CheckedResolver, LookUp
 from streams.images.retries import AGAIN_IN, Repeats, retry_after_s
 from streams.images.wire import Connector
 from streams.metrics import IMAGE_BYTES
-from streams.settings import Settings
+from streams.settings import ImageLimits
 
 __all__ = ["Answer", "Fetcher", "Slot", "Validators"]
 
@@ -78,20 +78,20 @@ class Fetcher:
 
     def __init__(
         self,
-        settings: Settings,
+        limits: ImageLimits,
         look_up: LookUp,
         *,
         clock: Clock = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         tls: SSLContext | None = None,
     ) -> None:
-        self._settings = settings
-        self._gate = Gate.of(settings)
-        self._resolver = CheckedResolver(self._gate, look_up, LOOK_UP_SHARE * settings.image_timeout_s)
+        self._limits = limits
+        self._gate = Gate.of(limits)
+        self._resolver = CheckedResolver(self._gate, look_up, LOOK_UP_SHARE * limits.timeout_s)
         self._clock = clock
         self._sleep = sleep
         self._tls = tls
-        self._hosts = Hosts(settings, clock)
+        self._hosts = Hosts(limits, clock)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -142,7 +142,7 @@ class Fetcher:
             async with self.slot(url) as own:
                 return await self.get(url, known, slot=own, until=until)
         end = inf if until is None else until
-        repeats = Repeats(self._settings.image_tries - 1, end, self._clock, self._sleep)
+        repeats = Repeats(self._limits.tries - 1, end, self._clock, self._sleep)
         chase = _Chase(self._gate.check_url(url), known, slot, repeats, self._clock(), end)
         for _ in range(MAX_REDIRECTS + 1):
             answer = await self._patiently(chase)
@@ -206,7 +206,7 @@ class Fetcher:
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """Counts what comes, whatever Content-Length said."""
-        allowed = self._settings.image_max_bytes
+        allowed = self._limits.max_bytes
         if (response.content_length or 0) > allowed:
             raise ImageError("too_big", f"{response.content_length} bytes announced, {allowed} allowed")
         body = bytearray()

@@ -13,14 +13,14 @@ from urllib.request import url2pathname
 from streams.images.decode import Picture
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
-from streams.settings import Settings
+from streams.settings import ImageLimits
 
 
-async def load_anywhere(url: str, loader: ImageLoader, settings: Settings) -> Picture:
+async def load_anywhere(url: str, loader: ImageLoader, limits: ImageLimits) -> Picture:
     """As `ImageLoader.load`, and `file:` URLs are read from the disk. Raises `ImageError` and nothing else."""
     if not url.lower().startswith("file:"):
         return await loader.load(url)
-    return await loader.decode(await asyncio.to_thread(_read, url, settings.image_max_bytes), url)
+    return await loader.decode(await asyncio.to_thread(_read, url, limits.max_bytes), url)
 
 
 def _read(url: str, max_bytes: int) -> bytes:

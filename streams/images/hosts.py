@@ -17,7 +17,7 @@ from yarl import URL
 
 from streams.images.errors import HostFault, ImageError, Kind
 from streams.metrics import BREAKERS
-from streams.settings import Settings
+from streams.settings import ImageLimits
 
 Clock = Callable[[], float]
 """Seconds, from any start, never going back."""
@@ -109,10 +109,10 @@ class Breaker:
 class Host:
     """One host's slots and breaker. `users` hold or await a slot."""
 
-    def __init__(self, name: str, settings: Settings, clock: Clock) -> None:
+    def __init__(self, name: str, limits: ImageLimits, clock: Clock) -> None:
         self.name = name
-        self.slots = asyncio.Semaphore(settings.image_per_host)
-        self.breaker = Breaker(name, settings.image_break_after, settings.image_break_s, clock)
+        self.slots = asyncio.Semaphore(limits.per_host)
+        self.breaker = Breaker(name, limits.break_after, limits.break_s, clock)
         self.users = 0
 
 
@@ -169,10 +169,10 @@ def busy(waited_s: float) -> ImageError:
 class Hosts:
     """The hosts asked lately. One of these serves a whole worker, in one event loop."""
 
-    def __init__(self, settings: Settings, clock: Clock = time.monotonic) -> None:
-        self._settings = settings
+    def __init__(self, limits: ImageLimits, clock: Clock = time.monotonic) -> None:
+        self._limits = limits
         self._clock = clock
-        self._everybody = asyncio.Semaphore(settings.image_workers)
+        self._everybody = asyncio.Semaphore(limits.workers)
         self._hosts: OrderedDict[str, Host] = OrderedDict()
 
     def __len__(self) -> int:
@@ -183,7 +183,7 @@ class Hosts:
         host = self._hosts.get(name)
         if host is None:
             self._make_room()
-            host = self._hosts[name] = Host(name, self._settings, self._clock)
+            host = self._hosts[name] = Host(name, self._limits, self._clock)
         self._hosts.move_to_end(name)
         return host
 
@@ -202,10 +202,10 @@ class Hosts:
         slot = Slot(self._everybody)
         try:
             try:
-                async with asyncio.timeout(self._settings.image_wait_s):
+                async with asyncio.timeout(self._limits.wait_s):
                     await slot.take(host)
             except TimeoutError:
-                raise busy(self._settings.image_wait_s) from None
+                raise busy(self._limits.wait_s) from None
             yield slot
         finally:
             slot.leave()

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -26,7 +27,7 @@ from streams.images.fetch import Answer, Fetcher, Slot, Validators
 from streams.images.hosts import busy
 from streams.images.resolve import LookUp, SystemLookUp
 from streams.images.single_flight import SingleFlight
-from streams.settings import Settings
+from streams.settings import ImageLimits
 
 
 class ImageLoader:
@@ -36,19 +37,24 @@ class ImageLoader:
     """
 
     def __init__(
-        self, settings: Settings, look_up: LookUp | None = None, clock: Callable[[], float] = time.time
+        self,
+        limits: ImageLimits,
+        look_up: LookUp | None = None,
+        clock: Callable[[], float] = time.time,
+        *,
+        home: Path | None = None,
     ) -> None:
-        self._settings = settings
-        self._gate = Gate.of(settings)
-        self._fetcher = Fetcher(settings, look_up or SystemLookUp(settings.image_workers))
+        self._limits = limits
+        self._gate = Gate.of(limits)
+        self._fetcher = Fetcher(limits, look_up or SystemLookUp(limits.workers))
         self._decoders = Decoders(
-            settings.image_decoders,
-            max_pixels=settings.image_max_pixels,
-            memory_mb=settings.image_memory_mb,
-            timeout_s=settings.image_decode_s,
-            wait_s=settings.image_wait_s,
+            limits.decoders,
+            max_pixels=limits.max_pixels,
+            memory_mb=limits.memory_mb,
+            timeout_s=limits.decode_s,
+            wait_s=limits.wait_s,
         )
-        self._cache = ImageCache(settings, clock)
+        self._cache = ImageCache(limits, home, clock)
         self._flights = SingleFlight[Picture]()
         self._contents = SingleFlight[Picture]()
         self._copies = asyncio.Semaphore(2 * self._decoders.count)  # bounds the bodies that wait for a decoder
@@ -132,7 +138,8 @@ class ImageLoader:
         raise refusal
 
     async def _fetch(self, url: str, kept: Kept | None) -> Picture:
-        """The deadline of `image_timeout_s` starts when a slot is free and covers look-up, redirects, retries and body.
+        """The deadline of `ImageLimits.timeout_s` starts when a slot is free. It covers look-up, redirects, retries and
+        the body.
 
         Not decoding: it has a limit of its own, which starts when a decoder is free. The host keeps its slot meanwhile,
         so that the files of one host do not hold all decoders.
@@ -153,11 +160,11 @@ class ImageLoader:
 
     async def _get(self, url: str, known: Validators | None, slot: Slot) -> Answer:
         try:
-            async with asyncio.timeout(self._settings.image_timeout_s) as deadline:
+            async with asyncio.timeout(self._limits.timeout_s) as deadline:
                 return await self._fetcher.get(url, known, slot=slot, until=deadline.when())
         except TimeoutError:
             if slot.waiting:
-                raise busy(self._settings.image_timeout_s) from None
+                raise busy(self._limits.timeout_s) from None
             raise
 
     async def _read(self, body: bytes, url: str, kept: bool) -> Picture:
@@ -165,7 +172,7 @@ class ImageLoader:
         known = await self._cache.known(sha256, url)
         if known is None:
             return replace(await self._contents.do(sha256, lambda: self._decode(body, url, sha256, kept)), url=url)
-        limit = self._settings.image_max_pixels
+        limit = self._limits.max_pixels
         if known.width * known.height > limit:
             raise ImageError("bomb", f"{known.width} x {known.height} pixels, {limit} allowed")
         return known
@@ -189,7 +196,7 @@ class ImageLoader:
         except ImageError:
             raise
         except TimeoutError:
-            raise ImageError("timeout", f"not done within {self._settings.image_timeout_s:g} s") from None
+            raise ImageError("timeout", f"not done within {self._limits.timeout_s:g} s") from None
         except Exception as error:  # the contract: a tweet is never lost over its picture
             raise ImageError("internal", f"{type(error).__name__}: {error}") from error
 
