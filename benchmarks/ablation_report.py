@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.seeds import Spread
-from core.atomic import whole_file
+from cli.output import output_file
 
 
 @dataclass(frozen=True)
@@ -65,5 +65,5 @@ def write(out: Path, parts: Sequence[Scored]) -> None:
         "ablation.json": json.dumps([asdict(part) for part in parts], indent=1) + "\n",
         "ablation.md": markdown(parts),
     }.items():
-        with whole_file(out / name, "--out") as sink:
+        with output_file(out / name, "--out") as sink:
             sink.write(content.encode())

@@ -29,8 +29,8 @@ from rich.table import Table
 
 from benchmarks.plain import plain_pictures
 from core.errors import UserError
+from core.pixels import Pixels
 from model.vision.likeness import alike, colours
-from model.vision.values import Pixels
 from streams.images.decode import decode
 from streams.vision import NEAR
 

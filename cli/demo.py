@@ -43,6 +43,6 @@ def command(
         except OSError as error:
             raise UserError(f"cannot write {json_out}: {error.strerror}") from None
     if keep:
-        run.tell_where(config, console)
+        run.show_addresses(config, console)
     if report.problems:
         raise typer.Exit(1)

@@ -18,8 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.as_json import escaped_json
+from cli.output import output_file
 from cli.training.seeing import named
-from core.atomic import whole_file
 from core.errors import UserError
 from core.events import ImageResult, Media, Tweet, explain
 from streams.settings import Settings, load
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
+    from core.pixels import Pixels
     from model.checkpoint import CheckpointInfo
     from model.extractor import Extracted, Extractor
-    from model.vision.values import Pixels
 
     Look = Callable[[Sequence[Tweet]], Sequence[tuple[ImageResult, str | None, Pixels | None]]]
 
@@ -212,15 +212,12 @@ def _show_image(image: ImageResult, context: str | None) -> None:
 
 
 def _show(tweet: Tweet, read: Extracted, threshold: float) -> None:
-    from core.text import one_line, printable
+    from core.text import one_line
     from model.mentions import candidates_to_ask
-    from review.marks import COLOURS
+    from review.marks import COLOURS, draw_mentions
 
     mentions, candidates, typicality, _ = read
-    coloured = Text(printable(tweet.text))
-    for mention in mentions:
-        coloured.stylize(f"bold {COLOURS[mention.type]}", mention.start, mention.end)
-    console.print(coloured)
+    console.print(draw_mentions(tweet.text, mentions))
     if typicality is not None and typicality <= STRANGE:
         console.print(f"[red]strange[/]: {typicality:.1%} of the validation tweets are as unlike what the model knows")
     asked = candidates_to_ask(mentions, candidates)
@@ -230,14 +227,14 @@ def _show(tweet: Tweet, read: Extracted, threshold: float) -> None:
         return
     table = Table("mention", "type", "at", "probability", "aleatoric", "epistemic", "views", box=None)
     for mention in (*mentions, *asked):
-        doubt = "  [red]to review[/]" if mention.probability < threshold else ""
-        doubt = "  [red]possibly missed[/]" if mention in asked else doubt
+        note = "" if mention.is_confident(threshold) else "  [red]to review[/]"
+        note = "  [red]possibly missed[/]" if mention in asked else note
         views = ", ".join(f"{name} {view.probability:.2f} ({view.share:.0%})" for name, view in mention.views.items())
         table.add_row(
             Text(one_line(mention.text), style=COLOURS[mention.type]),
             mention.type,
             f"{mention.start}-{mention.end}",
-            f"{mention.probability:.3f}{doubt}",
+            f"{mention.probability:.3f}{note}",
             f"{mention.aleatoric:.4f}",
             f"{mention.epistemic:.4f}",
             views,
@@ -253,7 +250,7 @@ def _reading(name: str) -> AbstractContextManager[IO[bytes]]:
 
 
 def _writing(name: str) -> AbstractContextManager[IO[bytes]]:
-    return nullcontext(sys.stdout.buffer) if name == "-" else whole_file(Path(name), "--out")
+    return nullcontext(sys.stdout.buffer) if name == "-" else output_file(Path(name), "--out")
 
 
 def _check_apart(source: str, out: str) -> None:

@@ -54,16 +54,16 @@ def shown(entry: Entry) -> Text:
     from rich.text import Text
 
     from core.text import one_line
-    from review.marks import marked
+    from review.marks import draw_work
     from review.work import begin
 
     task = entry.task
     text = Text.assemble((f"{task.uncertainty:.2f}", "bold"), (f"  tweet {task.tweet.id}", "dim"))
     if entry.reviewer:
         text.append(f"  with {one_line(entry.reviewer)}", style="dim")
-    text.append("\n").append_text(marked(begin(task), in_hand=False))
+    text.append("\n").append_text(draw_work(begin(task), show_current=False))
     for question in task.questions:
-        reasons = "; ".join(one_line(doubt.sentence) for doubt in question.reasons)
+        reasons = "; ".join(one_line(reason.sentence) for reason in question.reasons)
         kind = "possibly missed: " if question.is_candidate else ""
         text.append(f"\n  {kind}“{one_line(question.mention.text)}”: {reasons}", style="dim")
     return text

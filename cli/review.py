@@ -44,7 +44,7 @@ def _login_name() -> str:
 async def _review(settings: Settings, reviewer: str) -> None:
     from rich.console import Console
 
-    from review.decisions import DecisionTopic
+    from review.decision_topic import DecisionTopic
     from review.session import Session
     from review.terminal import Terminal
     from sinks.queue import ReviewQueue

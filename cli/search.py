@@ -74,28 +74,16 @@ def _show_entities(names: list[Entity], json: bool) -> None:
 
 
 def _shown(hit: Hit) -> Text:
-    """The tweet, its mentions in brackets and colour, what matched underlined; `✓`: the word of a person."""
+    """Returns the tweet with its mentions marked and the words that matched underlined."""
     from rich.text import Text
 
-    from core.text import one_line, printable
-    from review.marks import COLOURS
+    from core.text import one_line
+    from review.marks import draw_mentions
 
-    raw = Text(printable(hit.text))
-    for start, end in hit.matches:
-        raw.stylize("underline", start, end)
-    for mention in hit.mentions:
-        raw.stylize(f"bold {COLOURS[mention.type]}", mention.start, mention.end)
     by = f"by {one_line(hit.reviewer)}" if hit.source == "human" and hit.reviewer else f"by the {hit.source}"
     when = f"  {one_line(hit.created_at[:16]).replace('T', ' ')}" if hit.created_at else ""
-    text, place = Text.assemble((f"tweet {one_line(hit.id)}", "bold"), (f"{when}  {by}\n", "dim")), 0
-    for mention in sorted(hit.mentions, key=lambda mention: mention.start):
-        if mention.start < place:  # it overlaps the one before
-            continue
-        sign = "✓" if mention.source == "human" else ""
-        text.append_text(raw[place : mention.start]).append("[").append_text(raw[mention.start : mention.end])
-        text.append(f" {mention.type}{sign}", style=COLOURS[mention.type]).append("]")
-        place = mention.end
-    return text.append_text(raw[place:])
+    text = Text.assemble((f"tweet {one_line(hit.id)}", "bold"), (f"{when}  {by}\n", "dim"))
+    return text.append_text(draw_mentions(hit.text, hit.mentions, hit.matches))
 
 
 async def _search(settings: Settings, query: str, entity_type: EntityType | None, limit: int) -> Results:

@@ -1,7 +1,7 @@
-"""The worker that `mner demo --keep` leaves running, and how `--stop` finds it: `python -m demo.kept worker`.
+"""The worker that `mner demo --keep` leaves running, and how `--stop` finds it. Run as `python -m demo.kept worker`.
 
-It holds a lock on the file that names its process (flock(2)), and the kernel lets go of the lock however the process
-dies: a held lock means that this very worker runs, and no process number is trusted after its process is gone.
+The worker locks the file that holds its process id (flock(2)). The kernel releases the lock however the process ends.
+So a locked file means that this worker runs, and the id of a process that has ended is never used.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ POLL_S = 0.05
 
 
 def main() -> None:
-    """The command line `mner`, its process named in the lock's file."""
+    """Runs the command line `mner` with its process id in the locked file."""
     from streams.settings import load
 
     file = load().home / FILE
     with alone(file):
         file.write_text(str(os.getpid()))
-        runpy.run_module("cli.main", run_name="__main__", alter_sys=True)  # a floor above: run, not imported
+        runpy.run_module("cli.main", run_name="__main__", alter_sys=True)  # run, not imported: cli is a layer above
 
 
 def running(home: Path) -> bool:
+    """Whether a kept worker runs in this home."""
     try:
         with (home / FILE).open("r") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -43,7 +44,7 @@ def running(home: Path) -> bool:
 
 
 def stop(home: Path, timeout_s: float = 60.0) -> bool:
-    """SIGTERM, and wait for the end; False when none runs. Raises `UserError` when it cannot be stopped."""
+    """Stops the worker with SIGTERM and waits for its end. False when none runs. Raises `UserError` if it cannot."""
     file, deadline = home / FILE, time.monotonic() + timeout_s
     if not running(home):
         file.unlink(missing_ok=True)
@@ -53,10 +54,10 @@ def stop(home: Path, timeout_s: float = 60.0) -> bool:
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(pid), signal.SIGTERM)
     except (PermissionError, ValueError):
-        raise UserError(f"the worker that holds {file} is not ours to stop (process {pid or 'unknown'})") from None
+        raise UserError(f"the worker of {file} (process {pid or 'unknown'}) is not ours to stop") from None
     while running(home):
         if time.monotonic() > deadline:
-            raise UserError(f"the worker, process {pid}, did not end within {timeout_s:.0f} s")
+            raise UserError(f"the worker (process {pid}) did not end within {timeout_s:.0f} s")
         time.sleep(POLL_S)
     file.unlink(missing_ok=True)
     return True

@@ -20,10 +20,10 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from core.errors import Retry, Stop, UserError
+from core.text import plain
 from model.checkpoint import CheckpointInfo, describe
 from model.mentions import Prediction
 from model.tokens import Encoded
-from model.vision.values import plain
 
 T = TypeVar("T")
 Request = TypeVar("Request")

@@ -125,7 +125,7 @@ def elasticsearch(url: str, config: Settings) -> list[Finding]:
 
 
 def _index(client: Any, name: str) -> Finding:
-    from sinks.mapping import PROPERTIES
+    from sinks.mapping import changed_fields, missing_fields
 
     makes = "a worker makes it at its start: `mner worker`"
     if not client.indices.exists_alias(name=name):
@@ -133,24 +133,16 @@ def _index(client: Any, name: str) -> Finding:
     if not client.indices.exists_index_template(name=name):
         return Finding("index", "warning", f"the template {name} is missing", makes)
     for index, held in client.indices.get_mapping(index=name).items():
-        if wrong := _unmapped(PROPERTIES, held["mappings"].get("properties", {})):
+        mapped = held["mappings"].get("properties", {})
+        if wrong := changed_fields(mapped):
             said = f"{index} is mapped otherwise than this version writes: {', '.join(wrong)}"
             return Finding("index", "broken", said, "make a new index: docs/index.md")
+        if missing := missing_fields(mapped):
+            said = f"{index} was made by an earlier version and lacks fields: {', '.join(missing)}"
+            return Finding("index", "warning", said, "a worker adds them at its start: `mner worker`")
     return Finding(
         "index", "ok", f"{name}: template, alias and mapping as planned, {client.count(index=name)['count']} documents"
     )
-
-
-def _unmapped(wanted: Mapping[str, Any], held: Mapping[str, Any], path: str = "") -> list[str]:
-    """Fields that are missing or of another type, nested ones too."""
-    wrong = []
-    for name, field in wanted.items():
-        there = held.get(name)
-        if there is None or there.get("type", "object") != field.get("type", "object"):
-            wrong.append(path + name)
-        else:
-            wrong += _unmapped(field.get("properties", {}), there.get("properties", {}), f"{path}{name}.")
-    return wrong
 
 
 def redis(url: str, _: Settings) -> list[Finding]:

@@ -14,7 +14,7 @@ from urllib.request import url2pathname
 import typer
 
 from cli.as_json import print_json
-from core.atomic import whole_file
+from cli.output import output_file
 from core.errors import UserError
 from streams.settings import Settings, load
 
@@ -88,7 +88,7 @@ def _is_same(file: Path, source: str) -> bool:
 
 
 def _drawing(draw: Path | None) -> AbstractContextManager[IO[bytes] | None]:
-    return nullcontext() if draw is None else whole_file(draw, "--draw")
+    return nullcontext() if draw is None else output_file(draw, "--draw")
 
 
 async def _look(sources: Sequence[str], settings: Settings, *, keep_pixels: bool) -> dict[str, Looked]:

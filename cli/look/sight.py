@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Self
 
 from core.events import ImageResult, Tweet
+from core.pixels import Pixels
 from model.context import context_text
-from model.vision.values import Pixels, VisualContext
+from model.vision.values import VisualContext
 from streams.images.decode import Picture
 from streams.images.errors import ImageError
 from streams.images.files import load_anywhere

@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 from safetensors import torch as safetensors
 
+from core.atomic import atomic_write
 from core.errors import UserError
+from core.events import ENTITY_TYPES
 from model import adapters
 from model.checkpoint import CARD, TOKENIZER, WEIGHTS, CheckpointInfo, write_config
 from model.extractor import Extractor
@@ -69,7 +71,7 @@ def publish(
     promise = calibration.promise(target_precision) or calibration.highest()
     info = info.model_copy(
         update={
-            "release": int(time.time()),
+            "model_version": int(time.time()),
             "threshold": promise.threshold,
             "target_precision": promise.target,
             "delta": promise.delta,
@@ -85,9 +87,8 @@ def publish(
         for on in ways(network.design, examples)
     ]
     published = Published(info, calibration, promise, rows)
-    partial = folder / f"{CARD}.partial"
-    partial.write_text(_card(published), encoding="utf-8")
-    partial.replace(folder / CARD)
+    with atomic_write(folder / CARD) as file:
+        file.write(_card(published).encode())
     return published
 
 
@@ -111,7 +112,7 @@ def _card(published: Published) -> str:
     on = f", on the packaged encoder {info.base.name}" if info.base else ""
     return f"""# {info.name}
 
-Evidential named entity tagger for posts: PER, LOC, ORG, MISC, each mention with a probability, an aleatoric and an
+Evidential named entity tagger for posts: {", ".join(ENTITY_TYPES)}, each mention with a probability, an aleatoric and an
 epistemic uncertainty. Views of a tweet: {", ".join(info.design.views)}. Each gives a Normal-inverse-Gamma belief per
 word and label, and the views that are there are fused into one.
 

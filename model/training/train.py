@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.atomic import atomic_write
 from core.errors import UserError
 from model.batch import Batch, collate
 from model.checkpoint import CheckpointInfo, Temperatures
@@ -194,10 +195,8 @@ class Trainer:
             "best_epoch": self.best_epoch,
             "best_weights": self.best_weights,
         }
-        partial = folder / f"{STATE}.partial"
-        with partial.open("wb") as file:  # torch's own writer makes a RuntimeError of a full disk
+        with atomic_write(folder / STATE) as file:  # torch's own writer turns a full disk into a RuntimeError
             torch.save(state, file)
-        partial.replace(folder / STATE)
 
     def resume(self, folder: Path) -> bool:
         """Takes up the state in `folder`; False when there is none.

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from PIL import Image
 
+from core.text import plain
 from model.vision.tags import autocast, refused, transformers
-from model.vision.values import plain
 
 MAX_NEW_TOKENS = 40
 MAX_CAPTION = 256

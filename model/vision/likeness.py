@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from model.vision.values import Pixels
+from core.pixels import Pixels
 
 GRID = 4
 """Average colours across and down."""

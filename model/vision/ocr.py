@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from rapidocr.main import RapidOCRError
 
+from core.text import plain
 from model.vision.channels import rounded
-from model.vision.values import Point, TextLine, plain
+from model.vision.values import Point, TextLine
 
 DETECTOR_SIDE = 640
 THRESHOLD = 0.8

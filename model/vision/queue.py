@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from core.errors import Retry, Stop, UserError
-from model.vision.values import Channel, Pixels, Request, VisualContext
+from core.pixels import Pixels
+from model.vision.values import Channel, Request, VisualContext
 from model.worker import BatchFailed, ProcessHandle, WorkerDied
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 from core.errors import UserError
+from core.text import plain
 from model.vision.channels import rounded
-from model.vision.values import Tag, plain
+from model.vision.values import Tag
 
 LEAST = 0.1
 """What people are shown. The tagger reads only what is surer: `model.context.TAG_SCORE`."""

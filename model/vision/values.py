@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from PIL import Image
 from pydantic import AfterValidator, Field
 
 from core.events import Score, Value
+from core.pixels import Pixels
+from core.text import plain
 
 Channel = Literal["tags", "caption", "ocr"]
 CHANNELS: tuple[Channel, ...] = ("tags", "caption", "ocr")
@@ -31,36 +31,9 @@ MAX_TAGS, MAX_LINES = 100, 200
 MISCONFIGURED = "misconfigured: "
 """Begins the reason of a channel that a person set up wrongly; the rest says how to mend it."""
 
-_DROPPED = {"Cf", "Cs", "Co", "Cn"}
-"""Formats (among them the bidirectional overrides), lone surrogates, private use and unassigned code points."""
-
-
-def plain(text: str, most: int) -> str:
-    """One line of at most `most` characters, composed (NFC), without anything that steers a terminal or a reader."""
-    spaced = "".join(" " if unicodedata.category(character) == "Cc" else character for character in text[: 4 * most])
-    kept = "".join(character for character in spaced if unicodedata.category(character) not in _DROPPED)
-    return " ".join(unicodedata.normalize("NFC", kept).split())[:most].rstrip()
-
-
 Words = Annotated[str, Field(max_length=MAX_WORDS), AfterValidator(lambda text: plain(text, MAX_WORDS))]
 Reason = Annotated[str, AfterValidator(lambda text: plain(text, MAX_REASON))]
 """Both are cleaned here too: what comes out of a process that reads strangers' files is a stranger's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pixels:
-    """A small upright picture: rows from the top, 3 bytes (red, green, blue) a pixel."""
-
-    width: int
-    height: int
-    rgb: bytes
-
-    @classmethod
-    def of(cls, image: Image.Image) -> Self:
-        return cls(image.width, image.height, image.convert("RGB").tobytes())
-
-    def image(self) -> Image.Image:
-        return Image.frombytes("RGB", (self.width, self.height), self.rgb)
 
 
 class Tag(Value):

@@ -21,10 +21,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Self
 
 from core.errors import Retry, Stop, UserError
+from core.pixels import Pixels
 from model.vision.cache import ContextCache, Store
 from model.vision.likeness import alike, colours
 from model.vision.queue import Missing, ReadingQueue
-from model.vision.values import CHANNELS, MISCONFIGURED, Channel, Pixels, Request, VisualContext
+from model.vision.values import CHANNELS, MISCONFIGURED, Channel, Request, VisualContext
 from model.worker import BatchFailed, ProcessHandle, WorkerDied
 
 log = logging.getLogger(__name__)

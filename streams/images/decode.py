@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from streams.images.errors import ImageError
 
 if TYPE_CHECKING:  # pydantic stands behind it, which the decoding process can do without
-    from model.vision.values import Pixels
+    from core.pixels import Pixels
 
 DECODER = 3
 """To be raised with every change to what is said of a picture: what an older one said is then decoded again."""

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from core.events import ImageResult, Media
-from model.vision.values import Pixels
+from core.pixels import Pixels
 from streams import metrics
 from streams.images.address import Gate
 from streams.images.cache import ImageCache, Kept

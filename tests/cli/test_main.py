@@ -19,10 +19,8 @@ from demo import kept
 from demo.report import Report
 from demo.run import _clear
 from demo.tally import Tally
-from demo.verdict import wrong
-from review.decisions import MAX_BYTES
+from demo.verdict import find_problems
 from sinks.search import Entity, Hit, Results
-from streams import topics
 from streams.routing import route
 from streams.settings import Settings
 from tests.conftest import ROOT
@@ -96,11 +94,6 @@ def test_a_reviewers_name_that_is_no_text_is_told(tmp_path: Path) -> None:
     child.close()
     assert child.exitstatus == 2
     assert child.before.startswith(b"mner: --reviewer ")
-
-
-def test_a_decision_may_be_as_large_as_its_topic_takes() -> None:
-    (decisions,) = [topic for topic in topics.plan(Settings(_env_file=None)) if topic.name == topics.DECISIONS]
-    assert decisions.config["max.message.bytes"] == str(MAX_BYTES)
 
 
 def test_the_demo_refuses_a_home_that_holds_something_else(mner: Run, tmp_path: Path) -> None:
@@ -182,8 +175,8 @@ def test_the_demo_counts_what_was_possibly_missed_apart_and_wants_it_in_the_queu
         candidate_threshold=0.2,
     )
     tally = Tally(fed=1, extractions={"1": extraction})
-    assert wrong(tally, [], {"1"}, {"1"}) == []
-    assert wrong(tally, [], {"1"}, set()) == ["the queue and the uncertain tweets differ by 1"]
+    assert find_problems(tally, [], {"1"}, {"1"}) == []
+    assert find_problems(tally, [], {"1"}, set()) == ["the queue and the uncertain tweets differ by 1"]
     task = route(extraction).task
     assert task is not None
 

@@ -10,7 +10,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from core.events import ImageResult
-from model.vision.values import Pixels, VisualContext
+from core.pixels import Pixels
+from model.vision.values import VisualContext
 from model.vision.vision import VisionConfig
 from streams.settings import Settings, VisionLimits
 from streams.vision import opened_vision, vision_config, with_channels

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import redis as redis_client
+from elasticsearch import AsyncElasticsearch
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
@@ -24,6 +25,7 @@ from local import jars as local_jars
 from local.redis import Redis
 from local.server import free_ports
 from sinks.index import Index
+from sinks.mapping import PROPERTIES
 from streams import topics
 from streams.settings import Settings, load
 
@@ -111,6 +113,21 @@ async def test_an_index_that_is_mapped_otherwise_is_broken_and_the_field_is_name
     found = examined()["index"]
     assert found.level == "broken"
     assert "mentions.type" in found.said
+
+
+async def test_an_index_of_an_earlier_version_is_a_warning_until_a_worker_prepares_it(deployment: Settings) -> None:
+    assert deployment.elasticsearch
+    name = deployment.name("mentions")
+    mapping = {field: kind for field, kind in PROPERTIES.items() if field != "model_version"}
+    async with AsyncElasticsearch(deployment.elasticsearch) as client:
+        await client.indices.put_index_template(name=name, index_patterns=[f"{name}-*"], priority=len(name))
+        await client.indices.create(index=f"{name}-1", aliases={name: {}}, mappings={"properties": mapping})
+    found = examined()["index"]
+    assert (found.level, "model_version" in found.said) == ("warning", True)
+    index = Index(deployment.elasticsearch, name)
+    await index.prepare()
+    await index.close()
+    assert examined()["index"].level == "ok"
 
 
 @pytest.mark.parametrize("name", NAMES)

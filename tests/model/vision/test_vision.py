@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from core.errors import UserError
+from core.pixels import Pixels
 from model.vision import cache
 from model.vision.queue import REST_S, ReadingQueue
-from model.vision.values import MAX_REASON, Channel, Pixels, Request, VisualContext
+from model.vision.values import MAX_REASON, Channel, Request, VisualContext
 from model.vision.vision import REMEMBERED_S, Vision, VisionConfig
 from streams.images.database import Database
 from tests.model.vision.stub_reader import BABBLE, DIE, HANG, NO_TEXT, PRINT, RAISE, SLOW, SLOW_S, picture
