@@ -25,7 +25,7 @@ from model.vision.cache import ContextCache, Store
 from model.vision.likeness import alike, colours
 from model.vision.reader_queue import NotRead, ReaderQueue
 from model.vision.values import CHANNELS, MISCONFIGURED, Channel, Pixels, Request, VisualContext
-from model.worker import ProcessHandle
+from model.worker import BatchProcess
 
 log = logging.getLogger(__name__)
 
@@ -263,8 +263,8 @@ def _joined(one: _Seen, two: _Seen) -> _Seen:
     return _Seen(context, one.outcomes | two.outcomes)
 
 
-def _process(config: VisionConfig) -> ProcessHandle[Request, VisualContext]:
-    return ProcessHandle(
+def _process(config: VisionConfig) -> BatchProcess[Request, VisualContext]:
+    return BatchProcess(
         "the picture reader",
         config.factory,
         config.reader,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import socket
 import sys
 import time
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from core.child_socket import frame
 from core.errors import UserError
 from model.mentions import Prediction, Span
 from model.tokens import Encoded
@@ -42,7 +43,7 @@ class Stub:
             lie: Any = [{"spans": "none of your business"}] * len(batch)
             return list(lie)
         if PICKLE in orders:
-            Connection(int(sys.argv[1])).send_bytes(pickle.dumps(Exploit()))
+            socket.socket(fileno=int(sys.argv[1])).sendall(frame(pickle.dumps(Exploit())))
             time.sleep(600)
         return [Prediction()] * len(batch)
 

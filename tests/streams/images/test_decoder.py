@@ -278,7 +278,7 @@ async def test_an_answer_that_makes_no_sense_is_refused_and_its_process_killed(l
         honest = await pool.decode(answer(FOUND), URL)
         assert (honest.width, honest.height, honest.pixels and honest.pixels.rgb) == (4, 2, PIXELS)
         (pid,) = pool.pids
-        assert (await refusal(pool, lie)).reason.startswith("decoder_died: it gave an answer that makes no sense")
+        assert (await refusal(pool, lie)).reason.startswith("decoder_died: it sent an invalid reply")
         assert not alive(pid)
 
 
