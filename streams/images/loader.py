@@ -25,7 +25,7 @@ from streams.images.errors import ImageError
 from streams.images.fetch import Answer, Fetcher, Slot, Validators
 from streams.images.hosts import busy
 from streams.images.resolve import LookUp, SystemLookUp
-from streams.images.single_flight import SingleFlight
+from core.single_flight import SingleFlight
 from streams.settings import Settings
 
 
