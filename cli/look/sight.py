@@ -18,7 +18,7 @@ from streams.images.errors import ImageError
 from streams.images.files import load_anywhere
 from streams.images.loader import ImageLoader, looked_at
 from streams.settings import Settings
-from streams.vision import check_models, opened_vision, with_channels
+from streams.vision import check_models, open_image_reader, with_channels
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|file:", re.IGNORECASE)
 _SAYS_NOTHING = Tweet(id="1", text=".")
@@ -57,7 +57,7 @@ class Sight:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             self._loader = await stack.enter_async_context(ImageLoader(self._settings))
-            self._vision = await stack.enter_async_context(opened_vision(self._settings))
+            self._vision = await stack.enter_async_context(open_image_reader(self._settings))
             self._open = stack.pop_all()
         return self
 
@@ -102,7 +102,7 @@ class Sight:
             if self._checked is None:
                 self._checked = asyncio.create_task(check_models(self._vision, self._settings))
             await asyncio.shield(self._checked)
-            return await self._vision.look(picture.sha256, picture.phash, lambda: self._loader.pixels(picture))
+            return await self._vision.read(picture.sha256, picture.phash, lambda: self._loader.pixels(picture))
 
 
 def address(source: str) -> str:

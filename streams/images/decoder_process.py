@@ -47,11 +47,11 @@ class _Header(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class Ready(_Header):
+class ReadyHeader(_Header):
     ready: Literal[True]
 
 
-class DecodedImage(_Header):
+class ImageHeader(_Header):
     """The reply for an image. The pixels of the small copy follow when it was wanted."""
 
     format: Literal["JPEG", "PNG", "WEBP", "GIF"]
@@ -67,17 +67,17 @@ class DecodedImage(_Header):
         return self
 
 
-class RefusedFile(_Header):
+class RefusalHeader(_Header):
     """The reply for a file that is no acceptable image. After `memory`, the process ends."""
 
     kind: Literal["not_an_image", "bomb", "broken", "memory"]
     detail: str = Field(max_length=MAX_REASON)
 
 
-Reply = tuple[DecodedImage | RefusedFile, Pixels | None]
+Reply = tuple[ImageHeader | RefusalHeader, Pixels | None]
 
-_READY: TypeAdapter[Ready] = TypeAdapter(Ready)
-_HEADER: TypeAdapter[DecodedImage | RefusedFile] = TypeAdapter(DecodedImage | RefusedFile)
+_READY: TypeAdapter[ReadyHeader] = TypeAdapter(ReadyHeader)
+_HEADER: TypeAdapter[ImageHeader | RefusalHeader] = TypeAdapter(ImageHeader | RefusalHeader)
 
 
 class DecoderProcess:
@@ -98,7 +98,7 @@ class DecoderProcess:
         """The process id, or None when no process is running."""
         return self._child.pid
 
-    async def decode(self, body: bytes, small: bool) -> tuple[DecodedImage, Pixels | None]:
+    async def decode(self, body: bytes, small: bool) -> tuple[ImageHeader, Pixels | None]:
         """Returns what the file contains, with the small copy when it is wanted. Raises `ImageError`."""
         await self._ensure_started()
 
@@ -111,7 +111,7 @@ class DecoderProcess:
             if fault.kind == "timeout":
                 raise ImageError("too_slow", f"decoding takes more than {self._timeout_s:g} s") from None
             raise ImageError("decoder_died", fault.detail if fault.kind == "died" else f"it {fault}") from None
-        if isinstance(reply, DecodedImage):
+        if isinstance(reply, ImageHeader):
             return reply, pixels
         if reply.kind == "memory":
             await self._child.end()
@@ -139,7 +139,7 @@ class DecoderProcess:
 
     async def _read(self, receive: Receive, small: bool) -> Reply:
         header = _HEADER.validate_json(await receive_frame(receive, MAX_HEADER))
-        if not isinstance(header, DecodedImage):
+        if not isinstance(header, ImageHeader):
             return header, None
         if header.width * header.height > self._max_pixels:
             raise ValueError("more pixels than allowed")
@@ -151,5 +151,5 @@ class DecoderProcess:
         return header, Pixels(width, height, await receive(3 * width * height))
 
 
-async def _read_ready(receive: Receive) -> Ready:
+async def _read_ready(receive: Receive) -> ReadyHeader:
     return _READY.validate_json(await receive_frame(receive, MAX_HEADER))
