@@ -1,4 +1,4 @@
-"""The settings' reader of pictures: its configuration, the file its contexts are kept in, its metrics."""
+"""Builds the image reader from the settings, with its cache file and its metrics."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from core.errors import UserError
 from core.events import ImageResult
 from model.vision.cache import SCHEMA, SCHEMA_VERSION
 from model.vision.channels import ReaderConfig
+from model.vision.image_reader import ImageReader, ImageReaderConfig
 from model.vision.values import CHANNELS, Channel, VisualContext
-from model.vision.vision import Vision, VisionConfig
 from streams import metrics
 from streams.images.database import Database
 from streams.images.decode import DECODER
@@ -26,32 +27,47 @@ NEAR = 16
 
 
 @asynccontextmanager
-async def opened_vision(
+async def open_image_reader(
     limits: VisionLimits, device: str, home: Path, wait_s: float = math.inf
-) -> AsyncIterator[Vision]:
-    """Nothing is started or opened before the first image. Workers wait `VisionLimits.wait_s`; commands wait on."""
+) -> AsyncIterator[ImageReader]:
+    """Opens the image reader. The first image starts the process and opens the cache.
+
+    A worker passes `VisionLimits.wait_s` as `wait_s`. Commands wait for every image.
+    """
     database = Database(home / "cache" / "vision.sqlite3", SCHEMA, SCHEMA_VERSION)
     try:
-        async with Vision(vision_config(limits, device, wait_s=wait_s), database, _observe) as vision:
-            yield vision
+        async with ImageReader(image_reader_config(limits, device, wait_s), database, _observe) as reader:
+            yield reader
     finally:
         await database.close()
 
 
-async def check_models(vision: Vision, limits: VisionLimits, device: str) -> None:
-    """Raises `UserError` when a model or a device that the settings name cannot be had. Where they name none, nothing
-    is loaded."""
-    if limits.tags or limits.caption or device == "cuda":
-        await vision.check()
+async def check_models(reader: ImageReader, limits: VisionLimits, device: str) -> None:
+    """Raises `UserError` when a model or device that the settings name is not available.
+
+    Loads nothing when the settings name none.
+    """
+    named = {
+        "MNER_VISION_TAGS": limits.tags,
+        "MNER_VISION_CAPTION": limits.caption,
+        "MNER_DEVICE": device if device == "cuda" else None,
+    }
+    variables = [name for name, value in named.items() if value]
+    if variables:
+        try:
+            await reader.check()
+        except UserError as error:
+            raise UserError(f"{error} (see {', '.join(variables)})") from None
 
 
-def vision_config(limits: VisionLimits, device: str, wait_s: float = math.inf) -> VisionConfig:
-    """`wait_s`: seconds that a picture may have to wait; one that would wait longer is not read.
+def image_reader_config(limits: VisionLimits, device: str, wait_s: float = math.inf) -> ImageReaderConfig:
+    """Returns the image reader's configuration. Captions are off when the settings name no model for them.
 
-    Half of the cores: pictures wait or go on unread, the tweets' text must not. A caption without a model is off."""
+    The process gets half of the cores: images may wait or go unread, the posts' text must not.
+    """
     channels = tuple(name for name in limits.channels if name != "caption" or limits.caption)
     reader = ReaderConfig(channels, limits.tags, limits.caption)
-    return VisionConfig(
+    return ImageReaderConfig(
         channels=channels,
         reader=reader.to_json(),
         state=f"decoder {DECODER}, {reader.weights()}",
@@ -68,7 +84,7 @@ def vision_config(limits: VisionLimits, device: str, wait_s: float = math.inf) -
 
 
 def with_channels(image: ImageResult, visual: VisualContext) -> ImageResult:
-    """The image's result, with what became of each channel: `read`, `near`, or why there is nothing of it."""
+    """Returns the image's result with the state of each channel: `read`, `near`, or why it is absent."""
     channels = {name: visual.absent.get(name, "near" if name in visual.lent else "read") for name in CHANNELS}
     return image.model_copy(update={"channels": channels})
 

@@ -19,7 +19,7 @@ from streams.images.errors import ImageError
 from streams.images.files import load_anywhere
 from streams.images.loader import ImageLoader, looked_at
 from streams.settings import Settings
-from streams.vision import QUEUE, check_models, opened_vision, with_channels
+from streams.vision import QUEUE, check_models, open_image_reader, with_channels
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|file:", re.IGNORECASE)
 _SAYS_NOTHING = Tweet(id="1", text=".")
@@ -60,7 +60,7 @@ class Sight:
         async with AsyncExitStack() as stack:
             self._loader = await stack.enter_async_context(ImageLoader(settings.image, home=settings.home))
             self._vision = await stack.enter_async_context(
-                opened_vision(settings.vision, settings.device, settings.home)
+                open_image_reader(settings.vision, settings.device, settings.home)
             )
             self._open = stack.pop_all()
         return self
@@ -107,7 +107,7 @@ class Sight:
                 settings = self._settings
                 self._checked = asyncio.create_task(check_models(self._vision, settings.vision, settings.device))
             await asyncio.shield(self._checked)
-            return await self._vision.look(picture.sha256, picture.phash, lambda: self._loader.pixels(picture))
+            return await self._vision.read(picture.sha256, picture.phash, lambda: self._loader.pixels(picture))
 
 
 def address(source: str) -> str:

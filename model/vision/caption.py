@@ -29,7 +29,7 @@ class Caption:
             self.network = transformers().AutoModelForImageTextToText.from_pretrained(model).to(device).eval()
             self.images, self.tokenizer, self.prompt = _processor(model)
         except Exception as error:  # a folder of somebody's own may break anywhere: files, shapes, missing packages
-            raise refused("MNER_VISION_CAPTION", model, error) from None
+            raise refused("caption", model, error) from None
 
     def read(self, pictures: Sequence[Image.Image]) -> list[str | None]:
         """None where the model said nothing."""

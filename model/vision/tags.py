@@ -30,7 +30,7 @@ Tags = tuple[Tag, ...]
 
 
 def tags(model: str | None, device: str) -> ImageNet | Classifier | Detector:
-    """The channel for MNER_VISION_TAGS; None: the built-in one. Raises `UserError` where the named model won't do."""
+    """Returns the channel of the named model, or the built-in one. Raises `UserError` when the model is unsuitable."""
     if model is None:
         return ImageNet(device)
     try:
@@ -41,10 +41,10 @@ def tags(model: str | None, device: str) -> ImageNet | Classifier | Detector:
         if "ForImageClassification" in architectures:
             return Classifier(model, device)
     except Exception as error:  # a folder of somebody's own may break anywhere: files, shapes, missing packages
-        raise refused("MNER_VISION_TAGS", model, error) from None
+        raise refused("tags", model, error) from None
     raise UserError(
-        f"MNER_VISION_TAGS={model}: is {architectures or 'of no stated architecture'}: name a model for image "
-        "classification or object detection, or unset it for the built-in one"
+        f"the tags model {model} is {architectures or 'of no stated architecture'}: name a model for image "
+        "classification or object detection, or none for the built-in one"
     )
 
 
@@ -55,12 +55,12 @@ def transformers() -> Any:
     return module
 
 
-def refused(setting: str, model: str, error: Exception) -> UserError:
-    """A model that a person named and that cannot be loaded."""
-    first = plain((str(error).splitlines() or [""])[0], 150)  # what follows is the mend
+def refused(channel: str, model: str, error: Exception) -> UserError:
+    """Returns the error for a configured model that cannot be loaded."""
+    first = plain((str(error).splitlines() or [""])[0], 150)  # short, so that the advice after it is not cut off
     return UserError(
-        f"{setting}={model}: cannot be loaded ({type(error).__name__}: {first}): name a hub model that this machine "
-        "can fetch or has fetched, or a folder with its weights and preprocessor_config.json, or unset it"
+        f"the {channel} model {model} cannot be loaded ({type(error).__name__}: {first}): name a hub model that this "
+        "machine can fetch or has fetched, a folder with its weights and preprocessor_config.json, or none"
     )
 
 

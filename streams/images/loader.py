@@ -16,6 +16,7 @@ from typing import Self
 
 from core.events import ImageResult, Media
 from core.pixels import Pixels
+from core.single_flight import SingleFlight
 from streams import metrics
 from streams.images.address import Gate
 from streams.images.cache import ImageCache, Kept
@@ -26,7 +27,6 @@ from streams.images.errors import ImageError
 from streams.images.fetch import Answer, Fetcher, Slot, Validators
 from streams.images.hosts import busy
 from streams.images.resolve import LookUp, SystemLookUp
-from streams.images.single_flight import SingleFlight
 from streams.settings import ImageLimits
 
 
