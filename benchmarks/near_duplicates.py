@@ -28,7 +28,7 @@ from rich.table import Table
 from benchmarks.plain import plain_pictures
 from core.errors import UserError
 from model.vision.likeness import alike, colours
-from model.vision.values import Pixels
+from core.pixels import Pixels
 from streams.images.decode import decode
 from streams.settings import Settings
 

@@ -15,7 +15,7 @@ from model.context import visual_context
 from model.mentions import Prediction, candidate_mentions, mentions
 from model.predictor import Predictor, load
 from model.tokens import Encoded, TweetTokenizer
-from model.vision.values import Pixels
+from core.pixels import Pixels
 
 BATCH_TOKENS = 4096
 

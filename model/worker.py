@@ -23,7 +23,7 @@ from core.errors import Retry, Stop, UserError
 from model.checkpoint import CheckpointInfo, describe
 from model.mentions import Prediction
 from model.tokens import Encoded
-from model.vision.values import plain
+from core.text import plain
 
 T = TypeVar("T")
 Request = TypeVar("Request")

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from core.errors import UserError
 from core.events import ImageResult
 from model.vision.cache import SCHEMA, SCHEMA_VERSION
 from model.vision.channels import ReaderConfig
@@ -30,10 +31,13 @@ async def opened_vision(settings: Settings, wait_s: float = math.inf) -> AsyncIt
 
 
 async def check_models(vision: Vision, settings: Settings) -> None:
-    """Raises `UserError` when a model or a device that the settings name cannot be had. Where they name none, nothing
-    is loaded."""
+    """Loads the models if the settings name a model or a device. Raises `UserError` if one is not available."""
     if settings.vision_tags or settings.vision_caption or settings.device == "cuda":
-        await vision.check()
+        try:
+            await vision.check()
+        except UserError as error:
+            settings_names = "MNER_VISION_TAGS, MNER_VISION_CAPTION, MNER_DEVICE"
+            raise UserError(f"{error} (settings: {settings_names})") from None
 
 
 def vision_config(settings: Settings, wait_s: float = math.inf) -> VisionConfig:
@@ -45,7 +49,7 @@ def vision_config(settings: Settings, wait_s: float = math.inf) -> VisionConfig:
     return VisionConfig(
         channels=channels,
         reader=reader.to_json(),
-        state=f"decoder {DECODER}, {reader.weights()}",
+        state=f"decoder {DECODER}, {reader.weights_fingerprint()}",
         device=settings.device,
         threads=max(1, len(os.sched_getaffinity(0)) // 2),
         batch=settings.vision_batch,

@@ -1,1 +1,1 @@
-"""What an image says, in words: tags, a caption, the text in it. The visual context of ITA (Wang et al., 2022)."""
+"""Reads an image as words: tags, a caption and recognised text. This is the visual context of ITA (Wang et al., 2022)."""

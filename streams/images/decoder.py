@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeVar
 
-from streams.images.decode import Picture
+from streams.images.decode import LoadedImage
 from streams.images.decoder_process import DecoderProcess
 from streams.images.errors import ImageError
 
@@ -51,7 +51,7 @@ class Decoders:
         self._idle: asyncio.LifoQueue[DecoderProcess] = asyncio.LifoQueue()
         for process in reversed(self._processes):
             self._idle.put_nowait(process)
-        self._running: set[asyncio.Task[Picture]] = set()
+        self._running: set[asyncio.Task[LoadedImage]] = set()
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -73,7 +73,7 @@ class Decoders:
 
     async def decode(
         self, body: bytes, url: str, *, small: bool = True, sha256: str | None = None, refused: Refused | None = None
-    ) -> Picture:
+    ) -> LoadedImage:
         """The picture in `body`; `small`: with its pixels; `sha256`: of the body, where it is known. Raises
         `ImageError`: not_an_image, bomb, broken, timeout, decoder_died; internal when no process could be started, or
         after `close`.
@@ -105,7 +105,7 @@ class Decoders:
 
     async def _decode(
         self, process: DecoderProcess, body: bytes, url: str, small: bool, sha256: str | None, refused: Refused | None
-    ) -> Picture:
+    ) -> LoadedImage:
         try:
             try:
                 found, pixels = await process.decode(body, small)
@@ -119,7 +119,7 @@ class Decoders:
             if refused is not None:
                 await refused(error)
             raise
-        return Picture(url, sha256, found.format, found.width, found.height, found.phash, pixels)
+        return LoadedImage(url, sha256, found.format, found.width, found.height, found.phash, pixels)
 
     async def _on_thread(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)

@@ -18,7 +18,7 @@ from typing import Annotated, Literal, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from model.vision.values import Pixels
+from core.pixels import Pixels
 from streams.images.decode import MAX_SIDE
 from streams.images.errors import MAX_REASON, ImageError
 from streams.metrics import DECODER_RESTARTS

@@ -12,7 +12,7 @@ from core.events import DeadLetter, Extraction, ImageResult, Tweet
 
 if TYPE_CHECKING:
     from model.tokens import Encoded
-    from model.vision.values import Pixels
+    from core.pixels import Pixels
 
 E = TypeVar("E")
 NO_IMAGE = ImageResult()

@@ -28,7 +28,7 @@ from model.pixels import Vision, read
 from model.predictor import Predictor
 from model.tagger import Tagger
 from model.training.publish import write
-from model.vision.values import Pixels
+from core.pixels import Pixels
 from model.worker import ModelProcess
 from streams.settings import CHECKPOINT
 from tests.model.toys import bert, examples, save, save_vit
