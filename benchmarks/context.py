@@ -224,7 +224,7 @@ def command(
     """Extraction with and without what is read of the pictures of 24 real tweets."""
     console = Console(width=None if sys.stdout.isatty() else 160)
     shown = tweets(Path(os.environ.get("MNER_DATA", ".")))
-    settings = load(image_cache_mb=0, vision_cache=0, vision=("tags", "ocr"), vision_tags=None)
+    settings = load(image={"cache_mb": 0}, vision={"cache": 0, "channels": ("tags", "ocr"), "tags": None})
     with Console(stderr=True).status(f"reading {len(shown)} pictures"):
         read = asyncio.run(read_of(shown, settings))
         extractor = Extractor.load(settings.model, device=settings.device, threads=settings.model_threads)

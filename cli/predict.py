@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
+    from core.pixels import Pixels
     from model.checkpoint import CheckpointInfo
     from model.extractor import Extracted, Extractor
-    from core.pixels import Pixels
 
     Look = Callable[[Sequence[Tweet]], Sequence[tuple[ImageResult, str | None, Pixels | None]]]
 
@@ -115,8 +115,9 @@ def command(
 def _settings(blind: bool, alone: bool) -> Settings:
     """`blind`: nothing is read of images. `alone`: one image is looked at afresh; of a file's, what is kept serves."""
     settings = load()
-    changes: dict[str, object] = {"vision": ()} if blind else {}
-    return settings.model_copy(update=changes | ({"image_cache_mb": 0, "vision_cache": 0} if alone else {}))
+    if blind:
+        settings = settings.changed(vision={"channels": ()})
+    return settings.changed(image={"cache_mb": 0}, vision={"cache": 0}) if alone else settings
 
 
 @contextmanager

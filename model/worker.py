@@ -23,7 +23,7 @@ from core.errors import Retry, Stop, UserError
 from model.checkpoint import CheckpointInfo, describe
 from model.mentions import Prediction
 from model.tokens import Encoded
-from core.text import plain
+from model.vision.values import plain
 
 T = TypeVar("T")
 Request = TypeVar("Request")

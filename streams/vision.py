@@ -1,4 +1,4 @@
-"""The settings' reader of pictures: its configuration, the file its contexts are kept in, its metrics."""
+"""Sets up the vision models: their configuration, the file that keeps what they read, and their metrics."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from core.errors import UserError
 from core.events import ImageResult
@@ -16,54 +17,64 @@ from model.vision.vision import Vision, VisionConfig
 from streams import metrics
 from streams.images.database import Database
 from streams.images.decode import DECODER
-from streams.settings import Settings
+from streams.settings import VisionLimits
+
+QUEUE = 32
+"""Images that may wait for the models. Later images go on without a context."""
+
+NEAR = 16
+"""Bits, of 256, in which the perceptual hashes of copies may differ. A copy borrows tags and caption."""
 
 
 @asynccontextmanager
-async def opened_vision(settings: Settings, wait_s: float = math.inf) -> AsyncIterator[Vision]:
-    """Nothing is started or opened before the first picture. `wait_s`: of a worker, `vision_wait_s`; commands wait."""
-    database = Database(settings.home / "cache" / "vision.sqlite3", SCHEMA, SCHEMA_VERSION)
+async def opened_vision(
+    limits: VisionLimits, device: str, home: Path, wait_s: float = math.inf
+) -> AsyncIterator[Vision]:
+    """Starts and opens nothing before the first image. Workers wait up to `VisionLimits.wait_s`, commands for ever."""
+    database = Database(home / "cache" / "vision.sqlite3", SCHEMA, SCHEMA_VERSION)
     try:
-        async with Vision(vision_config(settings, wait_s=wait_s), database, _observe) as vision:
+        async with Vision(vision_config(limits, device, wait_s=wait_s), database, _observe) as vision:
             yield vision
     finally:
         await database.close()
 
 
-async def check_models(vision: Vision, settings: Settings) -> None:
+async def check_models(vision: Vision, limits: VisionLimits, device: str) -> None:
     """Loads the models if the settings name a model or a device. Raises `UserError` if one is not available."""
-    if settings.vision_tags or settings.vision_caption or settings.device == "cuda":
+    if limits.tags or limits.caption or device == "cuda":
         try:
             await vision.check()
         except UserError as error:
-            settings_names = "MNER_VISION_TAGS, MNER_VISION_CAPTION, MNER_DEVICE"
-            raise UserError(f"{error} (settings: {settings_names})") from None
+            names = "MNER_VISION_TAGS, MNER_VISION_CAPTION, MNER_DEVICE"
+            raise UserError(f"{error} (settings: {names})") from None
 
 
-def vision_config(settings: Settings, wait_s: float = math.inf) -> VisionConfig:
-    """`wait_s`: seconds that a picture may have to wait; one that would wait longer is not read.
+def vision_config(limits: VisionLimits, device: str, wait_s: float = math.inf) -> VisionConfig:
+    """Returns the reader's configuration. An image that would wait longer than `wait_s` seconds is not read.
 
-    Half of the cores: pictures wait or go on unread, the tweets' text must not. A caption without a model is off."""
-    channels = tuple(name for name in settings.vision if name != "caption" or settings.vision_caption)
-    reader = ReaderConfig(channels, settings.vision_tags, settings.vision_caption)
+    The reader gets half of the cores, because images may be skipped, but the text of posts may not. Without a model,
+    captions are off.
+    """
+    channels = tuple(name for name in limits.channels if name != "caption" or limits.caption)
+    reader = ReaderConfig(channels, limits.tags, limits.caption)
     return VisionConfig(
         channels=channels,
         reader=reader.to_json(),
         state=f"decoder {DECODER}, {reader.weights_fingerprint()}",
-        device=settings.device,
+        device=device,
         threads=max(1, len(os.sched_getaffinity(0)) // 2),
-        batch=settings.vision_batch,
-        queue=settings.vision_queue,
-        timeout_s=settings.vision_timeout_s,
-        cached=settings.vision_cache,
-        near=settings.vision_near,
+        batch=limits.batch,
+        queue=QUEUE,
+        timeout_s=limits.timeout_s,
+        cached=limits.cache,
+        near=NEAR,
         wait_s=wait_s,
-        off={"caption": "off: MNER_VISION_CAPTION names no model"} if "caption" in settings.vision else {},
+        off={"caption": "off: MNER_VISION_CAPTION names no model"} if "caption" in limits.channels else {},
     )
 
 
 def with_channels(image: ImageResult, visual: VisualContext) -> ImageResult:
-    """The image's result, with what became of each channel: `read`, `near`, or why there is nothing of it."""
+    """Adds the outcome of each channel: `read`, `near`, or the reason why it read nothing."""
     channels = {name: visual.absent.get(name, "near" if name in visual.lent else "read") for name in CHANNELS}
     return image.model_copy(update={"channels": channels})
 

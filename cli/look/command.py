@@ -32,7 +32,8 @@ def command(
         Path | None, typer.Option(help="Write a web page with the images and what was read of them.")
     ] = None,
     channels: Annotated[
-        str | None, typer.Option(help="Channels to read, separated by commas: tags, ocr, caption. [MNER_VISION]")
+        str | None,
+        typer.Option(help="Channels to read, separated by commas: tags, ocr, caption. [MNER_VISION_CHANNELS]"),
     ] = None,
 ) -> int:
     """Show what the model reads of images: tags, text and caption.
@@ -60,7 +61,7 @@ def command(
 
 def _settings(channels: str | None) -> Settings:
     """Returns a worker's settings without its caches, so that the command shows what a URL serves now."""
-    settings = load(image_cache_mb=0, vision_cache=0)
+    settings = load(image={"cache_mb": 0}, vision={"cache": 0})
     if channels is None:
         return settings
     from model.vision.values import CHANNELS
@@ -68,7 +69,7 @@ def _settings(channels: str | None) -> Settings:
     names = tuple(name.strip() for name in channels.split(",") if name.strip())
     if unknown := [name for name in names if name not in CHANNELS]:
         raise UserError(f"--channels: there is no channel {unknown[0]!r}; choose from {', '.join(CHANNELS)}")
-    return settings.model_copy(update={"vision": names})
+    return settings.changed(vision={"channels": names})
 
 
 def _check_page(html: Path, sources: Sequence[str]) -> None:

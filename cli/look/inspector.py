@@ -19,7 +19,7 @@ from streams.images.errors import ImageError
 from streams.images.files import load_url_or_file
 from streams.images.loader import ImageLoader, load_first_photo
 from streams.settings import Settings
-from streams.vision import check_models, opened_vision, with_channels
+from streams.vision import QUEUE, check_models, opened_vision, with_channels
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|file:", re.IGNORECASE)
 
@@ -51,17 +51,20 @@ class ImageInspector:
     """An async context manager. The processes that decode and read images start with the first image."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings = settings.model_copy(update={"image_wait_s": WAIT_S})
-        self._slots = asyncio.Semaphore(settings.image_workers)
+        self._settings = settings = settings.changed(image={"wait_s": WAIT_S})
+        self._slots = asyncio.Semaphore(settings.image.workers)
         # The time that an image spends in a queue counts against its limits, so both queues are short.
-        self._decoding = asyncio.Semaphore(settings.image_decoders or len(os.sched_getaffinity(0)))
-        self._reading = asyncio.Semaphore(settings.vision_batch + min(settings.vision_batch, settings.vision_queue))
+        self._decoding = asyncio.Semaphore(settings.image.decoders or len(os.sched_getaffinity(0)))
+        self._reading = asyncio.Semaphore(settings.vision.batch + min(settings.vision.batch, QUEUE))
         self._model_check: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        settings = self._settings
         async with AsyncExitStack() as stack:
-            self._loader = await stack.enter_async_context(ImageLoader(self._settings))
-            self._vision = await stack.enter_async_context(opened_vision(self._settings))
+            self._loader = await stack.enter_async_context(ImageLoader(settings.image, home=settings.home))
+            self._vision = await stack.enter_async_context(
+                opened_vision(settings.vision, settings.device, settings.home)
+            )
             self._open = stack.pop_all()
         return self
 
@@ -105,12 +108,13 @@ class ImageInspector:
 
     async def _load(self, url: str) -> LoadedImage:
         async with self._decoding if url.lower().startswith("file:") else nullcontext():
-            return await load_url_or_file(url, self._loader, self._settings)
+            return await load_url_or_file(url, self._loader, self._settings.image)
 
     async def _read(self, image: LoadedImage) -> VisualContext:
         async with self._reading:
             if self._model_check is None:
-                self._model_check = asyncio.create_task(check_models(self._vision, self._settings))
+                settings = self._settings
+                self._model_check = asyncio.create_task(check_models(self._vision, settings.vision, settings.device))
             await asyncio.shield(self._model_check)
             return await self._vision.look(image.sha256, image.phash, lambda: self._loader.pixels(image))
 

@@ -92,17 +92,15 @@ def page(images: Sequence[InspectedImage]) -> str:
     refused = sum(image.image is None for image in images)
     css = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            title=cards[0].name if len(cards) == 1 else f"{len(cards)} images",
-            subtitle=f"{len(cards) - refused} read" + (f", {refused} refused" if refused else ""),
-            policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
-            css=Markup(css),
-            cards=cards,
-            tag_score=TAG_SCORE,
-        )
+    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    template = _environment().get_template("page.html")
+    return template.render(
+        title=cards[0].name if len(cards) == 1 else f"{len(cards)} images",
+        subtitle=f"{len(cards) - refused} read" + (f", {refused} refused" if refused else ""),
+        policy=policy,
+        css=Markup(css),
+        cards=cards,
+        tag_score=TAG_SCORE,
     )
 
 

@@ -1,1 +1,4 @@
-"""Reads an image as words: tags, a caption and recognised text. This is the visual context of ITA (Wang et al., 2022)."""
+"""Reads an image as words: tags, a caption and recognised text.
+
+They are the visual context of ITA (Wang et al., 2022).
+"""

@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from yarl import URL
 
 from streams.images.errors import ImageError
-from streams.settings import Settings
+from streams.settings import ImageLimits
 
 IPAddress = IPv4Address | IPv6Address
 
@@ -102,8 +102,8 @@ class UrlPolicy:
     allow: frozenset[str]
 
     @classmethod
-    def of(cls, settings: Settings) -> UrlPolicy:
-        return cls(frozenset(settings.image_ports), frozenset(settings.image_allow))
+    def of(cls, limits: ImageLimits) -> UrlPolicy:
+        return cls(frozenset(limits.ports), frozenset(limits.allow))
 
     def is_exempt(self, host: str, port: int) -> bool:
         """Whether an entry of `allow` names this host and port."""

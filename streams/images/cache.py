@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -29,7 +30,7 @@ from streams.images.conditional import Answer, Freshness, Validators
 from streams.images.database import Database
 from streams.images.decode import LoadedImage
 from streams.images.errors import ImageError
-from streams.settings import Settings
+from streams.settings import ImageLimits
 
 TOUCH_S = 60.0
 """The time of last use may be wrong by this many seconds, which saves a write on most hits."""
@@ -57,20 +58,21 @@ class CacheLookup:
 
 
 class ImageCache:
-    """The file `<home>/cache/images.sqlite3`. Uses at most `image_cache_mb`; with 0 it caches nothing.
+    """The file `<home>/cache/images.sqlite3`, of at most `cache_mb`. Without a `home` or with 0 MB it caches nothing.
 
     `clock` gives Unix time. Call `close` at the end.
     """
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
-        self._max_bytes = settings.image_cache_mb * 1_000_000
-        self._fresh_s = settings.image_cache_s
-        self._failed_s = settings.image_cache_failed_s
-        self._url_rules = url_rules(settings)
-        self._decoding_rules = decoding_rules(settings)
+    def __init__(self, limits: ImageLimits, home: Path | None, clock: Callable[[], float] = time.time) -> None:
+        self._max_bytes = limits.cache_mb * 1_000_000
+        self._fresh_s = limits.cache_s
+        self._failed_s = limits.cache_failed_s
+        self._url_rules = url_rules(limits)
+        self._decoding_rules = decoding_rules(limits)
         self._clock = clock
-        path = settings.home / "cache" / "images.sqlite3"
-        self._file = Database(path, tables.SCHEMA, tables.VERSION, clock) if self._max_bytes else None
+        self._file: Database | None = None
+        if home and self._max_bytes:
+            self._file = Database(home / "cache" / "images.sqlite3", tables.SCHEMA, tables.VERSION, clock)
 
     def will_keep(self, answer: Answer) -> bool:
         """Predicts whether `keep` will store the answer. It may still fail."""

@@ -10,7 +10,7 @@ from streams.images.decode import DECODER
 from streams.images.errors import ImageError, Kind
 from streams.images.resolve import NO_ANSWER
 from streams.images.retries import AGAIN_IN
-from streams.settings import Settings
+from streams.settings import ImageLimits
 
 PASSING_S = 5.0
 """Longest time, in seconds, that a passing failure is remembered."""
@@ -59,15 +59,15 @@ def _unanswered(error: ImageError) -> bool:
     return error.kind == "unresolvable" and error.reason.startswith(f"unresolvable: {NO_ANSWER}")
 
 
-def url_rules(settings: Settings) -> bytes:
+def url_rules(limits: ImageLimits) -> bytes:
     """Returns a digest of the settings under which a URL's entry was made. It is valid under no others."""
-    allowed = [sorted(settings.image_allow), sorted(settings.image_ports)]
-    return _digest([*allowed, settings.image_max_bytes, decoding_rules(settings).hex()])
+    allowed = [sorted(limits.allow), sorted(limits.ports)]
+    return _digest([*allowed, limits.max_bytes, decoding_rules(limits).hex()])
 
 
-def decoding_rules(settings: Settings) -> bytes:
+def decoding_rules(limits: ImageLimits) -> bytes:
     """Returns a digest of the decoder and of its limits. A file's refusal is valid under no others."""
-    return _digest([DECODER, settings.image_max_pixels, settings.image_memory_mb, settings.image_decode_s])
+    return _digest([DECODER, limits.max_pixels, limits.memory_mb, limits.decode_s])
 
 
 def _digest(values: list[object]) -> bytes:

@@ -29,7 +29,7 @@ from streams.images.resolve import LOOK_UP_SHARE, CheckedResolver, LookUp
 from streams.images.retries import AGAIN_IN, RetryBudget, retry_after_s
 from streams.images.wire import Connector
 from streams.metrics import IMAGE_BYTES
-from streams.settings import Settings
+from streams.settings import ImageLimits
 
 MAX_REDIRECTS = 2
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -80,20 +80,20 @@ class Fetcher:
 
     def __init__(
         self,
-        settings: Settings,
+        limits: ImageLimits,
         look_up: LookUp,
         *,
         clock: Clock = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         tls: SSLContext | None = None,
     ) -> None:
-        self._settings = settings
-        self._policy = UrlPolicy.of(settings)
-        self._resolver = CheckedResolver(self._policy, look_up, LOOK_UP_SHARE * settings.image_timeout_s)
+        self._limits = limits
+        self._policy = UrlPolicy.of(limits)
+        self._resolver = CheckedResolver(self._policy, look_up, LOOK_UP_SHARE * limits.timeout_s)
         self._clock = clock
         self._sleep = sleep
         self._tls = tls
-        self._hosts = Hosts(settings, clock)
+        self._hosts = Hosts(limits, clock)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -150,7 +150,7 @@ class Fetcher:
             async with self.slot(url) as new_slot:
                 return await self.get(url, validators, slot=new_slot, deadline=deadline)
         end = inf if deadline is None else deadline
-        retries = RetryBudget(self._settings.image_tries - 1, end, self._clock, self._sleep)
+        retries = RetryBudget(self._limits.tries - 1, end, self._clock, self._sleep)
         state = _FetchState(self._policy.check_url(url), validators, slot, retries, self._clock(), end)
         for _ in range(MAX_REDIRECTS + 1):
             answer = await self._ask_with_retries(state)
@@ -216,7 +216,7 @@ class Fetcher:
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """Reads the body. Counts its bytes, whatever Content-Length says."""
-        allowed = self._settings.image_max_bytes
+        allowed = self._limits.max_bytes
         if (response.content_length or 0) > allowed:
             raise ImageError("too_big", f"the server announced {response.content_length} bytes; {allowed} are allowed")
         body = bytearray()

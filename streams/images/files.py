@@ -13,14 +13,14 @@ from urllib.request import url2pathname
 from streams.images.decode import LoadedImage
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
-from streams.settings import Settings
+from streams.settings import ImageLimits
 
 
-async def load_url_or_file(url: str, loader: ImageLoader, settings: Settings) -> LoadedImage:
+async def load_url_or_file(url: str, loader: ImageLoader, limits: ImageLimits) -> LoadedImage:
     """Like `ImageLoader.load`, but reads `file:` URLs too. Raises only `ImageError`."""
     if not url.lower().startswith("file:"):
         return await loader.load(url)
-    return await loader.decode(await asyncio.to_thread(_read, url, settings.image_max_bytes), url)
+    return await loader.decode(await asyncio.to_thread(_read, url, limits.max_bytes), url)
 
 
 def _read(url: str, max_bytes: int) -> bytes:

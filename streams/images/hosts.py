@@ -17,7 +17,7 @@ from yarl import URL
 
 from streams.images.errors import HostFault, ImageError, Kind
 from streams.metrics import BREAKERS
-from streams.settings import Settings
+from streams.settings import ImageLimits
 
 Clock = Callable[[], float]
 """Returns seconds from any starting point. Never goes back."""
@@ -111,10 +111,10 @@ class Breaker:
 class Host:
     """The slots and the breaker of one host. `users` counts those who hold a slot or wait for one."""
 
-    def __init__(self, name: str, settings: Settings, clock: Clock) -> None:
+    def __init__(self, name: str, limits: ImageLimits, clock: Clock) -> None:
         self.name = name
-        self.slots = asyncio.Semaphore(settings.image_per_host)
-        self.breaker = Breaker(name, settings.image_break_after, settings.image_break_s, clock)
+        self.slots = asyncio.Semaphore(limits.per_host)
+        self.breaker = Breaker(name, limits.break_after, limits.break_s, clock)
         self.users = 0
 
 
@@ -173,10 +173,10 @@ def busy(waited_s: float) -> ImageError:
 class Hosts:
     """The recently used hosts. One instance serves a whole worker, in one event loop."""
 
-    def __init__(self, settings: Settings, clock: Clock = time.monotonic) -> None:
-        self._settings = settings
+    def __init__(self, limits: ImageLimits, clock: Clock = time.monotonic) -> None:
+        self._limits = limits
         self._clock = clock
-        self._worker_slots = asyncio.Semaphore(settings.image_workers)
+        self._worker_slots = asyncio.Semaphore(limits.workers)
         self._hosts: OrderedDict[str, Host] = OrderedDict()
 
     def __len__(self) -> int:
@@ -188,7 +188,7 @@ class Hosts:
         host = self._hosts.get(name)
         if host is None:
             self._make_room()
-            host = self._hosts[name] = Host(name, self._settings, self._clock)
+            host = self._hosts[name] = Host(name, self._limits, self._clock)
         self._hosts.move_to_end(name)
         return host
 
@@ -203,17 +203,17 @@ class Hosts:
     async def slot(self, url: URL) -> AsyncIterator[Slot]:
         """Takes a slot of the URL's host, and releases it at the end.
 
-        Raises `ImageError`: host_down at once, or busy after `image_wait_s`.
+        Raises `ImageError`: host_down at once, or busy after `wait_s`.
         """
         host = self.of(url)
         host.breaker.check()
         slot = Slot(self._worker_slots)
         try:
             try:
-                async with asyncio.timeout(self._settings.image_wait_s):
+                async with asyncio.timeout(self._limits.wait_s):
                     await slot.take(host)
             except TimeoutError:
-                raise busy(self._settings.image_wait_s) from None
+                raise busy(self._limits.wait_s) from None
             yield slot
         finally:
             slot.leave()

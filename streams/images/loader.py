@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -27,29 +28,35 @@ from streams.images.errors import ImageError
 from streams.images.fetch import Fetcher
 from streams.images.hosts import Slot, busy
 from streams.images.resolve import LookUp, SystemLookUp
-from streams.settings import Settings
+from streams.settings import ImageLimits
 
 
 class ImageLoader:
     """Fetches, decodes and caches images. An async context manager; one instance serves a whole worker.
 
-    Tests replace `look_up`, the machine's resolver, and `clock`, which gives the cache Unix time.
+    The cache is in the folder `home`; without one, nothing is cached. Tests replace `look_up`, the machine's resolver,
+    and `clock`, which gives the cache Unix time.
     """
 
     def __init__(
-        self, settings: Settings, look_up: LookUp | None = None, clock: Callable[[], float] = time.time
+        self,
+        limits: ImageLimits,
+        look_up: LookUp | None = None,
+        clock: Callable[[], float] = time.time,
+        *,
+        home: Path | None = None,
     ) -> None:
-        self._settings = settings
-        self._policy = UrlPolicy.of(settings)
-        self._fetcher = Fetcher(settings, look_up or SystemLookUp(settings.image_workers))
+        self._limits = limits
+        self._policy = UrlPolicy.of(limits)
+        self._fetcher = Fetcher(limits, look_up or SystemLookUp(limits.workers))
         self._decoders = Decoders(
-            settings.image_decoders,
-            max_pixels=settings.image_max_pixels,
-            memory_mb=settings.image_memory_mb,
-            timeout_s=settings.image_decode_s,
-            wait_s=settings.image_wait_s,
+            limits.decoders,
+            max_pixels=limits.max_pixels,
+            memory_mb=limits.memory_mb,
+            timeout_s=limits.decode_s,
+            wait_s=limits.wait_s,
         )
-        self._cache = ImageCache(settings, clock)
+        self._cache = ImageCache(limits, home, clock)
         self._loads = SingleFlight[LoadedImage]()
         self._decodings = SingleFlight[LoadedImage]()
         self._copying = asyncio.Semaphore(2 * self._decoders.count)  # limits the files that wait for a decoder
@@ -135,7 +142,7 @@ class ImageLoader:
         raise refusal
 
     async def _fetch(self, url: str, cached: CachedImage | None) -> LoadedImage:
-        """The deadline `image_timeout_s` starts when a slot is free. It covers look-up, redirects, retries and body.
+        """The deadline `timeout_s` starts when a slot is free. It covers look-up, redirects, retries and body.
 
         It does not cover decoding, which has a limit of its own that starts when a decoder is free. Until then the host
         keeps its slot, so that the files of one host do not occupy all decoders.
@@ -156,11 +163,11 @@ class ImageLoader:
 
     async def _get(self, url: str, validators: Validators | None, slot: Slot) -> Answer:
         try:
-            async with asyncio.timeout(self._settings.image_timeout_s) as timeout:
+            async with asyncio.timeout(self._limits.timeout_s) as timeout:
                 return await self._fetcher.get(url, validators, slot=slot, deadline=timeout.when())
         except TimeoutError:
             if slot.waiting:
-                raise busy(self._settings.image_timeout_s) from None
+                raise busy(self._limits.timeout_s) from None
             raise
 
     async def _read(self, body: bytes, url: str, will_keep: bool) -> LoadedImage:
@@ -169,7 +176,7 @@ class ImageLoader:
         if image is None:
             image = await self._decodings.do(sha256, lambda: self._decode(body, url, sha256, will_keep))
             return replace(image, url=url)
-        limit = self._settings.image_max_pixels
+        limit = self._limits.max_pixels
         if image.width * image.height > limit:
             raise ImageError("bomb", f"{image.width} x {image.height} pixels; {limit} are allowed")
         return image
@@ -195,7 +202,7 @@ class ImageLoader:
         except ImageError:
             raise
         except TimeoutError:
-            raise ImageError("timeout", f"not fetched within {self._settings.image_timeout_s:g} s") from None
+            raise ImageError("timeout", f"not fetched within {self._limits.timeout_s:g} s") from None
         except Exception as error:  # the contract: a post is never lost because of its image
             raise ImageError("internal", f"{type(error).__name__}: {error}") from error
 

@@ -13,7 +13,7 @@ from core.errors import Retry, Stop, UserError
 from core.events import Tweet
 from model.mentions import Prediction, Span
 from model.tokens import Encoded
-from core.pixels import Pixels
+from model.vision.values import Pixels
 from model.worker import BatchFailed, WorkerDied
 from streams.pipeline.infer import PICTURE, Infer, _cost
 from streams.pipeline.item import Origin, TweetItem
