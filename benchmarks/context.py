@@ -26,7 +26,7 @@ from rich.table import Table
 from seqeval.metrics.sequence_labeling import get_entities
 
 from benchmarks.command import main
-from cli.look.sight import Sight
+from cli.look.inspector import ImageInspector
 from core.errors import UserError
 from core.events import Tweet
 from model.context import context_text
@@ -103,10 +103,10 @@ def tweets(data: Path) -> list[Shown]:
 
 async def read_of(shown: Sequence[Shown], settings: Settings) -> list[VisualContext]:
     """What the channels read of each picture. Raises `UserError` when one of them cannot be had."""
-    async with Sight(settings) as sight:
-        looked = await asyncio.gather(*(sight.look(str(one.file)) for one in shown))
+    async with ImageInspector(settings) as inspector:
+        looked = await asyncio.gather(*(inspector.inspect(str(one.file)) for one in shown))
     for one in looked:
-        if one.picture is None:
+        if one.image is None:
             raise UserError(f"{one.source}: {one.reason}")
         for name in ("tags", "ocr"):
             if name in one.visual.absent:
@@ -224,7 +224,7 @@ def command(
     """Extraction with and without what is read of the pictures of 24 real tweets."""
     console = Console(width=None if sys.stdout.isatty() else 160)
     shown = tweets(Path(os.environ.get("MNER_DATA", ".")))
-    settings = load(image_cache_mb=0, vision_cache=0, vision=("tags", "ocr"), vision_tags=None)
+    settings = load(image={"cache_mb": 0}, vision={"cache": 0, "channels": ("tags", "ocr"), "tags": None})
     with Console(stderr=True).status(f"reading {len(shown)} pictures"):
         read = asyncio.run(read_of(shown, settings))
         extractor = Extractor.load(settings.model, device=settings.device, threads=settings.model_threads)

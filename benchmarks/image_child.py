@@ -68,7 +68,7 @@ async def load_all(urls: list[str], at_once: int, load: Load) -> Outcome:
 
 @asynccontextmanager
 async def ours(settings: Settings) -> AsyncIterator[Load]:
-    async with ImageLoader(settings) as loader:
+    async with ImageLoader(settings.image, home=settings.home) as loader:
 
         async def load(url: str) -> None:
             await loader.load(url)
@@ -78,7 +78,7 @@ async def ours(settings: Settings) -> AsyncIterator[Load]:
 
 @asynccontextmanager
 async def ours_pixels(settings: Settings) -> AsyncIterator[Load]:
-    async with ImageLoader(settings) as loader:
+    async with ImageLoader(settings.image, home=settings.home) as loader:
 
         async def load(url: str) -> None:
             await loader.pixels(await loader.load(url))
@@ -88,9 +88,9 @@ async def ours_pixels(settings: Settings) -> AsyncIterator[Load]:
 
 @asynccontextmanager
 async def by_hand(settings: Settings) -> AsyncIterator[Load]:
-    slots = asyncio.Semaphore(settings.image_workers)
+    slots = asyncio.Semaphore(settings.image.workers)
     with ThreadPoolExecutor(2) as threads:
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=settings.image_workers)) as session:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=settings.image.workers)) as session:
 
             async def load(url: str) -> None:
                 async with slots:
@@ -115,8 +115,8 @@ CONTENDERS: dict[str, Callable[[Settings], Any]] = {"ours": ours, "ours_pixels":
 def settings_of(folder: Path, urls: list[str], cache_mb: int | None) -> Settings:
     """The defaults, but for what must differ: the hosts are on this machine, and the cache is this run's own."""
     hosts = tuple({f"{(parts := URL(url)).host}:{parts.port}" for url in urls})
-    changed = {} if cache_mb is None else {"image_cache_mb": cache_mb}
-    return configuration.load(_env_file=None, home=folder / "home", image_allow=hosts, **changed)
+    changed = {} if cache_mb is None else {"cache_mb": cache_mb}
+    return configuration.load(_env_file=None, home=folder / "home", image={"allow": hosts, **changed})
 
 
 async def run(name: str, folder: Path, cache_mb: int | None) -> None:

@@ -33,10 +33,10 @@ OURS = (
     Child(
         "ours",
         "ours",
-        "ImageLoader with the defaults, but image_allow names the hosts; decodes for the hash, keeps the file",
+        "ImageLoader with the defaults, but MNER_IMAGE_ALLOW names the hosts; decodes for the hash, keeps the file",
     ),
     Child("ours, 640", "ours_pixels", "the same, and the copy shrunk to 640 is asked for"),
-    Child("ours, 640, no cache", "ours_pixels", "the same with image_cache_mb=0", cache_mb=0),
+    Child("ours, 640, no cache", "ours_pixels", "the same with MNER_IMAGE_CACHE_MB=0", cache_mb=0),
 )
 BY_HAND = Child("by hand", "by_hand", "aiohttp, 64 at once, Pillow in two threads, shrinks to 640; nothing is checked")
 

@@ -1,4 +1,6 @@
-"""How far apart are the perceptual hashes of what is one picture to people, and of what is not? Sets MNER_VISION_NEAR.
+"""How far apart are the perceptual hashes of what is one picture to people, and of what is not?
+
+Sets `streams.vision.NEAR`.
 
     MNER_DATA=... python -m benchmarks.near_duplicates
 
@@ -27,15 +29,14 @@ from rich.table import Table
 
 from benchmarks.plain import plain_pictures
 from core.errors import UserError
+from core.pixels import Pixels
 from model.vision.likeness import alike, colours
-from model.vision.values import Pixels
 from streams.images.decode import decode
-from streams.settings import Settings
+from streams.vision import NEAR
 
 DISTANCES = (0, 2, 4, 8, 12, 16, 24, 32, 48, 64)
 SEED = 20261121
 MAX_PIXELS = 40_000_000
-NEAR: int = Settings.model_fields["vision_near"].default
 WORDS = ("WHEN THE BUS IS LATE", "NOBODY: ABSOLUTELY NOBODY:", "MONDAY AGAIN", "ME AFTER ONE COFFEE", "TRUST ME")
 
 

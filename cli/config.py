@@ -18,20 +18,18 @@ def command(
     from cli.as_json import print_json
     from core.text import one_line
     from streams import settings
+    from streams.addresses import masked
 
     config = settings.load()
-    values = {
-        name: None if getattr(config, name) is None else settings.masked(getattr(config, name))
-        for name in settings.Settings.model_fields
-    }
+    given = {variable.key: variable.value(config) for variable in settings.VARIABLES}
+    values = {key: None if value is None else masked(value) for key, value in given.items()}
     if as_json:
         print_json(values)
         return
     table = Table("setting", "value", "means")
-    for name, field in settings.Settings.model_fields.items():
-        value = "" if values[name] is None else str(values[name])
-        style = "bold" if name in config.model_fields_set else ""
-        table.add_row(f"MNER_{name.upper()}", Text(one_line(value)), field.description or "", style=style)
+    for variable in settings.VARIABLES:
+        style = "bold" if variable.is_set(config) else ""
+        table.add_row(variable.name, Text(one_line(values[variable.key] or "")), variable.description, style=style)
     console = Console()
     console.print(table)
     console.print("Bold: set by the environment or .env; the others are defaults.")

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
+    from core.pixels import Pixels
     from model.checkpoint import CheckpointInfo
     from model.extractor import Extracted, Extractor
-    from model.vision.values import Pixels
 
     Look = Callable[[Sequence[Tweet]], Sequence[tuple[ImageResult, str | None, Pixels | None]]]
 
@@ -115,33 +115,34 @@ def command(
 def _settings(blind: bool, alone: bool) -> Settings:
     """`blind`: nothing is read of images. `alone`: one image is looked at afresh; of a file's, what is kept serves."""
     settings = load()
-    changes: dict[str, object] = {"vision": ()} if blind else {}
-    return settings.model_copy(update=changes | ({"image_cache_mb": 0, "vision_cache": 0} if alone else {}))
+    if blind:
+        settings = settings.changed(vision={"channels": ()})
+    return settings.changed(image={"cache_mb": 0}, vision={"cache": 0}) if alone else settings
 
 
 @contextmanager
 def _looking(settings: Settings, keep_pixels: bool) -> Iterator[Look]:
     """What becomes of tweets' images, the contexts they give and, if kept, their pixels; many at once. Nothing is
     started for text alone."""
-    from cli.look.sight import Sight
+    from cli.look.inspector import ImageInspector
 
     async def look(tweets: Sequence[Tweet]) -> list[tuple[ImageResult, str | None, Pixels | None]]:
-        return await asyncio.gather(*(sight.look_at(tweet, keep_pixels=keep_pixels) for tweet in tweets))
+        return await asyncio.gather(*(inspector.inspect_photo(tweet, keep_pixels=keep_pixels) for tweet in tweets))
 
     with asyncio.Runner() as runner:  # the loop rests while a line is awaited, so that Ctrl-C ends the waiting
-        sight = Sight(settings)
-        runner.run(sight.__aenter__())
+        inspector = ImageInspector(settings)
+        runner.run(inspector.__aenter__())
         try:
             yield lambda tweets: runner.run(look(tweets))
         finally:
-            runner.run(sight.__aexit__())
+            runner.run(inspector.__aexit__())
 
 
 def _tweet_of(text: str, image: str | None) -> Tweet:
-    from cli.look.sight import address
+    from cli.look.inspector import as_url
 
     try:
-        return Tweet(id="1", text=text, media=() if image is None else (Media(url=address(image)),))
+        return Tweet(id="1", text=text, media=() if image is None else (Media(url=as_url(image)),))
     except ValidationError as error:
         raise UserError(f"this post cannot be read: {explain(error)}") from None
 

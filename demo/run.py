@@ -49,15 +49,13 @@ async def demo(settings: Settings, console: Console, *, keep: bool) -> Report:
         async with servers as addresses, image_server() as images:
             port = images.rpartition(":")[2]
             own = (settings.kafka, settings.elasticsearch, settings.redis) != (None, None, None)
-            settings = settings.model_copy(
-                update={
-                    "prefix": settings.prefix or (f"demo{int(time.time())}." if own else ""),
-                    "home": home,
-                    "kafka": addresses.kafka,
-                    "elasticsearch": addresses.elasticsearch,
-                    "redis": addresses.redis,
-                    "image_allow": (*settings.image_allow, f"127.0.0.1:{port}"),
-                }
+            settings = settings.changed(
+                prefix=settings.prefix or (f"demo{int(time.time())}." if own else ""),
+                home=home,
+                kafka=addresses.kafka,
+                elasticsearch=addresses.elasticsearch,
+                redis=addresses.redis,
+                image={"allow": (*settings.image.allow, f"127.0.0.1:{port}")},
             )
             await asyncio.to_thread(topics.create, addresses.kafka, settings)
             display.says("worker", "loading the model")

@@ -15,6 +15,9 @@ IMAGE: View = "image"
 
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC")
 
+BATCH_TOKENS = 4096
+"""Padded tokens in a batch of posts to tag: its longest post times its posts."""
+
 
 class Design(Value):
     """`views`: what gives evidence: the text, the text with its visual context behind it, and dense image features that

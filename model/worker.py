@@ -17,10 +17,10 @@ from pydantic import AfterValidator, TypeAdapter
 from core.child import ChildFailed, ChildProcess, Receive, detached, receive_frame
 from core.child_socket import frame
 from core.errors import BatchFailed, ProcessDied, Retry, Stop, UserError
+from core.text import plain
 from model.checkpoint import CheckpointInfo, describe
 from model.mentions import Prediction
 from model.tokens import Encoded
-from model.vision.values import plain
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")

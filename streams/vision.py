@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from core.errors import UserError
 from core.events import ImageResult
@@ -16,32 +17,40 @@ from model.vision.values import CHANNELS, Channel, VisualContext
 from streams import metrics
 from streams.images.database import Database
 from streams.images.decode import DECODER
-from streams.settings import Settings
+from streams.settings import VisionLimits
+
+QUEUE = 32
+"""Images that may wait for the models. Later images go on without a context."""
+
+NEAR = 16
+"""Bits, of 256, in which the perceptual hashes of copies may differ. A copy borrows tags and caption."""
 
 
 @asynccontextmanager
-async def open_image_reader(settings: Settings, wait_s: float = math.inf) -> AsyncIterator[ImageReader]:
-    """Opens the image reader. The first image starts the process and opens the cache.
+async def open_image_reader(
+    limits: VisionLimits, device: str, home: Path, wait_s: float = math.inf
+) -> AsyncIterator[ImageReader]:
+    """Opens the image reader. The first image starts its process and opens the cache.
 
-    A worker passes `vision_wait_s` as `wait_s`. Commands wait for every image.
+    A worker passes `VisionLimits.wait_s` as `wait_s`. Commands wait for every image.
     """
-    database = Database(settings.home / "cache" / "vision.sqlite3", SCHEMA, SCHEMA_VERSION)
+    database = Database(home / "cache" / "vision.sqlite3", SCHEMA, SCHEMA_VERSION)
     try:
-        async with ImageReader(image_reader_config(settings, wait_s=wait_s), database, _observe) as reader:
+        async with ImageReader(image_reader_config(limits, device, wait_s=wait_s), database, _observe) as reader:
             yield reader
     finally:
         await database.close()
 
 
-async def check_models(reader: ImageReader, settings: Settings) -> None:
+async def check_models(reader: ImageReader, limits: VisionLimits, device: str) -> None:
     """Raises `UserError` when a model or device that the settings name is not available.
 
     Loads nothing when the settings name none.
     """
     named = {
-        "MNER_VISION_TAGS": settings.vision_tags,
-        "MNER_VISION_CAPTION": settings.vision_caption,
-        "MNER_DEVICE": settings.device if settings.device == "cuda" else None,
+        "MNER_VISION_TAGS": limits.tags,
+        "MNER_VISION_CAPTION": limits.caption,
+        "MNER_DEVICE": device if device == "cuda" else None,
     }
     variables = [name for name, value in named.items() if value]
     if variables:
@@ -51,31 +60,31 @@ async def check_models(reader: ImageReader, settings: Settings) -> None:
             raise UserError(f"{error} (see {', '.join(variables)})") from None
 
 
-def image_reader_config(settings: Settings, wait_s: float = math.inf) -> ImageReaderConfig:
+def image_reader_config(limits: VisionLimits, device: str, wait_s: float = math.inf) -> ImageReaderConfig:
     """Returns the image reader's configuration. Captions are off when the settings name no model for them.
 
-    The process gets half of the cores: images may wait or go unread, the posts' text must not.
+    The process gets half of the cores: images may wait or go unread, the text of posts must not.
     """
-    channels = tuple(name for name in settings.vision if name != "caption" or settings.vision_caption)
-    reader = ReaderConfig(channels, settings.vision_tags, settings.vision_caption)
+    channels = tuple(name for name in limits.channels if name != "caption" or limits.caption)
+    reader = ReaderConfig(channels, limits.tags, limits.caption)
     return ImageReaderConfig(
         channels=channels,
         reader=reader.to_json(),
-        state=f"decoder {DECODER}, {reader.weights()}",
-        device=settings.device,
+        state=f"decoder {DECODER}, {reader.weights_fingerprint()}",
+        device=device,
         threads=max(1, len(os.sched_getaffinity(0)) // 2),
-        batch=settings.vision_batch,
-        queue=settings.vision_queue,
-        timeout_s=settings.vision_timeout_s,
-        cached=settings.vision_cache,
-        near=settings.vision_near,
+        batch=limits.batch,
+        queue=QUEUE,
+        timeout_s=limits.timeout_s,
+        cached=limits.cache,
+        near=NEAR,
         wait_s=wait_s,
-        off={"caption": "off: MNER_VISION_CAPTION names no model"} if "caption" in settings.vision else {},
+        off={"caption": "off: MNER_VISION_CAPTION names no model"} if "caption" in limits.channels else {},
     )
 
 
 def with_channels(image: ImageResult, visual: VisualContext) -> ImageResult:
-    """Returns the image's result with the state of each channel: `read`, `near`, or why it is absent."""
+    """Adds the outcome of each channel: `read`, `near`, or the reason why it read nothing."""
     channels = {name: visual.absent.get(name, "near" if name in visual.lent else "read") for name in CHANNELS}
     return image.model_copy(update={"channels": channels})
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from core.errors import UserError
-from streams.settings import Settings
+from streams.settings import VARIABLES, Settings
 
 READY = "worker ready"
 LOG_LINES = 12
@@ -113,8 +113,9 @@ class WorkerProcess:
 
 def environment(settings: Settings) -> dict[str, str]:
     """The settings as MNER_* variables: what differs from the defaults."""
-    values = settings.model_dump(exclude_defaults=True)
+    values = {variable: variable.value(settings) for variable in VARIABLES}
     return {
-        f"MNER_{name.upper()}": ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        for name, value in values.items()
+        variable.name: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        for variable, value in values.items()
+        if value != variable.field.default
     }

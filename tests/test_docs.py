@@ -17,7 +17,7 @@ import typer.main
 from cli.main import COMMANDS, build
 from core.events import DeadLetter, Decision, Extraction, Mention, Tombstone, Tweet
 from streams import topics
-from streams.settings import CHECKPOINT, Settings
+from streams.settings import CHECKPOINT, VARIABLES, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = ROOT / "docs" / "settings.md"
@@ -74,7 +74,7 @@ def test_every_command_named_exists_with_its_options(page: Path) -> None:
 @pytest.mark.parametrize("file", [*PAGES, *OTHERS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_setting_named_exists(file: Path) -> None:
     named = set(re.findall(r"\bMNER_[A-Z_]*[A-Z]\b", file.read_text()))
-    assert named <= {variable(name) for name in Settings.model_fields}
+    assert named <= {variable.name for variable in VARIABLES}
 
 
 def test_the_table_of_settings_is_current() -> None:
@@ -140,19 +140,15 @@ def code(text: str) -> list[str]:
     return [*(line for block in blocks for line in block.splitlines()), *indented, *re.findall(r"`([^`\n]+)`", text)]
 
 
-def variable(name: str) -> str:
-    return f"MNER_{name.upper()}"
-
-
 def settings_table() -> str:
-    assert all(field.description for field in Settings.model_fields.values())
+    assert all(variable.description for variable in VARIABLES)
     lines = ["| setting | default | allowed | means |", "|---|---|---|---|"]
-    for name, field in Settings.model_fields.items():
+    for variable in VARIABLES:
         cells = (
-            f"`{variable(name)}`",
-            default(field.default),
-            allowed(field),
-            field.description,
+            f"`{variable.name}`",
+            default(variable.field.default),
+            allowed(variable.field),
+            variable.description,
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

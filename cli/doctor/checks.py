@@ -19,7 +19,7 @@ from pathlib import Path
 
 from cli.doctor.servers import SERVERS, Finding, server
 from core.errors import ProcessDied, Retry, Stop, UserError
-from streams.settings import Settings, load
+from streams.settings import RENAMED, VARIABLES, Settings, load
 
 PYTHONS = ((3, 11), (3, 14))
 """The first that works, and the first that is too new; `requires-python` in pyproject.toml."""
@@ -74,7 +74,7 @@ def settings(config: Settings) -> Finding:
 
     given = {name.upper() for name in os.environ if name.upper().startswith("MNER_")}
     filed = {name.upper() for name in dotenv_values(".env") if name.upper().startswith("MNER_")}
-    known = {f"MNER_{name.upper()}" for name in Settings.model_fields}
+    known = {variable.name for variable in VARIABLES} | RENAMED.keys()
     said = (
         f"valid; {len(given & known)} from the environment, {len((filed - given) & known)} from .env, the rest defaults"
     )

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from streams.settings import Settings, masked
+from streams.addresses import masked
+from streams.settings import Settings
 
 if TYPE_CHECKING:
     from streams.topics import Topic

@@ -21,11 +21,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Self
 
 from core.errors import BatchFailed, Retry, Stop, UserError
+from core.pixels import Pixels
 from core.single_flight import FlightClosed, SingleFlight
 from model.vision.cache import ContextCache, Store
 from model.vision.likeness import alike, colours
 from model.vision.reader_queue import NotRead, ReaderQueue
-from model.vision.values import CHANNELS, MISCONFIGURED, Channel, Pixels, Request, VisualContext
+from model.vision.values import CHANNELS, MISCONFIGURED, Channel, Request, VisualContext
 from model.worker import BatchProcess
 
 log = logging.getLogger(__name__)

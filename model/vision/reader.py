@@ -15,9 +15,10 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from core.errors import UserError
+from core.text import plain
 from model.vision import values
 from model.vision.channels import Channel, ReaderConfig
-from model.vision.values import MISCONFIGURED, Request, Tag, TextLine, VisualContext, plain
+from model.vision.values import MISCONFIGURED, Request, Tag, TextLine, VisualContext
 
 T = TypeVar("T")
 

@@ -12,7 +12,8 @@ from typing import Protocol, Self
 
 from core.errors import BatchFailed, Retry, Stop, UserError
 from core.isolate import isolate
-from model.vision.values import Channel, Pixels, Request, VisualContext
+from core.pixels import Pixels
+from model.vision.values import Channel, Request, VisualContext
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from core.child import ChildFailed, ChildProcess, Receive, receive_frame
-from model.vision.values import Pixels
+from core.pixels import Pixels
 from streams.images.decode import MAX_SIDE
 from streams.images.errors import MAX_REASON, ImageError
 from streams.metrics import DECODER_RESTARTS

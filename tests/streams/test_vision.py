@@ -10,9 +10,10 @@ import pytest
 from prometheus_client import REGISTRY
 
 from core.events import ImageResult
+from core.pixels import Pixels
 from model.vision.image_reader import ImageReaderConfig
-from model.vision.values import Pixels, VisualContext
-from streams.settings import Settings
+from model.vision.values import VisualContext
+from streams.settings import Settings, VisionLimits
 from streams.vision import image_reader_config, open_image_reader, with_channels
 from tests.model.vision.stub_reader import chessboard
 
@@ -21,12 +22,12 @@ from tests.model.vision.stub_reader import chessboard
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings whose image reader runs the stub."""
 
-    def config(settings: Settings, **more: Any) -> ImageReaderConfig:
+    def config(limits: VisionLimits, device: str, **more: Any) -> ImageReaderConfig:
         stub = {"reader": str(tmp_path / "diary"), "factory": "tests.model.vision.stub_reader:load"}
-        return replace(image_reader_config(settings, **more), **stub)
+        return replace(image_reader_config(limits, device, **more), **stub)
 
     monkeypatch.setattr("streams.vision.image_reader_config", config)
-    return Settings(home=tmp_path, vision=("tags", "ocr"))
+    return Settings(home=tmp_path, vision=VisionLimits(channels=("tags", "ocr")))
 
 
 def counted(channel: str, outcome: str) -> float:
@@ -48,7 +49,7 @@ async def loaded() -> Pixels:
 async def test_each_channel_is_counted_and_only_reading_is_timed(settings: Settings) -> None:
     labels = [(channel, outcome) for channel in ("tags", "ocr") for outcome in ("read", "cached", "no_pixels")]
     before, timed_before = [counted(*label) for label in labels], timed()
-    async with open_image_reader(settings) as reader:
+    async with open_image_reader(settings.vision, settings.device, settings.home) as reader:
         for sha256, pixels in (("lost", missing), ("a", loaded), ("a", loaded)):
             await reader.read(sha256, "f" * 64, pixels)
     assert [counted(*label) - past for label, past in zip(labels, before, strict=True)] == [1.0] * 6
@@ -57,7 +58,7 @@ async def test_each_channel_is_counted_and_only_reading_is_timed(settings: Setti
 
 async def test_without_channels_nothing_is_timed(settings: Settings) -> None:
     before = timed()
-    async with open_image_reader(settings.model_copy(update={"vision": ()})) as reader:
+    async with open_image_reader(VisionLimits(channels=()), settings.device, settings.home) as reader:
         await reader.read("a", "f" * 64, loaded)
     assert timed() == before
 
@@ -66,7 +67,7 @@ async def test_a_result_marks_borrowed_channels_also_from_the_cache(settings: Se
     async def other() -> Pixels:
         return chessboard(number=2)
 
-    async with open_image_reader(settings) as reader:
+    async with open_image_reader(settings.vision, settings.device, settings.home) as reader:
         await reader.read("a", "f" * 64, loaded)
         contexts: list[VisualContext] = [await reader.read("b", "f" * 64, other) for _ in range(2)]
     for visual in contexts:

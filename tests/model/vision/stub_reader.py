@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import UserError
-from model.vision.values import MISCONFIGURED, Pixels, Request, Tag, TextLine, VisualContext
+from core.pixels import Pixels
+from model.vision.values import MISCONFIGURED, Request, Tag, TextLine, VisualContext
 
 HANG, DIE, RAISE, NO_TEXT, SLOW, BABBLE, PRINT = 1, 2, 3, 4, 5, 6, 7
 SLOW_S = 0.5

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from core.errors import UserError
+from core.pixels import Pixels
 from model.vision import cache
 from model.vision.image_reader import FAILURE_TTL_S, ImageReader, ImageReaderConfig
 from model.vision.reader_queue import RESTART_PAUSE_S, ReaderQueue
-from model.vision.values import MAX_REASON, Channel, Pixels, Request, VisualContext
+from model.vision.values import MAX_REASON, Channel, Request, VisualContext
 from streams.images.database import Database
 from tests.model.vision.stub_reader import BABBLE, DIE, HANG, NO_TEXT, PRINT, RAISE, SLOW, SLOW_S, chessboard
 

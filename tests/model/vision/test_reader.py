@@ -10,9 +10,10 @@ import pytest
 from PIL.Image import Image
 
 from core.errors import UserError
+from core.pixels import Pixels
 from model.vision.channels import ReaderConfig
 from model.vision.reader import MAX_BROKEN_BATCHES, Absent, ChannelReader, load
-from model.vision.values import Pixels, Request, Tag
+from model.vision.values import Request, Tag
 from tests.model.vision.pictures import noise, pixels, real, request, written
 
 

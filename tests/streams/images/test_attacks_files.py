@@ -11,7 +11,7 @@ from tests.streams.images.measured import attack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-LIMITS = {"image_timeout_s": 10, "image_decode_s": 2}
+LIMITS = {"timeout_s": 10, "decode_s": 2}
 SECONDS = 6.0
 """Decoding may take 2 of them, and replacing the process some more."""
 

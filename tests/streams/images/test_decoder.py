@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from demo.examples import png_bomb
-from streams.images.decode import Picture, decode
+from streams.images.decode import LoadedImage, decode
 from streams.images.decoder import MODULE, Decoders
 from streams.images.errors import ImageError
 from tests.local.processes import eventually
@@ -164,7 +164,7 @@ def damaged() -> Iterator[bytes]:
 async def test_truncated_and_damaged_files_give_an_image_or_a_reason() -> None:
     async with decoders(2, max_pixels=4_000_000) as pool:
         outcomes = await asyncio.gather(*(pool.decode(body, URL) for body in damaged()), return_exceptions=True)
-        images = [outcome for outcome in outcomes if isinstance(outcome, Picture)]
+        images = [outcome for outcome in outcomes if isinstance(outcome, LoadedImage)]
         errors = [outcome for outcome in outcomes if isinstance(outcome, ImageError)]
         assert len(images) + len(errors) == len(outcomes)
         assert not [error for error in errors if "Permission" in error.reason], (
