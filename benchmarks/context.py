@@ -26,7 +26,7 @@ from rich.table import Table
 from seqeval.metrics.sequence_labeling import get_entities
 
 from benchmarks.command import main
-from cli.look.sight import Sight
+from cli.look.inspector import ImageInspector
 from core.errors import UserError
 from core.events import Tweet
 from model.context import context_text
@@ -103,10 +103,10 @@ def tweets(data: Path) -> list[Shown]:
 
 async def read_of(shown: Sequence[Shown], settings: Settings) -> list[VisualContext]:
     """What the channels read of each picture. Raises `UserError` when one of them cannot be had."""
-    async with Sight(settings) as sight:
-        looked = await asyncio.gather(*(sight.look(str(one.file)) for one in shown))
+    async with ImageInspector(settings) as inspector:
+        looked = await asyncio.gather(*(inspector.inspect(str(one.file)) for one in shown))
     for one in looked:
-        if one.picture is None:
+        if one.image is None:
             raise UserError(f"{one.source}: {one.reason}")
         for name in ("tags", "ocr"):
             if name in one.visual.absent:

@@ -124,25 +124,25 @@ def _settings(blind: bool, alone: bool) -> Settings:
 def _looking(settings: Settings, keep_pixels: bool) -> Iterator[Look]:
     """What becomes of tweets' images, the contexts they give and, if kept, their pixels; many at once. Nothing is
     started for text alone."""
-    from cli.look.sight import Sight
+    from cli.look.inspector import ImageInspector
 
     async def look(tweets: Sequence[Tweet]) -> list[tuple[ImageResult, str | None, Pixels | None]]:
-        return await asyncio.gather(*(sight.look_at(tweet, keep_pixels=keep_pixels) for tweet in tweets))
+        return await asyncio.gather(*(inspector.inspect_photo(tweet, keep_pixels=keep_pixels) for tweet in tweets))
 
     with asyncio.Runner() as runner:  # the loop rests while a line is awaited, so that Ctrl-C ends the waiting
-        sight = Sight(settings)
-        runner.run(sight.__aenter__())
+        inspector = ImageInspector(settings)
+        runner.run(inspector.__aenter__())
         try:
             yield lambda tweets: runner.run(look(tweets))
         finally:
-            runner.run(sight.__aexit__())
+            runner.run(inspector.__aexit__())
 
 
 def _tweet_of(text: str, image: str | None) -> Tweet:
-    from cli.look.sight import address
+    from cli.look.inspector import as_url
 
     try:
-        return Tweet(id="1", text=text, media=() if image is None else (Media(url=address(image)),))
+        return Tweet(id="1", text=text, media=() if image is None else (Media(url=as_url(image)),))
     except ValidationError as error:
         raise UserError(f"this post cannot be read: {explain(error)}") from None
 

@@ -30,13 +30,13 @@ NEAR = 16
 async def open_image_reader(
     limits: VisionLimits, device: str, home: Path, wait_s: float = math.inf
 ) -> AsyncIterator[ImageReader]:
-    """Opens the image reader. The first image starts the process and opens the cache.
+    """Opens the image reader. The first image starts its process and opens the cache.
 
     A worker passes `VisionLimits.wait_s` as `wait_s`. Commands wait for every image.
     """
     database = Database(home / "cache" / "vision.sqlite3", SCHEMA, SCHEMA_VERSION)
     try:
-        async with ImageReader(image_reader_config(limits, device, wait_s), database, _observe) as reader:
+        async with ImageReader(image_reader_config(limits, device, wait_s=wait_s), database, _observe) as reader:
             yield reader
     finally:
         await database.close()
@@ -63,14 +63,14 @@ async def check_models(reader: ImageReader, limits: VisionLimits, device: str) -
 def image_reader_config(limits: VisionLimits, device: str, wait_s: float = math.inf) -> ImageReaderConfig:
     """Returns the image reader's configuration. Captions are off when the settings name no model for them.
 
-    The process gets half of the cores: images may wait or go unread, the posts' text must not.
+    The process gets half of the cores: images may wait or go unread, the text of posts must not.
     """
     channels = tuple(name for name in limits.channels if name != "caption" or limits.caption)
     reader = ReaderConfig(channels, limits.tags, limits.caption)
     return ImageReaderConfig(
         channels=channels,
         reader=reader.to_json(),
-        state=f"decoder {DECODER}, {reader.weights()}",
+        state=f"decoder {DECODER}, {reader.weights_fingerprint()}",
         device=device,
         threads=max(1, len(os.sched_getaffinity(0)) // 2),
         batch=limits.batch,
@@ -84,7 +84,7 @@ def image_reader_config(limits: VisionLimits, device: str, wait_s: float = math.
 
 
 def with_channels(image: ImageResult, visual: VisualContext) -> ImageResult:
-    """Returns the image's result with the state of each channel: `read`, `near`, or why it is absent."""
+    """Adds the outcome of each channel: `read`, `near`, or the reason why it read nothing."""
     channels = {name: visual.absent.get(name, "near" if name in visual.lent else "read") for name in CHANNELS}
     return image.model_copy(update={"channels": channels})
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from core.child import detached
-from streams.images.decode import Picture
+from streams.images.decode import LoadedImage
 from streams.images.decoder_process import DecoderProcess
 from streams.images.errors import ImageError
 
@@ -54,7 +54,7 @@ class Decoders:
         self._idle: asyncio.LifoQueue[DecoderProcess] = asyncio.LifoQueue()
         for process in reversed(self._processes):
             self._idle.put_nowait(process)
-        self._running: set[asyncio.Task[Picture]] = set()
+        self._running: set[asyncio.Task[LoadedImage]] = set()
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -77,7 +77,7 @@ class Decoders:
 
     async def decode(
         self, body: bytes, url: str, *, small: bool = True, sha256: str | None = None, refused: OnRefusal | None = None
-    ) -> Picture:
+    ) -> LoadedImage:
         """Returns the image in `body`, with its pixels when `small` is set. `sha256` is the body's, if known.
 
         When the caller is cancelled, the image is still decoded and then dropped. `refused` is called with the error
@@ -108,7 +108,7 @@ class Decoders:
 
     async def _decode(
         self, process: DecoderProcess, body: bytes, url: str, small: bool, sha256: str | None, refused: OnRefusal | None
-    ) -> Picture:
+    ) -> LoadedImage:
         try:
             try:
                 image, pixels = await process.decode(body, small)
@@ -122,7 +122,7 @@ class Decoders:
             if refused is not None:
                 await refused(error)
             raise
-        return Picture(url, sha256, image.format, image.width, image.height, image.phash, pixels)
+        return LoadedImage(url, sha256, image.format, image.width, image.height, image.phash, pixels)
 
 
 async def sha256_of(body: bytes) -> str:

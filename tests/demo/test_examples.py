@@ -42,7 +42,7 @@ async def test_every_image_loads_unless_planted_as_faulty_and_nothing_but_the_se
                 if fault and fault.outcome == "dead":
                     continue
                 tweet = Tweet.model_validate_json(event)
-                result, _ = await loader.look(tweet.media)
+                result, _ = await loader.load_first_photo(tweet.media)
                 if fault:
                     assert result.status == "failed"
                     assert (result.reason or "").startswith(fault.reason)
@@ -59,7 +59,7 @@ async def test_a_client_that_hangs_up_is_nothing_to_log(caplog: pytest.LogCaptur
         address = url.removeprefix("http://")
         async with ImageLoader(ImageLimits(allow=(address,), timeout_s=0.5)) as loader:
             for name in ("too-big.jpg", "slow.jpg"):
-                result, _ = await loader.look([Media(url=f"{url}/{name}")])
+                result, _ = await loader.load_first_photo([Media(url=f"{url}/{name}")])
                 assert result.status == "failed"
         await asyncio.sleep(0.3)  # until the server has noticed
     assert not [record.getMessage() for record in caplog.records if record.name.startswith("aiohttp")]
@@ -70,7 +70,7 @@ async def test_a_slow_image_meets_the_deadline() -> None:
         address = url.removeprefix("http://")
         async with ImageLoader(ImageLimits(allow=(address,), timeout_s=0.3)) as loader:
             tweet = Tweet.model_validate({"id": "1", "text": "slow", "media": [{"url": f"{url}/slow.jpg"}]})
-            result, _ = await loader.look(tweet.media)
+            result, _ = await loader.load_first_photo(tweet.media)
             assert result.reason == "timeout: not done within 0.3 s"
 
 

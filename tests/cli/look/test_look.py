@@ -257,9 +257,11 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Non
     """Puts a stub of that name in the reader's place."""
 
     def put(loader: str) -> None:
-        def config(limits: VisionLimits, device: str, *wait_s: float) -> ImageReaderConfig:
+        def config(limits: VisionLimits, device: str, **changes: Any) -> ImageReaderConfig:
             return replace(
-                image_reader_config(limits, device, *wait_s), reader=str(tmp_path / "diary"), factory=f"{STUB}:{loader}"
+                image_reader_config(limits, device, **changes),
+                reader=str(tmp_path / "diary"),
+                factory=f"{STUB}:{loader}",
             )
 
         monkeypatch.setattr("streams.vision.image_reader_config", config)

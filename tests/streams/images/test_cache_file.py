@@ -217,7 +217,7 @@ WRITER = """
 import asyncio, hashlib, os, sys
 from pathlib import Path
 from streams.images.cache import ImageCache
-from streams.images.decode import Picture
+from streams.images.decode import LoadedImage
 from streams.images.conditional import Answer, Validators
 from streams.settings import ImageLimits
 
@@ -226,7 +226,7 @@ async def main(home, name, count):
     number = 0
     while number != count:
         url, body = f"http://{name}.example/{number}", os.urandom(20_000)
-        picture = Picture(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
+        picture = LoadedImage(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
         await cache.keep(picture, Answer(body, Validators(url)))
         assert (await cache.find(url)).kept, number
         print(number, flush=True)

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from demo.examples import png_bomb
-from streams.images.decode import Picture, decode
+from streams.images.decode import LoadedImage, decode
 from streams.images.decoder import MODULE, Decoders
 from streams.images.errors import ImageError
 from tests.local.processes import eventually
@@ -83,21 +83,21 @@ async def at_work(pool: Decoders) -> int:
 async def test_every_format_decodes_as_it_does_in_this_process() -> None:
     async with decoders(2) as pool:
         bodies = [*FILES.values(), encoded(half_and_half(size=(1000, 500)), "JPEG")]
-        pictures = await asyncio.gather(*(pool.decode(body, URL) for body in bodies))
-    for body, picture in zip(bodies, pictures, strict=True):
-        here, pixels = decode(body, LIMIT), picture.pixels
+        images = await asyncio.gather(*(pool.decode(body, URL) for body in bodies))
+    for body, image in zip(bodies, images, strict=True):
+        here, pixels = decode(body, LIMIT), image.pixels
         assert pixels is not None
-        assert (picture.url, picture.sha256) == (URL, hashlib.sha256(body).hexdigest())
-        assert (picture.format, picture.width, picture.height) == (here.format, here.width, here.height)
+        assert (image.url, image.sha256) == (URL, hashlib.sha256(body).hexdigest())
+        assert (image.format, image.width, image.height) == (here.format, here.width, here.height)
         assert here.small is not None
-        assert (picture.phash, (pixels.width, pixels.height), pixels.rgb) == (
+        assert (image.phash, (pixels.width, pixels.height), pixels.rgb) == (
             here.phash,
             here.small.size,
             here.small.tobytes(),
         )
     async with decoders(1) as pool:
         bare = [await pool.decode(body, URL, small=False) for body in bodies]
-    assert bare == [replace(picture, pixels=None) for picture in pictures]
+    assert bare == [replace(image, pixels=None) for image in images]
 
 
 async def test_processes_start_when_needed_up_to_the_limit() -> None:
@@ -164,14 +164,14 @@ def damaged() -> Iterator[bytes]:
 async def test_truncated_and_damaged_files_give_an_image_or_a_reason() -> None:
     async with decoders(2, max_pixels=4_000_000) as pool:
         outcomes = await asyncio.gather(*(pool.decode(body, URL) for body in damaged()), return_exceptions=True)
-        pictures = [outcome for outcome in outcomes if isinstance(outcome, Picture)]
+        images = [outcome for outcome in outcomes if isinstance(outcome, LoadedImage)]
         errors = [outcome for outcome in outcomes if isinstance(outcome, ImageError)]
-        assert len(pictures) + len(errors) == len(outcomes)
+        assert len(images) + len(errors) == len(outcomes)
         assert not [error for error in errors if "Permission" in error.reason], (
             "a module was imported after the process was confined"
         )
         assert {error.kind for error in errors} <= {"not_an_image", "broken", "bomb"}
-        assert len(pictures) > 50
+        assert len(images) > 50
         assert len(errors) > 50
         assert (await pool.decode(GOOD, URL)).format == "JPEG"
 
