@@ -28,8 +28,8 @@ Table = dict[str, Any]
 def read(file: Path, overrides: Sequence[str], device: str | None = None) -> tuple[TrainingConfig, str]:
     """Returns the configuration with resolved paths, and its text as it is copied into the checkpoint.
 
-    `overrides`: `key=value` with a dotted key and a TOML value; a value that is no TOML is a string. Relative paths start
-    at the folder of the file; those of an override start at the current folder.
+    `overrides`: `key=value` with a dotted key and a TOML value; a value that is no TOML is a string. Relative paths
+    start at the folder of the file; those of an override start at the current folder.
 
     Raises `UserError` naming the key, the value and what is allowed.
     """

@@ -38,8 +38,8 @@ def command(
 ) -> None:
     """Train a checkpoint.
 
-    The validation data chooses the best epoch, the temperatures and the review threshold. The test data is read once, at
-    the end, for the model card. Training posts whose text also stands in a validation or test split are left out.
+    The validation data chooses the best epoch, the temperatures and the review threshold. The test data is read once,
+    at the end, for the model card. Training posts whose text also stands in a validation or test split are left out.
 
     If the training is killed, run the same command again: it resumes after the last complete epoch.
     """

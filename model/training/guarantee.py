@@ -3,9 +3,10 @@
 With probability 1 - delta over the draw of the validation data, mentions at or above the threshold have at least the
 target precision on data of the same kind.
 
-The method is Learn then Test (Angelopoulos et al., arXiv 2110.01052) by fixed-sequence testing. Each threshold of `GRID`
-is a null hypothesis, "the precision here is below the target", with an exact binomial p-value (Clopper & Pearson, 1934).
-They are tested from the most to the least cautious until one is not rejected; the last rejected one is chosen.
+The method is Learn then Test (Angelopoulos et al., arXiv 2110.01052) by fixed-sequence testing. Each threshold of
+`GRID` is a null hypothesis, "the precision here is below the target", with an exact binomial p-value (Clopper &
+Pearson, 1934). They are tested from the most to the least cautious until one is not rejected; the last rejected one is
+chosen.
 
 The mentions of a post are not independent. So counts are divided by the design effect (Kish, 1965; Korn & Graubard,
 1998), which is at least 1. When too few posts have errors to estimate it, all mentions of a post are taken to be right

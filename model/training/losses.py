@@ -124,8 +124,8 @@ def alignment(
     """Returns KL(text and context || text) of the token marginals; no gradient reaches the former.
 
     The mean is over the words of posts that have both views and their own context. Each post's divergence is multiplied
-    by its squared temperature, so that gradients keep their size (Hinton et al., 2015). This is the cross-view alignment
-    of ITA (Wang et al., NAACL 2022).
+    by its squared temperature, so that gradients keep their size (Hinton et al., 2015). This is the cross-view
+    alignment of ITA (Wang et al., NAACL 2022).
     """
     views = network.design.views
     rows = batch.present[views.index(CONTEXT)]

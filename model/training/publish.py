@@ -62,7 +62,7 @@ def publish(
     target_precision: float,
     device: str,
 ) -> Published:
-    """Calibrates on the validation splits, writes the folder, then scores the written checkpoint on all held-out splits.
+    """Calibrates on the validation splits, writes the folder, then scores what was written on all held-out splits.
 
     The card is written last: a folder without one is unfinished. If `target_precision` cannot be promised, the highest
     precision that can be is. If nothing can be calibrated, every mention goes to review. Raises `OSError`.
@@ -149,8 +149,8 @@ ones by their probability) and aurc (lower is better) are over predicted mention
 
 ## Limits
 It has learned English tweets and their annotators' habits. Without a view `image` it reads no pixels, only text that
-describes an image. It fails most on names that are newer than its training data. It was trained on people's public posts:
-what it says about a person is a guess about a text, nothing more.
+describes an image. It fails most on names that are newer than its training data. It was trained on people's public
+posts: what it says about a person is a guess about a text, nothing more.
 """
 
 

@@ -153,10 +153,14 @@ class Trainer:
         batch = collate([item.encoded for item in group], self.tokenizer.config, self.network.design)
         labels = label_tensor(group, batch).to(self.device)
         batch = batch.to(self.device)
-        default, others = self.losses.alignment_temperature, self.losses.alignment_temperatures
-        temperatures = torch.tensor([others.get(item.data, default) for item in group], device=self.device)
+        temperatures = self.alignment_temperatures(group)
         foreign = torch.tensor([item.foreign for item in group], device=self.device)
         return loss(self.network, batch, labels, self.losses, teacher_tensor(group, batch), temperatures, foreign)
+
+    def alignment_temperatures(self, group: Sequence[Item]) -> Tensor:
+        """Returns the temperature of the alignment of each item (B), by its data set."""
+        default, by_data = self.losses.alignment_temperature, self.losses.alignment_temperatures
+        return torch.tensor([by_data.get(item.data, default) for item in group], device=self.device)
 
     def _diverged(self, how: str) -> UserError:
         return UserError(
