@@ -21,9 +21,9 @@ from model.checkpoint import WEIGHTS, Base, CheckpointInfo, describe
 from model.design import Design
 from model.predictor import load
 from model.tagger import Tagger
+from model.training.config import OptimisationConfig
 from model.training.encoder import pretrained
 from model.training.publish import write
-from model.training.config import OptimisationConfig
 from model.training.train import Trainer, items
 from streams.settings import CHECKPOINT
 from tests.model.toys import bert, distilbert, examples, save

@@ -16,9 +16,9 @@ from model.batch import Batch, collate
 from model.design import CONTEXT, IMAGE, LABELS, TEXT, Design
 from model.evidence import NIG, fuse
 from model.tagger import Tagger
+from model.training.config import LossConfig, OptimisationConfig
 from model.training.corpus import Example
 from model.training.encoder import pretrained
-from model.training.config import LossConfig, OptimisationConfig
 from model.training.losses import alignment, distillation, log_marginals, loss, stacked
 from model.training.train import Trainer, items, label_tensor, teacher_tensor
 from tests.model.toys import bert, examples, save

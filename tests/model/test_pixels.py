@@ -205,21 +205,3 @@ async def test_a_vision_model_that_is_gone_is_told_when_the_process_starts(
             await worker.start()
     finally:
         await worker.close()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"images": Path()}, "wanted all three or none"),
-        ({"vision": "x"}, "wanted all three or none"),
-        ({"views": "text, image"}, "wanted all three or none"),
-        ({"views": "text,smell"}, "views"),
-        ({"adapt": "some"}, "adapt"),
-        ({"unlabelled": [Path()]}, "only be learned from a --teacher"),
-    ],
-)
-def test_parts_that_do_not_go_together_are_told_at_once(
-    tmp_path: Path, options: dict[str, object], message: str
-) -> None:
-    with pytest.raises(UserError, match=message):
-        train_command.command(data=tmp_path, out=tmp_path / "out", **options)  # type: ignore[arg-type]

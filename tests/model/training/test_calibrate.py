@@ -267,11 +267,9 @@ def test_a_checkpoint_with_one_temperature_has_it_for_both(checkpoint: Path) -> 
 @pytest.mark.parametrize("option", ["target_precision", "delta"])
 @pytest.mark.parametrize("value", [0.0, 1.0, -1.0, float("nan")])
 def test_a_share_must_lie_between_0_and_1(data: Path, option: str, value: float) -> None:
+    target, delta = (0.9, value) if option == "delta" else (value, 0.1)
     with pytest.raises(UserError, match="choose a number above 0 and below 1"):
-        if option == "delta":
-            command.command(data=data, target_precision=0.9, delta=value)
-        else:
-            command.command(data=data, target_precision=value)
+        command.command(data=data, target_precision=target, delta=delta)
 
 
 def test_data_without_a_mention_cannot_calibrate(checkpoint: Path, data: Path) -> None:

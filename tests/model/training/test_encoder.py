@@ -35,9 +35,9 @@ from model.checkpoint import describe
 from model.design import Design
 from model.extractor import Extractor
 from model.predictor import load, run
+from model.training.config import OptimisationConfig
 from model.training.encoder import pretrained
 from model.training.publish import write as write_checkpoint
-from model.training.config import OptimisationConfig
 from model.training.train import Trainer, items, layer_depth
 from tests.model.corpora import write
 from tests.model.toys import bert, examples, save

@@ -19,9 +19,9 @@ from model.design import Design
 from model.evidence import fuse
 from model.extractor import Extractor
 from model.tokens import TweetTokenizer
+from model.training.config import LossConfig, OptimisationConfig
 from model.training.corpus import Example
 from model.training.encoder import pretrained
-from model.training.config import LossConfig, OptimisationConfig
 from model.training.losses import alignment, loss, matching
 from model.training.train import Item, Trainer, exchanged, items, label_tensor
 from tests.model.corpora import write

@@ -28,9 +28,9 @@ from model.training import material
 from model.training import publish as publishing
 from model.training import teacher as teaching
 from model.training import train as training_of
+from model.training.config import OptimisationConfig
 from model.training.corpus import Example
 from model.training.encoder import pretrained
-from model.training.config import OptimisationConfig
 from model.training.losses import loss
 from model.training.train import STATE, Trainer, items, label_tensor
 from streams.settings import CHECKPOINT
