@@ -19,7 +19,7 @@ from rich.text import Text
 
 from cli.as_json import escaped_json
 from cli.output import output_file
-from cli.training.seeing import named
+from cli.training.views import parse_views
 from core.errors import UserError
 from core.events import ImageResult, Media, Tweet, explain
 from streams.settings import Settings, load
@@ -81,7 +81,7 @@ def command(
     settings = _settings(no_vision or context is not None, alone=text is not None)
     folder = checkpoint or settings.model
     tweet = None if text is None else _tweet_of(text, image)
-    some = None if views is None else named(views)
+    some = None if views is None else parse_views(views)
     info = describe(folder).reading(some)  # before torch is imported: a wrong path is told at once
     sees = info.vision is not None
     with _reading(jsonl or "-") as source, _writing(out) as sink, _looking(settings, sees) as look:
