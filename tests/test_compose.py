@@ -134,9 +134,9 @@ def test_the_example_of_an_env_file_is_valid_as_it_stands_and_with_every_line_in
         assert Settings(_env_file=env).kafka == "127.0.0.1:9092"  # type: ignore[call-arg]
 
 
-def test_the_image_installs_what_the_lock_names_and_runs_without_root() -> None:
+def test_the_image_installs_the_lock_of_a_worker_and_runs_without_root() -> None:
     lines = (ROOT / "Dockerfile").read_text()
-    assert "--require-hashes requirements.lock" in lines
+    assert "--require-hashes requirements-worker.lock" in lines
     last = lines.rpartition("\nFROM ")[2]
     user = re.search(r"^USER (\S+)$", last, re.MULTILINE)
     assert user
@@ -148,4 +148,4 @@ def test_the_image_installs_what_the_lock_names_and_runs_without_root() -> None:
 def test_the_image_holds_no_secrets_and_every_package_of_the_command() -> None:
     ignored = {line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")}
     assert {".env", ".git"} <= ignored
-    assert ignored.isdisjoint({"streams", "model", "sinks", "local", "review", "requirements.lock", "README.md"})
+    assert ignored.isdisjoint({"streams", "model", "sinks", "local", "review", "requirements-worker.lock", "README.md"})

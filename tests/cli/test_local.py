@@ -16,6 +16,7 @@ from tests.local import processes
 from tests.local.clients import CLIENTS
 
 Mner = Callable[..., subprocess.CompletedProcess[str]]
+pytestmark = pytest.mark.servers
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from core.errors import UserError
 from local.stack import KINDS, NAMES, Stack, down, running, status
 from tests.local import processes
 
+pytestmark = pytest.mark.servers
+
 
 def test_the_end_of_the_block_stops_every_server(tmp_path: Path) -> None:
     with Stack(tmp_path, ["redis"]) as stack:

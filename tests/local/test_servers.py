@@ -16,6 +16,8 @@ from local.stack import KINDS, NAMES, Stack
 from tests.local import processes
 from tests.local.clients import CLIENTS, Client
 
+pytestmark = pytest.mark.servers
+
 
 @pytest.fixture(params=NAMES)
 def name(request: pytest.FixtureRequest) -> str:

@@ -27,6 +27,8 @@ from sinks.index import Index
 from streams import topics
 from streams.settings import Settings, load
 
+pytestmark = pytest.mark.servers
+
 PATIENCE_S = 20.0
 NAMES = ("kafka", "elasticsearch", "redis")
 
