@@ -59,7 +59,7 @@ def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def settings_for(addresses: dict[str, str], home: Path) -> Settings:
     """Returns settings with a prefix that no other test has, so that tests share nothing but the servers."""
-    return Settings(_env_file=None, prefix=f"t{_run}-{next(_counter)}.", home=home, **addresses)  # type: ignore[arg-type, call-arg]
+    return Settings(_env_file=None, prefix=f"t{_run}-{next(_counter)}.", home=home, **addresses)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -135,8 +135,8 @@ def test_stopping_spares_a_process_that_only_has_the_number_of_the_worker(tmp_pa
 
 
 def test_stopping_ends_the_worker_that_holds_the_lock(tmp_path: Path) -> None:
-    holds = "import sys; from pathlib import Path; from local.lock import alone; import os\n"
-    holds += "with alone(file := Path(sys.argv[1])): file.write_text(str(os.getpid())); print(flush=True); input()"
+    holds = "import sys; from pathlib import Path; from local.lock import pid_file\n"
+    holds += "with pid_file(Path(sys.argv[1])): print(flush=True); input()"
     command = [sys.executable, "-c", holds, str(tmp_path / kept.FILE)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as worker:
         assert worker.stdout
