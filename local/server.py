@@ -132,7 +132,9 @@ class Server(ABC):
                 self._launch()
                 continue
             if ended:
-                raise self._failure("did not start" if self._guard else "was not started")
+                failure = self._failure("did not start" if self._guard else "was not started")
+                self._forget_guard()
+                raise failure
             if self._answers():
                 break
             if time.monotonic() > deadline:
@@ -172,6 +174,7 @@ class Server(ABC):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self._locked() as lock:
+            self._forget_guard()
             if self._ports is None and (ports := self._known_ports()) and all(map(is_free, ports)):
                 self._ports = ports
             if self._ports is None:
@@ -261,9 +264,15 @@ class Server(ABC):
             if time.monotonic() > deadline:
                 raise UserError(f"{self.name} did not end within {STOP_S:.0f} s; see {self.log}")
             time.sleep(POLL_S)
-        if self._guard is not None and self._guard.stdin is not None:
-            self._guard.stdin.close()
-        self._guard = None
+        self._forget_guard()
+
+    def _forget_guard(self) -> None:
+        """Reaps the guard of a server that has ended."""
+        if self._guard is not None:
+            if self._guard.stdin is not None:
+                self._guard.stdin.close()
+            self._guard.wait()
+            self._guard = None
 
     def _log_text(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""

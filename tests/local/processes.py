@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -52,9 +53,14 @@ with Stack(Path(sys.argv[1]), sys.argv[2:]):
 """
 
 
-def owner_of(home: Path, *names: str) -> subprocess.Popen[str]:
-    """Starts another process with a stack in `home`. Returns when its servers are ready."""
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(home), *names], stdout=subprocess.PIPE, text=True)
-    assert owner.stdout is not None
-    assert owner.stdout.readline() == "ready\n"
-    return owner
+@contextmanager
+def owner_of(home: Path, *names: str, script: str = OWNER) -> Iterator[subprocess.Popen[str]]:
+    """Runs another process with a stack in `home`, whose servers are ready when the block begins."""
+    command = [sys.executable, "-c", script, str(home), *names]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0) as owner:
+        try:
+            assert owner.stdout is not None
+            assert owner.stdout.readline() == "ready\n"
+            yield owner
+        finally:
+            owner.kill()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -26,62 +25,59 @@ def test_the_end_of_the_block_stops_every_server(tmp_path: Path) -> None:
 
 
 def test_kill_9_of_the_owner_leaves_nothing(tmp_path: Path) -> None:
-    owner = processes.owner_of(tmp_path, *NAMES)
-    assert len(processes.of(tmp_path)) == 1 + 2 * len(NAMES)
-    owner.kill()
-    owner.wait()
-    assert processes.eventually(lambda: processes.of(tmp_path) == [])
+    with processes.owner_of(tmp_path, *NAMES) as owner:
+        assert len(processes.of(tmp_path)) == 1 + 2 * len(NAMES)
+        owner.kill()
+        owner.wait()
+        assert processes.eventually(lambda: processes.of(tmp_path) == [])
     assert running(tmp_path) is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a child with its parent (PR_SET_PDEATHSIG)")
 def test_kill_9_of_owner_and_guards_at_once_leaves_nothing(tmp_path: Path) -> None:
-    owner = processes.owner_of(tmp_path, "kafka", "redis")
-    guards = [int(line.split()[0]) for line in processes.of(tmp_path) if "guard.py" in line]
-    assert len(guards) == 2
-    for pid in (owner.pid, *guards):
-        os.kill(pid, signal.SIGKILL)
-    owner.wait()
-    assert processes.eventually(lambda: processes.of(tmp_path) == [], within_s=5)
+    with processes.owner_of(tmp_path, "kafka", "redis") as owner:
+        guards = [int(line.split()[0]) for line in processes.of(tmp_path) if "guard.py" in line]
+        assert len(guards) == 2
+        for pid in (owner.pid, *guards):
+            os.kill(pid, signal.SIGKILL)
+        owner.wait()
+        assert processes.eventually(lambda: processes.of(tmp_path) == [], within_s=5)
 
 
 def test_a_child_that_the_owner_forked_does_not_keep_the_servers_alive(tmp_path: Path) -> None:
     forks = processes.OWNER.replace(
         "    time", "    import os\n    if os.fork() == 0: print(os.getpid(), flush=True)\n    time"
     )
-    owner = subprocess.Popen(
-        [sys.executable, "-c", forks, str(tmp_path), "redis"], stdout=subprocess.PIPE, text=True, process_group=0
-    )
-    assert owner.stdout is not None
-    assert owner.stdout.readline() == "ready\n"
-    child = int(owner.stdout.readline())
-    try:
-        owner.kill()
-        owner.wait()
-        assert processes.eventually(lambda: running(tmp_path) is None)
-        os.kill(child, 0)  # still alive, so it still holds the other end of the pipe
-    finally:
-        os.kill(child, signal.SIGKILL)
+    with processes.owner_of(tmp_path, "redis", script=forks) as owner:
+        assert owner.stdout is not None
+        child = int(owner.stdout.readline())
+        try:
+            owner.kill()
+            owner.wait()
+            assert processes.eventually(lambda: running(tmp_path) is None)
+            os.kill(child, 0)  # still alive, so it still holds the other end of the pipe
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_signal_to_stop_the_owner_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
-    owner = processes.owner_of(tmp_path, "redis")
-    owner.send_signal(number)
-    owner.wait()
-    assert processes.eventually(lambda: processes.of(tmp_path) == [])
+    with processes.owner_of(tmp_path, "redis") as owner:
+        owner.send_signal(number)
+        owner.wait()
+        assert processes.eventually(lambda: processes.of(tmp_path) == [])
 
 
 def test_a_stack_started_right_after_kill_9_waits_for_the_old_servers_and_keeps_their_data(tmp_path: Path) -> None:
     from redis import Redis
 
-    owner = processes.owner_of(tmp_path, "redis")
-    with Redis.from_url(KINDS["redis"](tmp_path).address) as client:
-        client.set("kept", "yes")
-    owner.kill()
-    owner.wait()
-    with Stack(tmp_path, ["redis"]) as stack, Redis.from_url(stack.addresses["redis"]) as client:
-        assert client.get("kept") == b"yes"
+    with processes.owner_of(tmp_path, "redis") as owner:
+        with Redis.from_url(KINDS["redis"](tmp_path).address) as client:
+            client.set("kept", "yes")
+        owner.kill()
+        owner.wait()
+        with Stack(tmp_path, ["redis"]) as stack, Redis.from_url(stack.addresses["redis"]) as client:
+            assert client.get("kept") == b"yes"
 
 
 def test_if_one_server_does_not_start_the_others_are_stopped(tmp_path: Path) -> None:
