@@ -64,8 +64,12 @@ async def demo(settings: Settings, console: Console, *, keep: bool) -> Report:
             )
             await asyncio.to_thread(topics.create, addresses.kafka, settings)
             display.report("worker", "loading the model")
-            module = kept.__name__ if keep else "cli.main"
-            worker = WorkerProcess(settings, home / "logs" / "worker.log", detached=keep, module=module)
+            worker = WorkerProcess(
+                settings,
+                home / "logs" / "worker.log",
+                detached=keep,
+                pid_file=home / kept.FILE if keep else None,
+            )
             worker.start()
             try:
                 await asyncio.to_thread(worker.ready)
