@@ -54,20 +54,22 @@ async def demo(settings: Settings, console: Console, *, keep: bool) -> Report:
         async with servers as addresses, image_server() as images:
             port = images.rpartition(":")[2]
             own = (settings.kafka, settings.elasticsearch, settings.redis) != (None, None, None)
-            settings = settings.model_copy(
-                update={
-                    "prefix": settings.prefix or (f"demo{int(time.time())}." if own else ""),
-                    "home": home,
-                    "kafka": addresses.kafka,
-                    "elasticsearch": addresses.elasticsearch,
-                    "redis": addresses.redis,
-                    "image_allow": (*settings.image_allow, f"127.0.0.1:{port}"),
-                }
+            settings = settings.changed(
+                prefix=settings.prefix or (f"demo{int(time.time())}." if own else ""),
+                home=home,
+                kafka=addresses.kafka,
+                elasticsearch=addresses.elasticsearch,
+                redis=addresses.redis,
+                image={"allow": (*settings.image.allow, f"127.0.0.1:{port}")},
             )
             await asyncio.to_thread(topics.create, addresses.kafka, settings)
             display.report("worker", "loading the model")
-            module = kept.__name__ if keep else "cli.main"
-            worker = WorkerProcess(settings, home / "logs" / "worker.log", detached=keep, module=module)
+            worker = WorkerProcess(
+                settings,
+                home / "logs" / "worker.log",
+                detached=keep,
+                pid_file=home / kept.FILE if keep else None,
+            )
             worker.start()
             try:
                 await asyncio.to_thread(worker.ready)

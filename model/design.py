@@ -15,6 +15,9 @@ IMAGE: View = "image"
 
 LABELS = ("O", *(f"{prefix}-{entity_type}" for entity_type in ENTITY_TYPES for prefix in "BI"))
 
+BATCH_TOKENS = 4096
+"""Padded tokens in a batch of posts to tag: its longest post times its posts."""
+
 
 class Design(Value):
     """`views`: what gives evidence: the text, the text with its visual context behind it, and dense image features that

@@ -13,11 +13,10 @@ from core.events import Mention, Tweet
 from core.pixels import Pixels
 from model.checkpoint import CheckpointInfo
 from model.context import visual_context
+from model.design import BATCH_TOKENS
 from model.mentions import Prediction, candidate_mentions, mentions
 from model.predictor import Predictor, load
 from model.tokens import Encoded, TweetTokenizer
-
-BATCH_TOKENS = 4096
 
 
 class Extracted(NamedTuple):

@@ -29,7 +29,10 @@ class Routing:
 
 
 def route(extraction: Extraction, threshold: float | None = None, candidate_threshold: float | None = None) -> Routing:
-    """Split an extraction at `threshold`; ask about candidates from `candidate_threshold` on. Default: as it was made."""
+    """Splits an extraction at `threshold` and asks about candidates from `candidate_threshold` on.
+
+    None stands for the threshold that the extraction was made with.
+    """
     limit = extraction.threshold if threshold is None else threshold
     chosen = extraction.mentions
     others = [

@@ -56,13 +56,9 @@ async def test_real_tweets_with_their_images(own_servers: Stack, tmp_path: Path,
     rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
     assert len(rows) == REAL_TWEETS
     async with image_server(folder) as base_url:
-        settings = settings_for(own_servers.addresses, tmp_path).model_copy(
-            update={
-                "image_allow": (base_url.removeprefix("http://"),),
-                "vision_timeout_s": 240.0,
-                "vision_wait_s": 240.0,
-                "vision_batch": REAL_TWEETS,
-            }
+        settings = settings_for(own_servers.addresses, tmp_path).changed(
+            image={"allow": (base_url.removeprefix("http://"),)},
+            vision={"timeout_s": 240.0, "wait_s": 240.0, "batch": REAL_TWEETS},
         )
         topics.create(str(settings.kafka), settings)
         events = [
