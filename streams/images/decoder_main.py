@@ -19,8 +19,9 @@ from PIL import Image
 
 from core.child_socket import frame, open_socket, receive
 from streams.images.confine import confine, limit, limit_cpu
-from streams.images.decode import FORMATS, decode
+from streams.images.decode import decode
 from streams.images.errors import MAX_REASON, ImageError
+from streams.images.formats import FORMATS
 
 REQUEST = struct.Struct("!I?")
 READY: dict[str, object] = {"ready": True}
