@@ -141,10 +141,8 @@ class DecoderProcess:
         header = _HEADER.validate_json(await receive_frame(receive, MAX_HEADER))
         if not isinstance(header, ImageHeader):
             return header, None
-        if header.width * header.height > self._max_pixels:
-            raise ValueError("more pixels than allowed")
-        if small is (header.small is None):
-            raise ValueError("a small copy that was not wanted, or none")
+        if header.width * header.height > self._max_pixels or small is (header.small is None):
+            raise ValueError("too many pixels, or a small copy where none was wanted, or none")
         if header.small is None:
             return header, None
         width, height = header.small
