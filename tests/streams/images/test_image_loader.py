@@ -138,8 +138,8 @@ async def test_a_decoder_that_died_is_replaced_and_counted(
     restarts = metrics.DECODER_RESTARTS._value.get()
     async with ImageLoader(limits(decoders=1)) as loader:
         await loader.load(f"{server.url}/a")
-        os.kill(loader._decoders.pids[0], signal.SIGKILL)
-        while loader._decoders.pids:
+        os.kill(loader.decoders.pids[0], signal.SIGKILL)
+        while loader.decoders.pids:
             await asyncio.sleep(0.01)
         await loader.load(f"{server.url}/a")
     assert metrics.DECODER_RESTARTS._value.get() == restarts + 1
@@ -151,8 +151,8 @@ class SlowDecoder:
     def __init__(self, loader: ImageLoader, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         self.most = self.now = 0
         self.seconds = seconds
-        self._decode = loader._decoders.decode
-        monkeypatch.setattr(loader._decoders, "decode", self.decode)
+        self._decode = loader.decoders.decode
+        monkeypatch.setattr(loader.decoders, "decode", self.decode)
 
     async def decode(self, body: bytes, url: str, **options: Any) -> LoadedImage:
         self.now += 1
@@ -323,7 +323,7 @@ async def test_what_may_not_be_kept_has_its_pixels_at_hand(remembering: Remember
         picture = await loader.load(f"{server.url}/a")
         assert picture.pixels is not None
         assert await loader.pixels(picture) is picture.pixels
-        assert loader._decoders._processes[0]._decoded == 1  # in one go
+        assert loader.decoders.decoded == 1  # in one go
     assert len(server.requests) == 1
 
 
