@@ -143,8 +143,8 @@ def measured(
 ) -> Result:
     """Measures all checkpoints on a data set.
 
-    `seed`: of the shuffled captions; None leaves the views out. `passed()` is called after each checkpoint and each pass
-    of MC-dropout.
+    `seed`: of the shuffled captions; None leaves the views out. `passed()` is called after each checkpoint and after
+    each pass of MC-dropout.
     """
     baselines = [Baseline(extractor, data, passed) for extractor in plain]
     readings = []
