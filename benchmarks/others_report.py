@@ -1,4 +1,4 @@
-"""What the comparison with others says: scores and rates, as a table, as Markdown and as JSON."""
+"""The result of the comparison with other systems: scores and rates, as a table, Markdown or JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TYPES = ("PER", "LOC", "ORG")
 
 @dataclass(frozen=True)
 class Scores:
-    """Micro averages over mentions by seqeval's default, and F1 by type; all in [0, 1]. `support`: gold mentions."""
+    """Micro averages by seqeval's default, and F1 by type, all in [0, 1]. `support`: number of gold mentions."""
 
     f1: float
     precision: float
@@ -30,12 +30,12 @@ class Scores:
 
 
 def three(tags: Sequence[str]) -> list[str]:
-    """BIO without the mentions of other types than `TYPES`."""
+    """Returns the tags without mentions of types that are not in `TYPES`."""
     return [tag if tag[2:] in TYPES else "O" for tag in tags]
 
 
 def scored(gold: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> Scores:
-    """Tags of each tweet against the gold ones, exact span and type. Of both, `TYPES` alone count."""
+    """Scores the tags of each post by exact span and type. Only `TYPES` count."""
     report = classification_report(
         [three(tags) for tags in gold], [three(tags) for tags in found], output_dict=True, zero_division=0
     )
@@ -47,7 +47,7 @@ def scored(gold: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> Sco
 
 @dataclass(frozen=True)
 class Figures:
-    """One system on one data set. `tweets_per_s`: one a round."""
+    """A system on a data set. `tweets_per_s`: one value per round."""
 
     data: str
     system: str
@@ -59,8 +59,10 @@ class Figures:
 
 @dataclass(frozen=True)
 class Report:
-    """Figures in the order of the systems, ours first in each data set. `signs`: whether gold mentions without a letter
-    or digit count."""
+    """Figures in the order of the systems, ours first in each data set.
+
+    `signs`: whether gold mentions without a letter or digit count.
+    """
 
     started: str
     machine: Machine
@@ -70,7 +72,7 @@ class Report:
     signs: bool = True
 
     def ahead(self, one: Figures) -> float:
-        """By how many points of F1 ours, which reads the text alone as it does, is ahead of it; below 0: behind."""
+        """Returns by how many points of F1 ours, as text alone, is ahead of this system; below 0, behind."""
         ours = next(figures for figures in self.figures if figures.data == one.data)
         return 100 * (ours.scores.f1 - one.scores.f1)
 

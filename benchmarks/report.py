@@ -1,4 +1,4 @@
-"""What a measurement says: figures, the machine they were taken on, and both as text."""
+"""The report of a measurement: figures, the machine, and both as text."""
 
 from __future__ import annotations
 
@@ -16,20 +16,25 @@ from rich.console import Console
 from rich.table import Table
 
 BAR = 40
-"""Characters of the longest bar."""
+"""Length of the longest bar, in characters."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """One contender with one model. Rates in tweets a second, one a round; latencies at `steady_rate`, all rounds'."""
+    """The figures of a contender with a model."""
 
     model: str
     contender: str
     tweets: int
+    """Number of posts in a round."""
     tweets_per_s: list[float]
+    """One value per round."""
     total_s: list[float]
+    """One value per round."""
     steady_rate: float | None
+    """Posts a second at which the latencies were measured; None if they were not."""
     p50_ms: float | None
+    """Over all rounds, as `p99_ms`."""
     p99_ms: float | None
 
     @property
@@ -39,7 +44,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Machine:
-    """`load_before`: the machine's load average over a minute, before the first run: what else it was doing."""
+    """The machine that was measured, and its software."""
 
     cores: int
     cpu: str
@@ -49,6 +54,7 @@ class Machine:
     faust: str
     aiokafka: str
     load_before: float
+    """Load average over one minute before the first run: other work on the machine."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class Report:
     figures: list[Figures]
 
     def ratios(self, model: str) -> list[float]:
-        """Ours over hand-written, round by round."""
+        """Returns our rate divided by the hand-written program's, for each round."""
         ours, theirs = (one.tweets_per_s for one in self.figures if one.model == model)
         return [a / b for a, b in zip(ours, theirs, strict=True)]
 
@@ -106,13 +112,13 @@ class Report:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that `share` of all do not exceed (nearest rank)."""
+    """Returns the nearest-rank percentile: the smallest value that `share` of all values do not exceed."""
     ranked = sorted(values)
     return ranked[max(0, -int(-share * len(ranked) // 1) - 1)]
 
 
 def machine() -> Machine:
-    """This one, now."""
+    """Describes this machine."""
     return Machine(
         cores=len(os.sched_getaffinity(0)),
         cpu=_cpu(),

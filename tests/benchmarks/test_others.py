@@ -118,11 +118,11 @@ def test_data_sets_are_found_at_any_depth_and_words_hold_no_blanks(tmp_path: Pat
 
 def test_a_folder_without_the_split_is_named(tmp_path: Path) -> None:
     write(tmp_path / "set2017", "train.txt", ["Rome"])
-    with pytest.raises(UserError, match=r"no file there or below is called \*test\*"):
+    with pytest.raises(UserError, match=r"no file there or below is named \*test\*"):
         data_sets(tmp_path, None)
-    with pytest.raises(UserError, match=r"no file there or below is called valid\.txt or \*dev\*"):
+    with pytest.raises(UserError, match=r"no file there or below is named valid\.txt or \*dev\*"):
         data_sets(tmp_path, None, "valid")
-    with pytest.raises(UserError, match="--split train: wanted test or valid"):
+    with pytest.raises(UserError, match="--split train: choose test or valid"):
         data_sets(tmp_path, None, "train")
 
 
