@@ -120,9 +120,7 @@ def _other_systems(status: Status) -> list[CoreNLP | SpaCy]:
 
 
 def command(
-    data: Annotated[
-        Path, typer.Option(envvar="MNER_DATA", help="A data set, or a folder with some at any depth.")
-    ],
+    data: Annotated[Path, typer.Option(envvar="MNER_DATA", help="A data set, or a folder with some at any depth.")],
     captions: Annotated[
         Path | None, typer.Option(help='JSON lines {"set", "img", "caption"}: also measures ours with captions.')
     ] = None,

@@ -134,7 +134,7 @@ def test_every_tweet_is_seen_each_epoch_and_the_loss_reaches_both_views(encoder:
         assert sum(len(batch) for batch in training.epoch_batches(epoch)) == 32
     group = training.training[:6]
     batch = collate([item.encoded for item in group], training.tokenizer.config, training.network.design)
-    value = loss(training.network, batch, label_tensor(group, batch), training.weights)
+    value = loss(training.network, batch, label_tensor(group, batch), training.losses)
     torch.autograd.backward(value)
     for head in training.network.heads.values():
         assert head.weight.grad is not None
@@ -149,7 +149,7 @@ def test_a_view_that_is_absent_has_no_part_in_loss_or_fusion(encoder: Path) -> N
     beliefs = training.network(batch).beliefs
     together = fuse(beliefs, batch.present)
     assert all(torch.allclose(one, two) for one, two in zip(together, beliefs[0], strict=True))
-    torch.autograd.backward(loss(training.network, batch, label_tensor(group, batch), training.weights))
+    torch.autograd.backward(loss(training.network, batch, label_tensor(group, batch), training.losses))
     unused = training.network.heads["text_context"].weight.grad
     assert unused is None or unused.abs().sum() == 0
 
