@@ -346,7 +346,7 @@ def test_the_command_measures_checkpoints_and_writes_every_figure(
     plain: Extractor, evidential: Extractor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = corpus_of(tmp_path / "toy2017", {"train": TWEETS[:2], "valid": DATA.valid, "test": DATA.tweets})
-    ood = corpus_of(tmp_path / "other", {"valid": DATA.ood_valid, "test": DATA.strange})
+    ood = corpus_of(tmp_path / "other", {"valid": DATA.ood_valid, "test": DATA.ood})
     captions = tmp_path / "captions.jsonl"
     captions.write_text("\n".join(json.dumps({"set": "2017", "img": one.id, "caption": one.caption}) for one in TWEETS))
     folders = [str(written(one, tmp_path / name, 7)) for name, one in (("ours", evidential), ("theirs", plain))]
