@@ -31,8 +31,8 @@ from benchmarks.seeds import seed_of
 from benchmarks.softmax import RULES, TWEET_RULES, Measure
 from benchmarks.uncertainty_report import Choice, Report, Result, Row, row, show
 from benchmarks.views import views
+from cli.output import output_file
 from cli.training.typed import typed
-from core.atomic import whole_file
 from core.errors import UserError
 from model.density import DENSITY
 from model.design import TEXT
@@ -223,7 +223,7 @@ def command(
     checked(list(ours.values()), list(theirs.values()))
     console = Console(width=None if sys.stdout.isatty() else 220)
     results = []
-    with whole_file(json_to, "--json") if json_to else nullcontext() as sink:
+    with output_file(json_to, "--json") if json_to else nullcontext() as sink:
         with Progress(console=Console(stderr=True)) as bars:
             for one in sets:
                 passes = len(ours) + len(one.parts) * len(theirs) * softmax.PASSES

@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli.output import output_file
 from cli.training.views import check_readable, parse_views, with_images
-from core.atomic import whole_file
 from core.errors import UserError
 from streams.settings import load
 
@@ -71,7 +71,7 @@ def command(
     if plots:
         _make(plots)
     folder = checkpoint or settings.model
-    with whole_file(json_out, "--json") if json_out else nullcontext() as sink:
+    with output_file(json_out, "--json") if json_out else nullcontext() as sink:
         extractor = Extractor.load(
             folder,
             device=settings.device,

@@ -20,8 +20,8 @@ from core.errors import UserError
 from model.batch import collate
 from model.checkpoint import Temperatures
 from model.density import DensityModel, of_tweets
-from model.design import TEXT
-from model.extractor import BATCH_TOKENS, batches
+from model.design import BATCH_TOKENS, TEXT
+from model.extractor import batches
 from model.mentions import MIN_CANDIDATE_PROBABILITY, Prediction, asking, candidates_to_ask
 from model.predictor import inference
 from model.tagger import Tagger

@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 from safetensors import torch as safetensors
 
+from core.atomic import atomic_write
 from core.errors import UserError
+from core.events import ENTITY_TYPES
 from model import adapters
 from model.checkpoint import CARD, TOKENIZER, WEIGHTS, CheckpointInfo, write_config
 from model.extractor import Extractor
@@ -94,9 +96,8 @@ def publish(
         for captions in caption_modes(network.design, examples)
     ]
     published = Published(info, calibration, promise, rows)
-    partial = folder / f"{CARD}.partial"
-    partial.write_text(_card(published), encoding="utf-8")
-    partial.replace(folder / CARD)
+    with atomic_write(folder / CARD) as file:
+        file.write(_card(published).encode())
     return published
 
 
@@ -120,7 +121,7 @@ def _card(published: Published) -> str:
     on = f", on the packaged encoder {info.base.name}" if info.base else ""
     return f"""# {info.name}
 
-An evidential named entity tagger for posts. It finds PER, LOC, ORG and MISC. Each mention has a probability, an
+An evidential named entity tagger for posts. It finds {", ".join(ENTITY_TYPES)}. Each mention has a probability, an
 aleatoric and an epistemic uncertainty. Views: {", ".join(info.design.views)}. Each view gives a Normal-inverse-Gamma
 belief per word and label; the views that a post has are fused into one belief.
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from model.checkpoint import Temperatures
-from model.design import CONTEXT, Design
-from model.extractor import BATCH_TOKENS, batches
+from model.design import BATCH_TOKENS, CONTEXT, Design
+from model.extractor import batches
 from model.mentions import Prediction
 from model.predictor import Output, decode, run
 from model.tagger import Tagger

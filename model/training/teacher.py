@@ -14,6 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
+from core.atomic import atomic_write
 from model.checkpoint import CONFIG, WEIGHTS
 from model.decode import Floats
 from model.design import LABELS
@@ -72,15 +73,14 @@ def key(teacher: Path, examples: Sequence[Example]) -> str:
 def save(path: Path, key: str, beliefs: Sequence[Beliefs]) -> None:
     """Writes the beliefs atomically. Raises `OSError`."""
     flat = [(word, row) for words in beliefs for word, row in words.items()]
-    partial = path.with_suffix(".partial.npz")
-    np.savez(
-        partial,
-        key=np.array(key),
-        counts=np.array([len(words) for words in beliefs]),
-        words=np.array([word for word, _ in flat], dtype=np.int32),
-        rows=np.array([row for _, row in flat], dtype=np.float16).reshape(-1, len(LABELS)),
-    )
-    partial.replace(path)
+    with atomic_write(path) as file:
+        np.savez(
+            file,
+            key=np.array(key),
+            counts=np.array([len(words) for words in beliefs]),
+            words=np.array([word for word, _ in flat], dtype=np.int32),
+            rows=np.array([row for _, row in flat], dtype=np.float16).reshape(-1, len(LABELS)),
+        )
 
 
 def load(path: Path, key: str) -> list[Beliefs] | None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.atomic import atomic_write
 from core.errors import UserError
 from model.batch import Batch, collate
 from model.checkpoint import CheckpointInfo, Temperatures
@@ -188,10 +189,8 @@ class Trainer:
             "best_epoch": self.best_epoch,
             "best_weights": self.best_weights,
         }
-        partial = folder / f"{STATE}.partial"
-        with partial.open("wb") as file:  # torch's own writer turns a full disk into a RuntimeError
+        with atomic_write(folder / STATE) as file:  # torch's own writer turns a full disk into a RuntimeError
             torch.save(state, file)
-        partial.replace(folder / STATE)
 
     def resume(self, folder: Path) -> bool:
         """Loads the state from `folder`. Returns False when there is none.

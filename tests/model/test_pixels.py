@@ -17,6 +17,7 @@ from cli import predict as predict_command
 from cli.training.teachers import has_image_encoder
 from core.errors import UserError
 from core.events import Tweet
+from core.pixels import Pixels
 from demo.examples import EXAMPLES
 from model import predictor as model_predictor
 from model.checkpoint import describe, write_config
@@ -27,7 +28,6 @@ from model.pixels import Vision, read
 from model.predictor import Predictor
 from model.tagger import Tagger
 from model.training.publish import write
-from model.vision.values import Pixels
 from model.worker import ModelProcess
 from streams.settings import CHECKPOINT
 from tests.model.toys import bert, examples, save, save_vit
