@@ -87,7 +87,9 @@ def data_sets(
         texts = corpus.read_captions(captions, folder.resolve().name) if captions else None
         examples = corpus.read(corpus.split_file(folder, split), texts)
         examples = examples if signs else corpus.as_auxiliary(examples)
-        splits[name] = [replace(one, words=tuple("_".join(word.split()) for word in one.words)) for one in examples]
+        splits[name] = [
+            replace(example, words=tuple("_".join(word.split()) for word in example.words)) for example in examples
+        ]
     return splits
 
 

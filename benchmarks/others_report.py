@@ -71,10 +71,10 @@ class Report:
     split: str = "test"
     signs: bool = True
 
-    def ahead(self, one: Figures) -> float:
+    def ahead(self, row: Figures) -> float:
         """Returns by how many points of F1 ours, as text alone, is ahead of this system; below 0, behind."""
-        ours = next(figures for figures in self.figures if figures.data == one.data)
-        return 100 * (ours.scores.f1 - one.scores.f1)
+        ours = next(figures for figures in self.figures if figures.data == row.data)
+        return 100 * (ours.scores.f1 - row.scores.f1)
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
@@ -96,11 +96,11 @@ class Report:
             table.add_column(name, no_wrap=True)
         for name in ("F1", *TYPES, "precision", "recall", "ours ahead", "tweets/s", "of rounds", "threads"):
             table.add_column(name, justify="right", no_wrap=True)
-        for one in self.figures:
-            scores = one.scores
+        for row in self.figures:
+            scores = row.scores
             shares = (scores.f1, *(scores.per_type[name] for name in TYPES), scores.precision, scores.recall)
-            ahead = "" if one.system.startswith("ours") else f"{self.ahead(one):+.1f}"
-            rate, low, high = statistics.median(one.tweets_per_s), min(one.tweets_per_s), max(one.tweets_per_s)
-            rates = (f"{rate:.0f}", f"{low:.0f}-{high:.0f}", str(one.threads))
-            table.add_row(one.data, one.system, *(f"{100 * share:.1f}" for share in shares), ahead, *rates)
+            ahead = "" if row.system.startswith("ours") else f"{self.ahead(row):+.1f}"
+            rate, low, high = statistics.median(row.tweets_per_s), min(row.tweets_per_s), max(row.tweets_per_s)
+            rates = (f"{rate:.0f}", f"{low:.0f}-{high:.0f}", str(row.threads))
+            table.add_row(row.data, row.system, *(f"{100 * share:.1f}" for share in shares), ahead, *rates)
         return table

@@ -65,7 +65,7 @@ class Report:
 
     def ratios(self, model: str) -> list[float]:
         """Returns our rate divided by the hand-written program's, for each round."""
-        ours, theirs = (one.tweets_per_s for one in self.figures if one.model == model)
+        ours, theirs = (row.tweets_per_s for row in self.figures if row.model == model)
         return [a / b for a, b in zip(ours, theirs, strict=True)]
 
     def write(self, path: Path) -> None:
@@ -81,7 +81,7 @@ class Report:
             soft_wrap=True,
         )
         console.print(self._table())
-        for model in dict.fromkeys(one.model for one in self.figures):
+        for model in dict.fromkeys(row.model for row in self.figures):
             self._chart(console, model)
 
     def _table(self) -> Table:
@@ -90,19 +90,19 @@ class Report:
             table.add_column(name, no_wrap=True)
         for name in ("tweets", "tweets/s", "of rounds", "total s", "at /s", "p50 ms", "p99 ms"):
             table.add_column(name, justify="right", no_wrap=True)
-        for one in self.figures:
-            latency = [f"{value:.0f}" if value else "" for value in (one.steady_rate, one.p50_ms, one.p99_ms)]
-            span = f"{min(one.tweets_per_s):.0f}-{max(one.tweets_per_s):.0f}"
-            total = f"{statistics.median(one.total_s):.1f}"
-            table.add_row(one.model, one.contender, str(one.tweets), f"{one.median:.0f}", span, total, *latency)
+        for row in self.figures:
+            latency = [f"{value:.0f}" if value else "" for value in (row.steady_rate, row.p50_ms, row.p99_ms)]
+            span = f"{min(row.tweets_per_s):.0f}-{max(row.tweets_per_s):.0f}"
+            total = f"{statistics.median(row.total_s):.1f}"
+            table.add_row(row.model, row.contender, str(row.tweets), f"{row.median:.0f}", span, total, *latency)
         return table
 
     def _chart(self, console: Console, model: str) -> None:
-        rows = [one for one in self.figures if one.model == model]
-        longest = max(one.median for one in rows)
-        for one in rows:
-            bar = "█" * max(1, round(BAR * one.median / longest))
-            console.print(f"{model:>6} {one.contender:>13} {bar} {one.median:.0f}", highlight=False, soft_wrap=True)
+        rows = [row for row in self.figures if row.model == model]
+        longest = max(row.median for row in rows)
+        for row in rows:
+            bar = "█" * max(1, round(BAR * row.median / longest))
+            console.print(f"{model:>6} {row.contender:>13} {bar} {row.median:.0f}", highlight=False, soft_wrap=True)
         ratios = self.ratios(model)
         console.print(
             f"       ours / hand-written: {rows[0].median / rows[1].median:.2f} "
