@@ -146,7 +146,7 @@ def test_types_that_an_auxiliary_corpus_never_marks_are_unannotated_and_its_lone
     )
 
 
-def test_training_tweets_that_are_also_held_out_are_dropped_whatever_their_case_and_address() -> None:
+def test_training_posts_that_are_also_held_out_are_dropped_whatever_their_case_and_urls() -> None:
     held_out = Example("1", ("Paris", "!", "http://t.co/a"), ("O",) * 3)
     same = Example("2", ("paris", "!!", "http://t.co/b"), ("O",) * 3)
     other = Example("3", ("Paris", "Hilton"), ("O",) * 2)
