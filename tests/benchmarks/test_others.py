@@ -186,7 +186,7 @@ def test_every_system_is_scored_and_timed_each_round() -> None:
 
 
 def test_a_system_whose_tags_differ_between_rounds_gives_no_figure() -> None:
-    with pytest.raises(Wrong, match="fixed tagged set otherwise"):
+    with pytest.raises(Wrong, match="fixed tagged set differently"):
         list(compared([Fixed("O", "B-PER", "O")], "set", TWEETS, rounds=2))
 
 

@@ -116,7 +116,7 @@ def test_alignment_is_the_divergence_of_token_marginals_and_moves_the_text_view_
     wanted = []
     for row in batch.present[1].nonzero().flatten().tolist():
         at = temperatures[row].item()
-        text, context = (log_marginals(network, belief, batch.words, at)[row].double() for belief in beliefs)
+        text, context = (log_marginals(network, belief, batch.words, at)[row].detach().double() for belief in beliefs)
         words = range(int(batch.words[row].sum()))
         wanted += [at**2 * float((context[word].exp() * (context[word] - text[word])).sum()) for word in words]
     assert found.item() == pytest.approx(np.mean(wanted), rel=1e-4)
