@@ -184,7 +184,7 @@ def dropped_out(
             torch.manual_seed(seed)
             found.append(beliefs(extractor, examples))
             passed()
-    batched = zip(*(one.logs for one in found), strict=True)
+    batched = zip(*(beliefs_.logs for beliefs_ in found), strict=True)
     return Beliefs(found[0].reading, [torch.logsumexp(torch.stack(each), 0) - math.log(passes) for each in batched])
 
 

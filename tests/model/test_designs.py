@@ -95,7 +95,7 @@ def test_gradients_are_finite(design: Design, kind: torch.dtype, tmp_path: Path)
     batch, labels = batch_of(trainer, slice(12))
     with torch.autocast("cpu", kind, enabled=kind != torch.float32):
         at, foreign = torch.full((12,), 2.0), torch.arange(12) % 3 == 0
-        value = loss(trainer.network, batch, labels, trainer.weights, temperatures=at, foreign=foreign)
+        value = loss(trainer.network, batch, labels, trainer.losses, temperatures=at, foreign=foreign)
     torch.autograd.backward(value)
     gradients = [p.grad for p in trainer.network.parameters() if p.grad is not None]
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
@@ -116,7 +116,7 @@ def test_alignment_is_the_divergence_of_token_marginals_and_moves_the_text_view_
     wanted = []
     for row in batch.present[1].nonzero().flatten().tolist():
         at = temperatures[row].item()
-        text, context = (log_marginals(network, belief, batch.words, at)[row].double() for belief in beliefs)
+        text, context = (log_marginals(network, belief, batch.words, at)[row].detach().double() for belief in beliefs)
         words = range(int(batch.words[row].sum()))
         wanted += [at**2 * float((context[word].exp() * (context[word] - text[word])).sum()) for word in words]
     assert found.item() == pytest.approx(np.mean(wanted), rel=1e-4)
