@@ -112,7 +112,7 @@ def command(
             compared(fitted, network, tokenizer, examples, predictor.device).save(folder)
     write_config(folder, extractor.info.model_copy(update=update))
     console.print(
-        f"{folder}: temperature {found.temperature.told()}; review threshold {chosen.threshold:.4f}: {chosen.told()}; "
+        f"{folder}: temperature {found.temperature}; review threshold {chosen.threshold:.4f}: {chosen.told()}; "
         f"candidates from {found.candidate_threshold:.4f} on: {found.asked:.1%} more questions"
     )
 

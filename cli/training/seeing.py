@@ -31,8 +31,9 @@ def check_read(extractor: Extractor, examples: Sequence[Example]) -> None:
 def seeing(extractor: Extractor, examples: Sequence[Example], images: Path | None) -> list[Example]:
     """With the features of the images ID.jpg that are there. Raises `UserError` where the checkpoint has a view `image`
     and there is no folder, or the other way round."""
-    from model import pixels
+    from model.image_encoder import ImageEncoder
     from model.training import corpus
+    from model.training.image_features import read_features
 
     info = extractor.info
     if (info.vision is None) != (images is None):
@@ -40,6 +41,6 @@ def seeing(extractor: Extractor, examples: Sequence[Example], images: Path | Non
         raise UserError(f"--images: the checkpoint {info.name} {wanted}")
     if info.vision is None or images is None:
         return list(examples)
-    vision = pixels.Vision(info.vision, extractor.predictor.device)
-    found = pixels.read(images, [one.id for one in examples], vision, lambda done: None)
+    encoder = ImageEncoder(info.vision, extractor.predictor.device)
+    found = read_features(images, [one.id for one in examples], encoder, lambda done: None)
     return corpus.with_images(examples, found)

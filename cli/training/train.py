@@ -28,7 +28,7 @@ from core.errors import UserError, first_line
 if TYPE_CHECKING:
     from model.checkpoint import Base
     from model.design import Design
-    from model.pixels import Vision
+    from model.image_encoder import ImageEncoder
     from model.tagger import Tagger
     from model.training.material import Material
     from model.training.publish import Published
@@ -147,7 +147,7 @@ def command(
 
     from model.checkpoint import CARD, VISION
     from model.design import IMAGE
-    from model.pixels import Vision
+    from model.image_encoder import ImageEncoder
     from model.training import material
     from model.training.encoder import pretrained, resolve
     from model.training.publish import publish
@@ -169,7 +169,7 @@ def command(
     _prepare(out)
     if threads:
         torch.set_num_threads(threads)
-    looking = Vision(vision, device) if vision else None
+    looking = ImageEncoder(vision, device) if vision else None
     design = design_of(
         image_width=looking.width if looking else 0,
         views=wanted,
@@ -286,14 +286,14 @@ def _bars() -> Progress:
     return Progress(*columns, console=console)
 
 
-def _look(read: Material, folder: Path, vision: Vision) -> Material:
+def _look(read: Material, folder: Path, vision: ImageEncoder) -> Material:
     """With the features of the images that are there."""
-    from model import pixels
+    from model.training.image_features import read_features
 
     names = read.names
     with _bars() as bars:
         bar = bars.add_task("images", total=1.0)
-        found = pixels.read(folder, names, vision, lambda done: bars.update(bar, completed=done))
+        found = read_features(folder, names, vision, lambda done: bars.update(bar, completed=done))
     console.print(f"{len(found)} of {len(names)} images could be read in {folder}")
     return read.with_images(found)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from core.errors import UserError
 from model.batch import collate
 from model.checkpoint import Temperatures
-from model.density import DensityModel, of_tweets
+from model.density import DensityModel, mean_log_density
 from model.design import TEXT
 from model.extractor import BATCH_TOKENS, batches
 from model.mentions import MIN_CANDIDATE_PROBABILITY, Prediction, asking, candidates_to_ask
@@ -140,10 +140,10 @@ def compared(
 ) -> DensityModel:
     """With these validation tweets as what is known."""
     known = (
-        of_tweets(fitted.log_densities(states), real).tolist()
+        mean_log_density(fitted.log_densities(states), real).tolist()
         for states, real in _inner(network, tokenizer, examples, device)
     )
-    return fitted.compared_with([one for batch in known for one in batch])
+    return fitted.with_reference([one for batch in known for one in batch])
 
 
 def _inner(

@@ -69,7 +69,7 @@ def publish(
     promise = calibration.promise(target_precision) or calibration.highest()
     info = info.model_copy(
         update={
-            "release": int(time.time()),
+            "model_version": int(time.time()),
             "threshold": promise.threshold,
             "target_precision": promise.target,
             "delta": promise.delta,
@@ -121,7 +121,7 @@ word and label, and the views that are there are fused into one.
 
 ## Chosen on validation data
 By the training; `mner calibrate` writes other choices into `config.json` and `density.safetensors`, not here.
-- temperature {info.temperature.told()}
+- temperature {info.temperature}
 - review threshold {info.threshold}: mentions at or above it are right to {info.target_precision:.4g} or more on
   tweets of the same kind, but for a chance of {promise.delta:g} over draws of the validation data (Learn then Test);
   mentions below it there: {reviewed}

@@ -1,4 +1,4 @@
-"""A stand-in for `model.predictor:load` that dies, hangs and fails on demand. Runs in the model's process."""
+"""Stands in for `model.predictor:load`. It dies, hangs and fails on demand, in the model's process."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from model.mentions import Prediction, Span
 from model.tokens import Encoded
 
 HANG, DIE, RAISE, FORGET, LIE, PICKLE = 1, 2, 3, 4, 5, 6
-"""First subword id of a tweet that makes the stub do so."""
+"""First subword id of a post that makes the stub do so."""
 
 
 class Exploit:
-    """Runs where it is unpickled."""
+    """Ends the process that unpickles it."""
 
     def __reduce__(self) -> tuple[object, tuple[int]]:
         return os._exit, (13,)
@@ -48,13 +48,13 @@ class Stub:
 
 
 class Telling:
-    """Predicts what it was told of possible mentions when it was loaded."""
+    """Predicts a candidate whose probability is the candidate threshold that it was loaded with."""
 
     def __init__(self, candidate_threshold: float) -> None:
-        self._found = Prediction(candidates=(Span(0, 1, "PER", candidate_threshold, 0.1, 0.1, {}),))
+        self._prediction = Prediction(candidates=(Span(0, 1, "PER", candidate_threshold, 0.1, 0.1, {}),))
 
     def predict(self, batch: Sequence[Encoded]) -> list[Prediction]:
-        return [self._found] * len(batch)
+        return [self._prediction] * len(batch)
 
 
 def load(checkpoint: Path, *, device: str, threads: int) -> Stub:
@@ -68,7 +68,7 @@ def load_without_checkpoint(checkpoint: Path, *, device: str, threads: int) -> S
 
 
 def load_killed(checkpoint: Path, *, device: str, threads: int) -> Stub:
-    """As the out-of-memory killer would: unless the file `checkpoint` is there, like memory that came free."""
+    """Kills itself as the out-of-memory killer would, until the file `checkpoint` exists."""
     if not checkpoint.exists():
         os.kill(os.getpid(), signal.SIGKILL)
     return Stub()

@@ -1,4 +1,4 @@
-"""Small encoders with fresh weights, and a small corpus that they can learn."""
+"""Small encoders with random weights, and a small corpus that they can learn."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def distilbert(size: int) -> DistilBertModel:
 
 
 def save(folder: Path, build: Callable[[int], PreTrainedModel]) -> Path:
-    """An encoder with fresh weights and a tokenizer of whole words."""
+    """Writes an encoder with random weights and a tokenizer of whole words."""
     words = [*SPECIAL, *PEOPLE, *PLACES, "visits", "in", "a", "city", "portrait", "http"]
     tokenizer = Tokenizer(models.WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
@@ -51,7 +51,7 @@ def save(folder: Path, build: Callable[[int], PreTrainedModel]) -> Path:
 
 
 def save_vit(folder: Path) -> Path:
-    """A vision model with fresh weights: 4 patches and one row for the whole, 16 wide."""
+    """Writes a vision model with random weights. Its features are (5, 16): 4 patches and the whole image."""
     torch.manual_seed(0)
     shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     ViTModel(ViTConfig(image_size=16, patch_size=8, **shape)).save_pretrained(folder)
