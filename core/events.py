@@ -182,9 +182,8 @@ class Extraction(Value):
     image: ImageResult = ImageResult()
     context: str | None = None
     model: str
-    model_version: int = Field(
-        ge=0, lt=2**40, description="grows with every trained checkpoint: unix seconds of training"
-    )
+    model_version: int = Field(validation_alias="release", ge=0, lt=2**40)
+    """Unix time of the checkpoint's training."""
     threshold: Score
     candidate_threshold: Score = Field(default=1.0, validation_alias="possible_threshold", exclude_if=_off)
     timings_ms: dict[str, float] = Field(default_factory=dict)
