@@ -20,7 +20,7 @@ from rich.text import Text
 from cli.as_json import escaped_json
 from cli.training.seeing import named
 from core.atomic import whole_file
-from core.errors import UserError
+from core.errors import UserError, naming
 from core.events import ImageResult, Media, Tweet, explain
 from streams.settings import Settings, load
 
@@ -82,7 +82,9 @@ def command(
     folder = checkpoint or settings.model
     tweet = None if text is None else _tweet_of(text, image)
     some = None if views is None else named(views)
-    info = describe(folder).reading(some)  # before torch is imported: a wrong path is told at once
+    with naming("MNER_MODEL" if checkpoint is None else "--checkpoint"):
+        info = describe(folder)  # before torch is imported, so that a wrong path is reported at once
+    info = info.reading(some)
     sees = info.vision is not None
     with _reading(jsonl or "-") as source, _writing(out) as sink, _looking(settings, sees) as look:
         from model.extractor import Extractor

@@ -12,6 +12,9 @@ A leaf module: it imports nothing of the project, so that `model` and `sinks` ma
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(Exception):
     """Something the person at the terminal can mend; the message says how. Never shown with a traceback."""
@@ -36,3 +39,12 @@ class Stop(Exception):
 def first_line(error: Exception) -> str:
     """Of its message; its kind where it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+@contextmanager
+def naming(source: str) -> Iterator[None]:
+    """Puts `source`, an option or a variable that a person set, before the message of a `UserError` in the block."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None

@@ -268,7 +268,7 @@ def test_one_text_as_json() -> None:
         pytest.param(["x", "--out", "y"], "--out goes with --jsonl", id="a text into a file"),
         pytest.param(["x", "--views", "text+context"], "this tweet has nothing; give --context", id="no context"),
         pytest.param(["x", "--views", "text,image"], "views text,image: the checkpoint minilm-", id="no such view"),
-        pytest.param(["x", "--checkpoint", "nowhere"], "no model checkpoint in nowhere", id="no checkpoint"),
+        pytest.param(["x", "--checkpoint", "nowhere"], "--checkpoint: no model checkpoint in nowhere", id="no checkpoint"),
     ],
 )
 def test_what_a_person_can_mend_is_one_line(arguments: list[str], message: str) -> None:

@@ -41,7 +41,7 @@ def paths(model: CRF, scores: Tensor, temperature: float = 1.0) -> dict[tuple[in
     for path in filter(legal, itertools.product(range(LABELS), repeat=len(scores))):
         score = model.begin[path[0]] + model.end[path[-1]] + sum(scores[i, label] for i, label in enumerate(path))
         score = score + sum(model.transitions[a, b] for a, b in itertools.pairwise(path))
-        weights[path] = math.exp(float(score) / temperature)
+        weights[path] = math.exp(score.item() / temperature)
     total = sum(weights.values())
     return {path: weight / total for path, weight in weights.items()}
 

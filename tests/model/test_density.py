@@ -47,11 +47,18 @@ def gaussian(size: int, reference: Sequence[float] = (), **more: torch.Tensor) -
 
 def principal(states: torch.Tensor, training: torch.Tensor) -> torch.Tensor:
     """Returns the states in the four of six directions in which the training words vary most."""
-    return (states - training.mean(0)) @ torch.linalg.eigh(training.T.cov())[1][:, -4:]
+    directions: torch.Tensor = torch.linalg.eigh(training.T.cov())[1][:, -4:]
+    return (states - training.mean(0)) @ directions
 
 
-def log_density(fitted_on: torch.Tensor, of: torch.Tensor) -> torch.Tensor:
-    return torch.distributions.MultivariateNormal(fitted_on.mean(0), fitted_on.T.cov()).log_prob(of)
+def gaussian_log_density(mean: torch.Tensor, covariance: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+    distribution = torch.distributions.MultivariateNormal(mean, covariance)
+    log_densities: torch.Tensor = distribution.log_prob(states)  # type: ignore[no-untyped-call]
+    return log_densities
+
+
+def log_density(training: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+    return gaussian_log_density(training.mean(0), training.T.cov(), states)
 
 
 def test_the_density_is_that_of_the_gaussian() -> None:
@@ -73,10 +80,10 @@ def test_with_a_background_the_density_is_the_ratio_of_both_gaussians() -> None:
     unusual = words(7, seed=1) + torch.arange(7.0).unsqueeze(1)
     inside, beside, outside = (principal(states, training) for states in (training, background, unusual))
     centre, moments = inside.mean(0), beside.T @ beside / len(beside)  # relative to the mean of the training words
-    second = torch.distributions.MultivariateNormal(centre, moments)
 
     def ratio(states: torch.Tensor) -> torch.Tensor:
-        return (log_density(inside, states) - 2 / 3 * second.log_prob(states)) / (1 - 2 / 3)
+        second = gaussian_log_density(centre, moments, states)
+        return (log_density(inside, states) - 2 / 3 * second) / (1 - 2 / 3)
 
     log_densities = DensityModel.fit(training, background).log_densities(unusual.unsqueeze(1)).squeeze(1)
     torch.testing.assert_close(log_densities, ratio(outside) - ratio(inside).mean(), rtol=0.02, atol=0.1)

@@ -123,7 +123,7 @@ def test_alignment_is_the_divergence_of_token_marginals_and_trains_only_the_text
         expected += [at**2 * float((context[word].exp() * (context[word] - text[word])).sum()) for word in words]
     assert value.item() == pytest.approx(np.mean(expected), rel=1e-4)
     torch.autograd.backward(value)
-    text_head, context_head = (network.heads[name].weight.grad for name in ("text", "text_context"))
+    text_head, context_head = (network.get_parameter(f"heads.{name}.weight").grad for name in ("text", "text_context"))
     assert text_head is not None
     assert text_head.abs().sum() > 0
     assert context_head is None or context_head.abs().sum() == 0
@@ -256,8 +256,9 @@ def test_a_type_that_was_not_annotated_costs_nothing(design: Design, tmp_path: P
     values = []
     for untold, shift in itertools.product((frozenset[str](), frozenset({"MISC"})), (0.0, 4.0)):
         with torch.no_grad():  # raises the score of B-MISC
-            for head in network.heads.values():
-                head.bias.view(len(LABELS), 4)[LABELS.index("B-MISC"), 0] = shift
+            for view in ("text", "text_context"):
+                bias = network.get_parameter(f"heads.{view}.bias")
+                bias.view(len(LABELS), 4)[LABELS.index("B-MISC"), 0] = shift
         group = items([replace(post, untold=untold) for post in posts], tokenizer)
         batch = collate([item.encoded for item in group], tokenizer.config, network.design)
         weights = LossWeights(density=1.0, regulariser=1.0)

@@ -55,7 +55,7 @@ def test_log_density_is_students_t(one: NIG, target: float) -> None:
     gamma, nu, alpha, beta = (part.item() for part in one)
     scale = math.sqrt(beta * (1 + nu) / (nu * alpha))
     student = torch.distributions.StudentT(2 * alpha, gamma, scale)
-    expected = student.log_prob(torch.tensor(target)).item()
+    expected = student.log_prob(torch.tensor(target)).item()  # type: ignore[no-untyped-call]
     assert one.log_density(torch.tensor([target])).item() == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 

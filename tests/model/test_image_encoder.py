@@ -53,7 +53,7 @@ def test_images_that_are_missing_or_broken_are_left_out(tmp_path: Path) -> None:
 def test_a_convolutional_network_gives_one_row_per_patch(tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
-    ResNetModel(config).save_pretrained(tmp_path)
+    ResNetModel(config).save_pretrained(tmp_path)  # type: ignore[no-untyped-call]
     ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
     encoder = ImageEncoder(str(tmp_path), "cpu")
     assert encoder.features([image("red")]).shape == (1, 16, encoder.width) == (1, 16, 16)
