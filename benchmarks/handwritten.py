@@ -84,7 +84,7 @@ class Program:
     async def _take(self) -> None:
         settings = self._settings
         while True:
-            fetched = await self._consumer.getmany(timeout_ms=1000, max_records=4 * settings.batch_tweets)
+            fetched = await self._consumer.getmany(timeout_ms=1000, max_records=4 * settings.batch.tweets)
             chunk = Chunk(offsets={partition: records[-1].offset + 1 for partition, records in fetched.items()})
             now = time.time()
             for records in fetched.values():
@@ -99,7 +99,7 @@ class Program:
     async def _predict(self, model: Any) -> None:
         while True:
             chunk = await self._taken.get()
-            for batch in batches(chunk.entries, self._settings.batch_tokens, self._settings.batch_tweets):
+            for batch in batches(chunk.entries, self._settings.batch.tokens, self._settings.batch.tweets):
                 started = time.monotonic()
                 predictions = await self._on_thread(partial(model.predict, [entry.encoded for entry in batch]))
                 took_ms = 1000 * (time.monotonic() - started)

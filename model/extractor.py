@@ -10,15 +10,13 @@ from typing import NamedTuple, Self
 from PIL.Image import Image
 
 from core.events import Mention, Tweet
+from core.pixels import Pixels
 from model.checkpoint import CheckpointInfo
 from model.context import visual_context
+from model.design import BATCH_TOKENS
 from model.mentions import Prediction, candidate_mentions, mentions
 from model.predictor import Predictor, load
 from model.tokens import Encoded, TweetTokenizer
-from model.vision.values import Pixels
-
-BATCH_TOKENS = 4096
-"""Padded tokens of a batch."""
 
 
 class Extracted(NamedTuple):

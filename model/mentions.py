@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import Field
 
-from core.events import EntityType, Mention, Opinion, overlap
+from core.events import EntityType, Mention, Opinion, overlaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def candidates_to_ask(chosen: Sequence[Spanned], candidates: Sequence[Spanned]) 
     result: list[Spanned] = []
     for candidate in candidates:
         is_new = (candidate.start, candidate.end) not in chosen_words
-        if is_new and not any(overlap(candidate, other) for other in result):
+        if is_new and not any(overlaps(candidate, other) for other in result):
             result.append(candidate)
     return result
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from core.errors import UserError
-from model.vision.values import Pixels
+from core.pixels import Pixels
 from model.words import SIGILS, URL, Word, split_words
 
 SHAPES = ("other", "lower", "title", "upper", "mixed", "digit")

@@ -1,218 +1,334 @@
-"""Every setting, typed and validated once at start. Environment `MNER_*` first, then `.env`, then the default here."""
+"""All settings: typed, validated once at start, and handed down in groups.
+
+A setting's variable is `MNER_` and its place in `Settings`, joined by underscores: `image.max_bytes` is
+`MNER_IMAGE_MAX_BYTES`. The environment comes first, then the file `.env`, then the default.
+"""
 
 from __future__ import annotations
 
-import re
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from yarl import URL
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from core.errors import UserError
+from model.design import BATCH_TOKENS
+from streams import addresses
+from streams.addresses import masked
+
+log = logging.getLogger(__name__)
 
 CHECKPOINT = Path(__file__).resolve().parent.parent / "model" / "checkpoint"
+PREFIX = "MNER_"
 
-REDIS_OPTIONS = {
-    "db": r"\d{1,5}",
-    "username": r".+",
-    "password": r".+",
-    "client_name": r"[!-~]+",
-    "socket_timeout": r"\d{1,6}(\.\d+)?",
-    "socket_connect_timeout": r"\d{1,6}(\.\d+)?",
-    "health_check_interval": r"\d{1,6}",
-    "max_connections": r"[1-9]\d{0,5}",
-    "ssl_cert_reqs": r"none|optional|required",
-    "ssl_ca_certs": r".+",
-    "ssl_certfile": r".+",
-    "ssl_keyfile": r".+",
-}
-"""What may stand behind the `?` of MNER_REDIS (redis-py, "Connection.from_url"); `ssl_...` with rediss:// alone."""
-
-
-def _brokers(value: str) -> str:
-    for address in value.split(","):
-        found = re.fullmatch(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})", address.strip())
-        if not found or not 0 < int(found[1]) < 65536:
-            raise ValueError(f"{masked(address)!r} is not host:port; several are separated by commas")
-    return value
-
-
-def _listener(value: str) -> str:
-    found = re.fullmatch(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})", value)
-    if not found or not 0 < int(found[1]) < 65536:
-        raise ValueError(f"{value!r} is not host:port, such as 127.0.0.1:9464")
-    return value
-
-
-def _url(*schemes: str) -> AfterValidator:
-    """A URL that the client will take. What it says of a wrong one never holds a part of it: that may be a password."""
-    example = f"{schemes[0]}://127.0.0.1:{9200 if 'http' in schemes else 6379}"
-
-    def check(value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            port, query = parts.port, parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        except ValueError:
-            raise ValueError(f"wanted a URL such as {example}, with a port of 1 to 65535") from None
-        if parts.scheme not in schemes or not (parts.path if parts.scheme == "unix" else parts.hostname) or port == 0:
-            raise ValueError(f"wanted a URL such as {example}{' or unix:///path' if 'unix' in schemes else ''}")
-        if parts.scheme.startswith("redis") and not re.fullmatch(r"(/\d{0,5})?", parts.path):
-            raise ValueError("the path of the URL is the database's number")
-        if parts.fragment or (query and "redis" not in schemes):
-            raise ValueError("this URL takes nothing behind a `?` or a `#`")
-        for name, given in query:
-            if name not in REDIS_OPTIONS or (name.startswith("ssl_") and parts.scheme != "rediss"):
-                raise ValueError(f"an option behind the `?` that {parts.scheme}:// does not have")
-            if not re.fullmatch(REDIS_OPTIONS[name], given):
-                raise ValueError(f"behind the `?`, {name} has a value that the client does not take")
-        return value
-
-    return AfterValidator(check)
+RENAMED = {"MNER_POSSIBLE": "MNER_CANDIDATE_THRESHOLD", "MNER_VISION": "MNER_VISION_CHANNELS"}
+"""Old name of a variable -> new name. The old names work until release 0.3."""
 
 
 def _commas(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-def _as_in_urls(entries: tuple[str, ...]) -> tuple[str, ...]:
-    """Each host:port as it stands in a URL that was read: lower case, IDNA, the short form of an IPv6 address."""
-    return tuple(map(_as_in_url, entries))
-
-
-def _as_in_url(entry: str) -> str:
-    found = re.fullmatch(r"(?:\[[0-9a-fA-F:.]+\]|[^\s\[\]:/?#@%\\]+):([0-9]{1,5})", entry)
-    try:
-        host = URL(f"http://{entry}").host_subcomponent if found and 0 < int(found[1]) < 65536 else None
-    except ValueError:
-        host = None
-    if not found or not host:
-        raise ValueError(f"{masked(entry)!r} is not host:port, such as intranet.example:80 or [::1]:8080")
-    return f"{host}:{int(found[1])}"
-
-
-Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_commas), AfterValidator(_as_in_urls)]
+Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_commas), AfterValidator(addresses.url_authorities)]
 Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, BeforeValidator(_commas)]
 Channels = Annotated[tuple[Literal["tags", "caption", "ocr"], ...], NoDecode, BeforeValidator(_commas)]
 
 
+class Group(BaseModel):
+    """Settings that are handed to a part of the program together."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Batching(Group):
+    """When the extract agent closes a batch for the model."""
+
+    tokens: int = Field(
+        BATCH_TOKENS, ge=128, description="Most padded tokens in a batch: its longest post times its posts."
+    )
+    tweets: int = Field(64, ge=1, le=4096, description="Most posts in a batch.")
+    wait_ms: FiniteFloat = Field(20.0, ge=0, description="Longest time, in milliseconds, that a post waits for others.")
+
+
+class DeadLetterLimits(Group):
+    """How many dead letters stop the worker."""
+
+    run: int = Field(100, ge=1, description="Dead letters in a row that stop the worker.")
+    share: FiniteFloat = Field(
+        0.5, gt=0, le=1, description="Share of dead letters among the last 500 events that stops the worker."
+    )
+
+
+class ImageLimits(Group):
+    """What fetching, decoding and caching images may cost, and which servers it may reach."""
+
+    workers: int = Field(64, ge=1, description="Most images that are fetched at once.")
+    per_host: int = Field(16, ge=1, description="Most images that are fetched from one host at once.")
+    timeout_s: FiniteFloat = Field(
+        5.0, gt=0, description="Longest time, in seconds, to fetch one image. Waiting for a slot does not count."
+    )
+    wait_s: FiniteFloat = Field(30.0, gt=0, description="Longest time, in seconds, that an image waits for a slot.")
+    tries: int = Field(3, ge=1, le=10, description="Most requests for one image when failures may pass.")
+    break_after: int = Field(8, ge=1, description="Failures in a row after which a host is left alone.")
+    break_s: FiniteFloat = Field(30.0, gt=0, description="Time, in seconds, for which a failing host is left alone.")
+    max_bytes: int = Field(10_000_000, ge=1024, description="Largest image file, in bytes.")
+    max_pixels: int = Field(40_000_000, ge=1024, description="Largest image, in pixels: width times height.")
+    ports: Ports = Field((80, 443), description="Ports that images may be fetched from.")
+    allow: Hosts = Field(
+        (), description="Servers, as host:port, that may have private addresses. For tests and intranets."
+    )
+    cache_mb: int = Field(512, ge=0, description="Disk space for fetched images, in MB (10^6 bytes). 0 keeps none.")
+    cache_s: FiniteFloat = Field(3600.0, ge=0, description="Time, in seconds, before a cached image is checked again.")
+    cache_failed_s: FiniteFloat = Field(60.0, ge=0, description="Time, in seconds, for which a refusal is remembered.")
+    decoders: int = Field(0, ge=0, description="Processes that decode images. 0 means one for each core.")
+    decode_s: FiniteFloat = Field(3.0, gt=0, description="Longest time, in seconds, to decode one image.")
+    memory_mb: int = Field(1024, ge=256, description="Memory of each decoding process, in MB (10^6 bytes).")
+
+
+class VisionLimits(Group):
+    """Which models read images, and how long an image waits for them."""
+
+    channels: Channels = Field(
+        ("tags", "caption", "ocr"), description="What is read from images: tags, caption, ocr. Empty reads nothing."
+    )
+    tags: str | None = Field(
+        None, description="Detector or classifier for the tags: a hub name or a folder. Unset uses the built-in one."
+    )
+    caption: str | None = Field(
+        None, description="Image-to-text model for captions: a hub name or a folder. Unset makes no captions."
+    )
+    batch: int = Field(8, ge=1, le=256, description="Most images that are read at once.")
+    wait_s: FiniteFloat = Field(
+        2.0,
+        gt=0,
+        description="Longest time, in seconds, that an image waits for the vision models. Later images skip them.",
+    )
+    timeout_s: FiniteFloat = Field(
+        60.0,
+        gt=0,
+        description="Longest time, in seconds, that a post waits for its image and that a batch of 8 takes. "
+        "Larger batches may take longer in proportion.",
+    )
+    cache: int = Field(100_000, ge=0, description="Images whose context is kept on disk. 0 keeps none.")
+
+
+class Delivery(Group):
+    """When the deliver agent writes a batch."""
+
+    batch: int = Field(200, ge=1, description="Most extractions that are written at once.")
+    wait_ms: FiniteFloat = Field(
+        50.0, ge=0, description="Longest time, in milliseconds, that an extraction waits for others."
+    )
+
+
 class Settings(BaseSettings):
-    """One instance is made at start and handed down; nothing else reads the environment."""
+    """All settings of a process. One instance is made at start; nothing else reads the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="MNER_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        extra="ignore",
+        frozen=True,
+    )
 
-    # servers; where one is not set, the one that `mner local up` started is used
-    kafka: Annotated[str, AfterValidator(_brokers)] | None = Field(None, description="brokers, host:port,host:port")
-    elasticsearch: Annotated[str, _url("http", "https")] | None = Field(None, description="URL of the index's server")
-    redis: Annotated[str, _url("redis", "rediss", "unix")] | None = Field(None, description="URL of the queue's server")
-    home: Path = Field(Path(".mner"), description="folder for local servers' data, logs and the worker's state")
-    prefix: str = Field("", pattern=r"^([a-z][a-z0-9_.-]{0,40})?$", description="before topic, index, key, group names")
-    data: Path | None = Field(None, description="folder of data sets, for training and the tests that measure")
+    # servers
+    kafka: Annotated[str, AfterValidator(addresses.brokers)] | None = Field(
+        None, description="Kafka brokers: host:port, separated by commas. Unset uses the one of `mner local up`."
+    )
+    elasticsearch: Annotated[str, AfterValidator(addresses.elasticsearch)] | None = Field(
+        None, description="URL of Elasticsearch. Unset uses the one of `mner local up`."
+    )
+    redis: Annotated[str, AfterValidator(addresses.redis)] | None = Field(
+        None, description="URL of Redis. Unset uses the one of `mner local up`."
+    )
+    home: Path = Field(Path(".mner"), description="Folder for local servers' data, logs and caches.")
+    prefix: str = Field(
+        "",
+        pattern=r"^([a-z][a-z0-9_.-]{0,40})?$",
+        description="Text before every name of a topic, index, key and consumer group.",
+    )
+    data: Path | None = Field(None, description="Folder of data sets, for training and for the tests that measure.")
 
     # topics
-    partitions: int = Field(4, ge=1, le=1024, description="partitions of each topic that is made")
-    replication: int = Field(1, ge=1, le=7, description="replicas of each topic that is made")
-    retention_hours: int = Field(168, ge=1, description="hours that tweets and extractions are kept")
+    partitions: int = Field(4, ge=1, le=1024, description="Partitions of each new topic.")
+    replication: int = Field(1, ge=1, le=7, description="Replicas of each new topic.")
+    retention_hours: int = Field(168, ge=1, description="Time, in hours, for which posts and extractions are kept.")
 
     # model
-    model: Path = Field(CHECKPOINT, description="checkpoint folder")
+    model: Path = Field(CHECKPOINT, description="Checkpoint folder.")
     model_factory: str = Field(
         "model.predictor:load",
         pattern=r"^[\w.]+:[\w.]+$",
-        description="module:function that loads the model in its process; given `candidate_threshold` where MNER_CANDIDATE_THRESHOLD is set",
+        description="Function, as module:function, that loads the model in its own process.",
     )
     threshold: FiniteFloat | None = Field(
-        None, ge=0, le=1, description="route to review below it; none: the checkpoint's"
+        None,
+        ge=0,
+        le=1,
+        description="Mentions less probable than this go to a person. Unset uses the checkpoint's threshold.",
     )
     candidate_threshold: FiniteFloat | None = Field(
         None,
         ge=0.01,
         le=1,
-        description="also ask about spans this probable that are not chosen; none: the checkpoint's; 1: off",
+        description="Spans that the model did not choose go to a person from this probability on. "
+        "Unset uses the checkpoint's. 1 turns this off.",
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the model runs; auto: a GPU if seen")
-    model_threads: int = Field(0, ge=0, description="CPU threads of the model's process; 0: one per core")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where models run. auto uses a GPU if there is one."
+    )
+    model_threads: int = Field(0, ge=0, description="CPU threads of the model's process. 0 means one for each core.")
     model_timeout_s: FiniteFloat = Field(
-        60.0, gt=0, description="seconds a batch may take before the process is replaced"
+        60.0, gt=0, description="Longest time, in seconds, for one batch. Then the model's process is replaced."
     )
-
-    # micro-batches
-    batch_tokens: int = Field(4096, ge=128, description="padded tokens in a batch at most: longest x count")
-    batch_tweets: int = Field(64, ge=1, le=4096, description="tweets in a batch at most")
-    batch_wait_ms: FiniteFloat = Field(20.0, ge=0, description="milliseconds a tweet waits for company at most")
+    batch: Batching = Batching()
 
     # pipeline
-    in_flight: int = Field(512, ge=1, description="tweets between consumption and acknowledgement at most")
-    retry_max_s: FiniteFloat = Field(5.0, gt=0, description="seconds between tries at most, when a server is away")
-    drain_s: FiniteFloat = Field(20.0, ge=0, description="seconds that a stopping worker finishes what is in flight")
-    dead_letter_run: int = Field(100, ge=1, description="dead letters in a row that stop the worker")
-    dead_letter_share: FiniteFloat = Field(
-        0.5, gt=0, le=1, description="share of dead letters of the last 500 that stops it"
+    in_flight: int = Field(512, ge=1, description="Most posts between consumption and acknowledgement.")
+    retry_max_s: FiniteFloat = Field(
+        5.0, gt=0, description="Longest time, in seconds, between two tries while a server is away."
     )
-    stall_s: FiniteFloat = Field(300.0, gt=0, description="seconds without any acknowledgement that end a stuck worker")
+    drain_s: FiniteFloat = Field(
+        20.0, ge=0, description="Time, in seconds, that a stopping worker has to finish what is in flight."
+    )
+    dead_letter: DeadLetterLimits = DeadLetterLimits()
+    stall_s: FiniteFloat = Field(
+        300.0, gt=0, description="Time, in seconds, without progress after which a stuck worker ends itself."
+    )
 
     # images
-    image_workers: int = Field(64, ge=1, description="images fetched at once at most")
-    image_per_host: int = Field(16, ge=1, description="images fetched from one host at once at most")
-    image_timeout_s: FiniteFloat = Field(5.0, gt=0, description="seconds to fetch one image, once it is its turn")
-    image_wait_s: FiniteFloat = Field(30.0, gt=0, description="seconds that an image may wait for its turn")
-    image_tries: int = Field(3, ge=1, le=10, description="requests for one image at most, where a failure may pass")
-    image_break_after: int = Field(8, ge=1, description="failures in a row after which a host is left alone")
-    image_break_s: FiniteFloat = Field(30.0, gt=0, description="seconds that it is left alone")
-    image_max_bytes: int = Field(10_000_000, ge=1024, description="bytes of an image file at most")
-    image_max_pixels: int = Field(40_000_000, ge=1024, description="width x height of an image at most")
-    image_ports: Ports = Field((80, 443), description="ports that may be dialled")
-    image_allow: Hosts = Field((), description="host:port exempt from the address check, for tests and intranets")
-    image_cache_mb: int = Field(512, ge=0, description="megabytes (10^6 bytes) of images kept on disk; 0: none")
-    image_cache_s: FiniteFloat = Field(3600.0, ge=0, description="seconds before a kept image is asked for again")
-    image_cache_failed_s: FiniteFloat = Field(60.0, ge=0, description="seconds that a refusal is remembered")
-    image_decoders: int = Field(0, ge=0, description="processes that decode images; 0: one per core")
-    image_decode_s: FiniteFloat = Field(3.0, gt=0, description="seconds that decoding one image may take")
-    image_memory_mb: int = Field(1024, ge=256, description="megabytes (10^6 bytes) of memory of each such process")
-
-    # what the model reads of an image
-    vision: Channels = Field(("tags", "caption", "ocr"), description="channels that are read; empty: none")
-    vision_tags: str | None = Field(None, description="hub name or folder of a detector or classifier; none: built in")
-    vision_caption: str | None = Field(None, description="hub name or folder of an image-to-text model; none: off")
-    vision_batch: int = Field(8, ge=1, le=256, description="pictures read at once at most")
-    vision_queue: int = Field(32, ge=1, description="pictures that may wait; the next ones go on without a context")
-    vision_wait_s: FiniteFloat = Field(
-        2.0, gt=0, description="seconds a worker lets pictures wait; the next ones, as above"
-    )
-    vision_timeout_s: FiniteFloat = Field(
-        60.0, gt=0, description="seconds a tweet waits for its picture, and a batch of 8 may take; larger ones, longer"
-    )
-    vision_cache: int = Field(100_000, ge=0, description="pictures whose context is kept on disk; 0: none")
-    vision_near: int = Field(16, ge=-1, le=64, description="bits of 256 a copy's hash may differ in; -1: none is lent")
+    image: ImageLimits = ImageLimits()
+    vision: VisionLimits = VisionLimits()
 
     # sinks
-    deliver_batch: int = Field(200, ge=1, description="extractions written at once at most")
-    deliver_wait_ms: FiniteFloat = Field(50.0, ge=0, description="milliseconds an extraction waits for company at most")
-    lease_s: FiniteFloat = Field(600.0, gt=0, description="seconds a reviewer keeps a claimed task")
+    deliver: Delivery = Delivery()
+    lease_s: FiniteFloat = Field(600.0, gt=0, description="Time, in seconds, for which a reviewer holds a task.")
 
     # Kafka client
     session_timeout_s: FiniteFloat = Field(
-        10.0, ge=6, description="seconds after which a silent worker loses its partitions"
+        10.0, ge=6, description="Time, in seconds, after which a silent worker loses its partitions."
     )
-    commit_interval_s: FiniteFloat = Field(1.0, gt=0, description="seconds between commits of offsets")
-    metrics: Annotated[str, AfterValidator(_listener)] | None = Field(None, description="host:port for Prometheus")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="of the worker, on stderr")
+    commit_interval_s: FiniteFloat = Field(1.0, gt=0, description="Time, in seconds, between two commits of offsets.")
+    metrics: Annotated[str, AfterValidator(addresses.listener)] | None = Field(
+        None, description="Address, as host:port, where Prometheus reads the metrics. Unset serves none."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Log level of the worker.")
 
     def name(self, what: str) -> str:
-        """A topic, index, key or group name with this deployment's prefix."""
+        """Returns the name of a topic, index, key or group with this deployment's prefix."""
         return f"{self.prefix}{what}"
+
+    def changed(self, **changes: Any) -> Settings:
+        """Returns a copy with other values, not validated. A group takes a mapping: `changed(image={"tries": 1})`."""
+        groups = {name: getattr(self, name) for name in changes if isinstance(getattr(self, name), Group)}
+        return self.model_copy(
+            update=changes | {name: group.model_copy(update=changes[name]) for name, group in groups.items()}
+        )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Lets the old names of `RENAMED` stand for the new ones, in the environment and in `.env`."""
+        for source in (env_settings, dotenv_settings):
+            assert isinstance(source, EnvSettingsSource)
+            source.env_vars = _with_new_names(source.env_vars)
+        return init_settings, env_settings, dotenv_settings
+
+
+def _with_new_names(variables: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Logs each old name once. `variables` has lower-case names."""
+    new = {old.lower(): name.lower() for old, name in RENAMED.items()}
+    for old in new.keys() & variables.keys():
+        _warn_once(old.upper(), new[old].upper())
+    return {new[name]: value for name, value in variables.items() if name in new} | {
+        name: value for name, value in variables.items() if name not in new
+    }
+
+
+_warned: set[str] = set()
+
+
+def _warn_once(old: str, new: str) -> None:
+    if old not in _warned:
+        _warned.add(old)
+        log.warning("%s is now called %s. The old name works until release 0.3.", old, new)
+
+
+@dataclass(frozen=True, eq=False)
+class Variable:
+    """One setting. `path` is its place in `Settings`: one name, or a group's name and one in it."""
+
+    path: tuple[str, ...]
+    field: FieldInfo
+
+    @property
+    def key(self) -> str:
+        return "_".join(self.path)
+
+    @property
+    def name(self) -> str:
+        return f"{PREFIX}{self.key.upper()}"
+
+    @property
+    def description(self) -> str:
+        return self.field.description or ""
+
+    def value(self, settings: Settings) -> Any:
+        owner, name = self._owner(settings)
+        return getattr(owner, name)
+
+    def is_set(self, settings: Settings) -> bool:
+        """Whether the environment, `.env` or an argument gives its value."""
+        owner, name = self._owner(settings)
+        return name in owner.model_fields_set
+
+    def _owner(self, settings: Settings) -> tuple[BaseModel, str]:
+        *group, name = self.path
+        return (getattr(settings, group[0]) if group else settings), name
+
+
+def _variables() -> Iterator[Variable]:
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.default, Group):
+            for inner, inner_field in type(field.default).model_fields.items():
+                yield Variable((name, inner), inner_field)
+        else:
+            yield Variable((name,), field)
+
+
+VARIABLES = tuple(_variables())
+"""Every setting, in the order of `Settings`."""
 
 
 def load(**overrides: Any) -> Settings:
-    """The settings of this process. Raises `UserError` naming the variable, the value and what was wanted."""
+    """Returns the settings of this process. `overrides` win over the environment; a group takes a mapping.
+
+    Raises `UserError` that names each wrong variable, its value and what is expected.
+    """
     try:
         return Settings(**overrides)
     except ValidationError as error:
         problems = [
-            f"MNER_{str(fault['loc'][0]).upper()}={masked(fault['input'])!r}: "
-            f"{fault['msg'].removeprefix('Value error, ')}"
+            f"{_variable(fault['loc'])}={masked(fault['input'])!r}: {fault['msg'].removeprefix('Value error, ')}"
             for fault in error.errors(include_url=False)
         ]
         raise UserError("bad setting: " + "; ".join(problems)) from None
@@ -220,29 +336,5 @@ def load(**overrides: Any) -> Settings:
         raise UserError(f".env is not in UTF-8 (byte {error.start}): save it as UTF-8") from None
 
 
-def masked(value: Any) -> str:
-    """A setting as it may be shown: of a URL, what may be secret is replaced by stars.
-
-    Shown are the user, the host, a port that is a number, the path, and options that are known and harmless. Whatever
-    stands before the last `@` counts as user and password, also where RFC 3986 would have wanted it escaped.
-    """
-    if isinstance(value, tuple):
-        return ",".join(masked(part) for part in value)
-    if not isinstance(value, str):
-        return str(value)
-    scheme, mark, rest = value.partition("://")
-    if not mark:
-        return f"***@{value.rpartition('@')[2]}" if "@" in value else value
-    head, asked, query = rest.partition("?")
-    login, at, place = head.rpartition("@")
-    user, colon, _ = login.partition(":")
-    shown = f"{user}:***@" if colon else "***@" if at else ""
-    place = re.sub(r"^([^/:\[]*|\[[^\]]*\]):(?!\d*(/|$))[^/]*", r"\1:***", place)
-    return f"{scheme}{mark}{shown}{place}{asked}{'&'.join(map(_masked_option, query.split('&'))) if asked else ''}"
-
-
-def _masked_option(option: str) -> str:
-    name = option.partition("=")[0]
-    if name not in REDIS_OPTIONS:
-        return "***"
-    return f"{name}=***" if name in {"username", "password"} or "@" in option else option
+def _variable(location: tuple[int | str, ...]) -> str:
+    return next(known.name for known in VARIABLES if known.path == location[: len(known.path)])

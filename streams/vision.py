@@ -1,4 +1,4 @@
-"""The settings' reader of pictures: its configuration, the file its contexts are kept in, its metrics."""
+"""Builds the image reader from the settings, with its cache file and its metrics."""
 
 from __future__ import annotations
 
@@ -6,60 +6,85 @@ import math
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+from core.errors import UserError
 from core.events import ImageResult
 from model.vision.cache import SCHEMA, SCHEMA_VERSION
 from model.vision.channels import ReaderConfig
+from model.vision.image_reader import ImageReader, ImageReaderConfig
 from model.vision.values import CHANNELS, Channel, VisualContext
-from model.vision.vision import Vision, VisionConfig
 from streams import metrics
 from streams.images.database import Database
 from streams.images.decode import DECODER
-from streams.settings import Settings
+from streams.settings import VisionLimits
+
+QUEUE = 32
+"""Images that may wait for the models. Later images go on without a context."""
+
+NEAR = 16
+"""Bits, of 256, in which the perceptual hashes of copies may differ. A copy borrows tags and caption."""
 
 
 @asynccontextmanager
-async def opened_vision(settings: Settings, wait_s: float = math.inf) -> AsyncIterator[Vision]:
-    """Nothing is started or opened before the first picture. `wait_s`: of a worker, `vision_wait_s`; commands wait."""
-    database = Database(settings.home / "cache" / "vision.sqlite3", SCHEMA, SCHEMA_VERSION)
+async def open_image_reader(
+    limits: VisionLimits, device: str, home: Path, wait_s: float = math.inf
+) -> AsyncIterator[ImageReader]:
+    """Opens the image reader. The first image starts its process and opens the cache.
+
+    A worker passes `VisionLimits.wait_s` as `wait_s`. Commands wait for every image.
+    """
+    database = Database(home / "cache" / "vision.sqlite3", SCHEMA, SCHEMA_VERSION)
     try:
-        async with Vision(vision_config(settings, wait_s=wait_s), database, _observe) as vision:
-            yield vision
+        async with ImageReader(image_reader_config(limits, device, wait_s=wait_s), database, _observe) as reader:
+            yield reader
     finally:
         await database.close()
 
 
-async def check_models(vision: Vision, settings: Settings) -> None:
-    """Raises `UserError` when a model or a device that the settings name cannot be had. Where they name none, nothing
-    is loaded."""
-    if settings.vision_tags or settings.vision_caption or settings.device == "cuda":
-        await vision.check()
+async def check_models(reader: ImageReader, limits: VisionLimits, device: str) -> None:
+    """Raises `UserError` when a model or device that the settings name is not available.
+
+    Loads nothing when the settings name none.
+    """
+    named = {
+        "MNER_VISION_TAGS": limits.tags,
+        "MNER_VISION_CAPTION": limits.caption,
+        "MNER_DEVICE": device if device == "cuda" else None,
+    }
+    variables = [name for name, value in named.items() if value]
+    if variables:
+        try:
+            await reader.check()
+        except UserError as error:
+            raise UserError(f"{error} (see {', '.join(variables)})") from None
 
 
-def vision_config(settings: Settings, wait_s: float = math.inf) -> VisionConfig:
-    """`wait_s`: seconds that a picture may have to wait; one that would wait longer is not read.
+def image_reader_config(limits: VisionLimits, device: str, wait_s: float = math.inf) -> ImageReaderConfig:
+    """Returns the image reader's configuration. Captions are off when the settings name no model for them.
 
-    Half of the cores: pictures wait or go on unread, the tweets' text must not. A caption without a model is off."""
-    channels = tuple(name for name in settings.vision if name != "caption" or settings.vision_caption)
-    reader = ReaderConfig(channels, settings.vision_tags, settings.vision_caption)
-    return VisionConfig(
+    The process gets half of the cores: images may wait or go unread, the text of posts must not.
+    """
+    channels = tuple(name for name in limits.channels if name != "caption" or limits.caption)
+    reader = ReaderConfig(channels, limits.tags, limits.caption)
+    return ImageReaderConfig(
         channels=channels,
         reader=reader.to_json(),
-        state=f"decoder {DECODER}, {reader.weights()}",
-        device=settings.device,
+        state=f"decoder {DECODER}, {reader.weights_fingerprint()}",
+        device=device,
         threads=max(1, len(os.sched_getaffinity(0)) // 2),
-        batch=settings.vision_batch,
-        queue=settings.vision_queue,
-        timeout_s=settings.vision_timeout_s,
-        cached=settings.vision_cache,
-        near=settings.vision_near,
+        batch=limits.batch,
+        queue=QUEUE,
+        timeout_s=limits.timeout_s,
+        cached=limits.cache,
+        near=NEAR,
         wait_s=wait_s,
-        off={"caption": "off: MNER_VISION_CAPTION names no model"} if "caption" in settings.vision else {},
+        off={"caption": "off: MNER_VISION_CAPTION names no model"} if "caption" in limits.channels else {},
     )
 
 
 def with_channels(image: ImageResult, visual: VisualContext) -> ImageResult:
-    """The image's result, with what became of each channel: `read`, `near`, or why there is nothing of it."""
+    """Adds the outcome of each channel: `read`, `near`, or the reason why it read nothing."""
     channels = {name: visual.absent.get(name, "near" if name in visual.lent else "read") for name in CHANNELS}
     return image.model_copy(update={"channels": channels})
 

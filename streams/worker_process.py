@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from core.errors import UserError
-from streams.settings import Settings
+from streams.settings import VARIABLES, Settings
 
 READY = "worker ready"
 LOG_LINES = 12
@@ -20,6 +20,7 @@ class WorkerProcess:
     """`mner worker` with these settings, its log in a file. Unless `detached`, it ends when this process does.
 
     `python_path`: a folder whose modules it may import beside the installed ones: a `module` or a model of one's own.
+    `pid_file`: a file that the worker locks and writes its process number to.
     """
 
     def __init__(
@@ -31,9 +32,11 @@ class WorkerProcess:
         only: tuple[str, ...] = (),
         module: str = "cli.main",
         python_path: Path | None = None,
+        pid_file: Path | None = None,
     ) -> None:
         self._module = module
         self._python_path = python_path
+        self._pid_file = pid_file
         self._settings = settings
         self.log = log
         self._detached = detached
@@ -59,6 +62,7 @@ class WorkerProcess:
         command = [sys.executable, "-P", "-m", self._module, "worker"]
         command += [f"--only={name}" for name in self._only]
         command += [] if self._detached else ["--owned"]
+        command += [f"--pid-file={self._pid_file}"] if self._pid_file else []
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -113,8 +117,9 @@ class WorkerProcess:
 
 def environment(settings: Settings) -> dict[str, str]:
     """The settings as MNER_* variables: what differs from the defaults."""
-    values = settings.model_dump(exclude_defaults=True)
+    values = {variable: variable.value(settings) for variable in VARIABLES}
     return {
-        f"MNER_{name.upper()}": ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        for name, value in values.items()
+        variable.name: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        for variable, value in values.items()
+        if value != variable.field.default
     }

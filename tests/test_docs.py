@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,7 +19,7 @@ import typer.main
 from cli.main import COMMANDS, build
 from core.events import DeadLetter, Decision, Extraction, Mention, Tombstone, Tweet
 from streams import topics
-from streams.settings import CHECKPOINT, Settings
+from streams.settings import CHECKPOINT, VARIABLES, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = ROOT / "docs" / "settings.md"
@@ -74,7 +76,7 @@ def test_every_command_named_exists_with_its_options(page: Path) -> None:
 @pytest.mark.parametrize("file", [*PAGES, *OTHERS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_setting_named_exists(file: Path) -> None:
     named = set(re.findall(r"\bMNER_[A-Z_]*[A-Z]\b", file.read_text()))
-    assert named <= {variable(name) for name in Settings.model_fields}
+    assert named <= {variable.name for variable in VARIABLES}
 
 
 def test_the_table_of_settings_is_current() -> None:
@@ -106,6 +108,14 @@ def test_every_field_of_a_mention_is_described() -> None:
 def test_every_topic_is_described_with_the_others() -> None:
     named = described((ROOT / "docs" / "architecture.md").read_text().partition("## Topics")[2])
     assert {topic.name for topic in topics.plan(Settings(_env_file=None))} <= named  # type: ignore[call-arg]
+
+
+def test_the_python_example_of_the_readme_prints_what_the_readme_says() -> None:
+    (program,), (output,) = (
+        re.findall(rf"```{kind}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL) for kind in ("python", "text")
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == output
 
 
 @page
@@ -140,19 +150,15 @@ def code(text: str) -> list[str]:
     return [*(line for block in blocks for line in block.splitlines()), *indented, *re.findall(r"`([^`\n]+)`", text)]
 
 
-def variable(name: str) -> str:
-    return f"MNER_{name.upper()}"
-
-
 def settings_table() -> str:
-    assert all(field.description for field in Settings.model_fields.values())
+    assert all(variable.description for variable in VARIABLES)
     lines = ["| setting | default | allowed | means |", "|---|---|---|---|"]
-    for name, field in Settings.model_fields.items():
+    for variable in VARIABLES:
         cells = (
-            f"`{variable(name)}`",
-            default(field.default),
-            allowed(field),
-            field.description,
+            f"`{variable.name}`",
+            default(variable.field.default),
+            allowed(variable.field),
+            variable.description,
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -26,8 +26,8 @@ async def pipeline(resources: Resources) -> Pipeline[Item[Extraction]]:
         await resources.queue(),
         settings.threshold,
         settings.candidate_threshold,
-        size=settings.deliver_batch,
-        wait_s=settings.deliver_wait_ms / 1000,
+        size=settings.deliver.batch,
+        wait_s=settings.deliver.wait_ms / 1000,
     )
     return resources.pipeline("deliver", [Decode(Extraction, erasable=True), deliver], Item[Extraction])
 

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from core.errors import naming
 from model.checkpoint import CheckpointInfo, describe
 from model.tokens import TweetTokenizer
-from model.vision.vision import Vision
+from model.vision.image_reader import ImageReader
 from model.worker import ModelProcess
 from sinks.index import Index
 from sinks.queue import ReviewQueue
@@ -22,7 +22,7 @@ from streams.retry import patiently
 from streams.servers import Addresses
 from streams.settings import Settings
 from streams.topics import DEAD
-from streams.vision import check_models, opened_vision
+from streams.vision import check_models, open_image_reader
 
 
 class Resources:
@@ -54,7 +54,7 @@ class Resources:
             stages,
             item=item,
             dead_letters=DeadLetterTopic(self._producer, settings.name(DEAD)),
-            limit=DeadLetterLimit(settings.dead_letter_run, settings.dead_letter_share),
+            limit=DeadLetterLimit(settings.dead_letter.run, settings.dead_letter.share),
             in_flight=settings.in_flight,
             retry_max_s=settings.retry_max_s,
         )
@@ -77,12 +77,15 @@ class Resources:
         return self._queue
 
     async def images(self) -> ImageLoader:
-        return await self._stack.enter_async_context(ImageLoader(self.settings))
+        return await self._stack.enter_async_context(ImageLoader(self.settings.image, home=self.settings.home))
 
-    async def vision(self) -> Vision:
+    async def vision(self) -> ImageReader:
         """Raises `UserError` when a model that the settings name cannot be loaded."""
-        vision = await self._stack.enter_async_context(opened_vision(self.settings, self.settings.vision_wait_s))
-        await check_models(vision, self.settings)
+        limits, device = self.settings.vision, self.settings.device
+        vision = await self._stack.enter_async_context(
+            open_image_reader(limits, device, self.settings.home, limits.wait_s)
+        )
+        await check_models(vision, limits, device)
         return vision
 
     async def model(self) -> tuple[CheckpointInfo, TweetTokenizer, ModelProcess]:

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import replace
 
 from model.context import context_text
+from model.vision.image_reader import ImageReader
 from model.vision.values import VisualContext
-from model.vision.vision import Vision
-from streams.images.decode import Picture
+from streams.images.decode import LoadedImage
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
 from streams.pipeline.item import TweetItem
@@ -23,7 +23,7 @@ class Fetch(Stage[TweetItem]):
 
     name = "fetch"
 
-    def __init__(self, loader: ImageLoader, vision: Vision, workers: int, keep_pixels: bool = False) -> None:
+    def __init__(self, loader: ImageLoader, vision: ImageReader, workers: int, keep_pixels: bool = False) -> None:
         self._loader = loader
         self._vision = vision
         self.workers = workers
@@ -31,7 +31,7 @@ class Fetch(Stage[TweetItem]):
 
     async def process(self, item: TweetItem) -> None:
         started = time.monotonic()
-        item.image, picture = await self._loader.look(item.event.media)
+        item.image, picture = await self._loader.load_first_photo(item.event.media)
         item.timings_ms["fetch"] = 1000 * (time.monotonic() - started)
         if picture is not None and self._keep_pixels:
             with suppress(ImageError):  # the cache lost it and its server fails now: the words stand alone
@@ -40,9 +40,9 @@ class Fetch(Stage[TweetItem]):
         visual = None if picture is None else await self._read(item, picture)
         item.context = context_text(item.event, visual)
 
-    async def _read(self, item: TweetItem, picture: Picture) -> VisualContext:
+    async def _read(self, item: TweetItem, picture: LoadedImage) -> VisualContext:
         started = time.monotonic()
-        visual = await self._vision.look(picture.sha256, picture.phash, lambda: self._loader.pixels(picture))
+        visual = await self._vision.read(picture.sha256, picture.phash, lambda: self._loader.pixels(picture))
         item.image = with_channels(item.image, visual)
         item.timings_ms["look"] = 1000 * (time.monotonic() - started)
         return visual

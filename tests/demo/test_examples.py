@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from core.events import Media, Tweet, explain
 from demo.examples import EXAMPLES, PLACEHOLDER, example_events, example_faults, image_server
 from streams.images.loader import ImageLoader
-from streams.settings import Settings
+from streams.settings import ImageLimits
 
 FAULTS = {fault.line: fault for fault in example_faults()}
 MISSING_HOST = "http://127.0.0.1:9"
@@ -36,13 +36,13 @@ async def test_every_image_loads_unless_planted_as_faulty_and_nothing_but_the_se
     seen = set()
     async with image_server() as url:
         address = url.removeprefix("http://")
-        async with ImageLoader(Settings(image_allow=(address,))) as loader:
+        async with ImageLoader(ImageLimits(allow=(address,))) as loader:
             for line, event in enumerate(example_events(url), start=1):
                 fault = FAULTS.get(line)
                 if fault and fault.outcome == "dead":
                     continue
                 tweet = Tweet.model_validate_json(event)
-                result, _ = await loader.look(tweet.media)
+                result, _ = await loader.load_first_photo(tweet.media)
                 if fault:
                     assert result.status == "failed"
                     assert (result.reason or "").startswith(fault.reason)
@@ -57,9 +57,9 @@ async def test_every_image_loads_unless_planted_as_faulty_and_nothing_but_the_se
 async def test_a_client_that_hangs_up_is_nothing_to_log(caplog: pytest.LogCaptureFixture) -> None:
     async with image_server() as url:
         address = url.removeprefix("http://")
-        async with ImageLoader(Settings(image_allow=(address,), image_timeout_s=0.5)) as loader:
+        async with ImageLoader(ImageLimits(allow=(address,), timeout_s=0.5)) as loader:
             for name in ("too-big.jpg", "slow.jpg"):
-                result, _ = await loader.look([Media(url=f"{url}/{name}")])
+                result, _ = await loader.load_first_photo([Media(url=f"{url}/{name}")])
                 assert result.status == "failed"
         await asyncio.sleep(0.3)  # until the server has noticed
     assert not [record.getMessage() for record in caplog.records if record.name.startswith("aiohttp")]
@@ -68,9 +68,9 @@ async def test_a_client_that_hangs_up_is_nothing_to_log(caplog: pytest.LogCaptur
 async def test_a_slow_image_meets_the_deadline() -> None:
     async with image_server() as url:
         address = url.removeprefix("http://")
-        async with ImageLoader(Settings(image_allow=(address,), image_timeout_s=0.3)) as loader:
+        async with ImageLoader(ImageLimits(allow=(address,), timeout_s=0.3)) as loader:
             tweet = Tweet.model_validate({"id": "1", "text": "slow", "media": [{"url": f"{url}/slow.jpg"}]})
-            result, _ = await loader.look(tweet.media)
+            result, _ = await loader.load_first_photo(tweet.media)
             assert result.reason == "timeout: not done within 0.3 s"
 
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import socket
 import sys
 import time
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from core.child_socket import frame
 from core.errors import UserError
 from model.mentions import Prediction, Span
 from model.tokens import Encoded
 
 HANG, DIE, RAISE, FORGET, LIE, PICKLE = 1, 2, 3, 4, 5, 6
-"""First subword id of a post that makes the stub do so."""
+"""Orders to the stub, given as the first subword id of a tweet."""
 
 
 class Exploit:
@@ -42,13 +43,13 @@ class Stub:
             lie: Any = [{"spans": "none of your business"}] * len(batch)
             return list(lie)
         if PICKLE in orders:
-            Connection(int(sys.argv[1])).send_bytes(pickle.dumps(Exploit()))
+            socket.socket(fileno=int(sys.argv[1])).sendall(frame(pickle.dumps(Exploit())))
             time.sleep(600)
         return [Prediction()] * len(batch)
 
 
-class Telling:
-    """Predicts a candidate whose probability is the candidate threshold that it was loaded with."""
+class EchoesThreshold:
+    """Predicts one candidate whose probability is the threshold that the stub was loaded with."""
 
     def __init__(self, candidate_threshold: float) -> None:
         self._prediction = Prediction(candidates=(Span(0, 1, "PER", candidate_threshold, 0.1, 0.1, {}),))
@@ -68,14 +69,16 @@ def load_without_checkpoint(checkpoint: Path, *, device: str, threads: int) -> S
 
 
 def load_killed(checkpoint: Path, *, device: str, threads: int) -> Stub:
-    """Kills itself as the out-of-memory killer would, until the file `checkpoint` exists."""
+    """Dies as if by the out-of-memory killer, unless the file `checkpoint` exists: it stands for free memory."""
     if not checkpoint.exists():
         os.kill(os.getpid(), signal.SIGKILL)
     return Stub()
 
 
-def load_telling(checkpoint: Path, *, device: str, threads: int, candidate_threshold: float = 0.0) -> Telling:
-    return Telling(candidate_threshold)
+def load_echoing_threshold(
+    checkpoint: Path, *, device: str, threads: int, candidate_threshold: float = 0.0
+) -> EchoesThreshold:
+    return EchoesThreshold(candidate_threshold)
 
 
 def load_hanging(checkpoint: Path, *, device: str, threads: int) -> Stub:

@@ -22,9 +22,10 @@ from model.checkpoint import WEIGHTS, Base, CheckpointInfo, describe
 from model.design import Design
 from model.predictor import load
 from model.tagger import Tagger, current_names
+from model.training.config import OptimisationConfig
 from model.training.encoder import pretrained
 from model.training.publish import write
-from model.training.train import TrainConfig, Trainer, items
+from model.training.train import Trainer, items
 from streams.settings import CHECKPOINT
 from tests.model.toys import bert, distilbert, examples, save
 
@@ -46,7 +47,7 @@ def test_a_saved_network_predicts_as_the_trained_one(
     """A slim checkpoint leaves the encoder's weights to its package."""
     encoder = save(tmp_path / "encoder", build)
     network, tokenizer = pretrained(str(encoder), 0, Design(adapt=adapt, rank=2))
-    config = TrainConfig(epochs=1, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=128)
+    config = OptimisationConfig(epochs=1, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=128)
     trainer = Trainer(network, items(examples(16), tokenizer), tokenizer, config, "cpu")
     trainer.run_epoch(lambda done, value: None)
     base = Base(name="minilm", sha256=packaged.digest(encoder)) if slim else None
@@ -98,7 +99,7 @@ def test_a_training_continues_from_the_weights_of_a_checkpoint(adapt: Adapt, tmp
 def test_adapters_are_refused_on_another_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = save(tmp_path / "encoder", bert)
     network, tokenizer = pretrained(str(encoder), 0, Design(adapt="lora"))
-    trainer = Trainer(network, items(examples(4), tokenizer), tokenizer, TrainConfig(), "cpu")
+    trainer = Trainer(network, items(examples(4), tokenizer), tokenizer, OptimisationConfig(), "cpu")
     base = Base(name="minilm", sha256="0" * 64)
     write(tmp_path / "out", network, tokenizer, trainer.predictor().info.model_copy(update={"base": base}))
     monkeypatch.setattr(packaged, "folder", lambda name: encoder)

@@ -19,13 +19,8 @@ Start = Callable[..., WorkerProcess]
 @pytest.fixture
 def stubbed(own_servers: Stack, tmp_path: Path) -> Settings:
     """Settings of one test on this module's own servers, topics made, the stub model plugged in."""
-    settings = settings_for(own_servers.addresses, tmp_path).model_copy(
-        update={
-            "model_factory": "tests.streams.stub_model:load",
-            "batch_tweets": 32,
-            "model_timeout_s": 5.0,
-            "threshold": 0.5,
-        }
+    settings = settings_for(own_servers.addresses, tmp_path).changed(
+        model_factory="tests.streams.stub_model:load", batch={"tweets": 32}, model_timeout_s=5.0, threshold=0.5
     )
     assert settings.kafka is not None
     topics.create(settings.kafka, settings)

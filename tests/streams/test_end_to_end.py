@@ -56,13 +56,9 @@ async def test_real_tweets_with_their_images(own_servers: Stack, tmp_path: Path,
     rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
     assert len(rows) == REAL_TWEETS
     async with image_server(folder) as base_url:
-        settings = settings_for(own_servers.addresses, tmp_path).model_copy(
-            update={
-                "image_allow": (base_url.removeprefix("http://"),),
-                "vision_timeout_s": 240.0,
-                "vision_wait_s": 240.0,
-                "vision_batch": REAL_TWEETS,
-            }
+        settings = settings_for(own_servers.addresses, tmp_path).changed(
+            image={"allow": (base_url.removeprefix("http://"),)},
+            vision={"timeout_s": 240.0, "wait_s": 240.0, "batch": REAL_TWEETS},
         )
         topics.create(str(settings.kafka), settings)
         events = [
@@ -163,9 +159,9 @@ def settle(settings: Settings, keys: list[str]) -> None:
     ana = Reviewer(child)
     try:
         for settled, key in enumerate(keys):
-            ana.sees(f"1 in hand · {settled} settled")
+            ana.sees(f"1 in review · {settled} settled")
             ana.presses(key)
-        ana.sees(f"1 in hand · {len(keys)} settled")
+        ana.sees(f"1 in review · {len(keys)} settled")
         ana.presses("q")
         assert ana.leaves() == 0
     finally:

@@ -180,7 +180,7 @@ async def test_a_worker_that_waits_for_elasticsearch_stops_when_asked(stubbed: S
 async def test_a_deployment_that_fails_every_tweet_stops_instead_of_dead_lettering_all(
     stubbed: Settings, start: Start
 ) -> None:
-    worker = start(stubbed.model_copy(update={"dead_letter_run": 20}))
+    worker = start(stubbed.changed(dead_letter={"run": 20}))
     await asyncio.to_thread(fed, stubbed, [b"broken"] * 500)
     await until_ended(worker)
     assert worker.code == 1

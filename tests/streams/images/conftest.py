@@ -14,19 +14,12 @@ import pytest_asyncio
 
 from streams.images.cache import ImageCache
 from streams.images.loader import ImageLoader
-from streams.settings import Settings
+from streams.settings import ImageLimits
 from tests.streams.images.caches import Make
 from tests.streams.images.clock import Clock
 from tests.streams.images.hostile import HostileServer, hostile_server, reply
 from tests.streams.images.measured import COSTS, table
 from tests.streams.images.pictures import encoded, half_and_half
-
-
-@pytest.fixture(autouse=True)
-def _nothing_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Every request of a test reaches the server, unless the test asks for a cache; that one is the test's own."""
-    monkeypatch.setenv("MNER_HOME", str(tmp_path))
-    monkeypatch.setenv("MNER_IMAGE_CACHE_MB", "0")
 
 
 @pytest.fixture
@@ -36,18 +29,18 @@ async def server() -> AsyncIterator[HostileServer]:
 
 
 @pytest.fixture
-def settings(server: HostileServer) -> Callable[..., Settings]:
-    """Settings under which the hostile server, and nothing else that is private, may be dialled."""
+def limits(server: HostileServer) -> Callable[..., ImageLimits]:
+    """Limits under which the hostile server, and no other private address, may be dialled."""
 
-    def make(**overrides: Any) -> Settings:
-        return Settings(**{"image_allow": (server.address,), "image_timeout_s": 5, **overrides})
+    def make(**overrides: Any) -> ImageLimits:
+        return ImageLimits(**{"allow": (server.address,), "timeout_s": 5, **overrides})
 
     return make
 
 
 @pytest.fixture
-async def loader(settings: Callable[..., Settings]) -> AsyncIterator[ImageLoader]:
-    async with ImageLoader(settings()) as loader:
+async def loader(limits: Callable[..., ImageLimits]) -> AsyncIterator[ImageLoader]:
+    async with ImageLoader(limits()) as loader:
         yield loader
 
 
@@ -67,8 +60,8 @@ async def make(clock: Clock, tmp_path: Path) -> AsyncIterator[Make]:
     """Caches on this test's file, closed at its end."""
     made: list[ImageCache] = []
 
-    def make_one(**settings: Any) -> ImageCache:
-        made.append(ImageCache(Settings(**{"home": tmp_path, "image_cache_mb": 1, **settings}), clock))
+    def make_one(home: Path = tmp_path, **limits: Any) -> ImageCache:
+        made.append(ImageCache(ImageLimits(**{"cache_mb": 1, **limits}), home, clock))
         return made[-1]
 
     yield make_one
@@ -87,16 +80,14 @@ async def corpus(
     """
     async with hostile_server() as hostile:
         hostile.answers["/honest"] = reply(encoded(half_and_half(), "PNG"))
-        settings = Settings(
-            home=tmp_path_factory.mktemp("corpus"),
-            image_allow=(hostile.address,),
-            image_decoders=1,
-            image_cache_mb=0,
-            image_tries=1,
-            image_break_after=1_000_000,
+        limits = ImageLimits(
+            allow=(hostile.address,),
+            decoders=1,
+            tries=1,
+            break_after=1_000_000,
             **request.module.LIMITS,
         )
-        async with ImageLoader(settings) as loader:
+        async with ImageLoader(limits) as loader:
             yield loader, hostile
 
 

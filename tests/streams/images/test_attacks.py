@@ -15,13 +15,13 @@ from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
 from streams.images.resolve import MAX_DIALLED
 from streams.images.wire import Connector
-from streams.settings import Settings
+from streams.settings import ImageLimits
 from tests.streams.images.hostile import HostileServer, forever, reply
 from tests.streams.images.measured import attack
 from tests.streams.images.pictures import encoded, half_and_half
 
 PNG = encoded(half_and_half(), "PNG")
-LIMITS = {"image_timeout_s": 5}
+LIMITS = {"timeout_s": 5}
 BOUND_S = 3.0
 
 HOSTS = {
@@ -130,12 +130,12 @@ async def reason(loader: ImageLoader, url: str) -> str:
     ],
 )
 async def test_a_name_is_refused_if_any_address_of_it_is_private(
-    settings: Callable[..., Settings], dialled: list[str], addresses: list[str], kind: str
+    limits: Callable[..., ImageLimits], dialled: list[str], addresses: list[str], kind: str
 ) -> None:
     async def look_up(host: str, port: int) -> list[str]:
         return addresses
 
-    async with ImageLoader(settings(), look_up) as loader:
+    async with ImageLoader(limits(), look_up) as loader:
         case = f"name that is {addresses[0] if addresses else 'nowhere'}, {len(addresses)} addresses in all"
         assert (await attack(case, loader, "http://pictures.example/a.jpg", BOUND_S)).startswith(f"{kind}: ")
     assert dialled == []
@@ -160,7 +160,7 @@ async def test_a_name_is_looked_up_once_and_the_address_that_was_checked_is_dial
         return ["127.0.0.2"] if len(looked_up) == 1 else ["127.0.0.1"]
 
     url = f"http://rebinding.example:{server.port}/a.png"
-    async with public, ImageLoader(Settings(image_ports=(server.port,)), look_up) as loader:
+    async with public, ImageLoader(ImageLimits(ports=(server.port,)), look_up) as loader:
         assert (await loader.load(url)).format == "PNG"
         assert (looked_up, dialled) == (["rebinding.example"], ["127.0.0.2"])
         assert f"Host: rebinding.example:{server.port}" in server.requests[0]
@@ -197,7 +197,7 @@ async def test_of_a_name_with_dozens_of_addresses_a_few_are_dialled(
     async def look_up(host: str, port: int) -> list[str]:
         return [f"127.0.{number >> 8}.{number & 255}" for number in range(2, 66)]
 
-    async with ImageLoader(Settings(image_ports=(9,), image_tries=1), look_up) as loader:
+    async with ImageLoader(ImageLimits(ports=(9,), tries=1), look_up) as loader:
         assert (await reason(loader, "http://many.example:9/a")).startswith("unreachable: ")
     assert len(set(dialled)) == MAX_DIALLED
 
@@ -266,37 +266,37 @@ async def test_two_redirects_are_followed(corpus: tuple[ImageLoader, HostileServ
     assert (await loader.load(f"{server.url}/1")).format == "PNG"
 
 
-async def test_nobody_at_the_address_is_unreachable(settings: Callable[..., Settings], server: HostileServer) -> None:
+async def test_nobody_at_the_address_is_unreachable(limits: Callable[..., ImageLimits], server: HostileServer) -> None:
     async with await asyncio.start_server(server.handle, "127.0.0.1", 0) as other:
         address = f"127.0.0.1:{other.sockets[0].getsockname()[1]}"
-    async with ImageLoader(settings(image_allow=(address,))) as loader:
+    async with ImageLoader(limits(allow=(address,))) as loader:
         assert (await reason(loader, f"http://{address}/a.jpg")).startswith("unreachable: ")
 
 
 async def test_a_slow_name_server_is_waited_for_half_of_the_time_and_is_not_the_hosts_fault(
-    settings: Callable[..., Settings],
+    limits: Callable[..., ImageLimits],
 ) -> None:
     async def look_up(host: str, port: int) -> list[str]:
         await asyncio.sleep(60)
         return []
 
-    async with ImageLoader(settings(image_timeout_s=0.1), look_up) as loader:
+    async with ImageLoader(limits(timeout_s=0.1), look_up) as loader:
         assert (
             await reason(loader, "http://pictures.example/")
             == "unresolvable: no answer about pictures.example within 0.05 s"
         )
 
 
-async def test_a_fault_of_our_own_is_a_reason_too(settings: Callable[..., Settings]) -> None:
+async def test_a_fault_of_our_own_is_a_reason_too(limits: Callable[..., ImageLimits]) -> None:
     async def look_up(host: str, port: int) -> list[str]:
         raise ZeroDivisionError("a bug")
 
-    async with ImageLoader(settings(), look_up) as loader:
+    async with ImageLoader(limits(), look_up) as loader:
         assert await reason(loader, "http://pictures.example/") == "internal: ZeroDivisionError: a bug"
 
 
 async def test_look_tells_of_a_failure_and_never_raises(loader: ImageLoader, server: HostileServer) -> None:
     server.answers["/a.jpg"] = reply(b"", status="404 Not Found")
     url = f"{server.url}/a.jpg"
-    result, _ = await loader.look([Media(url=url)])
+    result, _ = await loader.load_first_photo([Media(url=url)])
     assert (result.status, result.reason, result.url) == ("failed", "not_found: HTTP 404", url)

@@ -17,14 +17,14 @@ from streams.images.errors import ImageError
 from streams.images.fetch import Fetcher
 from streams.images.loader import ImageLoader
 from streams.images.wire import MAX_OVERHEAD, PIECE, BoundedHandler
-from streams.settings import Settings
+from streams.settings import ImageLimits
 from tests.streams.images.hostile import Answer, HostileServer, forever, reply
 from tests.streams.images.hostile_files import inflating
 from tests.streams.images.measured import attack
 from tests.streams.images.pictures import encoded, half_and_half, noise
 
 MAX_BYTES = 50_000
-LIMITS = {"image_timeout_s": 0.6, "image_max_bytes": MAX_BYTES}
+LIMITS = {"timeout_s": 0.6, "max_bytes": MAX_BYTES}
 BOUND_S = 3.0
 PNG = encoded(half_and_half(), "PNG")
 PHOTO = encoded(noise(), "JPEG")
@@ -183,7 +183,7 @@ async def test_what_is_left_behind_a_response_never_becomes_the_next_images_answ
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
         address = f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-        async with Fetcher(Settings(image_allow=(address,)), no_look_up) as fetcher:
+        async with Fetcher(ImageLimits(allow=(address,)), no_look_up) as fetcher:
             for number in range(4):
                 assert (await fetcher.get(f"http://{address}/{number}")).body == PNG
                 await asyncio.sleep(0.1 * late)
@@ -194,12 +194,12 @@ async def test_what_is_left_behind_a_response_never_becomes_the_next_images_answ
     "size", [pytest.param(100, id="chunks of 100 bytes"), pytest.param(10**6, id="chunks of a megabyte")]
 )
 async def test_the_bound_on_what_is_not_body_stops_no_honest_server(
-    settings: Callable[..., Settings], server: HostileServer, size: int
+    limits: Callable[..., ImageLimits], server: HostileServer, size: int
 ) -> None:
     photo = random.randbytes(20 * MAX_OVERHEAD)
     pieces = (photo[start : start + size] for start in range(0, len(photo), size))
     server.answers["/a"] = CHUNKED + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + END
-    async with Fetcher(settings(), no_look_up) as fetcher:
+    async with Fetcher(limits(), no_look_up) as fetcher:
         assert (await fetcher.get(f"{server.url}/a")).body == photo
 
 
@@ -213,7 +213,7 @@ async def test_no_cookie_is_kept_and_no_header_of_a_url_is_injected(server: Host
         ["/a", "/a%0D%0AX-Injected:%201", "/aX-Injected:%201"], reply(PNG, "Set-Cookie: a=1")
     )
     address = f"pictures.example:{server.port}"
-    async with Fetcher(Settings(image_allow=(address,)), look_up) as fetcher:
+    async with Fetcher(ImageLimits(allow=(address,)), look_up) as fetcher:
         for path in ("/a", "/a\r\nX-Injected: 1", "/a%0d%0aX-Injected: 1"):
             await fetcher.get(f"http://{address}{path}")
     assert len(server.requests) == 3

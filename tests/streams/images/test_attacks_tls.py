@@ -15,7 +15,7 @@ import pytest
 from streams.images.errors import ImageError
 from streams.images.fetch import Fetcher
 from streams.images.loader import ImageLoader
-from streams.settings import Settings
+from streams.settings import ImageLimits
 from tests.streams.images.hostile import HostileServer, forever, reply
 from tests.streams.images.measured import attack
 
@@ -63,7 +63,7 @@ async def tls_server(authority: Path) -> AsyncIterator[tuple[HostileServer, list
 def fetcher(authority: Path, *allow: str, look_up: Callable[[str, int], Awaitable[list[str]]] = here) -> Fetcher:
     """Trusts the test's authority."""
     context = ssl.create_default_context(cafile=str(authority / "ca.pem"))
-    return Fetcher(Settings(image_allow=allow, image_tries=1), look_up, tls=context)
+    return Fetcher(ImageLimits(allow=allow, tries=1), look_up, tls=context)
 
 
 async def test_a_trusted_certificate_is_accepted_for_the_name_of_the_url_at_the_address_that_was_checked(
@@ -89,7 +89,7 @@ async def test_a_certificate_for_another_name_is_refused(authority: Path, host: 
 async def test_a_certificate_that_nobody_vouches_for_is_refused(authority: Path) -> None:
     async with tls_server(authority) as (server, _):
         address = f"{NAME}:{server.port}"
-        async with ImageLoader(Settings(image_allow=(address,), image_tries=3), here) as loader:
+        async with ImageLoader(ImageLimits(allow=(address,), tries=3), here) as loader:
             outcome = await attack("TLS: unknown authority", loader, f"https://{address}/a", BOUND_S)
         assert outcome.startswith("tls: ")
         assert server.requests == []
@@ -99,7 +99,7 @@ async def test_a_redirect_to_https_is_checked_too(authority: Path, server: Hosti
     async with tls_server(authority) as (secure, _):
         address = f"{NAME}:{secure.port}"
         server.answers["/a"] = reply(b"", f"Location: https://{address}/a", status="301 Moved")
-        async with ImageLoader(Settings(image_allow=(server.address, address), image_tries=1), here) as loader:
+        async with ImageLoader(ImageLimits(allow=(server.address, address), tries=1), here) as loader:
             assert (await attack("TLS: behind a redirect", loader, f"{server.url}/a", BOUND_S)).startswith("tls: ")
 
 
@@ -131,7 +131,7 @@ async def test_a_handshake_that_is_none_is_refused_in_bounded_time(
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
         address = f"{NAME}:{listening.sockets[0].getsockname()[1]}"
-        settings = Settings(image_allow=(address,), image_tries=1, image_timeout_s=0.6)
-        async with ImageLoader(settings, here) as loader:
+        limits = ImageLimits(allow=(address,), tries=1, timeout_s=0.6)
+        async with ImageLoader(limits, here) as loader:
             outcome = await attack(f"TLS: {name}", loader, f"https://{address}/a", BOUND_S)
     assert outcome.startswith(expected)

@@ -69,7 +69,7 @@ async def test_a_body_is_kept_once_however_many_urls_have_it(make: Make, path: P
     ],
 )
 async def test_a_picture_is_fresh_until(make: Make, clock: Clock, max_age: float | None, until: float) -> None:
-    cache = make(image_cache_s=3600)
+    cache = make(cache_s=3600)
     await keep(cache, b"body", life=Life(max_age))
     clock.now += until - 1
     assert await is_fresh(cache)
@@ -78,7 +78,7 @@ async def test_a_picture_is_fresh_until(make: Make, clock: Clock, max_age: float
 
 
 async def test_a_304_makes_it_fresh_again_with_the_new_validators(make: Make, clock: Clock) -> None:
-    cache = make(image_cache_s=60)
+    cache = make(cache_s=60)
     await keep(cache, b"body")
     clock.now += 61
     kept = (await cache.find(URL)).kept
@@ -109,7 +109,7 @@ async def test_a_304_says_how_long_the_picture_may_be_kept(make: Make, said: Lif
 
 
 async def test_a_picture_stands_in_for_its_server_for_a_bounded_time(make: Make, clock: Clock) -> None:
-    cache = make(image_cache_s=60)
+    cache = make(cache_s=60)
     await keep(cache, b"body")
     for after, stands_in in ((60 * STALE_TIMES - 1, True), (1, False)):
         clock.now += after
@@ -159,7 +159,7 @@ async def test_what_the_server_forbids_to_keep_is_not_kept_and_what_was_is_forgo
     ],
 )
 async def test_a_refusal_is_remembered_for(make: Make, clock: Clock, error: ImageError, remembered_s: float) -> None:
-    cache = make(image_cache_failed_s=60)
+    cache = make(cache_failed_s=60)
     await cache.refuse(URL, error)
     if remembered_s:
         clock.now += remembered_s - 0.5
@@ -171,7 +171,7 @@ async def test_a_refusal_is_remembered_for(make: Make, clock: Clock, error: Imag
 
 
 async def test_what_the_server_took_back_is_forgotten_also_where_refusals_are_not_remembered(make: Make) -> None:
-    cache = make(image_cache_failed_s=0)
+    cache = make(cache_failed_s=0)
     picture = await keep(cache, b"body")
     await cache.refuse(URL, ImageError("not_found", "HTTP 410"))
     assert await cache.find(URL) == Found()
@@ -192,14 +192,14 @@ async def test_a_refusal_of_the_image_takes_its_picture_along_one_of_the_server_
 @pytest.mark.parametrize(
     "changed",
     [
-        pytest.param({"image_allow": ()}, id="a host is no longer allowed"),
-        pytest.param({"image_ports": (443,)}, id="a port is no longer allowed"),
-        pytest.param({"image_max_bytes": 2048}, id="fewer bytes are allowed"),
-        pytest.param({"image_max_pixels": 2048}, id="fewer pixels are allowed"),
+        pytest.param({"allow": ()}, id="a host is no longer allowed"),
+        pytest.param({"ports": (443,)}, id="a port is no longer allowed"),
+        pytest.param({"max_bytes": 2048}, id="fewer bytes are allowed"),
+        pytest.param({"max_pixels": 2048}, id="fewer pixels are allowed"),
     ],
 )
 async def test_nothing_kept_under_other_rules_is_served(make: Make, changed: dict[str, Any]) -> None:
-    before = {"image_allow": ("intranet.example:80",)}
+    before = {"allow": ("intranet.example:80",)}
     await keep(make(**before), b"body")
     await make(**before).refuse(OTHER, ImageError("too_big", "1 byte too many"))
     for url in (URL, OTHER):
@@ -208,9 +208,9 @@ async def test_nothing_kept_under_other_rules_is_served(make: Make, changed: dic
 
 
 async def test_a_shorter_life_holds_for_what_is_already_kept(make: Make, clock: Clock) -> None:
-    await keep(make(image_cache_s=3600), b"body")
+    await keep(make(cache_s=3600), b"body")
     clock.now += 100
-    assert not await is_fresh(make(image_cache_s=60))
+    assert not await is_fresh(make(cache_s=60))
 
 
 async def test_what_another_decoder_said_is_not_believed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +226,7 @@ async def test_what_another_decoder_said_is_not_believed(make: Make, monkeypatch
 async def test_the_least_recently_used_goes_first_and_the_file_stays_within_the_bound(
     make: Make, clock: Clock, path: Path
 ) -> None:
-    cache = make(image_cache_mb=1)
+    cache = make(cache_mb=1)
     bodies = [os.urandom(100_000) for _ in range(30)]
     first = await keep(cache, bodies[0], f"{URL}?0")
     for number, body in enumerate(bodies[1:], start=1):
@@ -242,22 +242,22 @@ async def test_the_least_recently_used_goes_first_and_the_file_stays_within_the_
 
 
 async def test_a_lower_bound_gives_the_space_back(make: Make, path: Path) -> None:
-    cache = make(image_cache_mb=4)
+    cache = make(cache_mb=4)
     for number in range(20):
         await keep(cache, os.urandom(150_000), f"{URL}?{number}")
     await cache.close()
     assert size(path) > 3_000_000
-    cache = make(image_cache_mb=1)
+    cache = make(cache_mb=1)
     await keep(cache, b"body")
     await cache.close()
-    cache = make(image_cache_mb=1)
+    cache = make(cache_mb=1)
     assert await is_fresh(cache)
     await cache.close()
     assert size(path) < 1_100_000
 
 
 async def test_urls_are_bounded_in_number(make: Make, path: Path) -> None:
-    cache = make(image_cache_mb=1)
+    cache = make(cache_mb=1)
     for number in range(150):
         await keep(cache, b"body", f"{URL}?{number}")
         await cache.refuse(f"{OTHER}?{number}", ImageError("not_found", "HTTP 404"))
@@ -268,7 +268,7 @@ async def test_urls_are_bounded_in_number(make: Make, path: Path) -> None:
 
 
 async def test_one_picture_cannot_push_out_all_others(make: Make) -> None:
-    cache = make(image_cache_mb=1)
+    cache = make(cache_mb=1)
     await keep(cache, b"body")
     await keep(cache, os.urandom(600_000), OTHER)
     assert await is_fresh(cache)
@@ -276,7 +276,7 @@ async def test_one_picture_cannot_push_out_all_others(make: Make) -> None:
 
 
 async def test_with_no_megabytes_there_is_no_file(make: Make, path: Path) -> None:
-    cache = make(image_cache_mb=0)
+    cache = make(cache_mb=0)
     picture = await keep(cache, b"body")
     await cache.refuse(OTHER, ImageError("not_found", "HTTP 404"))
     assert await cache.find(URL) == await cache.find(OTHER) == Found()

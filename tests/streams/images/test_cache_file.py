@@ -20,7 +20,7 @@ from streams.images import database
 from streams.images.cache import Found, ImageCache
 from streams.images.database import AWAY_S
 from streams.images.errors import ImageError
-from streams.settings import Settings
+from streams.settings import ImageLimits
 from tests.conftest import ROOT
 from tests.streams.images.caches import OTHER, URL, Make, is_fresh, keep, size
 from tests.streams.images.clock import Clock
@@ -217,16 +217,16 @@ WRITER = """
 import asyncio, hashlib, os, sys
 from pathlib import Path
 from streams.images.cache import ImageCache
-from streams.images.decode import Picture
+from streams.images.decode import LoadedImage
 from streams.images.conditional import Answer, Validators
-from streams.settings import Settings
+from streams.settings import ImageLimits
 
 async def main(home, name, count):
-    cache = ImageCache(Settings(home=Path(home), image_cache_mb=4))
+    cache = ImageCache(ImageLimits(cache_mb=4), Path(home))
     number = 0
     while number != count:
         url, body = f"http://{name}.example/{number}", os.urandom(20_000)
-        picture = Picture(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
+        picture = LoadedImage(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
         await cache.keep(picture, Answer(body, Validators(url)))
         assert (await cache.find(url)).kept, number
         print(number, flush=True)
@@ -249,7 +249,7 @@ async def test_several_processes_begin_and_share_one_file(tmp_path: Path) -> Non
     for one in writers:
         output, _ = await asyncio.to_thread(one.communicate, timeout=60)
         assert (one.returncode, len(output.split())) == (0, 50)
-    cache = ImageCache(Settings(home=tmp_path, image_cache_mb=4))
+    cache = ImageCache(ImageLimits(cache_mb=4), tmp_path)
     assert all([(await cache.find(f"http://{name}.example/49")).kept for name in ("a", "b")])
     await cache.close()
 
@@ -267,7 +267,7 @@ async def test_a_worker_that_is_killed_while_it_writes_leaves_a_usable_file(
     with sqlite3.connect(path) as file:
         assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     clock.now = 4_000_000_000.0
-    cache = make(image_cache_s=1e10)
+    cache = make(cache_s=1e10)
     assert (await cache.find("http://killed.example/10")).kept
     await keep(cache, b"body")
     assert await is_fresh(cache)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from streams.images.conditional import Answer, Life, Validators, life
 from streams.images.errors import ImageError
 from streams.images.fetch import Fetcher
-from streams.settings import Settings
+from streams.settings import ImageLimits
 from tests.streams.images.hostile import HostileServer, hostile_server, reply
 
 DATE = "Sat, 21 Nov 2026 12:00:00 GMT"
@@ -19,11 +19,11 @@ UNCHANGED = reply(b"", "Cache-Control: max-age=60", status="304 Not Modified")
 
 
 @pytest.fixture
-async def fetcher(settings: Callable[..., Settings]) -> AsyncIterator[Fetcher]:
+async def fetcher(limits: Callable[..., ImageLimits]) -> AsyncIterator[Fetcher]:
     async def look_up(host: str, port: int) -> list[str]:
         return ["127.0.0.1"]
 
-    async with Fetcher(settings(image_tries=1), look_up) as fetcher:
+    async with Fetcher(limits(tries=1), look_up) as fetcher:
         yield fetcher
 
 
@@ -50,7 +50,7 @@ async def test_only_the_hop_that_gave_the_validators_is_asked_by_them(fetcher: F
 
 
 async def test_validators_are_never_told_to_another_host(
-    settings: Callable[..., Settings], server: HostileServer
+    limits: Callable[..., ImageLimits], server: HostileServer
 ) -> None:
     async with hostile_server() as other:
         server.answers["/a"] = reply(b"", f"Location: {other.url}/a", status="302 Found")
@@ -59,7 +59,7 @@ async def test_validators_are_never_told_to_another_host(
         async def look_up(host: str, port: int) -> list[str]:
             return ["127.0.0.1"]
 
-        async with Fetcher(settings(image_allow=(server.address, other.address)), look_up) as fetcher:
+        async with Fetcher(limits(allow=(server.address, other.address)), look_up) as fetcher:
             answer = await fetcher.get(f"{server.url}/a", Validators(f"{server.url}/a", '"secret"'))
     assert answer.body == b"new"
     assert answer.validators == Validators(f"{other.url}/a")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from streams import metrics
 from streams.images import cache_policy
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
-from streams.settings import Settings
+from streams.settings import ImageLimits
 from tests.streams.images.caches import OTHER, URL, Make, keep
 from tests.streams.images.clock import Clock
 from tests.streams.images.hostile import HostileServer, reply
@@ -24,10 +25,10 @@ KILLING = reply(slow_jpeg(300))
 
 
 @pytest.fixture
-async def remembering(settings: Callable[..., Settings], clock: Clock) -> AsyncIterator[ImageLoader]:
+async def remembering(limits: Callable[..., ImageLimits], clock: Clock, tmp_path: Path) -> AsyncIterator[ImageLoader]:
     """One decoder, started, which the killing file holds for longer than it may."""
-    given = settings(image_cache_mb=8, image_decoders=1, image_decode_s=0.2, image_timeout_s=0.5)
-    async with ImageLoader(given, clock=clock) as loader:
+    given = limits(cache_mb=8, decoders=1, decode_s=0.2, timeout_s=0.5)
+    async with ImageLoader(given, clock=clock, home=tmp_path) as loader:
         await loader.decode(PNG, URL)
         yield loader
 
@@ -73,7 +74,7 @@ async def test_it_is_remembered_also_where_nobody_waits_to_hear_of_it(
 
 
 async def test_a_file_that_was_refused_is_decoded_again_after_a_while(make: Make, clock: Clock) -> None:
-    cache = make(image_cache_failed_s=60)
+    cache = make(cache_failed_s=60)
     await cache.refuse_content(CONTENT, ImageError("too_slow", "decoding takes more than 3 s"))
     clock.now += 59
     with pytest.raises(ImageError, match=r"^too_slow: decoding takes more than 3 s$"):
@@ -85,10 +86,10 @@ async def test_a_file_that_was_refused_is_decoded_again_after_a_while(make: Make
 @pytest.mark.parametrize(
     ("changed", "holds"),
     [
-        pytest.param({"image_allow": ("intranet.example:80",)}, True, id="what may be asked says nothing of the file"),
-        pytest.param({"image_max_pixels": 50_000_000}, False, id="more pixels are allowed"),
-        pytest.param({"image_memory_mb": 2048}, False, id="more memory is allowed"),
-        pytest.param({"image_decode_s": 10}, False, id="more time is allowed"),
+        pytest.param({"allow": ("intranet.example:80",)}, True, id="what may be asked says nothing of the file"),
+        pytest.param({"max_pixels": 50_000_000}, False, id="more pixels are allowed"),
+        pytest.param({"memory_mb": 2048}, False, id="more memory is allowed"),
+        pytest.param({"decode_s": 10}, False, id="more time is allowed"),
     ],
 )
 async def test_it_holds_under_the_limits_it_was_refused_under(make: Make, changed: dict[str, Any], holds: bool) -> None:

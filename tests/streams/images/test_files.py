@@ -9,16 +9,16 @@ import pytest
 from core.events import Media
 from streams.images.files import load_anywhere
 from streams.images.loader import ImageLoader, looked_at
-from streams.settings import Settings
+from streams.settings import ImageLimits
 from tests.streams.images.pictures import encoded, half_and_half
 
 
 async def test_a_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a picture.png"
     path.write_bytes(encoded(half_and_half(), "PNG"))
-    async with ImageLoader(Settings()) as loader:
+    async with ImageLoader(ImageLimits()) as loader:
         result, picture = await looked_at(
-            [Media(url=path.as_uri())], lambda url: load_anywhere(url, loader, Settings())
+            [Media(url=path.as_uri())], lambda url: load_anywhere(url, loader, ImageLimits())
         )
     assert (result.status, result.format, result.width) == ("ok", "PNG", 80)
     assert picture is not None
@@ -37,7 +37,7 @@ async def test_a_file_is_read(tmp_path: Path) -> None:
     ],
 )
 async def test_a_bad_url_is_a_reason(url: str, kind: str) -> None:
-    async with ImageLoader(Settings()) as loader:
-        result, picture = await looked_at([Media(url=url)], lambda url: load_anywhere(url, loader, Settings()))
+    async with ImageLoader(ImageLimits()) as loader:
+        result, picture = await looked_at([Media(url=url)], lambda url: load_anywhere(url, loader, ImageLimits()))
     assert (result.status, picture) == ("failed", None)
     assert (result.reason or "").startswith(f"{kind}: ")

@@ -13,7 +13,7 @@ from yarl import URL
 from streams.images.errors import HostFault, ImageError
 from streams.images.fetch import Fetcher
 from streams.images.hosts import JITTER, MAX_HOSTS, Breaker, Hosts, Slot
-from streams.settings import Settings
+from streams.settings import ImageLimits
 from tests.streams.images.hostile import Answer, Clock, HostileServer, hostile_server, reply
 
 AFTER, BREAK_S = 3, 30.0
@@ -151,7 +151,7 @@ def test_one_url_alone_cannot_have_its_host_cut_off(breaker: Breaker) -> None:
 
 
 def test_the_table_of_hosts_is_bounded_and_a_host_in_use_is_not_forgotten() -> None:
-    hosts = Hosts(Settings())
+    hosts = Hosts(ImageLimits())
     used = hosts.of(URL("http://used.example/"))
     used.users += 1
     for number in range(MAX_HOSTS * 2):
@@ -168,12 +168,12 @@ def look_up_here(host: str, port: int) -> object:
 
 
 @pytest.fixture
-def fetcher(settings: Callable[..., Settings]) -> Callable[..., Fetcher]:
+def fetcher(limits: Callable[..., ImageLimits]) -> Callable[..., Fetcher]:
     def make(*also: HostileServer, clock: Clock | None = None, **overrides: object) -> Fetcher:
-        given = settings(image_break_after=AFTER, image_break_s=BREAK_S, **{"image_tries": 1, **overrides})
-        allow = (*given.image_allow, *(server.address for server in also))
+        given = limits(break_after=AFTER, break_s=BREAK_S, **{"tries": 1, **overrides})
+        allow = (*given.allow, *(server.address for server in also))
         options = {"clock": clock, "sleep": clock.sleep} if clock else {}
-        return Fetcher(given.model_copy(update={"image_allow": allow}), look_up_here, **options)  # type: ignore[arg-type]
+        return Fetcher(given.model_copy(update={"allow": allow}), look_up_here, **options)  # type: ignore[arg-type]
 
     return make
 
@@ -307,7 +307,7 @@ async def test_a_slow_host_gets_no_more_than_its_share_and_holds_up_nobody_else(
         most: list[int] = []
         server.answers["/slow"] = counting(0.2, most)
         quick.answers["/a"] = OK
-        async with fetcher(quick, image_workers=4, image_per_host=2) as fetch:
+        async with fetcher(quick, workers=4, per_host=2) as fetch:
             slow = [asyncio.create_task(fetch.get(f"{server.url}/slow")) for _ in range(6)]
             await asyncio.sleep(0.05)
             for _ in range(5):
@@ -323,7 +323,7 @@ async def test_no_more_than_the_workers_are_at_it_over_all_hosts(
     async with hostile_server() as other:
         most: list[int] = []
         server.answers["/a"] = other.answers["/a"] = counting(0.05, most)
-        async with fetcher(other, image_workers=3, image_per_host=2) as fetch:
+        async with fetcher(other, workers=3, per_host=2) as fetch:
             await asyncio.gather(*(fetch.get(f"{host.url}/a") for host in (server, other) for _ in range(6)))
     assert max(most) == 3
 
@@ -334,7 +334,7 @@ async def test_redirects_to_and_fro_between_full_hosts_do_not_wait_for_each_othe
     async with hostile_server() as other:
         for here, there in ((server, other), (other, server)):
             here.answers = {"/go": reply(b"", f"Location: {there.url}/a", status="302 Found"), "/a": OK}
-        async with fetcher(other, image_workers=2, image_per_host=1) as fetch:
+        async with fetcher(other, workers=2, per_host=1) as fetch:
             asked = [within(fetch, f"{host.url}/go", 5) for host in (server, other) for _ in range(10)]
             assert await asyncio.gather(*asked) == [b"body"] * 20
 
@@ -344,7 +344,7 @@ async def test_the_hosts_slot_is_free_when_the_caller_says_so_and_the_one_of_all
 ) -> None:
     async with hostile_server() as other:
         server.answers["/a"] = other.answers["/a"] = OK
-        async with fetcher(other, image_workers=2, image_per_host=1) as fetch, fetch.slot(f"{server.url}/a") as slot:
+        async with fetcher(other, workers=2, per_host=1) as fetch, fetch.slot(f"{server.url}/a") as slot:
             await fetch.get(f"{server.url}/a", slot=slot)
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.05), fetch.slot(f"{server.url}/a"):
@@ -357,7 +357,7 @@ async def test_the_hosts_slot_is_free_when_the_caller_says_so_and_the_one_of_all
 
 
 async def test_the_wait_for_a_slot_is_bounded() -> None:
-    hosts = Hosts(Settings(image_workers=2, image_per_host=1, image_wait_s=0.05))
+    hosts = Hosts(ImageLimits(workers=2, per_host=1, wait_s=0.05))
     full = URL("http://a.example/")
     async with hosts.slot(full):
         with pytest.raises(ImageError, match=r"^busy: no slot was free within 0.05 s$"):
@@ -372,7 +372,7 @@ async def test_the_wait_for_a_slot_is_bounded() -> None:
 
 
 async def test_who_is_cancelled_while_waiting_leaves_no_slot_behind() -> None:
-    hosts = Hosts(Settings(image_workers=1, image_per_host=1))
+    hosts = Hosts(ImageLimits(workers=1, per_host=1))
     url = URL("http://a.example/")
 
     async def wait() -> Slot:

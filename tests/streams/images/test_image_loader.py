@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,10 +18,10 @@ from streams import metrics
 from streams.images.cache import ImageCache
 from streams.images.cache_policy import BRIEF_S
 from streams.images.conditional import Answer, Validators
-from streams.images.decode import Picture
+from streams.images.decode import LoadedImage
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
-from streams.settings import Settings
+from streams.settings import ImageLimits
 from tests.streams.images.clock import Clock
 from tests.streams.images.hostile import HostileServer, hostile_server, reply
 from tests.streams.images.pictures import encoded, half_and_half
@@ -39,7 +40,7 @@ async def refused(loader: ImageLoader, url: str) -> str:
 async def test_each_format_is_loaded(loader: ImageLoader, server: HostileServer, kind: str) -> None:
     server.answers["/a"] = reply(encoded(half_and_half(), kind))
     url = f"{server.url}/a"
-    result, picture = await loader.look([Media(url=url)])
+    result, picture = await loader.load_first_photo([Media(url=url)])
     assert result == ImageResult(status="ok", url=url, width=80, height=40, format=kind)
     assert picture is not None
     assert (picture.url, picture.format, picture.width, picture.height) == (url, kind, 80, 40)
@@ -48,7 +49,7 @@ async def test_each_format_is_loaded(loader: ImageLoader, server: HostileServer,
 
 async def test_a_tweet_without_a_photo_has_no_image(loader: ImageLoader) -> None:
     video = Media(url="http://10.0.0.7/film.mp4", type="video")
-    assert await loader.look([]) == await loader.look([video]) == (ImageResult(status="none"), None)
+    assert await loader.load_first_photo([]) == await loader.look([video]) == (ImageResult(status="none"), None)
 
 
 async def test_the_first_photo_is_taken(loader: ImageLoader, server: HostileServer) -> None:
@@ -58,13 +59,13 @@ async def test_the_first_photo_is_taken(loader: ImageLoader, server: HostileServ
         Media(url=f"{server.url}/first"),
         Media(url=f"{server.url}/second"),
     ]
-    result, _ = await loader.look(media)
+    result, _ = await loader.load_first_photo(media)
     assert result.url == f"{server.url}/first"
     assert len(server.requests) == 1
 
 
 async def test_no_more_than_the_allowed_number_are_fetched_at_once_and_waiting_is_not_counted_as_slow(
-    settings: Callable[..., Settings], server: HostileServer
+    limits: Callable[..., ImageLimits], server: HostileServer
 ) -> None:
     now = most = 0
 
@@ -77,11 +78,11 @@ async def test_no_more_than_the_allowed_number_are_fetched_at_once_and_waiting_i
         writer.write(reply(PNG, "Connection: close"))
         await writer.drain()
 
-    async with ImageLoader(settings(image_workers=3, image_decoders=1, image_timeout_s=0.5)) as loader:
+    async with ImageLoader(limits(workers=3, decoders=1, timeout_s=0.5)) as loader:
         server.answers["/warm"] = reply(PNG)
         with_decoder = asyncio.timeout(60)  # starting a process that decodes is not what is measured here
         async with with_decoder:
-            while (await loader.look([Media(url=f"{server.url}/warm")]))[0].status != "ok":
+            while (await loader.load_first_photo([Media(url=f"{server.url}/warm")]))[0].status != "ok":
                 pass
         server.answers |= {f"/{number}": answer for number in range(9)}
         pictures = await asyncio.gather(*(loader.load(f"{server.url}/{number}") for number in range(9)))
@@ -89,12 +90,12 @@ async def test_no_more_than_the_allowed_number_are_fetched_at_once_and_waiting_i
 
 
 async def test_the_bytes_that_came_are_counted_also_of_bodies_that_are_refused(
-    settings: Callable[..., Settings], server: HostileServer
+    limits: Callable[..., ImageLimits], server: HostileServer
 ) -> None:
     server.answers = {"/a": reply(PNG), "/lost": reply(bytes(2000), length=3000)}
     server.answers["/endless"] = b"HTTP/1.1 200 OK\r\n\r\n" + bytes(100_000)
     before = metrics.IMAGE_BYTES._value.get()
-    async with ImageLoader(settings(image_max_bytes=50_000, image_tries=1)) as loader:
+    async with ImageLoader(limits(max_bytes=50_000, tries=1)) as loader:
         await loader.load(f"{server.url}/a")
         assert metrics.IMAGE_BYTES._value.get() == before + len(PNG)
         assert (await refused(loader, f"{server.url}/lost")).startswith("connection_lost: ")
@@ -104,7 +105,7 @@ async def test_the_bytes_that_came_are_counted_also_of_bodies_that_are_refused(
 
 
 async def test_cancellation_goes_through_and_frees_the_slot(
-    settings: Callable[..., Settings], server: HostileServer
+    limits: Callable[..., ImageLimits], server: HostileServer
 ) -> None:
     reached = asyncio.Event()
 
@@ -113,7 +114,7 @@ async def test_cancellation_goes_through_and_frees_the_slot(
         await asyncio.sleep(60)
 
     server.answers = {"/silent": silent, "/a": reply(PNG)}
-    async with ImageLoader(settings(image_workers=1, image_timeout_s=60)) as loader:
+    async with ImageLoader(limits(workers=1, timeout_s=60)) as loader:
         task = asyncio.create_task(loader.load(f"{server.url}/silent"))
         await reached.wait()
         task.cancel()
@@ -131,11 +132,11 @@ async def test_a_broken_answer_does_not_spoil_the_next_one(loader: ImageLoader, 
 
 
 async def test_a_decoder_that_died_is_replaced_and_counted(
-    settings: Callable[..., Settings], server: HostileServer
+    limits: Callable[..., ImageLimits], server: HostileServer
 ) -> None:
     server.answers["/a"] = reply(PNG)
     restarts = metrics.DECODER_RESTARTS._value.get()
-    async with ImageLoader(settings(image_decoders=1)) as loader:
+    async with ImageLoader(limits(decoders=1)) as loader:
         await loader.load(f"{server.url}/a")
         os.kill(loader._decoders.pids[0], signal.SIGKILL)
         while loader._decoders.pids:
@@ -153,7 +154,7 @@ class SlowDecoder:
         self._decode = loader._decoders.decode
         monkeypatch.setattr(loader._decoders, "decode", self.decode)
 
-    async def decode(self, body: bytes, url: str, **options: Any) -> Picture:
+    async def decode(self, body: bytes, url: str, **options: Any) -> LoadedImage:
         self.now += 1
         self.most = max(self.most, self.now)
         await asyncio.sleep(self.seconds)
@@ -162,21 +163,21 @@ class SlowDecoder:
 
 
 async def test_a_host_keeps_its_slot_until_its_picture_is_decoded(
-    settings: Callable[..., Settings], server: HostileServer, monkeypatch: pytest.MonkeyPatch
+    limits: Callable[..., ImageLimits], server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the files of one host would hold every decoder."""
     server.answers = {f"/{number}": reply(PNG + bytes(number)) for number in range(6)}
-    async with ImageLoader(settings(image_per_host=2, image_decoders=1)) as loader:
+    async with ImageLoader(limits(per_host=2, decoders=1)) as loader:
         decoder = SlowDecoder(loader, monkeypatch, 0.05)
         await asyncio.gather(*(loader.load(f"{server.url}/{number}") for number in range(6)))
     assert decoder.most == 2
 
 
 async def test_the_wait_for_a_decoder_is_neither_the_pictures_fault_nor_its_hosts(
-    settings: Callable[..., Settings], server: HostileServer, monkeypatch: pytest.MonkeyPatch
+    limits: Callable[..., ImageLimits], server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.answers = {f"/{number}": reply(PNG + bytes(number)) for number in range(3)}
-    async with ImageLoader(settings(image_timeout_s=0.3, image_decoders=1, image_break_after=1)) as loader:
+    async with ImageLoader(limits(timeout_s=0.3, decoders=1, break_after=1)) as loader:
         SlowDecoder(loader, monkeypatch, 0.4)
         for number in range(3):
             assert (await loader.load(f"{server.url}/{number}")).format == "PNG"
@@ -189,7 +190,7 @@ async def test_a_crowd_at_a_slow_host_is_refused_in_time_which_is_not_remembered
         await asyncio.sleep(60)
 
     server.answers = {f"/{number}": silent for number in range(12)}
-    async with remembering(image_timeout_s=0.3, image_wait_s=0.3, image_per_host=2, image_break_after=5) as loader:
+    async with remembering(timeout_s=0.3, wait_s=0.3, per_host=2, break_after=5) as loader:
         async with asyncio.timeout(2 * 0.3 + 0.4):
             reasons = await asyncio.gather(*(refused(loader, f"{server.url}/{number}") for number in range(12)))
         assert set(reasons) == {"timeout: not done within 0.3 s", "busy: no slot was free within 0.3 s"}
@@ -199,11 +200,11 @@ async def test_a_crowd_at_a_slow_host_is_refused_in_time_which_is_not_remembered
 
 
 async def test_the_wait_for_a_slot_behind_a_redirect_is_not_the_urls_fault_either(
-    settings: Callable[..., Settings], server: HostileServer
+    limits: Callable[..., ImageLimits], server: HostileServer
 ) -> None:
     async with hostile_server() as other:
         server.answers["/a"] = reply(b"", f"Location: {other.url}/a", status="302 Found")
-        given = settings(image_timeout_s=0.2, image_per_host=1, image_allow=(server.address, other.address))
+        given = limits(timeout_s=0.2, per_host=1, allow=(server.address, other.address))
         async with ImageLoader(given) as loader, loader._fetcher.slot(f"{other.url}/b"):
             assert await refused(loader, f"{server.url}/a") == "busy: no slot was free within 0.2 s"
 
@@ -281,13 +282,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def remembering(settings: Callable[..., Settings], clock: Clock) -> Remembering:
+def remembering(limits: Callable[..., ImageLimits], clock: Clock, tmp_path: Path) -> Remembering:
     """Loaders with one cache on disk among them."""
 
     @asynccontextmanager
     async def make(**overrides: Any) -> AsyncIterator[ImageLoader]:
-        given = {"image_cache_mb": 8, "image_cache_s": 100, "image_cache_failed_s": 50, "image_tries": 1, **overrides}
-        async with ImageLoader(settings(**given), clock=clock) as loader:
+        given = {"cache_mb": 8, "cache_s": 100, "cache_failed_s": 50, "tries": 1, **overrides}
+        async with ImageLoader(limits(**given), clock=clock, home=tmp_path) as loader:
             yield loader
 
     return make
@@ -327,17 +328,17 @@ async def test_what_may_not_be_kept_has_its_pixels_at_hand(remembering: Remember
 
 
 async def test_pixels_that_the_cache_has_lost_are_fetched_again(
-    remembering: Remembering, server: HostileServer, settings: Callable[..., Settings]
+    remembering: Remembering, server: HostileServer, tmp_path: Path
 ) -> None:
     server.answers["/a"] = reply(PNG)
     async with remembering() as loader:
         await loader.load(f"{server.url}/a")
         kept = await loader.load(f"{server.url}/a")
-        for file in (settings().home / "cache").iterdir():
+        for file in (tmp_path / "cache").iterdir():
             file.unlink()
         assert (await loader.pixels(kept)).width == 80
         server.answers["/a"] = reply(OTHER_PNG)
-        for file in (settings().home / "cache").iterdir():
+        for file in (tmp_path / "cache").iterdir():
             file.unlink()
         with pytest.raises(ImageError, match="another picture stands there now"):
             await loader.pixels(kept)
@@ -456,16 +457,16 @@ async def test_what_is_kept_of_a_host_that_is_no_longer_allowed_is_not_served(
     server.answers["/a"] = reply(PNG)
     async with remembering() as loader:
         await loader.load(f"{server.url}/a")
-    async with remembering(image_allow=(), image_ports=(server.port,)) as loader:
+    async with remembering(allow=(), ports=(server.port,)) as loader:
         assert (await refused(loader, f"{server.url}/a")).startswith("private_address: ")
 
 
 async def test_the_url_is_checked_before_the_cache_is_asked(
-    remembering: Remembering, settings: Callable[..., Settings], clock: Clock
+    remembering: Remembering, limits: Callable[..., ImageLimits], clock: Clock, tmp_path: Path
 ) -> None:
     url, body = "http://10.11.12.13/a.jpg", b"body"
-    cache = ImageCache(settings(image_cache_mb=8), clock)
-    picture = Picture(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
+    cache = ImageCache(limits(cache_mb=8), tmp_path, clock)
+    picture = LoadedImage(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
     await cache.keep(picture, Answer(body, Validators(url)))
     assert (await cache.find(url)).kept
     await cache.close()
@@ -479,15 +480,15 @@ async def test_a_known_body_is_held_against_the_pixels_allowed_today(
     server.answers["/a"] = reply(encoded(half_and_half(size=(80, 40)), "PNG"))
     async with remembering() as loader:
         await loader.load(f"{server.url}/a")
-    async with remembering(image_max_pixels=1024) as loader:
+    async with remembering(max_pixels=1024) as loader:
         assert (await refused(loader, f"{server.url}/a")).startswith("bomb: 80 x 40 pixels, 1024 allowed")
 
 
 async def test_a_cache_that_cannot_be_used_changes_nothing_but_the_work(
-    remembering: Remembering, server: HostileServer, settings: Callable[..., Settings]
+    remembering: Remembering, server: HostileServer, tmp_path: Path
 ) -> None:
     server.answers["/a"] = reply(PNG)
-    (settings().home / "cache").write_bytes(b"where the folder should be")
+    (tmp_path / "cache").write_bytes(b"where the folder should be")
     faults = metrics.CACHE_FAULTS.labels("images", "error")
     before = faults._value.get()
     async with remembering() as loader:

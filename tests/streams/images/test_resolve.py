@@ -13,7 +13,7 @@ import pytest
 from streams.images.cache_policy import BRIEF_S, remembered_s
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
-from streams.settings import Settings
+from streams.settings import ImageLimits
 from tests.streams.images.hostile import HostileServer, reply
 from tests.streams.images.pictures import encoded, half_and_half
 
@@ -45,12 +45,12 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServers]:
 
 
 @pytest.fixture
-def settings(server: HostileServer) -> Callable[..., Settings]:
+def limits(server: HostileServer) -> Callable[..., ImageLimits]:
     """`honest.example` is the server."""
 
-    def make(**overrides: object) -> Settings:
-        given = {"image_allow": (f"honest.example:{server.port}",), "image_decoders": 1, "image_tries": 1, **overrides}
-        return Settings(**given)  # type: ignore[arg-type]
+    def make(**overrides: object) -> ImageLimits:
+        given = {"allow": (f"honest.example:{server.port}",), "decoders": 1, "tries": 1, **overrides}
+        return ImageLimits(**given)  # type: ignore[arg-type]
 
     return make
 
@@ -63,11 +63,11 @@ async def outcome(loader: ImageLoader, url: str) -> str:
 
 
 async def test_a_domain_whose_name_server_is_slow_holds_up_no_other(
-    settings: Callable[..., Settings], server: HostileServer, names: NameServers
+    limits: Callable[..., ImageLimits], server: HostileServer, names: NameServers
 ) -> None:
     server.answers = {f"/{number}": reply(PNG) for number in range(12)}
     names.slow = lambda host: host.endswith(".evil.example")
-    async with ImageLoader(settings(image_workers=8, image_timeout_s=0.6)) as loader:
+    async with ImageLoader(limits(workers=8, timeout_s=0.6)) as loader:
         await loader.decode(PNG, "")  # the slots are not held by a decoder that starts
         evil = [outcome(loader, f"http://n{number}.evil.example/a") for number in range(8)]
         reasons = await asyncio.gather(*evil)
@@ -78,11 +78,11 @@ async def test_a_domain_whose_name_server_is_slow_holds_up_no_other(
 
 
 async def test_whoever_gave_up_waiting_for_a_thread_leaves_its_place_and_the_domain_recovers(
-    settings: Callable[..., Settings], server: HostileServer, names: NameServers
+    limits: Callable[..., ImageLimits], server: HostileServer, names: NameServers
 ) -> None:
     server.answers["/a"] = reply(PNG)
     names.slow = lambda host: host == "honest.example" and not names.answers.is_set()
-    async with ImageLoader(settings(image_workers=8, image_timeout_s=0.1)) as loader:
+    async with ImageLoader(limits(workers=8, timeout_s=0.1)) as loader:
         url = f"http://honest.example:{server.port}"
         for _ in range(2):
             await asyncio.gather(*(outcome(loader, f"{url}/{number}") for number in range(8)))
@@ -94,7 +94,7 @@ async def test_whoever_gave_up_waiting_for_a_thread_leaves_its_place_and_the_dom
 
 
 async def test_a_slow_name_server_is_not_the_hosts_fault(
-    settings: Callable[..., Settings], server: HostileServer
+    limits: Callable[..., ImageLimits], server: HostileServer
 ) -> None:
     server.answers["/a"] = reply(PNG)
     wait_s = 60
@@ -103,7 +103,7 @@ async def test_a_slow_name_server_is_not_the_hosts_fault(
         await asyncio.sleep(wait_s)
         return ["127.0.0.1"]
 
-    async with ImageLoader(settings(image_timeout_s=0.1, image_break_after=2), look_up) as loader:
+    async with ImageLoader(limits(timeout_s=0.1, break_after=2), look_up) as loader:
         url = f"http://honest.example:{server.port}"
         for number in range(4):
             await outcome(loader, f"{url}/{number}")
@@ -112,10 +112,10 @@ async def test_a_slow_name_server_is_not_the_hosts_fault(
 
 
 async def test_nobody_waits_for_a_slow_name_server_when_the_program_ends(
-    settings: Callable[..., Settings], names: NameServers
+    limits: Callable[..., ImageLimits], names: NameServers
 ) -> None:
     names.slow = lambda host: True
-    async with ImageLoader(settings(image_timeout_s=0.1)) as loader:
+    async with ImageLoader(limits(timeout_s=0.1)) as loader:
         await outcome(loader, "http://slow.example/a")
     threads = [thread for thread in threading.enumerate() if thread.name.startswith("image-name")]
     assert [thread.daemon for thread in threads] == [True]
@@ -131,19 +131,21 @@ async def test_nobody_waits_for_a_slow_name_server_when_the_program_ends(
         pytest.param(socket.EAI_NONAME, False, id="there is no such name"),
     ],
 )
-async def test_what_may_pass_is_remembered_briefly(settings: Callable[..., Settings], number: int, brief: bool) -> None:
+async def test_what_may_pass_is_remembered_briefly(
+    limits: Callable[..., ImageLimits], number: int, brief: bool
+) -> None:
     async def look_up(host: str, port: int) -> list[str]:
         raise socket.gaierror(number, "says the C library")
 
-    async with ImageLoader(settings(), look_up) as loader:
+    async with ImageLoader(limits(), look_up) as loader:
         with pytest.raises(ImageError, match=r"^unresolvable: .*pictures.example: .*says the C library") as refused:
             await loader.load("http://pictures.example/a")
     assert remembered_s(refused.value, 60) == (BRIEF_S if brief else 60)
 
 
-async def test_no_answer_in_time_is_remembered_briefly(settings: Callable[..., Settings], names: NameServers) -> None:
+async def test_no_answer_in_time_is_remembered_briefly(limits: Callable[..., ImageLimits], names: NameServers) -> None:
     names.slow = lambda host: True
-    async with ImageLoader(settings(image_timeout_s=0.1)) as loader:
+    async with ImageLoader(limits(timeout_s=0.1)) as loader:
         with pytest.raises(ImageError) as refused:
             await loader.load("http://slow.example/a")
     assert refused.value.reason == "unresolvable: no answer about slow.example within 0.05 s"

@@ -16,7 +16,7 @@ from streams import metrics
 from streams.images.errors import ImageError
 from streams.images.fetch import Fetcher
 from streams.images.retries import LONGEST_S, MAX_AFTER_S, retry_after_s
-from streams.settings import Settings
+from streams.settings import ImageLimits
 from tests.streams.images.hostile import Answer, Clock, HostileServer, hostile_server, reply
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -62,12 +62,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def fetcher(settings: Callable[..., Settings], clock: Clock) -> Callable[..., Fetcher]:
+def fetcher(limits: Callable[..., ImageLimits], clock: Clock) -> Callable[..., Fetcher]:
     async def look_up(host: str, port: int) -> list[str]:
         return ["127.0.0.1"]
 
     def make(**overrides: object) -> Fetcher:
-        return Fetcher(settings(**{"image_tries": 3, **overrides}), look_up, clock=clock, sleep=clock.sleep)
+        return Fetcher(limits(**{"tries": 3, **overrides}), look_up, clock=clock, sleep=clock.sleep)
 
     return make
 
@@ -128,7 +128,7 @@ async def test_a_connection_that_is_reset_is_asked_for_again(
 async def test_a_host_that_refuses_is_dialled_again(fetcher: Callable[..., Fetcher], clock: Clock) -> None:
     async with hostile_server() as gone:
         pass
-    async with fetcher(image_allow=(gone.address,)) as fetch:
+    async with fetcher(allow=(gone.address,)) as fetch:
         with pytest.raises(ImageError, match=r"^unreachable: "):
             await fetch.get(f"{gone.url}/a")
     assert len(clock.slept) == 2
@@ -164,7 +164,7 @@ async def test_the_number_of_tries_is_the_settings(
     fetcher: Callable[..., Fetcher], server: HostileServer, tries: int
 ) -> None:
     server.answers["/a"] = BUSY
-    async with fetcher(image_tries=tries) as fetch:
+    async with fetcher(tries=tries) as fetch:
         with pytest.raises(ImageError, match=r"^http_status: HTTP 503$"):
             await fetch.get(f"{server.url}/a")
     assert len(server.requests) == tries
@@ -176,7 +176,7 @@ async def test_tries_are_counted_over_all_hops_of_an_image(
     server.answers["/1"] = in_turn(BUSY, reply(b"", "Location: /2", status="302 Found"))
     server.answers["/2"] = in_turn(BUSY, reply(b"", "Location: /3", status="302 Found"))
     server.answers["/3"] = BUSY
-    async with fetcher(image_tries=3) as fetch:
+    async with fetcher(tries=3) as fetch:
         with pytest.raises(ImageError, match="503"):
             await fetch.get(f"{server.url}/1")
     assert [request.split()[1] for request in server.requests] == ["/1", "/1", "/2", "/2", "/3"]
@@ -186,7 +186,7 @@ async def test_at_least_what_the_server_asked_for_is_waited_and_a_little_more_ea
     fetcher: Callable[..., Fetcher], server: HostileServer, clock: Clock
 ) -> None:
     server.answers["/a"] = reply(b"", "Retry-After: 4", status="503 Busy")
-    async with fetcher(image_tries=6, image_break_after=100) as fetch:
+    async with fetcher(tries=6, break_after=100) as fetch:
         with pytest.raises(ImageError):
             await fetch.get(f"{server.url}/a")
     assert all(4 < slept <= 4 + LONGEST_S for slept in clock.slept)
@@ -207,7 +207,7 @@ async def test_a_wait_beyond_the_deadline_is_not_begun_and_the_reason_says_when_
     assert refused.value.after_s == pytest.approx(120, abs=10)
 
 
-async def test_no_slot_is_held_while_waiting(settings: Callable[..., Settings], server: HostileServer) -> None:
+async def test_no_slot_is_held_while_waiting(limits: Callable[..., ImageLimits], server: HostileServer) -> None:
     server.answers = {"/busy": BUSY, "/a": OK}
     waiting, passed = asyncio.Event(), asyncio.Event()
 
@@ -218,7 +218,7 @@ async def test_no_slot_is_held_while_waiting(settings: Callable[..., Settings], 
     async def look_up(host: str, port: int) -> list[str]:
         return ["127.0.0.1"]
 
-    async with Fetcher(settings(image_workers=1, image_per_host=1), look_up, sleep=sleep) as fetch:
+    async with Fetcher(limits(workers=1, per_host=1), look_up, sleep=sleep) as fetch:
         busy = asyncio.create_task(fetch.get(f"{server.url}/busy"))
         await waiting.wait()
         async with asyncio.timeout(1):
@@ -232,7 +232,7 @@ async def test_a_host_whose_breaker_opened_is_not_asked_again_and_the_reason_is_
     fetcher: Callable[..., Fetcher], server: HostileServer
 ) -> None:
     server.answers["/a"] = BUSY
-    async with fetcher(image_tries=5, image_break_after=1) as fetch:
+    async with fetcher(tries=5, break_after=1) as fetch:
         with pytest.raises(ImageError, match=r"^http_status: HTTP 503$"):
             await fetch.get(f"{server.url}/a")
     assert len(server.requests) == 1

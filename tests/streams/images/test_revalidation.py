@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
-from streams.settings import Settings
+from streams.settings import ImageLimits
 from tests.streams.images.clock import Clock
 from tests.streams.images.hostile import HostileServer, reply
 from tests.streams.images.pictures import encoded, half_and_half
@@ -19,9 +20,9 @@ UNCHANGED = reply(b"", 'ETag: "one"', status="304 Not Modified")
 
 
 @pytest.fixture
-async def loader(settings: Callable[..., Settings], clock: Clock) -> AsyncIterator[ImageLoader]:
-    given = settings(image_cache_mb=8, image_cache_s=100, image_decoders=1, image_tries=1)
-    async with ImageLoader(given, clock=clock) as loader:
+async def loader(limits: Callable[..., ImageLimits], clock: Clock, tmp_path: Path) -> AsyncIterator[ImageLoader]:
+    given = limits(cache_mb=8, cache_s=100, decoders=1, tries=1)
+    async with ImageLoader(given, clock=clock, home=tmp_path) as loader:
         yield loader
 
 

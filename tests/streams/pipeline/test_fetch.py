@@ -15,7 +15,7 @@ import pytest
 from core.errors import UserError
 from core.events import Tweet
 from demo.examples import image_server
-from model.vision.vision import Vision, VisionConfig
+from model.vision.image_reader import ImageReader, ImageReaderConfig
 from streams.agents.resources import Resources
 from streams.images.loader import ImageLoader
 from streams.pipeline.decode import Decode
@@ -25,8 +25,8 @@ from streams.pipeline.limits import DeadLetterLimit
 from streams.pipeline.pipeline import Pipeline
 from streams.pipeline.stage import Stage
 from streams.servers import Addresses
-from streams.settings import Settings
-from streams.vision import vision_config
+from streams.settings import ImageLimits, Settings, VisionLimits
+from streams.vision import image_reader_config
 
 IN_FLIGHT = 16
 
@@ -65,12 +65,12 @@ async def running(
 ) -> AsyncIterator[Running]:
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(image_server())
-        settings = Settings(home=home, image_allow=(url.removeprefix("http://"),), **changes)
-        config = VisionConfig(
+        limits = ImageLimits(allow=(url.removeprefix("http://"),), **changes)
+        config = ImageReaderConfig(
             ("tags", "ocr"), str(home / "diary"), "cpu", 1, 1, 1, 60.0, 0, 0, f"tests.model.vision.stub_reader:{reader}"
         )
-        loader = await stack.enter_async_context(ImageLoader(settings))
-        vision = await stack.enter_async_context(Vision(config))
+        loader = await stack.enter_async_context(ImageLoader(limits, home=home))
+        vision = await stack.enter_async_context(ImageReader(config))
         passed = Passed()
         pipeline = Pipeline[TweetItem](
             "test",
@@ -124,7 +124,7 @@ async def test_a_failed_image_leaves_the_words_that_people_wrote(tmp_path: Path)
 async def test_a_tweet_without_a_photo_overtakes_those_whose_images_are(
     tmp_path: Path, image: str, reader: str
 ) -> None:
-    async with running(tmp_path, reader, image_workers=2, image_timeout_s=60) as run:
+    async with running(tmp_path, reader, workers=2, timeout_s=60) as run:
         for number in range(IN_FLIGHT - 1):
             await run.submit(f"photo-{number}", f"{image}?{number}")
         await run.submit("text")
@@ -147,13 +147,13 @@ async def test_pictures_beyond_the_queue_go_on_without_a_context(tmp_path: Path)
     ("changes", "channels", "caption"),
     [
         pytest.param({}, ("tags", "ocr"), "off: MNER_VISION_CAPTION names no model", id="by default"),
-        pytest.param({"vision_caption": "blip"}, ("tags", "caption", "ocr"), "", id="a model named"),
-        pytest.param({"vision": ("tags",), "vision_caption": "blip"}, ("tags",), "off", id="a model named, and off"),
-        pytest.param({"vision": ()}, (), "off", id="all off"),
+        pytest.param({"caption": "blip"}, ("tags", "caption", "ocr"), "", id="a model named"),
+        pytest.param({"channels": ("tags",), "caption": "blip"}, ("tags",), "off", id="a model named, and off"),
+        pytest.param({"channels": ()}, (), "off", id="all off"),
     ],
 )
 def test_the_settings_channels(changes: dict[str, Any], channels: tuple[str, ...], caption: str) -> None:
-    config = vision_config(Settings(**changes))
+    config = image_reader_config(VisionLimits(**changes), "auto")
     assert config.channels == channels
     assert "caption" in config.channels or config.off.get("caption", "off") == caption
 
@@ -161,37 +161,41 @@ def test_the_settings_channels(changes: dict[str, Any], channels: tuple[str, ...
 @pytest.mark.parametrize(
     "change",
     [
-        {"vision": ("tags",)},
-        {"vision_tags": "google/vit-base-patch16-224"},
-        {"vision_caption": "blip"},
+        {"channels": ("tags",)},
+        {"tags": "google/vit-base-patch16-224"},
+        {"caption": "blip"},
     ],
 )
 def test_another_model_or_channel_reads_anew(change: dict[str, Any]) -> None:
-    assert vision_config(Settings(**change)).version != vision_config(Settings()).version
-    assert vision_config(Settings(vision_queue=1)).version == vision_config(Settings()).version
+    assert version(**change) != version()
+    assert version(batch=1) == version()
 
 
 async def test_a_workers_pictures_wait_for_as_long_as_the_setting_says(tmp_path: Path) -> None:
-    async with opened(Settings(home=tmp_path, vision_wait_s=0.5)) as resources:
+    async with opened(Settings(home=tmp_path, vision=VisionLimits(wait_s=0.5))) as resources:
         assert (await resources.vision())._config.wait_s == 0.5
 
 
 @pytest.mark.parametrize(
-    "changes", [{"vision_tags": "/nowhere"}, {"vision_caption": "/nowhere"}, {"device": "cuda"}], ids=str
+    "changes", [{"vision": {"tags": "/nowhere"}}, {"vision": {"caption": "/nowhere"}}, {"device": "cuda"}], ids=str
 )
 async def test_a_worker_does_not_start_with_a_model_that_cannot_be_loaded(
     tmp_path: Path, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def config(settings: Settings, **more: Any) -> VisionConfig:
+    def config(limits: VisionLimits, device: str, **more: Any) -> ImageReaderConfig:
         stub = "tests.model.vision.stub_reader:load_misconfigured"
-        return replace(vision_config(settings, **more), reader=str(tmp_path / "diary"), factory=stub)
+        return replace(image_reader_config(limits, device, **more), reader=str(tmp_path / "diary"), factory=stub)
 
-    monkeypatch.setattr("streams.vision.vision_config", config)
+    monkeypatch.setattr("streams.vision.image_reader_config", config)
     async with opened(Settings(home=tmp_path)) as resources:
         await resources.vision()  # what nobody named is loaded for the first picture
     async with opened(Settings(home=tmp_path, **changes)) as resources:
-        with pytest.raises(UserError, match=r"^MNER_VISION_TAGS=/nowhere: cannot be loaded: name another$"):
+        with pytest.raises(UserError, match=r"^the tags model /nowhere cannot be loaded: .* \(see MNER_\w+\)$"):
             await resources.vision()
+
+
+def version(**changes: Any) -> str:
+    return image_reader_config(VisionLimits(**changes), "auto").version
 
 
 @asynccontextmanager
