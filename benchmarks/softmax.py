@@ -126,8 +126,8 @@ class Beliefs:
             scores, scaled = words.exp().cpu().numpy(), (logs / temperature).cpu().numpy()
             for row, (encoded, labelling) in enumerate(zip(output.encoded, labellings, strict=True)):
                 here = slice(len(labelling))
-                ahead, behind, total = (part[row] for part in parts)
-                path = ChainPosterior(scaled[row, here], transitions, end, ahead[here], behind[here], float(total))
+                forward, backward, total = (part[row] for part in parts)
+                path = ChainPosterior(scaled[row, here], transitions, end, forward[here], backward[here], float(total))
                 yield encoded.spans, _Tweet(scores[row, here], np.array(labelling, np.intp), path)
 
 
