@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
+from core.errors import naming
 from model.checkpoint import CheckpointInfo, describe
 from model.tokens import TweetTokenizer
 from model.vision.image_reader import ImageReader
@@ -90,8 +91,9 @@ class Resources:
     async def model(self) -> tuple[CheckpointInfo, TweetTokenizer, ModelProcess]:
         """Raises `UserError` when the checkpoint is missing or broken, or the model cannot be loaded."""
         settings = self.settings
-        info = describe(settings.model)
-        tokenizer = TweetTokenizer.load(settings.model)
+        with naming("MNER_MODEL"):
+            info = describe(settings.model)
+            tokenizer = TweetTokenizer.load(settings.model)
         process = ModelProcess(
             settings.model_factory,
             settings.model,
