@@ -4,7 +4,9 @@
     ├── UserError      shown to a person as one line that says what to do; exit code 2
     ├── Retry          passes by itself: wait with backoff and try again, acknowledge nothing
     ├── Reject         this event can never succeed: dead letters, with the reason; its neighbours go on
-    └── Stop           the deployment is broken: stop the worker, acknowledge nothing more
+    ├── Stop           the deployment is broken: stop the worker, acknowledge nothing more
+    └── BatchFailed    one item of a batch may be the cause: halve the batch until that item is alone
+        └── ProcessDied    as above; a single item gets a second try, since the death may have another cause
 
 Any other exception inside a stage counts as `Reject` for the one event it was handling.
 A leaf module: it imports nothing of the project, so that `model` and `sinks` may use it.
@@ -31,6 +33,14 @@ class Reject(Exception):
 
 class Stop(Exception):
     """Going on would do harm (every event fails, a sink refuses our credentials): the worker ends, non-zero."""
+
+
+class BatchFailed(Exception):
+    """Processing a batch failed, and any of its items may be the cause. See `core.isolate`."""
+
+
+class ProcessDied(BatchFailed):
+    """The process that had the batch died, or was killed because it took too long."""
 
 
 def first_line(error: Exception) -> str:

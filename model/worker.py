@@ -19,7 +19,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
-from core.errors import Retry, Stop, UserError
+from core.errors import BatchFailed, ProcessDied, Retry, Stop, UserError
 from model.checkpoint import CheckpointInfo, describe
 from model.mentions import Prediction
 from model.tokens import Encoded
@@ -43,14 +43,6 @@ STDERR = 2
 MAX_STARTS = 5
 """Starts that may fail one after another: a machine short of memory for a moment is no reason to stop, but a model
 that never comes up is."""
-
-
-class WorkerDied(Exception):
-    """The process died, was killed, or ran past its time with a batch in it. The next `infer` starts a fresh one."""
-
-
-class BatchFailed(Exception):
-    """Predicting this batch raised; the message is the error. The process is fine."""
 
 
 class ProcessHandle(Generic[Request, Reply]):
@@ -98,12 +90,12 @@ class ProcessHandle(Generic[Request, Reply]):
         """Starts the process and waits until the model is loaded. Raises
 
         `Retry`: it could not be started, or died or hung before the model was loaded; from the fifth time in a row
-        on, `Stop`. `Stop` also when loading raised, `UserError` when a person can mend that; `WorkerDied` once closed.
+        on, `Stop`. `Stop` also when loading raised, `UserError` when a person can mend that; `ProcessDied` once closed.
         """
         await _finish(self._start())
 
     async def infer(self, batch: Sequence[Request], timeout_s: float | None = None) -> list[Reply]:
-        """Raises `WorkerDied`, `BatchFailed`, and what `start` raises when a fresh process was needed.
+        """Raises `ProcessDied`, `BatchFailed`, and what `start` raises when a fresh process was needed.
 
         `timeout_s`: of this batch, in place of the handle's. When the caller is cancelled the batch is still finished
         and its result dropped: replies never get mixed up.
@@ -128,7 +120,7 @@ class ProcessHandle(Generic[Request, Reply]):
             kind, content = await self._ask(batch, timeout_s)
             if kind == "done" and len(content) != len(batch):
                 await self._end()
-                raise WorkerDied(f"{self._what}'s process gave {len(content)} replies for {len(batch)} and was killed")
+                raise ProcessDied(f"{self._what}'s process gave {len(content)} replies for {len(batch)} and was killed")
         if kind != "done":
             raise BatchFailed(content)
         replies: list[Reply] = content
@@ -140,9 +132,9 @@ class ProcessHandle(Generic[Request, Reply]):
         await self._end()
         try:
             kind, content = await self._load()
-        except (WorkerDied, OSError) as fault:
+        except (ProcessDied, OSError) as fault:
             if self._closed:
-                raise WorkerDied(f"{self._what}'s process was closed") from None
+                raise ProcessDied(f"{self._what}'s process was closed") from None
             raise self._not_started(fault) from None
         self._failed_starts = 0
         if kind != "ready":
@@ -153,7 +145,7 @@ class ProcessHandle(Generic[Request, Reply]):
         if not self._closed:
             await self._on_thread(self._spawn)
         if self._closed:
-            raise WorkerDied("closed")
+            raise ProcessDied("closed")
         return await self._ask(self._config, LOAD_TIMEOUT_S)
 
     def _not_started(self, fault: Exception) -> Retry | Stop:
@@ -184,22 +176,22 @@ class ProcessHandle(Generic[Request, Reply]):
         """One request and the kind and content of its answer; the first request is the configuration."""
         pipe = self._pipe
         if pipe is None:  # closed since it was started
-            raise WorkerDied(f"{self._what}'s process was closed")
+            raise ProcessDied(f"{self._what}'s process was closed")
         exchange = asyncio.ensure_future(self._on_thread(self._exchange, pipe, request))
         done, _ = await asyncio.wait([exchange], timeout=timeout_s)
         if not done:
             await self._end()
             await asyncio.wait([exchange])
             exchange.exception()
-            raise WorkerDied(f"{self._what}'s process did not answer within {timeout_s:g} s and was killed")
+            raise ProcessDied(f"{self._what}'s process did not answer within {timeout_s:g} s and was killed")
         try:
             return exchange.result()
         except (EOFError, OSError):
-            raise WorkerDied(f"{self._what}'s process died: {await self._end()}") from None
+            raise ProcessDied(f"{self._what}'s process died: {await self._end()}") from None
         except ValidationError as error:
             await self._end()
             first = error.errors(include_url=False, include_input=False)[0]["msg"]
-            raise WorkerDied(f"{self._what}'s process answered nonsense and was killed: {first}") from None
+            raise ProcessDied(f"{self._what}'s process answered nonsense and was killed: {first}") from None
 
     def _exchange(self, pipe: Connection, request: object) -> tuple[str, Any]:
         """`pipe` stays open until this has ended: it is closed behind it, on the same thread's turn."""

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cli.doctor.servers import SERVERS, Finding, server
-from core.errors import Retry, Stop, UserError
+from core.errors import ProcessDied, Retry, Stop, UserError
 from streams.settings import RENAMED, VARIABLES, Settings, load
 
 PYTHONS = ((3, 11), (3, 14))
@@ -109,7 +109,7 @@ def checkpoint(config: Settings) -> Finding:
 
 def model(config: Settings) -> Finding:
     """Loads the model as a worker does, in a process of its own."""
-    from model.worker import ModelProcess, WorkerDied
+    from model.worker import ModelProcess
 
     process = ModelProcess(
         config.model_factory,
@@ -130,7 +130,7 @@ def model(config: Settings) -> Finding:
 
     try:
         return Finding("model", "ok", f"loads in its own process, in {asyncio.run(load_it()):.0f} s")
-    except WorkerDied as error:
+    except ProcessDied as error:
         return Finding("model", "broken", str(error), "is there enough memory? the process was started and died")
 
 

@@ -20,12 +20,12 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Self
 
-from core.errors import Retry, Stop, UserError
+from core.errors import BatchFailed, Retry, Stop, UserError
 from model.vision.cache import ContextCache, Store
 from model.vision.likeness import alike, colours
-from model.vision.queue import Missing, ReadingQueue
+from model.vision.reader_queue import NotRead, ReaderQueue
 from model.vision.values import CHANNELS, MISCONFIGURED, Channel, Pixels, Request, VisualContext
-from model.worker import BatchFailed, ProcessHandle, WorkerDied
+from model.worker import ProcessHandle
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ Observe = Callable[[Mapping[Channel, str], float], None]
 """Called once a picture: what became of each channel, and the seconds since the picture was handed in.
 
 Outcomes: read, cached, near (lent by a copy of the picture), absent (for a reason of the reader's), and the kinds of
-`Missing`.
+`NotRead`.
 """
 
 LENT: tuple[Channel, ...] = ("tags", "caption")
@@ -111,7 +111,7 @@ class Vision:
         self._clock = clock
         self._cache = ContextCache(store, config.version, config.cached) if store and config.cached else None
         self._process = _process(config)
-        self._queue = ReadingQueue(
+        self._queue = ReaderQueue(
             self._process, batch=config.batch, room=config.queue, wait_s=config.wait_s, clock=clock
         )
         self._off: dict[Channel, str] = {
@@ -139,7 +139,7 @@ class Vision:
         blank = Pixels(64, 64, b"\xff" * (64 * 64 * 3))
         reasons: list[str] = []
         if self._config.channels:
-            with suppress(WorkerDied, BatchFailed, Retry, Stop):
+            with suppress(BatchFailed, Retry, Stop):
                 (read,) = await self._process.infer([Request(blank, self._config.channels)])
                 reasons += read.absent.values()
         for reason in reasons:
@@ -164,9 +164,9 @@ class Vision:
             flight.add_done_callback(lambda _: self._flights.pop(sha256, None))
         await asyncio.wait([flight], timeout=self._config.timeout_s)  # cancelling this leaves the flight to the others
         if not flight.done():
-            return self._without(Missing("timeout", f"not read within {self._config.timeout_s:g} s"))
+            return self._without(NotRead("timeout", f"not read within {self._config.timeout_s:g} s"))
         if flight.cancelled():
-            return self._without(Missing("closed"))
+            return self._without(NotRead("closed"))
         return flight.result()
 
     async def _fly(self, sha256: str, phash: str, pixels: Callable[[], Awaitable[Pixels]]) -> _Seen:
@@ -174,7 +174,7 @@ class Vision:
             return await self._found(sha256) or await self._read(sha256, phash, pixels)
         except Exception as error:  # the contract: a tweet is never lost over its picture
             log.exception("vision: a fault of the handle itself")
-            return self._without(Missing("internal", f"{type(error).__name__}: {error}"))
+            return self._without(NotRead("internal", f"{type(error).__name__}: {error}"))
 
     async def _found(self, sha256: str) -> _Seen | None:
         """What is known of exactly this picture."""
@@ -190,7 +190,7 @@ class Vision:
         wanted = tuple(name for name in self._config.channels if name not in lent.outcomes)
         try:
             read = await self._queue.read(wanted, pixels) if wanted else VisualContext()
-        except Missing as missing:
+        except NotRead as missing:
             seen = _joined(lent, self._without(missing, wanted))
             if missing.kind == "failed":
                 self._remember(sha256, seen.context)
@@ -223,7 +223,7 @@ class Vision:
         while len(self._failed) > REMEMBERED:
             self._failed.popitem(last=False)
 
-    def _without(self, missing: Missing, channels: Sequence[Channel] | None = None) -> _Seen:
+    def _without(self, missing: NotRead, channels: Sequence[Channel] | None = None) -> _Seen:
         names = self._config.channels if channels is None else channels
         return _Seen(VisualContext(absent=dict.fromkeys(names, str(missing))), dict.fromkeys(names, missing.kind))
 

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import Retry, Stop, UserError
+from core.errors import BatchFailed, ProcessDied, Retry, Stop, UserError
 from model import worker as model_worker
 from model.checkpoint import describe, write_config
 from model.tokens import Encoded
-from model.worker import MAX_STARTS, BatchFailed, ModelProcess, WorkerDied
+from model.worker import MAX_STARTS, ModelProcess
 from streams.settings import CHECKPOINT
 from tests.model import stub_model
 
@@ -83,7 +83,7 @@ async def test_a_process_that_starts_again_on_another_calibration_is_refused(tmp
         await worker.start()
         write_config(tmp_path, info.model_copy(update={"threshold": 0.123}))
         assert len(await worker.infer([tweet()])) == 1, "a running process goes on with what it read"
-        with pytest.raises(WorkerDied):
+        with pytest.raises(ProcessDied):
             await worker.infer([tweet(stub_model.DIE)])
         for _ in range(2):
             with pytest.raises(UserError, match="has changed since it was read: restart `mner worker`"):
@@ -120,7 +120,7 @@ async def test_a_process_that(order: int, timeout_s: float, message: str) -> Non
         await worker.start()
         first = worker.pid
         assert first is not None
-        with pytest.raises(WorkerDied, match=message):
+        with pytest.raises(ProcessDied, match=message):
             await worker.infer([tweet(order)])
         assert await gone(first)
         assert await worker.infer([tweet()])
@@ -135,7 +135,7 @@ async def test_a_kill_in_the_middle_of_a_batch_is_told_and_the_next_batch_gets_a
         batch = asyncio.ensure_future(worker.infer([tweet(stub_model.HANG)]))
         await asyncio.sleep(0.2)
         os.kill(pid, signal.SIGKILL)
-        with pytest.raises(WorkerDied, match="SIGKILL"):
+        with pytest.raises(ProcessDied, match="SIGKILL"):
             await batch
         assert await worker.infer([tweet()])
 
@@ -171,7 +171,7 @@ async def test_the_event_loop_turns_while_the_model_works() -> None:
         while not batch.done():
             await asyncio.sleep(0.01)
             longest, last = max(longest, time.monotonic() - last), time.monotonic()
-        assert isinstance(batch.exception(), WorkerDied)
+        assert isinstance(batch.exception(), ProcessDied)
         assert longest < 0.3
 
 
@@ -221,7 +221,7 @@ async def test_a_start_that_passes_forgets_those_that_failed(tmp_path: Path) -> 
             memory.touch()
             assert await worker.infer([tweet()])
             memory.unlink()
-            with pytest.raises(WorkerDied):
+            with pytest.raises(ProcessDied):
                 await worker.infer([tweet(stub_model.DIE)])
 
 
@@ -248,7 +248,7 @@ async def test_a_close_while_the_model_loads_is_a_close() -> None:
         while worker.pid is None:
             await asyncio.sleep(0.01)
         await worker.close()
-        with pytest.raises(WorkerDied, match="closed"):
+        with pytest.raises(ProcessDied, match="closed"):
             await starting
 
 
@@ -274,7 +274,7 @@ async def test_a_close_before_the_thread_has_begun_to_ask_is_a_close_too() -> No
         await asyncio.sleep(0.05)
         leave.set()
         await closing
-        with pytest.raises(WorkerDied, match="closed"):
+        with pytest.raises(ProcessDied, match="closed"):
             await starting
 
 
@@ -297,9 +297,9 @@ async def test_close_ends_the_process_even_in_the_middle_of_a_batch() -> None:
     await asyncio.sleep(0.1)
     await worker.close()
     assert await gone(pid)
-    with pytest.raises(WorkerDied):
+    with pytest.raises(ProcessDied):
         await batch
-    with pytest.raises(WorkerDied, match="closed"):
+    with pytest.raises(ProcessDied, match="closed"):
         await worker.infer([tweet()])
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from core.errors import UserError
 from model.vision import cache
-from model.vision.queue import REST_S, ReadingQueue
+from model.vision.reader_queue import RESTART_PAUSE_S, ReaderQueue
 from model.vision.values import MAX_REASON, Channel, Pixels, Request, VisualContext
 from model.vision.vision import REMEMBERED_S, Vision, VisionConfig
 from streams.images.database import Database
@@ -311,7 +311,7 @@ async def test_a_reader_that_does_not_come_up_is_left_alone_for_a_while(start: S
     for number in range(2, 20):
         assert (await running.look(number=number)).absent["ocr"].startswith("unavailable")
     assert running.diary() == ["start"]
-    running.later(REST_S)
+    running.later(RESTART_PAUSE_S)
     await running.look(number=1)
     assert running.diary() == ["start", "start"]
 
@@ -371,7 +371,7 @@ async def test_a_large_batch_may_take_longer() -> None:
         return picture()
 
     process = Measured()
-    queue = ReadingQueue(process, batch=32, room=100, wait_s=math.inf, clock=time.monotonic)  # type: ignore[arg-type]
+    queue = ReaderQueue(process, batch=32, room=100, wait_s=math.inf, clock=time.monotonic)  # type: ignore[arg-type]
     async with queue:
         await asyncio.gather(*(queue.read(("ocr",), pixels) for _ in range(36)))
     assert [limit for _, limit in process.batches] == [max(10.0, 10.0 * size / 8) for size, _ in process.batches]
