@@ -11,21 +11,20 @@ from typing import Annotated
 import typer
 
 from core.errors import UserError
-
-NAMES = ("extract", "deliver", "decide", "erase")
+from streams.agents.names import AgentName
 
 
 def command(
     only: Annotated[
-        list[str] | None, typer.Option(help=f"run only this agent ({', '.join(NAMES)}); may be repeated")
+        list[str] | None, typer.Option(help=f"run only this agent ({', '.join(AgentName)}); may be repeated")
     ] = None,
     owned: Annotated[bool, typer.Option("--owned", hidden=True, help="stop when standard input closes")] = False,
 ) -> None:
     """Run the agents: extract tweets, deliver extractions, apply decisions and tombstones. Stops on Ctrl-C or SIGTERM,
     after finishing what is in flight. Start it several times to share the load."""
-    unknown = sorted(set(only or ()) - set(NAMES))
+    unknown = sorted(set(only or ()) - set(AgentName))
     if unknown:
-        raise UserError(f"--only {unknown[0]}: there is no such agent; the agents are {', '.join(NAMES)}")
+        raise UserError(f"--only {unknown[0]}: there is no such agent; the agents are {', '.join(AgentName)}")
     from streams import metrics, servers, settings, worker
 
     config = settings.load()
@@ -35,7 +34,9 @@ def command(
     for chatty in ("aiokafka", "elastic_transport", "mode"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     with metrics.served(config.metrics):
-        code = asyncio.run(worker.work(config, servers.addresses(config), only or NAMES, owned=owned))
+        code = asyncio.run(
+            worker.work(config, servers.addresses(config), [AgentName(name) for name in only or AgentName], owned=owned)
+        )
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # a thread of Faust that hangs must not keep a stopped worker alive
