@@ -1,4 +1,4 @@
-"""The settings' reader of pictures: its configuration, the file its contexts are kept in, its metrics."""
+"""Sets up the vision models from the settings: their configuration, the file of their cache, their metrics."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ NEAR = 16
 async def opened_vision(
     limits: VisionLimits, device: str, home: Path, wait_s: float = math.inf
 ) -> AsyncIterator[Vision]:
-    """Nothing is started or opened before the first image. Workers wait `VisionLimits.wait_s`; commands wait on."""
+    """Yields the front of the vision models. Nothing starts before the first image.
+
+    `wait_s`: longest time, in seconds, that an image waits. Commands wait without a limit.
+    """
     database = Database(home / "cache" / "vision.sqlite3", SCHEMA, SCHEMA_VERSION)
     try:
         async with Vision(vision_config(limits, device, wait_s=wait_s), database, _observe) as vision:
@@ -39,16 +42,20 @@ async def opened_vision(
 
 
 async def check_models(vision: Vision, limits: VisionLimits, device: str) -> None:
-    """Raises `UserError` when a model or a device that the settings name cannot be had. Where they name none, nothing
-    is loaded."""
+    """Loads the models when the settings name one, or name a device.
+
+    Raises `UserError` when a named model or device is not available.
+    """
     if limits.tags or limits.caption or device == "cuda":
         await vision.check()
 
 
 def vision_config(limits: VisionLimits, device: str, wait_s: float = math.inf) -> VisionConfig:
-    """`wait_s`: seconds that a picture may have to wait; one that would wait longer is not read.
+    """Returns the configuration of the vision models. Captions are off when no model is named for them.
 
-    Half of the cores: pictures wait or go on unread, the tweets' text must not. A caption without a model is off."""
+    `wait_s`: longest time, in seconds, that an image waits. An image that would wait longer is not read. The models get
+    half of the cores, since an image may go on unread and the text must not wait.
+    """
     channels = tuple(name for name in limits.channels if name != "caption" or limits.caption)
     reader = ReaderConfig(channels, limits.tags, limits.caption)
     return VisionConfig(
@@ -68,7 +75,7 @@ def vision_config(limits: VisionLimits, device: str, wait_s: float = math.inf) -
 
 
 def with_channels(image: ImageResult, visual: VisualContext) -> ImageResult:
-    """The image's result, with what became of each channel: `read`, `near`, or why there is nothing of it."""
+    """Returns the image's result with the outcome of each channel: `read`, `near`, or why it has none."""
     channels = {name: visual.absent.get(name, "near" if name in visual.lent else "read") for name in CHANNELS}
     return image.model_copy(update={"channels": channels})
 
