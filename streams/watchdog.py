@@ -3,6 +3,9 @@
 The thread watches two things. The event loop must answer a ping, so a stage that blocks the loop is noticed. Each
 pipeline that holds events must make progress. The stacks of all threads go to standard error, and the process ends
 with `STUCK`. Kafka then delivers what was not acknowledged to another worker.
+
+A call that holds Python's global lock for ever, such as a regular expression, stops this thread too. For that case a
+timer of `faulthandler`, which needs no lock, dumps the stacks and ends the process with exit code 1.
 """
 
 from __future__ import annotations
@@ -94,8 +97,12 @@ class Watchdog:
         return None
 
     def _watch(self) -> None:
-        while not self._stopped.wait(self._stall_s / LOOKS):
-            if reason := self.stall():
-                self._end(reason)
-                return
-            self._loop.call_soon_threadsafe(self.pong)
+        try:
+            while not self._stopped.wait(self._stall_s / LOOKS):
+                if reason := self.stall():
+                    self._end(reason)
+                    return
+                self._loop.call_soon_threadsafe(self.pong)
+                faulthandler.dump_traceback_later(2 * self._stall_s, exit=True, file=sys.__stderr__ or sys.stderr)
+        finally:
+            faulthandler.cancel_dump_traceback_later()

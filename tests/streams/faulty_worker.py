@@ -1,12 +1,14 @@
 """`mner worker` with a bug in one stage, for one post.
 
-FAULTY_STAGE names the stage. FAULTY_HOW says what the bug does: it raises (the default), hangs or blocks the loop.
+FAULTY_STAGE names the stage. FAULTY_HOW says what the bug does: it raises (the default), "hangs", "blocks" the event
+loop, or "locks" the interpreter by holding its global lock.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -35,6 +37,8 @@ def plant(stage: Any) -> None:
                     await asyncio.Event().wait()
                 case "blocks":
                     time.sleep(3600)  # noqa: ASYNC251
+                case "locks":
+                    re.match(r"(a+)+$", "a" * 99 + "b")
                 case _:
                     raise RuntimeError(f"a bug in {stage.name}")
         await process(self, work)
