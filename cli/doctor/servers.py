@@ -84,7 +84,7 @@ def _groups(client: Any, config: Settings, partitions: Mapping[str, int]) -> lis
 
     from streams.worker import AGENTS
 
-    groups = {config.name(f"mner-{agent}"): config.name(topic) for agent, (topic, _) in AGENTS.items()}
+    groups = {config.name(agent.group): config.name(topic) for agent, (topic, _) in AGENTS.items()}
     known = {group["group_id"] for group in client.list_groups()} & set(groups)
     if not known:
         return [Finding("groups", "warning", "no worker has read anything yet", "start one with `mner worker`")]
