@@ -65,7 +65,7 @@ def test_nothing_is_cut_off_in_80_by_24(name: str) -> None:
 @pytest.mark.parametrize(
     "shown",
     [
-        pytest.param("where [George Zimmerman PER?] got", id="the question in hand"),
+        pytest.param("where [George Zimmerman PER?] got", id="the current question"),
         pytest.param("#[NewYork LOC?]", id="the other question"),
         pytest.param("@[jay PER]", id="what the model is sure of"),
         pytest.param("question 1 of 2", id="how far we are"),
