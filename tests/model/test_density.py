@@ -23,10 +23,10 @@ from model.mentions import Span
 from model.predictor import decode, run
 from model.tagger import Tagger
 from model.tokens import TweetTokenizer
-from model.training.calibrate import compared, fit_density
+from model.training.calibrate import fit_density, with_reference
 from model.training.corpus import Example
 from model.training.encoder import pretrained
-from model.training.evaluate import TweetUncertainty, told_by_density
+from model.training.evaluate import TweetUncertainty, ood_by_density
 from tests.model.toys import PEOPLE, bert, examples, save
 
 HIDDEN = 6
@@ -260,7 +260,7 @@ def test_unusual_posts_have_a_low_typicality(tmp_path: Path) -> None:
     posts = examples(60)
     fitted = fit_density(network, tokenizer, posts[:40], "cpu")
     assert fitted is not None
-    network.density = compared(fitted, network, tokenizer, posts[40:], "cpu")
+    network.density = with_reference(fitted, network, tokenizer, posts[40:], "cpu")
     unusual = Example("x", ("http", "zzz", "portrait", "http"), ("O",) * 4)
     encoded = [tokenizer.encode_words(post.words, None) for post in (posts[50], unusual)]
     output = run(network, encoded, tokenizer.config, "cpu")
@@ -321,6 +321,6 @@ def test_posts_without_words_give_no_density(tmp_path: Path) -> None:
 def test_the_density_separates_posts() -> None:
     variance, best = np.ones((2, 3)), np.array([0, 2])
     usual, unusual, unknown = (TweetUncertainty(variance, variance, best, density) for density in (0.5, -2000.0, None))
-    assert told_by_density([usual], [unusual]) == 1.0
-    assert told_by_density([unusual], [usual]) == 0.0
-    assert told_by_density([usual], [unknown]) is None
+    assert ood_by_density([usual], [unusual]) == 1.0
+    assert ood_by_density([unusual], [usual]) == 0.0
+    assert ood_by_density([usual], [unknown]) is None
