@@ -81,8 +81,8 @@ def _ood(read: Read, choice: Choice) -> dict[str, float | None]:
     found = by_variance(read, "tweets", "ood")
     probability = None
     if choice.tweet_rule is not None:
-        pair = [softmax.beliefs_of(read.extractor, read.text[part]) for part in ("tweets", "ood")]
-        probability = softmax.ood_auroc(*pair, softmax.probability, choice.tweet_rule, 1.0)
+        own, ood = (softmax.beliefs_of(read.extractor, read.text[part]) for part in ("tweets", "ood"))
+        probability = softmax.ood_auroc(own, ood, softmax.probability, choice.tweet_rule, 1.0)
     return {"fused probability": probability} | {way: found[way][name] for way, name in choice.measure.items()}
 
 

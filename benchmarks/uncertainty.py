@@ -88,8 +88,10 @@ class Baseline:
         """Returns the AUROC of telling the part `ood` from the part `reference`."""
         if tweet_rule is None:
             return None
-        pair = [self._beliefs[part, way.dropout] for part in (reference, ood)]
-        return softmax.ood_auroc(*pair, way.measure, tweet_rule, self._temperature(way, rule))
+        beliefs = {part: self._beliefs[part, way.dropout] for part in (reference, ood)}
+        return softmax.ood_auroc(
+            beliefs[reference], beliefs[ood], way.measure, tweet_rule, self._temperature(way, rule)
+        )
 
     def _temperature(self, way: Way, rule: str) -> float:
         if not way.scaled:

@@ -33,12 +33,19 @@ WIDTH, HEIGHT = 92, 22
 REVIEWED = 3
 """How many posts are reviewed before the picture is taken."""
 
-THEME = TerminalTheme(
-    (22, 27, 34),
-    (230, 237, 243),
-    [(72, 79, 88), (255, 123, 114), (63, 185, 80), (210, 153, 34), (88, 166, 255), (188, 140, 255), (57, 197, 207)]
-    + [(177, 186, 196)],
-)
+BACKGROUND, FOREGROUND = (22, 27, 34), (230, 237, 243)
+COLOURS = [
+    (72, 79, 88),
+    (255, 123, 114),
+    (63, 185, 80),
+    (210, 153, 34),
+    (88, 166, 255),
+    (188, 140, 255),
+    (57, 197, 207),
+    (177, 186, 196),
+]
+"""The eight colours of the terminal: black, red, green, yellow, blue, magenta, cyan, white."""
+
 SVG = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <title>mner review</title>
@@ -49,7 +56,9 @@ SVG = """\
 {styles}
 </style>
 <defs>
-<clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/></clipPath>
+<clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/>
+</clipPath>
 {lines}
 </defs>
 {chrome}
@@ -94,7 +103,15 @@ async def screenshot(settings: Settings) -> None:
         view = View("ada", "task", work, counts=await session.counts(), message=message, tone="good")
         console = Console(record=True, width=WIDTH, height=HEIGHT, force_terminal=True, color_system="truecolor")
         console.print(Group(*draw(view, WIDTH, HEIGHT)))
-        TARGET.write_text(console.export_svg(title="mner review", theme=THEME, code_format=SVG, unique_id="review"))
+        theme = TerminalTheme(BACKGROUND, FOREGROUND, COLOURS)
+        TARGET.write_text(console.export_svg(title="mner review", theme=theme, code_format=SVG, unique_id="review"))
+            console.export_svg(
+                title="mner review",
+                theme=TerminalTheme(BACKGROUND, FOREGROUND, COLOURS),
+                code_format=SVG,
+                unique_id="review",
+            )
+        )
     finally:
         await session.release()
         await decisions.close()

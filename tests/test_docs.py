@@ -15,6 +15,7 @@ from typing import Any, get_args
 import annotated_types
 import pytest
 import typer.main
+from pydantic import BaseModel
 
 from cli.main import COMMANDS, build
 from core.events import DeadLetter, Decision, Extraction, Mention, Tombstone, Tweet
@@ -29,7 +30,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "examples" / "README.md", *(ROOT / "d
 RESEARCH = sorted((ROOT / "docs" / "research").glob("*.md"))
 """Experiments. They may name commands and files of the version that they were made with."""
 OTHERS = [ROOT / ".env.example", ROOT / "docker-compose.yml", ROOT / "Dockerfile"]
-EVENTS = {
+EVENTS: dict[str, type[BaseModel]] = {
     "Tweet": Tweet,
     "Extraction": Extraction,
     "Decision": Decision,
@@ -110,7 +111,7 @@ def test_every_field_of_a_mention_is_described() -> None:
 
 def test_every_topic_is_described_with_the_others() -> None:
     named = described((ROOT / "docs" / "architecture.md").read_text().partition("## Topics")[2])
-    assert {topic.name for topic in topics.plan(Settings(_env_file=None))} <= named  # type: ignore[call-arg]
+    assert {topic.name for topic in topics.plan(Settings(_env_file=None))} <= named
 
 
 def test_the_python_example_of_the_readme_prints_what_the_readme_says() -> None:
