@@ -105,13 +105,6 @@ async def screenshot(settings: Settings) -> None:
         console.print(Group(*draw(view, WIDTH, HEIGHT)))
         theme = TerminalTheme(BACKGROUND, FOREGROUND, COLOURS)
         TARGET.write_text(console.export_svg(title="mner review", theme=theme, code_format=SVG, unique_id="review"))
-            console.export_svg(
-                title="mner review",
-                theme=TerminalTheme(BACKGROUND, FOREGROUND, COLOURS),
-                code_format=SVG,
-                unique_id="review",
-            )
-        )
     finally:
         await session.release()
         await decisions.close()
