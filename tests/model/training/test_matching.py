@@ -65,7 +65,7 @@ def test_the_odds_discount_the_contexts_evidence_in_the_fusion(tmp_path: Path) -
     batch = collate(some, tokenizer.config, network.design)
     beliefs, _, own = network(batch)
     assert own.shape == (2,)
-    likely = torch.sigmoid(own)
+    likely = torch.sigmoid(own).detach()
     shares = network.shares(batch, own)
     assert torch.allclose(shares, torch.tensor([[1.0, 1.0, 1.0], [likely[0], 0.0, likely[1]]]))
     together = fuse(beliefs, shares)
