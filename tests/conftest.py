@@ -49,7 +49,7 @@ def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def settings_for(addresses: dict[str, str], home: Path) -> Settings:
     """Settings with a prefix that no other test has, so that tests share servers and nothing else."""
-    return Settings(_env_file=None, prefix=f"t{_run}-{next(_counter)}.", home=home, **addresses)  # type: ignore[arg-type, call-arg]
+    return Settings(_env_file=None, prefix=f"t{_run}-{next(_counter)}.", home=home, **addresses)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Their reader is the stub."""
 
     def config(limits: VisionLimits, device: str, **more: Any) -> VisionConfig:
-        reads = {"reader": str(tmp_path / "diary"), "factory": "tests.model.vision.stub_reader:load"}
-        return replace(vision_config(limits, device, **more), **reads)
+        real = vision_config(limits, device, **more)
+        return replace(real, reader=str(tmp_path / "diary"), factory="tests.model.vision.stub_reader:load")
 
     monkeypatch.setattr("streams.vision.vision_config", config)
     return Settings(home=tmp_path, vision=VisionLimits(channels=("tags", "ocr")))
