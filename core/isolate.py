@@ -34,7 +34,7 @@ async def isolate(
             if died and deaths < MAX_DEATHS:
                 continue
             if not fail(items[0], error):
-                return None
+                return
             deaths = 0
     middle = len(items) // 2
     for half in (items[:middle], items[middle:]):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.events import Extraction, Mention, Question, Reason, ReviewTask, overlap
+from core.events import Extraction, Mention, Question, Reason, ReviewTask, overlaps
 from model.mentions import candidates_to_ask
 
 DISAGREE = 0.25
@@ -40,8 +40,8 @@ def route(extraction: Extraction, threshold: float | None = None, candidate_thre
         for candidate in extraction.candidates
         if candidate_threshold is None or (candidate_threshold < 1 and candidate.probability >= candidate_threshold)
     ]
-    confident = tuple(mention for mention in chosen if mention.probability >= limit)
-    uncertain = [mention for mention in chosen if mention.probability < limit]
+    confident = tuple(mention for mention in chosen if mention.is_confident(limit))
+    uncertain = [mention for mention in chosen if not mention.is_confident(limit)]
     questions = (
         *(Question(mention=mention, reasons=review_reasons(mention, candidates, limit)) for mention in uncertain),
         *(
@@ -81,7 +81,7 @@ def candidate_reasons(mention: Mention, candidates: Sequence[Mention], chosen: S
     """Returns that the model did not choose this candidate, what it chose instead, and why it is unsure."""
     sentence = f"the model did not choose this, but gives it a probability of {mention.probability:.0%}"
     rivals = [
-        f"“{_cut(other.text)}” {other.type} ({other.probability:.0%})" for other in chosen if overlap(mention, other)
+        f"“{_cut(other.text)}” {other.type} ({other.probability:.0%})" for other in chosen if overlaps(mention, other)
     ]
     if rivals:
         one, several = "the two overlap, so at most one is right", "each overlaps this one and excludes it"

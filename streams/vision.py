@@ -1,4 +1,4 @@
-"""Sets up the vision models from the settings: their configuration, the file of their cache, their metrics."""
+"""Builds the image reader from the settings, with its cache file and its metrics."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from core.errors import UserError
 from core.events import ImageResult
 from model.vision.cache import SCHEMA, SCHEMA_VERSION
 from model.vision.channels import ReaderConfig
+from model.vision.image_reader import ImageReader, ImageReaderConfig
 from model.vision.values import CHANNELS, Channel, VisualContext
-from model.vision.vision import Vision, VisionConfig
 from streams import metrics
 from streams.images.database import Database
 from streams.images.decode import DECODER
@@ -26,42 +27,50 @@ NEAR = 16
 
 
 @asynccontextmanager
-async def opened_vision(
+async def open_image_reader(
     limits: VisionLimits, device: str, home: Path, wait_s: float = math.inf
-) -> AsyncIterator[Vision]:
-    """Yields the front of the vision models. Nothing starts before the first image.
+) -> AsyncIterator[ImageReader]:
+    """Opens the image reader. The first image starts its process and opens the cache.
 
-    `wait_s`: longest time, in seconds, that an image waits. Commands wait without a limit.
+    A worker passes `VisionLimits.wait_s` as `wait_s`. Commands wait for every image.
     """
     database = Database(home / "cache" / "vision.sqlite3", SCHEMA, SCHEMA_VERSION)
     try:
-        async with Vision(vision_config(limits, device, wait_s=wait_s), database, _observe) as vision:
-            yield vision
+        async with ImageReader(image_reader_config(limits, device, wait_s=wait_s), database, _observe) as reader:
+            yield reader
     finally:
         await database.close()
 
 
-async def check_models(vision: Vision, limits: VisionLimits, device: str) -> None:
-    """Loads the models when the settings name one, or name a device.
+async def check_models(reader: ImageReader, limits: VisionLimits, device: str) -> None:
+    """Raises `UserError` when a model or device that the settings name is not available.
 
-    Raises `UserError` when a named model or device is not available.
+    Loads nothing when the settings name none.
     """
-    if limits.tags or limits.caption or device == "cuda":
-        await vision.check()
+    named = {
+        "MNER_VISION_TAGS": limits.tags,
+        "MNER_VISION_CAPTION": limits.caption,
+        "MNER_DEVICE": device if device == "cuda" else None,
+    }
+    variables = [name for name, value in named.items() if value]
+    if variables:
+        try:
+            await reader.check()
+        except UserError as error:
+            raise UserError(f"{error} (see {', '.join(variables)})") from None
 
 
-def vision_config(limits: VisionLimits, device: str, wait_s: float = math.inf) -> VisionConfig:
-    """Returns the configuration of the vision models. Captions are off when no model is named for them.
+def image_reader_config(limits: VisionLimits, device: str, wait_s: float = math.inf) -> ImageReaderConfig:
+    """Returns the image reader's configuration. Captions are off when the settings name no model for them.
 
-    `wait_s`: longest time, in seconds, that an image waits. An image that would wait longer is not read. The models get
-    half of the cores, since an image may go on unread and the text must not wait.
+    The process gets half of the cores: images may wait or go unread, the text of posts must not.
     """
     channels = tuple(name for name in limits.channels if name != "caption" or limits.caption)
     reader = ReaderConfig(channels, limits.tags, limits.caption)
-    return VisionConfig(
+    return ImageReaderConfig(
         channels=channels,
         reader=reader.to_json(),
-        state=f"decoder {DECODER}, {reader.weights()}",
+        state=f"decoder {DECODER}, {reader.weights_fingerprint()}",
         device=device,
         threads=max(1, len(os.sched_getaffinity(0)) // 2),
         batch=limits.batch,
@@ -75,7 +84,7 @@ def vision_config(limits: VisionLimits, device: str, wait_s: float = math.inf) -
 
 
 def with_channels(image: ImageResult, visual: VisualContext) -> ImageResult:
-    """Returns the image's result with the outcome of each channel: `read`, `near`, or why it has none."""
+    """Adds the outcome of each channel: `read`, `near`, or the reason why it read nothing."""
     channels = {name: visual.absent.get(name, "near" if name in visual.lent else "read") for name in CHANNELS}
     return image.model_copy(update={"channels": channels})
 

@@ -21,6 +21,7 @@ class WorkerProcess:
 
     `only`: names of the agents to run; empty runs all. `module`: the module to run in place of `cli.main`.
     `python_path`: a folder from which the worker may import modules too, such as another model.
+    `pid_file`: a file that the worker locks and writes its process number to.
     """
 
     def __init__(
@@ -32,9 +33,11 @@ class WorkerProcess:
         only: tuple[str, ...] = (),
         module: str = "cli.main",
         python_path: Path | None = None,
+        pid_file: Path | None = None,
     ) -> None:
         self._module = module
         self._python_path = python_path
+        self._pid_file = pid_file
         self._settings = settings
         self.log = log
         self._detached = detached
@@ -60,6 +63,7 @@ class WorkerProcess:
         command = [sys.executable, "-P", "-m", self._module, "worker"]
         command += [f"--only={name}" for name in self._only]
         command += [] if self._detached else ["--owned"]
+        command += [f"--pid-file={self._pid_file}"] if self._pid_file else []
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,

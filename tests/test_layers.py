@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -86,3 +87,47 @@ def test_streams_has_no_cycle_of_modules() -> None:
         if module in names:
             graph.setdefault(".".join(Path(file).with_suffix("").parts), set()).add(module)
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules
+
+
+# inside model/
+
+MODEL = [path.relative_to(ROOT) for path in sorted((ROOT / "model").rglob("*.py")) if path.stem != "__init__"]
+VISION_USES = ("core", "model.vision", "model.worker")
+"""Packages and modules of ours that `model/vision` may import. It knows nothing of the tagger."""
+
+
+def test_what_serves_imports_nothing_of_what_trains() -> None:
+    for file, module in imports("model"):
+        if not file.startswith("model/training/"):
+            assert not module.startswith("model.training"), f"{file} imports {module}"
+
+
+def test_vision_imports_nothing_of_the_tagger() -> None:
+    for file, module in imports("model/vision"):
+        ours = module.partition(".")[0] in FLOORS and module != "model"
+        assert not ours or any(f"{module}.".startswith(f"{used}.") for used in VISION_USES), f"{file} imports {module}"
+
+
+def test_modules_of_model_import_each_other_without_a_cycle() -> None:
+    names = {str(path): ".".join(path.with_suffix("").parts) for path in MODEL}
+    graph: dict[str, set[str]] = {name: set() for name in names.values()}
+    for file, module in imports("model"):
+        if module in graph:
+            graph[names[file]].add(module)
+    TopologicalSorter(graph).prepare()  # raises `CycleError`, which names the modules
+
+
+# options and variables
+
+OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*|\bMNER_\w*")
+OPTIONS_OF_UV = {"--no-deps"}
+"""In the command that installs a packaged encoder."""
+
+
+@pytest.mark.parametrize("floor", ["core", "sinks", "model"])
+def test_lower_floors_name_neither_options_nor_variables(floor: str) -> None:
+    """Their errors speak of the thing. `cli` and `streams` add the name of the option or the variable."""
+    for path in sorted((ROOT / floor).rglob("*.py")):
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            named = set(OPTION.findall(line)) - OPTIONS_OF_UV
+            assert not named, f"{path.relative_to(ROOT)}:{number} names {', '.join(sorted(named))}"

@@ -1,4 +1,4 @@
-"""`mner look`: what the model would read of images, or why it may not see them."""
+"""`mner look`: what the model reads of images, or why it does not get to see them."""
 
 from __future__ import annotations
 
@@ -14,141 +14,138 @@ from urllib.request import url2pathname
 import typer
 
 from cli.as_json import print_json
-from core.atomic import whole_file
+from cli.output import output_file
 from core.errors import UserError
 from streams.settings import Settings, load
 
 if TYPE_CHECKING:
-    from cli.look.sight import Looked
+    from cli.look.inspector import InspectedImage
 
-MOST_DRAWN = 200
+MAX_IMAGES_OF_PAGE = 200
+HTML_SUFFIXES = (".html", ".htm")
 
 
 def command(
-    sources: Annotated[list[str], typer.Argument(metavar="FILE_OR_URL...", help="Files, http, https or file: URLs.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array, in the order given.")] = False,
-    draw: Annotated[
-        Path | None, typer.Option(help="PNG to draw: the picture with what was read of it, or a sheet of several.")
+    sources: Annotated[list[str], typer.Argument(metavar="FILE_OR_URL...", help="Files, or http, https or file URLs.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array, in the order given.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a web page with the images and what was read of them.")
     ] = None,
     channels: Annotated[
-        str | None, typer.Option(help="Of tags, ocr, caption, by commas; MNER_VISION_CHANNELS if not given.")
+        str | None,
+        typer.Option(help="Channels to read, separated by commas: tags, ocr, caption. [MNER_VISION_CHANNELS]"),
     ] = None,
 ) -> int:
-    """Show what the model reads of images: tags, text, caption, size and hashes, or why one was refused.
+    """Show what the model reads of images: tags, text and caption.
 
-    Addresses are fetched under the rules of a worker. Exit code 1 if an image was refused.
+    Also shows size and hashes. A refused image is shown with the reason, and the exit code is then 1. URLs are fetched
+    under the rules of a worker.
     """
     settings = _settings(channels)
-    once = list(dict.fromkeys(sources))
-    if draw is not None:
-        _check_drawing(draw, once)
-    with _drawing(draw) as out:
-        found = asyncio.run(_look(once, settings, keep_pixels=out is not None))
-        looked = [found[source] for source in sources]
-        if out is not None:
-            _draw([found[source] for source in once], out)
+    unique = list(dict.fromkeys(sources))
+    if html is not None:
+        _check_page(html, unique)
+    with _page_file(html) as file:
+        by_source = asyncio.run(_inspect(unique, settings, keep_pixels=file is not None))
+        if file is not None:
+            _write_page([by_source[source] for source in unique], file)
+    images = [by_source[source] for source in sources]
     if as_json:
-        print_json([_as_json(one) for one in looked])
+        print_json([_as_json(image) for image in images])
     else:
-        _show(looked)
-    if draw is not None:
-        print(f"drawn: {draw}", file=sys.stderr)
-    return int(any(one.picture is None for one in looked))
+        _print(images)
+    if html is not None:
+        print(f"wrote {html}", file=sys.stderr)
+    return int(any(image.image is None for image in images))
 
 
 def _settings(channels: str | None) -> Settings:
-    """A worker's, but nothing is kept on disk or taken from there: what is shown is what is there now."""
+    """Returns a worker's settings without its caches, so that the command shows what a URL serves now."""
     settings = load(image={"cache_mb": 0}, vision={"cache": 0})
     if channels is None:
         return settings
     from model.vision.values import CHANNELS
 
-    wanted = tuple(name.strip() for name in channels.split(",") if name.strip())
-    if unknown := [name for name in wanted if name not in CHANNELS]:
-        raise UserError(f"--channels: no channel is called {unknown[0]!r}; wanted some of {', '.join(CHANNELS)}")
-    return settings.changed(vision={"channels": tuple(wanted)})
+    names = tuple(name.strip() for name in channels.split(",") if name.strip())
+    if unknown := [name for name in names if name not in CHANNELS]:
+        raise UserError(f"--channels: there is no channel {unknown[0]!r}; choose from {', '.join(CHANNELS)}")
+    return settings.changed(vision={"channels": names})
 
 
-def _check_drawing(draw: Path, sources: Sequence[str]) -> None:
-    if len(sources) > MOST_DRAWN:
-        raise UserError(f"--draw: {len(sources)} images do not go on one sheet; at most {MOST_DRAWN} do")
-    if draw.suffix.lower() != ".png" and (draw.is_file() or not draw.exists()):
-        raise UserError(f"--draw {draw}: wanted a name that ends in .png")
-    if draw.is_file() and any(_is_same(draw, source) for source in sources):
-        raise UserError(f"--draw {draw}: is an image to look at; name another file")
+def _check_page(html: Path, sources: Sequence[str]) -> None:
+    """Raises `UserError` if the page cannot be written as asked, before any work is done."""
+    if len(sources) > MAX_IMAGES_OF_PAGE:
+        raise UserError(f"--html: one page shows at most {MAX_IMAGES_OF_PAGE} images; you named {len(sources)}")
+    if html.suffix.lower() not in HTML_SUFFIXES and (html.is_file() or not html.exists()):
+        raise UserError(f"--html {html}: the name must end in .html")
+    if html.is_file() and any(_is_same(html, source) for source in sources):
+        raise UserError(f"--html {html}: this file is one of the images to look at; name another file")
 
 
 def _is_same(file: Path, source: str) -> bool:
-    """Is `source` a path or a file: URL of this file?"""
     try:
         path = url2pathname(urlsplit(source).path) if source.lower().startswith("file:") else source
         return file.samefile(path)
-    except (OSError, ValueError):  # there is none, or it cannot be one
+    except (OSError, ValueError):  # no such file, or not a path at all
         return False
 
 
-def _drawing(draw: Path | None) -> AbstractContextManager[IO[bytes] | None]:
-    return nullcontext() if draw is None else whole_file(draw, "--draw")
+def _page_file(html: Path | None) -> AbstractContextManager[IO[bytes] | None]:
+    return nullcontext() if html is None else output_file(html, "--html")
 
 
-async def _look(sources: Sequence[str], settings: Settings, *, keep_pixels: bool) -> dict[str, Looked]:
-    """All of them, many at once."""
+async def _inspect(sources: Sequence[str], settings: Settings, *, keep_pixels: bool) -> dict[str, InspectedImage]:
+    """Loads and reads many images at a time."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from cli.look.sight import Sight
+    from cli.look.inspector import ImageInspector
 
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("looking", total=len(sources))
+        task = progress.add_task("reading", total=len(sources))
 
-        async def look(sight: Sight, source: str) -> Looked:
-            looked = await sight.look(source, keep_pixels=keep_pixels)
+        async def inspect(inspector: ImageInspector, source: str) -> InspectedImage:
+            image = await inspector.inspect(source, keep_pixels=keep_pixels)
             progress.advance(task)
-            return looked
+            return image
 
-        async with Sight(settings) as sight:
-            looked = await asyncio.gather(*(look(sight, source) for source in sources))
-    return dict(zip(sources, looked, strict=True))
-
-
-def _draw(looked: Sequence[Looked], out: IO[bytes]) -> None:
-    from cli.look.cards import contact_sheet
-    from cli.look.fonts import lacking
-    from core.text import one_line
-
-    contact_sheet(looked).save(out, "PNG")
-    if without := lacking("".join(line.text for one in looked for line in one.visual.lines)):
-        few = one_line(" ".join(sorted(without)[:5]))
-        told = f"{len(without)} characters, such as {few}, are drawn as boxes: no font of this machine has them"
-        print(f"mner: {told}; install one, such as Noto Sans CJK", file=sys.stderr)
+        async with ImageInspector(settings) as inspector:
+            images = await asyncio.gather(*(inspect(inspector, source) for source in sources))
+    return dict(zip(sources, images, strict=True))
 
 
-def _as_json(looked: Looked) -> dict[str, Any]:
-    picture, visual = looked.picture, looked.visual
-    read = visual.model_dump(mode="json")
+def _write_page(images: Sequence[InspectedImage], file: IO[bytes]) -> None:
+    from cli.look.page import page
+
+    file.write(page(images).encode("utf-8", "backslashreplace"))
+
+
+def _as_json(inspected: InspectedImage) -> dict[str, Any]:
+    image = inspected.image
+    visual = inspected.visual.model_dump(mode="json")
     return {
-        "source": looked.source,
-        "status": "ok" if picture else "refused",
-        "reason": looked.reason,
-        "format": picture and picture.format,
-        "width": picture and picture.width,
-        "height": picture and picture.height,
-        "sha256": picture and picture.sha256,
-        "phash": picture and picture.phash,
-        "tags": read["tags"],
-        "lines": read["lines"],
-        "caption": read["caption"],
-        "absent": read["absent"],
-        "context": looked.context,
+        "source": inspected.source,
+        "status": "ok" if image else "refused",
+        "reason": inspected.reason,
+        "format": image and image.format,
+        "width": image and image.width,
+        "height": image and image.height,
+        "sha256": image and image.sha256,
+        "phash": image and image.phash,
+        "tags": visual["tags"],
+        "lines": visual["lines"],
+        "caption": visual["caption"],
+        "absent": visual["absent"],
+        "context": inspected.context,
     }
 
 
-def _show(looked: Sequence[Looked]) -> None:
+def _print(images: Sequence[InspectedImage]) -> None:
     from rich.console import Console
 
     from cli.look.panels import panel
 
     console = Console()
-    for one in looked:
-        console.print(panel(one))
+    for image in images:
+        console.print(panel(image))

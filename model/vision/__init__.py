@@ -1,1 +1,4 @@
-"""What an image says, in words: tags, a caption, the text in it. The visual context of ITA (Wang et al., 2022)."""
+"""Reads an image as words: tags, a caption and recognised text.
+
+They are the visual context of ITA (Wang et al., 2022).
+"""

@@ -1,6 +1,6 @@
-"""Contexts that were read before: by the content's hash, and by perceptual hash for copies of one picture.
+"""Keeps what was read of images. Finds it by the file's hash, or by perceptual hash for near-duplicates.
 
-Pure of policy: what a near-duplicate may lend is `vision.py`'s business. A fault of the file is a miss.
+The caller decides what a near-duplicate may lend. A faulty file counts as a miss.
 """
 
 from __future__ import annotations
@@ -33,31 +33,34 @@ CREATE INDEX by_use ON contexts (used)
 SCHEMA_VERSION = 2
 
 MAX_CONTEXT = 100_000
-"""Characters of one context's JSON; a longer one, a wall of text, is read again when it comes again."""
+"""Longest context that is kept, in characters of JSON. Images full of text are read again each time."""
 
 SLACK = 64
-"""One row in so many of the limit is thrown out beyond need, so that not every new row has to."""
+"""Evicts 1/64 of the limit more than necessary, so that not every new row evicts another. Uses are also written to disk
+after this many."""
 
 UNUSED_S = 30 * 86_400.0
-"""Seconds that a context is kept unused: what strangers wrote in their pictures is not stored for ever."""
+"""Longest time, in seconds, that an unused context is kept. What strangers wrote is not stored for ever."""
 
-WORDS = 4
-"""64-bit words of a hash."""
+HASH_WORDS = 4
+"""Number of 64-bit words in a perceptual hash."""
 
-LENDERS = 16
-"""Pictures whose hashes are near that are looked at: plain flags share one, and of some there may be nothing kept."""
+MAX_NEAR = 16
+"""Most near-duplicates that a search returns. Several, because plain flags share one hash."""
 
 
-class Lender(NamedTuple):
-    """A kept picture whose hash is near. `colours`: as they were put."""
+class NearDuplicate(NamedTuple):
+    """A kept image with a similar perceptual hash."""
 
     sha256: str
+    #: As passed to `ContextCache.put`.
     colours: bytes
     context: VisualContext
 
 
 class Store(Protocol):
-    """A SQLite file. Both return None where it cannot be used, and never raise; one thread runs all of the work."""
+    """A SQLite file. All work runs in one thread. Both methods return None if the file cannot be used; they never
+    raise."""
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T | None: ...
 
@@ -65,9 +68,9 @@ class Store(Protocol):
 
 
 class ContextCache:
-    """`entries` at most, the least recently used go first, and what nobody used for `UNUSED_S`.
+    """Keeps at most `entries` contexts. Evicts the least recently used, and those unused for `UNUSED_S`.
 
-    `reader`: who read; what another read is not found.
+    `reader` is the version of the reader. Contexts of other versions are not found. `clock` gives Unix time.
     """
 
     def __init__(self, store: Store, reader: str, entries: int, clock: Callable[[], float] = time.time) -> None:
@@ -75,34 +78,35 @@ class ContextCache:
         self._reader = reader
         self._entries = entries
         self._clock = clock
-        self._used: dict[str, float] = {}
+        self._uses: dict[str, float] = {}  # not written to disk yet
         self._index: HashIndex | None = None
         self._indexed: sqlite3.Connection | None = None
 
     async def get(self, sha256: str) -> VisualContext | None:
-        found = await self._store.read(lambda connection: self._get(connection, sha256))
-        if found is not None:
+        """Returns the context of the image with this hash."""
+        context = await self._store.read(lambda connection: self._get(connection, sha256))
+        if context is not None:
             self.used(sha256)
-            if len(self._used) > SLACK:
-                await self._store.write(self._note_use)
-        return found
+            if len(self._uses) > SLACK:
+                await self._store.write(self._write_uses)
+        return context
 
-    async def near(self, phash: str, bits: int) -> list[Lender]:
-        """Kept pictures whose hashes differ in `bits` of 256 at most, the nearest first."""
+    async def near(self, phash: str, bits: int) -> list[NearDuplicate]:
+        """Returns kept images whose hashes differ in at most `bits` of 256 bits, the nearest first."""
         key = _parsed(phash)
         return (await self._store.read(lambda connection: self._near(connection, key, bits)) if key else None) or []
 
     async def close(self) -> None:
-        """Notes what was used since the last time."""
-        if self._used:
-            await self._store.write(self._note_use)
+        """Writes the latest uses to disk."""
+        if self._uses:
+            await self._store.write(self._write_uses)
 
     def used(self, sha256: str) -> None:
-        """Who lent is kept for longer, as who was got is; noted on disk with the next that is put."""
-        self._used[sha256] = self._clock()
+        """Marks a context as used, so that it is kept for longer. `put` writes this to disk."""
+        self._uses[sha256] = self._clock()
 
     async def put(self, sha256: str, phash: str | None, colours: bytes | None, context: VisualContext) -> None:
-        """Lent to other pictures only with both, `phash` and `colours`."""
+        """Keeps a context. Near-duplicates find it only if `phash` and `colours` are both given."""
         if len(body := context.model_dump_json()) <= MAX_CONTEXT:
             key = _parsed(phash) if colours else None
             await self._store.write(lambda connection: self._put(connection, sha256, key, colours, body))
@@ -118,14 +122,14 @@ class ContextCache:
             connection.execute("DELETE FROM contexts WHERE reader = ? AND sha256 = ?", where)
             return None
 
-    def _near(self, connection: sqlite3.Connection, phash: bytes, bits: int) -> list[Lender]:
-        found = []
+    def _near(self, connection: sqlite3.Connection, phash: bytes, bits: int) -> list[NearDuplicate]:
+        duplicates = []
         for sha256 in self._loaded(connection).nearest(phash, bits):
             where = (self._reader, sha256)
             row = connection.execute("SELECT colours FROM contexts WHERE reader = ? AND sha256 = ?", where).fetchone()
             if row is not None and (context := self._get(connection, sha256)) is not None:
-                found.append(Lender(sha256, bytes(row[0] or b""), context))
-        return found
+                duplicates.append(NearDuplicate(sha256, bytes(row[0] or b""), context))
+        return duplicates
 
     def _put(
         self, connection: sqlite3.Connection, sha256: str, phash: bytes | None, colours: bytes | None, body: str
@@ -137,7 +141,7 @@ class ContextCache:
         )
         if phash is not None:
             index.add(phash, sha256)
-        self._note_use(connection)
+        self._write_uses(connection)
         connection.execute("DELETE FROM contexts WHERE used < ?", (self._clock() - UNUSED_S,))
         (count,) = connection.execute("SELECT count(*) FROM contexts").fetchone()
         if count > self._entries:
@@ -146,15 +150,15 @@ class ContextCache:
                 "DELETE FROM contexts WHERE rowid IN (SELECT rowid FROM contexts ORDER BY used LIMIT ?)", (surplus,)
             )
 
-    def _note_use(self, connection: sqlite3.Connection) -> None:
-        used, self._used = self._used, {}
+    def _write_uses(self, connection: sqlite3.Connection) -> None:
+        uses, self._uses = self._uses, {}
         connection.executemany(
             "UPDATE contexts SET used = ? WHERE reader = ? AND sha256 = ?",
-            [(moment, self._reader, sha256) for sha256, moment in used.items()],
+            [(moment, self._reader, sha256) for sha256, moment in uses.items()],
         )
 
     def _loaded(self, connection: sqlite3.Connection) -> HashIndex:
-        """Of this very file: where it was deleted and made anew, nothing that was in the old one hides the new."""
+        """Returns the index of this connection's file. It is loaded again if the file was replaced meanwhile."""
         if self._index is None or self._indexed is not connection:
             rows = connection.execute(
                 "SELECT phash, sha256 FROM contexts WHERE reader = ? AND phash IS NOT NULL ORDER BY used DESC LIMIT ?",
@@ -167,39 +171,38 @@ class ContextCache:
 
 
 def _parsed(phash: str | None) -> bytes | None:
-    """None for what is no hash of 256 bits."""
+    """Returns None for anything but 256 bits in hex."""
     try:
-        found = bytes.fromhex(phash or "")
+        key = bytes.fromhex(phash or "")
     except ValueError:
         return None
-    return found if len(found) == 8 * WORDS else None
+    return key if len(key) == 8 * HASH_WORDS else None
 
 
 class HashIndex:
-    """The last `size` hashes of 256 bits, with what they belong to. 0.8 ms a search among 100,000, on one core."""
+    """The last `size` hashes of 256 bits and their owners. A search among 100,000 takes 0.8 ms on one core."""
 
     def __init__(self, size: int) -> None:
-        self._words: NDArray[np.uint64] = np.zeros((WORDS, size), np.uint64)
+        self._words: NDArray[np.uint64] = np.zeros((HASH_WORDS, size), np.uint64)
         self._owners: list[str] = []
         self._next = 0
 
     def add(self, phash: bytes, owner: str) -> None:
-        """Takes the place of the oldest when full. A hash of another length is left out."""
-        if len(phash) != 8 * WORDS:
+        """Adds a hash, in place of the oldest if the index is full. Ignores a hash of another length."""
+        if len(phash) != 8 * HASH_WORDS:
             return
         self._words[:, self._next] = np.frombuffer(phash, np.uint64)
         self._owners[self._next : self._next + 1] = [owner]
         self._next = (self._next + 1) % self._words.shape[1]
 
     def nearest(self, phash: bytes, bits: int) -> list[str]:
-        """The owners of the hashes that differ in the fewest bits, `bits` at most (Hamming): `LENDERS` at most, the
-        nearest first."""
+        """Returns the owners of up to `MAX_NEAR` hashes that differ in at most `bits` bits, the nearest first."""
         count = len(self._owners)
-        if not count or len(phash) != 8 * WORDS:
+        if not count or len(phash) != 8 * HASH_WORDS:
             return []
-        apart = np.zeros(count, np.uint16)
-        for kept, asked in zip(self._words[:, :count], np.frombuffer(phash, np.uint64), strict=True):
-            apart += np.bitwise_count(kept ^ asked)
-        near = np.flatnonzero(apart <= bits)
-        best = near[apart[near].argsort(kind="stable")]
-        return list(dict.fromkeys(self._owners[place] for place in best))[:LENDERS]
+        distances = np.zeros(count, np.uint16)
+        for kept, wanted in zip(self._words[:, :count], np.frombuffer(phash, np.uint64), strict=True):
+            distances += np.bitwise_count(kept ^ wanted)
+        near = np.flatnonzero(distances <= bits)
+        nearest = near[distances[near].argsort(kind="stable")]
+        return list(dict.fromkeys(self._owners[place] for place in nearest))[:MAX_NEAR]

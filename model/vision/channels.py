@@ -1,7 +1,7 @@
-"""What a vision channel is, and what holds for all of them. No torch here: the parent process reads this too.
+"""The protocol of a vision channel, and the reader's configuration. The parent process imports this too: no torch here.
 
-A channel reads one thing of a picture: what is in it, what it shows in a sentence, the text in it. The pictures and so
-the words come from strangers: every string passes `plain`, every list has a limit, and no context grows without bound.
+A channel reads one thing in an image: the objects, a caption or the text. The images come from strangers, and so do the
+words in them. Every string passes `plain`, and every list has a limit.
 """
 
 from __future__ import annotations
@@ -19,35 +19,38 @@ from model.vision import values
 Reading = TypeVar("Reading")
 
 DECIMALS = 4
-"""Of scores and fractions: one picture read twice, alone or in company, gives the same bytes."""
+"""Decimals of scores and fractions. An image gives the same bytes whether it is read alone or in a batch."""
 
 
 class Channel(Protocol[Reading]):
-    """Reads a batch at a time, one reading a picture, in order. Any exception may come out of `read`.
+    """Reads a batch of images.
 
-    Where it is changed to read otherwise, `RECIPE` in vision.py is raised.
+    Whoever changes what a channel reads must also raise `RECIPE` in image_reader.py.
     """
 
-    def read(self, pictures: Sequence[Image]) -> list[Reading]: ...
+    def read(self, images: Sequence[Image]) -> list[Reading]:
+        """Returns one reading per image, in order. May raise any exception."""
 
 
 @dataclass(frozen=True)
 class ReaderConfig:
-    """What the reader is told. `tags`, `caption`: a hub name or a folder; None: the built-in tags, and no captions."""
+    """Which channels the reader loads, and with which models."""
 
     channels: tuple[values.Channel, ...] = ("tags", "ocr")
+    #: Hub name or folder of a model for tags. None for the built-in one.
     tags: str | None = None
+    #: Hub name or folder of a model for captions. None for no captions.
     caption: str | None = None
 
     def to_json(self) -> str:
-        """The same for any order of the channels."""
+        """Returns the same text for any order of the channels."""
         return _CONFIG.dump_json(replace(self, channels=tuple(sorted(set(self.channels))))).decode()
 
-    def weights(self) -> str:
-        """Of the folders that are named: another text once a model was trained anew in place."""
+    def weights_fingerprint(self) -> str:
+        """Returns a text that changes when a model's folder changes, for example after training."""
         folders = [Path(name) for name in (self.tags, self.caption) if name]
         files = [path.stat() for folder in folders for path in folder.glob("*") if path.is_file()]
-        return f"{max((one.st_mtime_ns for one in files), default=0)} {sum(one.st_size for one in files)}"
+        return f"{max((file.st_mtime_ns for file in files), default=0)} {sum(file.st_size for file in files)}"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -59,5 +62,5 @@ _CONFIG = TypeAdapter(ReaderConfig)
 
 
 def rounded(value: float) -> float:
-    """In [0, 1]: a model's floating point may reach a hair beyond, a box may reach over the picture's edge."""
+    """Returns `value` in [0, 1]. Rounding errors and boxes beyond the image's edge may lie outside."""
     return round(min(1.0, max(0.0, float(value))), DECIMALS)

@@ -1,6 +1,7 @@
-"""May two pictures whose perceptual hashes are near pass for one? To the hash a red field is a blue one.
+"""Decides whether two images with similar perceptual hashes show the same thing.
 
-It sees no colours, and where there is nothing to see it is chance (docs/vision.md, "Near-duplicates").
+The hash alone is not enough. It sees no colours, so a red field equals a blue one. In an image without detail it is
+mostly chance (docs/vision.md, "Near-duplicates").
 """
 
 from __future__ import annotations
@@ -8,34 +9,41 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from model.vision.values import Pixels
+from core.pixels import Pixels
 
 GRID = 4
-"""Average colours across and down."""
+"""Average colours are taken over a grid of 4 x 4 fields."""
 
-APART = 32
-"""Of 255, in any average of red, green or blue: copies a tenth brighter differ in 26, flags in 60 and more."""
+MAX_DIFFERENCE = 32
+"""Largest difference, of 255, between two averages of red, green or blue. Copies that are a tenth brighter differ by
+26, different flags by 60 and more."""
 
-CELLS, STEP, DETAIL = 16, 8, 0.2
-"""Of 16 x 16 cells, a fifth of the neighbours differ by more than 8 of 255: three quarters do in most photos, an eighth
-in a flag of three stripes, hardly any on a sheet with a word on it."""
+CELLS = 16
+"""Detail is measured between neighbouring cells of a grid of 16 x 16."""
+
+MIN_STEP = 8
+"""Two neighbours differ if a colour differs by more than this, of 255."""
+
+MIN_DETAIL = 0.2
+"""Share of neighbours that must differ. In most photos three quarters do, in a flag of three stripes an eighth, on a
+sheet with one word hardly any."""
 
 
 def colours(pixels: Pixels) -> bytes | None:
-    """GRID x GRID averages of red, green, blue. None: plain, with too little in it to be told by a hash."""
+    """Returns GRID x GRID averages of red, green and blue. None if the image has too little detail for its hash."""
     small = pixels.image().resize((CELLS, CELLS), Image.Resampling.BOX)
     cells = np.asarray(small).astype(np.int16)  # (16, 16, 3), rows first
-    steps = [np.abs(np.diff(cells, axis=axis)).max(-1) > STEP for axis in (0, 1)]
-    if np.mean(steps[0]) + np.mean(steps[1]) < 2 * DETAIL:
+    steps = [np.abs(np.diff(cells, axis=axis)).max(-1) > MIN_STEP for axis in (0, 1)]
+    if np.mean(steps[0]) + np.mean(steps[1]) < 2 * MIN_DETAIL:
         return None
     side = CELLS // GRID
     averages = cells.reshape(GRID, side, GRID, side, 3).mean((1, 3)).round()
     return bytes(averages.astype(np.uint8))
 
 
-def alike(one: bytes, two: bytes) -> bool:
-    """Of what `colours` gave."""
-    if len(one) != len(two):
+def alike(first: bytes, second: bytes) -> bool:
+    """Compares two results of `colours`."""
+    if len(first) != len(second):
         return False
-    apart = np.frombuffer(one, np.uint8).astype(np.int16) - np.frombuffer(two, np.uint8)
-    return bool(np.abs(apart).max(initial=0) <= APART)
+    differences = np.frombuffer(first, np.uint8).astype(np.int16) - np.frombuffer(second, np.uint8)
+    return bool(np.abs(differences).max(initial=0) <= MAX_DIFFERENCE)

@@ -1,9 +1,9 @@
-"""The text in a picture: RapidOCR with the models of its own wheel (PP-OCRv6 small), on the CPU.
+"""Reads the text in an image: RapidOCR with the models of its own wheel (PP-OCRv6 small), on the CPU.
 
-    picture ─► detect (longer side 640) ─► crop each line ─► recognise one by one ─► order ─► clean
+    image ─► detect lines (longer side 640) ─► crop each ─► recognise one by one ─► order ─► clean
 
-One by one: on a CPU a line costs as much in a batch as alone, and padding to the batch's widest would make what is read
-of one picture depend on the others (docs/vision.md, "Text").
+Lines are not recognised in batches. On a CPU a line costs as much in a batch as alone. Padding to the widest line of a
+batch would make the text of one image depend on the others (docs/vision.md, "Text").
 """
 
 from __future__ import annotations
@@ -21,34 +21,38 @@ from numpy.typing import NDArray
 from PIL import Image
 from rapidocr.main import RapidOCRError
 
+from core.text import plain
 from model.vision.channels import rounded
-from model.vision.values import Point, TextLine, plain
+from model.vision.values import Point, TextLine
 
 DETECTOR_SIDE = 640
+"""Longer side, in pixels, to which an image is scaled before its lines are detected."""
+
 THRESHOLD = 0.8
-"""Most lines of real posts score above 0.95; of what scores less than this, most is ornament taken for letters."""
+"""Lines that score less are dropped, since most are ornaments. Most lines of real posts score above 0.95."""
 
 HEIGHT, MIN_WIDTH, MAX_WIDTH = 48, 320, 1280
-"""Of a line as it is recognised, pixels: shorter ones are padded, longer ones squeezed."""
+"""Size of a line for the recogniser, in pixels. Shorter lines are padded, longer ones squeezed."""
 
 BUDGET = 32_000
-"""Pixels of width recognised of one picture, the tallest lines first: what it says loudest. They took 3.4 to 4.0 s of
-one core; a screenshot full of text stays just below."""
+"""Most pixels of width that are recognised in one image. The tallest lines come first.
+The whole budget takes 3.4 to 4.0 s of one core. A screenshot full of text needs a little less."""
 
 MAX_TEXT = 256
-"""Characters of a line. With the budget's 100 lines at most, no picture says more than 25,600."""
+"""Longest line, in characters. The budget pays for at most 100 lines, so an image gives at most 25,600 characters."""
 
 VERTICAL = 1.5
-"""Height by width from which RapidOCR takes a line for one turned clockwise, and turns it back."""
+"""RapidOCR turns a line upright if its height is at least this multiple of its width."""
 
 Lines = tuple[TextLine, ...]
 Crop = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A line not read yet: its corners (4, 2) in pixels, clockwise from the text's own top left, and its crop."""
+class _DetectedLine:
+    """A line before it is recognised."""
 
+    #: (4, 2), in pixels, clockwise from the text's own top left.
     corners: NDArray[np.float64]
     crop: Crop
 
@@ -62,13 +66,16 @@ class _Found:
 
     @property
     def cost(self) -> float:
-        """Pixels of width that recognising it takes."""
+        """Width in pixels that the recogniser gets."""
         height, width = self.crop.shape[:2]
         return float(min(MAX_WIDTH, max(MIN_WIDTH, HEIGHT * width / height)))
 
 
 class Text:
-    """`threads`: of the CPU. Raises what RapidOCR raises when its models are missing; it downloads nothing."""
+    """The channel `ocr`, on `threads` CPU threads.
+
+    Raises what RapidOCR raises if its models are missing. Downloads nothing.
+    """
 
     def __init__(self, threads: int) -> None:
         models = Path(rapidocr.__file__).parent / "models"
@@ -80,7 +87,7 @@ class Text:
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,
                 "Det.limit_type": "max",
                 "Det.limit_side_len": DETECTOR_SIDE,
-                # with a path of ours it never looks for a model on the network
+                # with explicit paths RapidOCR never looks for a model on the network
                 "Det.model_path": str(models / "PP-OCRv6_det_small.onnx"),
                 "Rec.model_path": str(models / "PP-OCRv6_rec_small.onnx"),
             }
@@ -89,28 +96,28 @@ class Text:
         self._detect(blank)
         self._recognise(blank)
 
-    def read(self, pictures: Sequence[Image.Image]) -> list[Lines]:
-        return [self._read(picture) for picture in pictures]
+    def read(self, images: Sequence[Image.Image]) -> list[Lines]:
+        return [self._read(image) for image in images]
 
-    def _read(self, picture: Image.Image) -> Lines:
+    def _read(self, image: Image.Image) -> Lines:
         lines = []
-        for line in in_reading_order(loudest(self._detect(np.asarray(picture)[:, :, ::-1]))):
+        for line in in_reading_order(tallest(self._detect(np.asarray(image)[:, :, ::-1]))):
             text, score = self._recognise(line.crop)
             text = plain(text, MAX_TEXT)
             if text and score >= THRESHOLD:
-                lines.append(TextLine(text=text, score=rounded(score), box=_box(line.corners, picture.size)))
+                lines.append(TextLine(text=text, score=rounded(score), box=_box(line.corners, image.size)))
         return tuple(lines)
 
-    def _detect(self, pixels: Crop) -> list[_Found]:
-        """`pixels`: (H, W, 3), blue first."""
-        done: dict[str, dict[str, float]] = {"preprocess": {"ratio_h": 1.0, "ratio_w": 1.0}}
+    def _detect(self, pixels: Crop) -> list[_DetectedLine]:
+        """`pixels`: (H, W, 3), in the order blue, green, red."""
+        operations: dict[str, dict[str, float]] = {"preprocess": {"ratio_h": 1.0, "ratio_w": 1.0}}
         try:
-            crops, detected = self._engine.detect_and_crop(np.ascontiguousarray(pixels), done)
-        except RapidOCRError:  # nothing found
+            crops, detected = self._engine.detect_and_crop(np.ascontiguousarray(pixels), operations)
+        except RapidOCRError:  # RapidOCR's way to say that it found no line
             return []
-        margin = done["padding_1"]["top"]  # thin pictures are given one
+        margin = operations["padding_1"]["top"]  # RapidOCR adds a margin to thin images
         return [
-            _Found(_upright(corners.astype(float)) - (0, margin), crop)
+            _DetectedLine(_upright(corners.astype(float)) - (0, margin), crop)
             for corners, crop in zip(detected.boxes, crops, strict=True)
         ]
 
@@ -123,23 +130,29 @@ class Text:
 
 
 def _upright(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Corners clockwise from the text's own top left, as RapidOCR turned the crop; it gives them as on the page."""
+    """Returns the corners clockwise from the text's own top left.
+
+    RapidOCR turns the crop of a vertical line, but gives the corners as they are on the page.
+    """
     width = max(np.linalg.norm(corners[0] - corners[1]), np.linalg.norm(corners[2] - corners[3]))
     height = max(np.linalg.norm(corners[0] - corners[3]), np.linalg.norm(corners[1] - corners[2]))
     return np.roll(corners, -1, axis=0) if int(height) >= VERTICAL * int(width) else corners
 
 
-def loudest(found: Sequence[_Found]) -> list[_Found]:
-    """The tallest lines that the budget pays for."""
-    by_height = sorted(found, key=lambda line: -line.height)
-    spent = itertools.accumulate(line.cost for line in by_height)
-    return [line for line, so_far in zip(by_height, spent, strict=True) if so_far <= BUDGET]
+def tallest(lines: Sequence[_DetectedLine]) -> list[_DetectedLine]:
+    """Returns the tallest lines that fit into `BUDGET`."""
+    by_height = sorted(lines, key=lambda line: -line.height)
+    costs = itertools.accumulate(line.cost for line in by_height)
+    return [line for line, total in zip(by_height, costs, strict=True) if total <= BUDGET]
 
 
-def in_reading_order(found: Sequence[_Found]) -> list[_Found]:
-    """Row by row, each from the left. Lines are of one row when their centres are less than half a line apart."""
-    rows: list[list[_Found]] = []
-    for line in sorted(found, key=lambda line: line.centre[1]):
+def in_reading_order(lines: Sequence[_DetectedLine]) -> list[_DetectedLine]:
+    """Sorts lines by row, and each row from the left.
+
+    Two lines are in the same row if their centres are less than half a line apart.
+    """
+    rows: list[list[_DetectedLine]] = []
+    for line in sorted(lines, key=lambda line: line.centre[1]):
         if rows and line.centre[1] - rows[-1][0].centre[1] < min(line.height, rows[-1][0].height) / 2:
             rows[-1].append(line)
         else:
@@ -148,5 +161,5 @@ def in_reading_order(found: Sequence[_Found]) -> list[_Found]:
 
 
 def _box(corners: NDArray[np.float64], size: tuple[int, int]) -> tuple[Point, Point, Point, Point]:
-    one, two, three, four = ((rounded(x / size[0]), rounded(y / size[1])) for x, y in corners)
-    return one, two, three, four
+    first, second, third, fourth = ((rounded(x / size[0]), rounded(y / size[1])) for x, y in corners)
+    return first, second, third, fourth

@@ -1,99 +1,81 @@
-"""What goes into the vision channels and what comes out of them. No torch here: the pipeline reads these too."""
+"""The values that go into the vision channels and come out of them. The pipeline uses them too: no torch here."""
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from PIL import Image
 from pydantic import AfterValidator, Field
 
 from core.events import Score, Value
+from core.pixels import Pixels
+from core.text import plain
 
 Channel = Literal["tags", "caption", "ocr"]
 CHANNELS: tuple[Channel, ...] = ("tags", "caption", "ocr")
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
-"""Of the picture's width or height, from the left or the top: the same for every size of one picture."""
+"""A share of the image's width or height, from the left or the top. It is the same at every size of the image."""
 
 Box = tuple[Fraction, Fraction, Fraction, Fraction]
 """Left, top, right, bottom."""
 
 Point = tuple[Fraction, Fraction]
 
-MAX_WORDS, MAX_REASON = 256, 500
-"""Characters of a label, a caption or a line, and of why there is none: what a person can mend is told whole."""
+MAX_WORDS = 256
+"""Longest label, caption or line, in characters."""
+
+MAX_REASON = 500
+"""Longest reason for an absent channel, in characters. A person must be able to read all of the advice in it."""
 
 MAX_TAGS, MAX_LINES = 100, 200
-"""Of one picture; the channels' own limits are stricter. Who answers more is no reader of ours."""
+"""Most tags and lines of one image. The channels have stricter limits of their own; these guard against a reader that
+does not keep to them."""
 
 MISCONFIGURED = "misconfigured: "
-"""Begins the reason of a channel that a person set up wrongly; the rest says how to mend it."""
-
-_DROPPED = {"Cf", "Cs", "Co", "Cn"}
-"""Formats (among them the bidirectional overrides), lone surrogates, private use and unassigned code points."""
+"""Begins the reason of a channel that a person set up wrongly. The rest says what to do."""
 
 
-def plain(text: str, most: int) -> str:
-    """One line of at most `most` characters, composed (NFC), without anything that steers a terminal or a reader."""
-    spaced = "".join(" " if unicodedata.category(character) == "Cc" else character for character in text[: 4 * most])
-    kept = "".join(character for character in spaced if unicodedata.category(character) not in _DROPPED)
-    return " ".join(unicodedata.normalize("NFC", kept).split())[:most].rstrip()
-
-
+# Both are cleaned here too, because they come from a process that reads strangers' files.
 Words = Annotated[str, Field(max_length=MAX_WORDS), AfterValidator(lambda text: plain(text, MAX_WORDS))]
 Reason = Annotated[str, AfterValidator(lambda text: plain(text, MAX_REASON))]
-"""Both are cleaned here too: what comes out of a process that reads strangers' files is a stranger's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pixels:
-    """A small upright picture: rows from the top, 3 bytes (red, green, blue) a pixel."""
-
-    width: int
-    height: int
-    rgb: bytes
-
-    @classmethod
-    def of(cls, image: Image.Image) -> Self:
-        return cls(image.width, image.height, image.convert("RGB").tobytes())
-
-    def image(self) -> Image.Image:
-        return Image.frombytes("RGB", (self.width, self.height), self.rgb)
 
 
 class Tag(Value):
-    """An object or a scene. `box` where a detector found it, None where a classifier named the whole picture."""
+    """An object or a scene in an image."""
 
     label: Words
     score: Score
+    #: Where a detector found the object. None for a classifier, which labels the whole image.
     box: Box | None = None
 
 
 class TextLine(Value):
-    """A line of text in the picture. `box`: its corners, clockwise from the text's own top left."""
+    """A line of text in an image."""
 
     text: Words
     score: Score
+    #: The corners, clockwise from the text's own top left.
     box: tuple[Point, Point, Point, Point]
 
 
 class VisualContext(Value):
-    """What the channels read of one image. A channel that gave nothing because it could not stands in `absent`, with
-    the reason; one that looked and found nothing does not. `tags` best first, `lines` in reading order. `lent`: by a
-    copy of the image, not read of itself."""
+    """What the channels read of one image."""
 
+    #: Best first.
     tags: Annotated[tuple[Tag, ...], Field(max_length=MAX_TAGS)] = ()
     caption: Words | None = None
+    #: In reading order.
     lines: Annotated[tuple[TextLine, ...], Field(max_length=MAX_LINES)] = ()
+    #: The channels that could not read the image, with the reason. A channel that found nothing is not among them.
     absent: dict[Channel, Reason] = Field(default_factory=dict)
+    #: The channels whose results were taken from a near-duplicate of the image.
     lent: tuple[Channel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One picture for the reader, and the channels that are wanted of it."""
+    """An image for the reader, and the channels that are to read it."""
 
     pixels: Pixels
     channels: tuple[Channel, ...]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
+from core.errors import naming
 from model.checkpoint import CheckpointInfo, describe
 from model.tokens import TweetTokenizer
-from model.vision.vision import Vision
+from model.vision.image_reader import ImageReader
 from model.worker import ModelProcess
 from sinks.index import Index
 from sinks.queue import ReviewQueue
@@ -22,7 +23,7 @@ from streams.retry import retry_forever
 from streams.servers import Addresses
 from streams.settings import Settings
 from streams.topics import DEAD
-from streams.vision import check_models, opened_vision
+from streams.vision import check_models, open_image_reader
 
 
 class Resources:
@@ -79,13 +80,15 @@ class Resources:
     async def images(self) -> ImageLoader:
         return await self._stack.enter_async_context(ImageLoader(self.settings.image, home=self.settings.home))
 
-    async def vision(self) -> Vision:
-        """Returns the front of the vision models.
+    async def vision(self) -> ImageReader:
+        """Returns the image reader.
 
         Raises `UserError` when a model that the settings name cannot be loaded.
         """
         limits, device = self.settings.vision, self.settings.device
-        vision = await self._stack.enter_async_context(opened_vision(limits, device, self.settings.home, limits.wait_s))
+        vision = await self._stack.enter_async_context(
+            open_image_reader(limits, device, self.settings.home, limits.wait_s)
+        )
         await check_models(vision, limits, device)
         return vision
 
@@ -95,8 +98,9 @@ class Resources:
         Raises `UserError` when the checkpoint is missing or broken, or when the model cannot be loaded.
         """
         settings = self.settings
-        info = describe(settings.model)
-        tokenizer = TweetTokenizer.load(settings.model)
+        with naming("MNER_MODEL"):
+            info = describe(settings.model)
+            tokenizer = TweetTokenizer.load(settings.model)
         process = ModelProcess(
             settings.model_factory,
             settings.model,

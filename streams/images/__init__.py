@@ -1,1 +1,1 @@
-"""Images of tweets, from URLs that strangers chose: checked, fetched, decoded, each step with a limit."""
+"""Loads the images of posts from URLs that strangers chose. Each step is checked and limited."""

@@ -1,7 +1,7 @@
-"""What may be dialled: the rules for a URL, and for the addresses that its host name turned out to have.
+"""Decides which URLs and addresses the worker may connect to.
 
 Follows the IANA special-purpose address registries (RFC 6890 and its updates). `ipaddress.is_global` alone is not
-enough: it passes multicast, addresses that carry an IPv4 one inside (NAT64, 6to4), and what was registered late.
+enough. It accepts multicast, IPv6 addresses that contain an IPv4 address (NAT64, 6to4), and late registrations.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ IPAddress = IPv4Address | IPv6Address
 SCHEMES = ("http", "https")
 
 MAX_URL = 8192
-"""Characters; servers take no longer ones either."""
+"""Longest URL, in characters. Servers accept no longer ones either."""
 
 MAX_ADDRESSES = 64
-"""Of one name; judging thousands would take the event loop's time."""
+"""Most addresses of one name. Checking thousands would block the event loop."""
 
-_NAT64 = ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are the IPv4 address that is reached
-_UNICAST = ip_network("2000::/3")  # RFC 4291: the only IPv6 space handed out for global unicast
+_NAT64 = ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
+_UNICAST = ip_network("2000::/3")  # RFC 4291: the only IPv6 block assigned for global unicast
 _REFUSED = tuple(
     ip_network(network)
     for network in (
-        "192.0.0.0/24",  # IETF protocol assignments; a cloud keeps its metadata at 192.0.0.192
+        "192.0.0.0/24",  # IETF protocol assignments; one cloud serves its metadata at 192.0.0.192
         "192.88.99.0/24",  # 6to4 relays, RFC 7526
-        "168.63.129.16/32",  # a cloud's host agent on an address that looks public
+        "168.63.129.16/32",  # one cloud's host agent, on an address that looks public
         "2001::/23",  # Teredo and other protocol assignments
-        "2002::/16",  # 6to4 leads to whatever IPv4 address stands inside it
+        "2002::/16",  # 6to4 leads to the IPv4 address inside it
         "3fff::/20",  # documentation, RFC 9637
     )
 )
 
 
 def is_public(address: IPAddress) -> bool:
-    """Whether anybody on the internet could mean this address: unicast, global, and no IPv4 address hidden in it."""
+    """Whether the address is global unicast and contains no IPv4 address that is not."""
     if isinstance(address, IPv6Address):
         if address.scope_id is not None:
             return False
@@ -58,29 +58,29 @@ def is_public(address: IPAddress) -> bool:
     return address.is_global
 
 
-def is_own(address: IPAddress) -> bool:
-    """Whether it is an address of this machine, where what is closed to the internet may be open to ourselves.
+def is_this_machine(address: IPAddress) -> bool:
+    """Whether the address belongs to this machine. Its services may be closed to the internet, but open to itself.
 
-    Asks the routing table, by a datagram socket that sends nothing: to itself a machine speaks from the same address.
-    Raises `ImageError` (internal) when it cannot ask.
+    Asks the routing table through a datagram socket that sends nothing: a machine talks to itself from the address
+    that it talks to. Raises `ImageError` (internal) if no socket can be made.
     """
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         probe = socket.socket(family, socket.SOCK_DGRAM)
     except OSError as error:
-        if error.errno == errno.EAFNOSUPPORT:  # a machine without this family has no address of it
+        if error.errno == errno.EAFNOSUPPORT:  # without this address family, the machine has no such address
             return False
-        raise ImageError("internal", f"no socket: {error}") from None
+        raise ImageError("internal", f"cannot make a socket: {error}") from None
     with probe:
         try:
             probe.connect((str(address), 9))
-        except OSError:  # no way there
+        except OSError:  # no route to it
             return False
         return ip_address(probe.getsockname()[0]) == address
 
 
-def literal(host: str) -> IPAddress | None:
-    """The address that `host` spells, also in the old forms (decimal, octal, hex, short) that resolvers accept."""
+def parse_address(host: str) -> IPAddress | None:
+    """Returns the address that `host` spells, also in the old forms (decimal, octal, hex, short). None for a name."""
     try:
         return ip_address(host)
     except ValueError:
@@ -92,61 +92,66 @@ def literal(host: str) -> IPAddress | None:
 
 
 @dataclass(frozen=True)
-class Gate:
-    """Decides on URLs and addresses. `allow` holds `host:port` entries that are exempt from the port and address rules.
+class UrlPolicy:
+    """The rules for URLs and addresses."""
 
-    An entry is compared with the URL's host as yarl writes it, an IPv6 one in brackets; the settings see to that.
-    """
-
+    #: The allowed ports.
     ports: frozenset[int]
+    #: `host:port` entries that are exempt from the rules for ports and addresses. They are written as yarl writes
+    #: hosts, with IPv6 addresses in brackets. The settings normalise them.
     allow: frozenset[str]
 
     @classmethod
-    def of(cls, limits: ImageLimits) -> Gate:
+    def of(cls, limits: ImageLimits) -> UrlPolicy:
         return cls(frozenset(limits.ports), frozenset(limits.allow))
 
-    def exempt(self, host: str, port: int) -> bool:
+    def is_exempt(self, host: str, port: int) -> bool:
+        """Whether an entry of `allow` names this host and port."""
         return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}") in self.allow
 
     def check_url(self, text: str, base: URL | None = None) -> URL:
-        """The URL to ask for; `base` is the page that redirected here. Raises `ImageError`. No look-up is made."""
+        """Returns the parsed URL. `base` is the URL that redirected to it. Looks up no name.
+
+        Raises `ImageError` if the URL may not be fetched.
+        """
         if len(text) > MAX_URL:
-            raise ImageError("bad_url", f"{len(text)} characters, {MAX_URL} allowed")
+            raise ImageError("bad_url", f"the URL has {len(text)} characters; {MAX_URL} are allowed")
         try:
             url = URL(text) if base is None else base.join(URL(text))
             host, port = url.raw_host, url.port
         except ValueError as error:
             raise ImageError("bad_url", str(error)) from None
         if url.scheme not in SCHEMES:
-            raise ImageError("scheme", f"{url.scheme or 'none'} is not one of {', '.join(SCHEMES)}")
+            raise ImageError("scheme", f"the scheme is {url.scheme or 'missing'}; allowed are {', '.join(SCHEMES)}")
         if not host or not port or "%" in host:
-            raise ImageError("bad_url", "no usable host and port in it")
+            raise ImageError("bad_url", "the URL has no usable host and port")
         if url.user is not None or url.password is not None:
-            raise ImageError("credentials", "the URL carries a user or a password")
-        if self.exempt(host, port):
+            raise ImageError("credentials", "the URL contains a user name or a password")
+        if self.is_exempt(host, port):
             return url
         if port not in self.ports:
-            raise ImageError("port", f"{port} is not one of {', '.join(map(str, sorted(self.ports)))}")
+            allowed = ", ".join(map(str, sorted(self.ports)))
+            raise ImageError("port", f"port {port} is not allowed; allowed are {allowed}")
         self._check_literal(host, port)
         return url
 
     def _check_literal(self, host: str, port: int) -> None:
-        address = literal(host)
+        address = parse_address(host)
         if address is None:
             return
         self.check_addresses(host, port, [str(address)])
         if isinstance(address, IPv4Address) and host != str(address):
-            raise ImageError("bad_url", f"{host} is an unusual way to write {address}")
+            raise ImageError("bad_url", f"{host} is an unusual spelling of {address}")
 
     def check_addresses(self, host: str, port: int, addresses: Sequence[str]) -> None:
-        """Raises `ImageError` unless every one of the host's addresses may be dialled."""
+        """Raises `ImageError` unless the worker may connect to every address of the host."""
         if not 0 < len(addresses) <= MAX_ADDRESSES:
-            raise ImageError("unresolvable", f"{host} has {len(addresses)} addresses, 1 to {MAX_ADDRESSES} wanted")
-        if self.exempt(host, port):
+            raise ImageError("unresolvable", f"{host} has {len(addresses)} addresses; 1 to {MAX_ADDRESSES} are allowed")
+        if self.is_exempt(host, port):
             return
         for address in addresses:
-            what = host if address == host else f"{host} ({address})"
+            name = host if address == host else f"{host} ({address})"
             if not is_public(ip_address(address)):
-                raise ImageError("private_address", f"{what} is not a public address")
-            if is_own(ip_address(address)):
-                raise ImageError("private_address", f"{what} is an address of this very machine")
+                raise ImageError("private_address", f"{name} is not a public address")
+            if is_this_machine(ip_address(address)):
+                raise ImageError("private_address", f"{name} is an address of this machine")

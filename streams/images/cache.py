@@ -1,7 +1,7 @@
-"""What was had of images, kept on disk: bodies by content (SHA-256), and for each URL its last answer or refusal.
+"""Caches images on disk: files by their SHA-256, and the last answer or refusal of each URL.
 
-Nothing in the file is trusted: a row that does not validate, a body that is not what its hash says, is as good as not
-there and deleted. An entry holds under the rules (allowed hosts, ports, limits) that it was made under, and no others.
+Nothing in the cache file is trusted. A row that does not validate and a file that does not match its hash are deleted
+and count as missing. An entry is valid only under the rules (allowed hosts, ports, limits) under which it was made.
 """
 
 from __future__ import annotations
@@ -17,221 +17,238 @@ from pydantic import ValidationError
 
 from streams import metrics
 from streams.images import cache_tables as tables
-from streams.images.cache_policy import STALE_TIMES, decoding_rules, of_server, of_us, remembered_s, rules
-from streams.images.cache_tables import MAX_ETAG, MAX_URL, AnswerRow, PictureRow, RefusalRow, key_of, key_of_content
-from streams.images.conditional import Answer, Life, Validators
+from streams.images.cache_policy import (
+    STALE_FACTOR,
+    decoding_rules,
+    is_local,
+    is_server_failure,
+    remembered_s,
+    url_rules,
+)
+from streams.images.cache_tables import MAX_ETAG, MAX_URL, AnswerRow, ImageRow, RefusalRow, content_key, url_key
+from streams.images.conditional import Answer, Freshness, Validators
 from streams.images.database import Database
-from streams.images.decode import Picture
+from streams.images.decode import LoadedImage
 from streams.images.errors import ImageError
 from streams.settings import ImageLimits
 
 TOUCH_S = 60.0
-"""Seconds by which the order of use may be wrong; it saves a write on most hits."""
+"""The time of last use may be wrong by this many seconds, which saves a write on most hits."""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A picture that a URL had. `fresh`: no need to ask again. `stands_in`: good enough where the server fails."""
+class CachedImage:
+    """The image that a URL served."""
 
-    picture: Picture
+    image: LoadedImage
     validators: Validators
-    life: Life
+    freshness: Freshness
+    #: Whether the URL need not be asked again.
     fresh: bool
-    stands_in: bool
+    #: Whether the image may be used while the server fails.
+    usable_when_stale: bool
 
 
 @dataclass(frozen=True)
-class Found:
-    """What is known of a URL. Both, where a server had the picture and has failed since."""
+class CacheLookup:
+    """What the cache holds of a URL. Both, if the server first sent an image and has failed since."""
 
-    kept: Kept | None = None
+    cached: CachedImage | None = None
     refusal: ImageError | None = None
 
 
 class ImageCache:
-    """`<home>/cache/images.sqlite3`, at most `cache_mb` of it used. `clock`: unix seconds. To be closed.
+    """The file `<home>/cache/images.sqlite3`, of at most `cache_mb`. Without a `home` or with 0 MB it caches nothing.
 
-    Without a `home` it keeps nothing.
+    `clock` gives Unix time. Call `close` at the end.
     """
 
     def __init__(self, limits: ImageLimits, home: Path | None, clock: Callable[[], float] = time.time) -> None:
-        self._bytes = limits.cache_mb * 1_000_000
-        self._keep_s = limits.cache_s
+        self._max_bytes = limits.cache_mb * 1_000_000
+        self._fresh_s = limits.cache_s
         self._failed_s = limits.cache_failed_s
-        self._rules = rules(limits)
+        self._url_rules = url_rules(limits)
         self._decoding_rules = decoding_rules(limits)
         self._clock = clock
-        self._file = (
-            Database(home / "cache" / "images.sqlite3", tables.SCHEMA, tables.VERSION, clock)
-            if home and self._bytes
-            else None
-        )
+        self._file: Database | None = None
+        if home and self._max_bytes:
+            self._file = Database(home / "cache" / "images.sqlite3", tables.SCHEMA, tables.VERSION, clock)
 
-    def keeps(self, answer: Answer) -> bool:
-        """Whether `keep` will, as far as can be told before."""
+    def will_keep(self, answer: Answer) -> bool:
+        """Predicts whether `keep` will store the answer. It may still fail."""
         return (
             self._file is not None
-            and not self._file.away
+            and not self._file.paused
             and answer.body is not None
-            and self._worth_keeping(answer, answer.body)
+            and self._may_keep(answer, answer.body)
         )
 
-    def _worth_keeping(self, answer: Answer, body: bytes) -> bool:
-        return answer.life.store and len(body) <= self._bytes / 2 and len(answer.validators.url) <= MAX_URL
+    def _may_keep(self, answer: Answer, body: bytes) -> bool:
+        return answer.freshness.store and len(body) <= self._max_bytes / 2 and len(answer.validators.url) <= MAX_URL
 
     async def close(self) -> None:
         if self._file:
             await self._file.close()
 
-    async def find(self, url: str) -> Found:
-        """What is known of the URL under the rules of today. The caller has checked that it may be asked for."""
+    async def find(self, url: str) -> CacheLookup:
+        """Returns what is known of the URL under today's rules. The caller has checked that it may be fetched."""
         if not self._file:
-            return Found()
-        key = key_of(url)
-        rows = await self._file.read(
-            lambda file: (tables.answer_of(file, key, self._rules), tables.refusal_of(file, key, self._rules))
+            return CacheLookup()
+        key = url_key(url)
+        records = await self._file.read(
+            lambda file: (
+                tables.find_answer(file, key, self._url_rules),
+                tables.find_refusal(file, key, self._url_rules),
+            )
         )
-        answer, refusal = rows or (None, None)
+        answer, refusal = records or (None, None)
         try:
-            found = Found(answer and self._kept(url, answer), refusal and self._refusal(refusal))
+            lookup = CacheLookup(answer and self._cached_image(url, answer), refusal and self._valid_refusal(refusal))
         except ValidationError:
             await self._file.write(lambda file: tables.forget(file, key))
-            return Found()
+            return CacheLookup()
         if answer and self._clock() - answer["used"] > TOUCH_S:
             await self._file.write(lambda file: tables.touch(file, answer["sha256"], self._clock()))
-        return found
+        return lookup
 
-    def _kept(self, url: str, row: sqlite3.Row) -> Kept:
+    def _cached_image(self, url: str, record: sqlite3.Row) -> CachedImage:
         """Raises `ValidationError`."""
-        picture, answer = PictureRow.read(row), AnswerRow.read(row)
+        image, answer = ImageRow.read(record), AnswerRow.read(record)
         age = self._clock() - answer.checked
-        fresh_s = self._keep_s if answer.fresh_s is None else min(self._keep_s, answer.fresh_s)
-        return Kept(
-            picture.of(url),
+        fresh_s = self._fresh_s if answer.fresh_s is None else min(self._fresh_s, answer.fresh_s)
+        return CachedImage(
+            image.to_image(url),
             Validators(answer.final, answer.etag, answer.modified),
-            Life(answer.fresh_s, stale=bool(answer.stale)),
+            Freshness(answer.fresh_s, stale=bool(answer.stale)),
             fresh=0 <= age < fresh_s,
-            stands_in=bool(answer.stale) and 0 <= age < STALE_TIMES * self._keep_s,
+            usable_when_stale=bool(answer.stale) and 0 <= age < STALE_FACTOR * self._fresh_s,
         )
 
-    def _refusal(self, row: sqlite3.Row, remembered: float | None = None) -> ImageError | None:
-        """None when it is longer ago than it is remembered (seconds). Raises `ValidationError`."""
-        refusal = RefusalRow.read(row)
+    def _valid_refusal(self, record: sqlite3.Row, valid_s: float | None = None) -> ImageError | None:
+        """Returns None for a refusal that is too old. Raises `ValidationError`."""
+        refusal = RefusalRow.read(record)
         error = ImageError(refusal.kind, refusal.detail)
         age = self._clock() - refusal.checked
-        return error if 0 <= age < (remembered_s(error, self._failed_s) if remembered is None else remembered) else None
+        return error if 0 <= age < (remembered_s(error, self._failed_s) if valid_s is None else valid_s) else None
 
-    async def known(self, sha256: str, url: str) -> Picture | None:
-        """What decoding said of these bytes, from whichever URL. Raises `ImageError` where it refused them."""
+    async def find_decoded(self, sha256: str, url: str) -> LoadedImage | None:
+        """Returns the image in a file that any URL served before. Raises `ImageError` if decoding refused the file."""
         if not self._file:
             return None
-        content, key = bytes.fromhex(sha256), key_of_content(sha256)
-        rows = await self._file.read(
-            lambda file: (tables.picture_of(file, content), tables.refusal_of(file, key, self._decoding_rules))
+        content, key = bytes.fromhex(sha256), content_key(sha256)
+        records = await self._file.read(
+            lambda file: (tables.find_image(file, content), tables.find_refusal(file, key, self._decoding_rules))
         )
-        row, refused = rows or (None, None)
+        image_record, refusal_record = records or (None, None)
         try:
-            picture = row and PictureRow.read(row).of(url)
-            refusal = refused and self._refusal(refused, self._failed_s)
+            image = image_record and ImageRow.read(image_record).to_image(url)
+            refusal = refusal_record and self._valid_refusal(refusal_record, self._failed_s)
         except ValidationError:
             await self._file.write(lambda file: tables.drop(file, content))
             await self._file.write(lambda file: tables.forget(file, key))
             return None
-        if picture or refusal:
+        if image or refusal:
             metrics.KNOWN.inc()
-        if refusal and not picture:
+        if refusal and not image:
             raise refusal
-        return picture
+        return image
 
     async def body(self, sha256: str) -> bytes | None:
-        """The file with this hash, checked against it."""
+        """Returns the file with this hash. A file that does not match the hash is deleted."""
         if not self._file:
             return None
         content = bytes.fromhex(sha256)
-        row, whole = await self._file.read(lambda file: _checked(tables.body_of(file, content), content)) or (
+        record, intact = await self._file.read(lambda file: _checked(tables.find_body(file, content), content)) or (
             None,
             False,
         )
-        if row is None:
+        if record is None:
             return None
-        if not whole:
+        if not intact:
             await self._file.write(lambda file: tables.drop(file, content))
             return None
         await self._file.write(lambda file: tables.touch(file, content, self._clock()))
-        return bytes(row["bytes"])
+        return bytes(record["bytes"])
 
-    async def keep(self, picture: Picture, answer: Answer) -> bool:
-        """The URL gave this picture, with this body; whether it was kept. It is not where the server forbids it."""
-        key, content, body = key_of(picture.url), bytes.fromhex(picture.sha256), answer.body
+    async def keep(self, image: LoadedImage, answer: Answer) -> bool:
+        """Stores the image that a URL served. Returns whether it was stored, which the server may forbid."""
+        key, content, body = url_key(image.url), bytes.fromhex(image.sha256), answer.body
         if not self._file or body is None:
             return False
-        if not self._worth_keeping(answer, body):
+        if not self._may_keep(answer, body):
             await self._file.write(lambda file: tables.forget(file, key))
             return False
-        row = self._answer(answer.validators, answer.life)
+        row = self._answer_row(answer.validators, answer.freshness)
 
         def write(file: sqlite3.Connection) -> bool:
-            tables.add_picture(file, picture, body, self._clock())
-            tables.add_answer(file, key, self._rules, content, row, self._bytes)
-            tables.evict(file, self._bytes)
+            tables.add_image(file, image, body, self._clock())
+            tables.add_answer(file, key, self._url_rules, content, row, self._max_bytes)
+            tables.evict(file, self._max_bytes)
             return True
 
         return await self._file.write(write, len(body)) is True
 
-    async def renew(self, kept: Kept, answer: Answer) -> None:
-        """The server says that what is kept of the URL still holds (HTTP 304); if no more, as long as before."""
+    async def renew(self, cached: CachedImage, answer: Answer) -> None:
+        """Notes that the server confirmed a cached image (HTTP 304). It stays fresh as long as before, unless the
+        server now says otherwise."""
         if not self._file:
             return
-        key, content = key_of(kept.picture.url), bytes.fromhex(kept.picture.sha256)
-        row = self._answer(answer.validators, kept.life if answer.life == Life() else answer.life)
+        key, content = url_key(cached.image.url), bytes.fromhex(cached.image.sha256)
+        freshness = cached.freshness if answer.freshness == Freshness() else answer.freshness
+        row = self._answer_row(answer.validators, freshness)
 
         def write(file: sqlite3.Connection) -> None:
-            if answer.life.store:
-                tables.add_answer(file, key, self._rules, content, row, self._bytes)
+            if answer.freshness.store:
+                tables.add_answer(file, key, self._url_rules, content, row, self._max_bytes)
             else:
                 tables.forget(file, key)
 
         await self._file.write(write)
 
     async def refuse(self, url: str, error: ImageError) -> None:
-        """The URL was refused. Where its server has spoken, the picture that it had goes too."""
-        if not self._file or of_us(error):
+        """Remembers that a URL was refused. Forgets its image, unless only the server failed."""
+        if not self._file or is_local(error):
             return
-        key, refusal = key_of(url), self._refused(error)
+        key, row = url_key(url), self._refusal_row(error)
 
         def write(file: sqlite3.Connection) -> None:
-            if not of_server(error):
+            if not is_server_failure(error):
                 tables.forget(file, key)
             if remembered_s(error, self._failed_s):
-                tables.add_refusal(file, key, self._rules, refusal, self._bytes)
+                tables.add_refusal(file, key, self._url_rules, row, self._max_bytes)
 
         await self._file.write(write)
 
     async def refuse_content(self, sha256: str, error: ImageError) -> None:
-        """Decoding refused this file, which is not tried again under any URL for as long as a refusal is remembered."""
-        if not self._file or of_us(error) or not self._failed_s:
+        """Remembers that decoding refused a file. It is not decoded again, whichever URL serves it."""
+        if not self._file or is_local(error) or not self._failed_s:
             return
-        key, refusal = key_of_content(sha256), self._refused(error)
-        await self._file.write(lambda file: tables.add_refusal(file, key, self._decoding_rules, refusal, self._bytes))
+        key, row = content_key(sha256), self._refusal_row(error)
+        await self._file.write(lambda file: tables.add_refusal(file, key, self._decoding_rules, row, self._max_bytes))
 
-    def _refused(self, error: ImageError) -> RefusalRow:
+    def _refusal_row(self, error: ImageError) -> RefusalRow:
         return RefusalRow(checked=self._clock(), kind=error.kind, detail=error.reason.removeprefix(f"{error.kind}: "))
 
-    def _answer(self, validators: Validators, life: Life) -> AnswerRow:
-        """A validator too long to be one is left out: the next request is then not conditional."""
+    def _answer_row(self, validators: Validators, freshness: Freshness) -> AnswerRow:
+        """Leaves out validators that are too long. The next request is then not conditional."""
         etag, modified = (
-            tag if tag and len(tag) <= MAX_ETAG else None for tag in (validators.etag, validators.modified)
+            value if value and len(value) <= MAX_ETAG else None for value in (validators.etag, validators.modified)
         )
         return AnswerRow(
             checked=self._clock(),
-            fresh_s=life.fresh_s,
-            stale=1 if life.stale else 0,
+            fresh_s=freshness.fresh_s,
+            stale=1 if freshness.stale else 0,
             final=validators.url,
             etag=etag,
             modified=modified,
         )
 
 
-def _checked(row: sqlite3.Row | None, content: bytes) -> tuple[sqlite3.Row | None, bool]:
-    """The row, and whether its body is what the hash says. For the file's thread: hashing 10 MB takes a while."""
-    return row, row is not None and isinstance(row["bytes"], bytes) and hashlib.sha256(row["bytes"]).digest() == content
+def _checked(record: sqlite3.Row | None, content: bytes) -> tuple[sqlite3.Row | None, bool]:
+    """Returns the record, and whether its file matches the hash. Runs in the file's thread: hashing 10 MB is slow."""
+    intact = (
+        record is not None
+        and isinstance(record["bytes"], bytes)
+        and hashlib.sha256(record["bytes"]).digest() == content
+    )
+    return record, intact

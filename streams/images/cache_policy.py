@@ -1,4 +1,4 @@
-"""What is worth remembering of an image, for how long, and under which settings it holds."""
+"""Decides which results are remembered, for how long, and under which settings they stay valid."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from streams.images.resolve import NO_ANSWER
 from streams.images.retries import AGAIN_IN
 from streams.settings import ImageLimits
 
-BRIEF_S = 5.0
-"""Seconds at most that a failure is remembered which may pass by itself."""
+PASSING_S = 5.0
+"""Longest time, in seconds, that a passing failure is remembered."""
 
-SENT_AWAY_S = 3600.0
-"""Seconds at most that a server is not asked again which said when to come back (Retry-After)."""
+RETRY_AFTER_S = 3600.0
+"""Longest time, in seconds, that a Retry-After header is obeyed."""
 
-STALE_TIMES = 24
-"""Times `ImageLimits.cache_s` since the server last answered: so long a picture stands in for a server that fails."""
+STALE_FACTOR = 24
+"""A cached image is used while its server fails, for up to this multiple of the time that images stay fresh."""
 
-NOT_ITS_FAULT: frozenset[Kind] = frozenset({"internal", "host_down", "busy"})
-BRIEF: frozenset[Kind] = frozenset({"timeout", "unreachable", "connection_lost"})
-SERVERS: frozenset[Kind] = BRIEF | {"unresolvable", "tls", "bad_response", "host_down", "busy"}
-
-
-def of_us(error: ImageError) -> bool:
-    """Whether we did not come as far as to ask: it says nothing of the URL, and is never remembered."""
-    return error.kind in NOT_ITS_FAULT
+LOCAL: frozenset[Kind] = frozenset({"internal", "host_down", "busy"})
+PASSING: frozenset[Kind] = frozenset({"timeout", "unreachable", "connection_lost"})
+SERVER: frozenset[Kind] = PASSING | {"unresolvable", "tls", "bad_response", "host_down", "busy"}
 
 
-def of_server(error: ImageError) -> bool:
-    """Whether the server or the way to it failed, rather than this image: what is kept then stands in (RFC 5861)."""
-    return error.kind in SERVERS or _overloaded(error)
+def is_local(error: ImageError) -> bool:
+    """Whether no request was sent. Such a failure says nothing about the URL and is never remembered."""
+    return error.kind in LOCAL
+
+
+def is_server_failure(error: ImageError) -> bool:
+    """Whether the server or the way to it failed. The cached image may then be used (RFC 5861)."""
+    return error.kind in SERVER or _overloaded(error)
 
 
 def remembered_s(error: ImageError, failed_s: float) -> float:
-    """Seconds that a refusal is remembered, where `failed_s` is the setting."""
-    if of_us(error):
+    """Returns the seconds for which a refusal is remembered. `failed_s` is the time for a lasting one."""
+    if is_local(error):
         return 0
-    if error.kind in BRIEF or _overloaded(error) or _unanswered(error):
-        return max(min(BRIEF_S, failed_s), _sent_away_s(error)) if failed_s else 0
+    if error.kind in PASSING or _overloaded(error) or _unanswered(error):
+        return max(min(PASSING_S, failed_s), _retry_after_s(error)) if failed_s else 0
     return failed_s
 
 
@@ -49,24 +49,24 @@ def _overloaded(error: ImageError) -> bool:
     return re.match(r"http_status: HTTP (429|5\d\d)\b", error.reason) is not None
 
 
-def _sent_away_s(error: ImageError) -> float:
-    """Read from the reason, which is what the cache holds of an error."""
+def _retry_after_s(error: ImageError) -> float:
+    """Parses the reason, because the cache keeps nothing else of an error."""
     after = re.fullmatch(rf"http_status: HTTP (429|503), {AGAIN_IN} (\d{{1,9}}) s", error.reason)
-    return min(float(after[2]), SENT_AWAY_S) if after else 0.0
+    return min(float(after[2]), RETRY_AFTER_S) if after else 0.0
 
 
 def _unanswered(error: ImageError) -> bool:
     return error.kind == "unresolvable" and error.reason.startswith(f"unresolvable: {NO_ANSWER}")
 
 
-def rules(limits: ImageLimits) -> bytes:
-    """What an entry of a URL was made under: it holds under the same settings and no others."""
+def url_rules(limits: ImageLimits) -> bytes:
+    """Returns a digest of the settings under which a URL's entry was made. It is valid under no others."""
     allowed = [sorted(limits.allow), sorted(limits.ports)]
     return _digest([*allowed, limits.max_bytes, decoding_rules(limits).hex()])
 
 
 def decoding_rules(limits: ImageLimits) -> bytes:
-    """What a file was refused under: by this decoder, and with no more pixels, memory and time than these."""
+    """Returns a digest of the decoder and of its limits. A file's refusal is valid under no others."""
     return _digest([DECODER, limits.max_pixels, limits.memory_mb, limits.decode_s])
 
 

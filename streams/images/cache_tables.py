@@ -1,4 +1,4 @@
-"""The tables of the cache: how they are made, read with suspicion, and kept within bounds."""
+"""The tables of the image cache. Rows are validated when they are read, and the tables are kept within bounds."""
 
 from __future__ import annotations
 
@@ -10,49 +10,52 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field
 
 from core.events import Value
-from streams.images.decode import DECODER, Picture
+from streams.images.decode import DECODER, LoadedImage
 from streams.images.errors import MAX_REASON, Kind
+from streams.images.formats import ImageFormat
 
-VERSION = 3
-"""Of the tables below."""
+VERSION = 4
+"""Version of the tables below. A file of another version is replaced by an empty one."""
 
 URL_BYTES = 10_000
-"""One URL may be remembered for so many bytes of the bound. An entry is at most half as large."""
+"""The cache may remember one URL for each 10 kB of its size. An entry is at most half as large."""
 
 MAX_URL, MAX_ETAG = 4096, 256
-"""Characters."""
+"""Longest URL and longest validator, in characters."""
 
 SCHEMA = """
-CREATE TABLE picture(sha256 BLOB PRIMARY KEY, format TEXT, width INTEGER, height INTEGER, phash TEXT,
-                     decoder INTEGER, used REAL);
-CREATE INDEX picture_used ON picture(used);
-CREATE TABLE body(sha256 BLOB PRIMARY KEY REFERENCES picture ON DELETE CASCADE, bytes BLOB);
+CREATE TABLE image(sha256 BLOB PRIMARY KEY, format TEXT, width INTEGER, height INTEGER, phash TEXT,
+                   decoder INTEGER, used REAL);
+CREATE INDEX image_used ON image(used);
+CREATE TABLE body(sha256 BLOB PRIMARY KEY REFERENCES image ON DELETE CASCADE, bytes BLOB);
 CREATE TABLE answer(number INTEGER PRIMARY KEY, url BLOB UNIQUE, rules BLOB, checked REAL, fresh_s REAL, stale INTEGER,
-                    sha256 BLOB REFERENCES picture ON DELETE CASCADE, final TEXT, etag TEXT, modified TEXT);
+                    sha256 BLOB REFERENCES image ON DELETE CASCADE, final TEXT, etag TEXT, modified TEXT);
 CREATE INDEX answer_sha256 ON answer(sha256);
 CREATE TABLE refusal(number INTEGER PRIMARY KEY, key BLOB UNIQUE, rules BLOB, checked REAL, kind TEXT, detail TEXT)
 """
 
 
 class Row(Value):
+    """A row of a table. Its fields are the columns that are needed."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     @classmethod
     def read(cls, row: Record) -> Self:
-        """Raises `ValidationError`."""
+        """Validates a record. Raises `ValidationError`."""
         return cls(**{name: row[name] for name in cls.model_fields})
 
 
-class PictureRow(Row):
+class ImageRow(Row):
     sha256: Annotated[bytes, Field(min_length=32, max_length=32)]
-    format: Literal["JPEG", "PNG", "WEBP", "GIF"]
+    format: ImageFormat
     width: int = Field(ge=1)
     height: int = Field(ge=1)
     phash: str = Field(pattern=r"\A[0-9a-f]{64}\z")
     used: float = Field(allow_inf_nan=False)
 
-    def of(self, url: str) -> Picture:
-        return Picture(url, self.sha256.hex(), self.format, self.width, self.height, self.phash, None)
+    def to_image(self, url: str) -> LoadedImage:
+        return LoadedImage(url, self.sha256.hex(), self.format, self.width, self.height, self.phash, None)
 
 
 class AnswerRow(Row):
@@ -70,51 +73,51 @@ class RefusalRow(Row):
     detail: str = Field(max_length=MAX_REASON)
 
 
-def key_of(url: str) -> bytes:
+def url_key(url: str) -> bytes:
     return hashlib.sha256(url.encode("utf-8", "surrogatepass")).digest()
 
 
-def key_of_content(sha256: str) -> bytes:
-    """Under which the refusal of a file stands. No URL that is asked for has this scheme."""
-    return key_of(f"sha256:{sha256}")
+def content_key(sha256: str) -> bytes:
+    """Returns the key of a file's refusal. No URL that is fetched has this scheme."""
+    return url_key(f"sha256:{sha256}")
 
 
-def answer_of(file: Connection, key: bytes, rules: bytes) -> Any:
-    """A row for `AnswerRow` and `PictureRow`, and when the picture was `used`; or None."""
+def find_answer(file: Connection, key: bytes, rules: bytes) -> Any:
+    """Returns a record with the columns of `AnswerRow` and `ImageRow`, or None."""
     return file.execute(
-        "SELECT * FROM answer JOIN picture USING(sha256) WHERE url = ? AND rules = ? AND decoder = ?",
+        "SELECT * FROM answer JOIN image USING(sha256) WHERE url = ? AND rules = ? AND decoder = ?",
         (key, rules, DECODER),
     ).fetchone()
 
 
-def refusal_of(file: Connection, key: bytes, rules: bytes) -> Any:
+def find_refusal(file: Connection, key: bytes, rules: bytes) -> Any:
     return file.execute("SELECT * FROM refusal WHERE key = ? AND rules = ?", (key, rules)).fetchone()
 
 
-def picture_of(file: Connection, content: bytes) -> Any:
+def find_image(file: Connection, content: bytes) -> Any:
     return file.execute(
-        "SELECT picture.* FROM picture JOIN body USING(sha256) WHERE sha256 = ? AND decoder = ?", (content, DECODER)
+        "SELECT image.* FROM image JOIN body USING(sha256) WHERE sha256 = ? AND decoder = ?", (content, DECODER)
     ).fetchone()
 
 
-def body_of(file: Connection, content: bytes) -> Any:
+def find_body(file: Connection, content: bytes) -> Any:
     return file.execute("SELECT bytes FROM body WHERE sha256 = ?", (content,)).fetchone()
 
 
-def add_picture(file: Connection, picture: Picture, body: bytes, now: float) -> None:
-    content = bytes.fromhex(picture.sha256)
+def add_image(file: Connection, image: LoadedImage, body: bytes, now: float) -> None:
+    content = bytes.fromhex(image.sha256)
     file.execute(
-        "INSERT INTO picture VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET format = excluded.format, "
+        "INSERT INTO image VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET format = excluded.format, "
         "width = excluded.width, height = excluded.height, phash = excluded.phash, decoder = excluded.decoder, "
         "used = excluded.used",
-        (content, picture.format, picture.width, picture.height, picture.phash, DECODER, now),
+        (content, image.format, image.width, image.height, image.phash, DECODER, now),
     )
     file.execute("INSERT OR IGNORE INTO body VALUES(?, ?)", (content, body))
 
 
 def add_answer(file: Connection, key: bytes, rules: bytes, content: bytes, row: AnswerRow, limit: int) -> None:
-    """Where the picture is gone meanwhile, nothing."""
-    if not file.execute("SELECT 1 FROM picture WHERE sha256 = ?", (content,)).fetchone():
+    """Adds what a URL served. Does nothing if the image was evicted meanwhile."""
+    if not file.execute("SELECT 1 FROM image WHERE sha256 = ?", (content,)).fetchone():
         return
     file.execute("DELETE FROM refusal WHERE key = ?", (key,))
     file.execute(
@@ -122,7 +125,7 @@ def add_answer(file: Connection, key: bytes, rules: bytes, content: bytes, row: 
         "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (key, rules, content, row.checked, row.fresh_s, row.stale, row.final, row.etag, row.modified),
     )
-    _bound(file, "answer", limit)
+    _trim(file, "answer", limit)
 
 
 def add_refusal(file: Connection, key: bytes, rules: bytes, row: RefusalRow, limit: int) -> None:
@@ -130,45 +133,45 @@ def add_refusal(file: Connection, key: bytes, rules: bytes, row: RefusalRow, lim
         "INSERT OR REPLACE INTO refusal(key, rules, checked, kind, detail) VALUES(?, ?, ?, ?, ?)",
         (key, rules, row.checked, row.kind, row.detail),
     )
-    _bound(file, "refusal", limit)
+    _trim(file, "refusal", limit)
 
 
-def _bound(file: Connection, table: Literal["answer", "refusal"], limit: int) -> None:
-    """A row that is written takes the next number, so those far behind the newest are the longest unchecked."""
+def _trim(file: Connection, table: Literal["answer", "refusal"], limit: int) -> None:
+    """Deletes the oldest rows. A row gets a new number each time it is written, so low numbers are the oldest."""
     file.execute(f"DELETE FROM {table} WHERE number <= (SELECT max(number) FROM {table}) - ?", (limit // URL_BYTES,))
 
 
 def touch(file: Connection, content: bytes, now: float) -> None:
-    file.execute("UPDATE picture SET used = ? WHERE sha256 = ?", (now, content))
+    """Marks an image as used."""
+    file.execute("UPDATE image SET used = ? WHERE sha256 = ?", (now, content))
 
 
 def drop(file: Connection, content: bytes) -> None:
-    """The picture, and with it what any URL is known to have had of it."""
-    file.execute("DELETE FROM picture WHERE sha256 = ?", (content,))
+    """Deletes an image and the answers of all URLs that served it."""
+    file.execute("DELETE FROM image WHERE sha256 = ?", (content,))
 
 
 def forget(file: Connection, key: bytes) -> None:
-    """The URL and, where no other has it, its picture."""
-    had = file.execute("SELECT sha256 FROM answer WHERE url = ?", (key,)).fetchone()
+    """Deletes a URL's entries, and its image if no other URL served it."""
+    answer = file.execute("SELECT sha256 FROM answer WHERE url = ?", (key,)).fetchone()
     file.execute("DELETE FROM answer WHERE url = ?", (key,))
     file.execute("DELETE FROM refusal WHERE key = ?", (key,))
-    if had:
+    if answer:
         file.execute(
-            "DELETE FROM picture WHERE sha256 = :content AND NOT EXISTS (SELECT 1 FROM answer WHERE sha256 = :content)",
-            {"content": had["sha256"]},
+            "DELETE FROM image WHERE sha256 = :content AND NOT EXISTS (SELECT 1 FROM answer WHERE sha256 = :content)",
+            {"content": answer["sha256"]},
         )
 
 
 def evict(file: Connection, limit: int) -> None:
-    """The least recently used pictures go until the used part of the file is within the bound."""
-    while _used(file) > limit:
-        oldest = "(SELECT sha256 FROM picture ORDER BY used LIMIT 1)"
-        if not file.execute(f"DELETE FROM picture WHERE sha256 = {oldest}").rowcount:
+    """Deletes the least recently used images until the file uses at most `limit` bytes."""
+    while _used_bytes(file) > limit:
+        oldest = "(SELECT sha256 FROM image ORDER BY used LIMIT 1)"
+        if not file.execute(f"DELETE FROM image WHERE sha256 = {oldest}").rowcount:
             return
 
 
-def _used(file: Connection) -> int:
-    """Bytes."""
+def _used_bytes(file: Connection) -> int:
     pages, free, size = (
         file.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
     )

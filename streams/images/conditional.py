@@ -1,6 +1,7 @@
-"""What lets an answer be kept and asked for again cheaply: validators and freshness (RFC 9110, 13; RFC 9111, 4.2).
+"""HTTP validators and freshness: how long a response stays valid, and how to ask whether it still is.
 
-All of it comes from strangers and is sent back to them, hence the narrow patterns: what does not fit was not said.
+Follows RFC 9110, section 13, and RFC 9111, section 4.2. The values come from strangers and are sent back to them, so
+the patterns are narrow. A value that does not match is ignored.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 MAX_CACHE_CONTROL = 1024
-"""Characters of Cache-Control that are read."""
+"""Characters of a Cache-Control header that are read. The rest is ignored."""
 
-_ETAG = re.compile(r'(W/)?"[!#-~]{0,200}"', re.ASCII)  # RFC 9110, 8.8.3, without its bytes beyond ASCII
+_ETAG = re.compile(r'(W/)?"[!#-~]{0,200}"', re.ASCII)  # RFC 9110, 8.8.3, ASCII only
 _DATE = re.compile(r"[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT", re.ASCII)  # RFC 9110, 5.6.7
 _AGE = re.compile(r"\d{1,10}", re.ASCII)
 _MAX_AGE = re.compile(r'max-age\s*=\s*("?)(\d{1,10})\1', re.ASCII)
@@ -20,12 +21,13 @@ _MAX_AGE = re.compile(r'max-age\s*=\s*("?)(\d{1,10})\1', re.ASCII)
 
 @dataclass(frozen=True)
 class Validators:
-    """By what a server knows its answer again. `url` gave it, after redirects. What is malformed becomes None.
+    """Identifies a response, so that a server can say whether it has changed. Malformed values become None.
 
     >>> Validators("http://a.example/b.jpg", '"v1"', "not a date").headers()
     {'If-None-Match': '"v1"'}
     """
 
+    #: Where the response came from, after redirects.
     url: str
     etag: str | None = None
     modified: str | None = None
@@ -37,47 +39,47 @@ class Validators:
             object.__setattr__(self, "modified", None)
 
     def headers(self) -> dict[str, str]:
-        """Of the conditional request; none where there is nothing to ask by."""
-        asked = {"If-None-Match": self.etag, "If-Modified-Since": self.modified}
-        return {name: value for name, value in asked.items() if value is not None}
+        """Returns the headers of a conditional request. Empty without validators."""
+        headers = {"If-None-Match": self.etag, "If-Modified-Since": self.modified}
+        return {name: value for name, value in headers.items() if value is not None}
 
 
 @dataclass(frozen=True)
-class Life:
-    """What a server says of keeping its answer. `Life()`: nothing.
+class Freshness:
+    """What a server says about caching its response. `Freshness()` means that it said nothing."""
 
-    `fresh_s`: seconds for which there is no need to ask again; None where it does not say. `store`: it may be kept.
-    `stale`: when it is not fresh any more it may stand in for a server that fails.
-    """
-
+    #: Seconds for which the response need not be checked again. None if the server does not say.
     fresh_s: float | None = None
+    #: Whether the response may be stored.
     store: bool = True
+    #: Whether the stale response may be used while the server fails.
     stale: bool = True
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`body` None: HTTP 304, what is kept under the validators that were sent still holds."""
+    """A server's response with an image, or its word that the image has not changed."""
 
+    #: None for HTTP 304: the cached image is still valid.
     body: bytes | None
     validators: Validators
-    life: Life = Life()
+    freshness: Freshness = Freshness()
 
 
-def life(cache_control: Iterable[str], headers: Mapping[str, str]) -> Life:
-    """Fresh for the smallest max-age, less the age that the answer had when it came."""
+def parse_freshness(cache_control: Iterable[str], headers: Mapping[str, str]) -> Freshness:
+    """Reads the caching headers. The response is fresh for the smallest max-age, less its age on arrival."""
     ages: list[float] = []
     names: set[str] = set()
     for directive in ",".join(cache_control)[:MAX_CACHE_CONTROL].lower().split(","):
         names.add(directive.split("=")[0].strip())
-        if found := _MAX_AGE.fullmatch(directive.strip()):
-            ages.append(float(found[2]))
+        if match := _MAX_AGE.fullmatch(directive.strip()):
+            ages.append(float(match[2]))
     if "no-cache" in names:
         ages.append(0.0)
     age = headers.get("Age", "0").strip()
-    spent = float(age) if _AGE.fullmatch(age) else 0.0
-    return Life(
-        max(0.0, min(ages) - spent) if ages else None,
+    elapsed = float(age) if _AGE.fullmatch(age) else 0.0
+    return Freshness(
+        max(0.0, min(ages) - elapsed) if ages else None,
         store="no-store" not in names,
         stale=not names & {"no-cache", "must-revalidate"},
     )

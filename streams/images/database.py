@@ -1,7 +1,7 @@
-"""One SQLite file in a thread of its own, for what may be lost at any time: a fault is gone around, never raised.
+"""A SQLite file for data that may be lost at any time. It runs in its own thread, and its faults are never raised.
 
-Several processes may share the file (SQLite's WAL mode). One that is damaged, or of another version, is made anew. One
-that was deleted or replaced under us is opened anew. Readable by its owner alone.
+Several processes may share the file (SQLite's WAL mode). A damaged file, or one of another version, is replaced by an
+empty one. A file that was deleted or replaced meanwhile is opened again. Only its owner can read it.
 """
 
 from __future__ import annotations
@@ -27,48 +27,54 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
 LOCK_S = 0.5
-"""Seconds that another process's writing is waited for."""
+"""Longest wait, in seconds, for another process to finish writing."""
 
-PATIENCE_S = 2.0
-"""Seconds for one operation from its start, and for those before it: a file system may hang, an image must not."""
+OPERATION_S = 2.0
+"""Longest time, in seconds, for one operation, and for its wait in the queue. A file system may hang, an image must
+not."""
 
 MAX_WAITING, MAX_WAITING_BYTES = 1000, 256_000_000
-"""Operations that wait for the thread, and what they would write. What is beyond is given up at once."""
+"""Most operations in the queue, and most bytes that they write. Further operations are dropped at once."""
 
-BUSY_TIMES = 200
-"""Operations in a row that waited in vain, after which the file is gone around too."""
+MAX_BUSY = 200
+"""After this many dropped operations in a row, the file is not used for a while."""
 
-AWAY_S = 30.0
-"""Seconds that the file is left alone after a fault."""
+PAUSE_S = 30.0
+"""Seconds for which the file is not used after a fault."""
 
 WAL_BYTES = 16_000_000
-"""The log beside the file is cut back to this after each checkpoint."""
+"""Size to which the write-ahead log is cut after each checkpoint."""
 
 DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 class OtherVersion(Exception):
-    """The file is not what this version writes."""
+    """Another version of the program wrote the file."""
 
 
 class Busy(Exception):
-    """The thread did not come to an operation in time. It says nothing of the file."""
+    """The operation did not start in time. This says nothing about the file."""
 
 
 class Hangs(Exception):
-    """An operation did not come to an end."""
+    """An operation did not end in time."""
 
 
 class _Operation(Generic[T]):
-    """Waits for the thread. `began_s`: since when it runs, later than ever before; `work`: None when nobody waits."""
+    """An operation in the thread's queue."""
 
     def __init__(self, work: Work[T]) -> None:
+        #: None once the caller has stopped waiting.
         self.work: Work[T] | None = work
+        #: When the operation started, by `time.monotonic`. Infinite until then.
         self.began_s = math.inf
 
 
 class Database:
-    """`schema`: statements that make the tables, separated by `;`. `version`: to be raised with the schema."""
+    """Opens the file at its first use.
+
+    `schema` holds the statements that make the tables, separated by `;`. Whoever changes it must raise `version`.
+    """
 
     def __init__(self, path: Path, schema: str, version: int, clock: Callable[[], float] = time.time) -> None:
         self._path = path
@@ -79,22 +85,22 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._opened: tuple[int, int] | None = None
         self._failed_at = float("-inf")
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._busy = 0
         self._running: _Operation[Any] | None = None
         self._waiting = self._waiting_bytes = 0
 
     @property
-    def away(self) -> bool:
-        """Whether the file is gone around for a while."""
-        return 0 <= self._clock() - self._failed_at < AWAY_S
+    def paused(self) -> bool:
+        """Whether the file is not used at present, after a fault."""
+        return 0 <= self._clock() - self._failed_at < PAUSE_S
 
     async def read(self, work: Work[T]) -> T | None:
-        """What `work` returns; None when the file cannot be used."""
+        """Returns the result of `work`, or None if the file cannot be used."""
         return await self._run(work)
 
     async def write(self, work: Work[T], size: int = 0) -> T | None:
-        """As `read`, in one transaction. `size`: bytes that wait with it."""
+        """Like `read`, in one transaction. `size` is the number of bytes that it writes."""
 
         def transaction(connection: sqlite3.Connection) -> T:
             connection.execute("BEGIN IMMEDIATE")
@@ -105,79 +111,80 @@ class Database:
 
     async def close(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(OPERATION_S):
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Work[T], size: int = 0) -> T | None:
-        if self.away:
+        if self.paused:
             return None
         operation = _Operation(work)
         self._waiting += 1
         self._waiting_bytes += size
         try:
-            done = await self._patiently(operation)
+            result = await self._with_deadline(operation)
         except Busy as busy:
             self._busy += 1
-            if self._busy >= BUSY_TIMES:  # it costs every image its patience, and gives hardly any what it wants
+            if self._busy >= MAX_BUSY:  # every image waits, and hardly any gets a result
                 self._failed_at = self._clock()
-            self._tell("busy", busy)
-        except Exception as error:  # the contract: nobody is worse off with the file than without it
+            self._report("busy", busy)
+        except Exception as error:  # the contract: a fault of the file is as if there were no file
             self._failed_at = self._clock()
-            self._tell("hangs" if isinstance(error, Hangs) else "error", error)
+            self._report("hangs" if isinstance(error, Hangs) else "error", error)
         else:
             self._busy = 0
-            return done
+            return result
         finally:
             operation.work = None
             self._waiting -= 1
             self._waiting_bytes -= size
         return None
 
-    async def _patiently(self, operation: _Operation[T]) -> T:
-        """Raises `Busy`, `Hangs`, and what the work raises."""
+    async def _with_deadline(self, operation: _Operation[T]) -> T:
+        """Runs the operation in the thread. Raises `Busy`, `Hangs`, and what the work raises."""
         if self._waiting > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
-            raise Busy(f"{self._waiting - 1} operations wait, {self._waiting_bytes} bytes")
+            raise Busy(f"{self._waiting - 1} operations are waiting, with {self._waiting_bytes} bytes")
         future = asyncio.get_running_loop().run_in_executor(self._thread, self._do, operation)
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, if nobody else does
-        await asyncio.wait([future], timeout=PATIENCE_S)
+        # marks an exception as retrieved even if this call has given up by then
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait([future], timeout=OPERATION_S)
         if not future.done() and operation.began_s < math.inf:
-            await asyncio.wait([future], timeout=operation.began_s + PATIENCE_S - time.monotonic())
+            await asyncio.wait([future], timeout=operation.began_s + OPERATION_S - time.monotonic())
         if not future.done():
             if self._hangs():
-                raise Hangs(f"an operation takes more than {PATIENCE_S:g} s")
-            raise Busy(f"not begun within {PATIENCE_S:g} s, {self._waiting} operations wait")
+                raise Hangs(f"an operation takes longer than {OPERATION_S:g} s")
+            raise Busy(f"not started within {OPERATION_S:g} s, {self._waiting} operations are waiting")
         return future.result()
 
     def _hangs(self) -> bool:
         running = self._running
-        return running is not None and time.monotonic() - running.began_s >= PATIENCE_S
+        return running is not None and time.monotonic() - running.began_s >= OPERATION_S
 
-    def _tell(self, fault: str, error: Exception) -> None:
+    def _report(self, fault: str, error: Exception) -> None:
         metrics.CACHE_FAULTS.labels(self._path.stem, fault).inc()
         log.log(
-            logging.DEBUG if fault in self._told else logging.WARNING,
-            "%s %s (said once): %s: %s",
+            logging.DEBUG if fault in self._warned else logging.WARNING,
+            "%s %s (logged once): %s: %s",
             self._path,
-            "has more to do than it can" if fault == "busy" else f"is gone around for {AWAY_S:g} s",
+            "is too slow for the load" if fault == "busy" else f"is not used for {PAUSE_S:g} s",
             type(error).__name__,
-            str(error),  # itself it would hold its frames, and they a body, for as long as somebody keeps the record
+            str(error),  # the exception itself would keep its frames alive, and with them a whole image
         )
-        self._told.add(fault)
+        self._warned.add(fault)
 
     def _do(self, operation: _Operation[T]) -> T:
-        """In the thread."""
+        """Runs in the thread."""
         work = operation.work
         if work is None:
-            raise Busy("nobody waits for it any more")
+            raise Busy("the caller has stopped waiting")
         operation.began_s = time.monotonic()
         self._running = operation
         try:
-            return self._done(work)
+            return self._use_file(work)
         finally:
             self._running = None
 
-    def _done(self, work: Work[T]) -> T:
+    def _use_file(self, work: Work[T]) -> T:
         if self._connection is None or self._opened != _identity(self._path):
             self._close()
             self._open()
@@ -187,13 +194,13 @@ class Database:
         except sqlite3.DatabaseError as error:
             if _damaged(error):
                 self._close()
-                with self._alone():
+                with self._exclusive():
                     if _identity(self._path) == self._opened:
                         self._remove()
             raise
 
     def _open(self) -> None:
-        with self._alone():
+        with self._exclusive():
             try:
                 self._connection = self._connect()
             except (sqlite3.DatabaseError, OtherVersion) as error:
@@ -219,7 +226,7 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             with connection:
                 self._prepare(connection)
-            connection.executescript("PRAGMA incremental_vacuum")  # `execute` would do one page
+            connection.executescript("PRAGMA incremental_vacuum")  # `execute` would free only one page
         except BaseException:
             connection.close()
             raise
@@ -231,14 +238,14 @@ class Database:
         if version == self._version:
             return
         if version or objects:
-            raise OtherVersion(f"version {version}, not {self._version}")
+            raise OtherVersion(f"the file has version {version}, not {self._version}")
         for statement in self._schema:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {self._version}")
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """No other process opens or removes the file meanwhile."""
+    def _exclusive(self) -> Iterator[None]:
+        """Keeps other processes from opening or removing the file."""
         folder = self._path.parent
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -262,10 +269,10 @@ class Database:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _damaged(error: sqlite3.DatabaseError) -> bool:

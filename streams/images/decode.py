@@ -1,33 +1,33 @@
-"""Bytes to a small RGB picture, by Pillow, in a process of its own: see `decoder`. No header, no extension is asked."""
+"""Decodes a file to a small RGB image with Pillow. Runs in the decoding process (see `decoder`).
+
+Only the content counts, not what a header or a file name says.
+"""
 
 from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
+from core.pixels import Pixels
 from streams.images.errors import ImageError
-
-if TYPE_CHECKING:  # pydantic stands behind it, which the decoding process can do without
-    from model.vision.values import Pixels
+from streams.images.formats import FORMATS, ImageFormat
 
 DECODER = 3
-"""To be raised with every change to what is said of a picture: what an older one said is then decoded again."""
+"""Version of the decoder. Whoever changes its results must raise it; cached results of other versions are not used."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 MAX_SIDE = 640
-"""Pixels: no side of the small picture is longer. At most 640 x 640 x 3 = 1.2 MB each."""
+"""Longest side of the small copy, in pixels. A copy has at most 640 x 640 x 3 = 1.2 MB."""
 
 HASH_SIDE = 16
-"""The perceptual hash has 16 x 16 bits, from a picture of 64 x 64."""
+"""The perceptual hash has 16 x 16 bits. It is computed from 64 x 64 pixels."""
 
-HASH_ENOUGH = 8 * HASH_SIDE
-"""Pixels of the shorter side from which that picture is made."""
+HASH_MIN_SIDE = 8 * HASH_SIDE
+"""The 64 x 64 pixels are made from an image whose shorter side has at least this many pixels, if possible."""
 
 STRIP_ROWS = 64
-"""Rows of the shrunk picture that are made at once."""
+"""Rows of the reduced image that are converted at a time."""
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -39,53 +39,54 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation (EXIF 2.32, table 6) -> what puts the picture upright."""
+"""EXIF orientation (EXIF 2.32, table 6) to the operation that turns the image upright."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image as the model may read it: upright, RGB, on white where it was transparent.
-
-    `sha256` is of the file. `width` and `height` are the file's, in pixels, upright. `phash`: 64 hex digits, alike for
-    pictures that look alike. `pixels`: the small copy; None where it can be had from the file in the cache.
-    """
+class LoadedImage:
+    """A decoded image of a URL."""
 
     url: str
+    #: Hash of the file.
     sha256: str
-    format: str
+    format: ImageFormat
+    #: Size of the file's image in pixels, once it is upright.
     width: int
     height: int
+    #: Perceptual hash, 64 hex digits. Images that look alike have similar hashes.
     phash: str
+    #: The small copy: upright, transparent areas white. None if it must be made from the file in the cache.
     pixels: Pixels | None
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """What the bytes alone say of a `Picture`. `small`: the small copy, where it was wanted."""
+    """The result of `decode`. The fields are those of `LoadedImage`."""
 
     format: str
     width: int
     height: int
     phash: str
+    #: The small copy, if it was asked for.
     small: Image.Image | None
 
 
 def decode(body: bytes, max_pixels: int, *, small: bool = True) -> Decoded:
-    """Of an animation the first frame. Raises `ImageError`: not_an_image, bomb or broken; `MemoryError`.
+    """Decodes a file, of an animation the first frame. `small` asks for the small copy too.
 
-    `small`: with the small copy, which few ask for. Without it, all of the file is read, but of a JPEG no more made
-    than the hash needs: brightness, at a size where that is enough. Colours and shrinking take three times as long.
+    Without the copy, a JPEG is decoded only as far as the hash needs: grey, and no larger than necessary. This takes a
+    third of the time. Raises `ImageError` (not_an_image, bomb or broken), and `MemoryError`.
     """
     try:
         with _identify(body) as image:
             if image.width * image.height > max_pixels:
-                raise ImageError("bomb", f"{image.width} x {image.height} pixels, {max_pixels} allowed")
-            name = "JPEG" if image.format == "MPO" else str(image.format)  # a phone's JPEG with a second picture in it
+                raise ImageError("bomb", f"{image.width} x {image.height} pixels; {max_pixels} are allowed")
+            name = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG with a second image in it
             turn = _orientation(image)
             width, height = image.size if turn < 5 else image.size[::-1]
             size = _scaled(image, MAX_SIDE / max(image.size))
             if name == "JPEG":
-                phash = perceptual_hash(_reduced(image, _scaled(image, HASH_ENOUGH / min(image.size)), "L"), turn)
+                phash = perceptual_hash(_reduced(image, _scaled(image, HASH_MIN_SIDE / min(image.size)), "L"), turn)
                 copy = _small(_reduced(_identify(body), size), size, turn) if small else None
             else:
                 reduced = _reduced(image, size)
@@ -94,40 +95,42 @@ def decode(body: bytes, max_pixels: int, *, small: bool = True) -> Decoded:
     except (ImageError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # Pillow's own limit
-        raise ImageError("bomb", f"more than the {max_pixels} pixels allowed") from None
-    except Exception as error:  # Pillow's decoders let out whatever a damaged file provokes, from struct.error on
+        raise ImageError("bomb", f"the image has more than the {max_pixels} pixels allowed") from None
+    except Exception as error:  # a damaged file makes Pillow raise many kinds of exceptions, such as struct.error
         raise ImageError("broken", f"{type(error).__name__}: {error}") from error
     return Decoded(name, width, height, phash, copy)
 
 
 def perceptual_hash(image: Image.Image, turn: int = 1) -> str:
-    """256 bits in hex: the signs of the 16 x 16 lowest frequencies (Zauner, 2010). Shrunk first, faster than ImageHash
-    does and as good; edges must not be cut for it: a copy of another size would differ in 8 bits and more.
+    """Returns 256 bits in hex: the signs of the 16 x 16 lowest frequencies (Zauner, 2010).
 
-    `turn`: EXIF orientation that is still to be undone."""
-    import imagehash  # numpy and scipy stand behind it, and only the decoding processes come here
+    The image is reduced before ImageHash sees it, which is faster and as good. Its edges must not be cut off for that,
+    or a copy of another size would differ in 8 bits and more. `turn` is the EXIF orientation that is still to be
+    undone.
+    """
+    import imagehash  # imports numpy and scipy, which only the decoding process needs
 
     side = HASH_SIDE * 4
-    factor = max(1, min(image.size) // HASH_ENOUGH)
+    factor = max(1, min(image.size) // HASH_MIN_SIDE)
     grey = image.reduce(factor).convert("L")
-    whole = (0.0, 0.0, image.width / factor, image.height / factor)  # the last row and column may be of fewer pixels
+    whole = (0.0, 0.0, image.width / factor, image.height / factor)  # the last row and column may average fewer pixels
     small = grey.resize((side, side), Image.Resampling.LANCZOS, box=whole)
     return str(imagehash.phash(_upright(small, turn), hash_size=HASH_SIDE))
 
 
 def _identify(body: bytes) -> Image.Image:
-    """Reads the header alone."""
+    """Reads only the header."""
     try:
         return Image.open(io.BytesIO(body), formats=FORMATS)
     except UnidentifiedImageError:
-        raise ImageError("not_an_image", f"none of {', '.join(FORMATS)}; it starts with {body[:12]!r}") from None
+        raise ImageError("not_an_image", f"none of {', '.join(FORMATS)}; the file starts with {body[:12]!r}") from None
 
 
 def _orientation(image: Image.Image) -> int:
-    """1 to 8. Damaged EXIF is no reason to lose the picture."""
+    """Returns 1 to 8. Damaged EXIF data counts as 1, so that the image is not lost."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # as in `decode`: anything can come out of a damaged block
+    except Exception:  # as in `decode`, damaged data raises many kinds of exceptions
         return 1
     return value if value in _UPRIGHT else 1
 
@@ -137,7 +140,7 @@ def _upright(image: Image.Image, turn: int) -> Image.Image:
 
 
 def _scaled(image: Image.Image, scale: float) -> tuple[int, int]:
-    """Width and height, never enlarged."""
+    """Returns the scaled width and height, but never enlarges."""
     width, height = (max(1, round(side * min(1.0, scale))) for side in image.size)
     return width, height
 
@@ -148,19 +151,20 @@ def _small(image: Image.Image, size: tuple[int, int], turn: int) -> Image.Image:
 
 
 def _reduced(image: Image.Image, size: tuple[int, int], mode: str | None = None) -> Image.Image:
-    """Averaged down by whole numbers to no less than `size`, in RGB or grey.
+    """Averages pixels by whole factors to no less than `size`. Returns RGB or grey.
 
-    As early as possible: a JPEG is decoded at an eighth of its size where that is enough, and in grey for `mode` L."""
+    A JPEG is already decoded at a fraction of its size, down to an eighth, and in grey for `mode` L.
+    """
     image.draft(mode, size)
-    image.load()  # from here on the mode is that of the pixels
+    image.load()  # from here on, `mode` is the mode of the pixels
     across, down = (max(1, side // wanted) for side, wanted in zip(image.size, size, strict=True))
     if image.mode in ("RGB", "L") and not image.has_transparency_data:
         return image if across == down == 1 else image.reduce((across, down))
-    # Strip by strip: converting the whole at once would hold several copies of it, at 4 bytes a pixel and more.
+    # Works in strips. Converting the whole image at once would hold several copies of it, with 4 or more bytes a pixel.
     result: Image.Image | None = None
     for top in range(0, image.height, down * STRIP_ROWS):
         bottom = min(image.height, top + down * STRIP_ROWS)
-        strip = _plain(image.crop((0, top, image.width, bottom))).reduce((across, down))
+        strip = _rgb_or_grey(image.crop((0, top, image.width, bottom))).reduce((across, down))
         if result is None:
             result = Image.new(strip.mode, (strip.width, -(-image.height // down)))
         result.paste(strip, (0, top // down))
@@ -168,9 +172,9 @@ def _reduced(image: Image.Image, size: tuple[int, int], mode: str | None = None)
     return result
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """RGB or grey, on white where it is transparent."""
-    if image.mode.startswith("I"):  # 16 bits of grey; Pillow's own conversion would clip instead of scaling
+def _rgb_or_grey(image: Image.Image) -> Image.Image:
+    """Converts to RGB or grey. Transparent areas become white."""
+    if image.mode.startswith("I"):  # 16 bits of grey: Pillow would clip them instead of scaling
         return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     if image.has_transparency_data:
         image = image.convert("RGBA")

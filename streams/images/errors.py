@@ -1,45 +1,46 @@
-"""Why an image was refused. The tweet goes on from its text alone, with the reason in its `ImageResult`."""
+"""The reasons why an image was refused. The post goes on without it, with the reason in its `ImageResult`."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 Kind = Literal[
-    "bad_url",  # not a URL that a browser would open, or an address written to mislead
+    "bad_url",  # no URL that a browser would open, or a misleading spelling of an address
     "scheme",  # neither http nor https
-    "credentials",  # a user or password in the URL
-    "port",  # a port that the settings do not allow
+    "credentials",  # the URL contains a user name or a password
+    "port",  # the settings do not allow the port
     "unresolvable",  # the name has no address
-    "private_address",  # at least one address is not a public one: nothing was dialled
-    "unreachable",  # nobody answers at the address
-    "tls",  # the certificate or the handshake is bad
-    "timeout",  # not fetched within the deadline
-    "too_slow",  # not decoded within the limit
-    "connection_lost",  # the server broke off
+    "private_address",  # an address of the host is not public; no connection was made
+    "unreachable",  # no answer from the address
+    "tls",  # bad certificate or failed handshake
+    "timeout",  # not fetched in time
+    "too_slow",  # not decoded in time
+    "connection_lost",  # the server closed the connection early
     "bad_response",  # not HTTP, or headers beyond the limits
     "too_many_redirects",
     "not_found",  # HTTP 404 or 410
-    "http_status",  # any other status than 200
-    "encoded",  # compressed although we asked for identity: could inflate without limit
-    "too_big",  # more bytes than allowed, announced or sent
-    "not_an_image",  # by its content none of the formats we read
-    "broken",  # an image, but truncated or damaged
+    "http_status",  # any other status but 200
+    "encoded",  # compressed, although identity was requested; it could inflate without limit
+    "too_big",  # more bytes announced or sent than allowed
+    "not_an_image",  # the content has none of the supported formats
+    "broken",  # truncated or damaged
     "bomb",  # more pixels than allowed
-    "host_down",  # the host failed many times in a row and is left alone for a while
-    "busy",  # no slot was free in time: there were too many images, of this host or of all
-    "decoder_died",  # the file took the process down that decoded it
-    "internal",  # our own fault; the detail names the exception
+    "host_down",  # the host failed many times in a row, so it gets no requests for a while
+    "busy",  # no slot was free in time, because of too many images of this host or of all
+    "decoder_died",  # the file crashed the process that decoded it
+    "internal",  # a fault of this worker; the detail names the exception
 ]
-"""The stable, machine-readable first word of a reason."""
+"""The first word of a reason. It is stable and machine-readable."""
 
 MAX_REASON = 300
+"""Longest reason, in characters."""
 
 
 class ImageError(Exception):
-    """An image that could not be had. `reason` is `kind: detail`, one printable line of bounded length.
+    """An image was refused. `reason` is `kind: detail`, one printable line of at most `MAX_REASON` characters.
 
-    The detail may quote what a stranger sent (a host name, a status), hence the cleaning. `after_s`: seconds for which
-    asking again is known to be useless, as the server or the host's circuit breaker says.
+    The detail is cleaned, because it may quote a stranger, for example a host name. `after_s` is the number of seconds
+    for which another request is known to be useless.
     """
 
     def __init__(self, kind: Kind, detail: str, *, after_s: float = 0.0) -> None:
@@ -54,7 +55,7 @@ class ImageError(Exception):
 
 
 class HostFault(ImageError):
-    """A failure that is the host's own, so its circuit breaker counts it. `passes`: asking again may help."""
+    """A failure of the host, which its circuit breaker counts. `passes` says whether another request may succeed."""
 
     def __init__(self, kind: Kind, detail: str, *, passes: bool = False, after_s: float = 0.0) -> None:
         super().__init__(kind, detail, after_s=after_s)

@@ -1,6 +1,6 @@
-"""The bytes behind a stranger's URL: every hop checked before it is dialled, never more bytes than allowed.
+"""Fetches a stranger's URL. Checks each hop before it connects, and never reads more bytes than allowed.
 
-The deadline is the caller's (see `loader`), who shares the slots with decoding.
+The caller sets the deadline (see `loader`).
 """
 
 from __future__ import annotations
@@ -20,60 +20,62 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
-from streams.images.address import Gate
-from streams.images.conditional import Answer, Validators, life
+from streams.images.address import UrlPolicy
+from streams.images.conditional import Answer, Validators, parse_freshness
 from streams.images.errors import HostFault, ImageError
+from streams.images.formats import MEDIA_TYPES
 from streams.images.hosts import Clock, Hosts, Slot
 from streams.images.resolve import LOOK_UP_SHARE, CheckedResolver, LookUp
-from streams.images.retries import AGAIN_IN, Repeats, retry_after_s
+from streams.images.retries import AGAIN_IN, RetryBudget, retry_after_s
 from streams.images.wire import Connector
 from streams.metrics import IMAGE_BYTES
 from streams.settings import ImageLimits
-
-__all__ = ["Answer", "Fetcher", "Slot", "Validators"]
 
 MAX_REDIRECTS = 2
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 GONE = frozenset({404, 410})
 
 FAIR_SHARE = 0.5
-"""Of the time that there was: a host that had less of it is not blamed when it runs out. Else whoever redirects to an
-honest host at the last moment could have it cut off."""
+"""A host is blamed for a timeout only if it had at least this share of the time. Otherwise a redirect at the last
+moment could get an honest host blocked."""
 
-OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""Errors of a connection that tell of this machine alone."""
+LOCAL_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Connection errors that only this machine causes."""
 
 TICK_S = 0.05
-"""A timer may fire this much early."""
+"""A timer may fire early by this many seconds."""
 
 HEADERS = {
-    "Accept": "image/jpeg, image/png, image/webp, image/gif",
+    "Accept": ", ".join(MEDIA_TYPES.values()),
     "Accept-Encoding": "identity",
     "User-Agent": "mner-streams",
 }
 
 
 @dataclass
-class _Chase:
-    """One image on its way: where it is, and what it still may use."""
+class _FetchState:
+    """How far the fetching of one image has come, and what it may still use."""
 
+    #: The URL to ask next.
     hop: URL
-    known: Validators | None
+    #: Of the cached image, if there is one.
+    validators: Validators | None
     slot: Slot
-    repeats: Repeats
+    retries: RetryBudget
     began: float
-    until: float
+    deadline: float
 
 
 class Fetcher:
-    """Asks for images by HTTP. No cookies, no proxies from the environment, nothing decompressed. An async context.
+    """An HTTP client for images, and an async context manager.
 
-    It owns the limits, over all hosts and of each:
+    It sends no cookies, uses no proxies from the environment and decompresses nothing. It limits the requests to each
+    host and to all hosts together:
 
-        async with fetcher.slot(url) as slot, asyncio.timeout(5) as deadline:
-            answer = await fetcher.get(url, known, slot=slot, until=deadline.when())
+        async with fetcher.slot(url) as slot, asyncio.timeout(5) as timeout:
+            answer = await fetcher.get(url, validators, slot=slot, deadline=timeout.when())
 
-    `clock`, `sleep` and `tls` (whose certificates are trusted) are replaced in tests.
+    Tests replace `clock`, `sleep` and `tls`, which holds the trusted certificates.
     """
 
     def __init__(
@@ -86,8 +88,8 @@ class Fetcher:
         tls: SSLContext | None = None,
     ) -> None:
         self._limits = limits
-        self._gate = Gate.of(limits)
-        self._resolver = CheckedResolver(self._gate, look_up, LOOK_UP_SHARE * limits.timeout_s)
+        self._policy = UrlPolicy.of(limits)
+        self._resolver = CheckedResolver(self._policy, look_up, LOOK_UP_SHARE * limits.timeout_s)
         self._clock = clock
         self._sleep = sleep
         self._tls = tls
@@ -99,8 +101,8 @@ class Fetcher:
                 resolver=self._resolver,
                 use_dns_cache=False,
                 limit=0,
-                # a kept connection may hold bytes that its server, or who split a response of it, left behind: they
-                # would be read as the answer for the next image
+                # A connection that is kept open may hold leftover bytes, sent by the server or by whoever split its
+                # response. They would be read as the answer for the next image.
                 force_close=True,
                 ssl=self._tls or True,
             ),
@@ -110,7 +112,7 @@ class Fetcher:
             auto_decompress=False,
             trust_env=False,
         )
-        # else aiohttp looks up and asks a second time by itself when a connection breaks: `Repeats` counts, it does not
+        # Otherwise aiohttp repeats a request by itself when a connection breaks, and `RetryBudget` would not count it.
         self._session._retry_connection = False
         return self
 
@@ -121,107 +123,115 @@ class Fetcher:
 
     @asynccontextmanager
     async def slot(self, url: str) -> AsyncIterator[Slot]:
-        """The right to ask, waited for. Start the deadline inside: waiting says nothing of the host.
+        """Waits for the right to send a request. Start the deadline inside: the host is not to blame for the wait.
 
-        Raises `ImageError`: what `Gate.check_url` raises, host_down, or busy. It is given back at the end of the
-        context, the host's part before if the caller says so (`leave_host`); the rest bounds the bodies in memory.
+        The slot is released at the end of the context. The caller may release the host's part earlier (`leave_host`);
+        the other part bounds the files in memory. Raises what `UrlPolicy.check_url` raises, and `ImageError`
+        (host_down or busy).
         """
-        async with self._hosts.slot(self._gate.check_url(url)) as slot:
+        async with self._hosts.slot(self._policy.check_url(url)) as slot:
             yield slot
 
     async def get(
-        self, url: str, known: Validators | None = None, *, slot: Slot | None = None, until: float | None = None
+        self,
+        url: str,
+        validators: Validators | None = None,
+        *,
+        slot: Slot | None = None,
+        deadline: float | None = None,
     ) -> Answer:
-        """The body, redirects followed, what may pass tried again. `known`: it may be answered that nothing changed.
+        """Fetches the URL. Follows redirects and retries passing failures.
 
-        `until`: the deadline in the time of `clock` (that of the event loop), which the caller enforces. No wait goes
-        beyond it, and a host that was silent until then is blamed. Raises `ImageError`, and `TimeoutError` from the
-        network.
+        With `validators`, the server may answer that nothing has changed. `deadline` is a time of `clock`, by default
+        that of the event loop; the caller enforces it. No retry waits beyond it, and a host that is silent until then
+        is blamed. Raises `ImageError`, and `TimeoutError` from the network.
         """
         if slot is None:
-            async with self.slot(url) as own:
-                return await self.get(url, known, slot=own, until=until)
-        end = inf if until is None else until
-        repeats = Repeats(self._limits.tries - 1, end, self._clock, self._sleep)
-        chase = _Chase(self._gate.check_url(url), known, slot, repeats, self._clock(), end)
+            async with self.slot(url) as new_slot:
+                return await self.get(url, validators, slot=new_slot, deadline=deadline)
+        end = inf if deadline is None else deadline
+        retries = RetryBudget(self._limits.tries - 1, end, self._clock, self._sleep)
+        state = _FetchState(self._policy.check_url(url), validators, slot, retries, self._clock(), end)
         for _ in range(MAX_REDIRECTS + 1):
-            answer = await self._patiently(chase)
+            answer = await self._ask_with_retries(state)
             if isinstance(answer, Answer):
                 return answer
-            chase = replace(chase, hop=answer)
+            state = replace(state, hop=answer)
         raise ImageError("too_many_redirects", f"more than {MAX_REDIRECTS}")
 
-    async def _patiently(self, chase: _Chase) -> Answer | URL:
-        """One hop, asked again where that may help. No slot is held between."""
-        host = self._hosts.of(chase.hop)
+    async def _ask_with_retries(self, state: _FetchState) -> Answer | URL:
+        """Asks one hop. Releases the slot while it waits for a retry."""
+        host = self._hosts.of(state.hop)
 
-        async def once() -> Answer | URL:
-            await chase.slot.take(host)
+        async def ask() -> Answer | URL:
+            await state.slot.take(host)
             host.breaker.check()
-            await self._resolver.prepare(chase.hop.raw_host or "", chase.hop.port or 0)
+            await self._resolver.prepare(state.hop.raw_host or "", state.hop.port or 0)
             began = self._clock()
 
             def overdue() -> bool:
                 now = self._clock()
-                return now >= chase.until - TICK_S and now - began >= FAIR_SHARE * (chase.until - chase.began)
+                return now >= state.deadline - TICK_S and now - began >= FAIR_SHARE * (state.deadline - state.began)
 
-            with host.breaker.watch(str(chase.hop), overdue):
-                return await self._ask(chase.hop, chase.known)
+            with host.breaker.watch(str(state.hop), overdue):
+                return await self._ask(state.hop, state.validators)
 
-        async def patiently() -> Answer | URL:
+        async def ask_or_leave() -> Answer | URL:
             try:
-                return await once()
+                return await ask()
             except HostFault as fault:
                 if fault.passes:
-                    chase.slot.leave()
+                    state.slot.leave()
                 raise
 
-        return await chase.repeats.patiently(patiently, worth_it=host.breaker.closed)
+        return await state.retries.run(ask_or_leave, worth_it=host.breaker.closed)
 
-    async def _ask(self, url: URL, known: Validators | None) -> Answer | URL:
-        """One request: the answer, or where to go next."""
-        asked = known.headers() if known is not None and known.url == str(url) else {}
+    async def _ask(self, url: URL, validators: Validators | None) -> Answer | URL:
+        """Sends one request. Returns the answer, or the URL of a redirect."""
+        conditions = validators.headers() if validators is not None and validators.url == str(url) else {}
         try:
-            async with self._session.get(url, headers=asked, allow_redirects=False) as response:
-                return await self._understand(response, url, known if asked else None)
+            async with self._session.get(url, headers=conditions, allow_redirects=False) as response:
+                return await self._interpret(response, url, validators if conditions else None)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _explain(error) from error
 
-    async def _understand(self, response: aiohttp.ClientResponse, url: URL, asked: Validators | None) -> Answer | URL:
+    async def _interpret(
+        self, response: aiohttp.ClientResponse, url: URL, validators: Validators | None
+    ) -> Answer | URL:
         headers = response.headers
         if response.status in REDIRECTS and "Location" in headers:
-            return self._gate.check_url(headers["Location"], base=url)
-        said = life(headers.getall("Cache-Control", ()), headers)
+            return self._policy.check_url(headers["Location"], base=url)
+        freshness = parse_freshness(headers.getall("Cache-Control", ()), headers)
         if response.status == 304:
-            if asked is None:
-                raise ImageError("bad_response", "HTTP 304 to a request that set no condition")
-            return Answer(None, asked, said)
+            if validators is None:
+                raise ImageError("bad_response", "HTTP 304 to a request without a condition")
+            return Answer(None, validators, freshness)
         if response.status != 200:
             raise _refusal(response.status, headers.get("Retry-After"))
         encodings = ", ".join(headers.getall("Content-Encoding", ["identity"]))
         if encodings.strip().lower() != "identity":
-            raise ImageError("encoded", f"sent as {encodings} though identity was asked for")
+            raise ImageError("encoded", f"the server sent {encodings}, although identity was requested")
         body = await self._read(response)
-        return Answer(body, Validators(str(url), headers.get("ETag"), headers.get("Last-Modified")), said)
+        return Answer(body, Validators(str(url), headers.get("ETag"), headers.get("Last-Modified")), freshness)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        """Counts what comes, whatever Content-Length said."""
+        """Reads the body. Counts its bytes, whatever Content-Length says."""
         allowed = self._limits.max_bytes
         if (response.content_length or 0) > allowed:
-            raise ImageError("too_big", f"{response.content_length} bytes announced, {allowed} allowed")
+            raise ImageError("too_big", f"the server announced {response.content_length} bytes; {allowed} are allowed")
         body = bytearray()
         try:
             async for chunk in response.content.iter_any():
                 body += chunk
                 if len(body) > allowed:
-                    raise ImageError("too_big", f"more than the {allowed} bytes allowed")
+                    raise ImageError("too_big", f"the server sent more than the {allowed} bytes allowed")
         finally:
             IMAGE_BYTES.inc(len(body))
         return bytes(body)
 
 
 def _refusal(status: int, retry_after: str | None) -> ImageError:
-    """Any status but 200 as the error that it means."""
+    """Returns the error for a status other than 200."""
     if status in GONE:
         return ImageError("not_found", f"HTTP {status}")
     if status != 429 and not 500 <= status <= 599:
@@ -234,7 +244,10 @@ def _refusal(status: int, retry_after: str | None) -> ImageError:
 
 
 def _explain(error: Exception) -> Exception:
-    """The network library's exception as ours. A `TimeoutError` stays one: the caller owns the deadline."""
+    """Turns an exception of the network library into an `ImageError`.
+
+    A `TimeoutError` stays as it is, because the deadline belongs to the caller.
+    """
     match error:
         case TimeoutError():
             return error
@@ -244,8 +257,8 @@ def _explain(error: Exception) -> Exception:
             return HostFault("tls", str(error.__cause__ or error))
         case aiohttp.ClientConnectorError(os_error=cause):
             detail = str(cause) or type(cause).__name__
-            ours = cause.errno in OURS
-            return ImageError("internal", detail) if ours else HostFault("unreachable", detail, passes=True)
+            is_local = cause.errno in LOCAL_ERRORS
+            return ImageError("internal", detail) if is_local else HostFault("unreachable", detail, passes=True)
         case aiohttp.ClientResponseError():
             return ImageError("bad_response", error.message)
         case _:

@@ -1,7 +1,7 @@
-"""What is asked of one host: how much at once, and nothing at all for a while when it keeps failing.
+"""Limits the requests to each host, and stops them for a while when the host keeps failing.
 
-A host is a name (or address) and port, as a hop of a redirect names them. Names that share a machine are not joined:
-honest sites share their addresses with thousands of others, and would stop each other.
+A host is a name or address, and a port. Names that share an address are different hosts: honest sites share addresses
+with thousands of others, and would block each other.
 """
 
 from __future__ import annotations
@@ -20,26 +20,28 @@ from streams.metrics import BREAKERS
 from streams.settings import ImageLimits
 
 Clock = Callable[[], float]
-"""Seconds, from any start, never going back."""
+"""Returns seconds from any starting point. Never goes back."""
 
 MAX_HOSTS = 4096
-"""Hosts remembered: strangers' hosts are many. The one unused longest is forgotten first, one in use never."""
+"""Most hosts that are remembered. The least recently used is forgotten first, one in use never."""
 
 JITTER = 0.2
-"""A host is left alone for up to this share longer, so that many workers do not come back as one."""
+"""A pause is longer by up to this share, at random, so that many workers do not return at the same moment."""
 
 WHOLE_HOST = frozenset[Kind]({"unreachable", "tls"})
-"""Failures that no URL of the host can be blamed for."""
+"""Failures that concern the whole host, not one URL."""
 
-SILENT = frozenset[Kind]({"bad_url", "scheme", "credentials", "port", "unresolvable", "private_address", "internal"})
-"""Refusals that tell nothing of the host: nothing was heard of it."""
+NO_CONTACT = frozenset[Kind](
+    {"bad_url", "scheme", "credentials", "port", "unresolvable", "private_address", "internal"}
+)
+"""Refusals that say nothing about the host, because it sent nothing."""
 
 
 class Breaker:
-    """Circuit breaker of one host (Nygard, Release It!, 2nd ed., 2018, chapter 5): closed, open, half-open.
+    """The circuit breaker of one host (Nygard, Release It!, 2nd ed., 2018, chapter 5): closed, open or half-open.
 
-    `after` failures in a row open it for `break_s`, then exactly one request finds out whether the host is back. The
-    failures of one URL count once: retweeted a thousand times, it must not cut off the host that it points at.
+    `after` failures in a row open it for `break_s` seconds. Then a single request finds out whether the host is back.
+    The failures of one URL count once, so that a URL in a thousand posts cannot block its host.
     """
 
     def __init__(self, name: str, after: int, break_s: float, clock: Clock) -> None:
@@ -52,23 +54,23 @@ class Breaker:
         self._probing = False
 
     def check(self) -> None:
-        """Raises `ImageError` (host_down) while it would be useless to wait for a slot."""
+        """Raises `ImageError` (host_down) while the breaker is open."""
         if self._open_until is not None and (left := self._open_until - self._clock()) > 0:
-            raise self._down(left, f"left alone for {left:.0f} s more")
+            raise self._down(left, f"no requests for {left:.0f} s more")
 
     def closed(self) -> bool:
         return self._open_until is None
 
     @contextmanager
     def watch(self, url: str, overdue: Callable[[], bool]) -> Iterator[None]:
-        """Around one request. Raises `ImageError` (host_down) instead of letting it go out.
+        """Surrounds one request and counts its failure. Raises `ImageError` (host_down) if it may not be sent.
 
-        `overdue` tells of a timeout or a cancellation whether it was the host that took too long.
+        `overdue` says, after a timeout or a cancellation, whether the host took too long.
         """
         self.check()
         probe = self._open_until is not None
         if probe and self._probing:
-            raise self._down(1.0, "one request is finding out whether it is back")
+            raise self._down(1.0, "another request is finding out whether it is back")
         self._probing = self._probing or probe
         try:
             yield
@@ -76,38 +78,38 @@ class Breaker:
             self._fail(object() if fault.kind in WHOLE_HOST else hash(url), probe)
             raise
         except ImageError as error:
-            if error.kind not in SILENT:
-                self._answer()
+            if error.kind not in NO_CONTACT:
+                self._succeed()
             raise
         except (TimeoutError, asyncio.CancelledError):
             if overdue():
                 self._fail(hash(url), probe)
             raise
         else:
-            self._answer()
+            self._succeed()
         finally:
             if probe:
                 self._probing = False
 
-    def _answer(self) -> None:
+    def _succeed(self) -> None:
         self._failed.clear()
         self._open_until = None
 
     def _fail(self, cause: object, probe: bool) -> None:
         if self._open_until is not None and not probe:
-            return  # sent before it opened
+            return  # the request was sent before the breaker opened
         self._failed.add(cause)
         if probe or len(self._failed) >= self._after:
             self._failed.clear()
             self._open_until = self._clock() + self._break_s * random.uniform(1, 1 + JITTER)
             BREAKERS.inc()
 
-    def _down(self, after_s: float, what: str) -> ImageError:
-        return ImageError("host_down", f"{self._name} failed {self._after} times in a row; {what}", after_s=after_s)
+    def _down(self, after_s: float, detail: str) -> ImageError:
+        return ImageError("host_down", f"{self._name} failed {self._after} times in a row; {detail}", after_s=after_s)
 
 
 class Host:
-    """One host's slots and breaker. `users` hold or await a slot."""
+    """The slots and the breaker of one host. `users` counts those who hold a slot or wait for one."""
 
     def __init__(self, name: str, limits: ImageLimits, clock: Clock) -> None:
         self.name = name
@@ -117,20 +119,21 @@ class Host:
 
 
 class Slot:
-    """The right to ask one host: a slot of the host and one of all.
+    """The right to send a request to one host. It has two parts: a slot of the host and a slot of the worker.
 
-    The host's is taken first, and nobody who waits for a host holds one of all. So a slow host holds up nobody else,
-    and those that are redirected to and fro cannot wait for each other.
+    The host's part is taken first, and whoever waits for a host holds no slot of the worker. So a slow host holds up no
+    other host, and fetches that redirect to each other's hosts cannot deadlock.
     """
 
-    def __init__(self, everybody: asyncio.Semaphore) -> None:
+    def __init__(self, worker_slots: asyncio.Semaphore) -> None:
+        #: Whether `take` is waiting. After a timeout, this tells a full queue from a slow host.
         self.waiting = False
-        self._everybody = everybody
+        self._worker_slots = worker_slots
         self._host: Host | None = None
-        self._counted = False
+        self._holds_worker_slot = False
 
     async def take(self, host: Host) -> None:
-        """Waits until `host` may be asked; gives back the slot of the host before. `waiting` tells who broke it off."""
+        """Waits for a slot of `host`, and releases the slot of the previous host."""
         self.waiting = True
         if host is not self._host:
             self.leave_host()
@@ -143,23 +146,24 @@ class Slot:
                 host.users -= 1
                 raise
             self._host = host
-        if not self._counted:
-            await self._everybody.acquire()
-            self._counted = True
+        if not self._holds_worker_slot:
+            await self._worker_slots.acquire()
+            self._holds_worker_slot = True
         self.waiting = False
 
     def leave_host(self) -> None:
-        """Keeps the one of all: the picture is decoded, but its file is still in memory."""
+        """Releases the host's part. The worker's part is kept while the file is still in memory."""
         if self._host is not None:
             self._host.slots.release()
             self._host.users -= 1
             self._host = None
 
     def leave(self) -> None:
+        """Releases both parts."""
         self.leave_host()
-        if self._counted:
-            self._everybody.release()
-            self._counted = False
+        if self._holds_worker_slot:
+            self._worker_slots.release()
+            self._holds_worker_slot = False
 
 
 def busy(waited_s: float) -> ImageError:
@@ -167,18 +171,19 @@ def busy(waited_s: float) -> ImageError:
 
 
 class Hosts:
-    """The hosts asked lately. One of these serves a whole worker, in one event loop."""
+    """The recently used hosts. One instance serves a whole worker, in one event loop."""
 
     def __init__(self, limits: ImageLimits, clock: Clock = time.monotonic) -> None:
         self._limits = limits
         self._clock = clock
-        self._everybody = asyncio.Semaphore(limits.workers)
+        self._worker_slots = asyncio.Semaphore(limits.workers)
         self._hosts: OrderedDict[str, Host] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._hosts)
 
     def of(self, url: URL) -> Host:
+        """Returns the URL's host."""
         name = f"{(url.raw_host or '').rstrip('.').lower()}:{url.port}"
         host = self._hosts.get(name)
         if host is None:
@@ -190,16 +195,19 @@ class Hosts:
     def _make_room(self) -> None:
         while len(self._hosts) >= MAX_HOSTS:
             idle = next((name for name, host in self._hosts.items() if not host.users), None)
-            if idle is None:  # as many as are asked at once: bounded by who asks
+            if idle is None:  # all are in use: the number of concurrent fetches limits them
                 return
             del self._hosts[idle]
 
     @asynccontextmanager
     async def slot(self, url: URL) -> AsyncIterator[Slot]:
-        """A slot at `url`'s host, given back at the end. Raises `ImageError`: host_down at once, or busy."""
+        """Takes a slot of the URL's host, and releases it at the end.
+
+        Raises `ImageError`: host_down at once, or busy after `wait_s`.
+        """
         host = self.of(url)
         host.breaker.check()
-        slot = Slot(self._everybody)
+        slot = Slot(self._worker_slots)
         try:
             try:
                 async with asyncio.timeout(self._limits.wait_s):

@@ -1,6 +1,6 @@
-"""Images for the pipeline: many at once, each within its deadline, each failure with a reason.
+"""Loads images for the pipeline: many at a time, each within its deadline. Each failure has a reason.
 
-check the URL ─► single flight ─► cache ─► fetch ─► known by content? ─► decode ─► cache
+check the URL ─► single flight ─► cache ─► fetch ─► decoded before? ─► decode ─► cache
 """
 
 from __future__ import annotations
@@ -15,25 +15,27 @@ from types import TracebackType
 from typing import Self
 
 from core.events import ImageResult, Media
-from model.vision.values import Pixels
+from core.pixels import Pixels
+from core.single_flight import SingleFlight
 from streams import metrics
-from streams.images.address import Gate
-from streams.images.cache import ImageCache, Kept
-from streams.images.cache_policy import of_server
-from streams.images.decode import Picture
+from streams.images.address import UrlPolicy
+from streams.images.cache import CachedImage, ImageCache
+from streams.images.cache_policy import is_server_failure
+from streams.images.conditional import Answer, Validators
+from streams.images.decode import LoadedImage
 from streams.images.decoder import Decoders, sha256_of
 from streams.images.errors import ImageError
-from streams.images.fetch import Answer, Fetcher, Slot, Validators
-from streams.images.hosts import busy
+from streams.images.fetch import Fetcher
+from streams.images.hosts import Slot, busy
 from streams.images.resolve import LookUp, SystemLookUp
-from streams.images.single_flight import SingleFlight
 from streams.settings import ImageLimits
 
 
 class ImageLoader:
-    """Fetches, decodes and remembers. An async context; one serves a whole worker.
+    """Fetches, decodes and caches images. An async context manager; one instance serves a whole worker.
 
-    `look_up` replaces the machine's resolver, `clock` (unix seconds) the cache's time, both in tests.
+    The cache is in the folder `home`; without one, nothing is cached. Tests replace `look_up`, the machine's resolver,
+    and `clock`, which gives the cache Unix time.
     """
 
     def __init__(
@@ -45,7 +47,7 @@ class ImageLoader:
         home: Path | None = None,
     ) -> None:
         self._limits = limits
-        self._gate = Gate.of(limits)
+        self._policy = UrlPolicy.of(limits)
         self._fetcher = Fetcher(limits, look_up or SystemLookUp(limits.workers))
         self._decoders = Decoders(
             limits.decoders,
@@ -55,9 +57,14 @@ class ImageLoader:
             wait_s=limits.wait_s,
         )
         self._cache = ImageCache(limits, home, clock)
-        self._flights = SingleFlight[Picture]()
-        self._contents = SingleFlight[Picture]()
-        self._copies = asyncio.Semaphore(2 * self._decoders.count)  # bounds the bodies that wait for a decoder
+        self._loads = SingleFlight[LoadedImage]()
+        self._decodings = SingleFlight[LoadedImage]()
+        self._copying = asyncio.Semaphore(2 * self._decoders.count)  # limits the files that wait for a decoder
+
+    @property
+    def decoders(self) -> Decoders:
+        """The pool that decodes this loader's images."""
+        return self._decoders
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -72,151 +79,155 @@ class ImageLoader:
     ) -> None:
         await self._open.aclose()
 
-    async def look(self, media: Sequence[Media]) -> tuple[ImageResult, Picture | None]:
-        """What became of a tweet's first photo, and the photo. Never raises."""
-        return await looked_at(media, self.load)
+    async def load_first_photo(self, media: Sequence[Media]) -> tuple[ImageResult, LoadedImage | None]:
+        """Loads a post's first photo. Returns what became of it, and the image. Never raises."""
+        return await load_first_photo(media, self.load)
 
-    async def load(self, url: str) -> Picture:
-        """The picture at `url`; its pixels are not at hand when it is in the cache (see `pixels`).
+    async def load(self, url: str) -> LoadedImage:
+        """Returns the image at `url`. It has no pixels if its file is in the cache (see `pixels`).
 
-        Raises `ImageError` and nothing else; cancellation goes through. What many ask for at once is done once.
+        Callers who ask for one URL at the same time share one fetch. Raises only `ImageError`, and lets a cancellation
+        through.
         """
-        async with self._reasons():
-            self._gate.check_url(url)
-            if url in self._flights:
+        async with self._image_errors():
+            self._policy.check_url(url)
+            if url in self._loads:
                 metrics.CACHE.labels("shared").inc()
-            return await self._flights.do(url, lambda: self._find(url))
+            return await self._loads.do(url, lambda: self._find_or_fetch(url))
 
-    async def pixels(self, picture: Picture) -> Pixels:
-        """The picture's own, or decoded from what the cache has of it. Raises `ImageError`.
+    async def pixels(self, image: LoadedImage) -> Pixels:
+        """Returns the image's pixels. Decodes them from the cached file if necessary.
 
-        Where the cache has lost it meanwhile it is fetched again, and refused if another one stands there now.
+        If the file is no longer cached, it is fetched again. Raises `ImageError`, also if the URL now serves another
+        file.
         """
-        if picture.pixels is not None:
-            return picture.pixels
-        async with self._copies:
-            return await self._copy(picture)
+        if image.pixels is not None:
+            return image.pixels
+        async with self._copying:
+            return await self._copy(image)
 
-    async def _copy(self, picture: Picture) -> Pixels:
-        body = await self._cache.body(picture.sha256)
+    async def _copy(self, image: LoadedImage) -> Pixels:
+        body = await self._cache.body(image.sha256)
         if body is None:
-            again = await self.load(picture.url)
-            if again.sha256 != picture.sha256:
-                raise ImageError("not_found", "another picture stands there now")
+            again = await self.load(image.url)
+            if again.sha256 != image.sha256:
+                raise ImageError("not_found", "the URL now serves another image")
             if again.pixels is not None:
                 return again.pixels
             body = await self._cache.body(again.sha256)
         if body is None:
-            raise ImageError("internal", "the cache lost the picture twice")
-        decoded = await self.decode(body, picture.url)
-        assert decoded.pixels is not None, "they were asked for"
+            raise ImageError("internal", "the cache lost the image twice")
+        decoded = await self.decode(body, image.url)
+        assert decoded.pixels is not None, "decode returns pixels by default"
         return decoded.pixels
 
-    async def decode(self, body: bytes, url: str) -> Picture:
-        """With its pixels. Waits for a decoder, which has a limit of its own. Raises `ImageError` and nothing else."""
-        async with self._reasons():
+    async def decode(self, body: bytes, url: str) -> LoadedImage:
+        """Decodes a file, with its pixels. Waits for a decoder, with a limit. Raises only `ImageError`."""
+        async with self._image_errors():
             return await self._decoders.decode(body, url)
 
-    async def _find(self, url: str) -> Picture:
-        """From the cache, or fetched. What the server says now counts, unless it fails to say anything."""
-        found = await self._cache.find(url)
-        kept, refusal = found.kept, found.refusal
-        if kept and kept.fresh:
+    async def _find_or_fetch(self, url: str) -> LoadedImage:
+        """The server's answer replaces what is cached, unless the server fails."""
+        lookup = await self._cache.find(url)
+        cached, refusal = lookup.cached, lookup.refusal
+        if cached and cached.fresh:
             metrics.CACHE.labels("hit").inc()
-            return kept.picture
+            return cached.image
         if refusal is None:
             try:
-                return await self._fetch(url, kept)
+                return await self._fetch(url, cached)
             except ImageError as error:
                 await self._cache.refuse(url, error)
                 refusal = error
-        if kept and kept.stands_in and of_server(refusal):
+        if cached and cached.usable_when_stale and is_server_failure(refusal):
             metrics.CACHE.labels("stale").inc()
-            return kept.picture
-        if found.refusal:
+            return cached.image
+        if lookup.refusal:
             metrics.CACHE.labels("negative").inc()
         raise refusal
 
-    async def _fetch(self, url: str, kept: Kept | None) -> Picture:
-        """The deadline of `ImageLimits.timeout_s` starts when a slot is free. It covers look-up, redirects, retries and
-        the body.
+    async def _fetch(self, url: str, cached: CachedImage | None) -> LoadedImage:
+        """The deadline `timeout_s` starts when a slot is free. It covers look-up, redirects, retries and body.
 
-        Not decoding: it has a limit of its own, which starts when a decoder is free. The host keeps its slot meanwhile,
-        so that the files of one host do not hold all decoders.
+        It does not cover decoding, which has a limit of its own that starts when a decoder is free. Until then the host
+        keeps its slot, so that the files of one host do not occupy all decoders.
         """
-        async with self._reasons(), self._fetcher.slot(url) as slot:
-            answer = await self._get(url, kept.validators if kept else None, slot)
+        async with self._image_errors(), self._fetcher.slot(url) as slot:
+            answer = await self._get(url, cached.validators if cached else None, slot)
             if answer.body is None:
-                assert kept is not None, "the fetcher refuses an HTTP 304 that nobody asked for"
+                assert cached is not None, "the fetcher refuses an HTTP 304 without a condition"
                 metrics.CACHE.labels("revalidated").inc()
-                await self._cache.renew(kept, answer)
-                return kept.picture
-            picture = await self._read(answer.body, url, kept=self._cache.keeps(answer))
+                await self._cache.renew(cached, answer)
+                return cached.image
+            image = await self._read(answer.body, url, will_keep=self._cache.will_keep(answer))
             slot.leave_host()
             metrics.CACHE.labels("miss").inc()
-            if await self._cache.keep(picture, answer) or picture.pixels:
-                return picture
+            if await self._cache.keep(image, answer) or image.pixels:
+                return image
             return await self._decoders.decode(answer.body, url)
 
-    async def _get(self, url: str, known: Validators | None, slot: Slot) -> Answer:
+    async def _get(self, url: str, validators: Validators | None, slot: Slot) -> Answer:
         try:
-            async with asyncio.timeout(self._limits.timeout_s) as deadline:
-                return await self._fetcher.get(url, known, slot=slot, until=deadline.when())
+            async with asyncio.timeout(self._limits.timeout_s) as timeout:
+                return await self._fetcher.get(url, validators, slot=slot, deadline=timeout.when())
         except TimeoutError:
             if slot.waiting:
                 raise busy(self._limits.timeout_s) from None
             raise
 
-    async def _read(self, body: bytes, url: str, kept: bool) -> Picture:
+    async def _read(self, body: bytes, url: str, will_keep: bool) -> LoadedImage:
         sha256 = await sha256_of(body)
-        known = await self._cache.known(sha256, url)
-        if known is None:
-            return replace(await self._contents.do(sha256, lambda: self._decode(body, url, sha256, kept)), url=url)
+        image = await self._cache.find_decoded(sha256, url)
+        if image is None:
+            image = await self._decodings.do(sha256, lambda: self._decode(body, url, sha256, will_keep))
+            return replace(image, url=url)
         limit = self._limits.max_pixels
-        if known.width * known.height > limit:
-            raise ImageError("bomb", f"{known.width} x {known.height} pixels, {limit} allowed")
-        return known
+        if image.width * image.height > limit:
+            raise ImageError("bomb", f"{image.width} x {image.height} pixels; {limit} are allowed")
+        return image
 
-    async def _decode(self, body: bytes, url: str, sha256: str, kept: bool) -> Picture:
-        """Of what will be kept the small copy can be had later. What decoding refuses is written down also when nobody
-        waits for it any more."""
+    async def _decode(self, body: bytes, url: str, sha256: str, will_keep: bool) -> LoadedImage:
+        """Leaves out the small copy if the file will be cached, because the copy can then be made later.
+
+        A refusal is remembered even if nobody waits for the result any more.
+        """
         return await self._decoders.decode(
             body,
             url,
-            small=not kept,
+            small=not will_keep,
             sha256=sha256,
             refused=lambda error: self._cache.refuse_content(sha256, error),
         )
 
     @asynccontextmanager
-    async def _reasons(self) -> AsyncIterator[None]:
-        """Every exception becomes an `ImageError`."""
+    async def _image_errors(self) -> AsyncIterator[None]:
+        """Turns every exception into an `ImageError`."""
         try:
             yield
         except ImageError:
             raise
         except TimeoutError:
-            raise ImageError("timeout", f"not done within {self._limits.timeout_s:g} s") from None
-        except Exception as error:  # the contract: a tweet is never lost over its picture
+            raise ImageError("timeout", f"not fetched within {self._limits.timeout_s:g} s") from None
+        except Exception as error:  # the contract: a post is never lost because of its image
             raise ImageError("internal", f"{type(error).__name__}: {error}") from error
 
 
-async def looked_at(
-    media: Sequence[Media], load: Callable[[str], Awaitable[Picture]]
-) -> tuple[ImageResult, Picture | None]:
-    """What became of a tweet's first photo, and the photo: counted, never raised."""
+async def load_first_photo(
+    media: Sequence[Media], load: Callable[[str], Awaitable[LoadedImage]]
+) -> tuple[ImageResult, LoadedImage | None]:
+    """Loads a post's first photo with `load`, and counts the outcome. Returns what became of it, and the image."""
     photo = next((item for item in media if item.type == "photo"), None)
     if photo is None:
         metrics.IMAGES.labels("none", "").inc()
         return ImageResult(), None
     started = time.monotonic()
     try:
-        picture = await load(photo.url)
+        image = await load(photo.url)
     except ImageError as error:
         metrics.IMAGES.labels("failed", error.kind).inc()
         return ImageResult(status="failed", reason=error.reason, url=photo.url), None
     finally:
         metrics.IMAGE_SECONDS.observe(time.monotonic() - started)
     metrics.IMAGES.labels("ok", "").inc()
-    width, height = picture.width, picture.height
-    return ImageResult(status="ok", url=picture.url, width=width, height=height, format=picture.format), picture
+    result = ImageResult(status="ok", url=image.url, width=image.width, height=image.height, format=image.format)
+    return result, image

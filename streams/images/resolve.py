@@ -1,4 +1,4 @@
-"""From a host name to addresses that were checked, for aiohttp to dial as they are: there is no second look-up."""
+"""Resolves a host name to checked addresses. aiohttp connects to exactly these; it makes no second look-up."""
 
 from __future__ import annotations
 
@@ -13,83 +13,82 @@ from weakref import WeakValueDictionary
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from streams.images.address import Gate
+from streams.images.address import UrlPolicy
 from streams.images.errors import ImageError
 
 MAX_DIALLED = 4
-"""Addresses of a name that are dialled: one that has dozens must not make us knock at all of them, which aiohttp does n
-times for n that fail."""
+"""Most addresses of a name that are tried. aiohttp would try all of them, even dozens, and n times if n fail."""
 
 LOOK_UP_SHARE = 0.5
-"""Of the time for an image: a name server that needs longer is not waited for."""
+"""Share of an image's time that a look-up may take."""
 
 DOMAIN_SHARE = 0.25
-"""Of the look-ups at once: as many may be below one domain, so that a slow name server of one holds up no other."""
+"""Share of the concurrent look-ups that one domain may use, so that its slow name server does not hold up others."""
 
-PASSES = frozenset({socket.EAI_AGAIN, socket.EAI_SYSTEM})
-"""Errors of a look-up that tell nothing of the name."""
+PASSING_ERRORS = frozenset({socket.EAI_AGAIN, socket.EAI_SYSTEM})
+"""Errors of a look-up that do not say whether the name exists."""
 
 NO_ANSWER = "no answer about"
-"""How the detail of a refusal (unresolvable) begins that may pass: nobody said that there is no such name."""
+"""Begins the detail of a passing refusal (unresolvable): nobody has said that the name does not exist."""
 
 LookUp = Callable[[str, int], Awaitable[list[str]]]
-"""Host name and port to addresses. Raises `OSError` or `UnicodeError` when the name cannot be resolved."""
+"""Resolves a host name and port to addresses. Raises `OSError` or `UnicodeError` if it cannot."""
 
 _prepared: ContextVar[tuple[str, int, list[ResolveResult]] | None] = ContextVar("prepared", default=None)
 
 
 class SystemLookUp:
-    """The machine's own resolver, asked in threads, `at_once` of them at most.
+    """Asks the machine's resolver, in at most `max_threads` threads.
 
-    A look-up cannot be interrupted: its thread is held until the name server answers, also when nobody waits any more.
-    Nobody waits for the threads when the program ends. A domain is the last two labels of a name.
+    A look-up cannot be interrupted. Its thread runs until the name server answers, even if the caller was cancelled.
+    The program ends without waiting for the threads. A domain is the last two labels of a name.
     """
 
-    def __init__(self, at_once: int) -> None:
-        self._share = max(1, int(at_once * DOMAIN_SHARE))
-        self._everybody = asyncio.Semaphore(at_once)
-        self._domains: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()  # those in use
+    def __init__(self, max_threads: int) -> None:
+        self._per_domain = max(1, int(max_threads * DOMAIN_SHARE))
+        self._all = asyncio.Semaphore(max_threads)
+        self._domains: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()  # only those in use
 
     async def __call__(self, host: str, port: int) -> list[str]:
         name = ".".join(host.rstrip(".").lower().split(".")[-2:])
-        domain = self._domains.setdefault(name, asyncio.Semaphore(self._share))
+        domain = self._domains.setdefault(name, asyncio.Semaphore(self._per_domain))
         await domain.acquire()
         try:
-            await self._everybody.acquire()
+            await self._all.acquire()
         except BaseException:
             domain.release()
             raise
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[str]] = loop.create_future()
 
-        def finish(found: list[str] | Exception) -> None:
-            self._everybody.release()
+        def finish(result: list[str] | Exception) -> None:
+            self._all.release()
             domain.release()
             if answer.done():
                 return
-            if isinstance(found, Exception):
-                answer.set_exception(found)
+            if isinstance(result, Exception):
+                answer.set_exception(result)
             else:
-                answer.set_result(found)
+                answer.set_result(result)
 
         def work() -> None:
-            found = _addresses(host, port)
-            with suppress(RuntimeError):  # the event loop is closed: nobody wants to know
-                loop.call_soon_threadsafe(finish, found)
+            result = _addresses(host, port)
+            with suppress(RuntimeError):  # the event loop is closed, so nobody waits
+                loop.call_soon_threadsafe(finish, result)
 
         try:
             Thread(target=work, name="image-name", daemon=True).start()
-        except RuntimeError as error:  # no thread to be had
+        except RuntimeError as error:  # the machine has no thread left
             finish(error)
         return await answer
 
 
 def _addresses(host: str, port: int) -> list[str] | Exception:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except Exception as error:  # for the event loop to raise
+        records = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except Exception as error:  # raised in the event loop
         return error
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    return list(dict.fromkeys(str(address[0]) for *_, address in records))
 
 
 def _is_address(host: str) -> bool:
@@ -101,19 +100,19 @@ def _is_address(host: str) -> bool:
 
 
 class CheckedResolver(AbstractResolver):
-    """Resolves once, refuses the host if any address is not public, hands on exactly the addresses it checked.
+    """Resolves a name once, and refuses it if any of its addresses is not public.
 
-    So a name that changes its answer between check and connection (DNS rebinding) gains nothing. Asked for addresses
-    too (see `wire.Connector`), which stay what they are.
+    aiohttp gets exactly the checked addresses, so a name gains nothing by changing its answer between check and
+    connection (DNS rebinding). Addresses in place of names are checked too (see `wire.Connector`).
     """
 
-    def __init__(self, gate: Gate, look_up: LookUp, timeout_s: float) -> None:
-        self._gate = gate
+    def __init__(self, policy: UrlPolicy, look_up: LookUp, timeout_s: float) -> None:
+        self._policy = policy
         self._look_up = look_up
         self._timeout_s = timeout_s
 
     async def prepare(self, host: str, port: int) -> None:
-        """Looks up what this task asks next: before the request, since that time tells nothing of the host.
+        """Looks up the host of this task's next request. The host is not to blame for the time that this takes.
 
         Raises `ImageError`: unresolvable or private_address.
         """
@@ -122,7 +121,7 @@ class CheckedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """What was prepared. Raises like `prepare`."""
+        """Returns the prepared addresses. Raises like `prepare`."""
         prepared = _prepared.get()
         return prepared[2] if prepared and prepared[:2] == (host, port) else await self._checked(host, port)
 
@@ -133,9 +132,10 @@ class CheckedResolver(AbstractResolver):
         except TimeoutError:
             raise ImageError("unresolvable", f"{NO_ANSWER} {host} within {self._timeout_s:g} s") from None
         except (OSError, UnicodeError) as error:
-            passes = isinstance(error, socket.gaierror) and error.errno in PASSES
-            raise ImageError("unresolvable", f"{NO_ANSWER} {host}: {error}" if passes else f"{host}: {error}") from None
-        self._gate.check_addresses(host, port, addresses)
+            may_pass = isinstance(error, socket.gaierror) and error.errno in PASSING_ERRORS
+            detail = f"{NO_ANSWER} {host}: {error}" if may_pass else f"{host}: {error}"
+            raise ImageError("unresolvable", detail) from None
+        self._policy.check_addresses(host, port, addresses)
         return [
             ResolveResult(
                 hostname=host,
@@ -149,4 +149,4 @@ class CheckedResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Does nothing: the resolver holds no resources."""

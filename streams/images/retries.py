@@ -1,4 +1,4 @@
-"""When to ask again: only for what may pass, a few times, with jitter, and never beyond the caller's deadline."""
+"""Retries requests: only passing failures, a few times, with jitter, and never beyond the caller's deadline."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from streams.images.errors import HostFault
 from streams.metrics import RETRIES
 
 FIRST_S, LONGEST_S = 0.2, 2.0
-"""Seconds: the ceiling under which the first wait is drawn, doubled for each next one, and where it stops growing."""
+"""Upper bound of the first wait, and of all waits, in seconds. The bound doubles with each wait, which is random."""
 
 RESERVE_S = 0.2
-"""Seconds: what must be left after the wait, since a request needs some time too."""
+"""Seconds that must be left for the request after a wait."""
 
 MAX_AFTER_S = 86_400.0
-"""Seconds: a server that sends us away for longer is understood as one day."""
+"""Longest Retry-After, in seconds. A longer one counts as one day."""
 
 AGAIN_IN = "may be asked again in"
-"""What the reason of a refusal says of Retry-After, before the seconds."""
+"""Stands before the seconds of a Retry-After header in the reason of a refusal."""
 
 T = TypeVar("T")
 
 
 def retry_after_s(value: str, now: datetime) -> float | None:
-    """Seconds that a Retry-After header asks for (RFC 9110, 10.2.3: a number or a date); None if it is nonsense."""
+    """Parses a Retry-After header, which is a number or a date (RFC 9110, 10.2.3). Returns None for anything else."""
     value = value.strip()
     if re.fullmatch(r"[0-9]{1,20}", value):
         return min(float(value), MAX_AFTER_S)
@@ -39,33 +39,33 @@ def retry_after_s(value: str, now: datetime) -> float | None:
     try:
         when = parsedate_to_datetime(value)
         seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)) - now
-    except (ValueError, TypeError, IndexError, OverflowError):  # what the parser lets out, depending on the nonsense
+    except (ValueError, TypeError, IndexError, OverflowError):  # the parser raises any of these for malformed dates
         return None
     return min(max(seconds.total_seconds(), 0.0), MAX_AFTER_S)
 
 
-class Repeats:
-    """The requests for one image that may still be sent again, over all its hops.
+class RetryBudget:
+    """The retries that one image may use over all its hops.
 
-    `until` is the caller's deadline in the time of `clock`. Where the wait would outlast it, there is none: the failure
-    is raised at once, since the slot is better used by another image.
+    `deadline` is the caller's, as a time of `clock`. If a wait would outlast it, the failure is raised at once, so that
+    another image can use the slot.
     """
 
     def __init__(
         self,
         count: int,
-        until: float,
+        deadline: float,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._left = count
-        self._until = until
+        self._deadline = deadline
         self._clock = clock
         self._sleep = sleep
         self._jitter = wait_random_exponential(multiplier=FIRST_S, max=LONGEST_S)
 
-    async def patiently(self, ask: Callable[[], Awaitable[T]], worth_it: Callable[[], bool]) -> T:
-        """Calls `ask` until it succeeds, fails for good, or `worth_it` says no. Raises its last failure."""
+    async def run(self, ask: Callable[[], Awaitable[T]], worth_it: Callable[[], bool]) -> T:
+        """Calls `ask` until it succeeds, fails for good, or `worth_it` returns false. Raises the last failure."""
         retrying = AsyncRetrying(
             retry=retry_if_exception(lambda error: isinstance(error, HostFault) and error.passes and worth_it()),
             wait=self._wait_s,
@@ -76,12 +76,12 @@ class Repeats:
         return await retrying(ask)
 
     def _wait_s(self, state: RetryCallState) -> float:
-        """At least what the server asked for, and jitter on top, so that a crowd does not come back as one."""
+        """Returns the server's Retry-After plus jitter, so that many workers do not return at the same moment."""
         error = state.outcome.exception() if state.outcome else None
         return self._jitter(state) + (error.after_s if isinstance(error, HostFault) else 0.0)
 
     def _give_up(self, state: RetryCallState) -> bool:
-        if self._left == 0 or self._clock() + state.upcoming_sleep + RESERVE_S >= self._until:
+        if self._left == 0 or self._clock() + state.upcoming_sleep + RESERVE_S >= self._deadline:
             return True
         self._left -= 1
         RETRIES.inc()

@@ -1,8 +1,8 @@
-"""What a response may cost beyond its body: aiohttp bounds each header, but not how many interim responses there are,
-how small the chunks or how long their extensions.
+"""Limits the bytes of a response beyond its body.
 
-A server that sends `100 Continue` for ever, or a body in chunks of one byte, would keep the event loop busy until the
-deadline, and every other image with it.
+aiohttp limits each header. It does not limit the number of interim responses, the number of chunks, or the length of
+their extensions. A server that sends `100 Continue` for ever, or a body in chunks of one byte, would keep the event
+loop busy until the deadline, and delay every other image.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from streams.images.errors import ImageError
 
 MAX_OVERHEAD = 65_536
-"""Bytes that are not body: header lines, interim responses, trailers, chunk sizes. An ordinary head has some 1,000."""
+"""Most bytes of header lines, interim responses, trailers and chunk sizes. An ordinary response has about 1,000."""
 
 OVERHEAD_SHARE = 0.1
-"""And so many more for each byte of body: chunks of 100 bytes pass."""
+"""Further such bytes that are allowed per byte of the body. Chunks of 100 bytes pass."""
 
 PIECE = 16_384
-"""Bytes parsed at once before the body begins; asyncio reads 256 KB at once, which holds 10,000 interim responses."""
+"""Bytes that are parsed at a time before the body begins. asyncio reads 256 KB at a time, which hold 10,000 interim
+responses."""
 
 
 class BoundedHandler(ResponseHandler):
-    """One connection, used for one request. What is beyond the bounds becomes `ImageError` (bad_response)."""
+    """A connection for one request. It fails with `ImageError` (bad_response) if the server exceeds the limits."""
 
     _parsed = 0
 
@@ -43,11 +44,12 @@ class BoundedHandler(ResponseHandler):
     def _parse(self, data: bytes) -> None:
         super().data_received(data)
         self._parsed += len(data)
-        if self._reading_paused:  # part of the data waits unparsed
+        if self._reading_paused:  # a part of the data is not parsed yet
             return
         body = self._payload.total_bytes if self._payload is not None else 0
         if self._parsed - body > MAX_OVERHEAD + OVERHEAD_SHARE * body:
-            self._refuse(ImageError("bad_response", f"{self._parsed} bytes came, only {body} of them body"))
+            detail = f"the server sent {self._parsed} bytes; only {body} of them are the body"
+            self._refuse(ImageError("bad_response", detail))
 
     def _refuse(self, error: ImageError) -> None:
         self.set_exception(error)
@@ -58,9 +60,10 @@ class BoundedHandler(ResponseHandler):
 
 
 class Connector(aiohttp.TCPConnector):
-    """aiohttp's, whose connections are bounded and which dials nothing that its resolver did not name.
+    """Makes connections with limits, and only to addresses that the resolver has checked.
 
-    aiohttp has no public place for either: its own takes whatever has a colon in it for an address and dials it.
+    aiohttp has no public way to do either. Its own connector takes any host with a colon in it for an address, and
+    connects to it unchecked.
     """
 
     def __init__(self, **options: Any) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from core.events import DeadLetter, Extraction, ImageResult, Tweet
 
 if TYPE_CHECKING:
+    from core.pixels import Pixels
     from model.tokens import Encoded
-    from model.vision.values import Pixels
 
 E = TypeVar("E")
 NO_IMAGE = ImageResult()

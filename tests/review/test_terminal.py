@@ -1,4 +1,4 @@
-"""`mner review` as a person has it: in a real pseudo-terminal, on a real Redis and a real Kafka."""
+"""`mner review` in a real pseudo-terminal, on a real Redis and a real Kafka."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @pytest.fixture
 def environment(settings: Settings) -> dict[str, str]:
-    """A process of its own with the test's settings, without colour."""
+    """The environment of a process with the test's settings, without colour."""
     topics.create(str(settings.kafka), settings)
     names = {f"MNER_{n.upper()}": str(getattr(settings, n)) for n in ("kafka", "elasticsearch", "redis", "prefix")}
     return {**os.environ, **names, "NO_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "", "LINES": ""}
@@ -37,7 +37,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 @pytest.fixture
 def start(environment: dict[str, str]) -> Iterator[Callable[[], Reviewer]]:
-    """Opens `mner review` in a terminal of 80 by 24; closes what a test left open."""
+    """Opens `mner review` in a terminal of 80 by 24. Closes it after the test."""
     opened: list[Reviewer] = []
 
     def open_terminal() -> Reviewer:
@@ -54,7 +54,7 @@ def start(environment: dict[str, str]) -> Iterator[Callable[[], Reviewer]]:
 
 @pytest.fixture
 def on_queue(settings: Settings) -> Callable[[Callable[[ReviewQueue], Awaitable[T]]], T]:
-    """Does something with the queue, beside the terminal."""
+    """Runs an action on the queue, besides the terminal."""
 
     def run(action: Callable[[ReviewQueue], Awaitable[T]]) -> T:
         async def inside() -> T:
@@ -82,22 +82,22 @@ def three() -> list[ReviewTask]:
 
 
 def decisions(settings: Settings) -> list[tuple[Decision, dict[str, bytes], bytes]]:
-    """Every decision in the topic with its headers and key, in the order of their stamps."""
+    """Returns every decision in the topic with its headers and key, in the order of their stamps."""
     topic = settings.name(topics.DECISIONS)
     consumer = KafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
     partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
     consumer.assign(partitions)
     consumer.seek_to_beginning()
-    wanted, records = sum(consumer.end_offsets(partitions).values()), []
-    while len(records) < wanted:
-        for fetched in consumer.poll(timeout_ms=5000).values():
-            records += fetched
+    total = sum(consumer.end_offsets(partitions).values())
+    read: list[tuple[Decision, dict[str, bytes], bytes]] = []
+    while len(read) < total:
+        for records in consumer.poll(timeout_ms=5000).values():
+            read += [(Decision.model_validate_json(r.value), dict(r.headers), r.key) for r in records]
     consumer.close()
-    found = [(Decision.model_validate_json(r.value), dict(r.headers), r.key) for r in records]
-    return sorted(found, key=lambda each: each[0].decided_at)
+    return sorted(read, key=lambda each: each[0].decided_at)
 
 
-def test_three_tasks_are_settled_with_one_key_an_answer(
+def test_three_tasks_are_settled_with_one_key_per_answer(
     start: Callable[[], Reviewer], on_queue: OnQueue, settings: Settings
 ) -> None:
     on_queue(lambda queue: queue.add(three()))
@@ -110,7 +110,7 @@ def test_three_tasks_are_settled_with_one_key_an_answer(
     ana.presses("1")
     ana.sees("settled: Paris PER")
     ana.presses("r")
-    ana.sees("Nothing waits for you.")
+    ana.sees("No task waits for you.")
     ana.presses("q")
     assert ana.leaves() == 0
 
@@ -132,7 +132,7 @@ def test_three_tasks_are_settled_with_one_key_an_answer(
     assert on_queue(lambda queue: queue.counts()) == Counts(open=0, leased=0, decided=3)
 
 
-def test_undo_goes_back_an_answer_and_then_reopens_what_was_settled(
+def test_undo_removes_an_answer_and_then_reopens_the_last_settled_task(
     start: Callable[[], Reviewer], on_queue: OnQueue, settings: Settings
 ) -> None:
     on_queue(lambda queue: queue.add(three()[:1]))
@@ -143,7 +143,7 @@ def test_undo_goes_back_an_answer_and_then_reopens_what_was_settled(
     ana.presses("u")
     ana.sees("[George Zimmerman PER?]")
     ana.presses("a", "a")
-    ana.sees("Nothing waits for you.")
+    ana.sees("No task waits for you.")
     ana.presses("u")
     ana.sees("taken back")
     assert on_queue(lambda queue: queue.counts()) == Counts(open=0, leased=1, decided=0)
@@ -157,7 +157,7 @@ def test_undo_goes_back_an_answer_and_then_reopens_what_was_settled(
     assert on_queue(lambda queue: queue.counts()) == Counts(open=0, leased=0, decided=1)
 
 
-def test_a_missed_mention_is_added_and_help_and_skip_lose_nothing(
+def test_a_missed_mention_is_added_and_help_and_skip_lose_no_work(
     start: Callable[[], Reviewer], on_queue: OnQueue, settings: Settings
 ) -> None:
     on_queue(lambda queue: queue.add(three()[:2]))
@@ -166,15 +166,15 @@ def test_a_missed_mention_is_added_and_help_and_skip_lose_nothing(
     ana.presses("s")
     ana.sees("[Paris LOC?]")
     ana.presses("?")
-    ana.sees("which the model missed")
+    ana.sees("that the model missed")
     ana.presses("x", "n")
     ana.sees("press 1-4")
     ana.presses("\r")  # without a type: refused, and the span is still there
-    ana.sees("press 1, 2, 3 or 4 to say what it is")
+    ana.sees("press 1, 2, 3, 4 to choose a type")
     ana.presses(ARROW_RIGHT, "4")
     ana.sees("[lovely MISC✓]")
     ana.presses("a")
-    ana.sees("You skipped 1 in this sitting.")
+    ana.sees("You skipped 1 in this session.")
     ana.presses("s")
     ana.sees("[George Zimmerman PER?]")
     ana.presses("q")
@@ -184,7 +184,7 @@ def test_a_missed_mention_is_added_and_help_and_skip_lose_nothing(
     assert on_queue(lambda queue: queue.counts()) == Counts(open=1, leased=0, decided=1)
 
 
-def test_a_lost_lease_is_told_and_nothing_is_recorded(
+def test_a_lost_lease_shows_a_message_and_publishes_nothing(
     start: Callable[[], Reviewer], on_queue: OnQueue, settings: Settings
 ) -> None:
     on_queue(lambda queue: queue.add(three()[1:]))
@@ -210,16 +210,16 @@ def test_a_signal_gives_the_task_back(start: Callable[[], Reviewer], on_queue: O
     assert on_queue(lambda queue: queue.counts()) == Counts(open=1, leased=0, decided=0)
 
 
-def test_who_waits_gets_the_next_task_when_it_comes(start: Callable[[], Reviewer], on_queue: OnQueue) -> None:
+def test_a_waiting_reviewer_gets_a_task_when_it_arrives(start: Callable[[], Reviewer], on_queue: OnQueue) -> None:
     ana = start()
-    ana.sees("Nothing waits for you.")
+    ana.sees("No task waits for you.")
     ana.presses("w")
     ana.sees("Watching the queue")
     on_queue(lambda queue: queue.add(three()[:1]))
     ana.sees("[George Zimmerman PER?]")
 
 
-def test_keys_typed_before_a_task_could_be_seen_do_not_answer_it(
+def test_keys_typed_before_a_task_is_on_the_screen_do_not_answer_it(
     start: Callable[[], Reviewer], on_queue: OnQueue
 ) -> None:
     on_queue(lambda queue: queue.add(three()))
@@ -228,14 +228,14 @@ def test_keys_typed_before_a_task_could_be_seen_do_not_answer_it(
     ana.child.send("aaaaaa")  # a key that sticks: two of them answer this task
     ana.sees("[Paris LOC?]")
     ana.presses("?")
-    ana.sees("which the model missed")  # every key before it has had its say
+    ana.sees("that the model missed")  # every key before it has had its say
     assert on_queue(lambda queue: queue.counts()) == Counts(open=1, leased=1, decided=1)
 
 
-def test_another_size_of_the_terminal_is_drawn_anew(start: Callable[[], Reviewer], on_queue: OnQueue) -> None:
+def test_the_screen_is_redrawn_when_the_terminal_changes_size(start: Callable[[], Reviewer], on_queue: OnQueue) -> None:
     on_queue(lambda queue: queue.add(three()[:1]))
     ana = start()
-    ana.sees("1 in hand · 0 settled")
+    ana.sees("1 in review · 0 settled")
     ana.child.setwinsize(12, 40)
     assert "0 settled" not in ana.sees("[George Zimmerman PER?]")
 
@@ -247,7 +247,7 @@ def test_another_size_of_the_terminal_is_drawn_anew(start: Callable[[], Reviewer
         pytest.param({"MNER_REDIS": "not a url"}, "MNER_REDIS", id="bad setting"),
     ],
 )
-def test_what_a_person_can_mend_is_one_line(environment: dict[str, str], changes: dict[str, str], told: str) -> None:
+def test_an_error_of_the_user_is_one_line(environment: dict[str, str], changes: dict[str, str], told: str) -> None:
     command = [*MNER[:3], "queue", "counts"] if changes else MNER
     ended = subprocess.run(
         command, env=environment | changes, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
@@ -257,7 +257,7 @@ def test_what_a_person_can_mend_is_one_line(environment: dict[str, str], changes
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_a_redis_that_is_away_is_told_before_the_screen_is_taken(environment: dict[str, str]) -> None:
+def test_an_unreachable_redis_is_reported_before_the_screen_opens(environment: dict[str, str]) -> None:
     child = pexpect.spawn(MNER[0], MNER[1:], env=environment | {"MNER_REDIS": "redis://127.0.0.1:1"}, encoding="utf-8")
     child.expect(pexpect.EOF, timeout=30)
     child.close()

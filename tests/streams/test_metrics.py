@@ -43,7 +43,7 @@ async def test_a_failed_image_is_counted_by_kind_without_its_host_or_url() -> No
     with metrics.served(listener):
         before = scraped(listener).get(name, 0.0)
         async with ImageLoader(ImageLimits()) as loader:
-            await loader.look([Media(url="http://10.11.12.13/a.jpg")])
+            await loader.load_first_photo([Media(url="http://10.11.12.13/a.jpg")])
         after = scraped(listener)
     assert after[name] == before + 1
     assert not any("10.11.12.13" in line for line in after)

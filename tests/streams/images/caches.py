@@ -8,7 +8,7 @@ from pathlib import Path
 
 from streams.images.cache import ImageCache
 from streams.images.conditional import Answer, Life, Validators
-from streams.images.decode import Picture
+from streams.images.decode import LoadedImage
 
 URL = "http://pictures.example/a.jpg"
 OTHER = "http://elsewhere.example/b.jpg"
@@ -18,11 +18,11 @@ Make = Callable[..., ImageCache]
 """The fixture `make`: a cache on this test's file, by its settings."""
 
 
-def picture_of(body: bytes, url: str = URL) -> Picture:
-    return Picture(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
+def picture_of(body: bytes, url: str = URL) -> LoadedImage:
+    return LoadedImage(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
 
 
-async def keep(cache: ImageCache, body: bytes, url: str = URL, life: Life | None = None) -> Picture:
+async def keep(cache: ImageCache, body: bytes, url: str = URL, life: Life | None = None) -> LoadedImage:
     picture = picture_of(body, url)
     await cache.keep(picture, Answer(body, VALIDATORS, life or Life()))
     return picture

@@ -298,5 +298,5 @@ async def test_a_fault_of_our_own_is_a_reason_too(limits: Callable[..., ImageLim
 async def test_look_tells_of_a_failure_and_never_raises(loader: ImageLoader, server: HostileServer) -> None:
     server.answers["/a.jpg"] = reply(b"", status="404 Not Found")
     url = f"{server.url}/a.jpg"
-    result, _ = await loader.look([Media(url=url)])
+    result, _ = await loader.load_first_photo([Media(url=url)])
     assert (result.status, result.reason, result.url) == ("failed", "not_found: HTTP 404", url)

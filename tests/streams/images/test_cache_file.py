@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ async def test_a_row_that_does_not_validate_is_a_miss_and_the_next_one_takes_its
 ) -> None:
     cache = make()
     await keep(cache, b"body")
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path)) as file, file:
         file.execute(tampering)
     assert await cache.find(URL) == Found()
     clock.now += AWAY_S
@@ -72,7 +73,7 @@ async def test_a_row_that_does_not_validate_is_a_miss_and_the_next_one_takes_its
 async def test_a_refusal_that_does_not_validate_is_none(make: Make, path: Path, kind: object) -> None:
     cache = make()
     await cache.refuse(URL, ImageError("not_found", "HTTP 404"))
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path)) as file, file:
         file.execute("UPDATE refusal SET kind = ?", (kind,))
     assert await cache.find(URL) == Found()
 
@@ -80,7 +81,7 @@ async def test_a_refusal_that_does_not_validate_is_none(make: Make, path: Path, 
 async def test_a_body_that_is_not_what_its_hash_says_is_a_miss_and_deleted(make: Make, path: Path) -> None:
     cache = make()
     picture = await keep(cache, b"body")
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path)) as file, file:
         file.execute("UPDATE body SET bytes = x'00'")
     assert await cache.body(picture.sha256) is None
     assert await cache.find(URL) == Found()
@@ -99,13 +100,13 @@ def _damaged_within(path: Path) -> None:
 
 
 def _other_version(path: Path) -> None:
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path)) as file, file:
         file.execute("PRAGMA user_version = 99")
 
 
 def _other_tables(path: Path) -> None:
     path.unlink()
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path)) as file, file:
         file.execute("CREATE TABLE picture(name TEXT)")
 
 
@@ -176,7 +177,7 @@ async def test_a_lock_that_is_held_for_long_is_gone_around_and_then_not_waited_f
     cache = make()
     await keep(cache, b"body")
     loop = asyncio.get_running_loop()
-    with sqlite3.connect(path, isolation_level=None) as file:
+    with closing(sqlite3.connect(path, isolation_level=None)) as file, file:
         file.execute("BEGIN IMMEDIATE")
         started = loop.time()
         for _ in range(20):
@@ -217,7 +218,7 @@ WRITER = """
 import asyncio, hashlib, os, sys
 from pathlib import Path
 from streams.images.cache import ImageCache
-from streams.images.decode import Picture
+from streams.images.decode import LoadedImage
 from streams.images.conditional import Answer, Validators
 from streams.settings import ImageLimits
 
@@ -226,7 +227,7 @@ async def main(home, name, count):
     number = 0
     while number != count:
         url, body = f"http://{name}.example/{number}", os.urandom(20_000)
-        picture = Picture(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
+        picture = LoadedImage(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
         await cache.keep(picture, Answer(body, Validators(url)))
         assert (await cache.find(url)).kept, number
         print(number, flush=True)
@@ -264,7 +265,7 @@ async def test_a_worker_that_is_killed_while_it_writes_leaves_a_usable_file(
         killed.send_signal(signal.SIGKILL)
         killed.wait()
         killed.stdout.close()
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path)) as file, file:
         assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     clock.now = 4_000_000_000.0
     cache = make(cache_s=1e10)

@@ -62,11 +62,11 @@ async def test_it_is_remembered_also_where_nobody_waits_to_hear_of_it(
     server.answers = {"/left": KILLING, "/again": KILLING}
     known = metrics.KNOWN._value.get()
     left = asyncio.create_task(remembering.load(f"{server.url}/left"))
-    while not remembering._decoders._running:
+    while not remembering.decoders.busy:
         await asyncio.sleep(0.01)
     left.cancel()
     await asyncio.wait([left])
-    while remembering._decoders.pids:
+    while remembering.decoders.pids:
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)
     assert await refused(remembering, f"{server.url}/again") == "too_slow: decoding takes more than 0.2 s"

@@ -18,7 +18,7 @@ from streams import metrics
 from streams.images.cache import ImageCache
 from streams.images.cache_policy import BRIEF_S
 from streams.images.conditional import Answer, Validators
-from streams.images.decode import Picture
+from streams.images.decode import LoadedImage
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
 from streams.settings import ImageLimits
@@ -40,7 +40,7 @@ async def refused(loader: ImageLoader, url: str) -> str:
 async def test_each_format_is_loaded(loader: ImageLoader, server: HostileServer, kind: str) -> None:
     server.answers["/a"] = reply(encoded(half_and_half(), kind))
     url = f"{server.url}/a"
-    result, picture = await loader.look([Media(url=url)])
+    result, picture = await loader.load_first_photo([Media(url=url)])
     assert result == ImageResult(status="ok", url=url, width=80, height=40, format=kind)
     assert picture is not None
     assert (picture.url, picture.format, picture.width, picture.height) == (url, kind, 80, 40)
@@ -49,7 +49,7 @@ async def test_each_format_is_loaded(loader: ImageLoader, server: HostileServer,
 
 async def test_a_tweet_without_a_photo_has_no_image(loader: ImageLoader) -> None:
     video = Media(url="http://10.0.0.7/film.mp4", type="video")
-    assert await loader.look([]) == await loader.look([video]) == (ImageResult(status="none"), None)
+    assert await loader.load_first_photo([]) == await loader.look([video]) == (ImageResult(status="none"), None)
 
 
 async def test_the_first_photo_is_taken(loader: ImageLoader, server: HostileServer) -> None:
@@ -59,7 +59,7 @@ async def test_the_first_photo_is_taken(loader: ImageLoader, server: HostileServ
         Media(url=f"{server.url}/first"),
         Media(url=f"{server.url}/second"),
     ]
-    result, _ = await loader.look(media)
+    result, _ = await loader.load_first_photo(media)
     assert result.url == f"{server.url}/first"
     assert len(server.requests) == 1
 
@@ -82,7 +82,7 @@ async def test_no_more_than_the_allowed_number_are_fetched_at_once_and_waiting_i
         server.answers["/warm"] = reply(PNG)
         with_decoder = asyncio.timeout(60)  # starting a process that decodes is not what is measured here
         async with with_decoder:
-            while (await loader.look([Media(url=f"{server.url}/warm")]))[0].status != "ok":
+            while (await loader.load_first_photo([Media(url=f"{server.url}/warm")]))[0].status != "ok":
                 pass
         server.answers |= {f"/{number}": answer for number in range(9)}
         pictures = await asyncio.gather(*(loader.load(f"{server.url}/{number}") for number in range(9)))
@@ -138,8 +138,8 @@ async def test_a_decoder_that_died_is_replaced_and_counted(
     restarts = metrics.DECODER_RESTARTS._value.get()
     async with ImageLoader(limits(decoders=1)) as loader:
         await loader.load(f"{server.url}/a")
-        os.kill(loader._decoders.pids[0], signal.SIGKILL)
-        while loader._decoders.pids:
+        os.kill(loader.decoders.pids[0], signal.SIGKILL)
+        while loader.decoders.pids:
             await asyncio.sleep(0.01)
         await loader.load(f"{server.url}/a")
     assert metrics.DECODER_RESTARTS._value.get() == restarts + 1
@@ -151,10 +151,10 @@ class SlowDecoder:
     def __init__(self, loader: ImageLoader, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         self.most = self.now = 0
         self.seconds = seconds
-        self._decode = loader._decoders.decode
-        monkeypatch.setattr(loader._decoders, "decode", self.decode)
+        self._decode = loader.decoders.decode
+        monkeypatch.setattr(loader.decoders, "decode", self.decode)
 
-    async def decode(self, body: bytes, url: str, **options: Any) -> Picture:
+    async def decode(self, body: bytes, url: str, **options: Any) -> LoadedImage:
         self.now += 1
         self.most = max(self.most, self.now)
         await asyncio.sleep(self.seconds)
@@ -323,7 +323,7 @@ async def test_what_may_not_be_kept_has_its_pixels_at_hand(remembering: Remember
         picture = await loader.load(f"{server.url}/a")
         assert picture.pixels is not None
         assert await loader.pixels(picture) is picture.pixels
-        assert loader._decoders._processes[0]._decoded == 1  # in one go
+        assert loader.decoders.decoded == 1  # in one go
     assert len(server.requests) == 1
 
 
@@ -466,7 +466,7 @@ async def test_the_url_is_checked_before_the_cache_is_asked(
 ) -> None:
     url, body = "http://10.11.12.13/a.jpg", b"body"
     cache = ImageCache(limits(cache_mb=8), tmp_path, clock)
-    picture = Picture(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
+    picture = LoadedImage(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
     await cache.keep(picture, Answer(body, Validators(url)))
     assert (await cache.find(url)).kept
     await cache.close()

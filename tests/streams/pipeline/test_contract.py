@@ -112,7 +112,7 @@ class Model:
             await self._faults.meet(str(encoded.text[0]))
         return [Prediction((), (), None) for _ in batch]
 
-    async def look(self, media: Sequence[Any]) -> tuple[ImageResult, None]:
+    async def load_first_photo(self, media: Sequence[Any]) -> tuple[ImageResult, None]:
         await self._faults.meet(media[0].alt)
         return ImageResult(), None
 

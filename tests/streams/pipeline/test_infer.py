@@ -11,9 +11,9 @@ from prometheus_client import REGISTRY
 
 from core.errors import BatchFailed, ProcessDied, Retry, Stop, UserError
 from core.events import Tweet
+from core.pixels import Pixels
 from model.mentions import Prediction, Span
 from model.tokens import Encoded
-from model.vision.values import Pixels
 from streams.pipeline.infer import IMAGE_COST, Infer, _cost
 from streams.pipeline.item import Origin, TweetItem
 from streams.settings import Batching
