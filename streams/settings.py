@@ -264,12 +264,13 @@ def _with_new_names(variables: Mapping[str, str | None]) -> dict[str, str | None
     }
 
 
-_warned: set[str] = set()
+warned: set[str] = set()
+"""Old names that were warned about already."""
 
 
 def _warn_once(old: str, new: str) -> None:
-    if old not in _warned:
-        _warned.add(old)
+    if old not in warned:
+        warned.add(old)
         log.warning("%s is now called %s. The old name works until release 0.3.", old, new)
 
 

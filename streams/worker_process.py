@@ -19,10 +19,9 @@ LOG_LINES = 12
 class WorkerProcess:
     """`mner worker` with these settings and its log in a file. Unless `detached`, it ends with this process.
 
-    `python_path`: a folder whose modules it may import beside the installed ones: a `module` or a model of one's own.
-    `pid_file`: a file that the worker locks and writes its process number to.
     `only`: names of the agents to run; empty runs all. `module`: the module to run in place of `cli.main`.
     `python_path`: a folder from which the worker may import modules too, such as another model.
+    `pid_file`: a file that the worker locks and writes its process number to.
     """
 
     def __init__(

@@ -53,6 +53,42 @@ def test_every_package_stands_on_a_floor() -> None:
     assert packages == set(FLOORS)
 
 
+# Inside streams/
+
+STREAMS = (
+    {"addresses", "settings", "metrics", "retry", "topics", "producer", "servers", "feed", "routing", "watchdog"},
+    {"images"},
+    {"vision"},
+    {"pipeline"},
+    {"agents"},
+    {"app"},
+    {"worker", "worker_process"},
+)
+"""Modules and folders of `streams`, lowest first. Each imports its own row and the rows above it in this list."""
+
+
+def test_streams_imports_no_higher_row() -> None:
+    rows = {unit: number for number, row in enumerate(STREAMS) for unit in row}
+    units = {
+        path.stem for path in (ROOT / "streams").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert units - {"__init__"} == set(rows)
+    for file, module in imports("streams"):
+        _, _, path = module.partition("streams.")
+        if module.startswith("streams.") and path.partition(".")[0] in rows:
+            importer = Path(file).with_suffix("").parts[1]
+            assert rows[path.partition(".")[0]] <= rows[importer], f"{file} imports {module}"
+
+
+def test_streams_has_no_cycle_of_modules() -> None:
+    graph: dict[str, set[str]] = {}
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "streams").rglob("*.py")}
+    for file, module in imports("streams"):
+        if module in names:
+            graph.setdefault(".".join(Path(file).with_suffix("").parts), set()).add(module)
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules
+
+
 # inside model/
 
 MODEL = [path.relative_to(ROOT) for path in sorted((ROOT / "model").rglob("*.py")) if path.stem != "__init__"]
@@ -95,39 +131,3 @@ def test_lower_floors_name_neither_options_nor_variables(floor: str) -> None:
         for number, line in enumerate(path.read_text().splitlines(), start=1):
             named = set(OPTION.findall(line)) - OPTIONS_OF_UV
             assert not named, f"{path.relative_to(ROOT)}:{number} names {', '.join(sorted(named))}"
-
-
-# Inside streams/
-
-STREAMS = (
-    {"addresses", "settings", "metrics", "retry", "topics", "producer", "servers", "feed", "routing", "watchdog"},
-    {"images"},
-    {"vision"},
-    {"pipeline"},
-    {"agents"},
-    {"app"},
-    {"worker", "worker_process"},
-)
-"""Modules and folders of `streams`, lowest first. Each imports its own row and the rows above it in this list."""
-
-
-def test_streams_imports_no_higher_row() -> None:
-    rows = {unit: number for number, row in enumerate(STREAMS) for unit in row}
-    units = {
-        path.stem for path in (ROOT / "streams").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
-    }
-    assert units - {"__init__"} == set(rows)
-    for file, module in imports("streams"):
-        _, _, path = module.partition("streams.")
-        if module.startswith("streams.") and path.partition(".")[0] in rows:
-            importer = Path(file).with_suffix("").parts[1]
-            assert rows[path.partition(".")[0]] <= rows[importer], f"{file} imports {module}"
-
-
-def test_streams_has_no_cycle_of_modules() -> None:
-    graph: dict[str, set[str]] = {}
-    names = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "streams").rglob("*.py")}
-    for file, module in imports("streams"):
-        if module in names:
-            graph.setdefault(".".join(Path(file).with_suffix("").parts), set()).add(module)
-    TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules

@@ -81,7 +81,10 @@ class Resources:
         return await self._stack.enter_async_context(ImageLoader(self.settings.image, home=self.settings.home))
 
     async def vision(self) -> ImageReader:
-        """Raises `UserError` when a model that the settings name cannot be loaded."""
+        """Returns the image reader.
+
+        Raises `UserError` when a model that the settings name cannot be loaded.
+        """
         limits, device = self.settings.vision, self.settings.device
         vision = await self._stack.enter_async_context(
             open_image_reader(limits, device, self.settings.home, limits.wait_s)

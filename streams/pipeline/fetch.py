@@ -26,26 +26,26 @@ class Fetch(Stage[TweetItem]):
 
     name = "fetch"
 
-    def __init__(self, loader: ImageLoader, vision: ImageReader, workers: int, keep_pixels: bool = False) -> None:
+    def __init__(self, loader: ImageLoader, reader: ImageReader, workers: int, keep_pixels: bool = False) -> None:
         self._loader = loader
-        self._vision = vision
+        self._reader = reader
         self.workers = workers
         self._keep_pixels = keep_pixels
 
     async def process(self, item: TweetItem) -> None:
         started = time.monotonic()
-        item.image, picture = await self._loader.load_first_photo(item.event.media)
+        item.image, image = await self._loader.load_first_photo(item.event.media)
         item.timings_ms["fetch"] = 1000 * (time.monotonic() - started)
-        if picture is not None and self._keep_pixels:
+        if image is not None and self._keep_pixels:
             with suppress(ImageError):  # neither the cache nor the server has it now: the text stands alone
-                item.pixels = await self._loader.pixels(picture)
-                picture = replace(picture, pixels=item.pixels)  # the channels need not decode it again
-        visual = None if picture is None else await self._read(item, picture)
+                item.pixels = await self._loader.pixels(image)
+                image = replace(image, pixels=item.pixels)  # the channels need not decode it again
+        visual = None if image is None else await self._read(item, image)
         item.context = context_text(item.event, visual)
 
-    async def _read(self, item: TweetItem, picture: LoadedImage) -> VisualContext:
+    async def _read(self, item: TweetItem, image: LoadedImage) -> VisualContext:
         started = time.monotonic()
-        visual = await self._vision.read(picture.sha256, picture.phash, lambda: self._loader.pixels(picture))
+        visual = await self._reader.read(image.sha256, image.phash, lambda: self._loader.pixels(image))
         item.image = with_channels(item.image, visual)
         item.timings_ms["look"] = 1000 * (time.monotonic() - started)
         return visual

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import operator
 import os
 import re
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -40,7 +42,7 @@ async def test_the_models_process_is_killed_twice(stubbed: Settings, start: Star
     worker = start(stubbed)
     await asyncio.to_thread(fed, stubbed, tweets(range(COUNT)))
     for share in (0.2, 0.6):
-        await until(stubbed, lambda count, share=share: count > share * COUNT)
+        await until(stubbed, partial(operator.lt, share * COUNT))
         os.kill(model_pid(worker.pid), signal.SIGKILL)
     await until_caught_up(stubbed)
     assert_exactly_once(await books(stubbed), range(COUNT))

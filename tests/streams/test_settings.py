@@ -1,13 +1,15 @@
-"""Settings: validated at start, clear when wrong, secrets never shown."""
+"""Settings are validated at start, wrong ones are explained, and secrets are never shown."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from redis.asyncio import ConnectionPool
 
 from core.errors import UserError
 from streams.addresses import masked
-from streams.settings import load
+from streams.settings import VARIABLES, load
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,7 @@ from streams.settings import load
         pytest.param("MNER_PREFIX", "Has Space", "MNER_PREFIX", id="prefix"),
     ],
 )
-def test_a_wrong_setting_names_the_variable_the_value_and_the_mend(
+def test_a_wrong_setting_names_the_variable_the_value_and_the_remedy(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -65,10 +67,10 @@ def test_a_wrong_setting_names_the_variable_the_value_and_the_mend(
         "unix:///tmp/x.sock?db=1",
     ],
 )
-def test_what_is_accepted_for_redis_the_client_takes(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_an_accepted_redis_url_works_with_the_client(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("MNER_REDIS", url)
     assert load().redis == url
-    ConnectionPool.from_url(url).make_connection()
+    ConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,38 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load()
     assert settings.image.ports == (80, 8080)
     assert settings.image.allow == ("127.0.0.1:5000", "img.example:80")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value"),
+    [
+        pytest.param("MNER_POSSIBLE", "MNER_CANDIDATE_THRESHOLD", "0.25", id="candidates"),
+        pytest.param("MNER_VISION", "MNER_VISION_CHANNELS", "ocr", id="channels"),
+    ],
+)
+@pytest.mark.parametrize("place", ["environment", ".env"])
+def test_an_old_name_works_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    place: str,
+    old: str,
+    new: str,
+    value: str,
+) -> None:
+    monkeypatch.setattr("streams.settings.warned", set())
+    monkeypatch.chdir(tmp_path)
+    if place == "environment":
+        monkeypatch.setenv(old, value)
+    else:
+        (tmp_path / ".env").write_text(f"{old}={value}\n")
+    settings = [load(), load()][0]
+    (variable,) = [variable for variable in VARIABLES if variable.name == new]
+    assert str(variable.value(settings)) in (value, f"('{value}',)")
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning == f"{old} is now called {new}. The old name works until release 0.3."
+    monkeypatch.setenv(new, "0.5" if value == "0.25" else "tags")
+    assert str(variable.value(load())) in ("0.5", "('tags',)"), "the new name wins"
 
 
 @pytest.mark.parametrize(

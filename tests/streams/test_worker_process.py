@@ -18,7 +18,7 @@ def test_folders_named_like_ours_where_it_runs_are_not_imported(
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise SystemExit('the wrong one')")
     monkeypatch.chdir(tmp_path)
-    worker = WorkerProcess(Settings(_env_file=None, home=tmp_path), tmp_path / "log")  # type: ignore[call-arg]
+    worker = WorkerProcess(Settings(_env_file=None, home=tmp_path), tmp_path / "log")
     worker.start()
     with pytest.raises(UserError, match="MNER_KAFKA"):  # it came as far as to ask where the servers are
         worker.ready(60)

@@ -214,7 +214,13 @@ async def test_after_a_rebalance_what_was_forgotten_holds_no_slot() -> None:
         gate.set()
         assert await run.pipeline.drain(5)
         await asyncio.sleep(0.05)
-        assert run.pipeline._slots._value == 5
+        gate.clear()
+        for offset in range(4, 9):
+            origin = Origin("tweets", 0, offset, b"k", b"v", 0.0, 2)
+            await asyncio.wait_for(run.pipeline.submit(origin, acknowledge(2, offset)), timeout=5)
+        sixth = Origin("tweets", 0, 9, b"k", b"v", 0.0, 2)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(run.pipeline.submit(sixth, acknowledge(2, 9)), timeout=0.05)
     assert acked == [(2, offset) for offset in range(4)]
 
 
