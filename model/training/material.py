@@ -16,6 +16,7 @@ from model.design import Design
 from model.training import corpus
 from model.training.config import LossConfig
 from model.training.corpus import Example
+from model.training.reading import caption_modes
 
 Features = dict[str, NDArray[np.float16]]
 """Image features (P, D) by the id of the post."""
@@ -75,8 +76,6 @@ class Material:
 
         Raises `UserError` naming the key of the configuration.
         """
-        from model.training.reading import caption_modes
-
         if unknown := set(losses.alignment_temperatures) - set(self.data_sets):
             known = ", ".join(self.data_sets)
             raise UserError(f"losses.alignment_temperatures.{min(unknown)}: no such data set; there are {known}")

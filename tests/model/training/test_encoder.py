@@ -45,7 +45,7 @@ from tests.model.training.runs import train
 
 Shape = Mapping[str, int | list[int]]
 BERT: Shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-NARROW = BERT | {"embedding_size": 16, "max_position_embeddings": 96}
+NARROW: Shape = {**BERT, "embedding_size": 16, "max_position_embeddings": 96}
 HEADS = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
 
 
@@ -72,7 +72,7 @@ t5 = built(T5EncoderModel, T5Config, {"d_model": 32, "d_kv": 16, "d_ff": 64, "nu
 funnel = built(
     FunnelModel, FunnelConfig, {"d_model": 32, "n_head": 2, "d_head": 16, "d_inner": 64, "block_sizes": [2, 2, 2]}
 )
-short = built(BertModel, BertConfig, BERT | {"max_position_embeddings": 69})
+short = built(BertModel, BertConfig, {**BERT, "max_position_embeddings": 69})
 
 
 def halved(kind: torch.dtype) -> Callable[[int], PreTrainedModel]:

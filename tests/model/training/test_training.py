@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from cli.training import evaluate as evaluate_command
 from core.errors import UserError
@@ -137,6 +139,7 @@ def test_every_epoch_reads_every_post_and_the_loss_reaches_both_views(encoder: P
     value = loss(training.network, batch, label_tensor(group, batch), training.losses)
     torch.autograd.backward(value)
     for head in training.network.heads.values():
+        assert isinstance(head, nn.Linear)
         assert head.weight.grad is not None
         assert head.weight.grad.abs().sum() > 0
 
@@ -150,8 +153,9 @@ def test_an_absent_view_takes_no_part_in_loss_and_fusion(encoder: Path) -> None:
     together = fuse(beliefs, batch.present)
     assert all(torch.allclose(one, two) for one, two in zip(together, beliefs[0], strict=True))
     torch.autograd.backward(loss(training.network, batch, label_tensor(group, batch), training.losses))
-    unused = training.network.heads["text_context"].weight.grad
-    assert unused is None or unused.abs().sum() == 0
+    head = training.network.heads["text_context"]
+    assert isinstance(head, nn.Linear)
+    assert head.weight.grad is None or head.weight.grad.abs().sum() == 0
 
 
 def test_context_takes_part_in_attention_and_not_in_the_loss(encoder: Path) -> None:
@@ -186,8 +190,9 @@ def test_the_command_trains_a_checkpoint_that_loads_and_evaluates(
     with pytest.raises(UserError, match="holds a finished checkpoint"):
         train(out, data)
 
-    found = Extractor.load(out, device="cpu").extract([Tweet(id="1", text="Bob visits Oslo")], ["a city"])[0]
-    assert all("Bob visits Oslo"[one.start : one.end] == one.text for one in found)
+    text = "Bob visits Oslo"
+    mentions = Extractor.load(out, device="cpu").extract([Tweet(id="1", text=text)], ["a city"])[0]
+    assert all(text[mention.start : mention.end] == mention.text for mention in mentions)
 
     figures = tmp_path / "figures.json"
     evaluate_command.command(data=data, checkpoint=out, captions=captions, json_out=figures)
@@ -261,14 +266,13 @@ def test_a_teacher_reads_once_and_stands_in_the_card_of_its_student(
     options |= {"data.teachers": [str(tmp_path / "teacher"), str(tmp_path / "other")], "threads": 1}
     options |= {"data.unlabelled": [str(more)]}
 
-    reads = []
-    real = teaching.marginals
-    monkeypatch.setattr(teaching, "marginals", lambda *given: (reads.append(1), real(*given))[1])
-    monkeypatch.setattr(publishing, "publish", lambda *given: (_ for _ in ()).throw(OSError(28, "disk full")))
+    marginals = Mock(wraps=teaching.marginals)
+    monkeypatch.setattr(teaching, "marginals", marginals)
+    monkeypatch.setattr(publishing, "publish", Mock(side_effect=OSError(28, "disk full")))
     for _ in range(2):
         with pytest.raises(UserError, match="disk full; run the same command again"):
             train(tmp_path / "out", data, options)
-    assert reads == [1, 1], "a resumed training has the beliefs of both at once"
+    assert marginals.call_count == 2, "a resumed training reads the stored beliefs of both"
     assert sorted(path.name for path in (tmp_path / "out").glob("*.npz")) == ["teacher-0.npz", "teacher-1.npz"]
     monkeypatch.undo()
     options |= {"optimisation.epochs": 1, "start": tmp_path / "teacher"}
@@ -285,13 +289,12 @@ def test_a_student_learns_the_mean_of_its_teachers(
     options: dict[str, object] = {"encoder": small, "optimisation.epochs": 1, "optimisation.batch_tokens": 128}
     for seed in (0, 1):
         train(tmp_path / str(seed), data, options | {"optimisation.seed": seed, "target_precision": 0.5})
-    learned = []
-    real = training_of.items
-    monkeypatch.setattr(training_of, "items", lambda *given: (learned.append(given[2]), real(*given))[1])
+    encoded = Mock(wraps=training_of.items)
+    monkeypatch.setattr(training_of, "items", encoded)
     for teachers in ([0], [1], [0, 1]):
         folders = [str(tmp_path / str(number)) for number in teachers]
         train(tmp_path / f"of-{len(teachers)}{teachers[0]}", data, options | {"data.teachers": folders})
-    one, other, both = (beliefs[0][0] for beliefs in learned)
+    one, other, both = (call.args[2][0][0] for call in encoded.call_args_list)
     assert not np.allclose(one, other, atol=1e-3)
     assert np.allclose(both, (one + other) / 2, atol=1e-3)
 
