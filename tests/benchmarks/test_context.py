@@ -8,7 +8,7 @@ from rich.console import Console
 
 from benchmarks.context import Found, Outcome, Shown, changed, contexts, page, totals
 from model.vision.values import Tag, TextLine, VisualContext
-from tests.streams.images.pictures import encoded, half_and_half
+from tests.streams.images.sample_images import encoded, half_and_half
 
 WORDS = ("Ann", "is", "in", "<Rome>")
 ANN, ROME, IN = Found(0, 1, "PER"), Found(3, 4, "LOC"), Found(2, 3, "ORG")

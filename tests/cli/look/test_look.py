@@ -25,7 +25,7 @@ from model.vision.vision import VisionConfig
 from streams.settings import Settings, VisionLimits
 from streams.vision import vision_config
 from tests.conftest import ROOT
-from tests.streams.images.pictures import encoded, half_and_half
+from tests.streams.images.sample_images import encoded, half_and_half
 
 COFFEE, CLOCK = (str(EXAMPLES / "images" / name) for name in ("coffee.jpg", "clock.png"))
 STUB = "tests.model.vision.stub_reader"

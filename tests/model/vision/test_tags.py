@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from core.errors import UserError
 from model.vision.reader import Reader
-from model.vision.tags import MAX_BOXES, MAX_TAGS, Classifier, Detector, ImageNet, best, imagenet_labels, tags
+from model.vision.tags import MAX_BOXES, MAX_TAGS, Classifier, Detector, ImageNet, best_tags, imagenet_labels, tags
 from model.vision.values import Tag
 from tests.model.vision.pictures import noise
 
@@ -76,13 +76,13 @@ def test_every_size_of_picture_can_be_read(size: tuple[int, int], reader: Reader
 
 def test_few_tags_and_good_ones() -> None:
     names = ["a", "b", "c", "d", "e"]
-    assert best(torch.tensor([0.31, 0.02, 0.32, 0.05, 0.10]), names) == (
+    assert best_tags(torch.tensor([0.31, 0.02, 0.32, 0.05, 0.10]), names) == (
         Tag(label="c", score=0.32),
         Tag(label="a", score=0.31),
         Tag(label="e", score=0.1),
     )
-    assert best(torch.tensor([0.09, 0.0, 0.01, 0.02, 0.099]), names) == ()
-    assert len(best(torch.full((5,), 0.9), names)) == MAX_TAGS
+    assert best_tags(torch.tensor([0.09, 0.0, 0.01, 0.02, 0.099]), names) == ()
+    assert len(best_tags(torch.full((5,), 0.9), names)) == MAX_TAGS
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.vision.cache import LENDERS, SCHEMA, SCHEMA_VERSION, UNUSED_S, ContextCache, HashIndex
+from model.vision.cache import MAX_NEAR, SCHEMA, SCHEMA_VERSION, UNUSED_S, ContextCache, HashIndex
 from model.vision.values import MAX_LINES, MAX_WORDS, Tag, TextLine, VisualContext
 from streams.images.database import Database
 
@@ -79,8 +79,8 @@ async def test_likeness_survives_a_restart(store: Database) -> None:
 
 
 async def test_what_was_deleted_under_a_worker_does_not_hide_what_is_kept_again(store: Database, path: Path) -> None:
-    cache = ContextCache(store, "one", 10 * LENDERS)
-    for number in range(LENDERS):
+    cache = ContextCache(store, "one", 10 * MAX_NEAR)
+    for number in range(MAX_NEAR):
         await cache.put(f"old {number}", phash(1), COLOURS, context("old"))
     for file in path.parent.iterdir():
         file.unlink()
@@ -200,4 +200,4 @@ def test_the_index_forgets_the_oldest_and_agrees_with_counting_bits() -> None:
     for _ in range(20):
         asked = chance.bytes(32)
         apart = [(int.from_bytes(one) ^ int.from_bytes(asked)).bit_count() for one in hashes[100:]]
-        assert [apart[int(owner) - 100] for owner in index.nearest(asked, 256)] == sorted(apart)[:LENDERS]
+        assert [apart[int(owner) - 100] for owner in index.nearest(asked, 256)] == sorted(apart)[:MAX_NEAR]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from streams.images.cache import ImageCache
-from streams.images.conditional import Answer, Life, Validators
+from streams.images.conditional import Answer, Freshness, Validators
 from streams.images.decode import LoadedImage
 
 URL = "http://pictures.example/a.jpg"
@@ -22,9 +22,9 @@ def picture_of(body: bytes, url: str = URL) -> LoadedImage:
     return LoadedImage(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
 
 
-async def keep(cache: ImageCache, body: bytes, url: str = URL, life: Life | None = None) -> LoadedImage:
+async def keep(cache: ImageCache, body: bytes, url: str = URL, life: Freshness | None = None) -> LoadedImage:
     picture = picture_of(body, url)
-    await cache.keep(picture, Answer(body, VALIDATORS, life or Life()))
+    await cache.keep(picture, Answer(body, VALIDATORS, life or Freshness()))
     return picture
 
 

@@ -19,7 +19,7 @@ from tests.streams.images.caches import Make
 from tests.streams.images.clock import Clock
 from tests.streams.images.hostile import HostileServer, hostile_server, reply
 from tests.streams.images.measured import COSTS, table
-from tests.streams.images.pictures import encoded, half_and_half
+from tests.streams.images.sample_images import encoded, half_and_half
 
 
 @pytest.fixture

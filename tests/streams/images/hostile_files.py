@@ -12,7 +12,7 @@ import zlib
 from PIL import Image
 
 from demo.examples import png_bomb
-from tests.streams.images.pictures import encoded, half_and_half, noise
+from tests.streams.images.sample_images import encoded, half_and_half, noise
 
 MB = 1_000_000
 PNG_HEAD = b"\x89PNG\r\n\x1a\n"

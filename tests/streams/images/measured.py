@@ -17,7 +17,7 @@ from PIL import Image
 from streams.images.decoder import Decoders
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
-from tests.streams.images.pictures import FILES, encoded
+from tests.streams.images.sample_images import FILES, encoded
 
 MAX_OWN_MB = 96
 """This process may grow by so much for one image, the attacking server in it included; one body may have 10 MB."""

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.images.address import Gate, is_public
+from streams.images.address import UrlPolicy, is_public
 from streams.images.errors import ImageError
 from streams.settings import ImageLimits
 
-GATE = Gate.of(ImageLimits(allow=("intranet.example:8080", "[::1]:9000")))
+GATE = UrlPolicy.of(ImageLimits(allow=("intranet.example:8080", "[::1]:9000")))
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_an_ordinary_or_allowed_url_passes(url: str) -> None:
     ],
 )
 def test_an_allowed_host_is_known_however_it_is_written(entry: str, url: str) -> None:
-    assert Gate.of(ImageLimits(allow=(entry,))).check_url(url).host
+    assert UrlPolicy.of(ImageLimits(allow=(entry,))).check_url(url).host
 
 
 def test_a_reason_is_one_printable_line_of_bounded_length() -> None:

@@ -21,7 +21,7 @@ from streams.settings import ImageLimits
 from tests.streams.images.hostile import Answer, HostileServer, forever, reply
 from tests.streams.images.hostile_files import inflating
 from tests.streams.images.measured import attack
-from tests.streams.images.pictures import encoded, half_and_half, noise
+from tests.streams.images.sample_images import encoded, half_and_half, noise
 
 MAX_BYTES = 50_000
 LIMITS = {"timeout_s": 0.6, "max_bytes": MAX_BYTES}
@@ -122,11 +122,11 @@ ANSWERS: dict[str, tuple[Answer, str | tuple[str, ...]]] = {
     "101 to HTTP/2": (status("101 Go", "Upgrade: h2c", "Connection: upgrade"), "http_status: HTTP 101"),
     "204": (status("204 No Content"), "http_status: HTTP 204"),
     "206, a part": (reply(PNG, "Content-Range: bytes 0-9/99", status="206 Partial"), "http_status: HTTP 206"),
-    "302 to nowhere": (status("302 Found"), "http_status: HTTP 302"),
+    "302 to nowhere": (status("302 CacheLookup"), "http_status: HTTP 302"),
     "304 though nothing is kept": (status("304 Not Modified"), "bad_response: HTTP 304"),
     "401 that asks for a password": (status("401 No", "WWW-Authenticate: Basic realm=a"), "http_status: HTTP 401"),
     "403 with a picture": (reply(PNG, status="403 Forbidden"), "http_status: HTTP 403"),
-    "404": (reply(b"gone", status="404 Not Found"), "not_found: HTTP 404"),
+    "404": (reply(b"gone", status="404 Not CacheLookup"), "not_found: HTTP 404"),
     "407 that asks for a proxy": (status("407 No", "Proxy-Authenticate: NTLM"), "http_status: HTTP 407"),
     "410": (reply(b"gone", status="410 Gone"), "not_found: HTTP 410"),
     "503": (status("503 Unavailable"), "http_status: HTTP 503"),

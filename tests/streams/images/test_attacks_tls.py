@@ -34,11 +34,11 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("makes certificates with the command openssl, which is not installed")
     folder = tmp_path_factory.mktemp("tls")
     new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    of_server = ["-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}"]
+    is_server_failure = ["-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}"]
     signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE"]
     for command in (
         [*new, "-subj", "/CN=authority of a test", "-keyout", "ca.key", "-out", "ca.pem"],
-        [*new, *of_server, *signed, "-keyout", "server.key", "-out", "server.pem"],
+        [*new, *is_server_failure, *signed, "-keyout", "server.key", "-out", "server.pem"],
     ):
         made = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
         if made.returncode:

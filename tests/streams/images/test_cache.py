@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from streams.images import cache_tables
-from streams.images.cache import Found
-from streams.images.cache_policy import BRIEF_S, STALE_TIMES
-from streams.images.conditional import Answer, Life, Validators
+from streams.images.cache import CacheLookup
+from streams.images.cache_policy import PASSING_S, STALE_FACTOR
+from streams.images.conditional import Answer, Freshness, Validators
 from streams.images.errors import ImageError
 from tests.streams.images.caches import OTHER, URL, VALIDATORS, Make, is_fresh, keep, picture_of, size
 from tests.streams.images.clock import Clock
@@ -29,7 +29,7 @@ async def test_a_picture_is_found_again_with_its_body_by_url_and_by_content(make
     assert (kept.picture, kept.validators, kept.fresh) == (picture, VALIDATORS, True)
     assert await cache.known(picture.sha256, OTHER) == picture_of(b"body", OTHER)
     assert await cache.body(picture.sha256) == b"body"
-    assert await cache.find(OTHER) == Found()
+    assert await cache.find(OTHER) == CacheLookup()
 
 
 async def test_a_body_is_hashed_beside_the_event_loop(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +70,7 @@ async def test_a_body_is_kept_once_however_many_urls_have_it(make: Make, path: P
 )
 async def test_a_picture_is_fresh_until(make: Make, clock: Clock, max_age: float | None, until: float) -> None:
     cache = make(cache_s=3600)
-    await keep(cache, b"body", life=Life(max_age))
+    await keep(cache, b"body", life=Freshness(max_age))
     clock.now += until - 1
     assert await is_fresh(cache)
     clock.now += 1
@@ -93,14 +93,14 @@ async def test_a_304_makes_it_fresh_again_with_the_new_validators(make: Make, cl
 @pytest.mark.parametrize(
     ("said", "holds"),
     [
-        pytest.param(Life(), Life(0, stale=False), id="it says nothing of it: as before"),
-        pytest.param(Life(30), Life(30), id="it says something else"),
-        pytest.param(Life(store=False), None, id="it forbids it now"),
+        pytest.param(Freshness(), Freshness(0, stale=False), id="it says nothing of it: as before"),
+        pytest.param(Freshness(30), Freshness(30), id="it says something else"),
+        pytest.param(Freshness(store=False), None, id="it forbids it now"),
     ],
 )
-async def test_a_304_says_how_long_the_picture_may_be_kept(make: Make, said: Life, holds: Life | None) -> None:
+async def test_a_304_says_how_long_the_picture_may_be_kept(make: Make, said: Freshness, holds: Freshness | None) -> None:
     cache = make()
-    await keep(cache, b"body", life=Life(0, stale=False))
+    await keep(cache, b"body", life=Freshness(0, stale=False))
     kept = (await cache.find(URL)).kept
     assert kept is not None
     await cache.renew(kept, Answer(None, kept.validators, said))
@@ -111,7 +111,7 @@ async def test_a_304_says_how_long_the_picture_may_be_kept(make: Make, said: Lif
 async def test_a_picture_stands_in_for_its_server_for_a_bounded_time(make: Make, clock: Clock) -> None:
     cache = make(cache_s=60)
     await keep(cache, b"body")
-    for after, stands_in in ((60 * STALE_TIMES - 1, True), (1, False)):
+    for after, stands_in in ((60 * STALE_FACTOR - 1, True), (1, False)):
         clock.now += after
         kept = (await cache.find(URL)).kept
         assert kept is not None
@@ -124,14 +124,14 @@ async def test_a_clock_that_was_set_back_makes_nothing_fresh(make: Make, clock: 
     await cache.refuse(OTHER, ImageError("not_found", "HTTP 404"))
     clock.now -= 10
     assert not await is_fresh(cache)
-    assert await cache.find(OTHER) == Found()
+    assert await cache.find(OTHER) == CacheLookup()
 
 
 async def test_what_the_server_forbids_to_keep_is_not_kept_and_what_was_is_forgotten(make: Make) -> None:
     cache = make()
     picture = await keep(cache, b"body")
-    await keep(cache, b"body", life=Life(store=False))
-    assert await cache.find(URL) == Found()
+    await keep(cache, b"body", life=Freshness(store=False))
+    assert await cache.find(URL) == CacheLookup()
     assert await cache.body(picture.sha256) is None
 
 
@@ -144,13 +144,13 @@ async def test_what_the_server_forbids_to_keep_is_not_kept_and_what_was_is_forgo
         pytest.param(ImageError("bomb", "too many pixels"), 60, id="a bomb"),
         pytest.param(ImageError("decoder_died", "killed"), 60, id="what killed a decoder is not tried again at once"),
         pytest.param(ImageError("unresolvable", "no such name"), 60, id="no address"),
-        pytest.param(ImageError("timeout", "not done"), BRIEF_S, id="a timeout, briefly"),
-        pytest.param(ImageError("connection_lost", "reset"), BRIEF_S, id="a reset, briefly"),
-        pytest.param(ImageError("http_status", "HTTP 503"), BRIEF_S, id="503, briefly"),
-        pytest.param(ImageError("http_status", "HTTP 429"), BRIEF_S, id="429, briefly"),
+        pytest.param(ImageError("timeout", "not done"), PASSING_S, id="a timeout, briefly"),
+        pytest.param(ImageError("connection_lost", "reset"), PASSING_S, id="a reset, briefly"),
+        pytest.param(ImageError("http_status", "HTTP 503"), PASSING_S, id="503, briefly"),
+        pytest.param(ImageError("http_status", "HTTP 429"), PASSING_S, id="429, briefly"),
         pytest.param(ImageError("http_status", "HTTP 429, may be asked again in 90 s"), 90, id="429 that says when"),
         pytest.param(
-            ImageError("http_status", "HTTP 503, may be asked again in 1 s"), BRIEF_S, id="503 that says soon"
+            ImageError("http_status", "HTTP 503, may be asked again in 1 s"), PASSING_S, id="503 that says soon"
         ),
         pytest.param(ImageError("http_status", "HTTP 503, may be asked again in 86400 s"), 3600, id="503, a day"),
         pytest.param(ImageError("busy", "no slot"), 0, id="no slot, never"),
@@ -167,14 +167,14 @@ async def test_a_refusal_is_remembered_for(make: Make, clock: Clock, error: Imag
         assert refusal is not None
         assert (refusal.kind, refusal.reason) == (error.kind, error.reason)
         clock.now += 0.5
-    assert await cache.find(URL) == Found()
+    assert await cache.find(URL) == CacheLookup()
 
 
 async def test_what_the_server_took_back_is_forgotten_also_where_refusals_are_not_remembered(make: Make) -> None:
     cache = make(cache_failed_s=0)
     picture = await keep(cache, b"body")
     await cache.refuse(URL, ImageError("not_found", "HTTP 410"))
-    assert await cache.find(URL) == Found()
+    assert await cache.find(URL) == CacheLookup()
     assert await cache.body(picture.sha256) is None
 
 
@@ -203,8 +203,8 @@ async def test_nothing_kept_under_other_rules_is_served(make: Make, changed: dic
     await keep(make(**before), b"body")
     await make(**before).refuse(OTHER, ImageError("too_big", "1 byte too many"))
     for url in (URL, OTHER):
-        assert await make(**before).find(url) != Found()
-        assert await make(**{**before, **changed}).find(url) == Found()
+        assert await make(**before).find(url) != CacheLookup()
+        assert await make(**{**before, **changed}).find(url) == CacheLookup()
 
 
 async def test_a_shorter_life_holds_for_what_is_already_kept(make: Make, clock: Clock) -> None:
@@ -217,7 +217,7 @@ async def test_what_another_decoder_said_is_not_believed(make: Make, monkeypatch
     cache = make()
     picture = await keep(cache, b"body")
     monkeypatch.setattr(cache_tables, "DECODER", cache_tables.DECODER + 1)
-    assert await cache.find(URL) == Found()
+    assert await cache.find(URL) == CacheLookup()
     assert await cache.known(picture.sha256, URL) is None
     await keep(cache, b"body")
     assert await cache.known(picture.sha256, URL) == picture
@@ -272,13 +272,13 @@ async def test_one_picture_cannot_push_out_all_others(make: Make) -> None:
     await keep(cache, b"body")
     await keep(cache, os.urandom(600_000), OTHER)
     assert await is_fresh(cache)
-    assert await cache.find(OTHER) == Found()
+    assert await cache.find(OTHER) == CacheLookup()
 
 
 async def test_with_no_megabytes_there_is_no_file(make: Make, path: Path) -> None:
     cache = make(cache_mb=0)
     picture = await keep(cache, b"body")
     await cache.refuse(OTHER, ImageError("not_found", "HTTP 404"))
-    assert await cache.find(URL) == await cache.find(OTHER) == Found()
+    assert await cache.find(URL) == await cache.find(OTHER) == CacheLookup()
     assert await cache.body(picture.sha256) is None
     assert not path.parent.exists()

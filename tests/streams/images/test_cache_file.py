@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from streams.images import database
-from streams.images.cache import Found, ImageCache
-from streams.images.database import AWAY_S
+from streams.images.cache import CacheLookup, ImageCache
+from streams.images.database import PAUSE_S
 from streams.images.errors import ImageError
 from streams.settings import ImageLimits
 from tests.conftest import ROOT
@@ -62,8 +62,8 @@ async def test_a_row_that_does_not_validate_is_a_miss_and_the_next_one_takes_its
     await keep(cache, b"body")
     with sqlite3.connect(path) as file:
         file.execute(tampering)
-    assert await cache.find(URL) == Found()
-    clock.now += AWAY_S
+    assert await cache.find(URL) == CacheLookup()
+    clock.now += PAUSE_S
     await keep(cache, b"body")
     assert await is_fresh(cache)
 
@@ -74,7 +74,7 @@ async def test_a_refusal_that_does_not_validate_is_none(make: Make, path: Path, 
     await cache.refuse(URL, ImageError("not_found", "HTTP 404"))
     with sqlite3.connect(path) as file:
         file.execute("UPDATE refusal SET kind = ?", (kind,))
-    assert await cache.find(URL) == Found()
+    assert await cache.find(URL) == CacheLookup()
 
 
 async def test_a_body_that_is_not_what_its_hash_says_is_a_miss_and_deleted(make: Make, path: Path) -> None:
@@ -83,7 +83,7 @@ async def test_a_body_that_is_not_what_its_hash_says_is_a_miss_and_deleted(make:
     with sqlite3.connect(path) as file:
         file.execute("UPDATE body SET bytes = x'00'")
     assert await cache.body(picture.sha256) is None
-    assert await cache.find(URL) == Found()
+    assert await cache.find(URL) == CacheLookup()
     await keep(cache, b"body")
     assert await cache.body(picture.sha256) == b"body"
 
@@ -118,8 +118,8 @@ async def test_a_file_that_cannot_be_used_is_made_anew(
     await first.close()
     damage(path)
     cache = make()
-    assert await cache.find(URL) == Found()
-    clock.now += AWAY_S
+    assert await cache.find(URL) == CacheLookup()
+    clock.now += PAUSE_S
     await keep(cache, b"body")
     assert await is_fresh(cache)
 
@@ -130,7 +130,7 @@ async def test_a_file_that_was_deleted_while_in_use_is_gone_and_a_new_one_is_beg
     for file in path.parent.iterdir():
         file.unlink()
     path.parent.rmdir()
-    assert await cache.find(URL) == Found()
+    assert await cache.find(URL) == CacheLookup()
     await keep(cache, b"body")
     assert size(path)
     assert await is_fresh(cache)
@@ -143,8 +143,8 @@ async def test_a_folder_that_cannot_be_made_is_said_once_and_gone_around(
     cache = make(home=tmp_path / "file")
     for _ in range(3):
         await keep(cache, b"body")
-        assert await cache.find(URL) == Found()
-        clock.now += AWAY_S
+        assert await cache.find(URL) == CacheLookup()
+        clock.now += PAUSE_S
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
     assert "is gone around" in warnings[0]
@@ -155,7 +155,7 @@ async def test_a_read_only_folder_is_gone_around(make: Make, path: Path) -> None
     path.parent.parent.chmod(0o500)
     cache = make()
     await keep(cache, b"body")
-    assert await cache.find(URL) == Found()
+    assert await cache.find(URL) == CacheLookup()
 
 
 async def test_a_full_disk_is_gone_around_and_what_is_there_stays(make: Make, clock: Clock) -> None:
@@ -167,9 +167,9 @@ async def test_a_full_disk_is_gone_around_and_what_is_there_stays(make: Make, cl
         await keep(cache, os.urandom(400_000), OTHER)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    clock.now += AWAY_S
+    clock.now += PAUSE_S
     assert await is_fresh(cache)
-    assert await cache.find(OTHER) == Found()
+    assert await cache.find(OTHER) == CacheLookup()
 
 
 async def test_a_lock_that_is_held_for_long_is_gone_around_and_then_not_waited_for(make: Make, path: Path) -> None:
@@ -200,15 +200,15 @@ async def test_a_file_system_that_hangs_holds_up_no_image(
     make: Make, path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here another process holds the folder while it makes the file anew, and never comes to an end."""
-    monkeypatch.setattr(database, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(database, "OPERATION_S", 0.2)
     cache = make()
     held = _held(path.parent)
     async with asyncio.timeout(1):
-        assert await cache.find(URL) == Found()
+        assert await cache.find(URL) == CacheLookup()
         await keep(cache, b"body")
     assert _files_in(path.parent) == []
     os.close(held)
-    clock.now += AWAY_S
+    clock.now += PAUSE_S
     await keep(cache, b"body")
     assert await is_fresh(cache)
 

@@ -17,7 +17,7 @@ from streams.settings import ImageLimits
 from tests.streams.images.caches import OTHER, URL, Make, keep
 from tests.streams.images.clock import Clock
 from tests.streams.images.hostile import HostileServer, reply
-from tests.streams.images.pictures import encoded, half_and_half, slow_jpeg
+from tests.streams.images.sample_images import encoded, half_and_half, slow_jpeg
 
 CONTENT = "0123456789abcdef" * 4
 PNG = encoded(half_and_half(), "PNG")

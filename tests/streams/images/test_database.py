@@ -15,15 +15,15 @@ import pytest
 
 from streams import metrics
 from streams.images import database
-from streams.images.database import AWAY_S, Database
+from streams.images.database import PAUSE_S, Database
 from tests.streams.images.clock import Clock
 
-PATIENCE_S = 0.3
+OPERATION_S = 0.3
 
 
 @pytest.fixture
 async def file(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
-    monkeypatch.setattr(database, "PATIENCE_S", PATIENCE_S)
+    monkeypatch.setattr(database, "OPERATION_S", OPERATION_S)
     file = Database(tmp_path / "cache" / "things.sqlite3", "CREATE TABLE thing(name TEXT)", 1, clock)
     assert await file.read(count) == 0
     yield file
@@ -36,7 +36,7 @@ def count(connection: sqlite3.Connection) -> int:
 
 
 def slowly(connection: sqlite3.Connection) -> bool:
-    time.sleep(PATIENCE_S / 3)
+    time.sleep(OPERATION_S / 3)
     connection.execute("INSERT INTO thing VALUES('one')")
     return True
 
@@ -61,12 +61,12 @@ async def test_a_queue_that_is_too_long_is_no_fault_of_the_file(
 async def test_a_file_that_gives_nobody_what_it_wants_is_left_alone_too(
     file: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMES", 4)
+    monkeypatch.setattr(database, "MAX_BUSY", 4)
     monkeypatch.setattr(database, "MAX_WAITING", 0)
     for _ in range(4):
-        assert not file.away
+        assert not file.paused
         assert await file.read(count) is None
-    assert file.away
+    assert file.paused
 
 
 async def test_what_waits_is_bounded_in_number_and_in_bytes(file: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,11 +97,11 @@ async def test_a_disk_that_hangs_is_left_alone_and_holds_nothing_of_those_who_we
     assert "is gone around for 30 s (said once): Hangs: an operation takes more than 0.3 s" in warning
     gc.collect()
     assert held() is None
-    clock.now += AWAY_S
+    clock.now += PAUSE_S
     assert await file.read(count) is None
     assert faults("hangs") == before + 3
     go.set()
-    clock.now += AWAY_S
+    clock.now += PAUSE_S
     assert await file.read(count) == 0
 
 

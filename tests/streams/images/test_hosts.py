@@ -257,7 +257,7 @@ async def test_who_redirects_at_the_last_moment_cannot_have_an_honest_host_blame
         def late(to: str) -> Answer:
             async def answer(writer: asyncio.StreamWriter) -> None:
                 await asyncio.sleep(0.15)
-                writer.write(reply(b"", f"Location: {to}", status="302 Found"))
+                writer.write(reply(b"", f"Location: {to}", status="302 CacheLookup"))
 
             return answer
 
@@ -273,7 +273,7 @@ async def test_who_redirects_at_the_last_moment_cannot_have_an_honest_host_blame
 async def test_each_hop_is_judged_by_its_own_answers(fetcher: Callable[..., Fetcher], server: HostileServer) -> None:
     async with hostile_server() as other:
         for number in range(AFTER):
-            server.answers[f"/{number}"] = reply(b"", f"Location: {other.url}/{number}", status="302 Found")
+            server.answers[f"/{number}"] = reply(b"", f"Location: {other.url}/{number}", status="302 CacheLookup")
             other.answers[f"/{number}"] = DOWN
         server.answers["/a"] = other.answers["/a"] = OK
         async with fetcher(other) as fetch:
@@ -333,7 +333,7 @@ async def test_redirects_to_and_fro_between_full_hosts_do_not_wait_for_each_othe
 ) -> None:
     async with hostile_server() as other:
         for here, there in ((server, other), (other, server)):
-            here.answers = {"/go": reply(b"", f"Location: {there.url}/a", status="302 Found"), "/a": OK}
+            here.answers = {"/go": reply(b"", f"Location: {there.url}/a", status="302 CacheLookup"), "/a": OK}
         async with fetcher(other, workers=2, per_host=1) as fetch:
             asked = [within(fetch, f"{host.url}/go", 5) for host in (server, other) for _ in range(10)]
             assert await asyncio.gather(*asked) == [b"body"] * 20

@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 from demo.examples import png_bomb
 from streams.images.decode import Decoded, decode
 from streams.images.errors import ImageError
-from tests.streams.images.pictures import GIF_BOMB, WEBP_BOMB, encoded, half_and_half, noise, png, small, ycck
+from tests.streams.images.sample_images import GIF_BOMB, WEBP_BOMB, encoded, half_and_half, noise, png, small, ycck
 
 # the product silences these for good (see `decode`), pytest sets them back
 pytestmark = [pytest.mark.filterwarnings("ignore:Corrupt EXIF"), pytest.mark.filterwarnings("ignore:Image size")]

@@ -16,7 +16,7 @@ import pytest
 from core.events import ImageResult, Media
 from streams import metrics
 from streams.images.cache import ImageCache
-from streams.images.cache_policy import BRIEF_S
+from streams.images.cache_policy import PASSING_S
 from streams.images.conditional import Answer, Validators
 from streams.images.decode import LoadedImage
 from streams.images.errors import ImageError
@@ -24,7 +24,7 @@ from streams.images.loader import ImageLoader
 from streams.settings import ImageLimits
 from tests.streams.images.clock import Clock
 from tests.streams.images.hostile import HostileServer, hostile_server, reply
-from tests.streams.images.pictures import encoded, half_and_half
+from tests.streams.images.sample_images import encoded, half_and_half
 
 PNG = encoded(half_and_half(), "PNG")
 OTHER_PNG = encoded(half_and_half(size=(60, 60)), "PNG")
@@ -203,7 +203,7 @@ async def test_the_wait_for_a_slot_behind_a_redirect_is_not_the_urls_fault_eithe
     limits: Callable[..., ImageLimits], server: HostileServer
 ) -> None:
     async with hostile_server() as other:
-        server.answers["/a"] = reply(b"", f"Location: {other.url}/a", status="302 Found")
+        server.answers["/a"] = reply(b"", f"Location: {other.url}/a", status="302 CacheLookup")
         given = limits(timeout_s=0.2, per_host=1, allow=(server.address, other.address))
         async with ImageLoader(given) as loader, loader._fetcher.slot(f"{other.url}/b"):
             assert await refused(loader, f"{server.url}/a") == "busy: no slot was free within 0.2 s"
@@ -389,7 +389,7 @@ async def test_cache_control_is_heeded(
 async def test_a_refusal_is_remembered_and_then_asked_for_again(
     remembering: Remembering, server: HostileServer, clock: Clock
 ) -> None:
-    server.answers["/a"] = reply(b"", status="404 Not Found")
+    server.answers["/a"] = reply(b"", status="404 Not CacheLookup")
     async with remembering() as loader:
         for _ in range(3):
             assert await refused(loader, f"{server.url}/a") == "not_found: HTTP 404"
@@ -413,7 +413,7 @@ async def test_a_kept_picture_stands_in_for_a_server_that_fails_which_is_not_ask
         for _ in range(3):
             assert (await loader.load(f"{server.url}/a")).sha256 == first.sha256
         assert (len(server.requests), cache_count("stale") - stale) == (2, 3)
-        clock.now += BRIEF_S
+        clock.now += PASSING_S
         server.answers["/a"] = reply(OTHER_PNG)
         assert (await loader.load(f"{server.url}/a")).width == 60
 
@@ -435,7 +435,7 @@ async def test_a_server_that_said_when_to_come_back_is_not_asked_before(
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        pytest.param(reply(b"", status="404 Not Found"), "not_found: HTTP 404", id="gone"),
+        pytest.param(reply(b"", status="404 Not CacheLookup"), "not_found: HTTP 404", id="gone"),
         pytest.param(reply(b"", status="403 Forbidden"), "http_status: HTTP 403", id="made private"),
         pytest.param(reply(b"<p>hi"), "not_an_image: ", id="no picture any more"),
     ],

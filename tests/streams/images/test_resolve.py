@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from streams.images.cache_policy import BRIEF_S, remembered_s
+from streams.images.cache_policy import PASSING_S, remembered_s
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
 from streams.settings import ImageLimits
 from tests.streams.images.hostile import HostileServer, reply
-from tests.streams.images.pictures import encoded, half_and_half
+from tests.streams.images.sample_images import encoded, half_and_half
 
 PNG = encoded(half_and_half(), "PNG")
 
@@ -140,7 +140,7 @@ async def test_what_may_pass_is_remembered_briefly(
     async with ImageLoader(limits(), look_up) as loader:
         with pytest.raises(ImageError, match=r"^unresolvable: .*pictures.example: .*says the C library") as refused:
             await loader.load("http://pictures.example/a")
-    assert remembered_s(refused.value, 60) == (BRIEF_S if brief else 60)
+    assert remembered_s(refused.value, 60) == (PASSING_S if brief else 60)
 
 
 async def test_no_answer_in_time_is_remembered_briefly(limits: Callable[..., ImageLimits], names: NameServers) -> None:
@@ -149,4 +149,4 @@ async def test_no_answer_in_time_is_remembered_briefly(limits: Callable[..., Ima
         with pytest.raises(ImageError) as refused:
             await loader.load("http://slow.example/a")
     assert refused.value.reason == "unresolvable: no answer about slow.example within 0.05 s"
-    assert remembered_s(refused.value, 60) == BRIEF_S
+    assert remembered_s(refused.value, 60) == PASSING_S

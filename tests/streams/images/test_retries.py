@@ -137,7 +137,7 @@ async def test_a_host_that_refuses_is_dialled_again(fetcher: Callable[..., Fetch
 @pytest.mark.parametrize(
     "failure",
     [
-        pytest.param(reply(b"", status="404 Not Found"), id="404"),
+        pytest.param(reply(b"", status="404 Not CacheLookup"), id="404"),
         pytest.param(reply(b"", status="403 Forbidden"), id="403"),
         pytest.param(reply(b"", status="429 Slow down"), id="429 that does not say when"),
         pytest.param(reply(b"", "Retry-After: soon", status="429 Slow down"), id="429 that says nonsense"),
@@ -145,8 +145,8 @@ async def test_a_host_that_refuses_is_dialled_again(fetcher: Callable[..., Fetch
         pytest.param(reply(b"", length=10**9), id="too big"),
         pytest.param(reply(b"x", "Content-Encoding: gzip"), id="encoded"),
         pytest.param(b"HTTP/9 hello\r\n\r\n", id="not HTTP"),
-        pytest.param(reply(b"", "Location: http://10.0.0.7/", status="302 Found"), id="redirect to a private address"),
-        pytest.param(reply(b"", "Location: /a", status="302 Found"), id="redirect loop"),
+        pytest.param(reply(b"", "Location: http://10.0.0.7/", status="302 CacheLookup"), id="redirect to a private address"),
+        pytest.param(reply(b"", "Location: /a", status="302 CacheLookup"), id="redirect loop"),
     ],
 )
 async def test_what_will_not_pass_is_not(
@@ -173,8 +173,8 @@ async def test_the_number_of_tries_is_the_settings(
 async def test_tries_are_counted_over_all_hops_of_an_image(
     fetcher: Callable[..., Fetcher], server: HostileServer
 ) -> None:
-    server.answers["/1"] = in_turn(BUSY, reply(b"", "Location: /2", status="302 Found"))
-    server.answers["/2"] = in_turn(BUSY, reply(b"", "Location: /3", status="302 Found"))
+    server.answers["/1"] = in_turn(BUSY, reply(b"", "Location: /2", status="302 CacheLookup"))
+    server.answers["/2"] = in_turn(BUSY, reply(b"", "Location: /3", status="302 CacheLookup"))
     server.answers["/3"] = BUSY
     async with fetcher(tries=3) as fetch:
         with pytest.raises(ImageError, match="503"):

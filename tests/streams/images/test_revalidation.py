@@ -12,7 +12,7 @@ from streams.images.loader import ImageLoader
 from streams.settings import ImageLimits
 from tests.streams.images.clock import Clock
 from tests.streams.images.hostile import HostileServer, reply
-from tests.streams.images.pictures import encoded, half_and_half
+from tests.streams.images.sample_images import encoded, half_and_half
 
 PNG = encoded(half_and_half(), "PNG")
 UNAVAILABLE = reply(b"", status="503 Unavailable")
