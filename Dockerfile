@@ -1,16 +1,17 @@
-# The command `mner`, with torch's CUDA build from the lock (some 5 GB), or its CPU build:
-#   docker build --build-arg TORCH=cpu .      # torch from PyTorch's own index, its hashes not checked
+# The command `mner` with what a worker needs. It has no local servers and no training.
+# Torch is the CUDA build of the lock (some 5 GB), or the CPU build:
+#   docker build --build-arg TORCH=cpu .      # torch comes from PyTorch's own index; no hashes are checked
 FROM python:3.11-slim AS environment
 ARG TORCH=lock
 RUN pip install --no-cache-dir --disable-pip-version-check uv
 WORKDIR /app
-COPY pyproject.toml requirements.lock README.md ./
+COPY pyproject.toml requirements-worker.lock README.md ./
 RUN uv venv .venv && \
     if [ "$TORCH" = cpu ]; then \
       uv pip install --python .venv/bin/python --no-cache --no-verify-hashes --torch-backend cpu \
-        --constraint requirements.lock -r pyproject.toml "setuptools>=77"; \
+        --constraint requirements-worker.lock -r pyproject.toml "setuptools>=77"; \
     else \
-      uv pip sync --python .venv/bin/python --no-cache --require-hashes requirements.lock; \
+      uv pip sync --python .venv/bin/python --no-cache --require-hashes requirements-worker.lock; \
     fi
 COPY . .
 RUN uv pip install --python .venv/bin/python --no-cache --no-deps --no-build-isolation --editable .

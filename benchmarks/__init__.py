@@ -1,1 +1,1 @@
-"""Measurements, run by hand: `python -m benchmarks.throughput`. docs/benchmarks.md says what they mean."""
+"""Measurements that are run by hand: `python -m benchmarks.throughput`. docs/research/ explains their results."""

@@ -1,4 +1,4 @@
-"""Whether two contenders found the same: else one of them did other work, and comparing their speed is idle."""
+"""Checks that two contenders found the same mentions; otherwise their speeds cannot be compared."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ from benchmarks.run import Wrong
 from core.events import Extraction, Mention, Opinion
 
 TOLERANCE = 1e-3
-"""Between probabilities and variances of the same tweet: batches differ, and float sums with them."""
+"""Largest difference between probabilities or variances. Batches differ, and so do sums of floats."""
 
 
-def agree(one: Mapping[str, Extraction], other: Mapping[str, Extraction]) -> None:
-    """Raises `Wrong` at the first tweet whose mentions differ, in span, type, views or by more than `TOLERANCE`."""
-    for name, extraction in one.items():
-        ours, theirs = extraction.mentions, other[name].mentions
-        if len(ours) != len(theirs) or not all(map(_same, ours, theirs)):
-            raise Wrong(f"the contenders differ on {extraction.tweet.text!r}:\n  {ours}\n  {theirs}")
+def agree(ours: Mapping[str, Extraction], theirs: Mapping[str, Extraction]) -> None:
+    """Compares extractions by post id.
+
+    Raises `Wrong` at the first post whose mentions differ in span, type or views, or by more than `TOLERANCE`.
+    """
+    for name, extraction in ours.items():
+        found, expected = extraction.mentions, theirs[name].mentions
+        if len(found) != len(expected) or not all(map(_same, found, expected)):
+            raise Wrong(f"the contenders differ on {extraction.tweet.text!r}:\n  {found}\n  {expected}")
 
 
-def _same(one: Mention, other: Mention) -> bool:
-    place = (one.start, one.end, one.type, one.views.keys()) == (other.start, other.end, other.type, other.views.keys())
-    return place and all(
+def _same(ours: Mention, theirs: Mention) -> bool:
+    pair = [(each.start, each.end, each.type, each.views.keys()) for each in (ours, theirs)]
+    return pair[0] == pair[1] and all(
         math.isclose(a, b, abs_tol=TOLERANCE, rel_tol=TOLERANCE)
-        for a, b in zip(_figures(one), _figures(other), strict=True)
+        for a, b in zip(_figures(ours), _figures(theirs), strict=True)
     )
 
 
 def _figures(mention: Mention) -> list[float]:
     opinions: list[Mention | Opinion] = [mention, *mention.views.values()]
-    return [figure for one in opinions for figure in (one.probability, one.aleatoric, one.epistemic)]
+    return [figure for each in opinions for figure in (each.probability, each.aleatoric, each.epistemic)]

@@ -1,4 +1,4 @@
-"""The broker's side of a measurement: topics of one run, how much they hold, what they hold and when it came."""
+"""The broker's side of a measurement: the topics of a run, and their records with the time of arrival."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from streams import topics
 from streams.settings import Settings
 
 APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
-"""The broker's own clock stamps a record when it is in the log: the same for every contender."""
+"""The broker stamps a record when it appends it, so that every contender is measured by the same clock."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """`at_ms`: unix milliseconds, as the topic stamps."""
+    """A record of a topic."""
 
     key: str
     value: bytes
     at_ms: int
+    """Unix milliseconds, by the clock that the topic uses."""
 
 
 @contextmanager
 def fresh_topics(brokers: str, settings: Settings) -> Iterator[None]:
-    """The topics of `settings.prefix`, extractions stamped by the broker; deleted afterwards."""
+    """Creates the topics of `settings.prefix`, and deletes them afterwards. The broker stamps extractions."""
     wanted = topics.plan(settings)
     client = topics.admin(brokers)
     try:
@@ -52,7 +53,7 @@ def fresh_topics(brokers: str, settings: Settings) -> Iterator[None]:
 
 
 class Log:
-    """Reads one topic from outside, without a group. A context manager."""
+    """Reads a topic without a consumer group. A context manager."""
 
     def __init__(self, brokers: str, topic: str, partitions: int) -> None:
         self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
@@ -66,11 +67,11 @@ class Log:
         self._consumer.close()
 
     def count(self) -> int:
-        """Records in the topic."""
+        """Returns the number of records in the topic."""
         return sum(self._ends().values())
 
     def records(self) -> list[Record]:
-        """All of them, each partition in its order."""
+        """Returns all records, in order within each partition."""
         ends = self._ends()
         self._consumer.seek_to_beginning(*self._partitions)
         found: list[Record] = []
@@ -84,7 +85,7 @@ class Log:
 
 
 def uncommitted(brokers: str, settings: Settings) -> int:
-    """Tweets that the group of extract has not committed."""
+    """Returns how many posts the consumer group of extract has not committed."""
     client = topics.admin(brokers)
     try:
         group = settings.name("mner-extract")
@@ -92,5 +93,5 @@ def uncommitted(brokers: str, settings: Settings) -> int:
     finally:
         client.close()
     with Log(brokers, settings.name(topics.TWEETS), settings.partitions) as log:
-        committed: int = sum(one.offset for one in offsets.values())
+        committed: int = sum(each.offset for each in offsets.values())
         return log.count() - committed

@@ -1,4 +1,4 @@
-"""How a benchmark is run by hand: its options, and what a person can mend in one line."""
+"""Runs a benchmark's command, and shows errors of the user in one line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.errors import UserError
 
 
 def main(command: Callable[..., Any]) -> None:
-    """Exit code 1 where a contender did not do the work, 2 where a person can mend it."""
+    """Exits with code 1 if a contender did wrong work, and with code 2 on an error that the user can fix."""
     try:
         typer.run(command)
     except Wrong as error:

@@ -1,4 +1,4 @@
-"""Another program's libraries, in an environment of their own, made once and kept."""
+"""Virtual environments for other programs' libraries, made once and kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from core.errors import UserError
 
 
 def environment(name: str, python: str, installs: Sequence[tuple[Path, Sequence[str]]], needed: str) -> Path:
-    """Its folder. Made anew where a file of pinned packages has changed or the file `needed` in it is gone, with
-    progress on standard error.
+    """Returns the environment's folder, and makes it with progress on standard error if necessary.
 
-    `python`: versions that will do; `installs`: files of pinned packages, each with options of `uv pip install`, in
-    which `{home}` is the folder. Raises `UserError`.
+    It is made again when a file of pinned packages has changed, or the file `needed` in it is missing.
+    `python`: accepted versions. `installs`: files of pinned packages, each with options of `uv pip install`, in which
+    `{home}` stands for the folder.
+    Raises `UserError` when `uv` fails.
     """
     home = platformdirs.user_cache_path("mner-streams") / name
     done, pinned = home / "pinned.txt", "".join(file.read_text() for file, _ in installs)

@@ -1,4 +1,4 @@
-"""The evidential side of the comparison of uncertainties: its ways to be unsure of a mention and of a tweet."""
+"""The evidential side of the comparison of uncertainties: scores of a mention and of a post."""
 
 from __future__ import annotations
 
@@ -10,52 +10,52 @@ from benchmarks import softmax
 from benchmarks.reading import Read
 from benchmarks.uncertainty_report import Choice, Row, row
 from model.mentions import Prediction, Span
-from model.training.evaluate import MEASURES, doubts_of, out_of_distribution
+from model.training.evaluate import MEASURES, out_of_distribution, uncertainties_of
 from model.training.reading import Reading
 from model.training.scores import scoreboard
 
 HEADS_ALONE = "epistemic, heads alone"
-"""Without the density of the words, by which evidence counts."""
+"""Without the density of the words, which weighs the evidence."""
 EVIDENTIAL: dict[str, Callable[[Span], float]] = {
     "fused probability": lambda span: span.probability,
     "epistemic": lambda span: 1 / (1 + span.epistemic),
     HEADS_ALONE: lambda span: 1 / (1 + span.epistemic),
     "aleatoric": lambda span: 1 / (1 + span.aleatoric),
 }
-"""How sure the evidential model is of a mention. What ranks mentions is all that counts of the variances."""
+"""Certainty of a mention. Of the variances only the order of mentions matters."""
 
 
 def heads_alone(reading: Reading) -> Reading:
-    """The same, as if nothing were known of how familiar words are."""
-    return replace(reading, outputs=[replace(one, weights=None, log_density=None) for one in reading.outputs])
+    """Returns the same reading as if the checkpoint had no density."""
+    outputs = [replace(output, weights=None, log_density=None) for output in reading.outputs]
+    return replace(reading, outputs=outputs)
 
 
-def by_variance(held: Read, own: str, other: str) -> dict[str, dict[str, float]]:
-    """How well each variance tells tweets apart, by the name of its way, then by measure. `own`, `other`: the parts."""
-    network = held.extractor.predictor.network
-    pair = [held.text[part] for part in (own, other)]
+def by_variance(read: Read, reference: str, ood: str) -> dict[str, dict[str, float]]:
+    """Returns the OOD AUROC of each variance and measure. `reference`, `ood`: names of parts."""
+    network = read.extractor.predictor.network
+    readings = [read.text[part] for part in (reference, ood)]
     found, alone = (
-        out_of_distribution(*(doubts_of(network, one.outputs) for one in some))
-        for some in (pair, [heads_alone(one) for one in pair])
+        out_of_distribution(*(uncertainties_of(network, reading.outputs) for reading in pair))
+        for pair in (readings, [heads_alone(reading) for reading in readings])
     )
     return {
-        "epistemic": {name: one.epistemic or 0.0 for name, one in found.items()},
-        HEADS_ALONE: {name: one.epistemic or 0.0 for name, one in alone.items()},
+        "epistemic": {name: score.epistemic or 0.0 for name, score in found.items()},
+        HEADS_ALONE: {name: score.epistemic or 0.0 for name, score in alone.items()},
         "aleatoric": {name: found[name].aleatoric or 0.0 for name in MEASURES},
     }
 
 
 def measures(evidential: Sequence[Read]) -> dict[str, dict[str, float]]:
-    """Of each way to read a variance and each measure of it the mean AUROC on validation data, over checkpoints; empty
-    where there are no other tweets."""
-    if not all("strange_valid" in one.text for one in evidential):
+    """Returns the mean OOD AUROC on validation data of each variance and measure; empty without OOD posts."""
+    if not all("ood_valid" in read.text for read in evidential):
         return {}
-    found = [by_variance(one, "valid", "strange_valid") for one in evidential]
-    return {way: {name: fmean(one[way][name] for one in found) for name in names} for way, names in found[0].items()}
+    found = [by_variance(read, "valid", "ood_valid") for read in evidential]
+    return {way: {name: fmean(each[way][name] for each in found) for name in names} for way, names in found[0].items()}
 
 
 def evidential_rows(evidential: Sequence[Read], choice: Choice) -> list[Row]:
-    """With captions where there are any, and as text alone, which is what the baselines read."""
+    """Returns the rows with captions, if there are any, and as text alone, which the baselines read too."""
     ood = [_ood(one, choice) for one in evidential]
     result = []
     for reads in evidential[0].ways():
@@ -72,15 +72,15 @@ def evidential_rows(evidential: Sequence[Read], choice: Choice) -> list[Row]:
     return result
 
 
-def _ood(held: Read, choice: Choice) -> dict[str, float | None]:
-    """By the name of the way: variances by the measure chosen for each, the probability as that of the baselines."""
+def _ood(read: Read, choice: Choice) -> dict[str, float | None]:
+    """Returns the OOD AUROC: of each variance by its chosen measure, of the probability as for the baselines."""
     if not choice.measure:
         return dict.fromkeys(EVIDENTIAL)
-    found = by_variance(held, "tweets", "strange")
+    found = by_variance(read, "tweets", "ood")
     probability = None
     if choice.tweet_rule is not None:
-        own, strange = (softmax.beliefs_of(held.extractor, held.text[part]) for part in ("tweets", "strange"))
-        probability = softmax.told_apart(own, strange, softmax.probability, choice.tweet_rule, 1.0)
+        pair = [softmax.beliefs_of(read.extractor, read.text[part]) for part in ("tweets", "ood")]
+        probability = softmax.ood_auroc(*pair, softmax.probability, choice.tweet_rule, 1.0)
     return {"fused probability": probability} | {way: found[way][name] for way, name in choice.measure.items()}
 
 

@@ -1,4 +1,4 @@
-"""Tweets of a corpus, and one run of them through a checkpoint's network."""
+"""The posts of a comparison, and one run of them through a checkpoint's network."""
 
 from __future__ import annotations
 
@@ -15,47 +15,51 @@ from model.training.reading import Reading
 
 @dataclass(frozen=True)
 class Data:
-    """One data set: the validation tweets, those that are measured, and of another kind both of these."""
+    """A data set, and an out-of-distribution one."""
 
     name: str
     valid: list[Example]
     tweets: list[Example]
-    strange_valid: list[Example]
-    strange: list[Example]
+    """The posts that are measured."""
+    ood_valid: list[Example]
+    ood: list[Example]
 
     @property
     def parts(self) -> dict[str, list[Example]]:
-        """Those that there are, by name."""
+        """The parts that are not empty, by name."""
         return {name: tweets for name, tweets in vars(self).items() if name != "name" and tweets}
 
 
 def read(extractor: Extractor, examples: Sequence[Example], captions: bool) -> Reading:
+    """Runs the examples through the checkpoint's network."""
     predictor = extractor.predictor
     return reading.read(predictor.network, extractor.tokenizer, examples, captions, predictor.device)
 
 
 @dataclass(frozen=True)
 class Read:
-    """What one checkpoint made of a data set, each tweet read once: the measured tweets with captions, where there are
-    any, and all parts as text alone, by their names in `Data.parts`."""
+    """What a checkpoint made of a data set."""
 
     extractor: Extractor
     captioned: Reading | None
+    """The measured posts with captions; None without captions."""
     text: dict[str, Reading]
+    """All parts as text alone, by their names in `Data.parts`."""
 
     @classmethod
     def of(cls, extractor: Extractor, data: Data) -> Self:
-        captioned = any(one.caption for one in data.tweets)
+        """Reads every post once per mode."""
+        captioned = any(tweet.caption for tweet in data.tweets)
         text = {part: read(extractor, tweets, captions=False) for part, tweets in data.parts.items()}
         return cls(extractor, read(extractor, data.tweets, captions=True) if captioned else None, text)
 
     def ways(self) -> dict[str, Reading]:
-        """Of the measured tweets, by what is read."""
-        found = {"text": self.text["tweets"]}
-        return found if self.captioned is None else {"text and caption": self.captioned} | found
+        """Returns the readings of the measured posts, by what is read."""
+        text = {"text": self.text["tweets"]}
+        return text if self.captioned is None else {"text and caption": self.captioned} | text
 
 
 def check_blind(extractor: Extractor) -> None:
-    """Raises `UserError` where the checkpoint has a view of images: the examples here have none."""
+    """Raises `UserError` if the checkpoint has a view `image`: the examples have no images."""
     if extractor.info.vision:
-        raise UserError(f"{extractor.info.name} has a view of images, which this benchmark does not read")
+        raise UserError(f"{extractor.info.name} reads images, which this benchmark does not have")

@@ -1,4 +1,4 @@
-"""Figures over several trainings that differ in their seed alone, and the command that makes them again."""
+"""Figures over several trainings that differ only in their seed."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cli.training.typed import typed
 from model.checkpoint import CheckpointInfo
 
 
 @dataclass(frozen=True)
 class Spread:
-    """One figure a seed. `mean`: None where one of them is none; `deviation`: of the sample, None of a single one."""
+    """A figure over several seeds."""
 
     values: list[float | None]
     mean: float | None
+    """None if one of the values is None."""
     deviation: float | None
+    """Sample standard deviation; None for a single value."""
 
     def __str__(self) -> str:
         if self.mean is None:
@@ -26,19 +27,15 @@ class Spread:
 
 
 def spread(values: Iterable[float | None]) -> Spread:
-    given = list(values)
-    known = [value for value in given if value is not None]
-    if not known or len(known) < len(given):
-        return Spread(given, None, None)
-    return Spread(given, statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)
+    """Returns the mean and the deviation of the values."""
+    listed = list(values)
+    known = [value for value in listed if value is not None]
+    if not known or len(known) < len(listed):
+        return Spread(listed, None, None)
+    return Spread(listed, statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)
 
 
 def seed_of(info: CheckpointInfo) -> int | None:
-    """The seed of the training, as the checkpoint tells its options."""
+    """Returns the seed of the training from the options in the checkpoint's provenance."""
     found = re.search(r"\bseed=(\d+)", str(info.provenance.get("options", "")))
     return int(found[1]) if found else None
-
-
-def as_typed(module: str, without: str = "") -> str:
-    """This process's command line, but for the option `without` and its value."""
-    return typed(f"python -m {module}", without)

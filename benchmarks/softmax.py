@@ -1,4 +1,4 @@
-"""The usual ways to be unsure of a plain softmax model's mentions: the baselines of `benchmarks.uncertainty`.
+"""The usual uncertainties of a plain softmax model's mentions: the baselines of `benchmarks.uncertainty`.
 
 Maximum softmax probability (Hendrycks & Gimpel, ICLR 2017), entropy, MC-dropout (Gal & Ghahramani, ICML 2016),
 temperature scaling (Guo et al., ICML 2017).
@@ -34,14 +34,14 @@ PASSES = 10
 
 
 class Held(NamedTuple):
-    """Distributions (N, K), and the outcome of each that is chosen, (N)."""
+    """Distributions (N, K), and the chosen outcome of each (N)."""
 
     outcomes: Floats
     chosen: NDArray[np.intp]
 
 
 Measure = Callable[[Held], Floats]
-"""(N) how sure each distribution is, from 0 to 1."""
+"""Returns (N) the certainty of each distribution, from 0 to 1."""
 
 
 def probability(held: Held) -> Floats:
@@ -50,7 +50,7 @@ def probability(held: Held) -> Floats:
 
 
 def certainty(held: Held) -> Floats:
-    """1 less the entropy as a share of the largest one."""
+    """Returns 1 minus the entropy, as a share of the largest possible entropy."""
     entropy: Floats = -(held.outcomes * np.log(np.clip(held.outcomes, 1e-12, 1))).sum(-1)
     found: Floats = np.clip(1 - entropy / math.log(held.outcomes.shape[-1]), 0, 1)
     return found
@@ -58,10 +58,11 @@ def certainty(held: Held) -> Floats:
 
 @dataclass(frozen=True)
 class Rule:
-    """How sure a mention is: by what its words are as a `whole`, one of the T types or no mention of just these words
-    (their exact probability over all legal labellings), or by each word's own labels, joined."""
+    """How the certainty of a mention is made."""
 
     whole: bool
+    """Over the T types and "no mention of exactly these words", by their exact probability over all legal labellings;
+    otherwise over the labels of each word."""
     join: Callable[[Floats], np.floating]
 
 
@@ -71,18 +72,18 @@ RULES = {
     "product over words": Rule(False, np.prod),
 }
 TWEET_RULES: dict[str, Callable[[Floats], np.floating]] = {"least sure word": np.min, "mean over words": np.mean}
-"""How sure a whole tweet is, by the most probable label of each word."""
+"""The certainty of a whole post, by the most probable label of each word."""
 
 
 @dataclass(frozen=True)
 class Beliefs:
-    """What a model holds of the labels of read tweets: log-probabilities (B, W, L) of each batch."""
+    """Log-probabilities (B, W, L) of the labels, by batch."""
 
     reading: Reading
     logs: list[Tensor]
 
     def predictions(self, measure: Measure, rule: Rule, temperature: float = 1.0) -> list[Prediction]:
-        """The mentions of the best legal labelling; as probability, how sure the measure is of each."""
+        """Returns the mentions of the best legal labelling, with their certainty as the probability."""
         return [
             Prediction(
                 tuple(
@@ -104,7 +105,7 @@ class Beliefs:
     def sure(
         self, measure: Measure, join: Callable[[Floats], np.floating], temperature: float = 1.0
     ) -> NDArray[np.float64]:
-        """Of each tweet that has words, how sure."""
+        """Returns the certainty of each post that has words."""
         return np.array(
             [
                 join(measure(Held(tweet.words, tweet.words.argmax(-1))))
@@ -132,7 +133,7 @@ class Beliefs:
 
 @dataclass(frozen=True)
 class _Tweet:
-    """Probabilities (W, L) of the labels, the best labelling (W), and its chain."""
+    """Probabilities (W, L) of the labels, the best labelling (W), and the chain."""
 
     words: Floats
     labelling: NDArray[np.intp]
@@ -147,7 +148,7 @@ class _Tweet:
         return Held(self.words[words], self.labelling[words])
 
     def whole(self, span: WordSpan) -> Held:
-        """One distribution, over the T types and none."""
+        """Returns a distribution over the T types and none."""
         length = span.last - span.first
         types = np.exp(self.path.span_log_probabilities(length)[length - 1, span.first])
         none = max(0.0, 1 - types.sum())
@@ -155,12 +156,12 @@ class _Tweet:
 
 
 def beliefs(extractor: Extractor, examples: Sequence[Example]) -> Beliefs:
-    """Of the tweets' text, by the network as it is."""
+    """Returns the beliefs about the posts' text."""
     return beliefs_of(extractor, read(extractor, examples, captions=False))
 
 
 def beliefs_of(extractor: Extractor, reading: Reading) -> Beliefs:
-    """At the checkpoint's own temperature where it is no plain softmax."""
+    """Returns the beliefs, at the checkpoint's temperature if it is no plain softmax."""
     temperature = extractor.info.temperature.single if extractor.info.design.evidence else 1.0
     with torch.inference_mode():
         logs = [
@@ -173,7 +174,10 @@ def beliefs_of(extractor: Extractor, reading: Reading) -> Beliefs:
 def dropped_out(
     extractor: Extractor, examples: Sequence[Example], passed: Callable[[], None], passes: int = PASSES
 ) -> Beliefs:
-    """The mean label probabilities of `passes` with dropout on, each seeded by its number; `passed()` after it."""
+    """Returns the mean label probabilities of `passes` with dropout, each seeded by its number.
+
+    `passed()` is called after each pass.
+    """
     found = []
     with _dropping(extractor.predictor.network):
         for seed in range(passes):
@@ -186,7 +190,7 @@ def dropped_out(
 
 @contextmanager
 def _dropping(network: nn.Module) -> Iterator[None]:
-    """All dropout is on, the encoder's too; no other layer of the network trains otherwise than it predicts."""
+    """Turns dropout on, in the encoder too. No other layer behaves differently in training."""
     with torch.random.fork_rng():
         network.train()
         try:
@@ -196,12 +200,13 @@ def _dropping(network: nn.Module) -> Iterator[None]:
 
 
 def best_temperature(held: Beliefs, rule: Rule) -> float:
-    """With the least log-loss of the mentions' probabilities: as `model.training.calibrate` does."""
+    """Returns the temperature with the least log-loss of the mentions' probabilities, as `mner calibrate` does."""
     return calibrate.best_temperature(
         lambda value: calibrate.marks_of(held.reading.gold, held.predictions(probability, rule, value))
     )
 
 
-def told_apart(own: Beliefs, other: Beliefs, measure: Measure, tweet_rule: str, temperature: float) -> float | None:
-    sure = [each.sure(measure, TWEET_RULES[tweet_rule], temperature) for each in (own, other)]
+def ood_auroc(reference: Beliefs, ood: Beliefs, measure: Measure, tweet_rule: str, temperature: float) -> float | None:
+    """Returns the AUROC of telling `ood` posts from reference posts by their certainty."""
+    sure = [each.sure(measure, TWEET_RULES[tweet_rule], temperature) for each in (reference, ood)]
     return auroc(-np.concatenate(sure), np.repeat([False, True], [len(one) for one in sure]))

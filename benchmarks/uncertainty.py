@@ -1,9 +1,9 @@
-"""Is the evidential uncertainty worth more than the usual ones? Checkpoints of several seeds, on published corpora.
+"""Compares the evidential uncertainty with the usual ones, over checkpoints of several seeds on published corpora.
 
     python -m benchmarks.uncertainty --evidential A,B,C --softmax D,E,F --data DIR [--captions FILE] [--ood DIR]
 
-Validation data choose how words make the score of a mention or a tweet; `--split test` is for one reading at the end.
-docs/uncertainty.md says what is compared.
+Validation data chooses how the scores of words become the score of a mention or a post. `--split test` is for a single
+reading at the end. docs/research/uncertainty.md explains what is compared.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from benchmarks.command import main
 from benchmarks.evidential import evidential_rows, measures
 from benchmarks.reading import Data, Read, check_blind
 from benchmarks.run import Wrong
-from benchmarks.seeds import as_typed, seed_of
+from benchmarks.seeds import seed_of
 from benchmarks.softmax import RULES, TWEET_RULES, Measure
 from benchmarks.uncertainty_report import Choice, Report, Result, Row, row, show
 from benchmarks.views import views
-from core.atomic import whole_file
+from cli.output import output_file
+from cli.training.typed import typed
 from core.errors import UserError
 from model.density import DENSITY
 from model.design import TEXT
@@ -40,11 +41,12 @@ from model.training import corpus
 from model.training.scores import Scoreboard, scoreboard
 
 SPLITS = ("valid", "test")
+PLAIN = "`--set 'design.views=[\"text\"]' --set design.evidence=false --set design.chain=false`"
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way to be unsure of a plain softmax model."""
+    """A way to measure the uncertainty of a plain softmax model."""
 
     name: str
     measure: Measure
@@ -61,7 +63,7 @@ WAYS = (
 
 
 class Baseline:
-    """One plain softmax checkpoint's beliefs of one data set."""
+    """The beliefs of a plain softmax checkpoint on a data set."""
 
     def __init__(self, extractor: Extractor, data: Data, passed: Callable[[], None]) -> None:
         self._temperatures: dict[str, float] = {}
@@ -75,17 +77,19 @@ class Baseline:
         }
 
     def scores(self, part: str, way: Way, rule: str) -> Scoreboard:
+        """Returns the scores on a part of the data. Raises `Wrong` if no mention is predicted."""
         held = self._beliefs[part, way.dropout]
         predictions = held.predictions(way.measure, RULES[rule], self._temperature(way, rule))
         if not any(one.spans for one in predictions):
-            raise Wrong(f"{self._name} finds no mention in {len(predictions)} tweets")
+            raise Wrong(f"{self._name} finds no mention in {len(predictions)} posts")
         return scoreboard(held.reading.gold, predictions)
 
-    def ood(self, own: str, other: str, way: Way, rule: str, tweet_rule: str | None) -> float | None:
+    def ood(self, reference: str, ood: str, way: Way, rule: str, tweet_rule: str | None) -> float | None:
+        """Returns the AUROC of telling the part `ood` from the part `reference`."""
         if tweet_rule is None:
             return None
-        held, strange = (self._beliefs[part, way.dropout] for part in (own, other))
-        return softmax.told_apart(held, strange, way.measure, tweet_rule, self._temperature(way, rule))
+        pair = [self._beliefs[part, way.dropout] for part in (reference, ood)]
+        return softmax.ood_auroc(*pair, way.measure, tweet_rule, self._temperature(way, rule))
 
     def _temperature(self, way: Way, rule: str) -> float:
         if not way.scaled:
@@ -96,13 +100,15 @@ class Baseline:
 
 
 def choose(baselines: Sequence[Baseline], measures: dict[str, dict[str, float]]) -> Choice:
-    """On validation data, one rule for all baselines: the strongest on average; none without any. `measures`: how well
-    each tells other tweets from the own there, by the evidential variances; empty where there are no others."""
+    """Chooses on validation data one rule for all baselines, the strongest on average; None without baselines.
+
+    `measures`: the OOD AUROC of each measure of the evidential variances; empty without an OOD data set.
+    """
     each = [(one, way) for one in baselines for way in WAYS]
     aurc = {rule: fmean(one.scores("valid", way, rule).aurc for one, way in each) for rule in RULES if each}
     rule = min(aurc, key=aurc.__getitem__, default=None)
     ood = {
-        name: fmean(one.ood("valid", "strange_valid", way, rule, name) or 0.0 for one, way in each)
+        name: fmean(one.ood("valid", "ood_valid", way, rule, name) or 0.0 for one, way in each)
         for name in TWEET_RULES
         if measures and rule is not None
     }
@@ -112,7 +118,7 @@ def choose(baselines: Sequence[Baseline], measures: dict[str, dict[str, float]])
 
 
 def baseline_rows(baselines: Sequence[Baseline], choice: Choice) -> list[Row]:
-    """None without any baseline."""
+    """Returns a row for each way; none without baselines."""
     if choice.rule is None:
         return []
     return [
@@ -121,7 +127,7 @@ def baseline_rows(baselines: Sequence[Baseline], choice: Choice) -> list[Row]:
             way.name,
             "text",
             [one.scores("tweets", way, choice.rule) for one in baselines],
-            [one.ood("tweets", "strange", way, choice.rule, choice.tweet_rule) for one in baselines],
+            [one.ood("tweets", "ood", way, choice.rule, choice.tweet_rule) for one in baselines],
             is_probability=way.measure is softmax.probability,
         )
         for way in WAYS
@@ -135,50 +141,57 @@ def measured(
     seed: int | None,
     passed: Callable[[], None] = lambda: None,
 ) -> Result:
-    """`seed`: of the shuffled captions, None to leave the views out; `passed()`: after each checkpoint is read and each
-    pass of MC-dropout."""
-    baselines = [Baseline(one, data, passed) for one in plain]
-    held = []
-    for one in evidential:
-        held.append(Read.of(one, data))
+    """Measures all checkpoints on a data set.
+
+    `seed`: of the shuffled captions; None leaves the views out. `passed()` is called after each checkpoint and each pass
+    of MC-dropout.
+    """
+    baselines = [Baseline(extractor, data, passed) for extractor in plain]
+    readings = []
+    for extractor in evidential:
+        readings.append(Read.of(extractor, data))
         passed()
-    choice = choose(baselines, measures(held))
-    rows = [*evidential_rows(held, choice), *baseline_rows(baselines, choice)]
-    seen = [] if seed is None else [views(one, data.tweets, seed) for one in held]
-    return Result(data.name, len(data.tweets), rows, choice, seen)
+    choice = choose(baselines, measures(readings))
+    rows = [*evidential_rows(readings, choice), *baseline_rows(baselines, choice)]
+    by_view = [] if seed is None else [views(each, data.tweets, seed) for each in readings]
+    return Result(data.name, len(data.tweets), rows, choice, by_view)
 
 
 def checked(evidential: Sequence[Extractor], plain: Sequence[Extractor]) -> None:
-    """Raises `UserError` where a checkpoint is not what it is compared as."""
+    """Raises `UserError` if a checkpoint is not what it is compared as."""
     if not evidential:
-        raise UserError("--evidential: wanted a checkpoint at least")
+        raise UserError("--evidential: give at least one checkpoint")
     if plain and len(evidential) != len(plain):
-        raise UserError(f"--evidential {len(evidential)}, --softmax {len(plain)} checkpoints: wanted as many of each")
+        raise UserError(
+            f"--evidential {len(evidential)}, --softmax {len(plain)} checkpoints: give the same number of each"
+        )
     for one in [*evidential, *plain]:
         check_blind(one)
     for one in evidential:
         if not one.info.design.evidence:
             raise UserError(f"--evidential: {one.info.name} was trained without evidence")
         if TEXT not in one.info.design.views:
-            raise UserError(f"--evidential: {one.info.name} has no view {TEXT}, which is all that the baselines read")
+            raise UserError(f"--evidential: {one.info.name} has no view {TEXT}, the only one that the baselines read")
         if one.predictor.network.density is None:
-            raise UserError(f"--evidential: {one.info.name} has no {DENSITY}: `mner calibrate --background` makes it")
+            raise UserError(
+                f"--evidential: {one.info.name} has no {DENSITY}; make it with `mner calibrate --background`"
+            )
     for one in plain:
         design = one.info.design
         if design.evidence or design.chain or design.views != ("text",):
-            raise UserError(f"--softmax: {one.info.name}: wanted `mner train --views text --no-evidence --no-chain`")
+            raise UserError(f"--softmax: {one.info.name} is no plain softmax; train it with {PLAIN}")
     if any(one.info.encoder != evidential[0].info.encoder for one in [*evidential, *plain]):
-        raise UserError("--evidential and --softmax: wanted the same encoder for every checkpoint")
+        raise UserError("--evidential and --softmax: all checkpoints must have the same encoder")
 
 
 def data_sets(folder: Path, captions: Path | None, split: str, ood: Path | None) -> list[Data]:
-    """Raises `UserError`."""
-    strange = {part: corpus.read(corpus.split_file(ood, part)) for part in SPLITS} if ood else {}
+    """Reads the data sets in `folder`. Raises `UserError` when a file is missing or broken."""
+    ood_parts = {part: corpus.read(corpus.split_file(ood, part)) for part in SPLITS} if ood else {}
     found = []
     for one in corpus.folders(folder.resolve()):
-        told = corpus.read_captions(captions, one.name) if captions else {}
-        valid, tweets = (corpus.read(corpus.split_file(one, part), told) for part in ("valid", split))
-        found.append(Data(one.name, valid, tweets, strange.get("valid", []), strange.get(split, [])))
+        texts = corpus.read_captions(captions, one.name) if captions else {}
+        valid, tweets = (corpus.read(corpus.split_file(one, part), texts) for part in ("valid", split))
+        found.append(Data(one.name, valid, tweets, ood_parts.get("valid", []), ood_parts.get(split, [])))
     return found
 
 
@@ -187,30 +200,30 @@ def _loaded(checkpoints: str) -> dict[str, Extractor]:
 
 
 def command(
-    evidential: Annotated[str, typer.Option(help="checkpoints, comma-separated: one a seed")],
-    data: Annotated[Path, typer.Option(help="a data set, or a folder of such")],
+    evidential: Annotated[str, typer.Option(help="Evidential checkpoints, one per seed, comma-separated.")],
+    data: Annotated[Path, typer.Option(help="A data set, or a folder of data sets.")],
     plain: Annotated[
         str,
         typer.Option(
-            "--softmax", help="as many, of `mner train --views text --no-evidence --no-chain`; default: no baselines"
+            "--softmax", help=f"As many plain softmax checkpoints, trained with {PLAIN}. Default: no baselines."
         ),
     ] = "",
-    captions: Annotated[Path | None, typer.Option(help='JSON lines {"set", "img", "caption"}')] = None,
-    split: Annotated[str, typer.Option(help="what is measured, valid or test; valid always chooses")] = "test",
-    ood: Annotated[Path | None, typer.Option(help="a data set of another kind, to be told apart")] = None,
-    with_views: Annotated[bool, typer.Option("--views", help="also what each view is worth")] = False,
-    seed: Annotated[int, typer.Option(help="of the shuffled captions")] = 0,
-    json_to: Annotated[Path | None, typer.Option("--json", help="write every figure to this file")] = None,
+    captions: Annotated[Path | None, typer.Option(help='JSON lines {"set", "img", "caption"}.')] = None,
+    split: Annotated[str, typer.Option(help="Measured split: valid or test.")] = "test",
+    ood: Annotated[Path | None, typer.Option(help="Out-of-distribution data set.")] = None,
+    with_views: Annotated[bool, typer.Option("--views", help="Also measure each view.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the shuffled captions.")] = 0,
+    json_to: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
 ) -> None:
-    """Evidential uncertainty beside that of a plain softmax model on the same encoder."""
+    """Compare evidential uncertainty with that of a plain softmax model on the same encoder."""
     if split not in SPLITS:
-        raise UserError(f"--split {split}: wanted one of {', '.join(SPLITS)}")
+        raise UserError(f"--split {split}: choose one of {', '.join(SPLITS)}")
     sets = data_sets(data, captions, split, ood)
     ours, theirs = _loaded(evidential), _loaded(plain)
     checked(list(ours.values()), list(theirs.values()))
     console = Console(width=None if sys.stdout.isatty() else 220)
     results = []
-    with whole_file(json_to, "--json") if json_to else nullcontext() as sink:
+    with output_file(json_to, "--json") if json_to else nullcontext() as sink:
         with Progress(console=Console(stderr=True)) as bars:
             for one in sets:
                 passes = len(ours) + len(one.parts) * len(theirs) * softmax.PASSES
@@ -220,7 +233,7 @@ def command(
         evidential_seeds, softmax_seeds = (
             {folder: seed_of(one.info) for folder, one in each.items()} for each in (ours, theirs)
         )
-        report = Report(as_typed("benchmarks.uncertainty"), split, evidential_seeds, softmax_seeds, results)
+        report = Report(typed("python -m benchmarks.uncertainty"), split, evidential_seeds, softmax_seeds, results)
         if sink is not None:
             sink.write(json.dumps(asdict(report), indent=1).encode() + b"\n")
     console.print(report.command, highlight=False, soft_wrap=True)

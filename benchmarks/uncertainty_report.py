@@ -1,4 +1,4 @@
-"""What the comparison of uncertainties says, as a table and as JSON."""
+"""The result of the comparison of uncertainties, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from model.training.scores import Scoreboard
 
 @dataclass(frozen=True)
 class Row:
-    """Figures of one way to be unsure, as in `model.training.scores.Scoreboard`, a value a checkpoint; `ece` and
-    `brier` of probabilities alone. `ood`: AUROC of telling tweets of another kind, read as text alone."""
+    """The figures of an uncertainty, a value per checkpoint. `model.training.scores.Scoreboard` explains them.
+
+    `ece` and `brier` exist for probabilities only. `ood`: AUROC of telling OOD posts, read as text alone.
+    """
 
     model: str
     way: str
@@ -33,16 +35,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Choice:
-    """What validation chose, and by what. For all baselines together, the mean over them and their checkpoints of AURC
-    (lower is better) and of the AUROC of other tweets (higher is better), by rule; for each way to read an evidential
-    variance the mean AUROC by measure (`EPISTEMIC_MEASURES` of `evaluate`). None, or empty, without other tweets."""
+    """What validation data chose. Without OOD posts, the last four are None or empty."""
 
     rule: str | None
+    """The baselines' rule for a mention: the one with the least AURC."""
     aurc: dict[str, float]
+    """Mean AURC over the baselines and their checkpoints, by rule."""
     tweet_rule: str | None
+    """The baselines' rule for a post: the one with the highest OOD AUROC."""
     ood: dict[str, float]
+    """Mean OOD AUROC over the baselines and their checkpoints, by rule."""
     measure: dict[str, str]
+    """The measure of a post for each evidential variance."""
     measures: dict[str, dict[str, float]]
+    """Mean OOD AUROC of each evidential variance, by measure (`EPISTEMIC_MEASURES` of `evaluate`)."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """`evidential`, `softmax`: folder and seed of each checkpoint."""
+    """All results. `evidential`, `softmax`: the folder and the seed of each checkpoint."""
 
     command: str
     split: str
@@ -90,7 +96,7 @@ def row(
 
 def show(result: Result, split: str, console: Console) -> None:
     choice = result.choice
-    console.print(f"{result.data}, {split}, {result.tweets} tweets", highlight=False)
+    console.print(f"{result.data}, {split}, {result.tweets} posts", highlight=False)
     table = Table(box=box.MARKDOWN)
     for name in ("model", "unsure by", "reads", "F1", "AURC", "error AUROC", "AUPR", "ECE", "Brier", "OOD AUROC"):
         table.add_column(name, no_wrap=True)
@@ -99,7 +105,7 @@ def show(result: Result, split: str, console: Console) -> None:
         table.add_row(one.model, one.way, one.reads, *map(str, figures))
     console.print(table)
     console.print(
-        f"a baseline's mention by: {choice.rule}; a tweet by: {choice.tweet_rule or '-'}, of the evidential variances "
+        f"baselines score a mention by: {choice.rule}; a post by: {choice.tweet_rule or '-'}; evidential variances by "
         f"{'; '.join(f'{way}: {measure}' for way, measure in choice.measure.items()) or '-'}\n",
         highlight=False,
     )

@@ -1,4 +1,4 @@
-"""What each view of a tweet is worth, and whether the context's evidence falls when the caption is another tweet's."""
+"""Measures each view, and whether the context's evidence falls when the caption belongs to another post."""
 
 from __future__ import annotations
 
@@ -22,35 +22,37 @@ from model.training.scores import scoreboard
 
 @dataclass(frozen=True)
 class Evidence:
-    """Of the context view: its nu, as much of it as counts, the mean over all labels and the words of a tweet's gold
-    mentions, then over the `tweets` that have a caption and a mention, with the own and with another tweet's caption.
-    `effect`: Cohen's d of the paired differences, own less shuffled (d_z: Cohen, 1988, eq. 2.3.5); None where these are
-    all alike."""
+    """The discounted nu of the context view: mean over labels and words of gold mentions, then over posts."""
 
     tweets: int
+    """Number of posts with a caption and a mention."""
     own: float
+    """With the post's own caption."""
     shuffled: float
+    """With another post's caption."""
     effect: float | None
+    """Cohen's d of the paired differences, own minus shuffled (d_z: Cohen, 1988, eq. 2.3.5); None if all are alike."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """`f1` by what is read: each view alone (where a tweet has not the view, nothing is found), all views fused, and
-    those fused with the captions dropped, or shuffled among the tweets."""
+    """What the views are worth."""
 
     f1: dict[str, float]
+    """By what is read: each view alone (nothing is found in a post without it), and all views fused, also with the
+    captions dropped or shuffled among the posts."""
     evidence: Evidence
 
 
 def views(held: Read, examples: Sequence[Example], seed: int) -> Views:
-    """`examples`: the measured tweets. Raises `UserError` where there is no context view, or nothing to shuffle."""
+    """Measures the views on the `examples`. Raises `UserError` without a context view or captions to shuffle."""
     extractor = held.extractor
     design = extractor.info.design
     if CONTEXT not in design.views:
         raise UserError(f"--views: the checkpoint {extractor.info.name} has no view {CONTEXT}")
     temperature = extractor.info.temperature
     other = read(extractor, shuffled(examples, seed), captions=True)
-    assert held.captioned is not None, "what can be shuffled was read"
+    assert held.captioned is not None, "captions that can be shuffled were read"
     own, dropped = held.captioned, held.text["tweets"]
     alone = {
         f"{view} alone": _f1(own, [_only(own, output, place) for output in own.outputs], temperature)
@@ -62,10 +64,10 @@ def views(held: Read, examples: Sequence[Example], seed: int) -> Views:
 
 
 def shuffled(examples: Sequence[Example], seed: int) -> list[Example]:
-    """Every caption with another tweet than its own. Raises `UserError` with fewer than two captions."""
+    """Gives every caption to another post. Raises `UserError` with fewer than two captions."""
     captioned = [place for place, one in enumerate(examples) if one.caption]
     if len(captioned) < 2:
-        raise UserError("--captions: fewer than two tweets have one, so that none can be shuffled")
+        raise UserError("--captions: fewer than two posts have one, so none can be shuffled")
     random.Random(seed).shuffle(captioned)
     result = list(examples)
     for place, giver in zip(captioned, [*captioned[1:], captioned[0]], strict=True):
@@ -74,7 +76,7 @@ def shuffled(examples: Sequence[Example], seed: int) -> list[Example]:
 
 
 def context_nu(reading: Reading) -> dict[str, float]:
-    """By the tweet's id: of those with a caption and a mention."""
+    """Returns the nu of each post with a caption and a mention, by its id."""
     found = {}
     examples = iter(reading.examples)
     for output in reading.outputs:
@@ -93,7 +95,7 @@ def context_nu(reading: Reading) -> dict[str, float]:
 def evidence(own: dict[str, float], other: dict[str, float]) -> Evidence:
     both = sorted(own.keys() & other.keys())
     if not both:
-        raise UserError("--views: no tweet has a caption and a mention")
+        raise UserError("--views: no post has a caption and a mention")
     first, second = (np.array([nu[one] for one in both]) for nu in (own, other))
     differences = first - second
     deviation = float(differences.std(ddof=1)) if len(both) > 1 else 0.0
@@ -102,7 +104,7 @@ def evidence(own: dict[str, float], other: dict[str, float]) -> Evidence:
 
 
 def _only(reading: Reading, output: Output, view: int) -> Output:
-    """As if the tweets had this view alone."""
+    """Returns the same output as if the posts had only this view."""
     present = output.batch.present.clone()
     present[np.arange(len(present)) != view] = False
     batch = replace(output.batch, present=present)

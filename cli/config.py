@@ -1,4 +1,4 @@
-"""`mner config`: every setting, where it comes from, secrets masked."""
+"""`mner config` prints the settings."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import typer
 
 
 def command(
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object instead of a table")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
 ) -> None:
-    """Show every setting with its value, its variable and what it means. Passwords inside URLs are masked."""
+    """Show every setting: its variable, its value and its meaning.
+
+    Passwords inside URLs are masked.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -26,10 +29,10 @@ def command(
     if as_json:
         print_json(values)
         return
-    table = Table("setting", "value", "means")
+    table = Table("setting", "value", "meaning")
     for variable in settings.VARIABLES:
         style = "bold" if variable.is_set(config) else ""
         table.add_row(variable.name, Text(one_line(values[variable.key] or "")), variable.description, style=style)
     console = Console()
     console.print(table)
-    console.print("Bold: set by the environment or .env; the others are defaults.")
+    console.print("Bold settings come from the environment or from .env. The others are defaults.")

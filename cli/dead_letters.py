@@ -1,4 +1,4 @@
-"""`mner dead-letters`: events that could not be processed, and why."""
+"""`mner dead-letters` shows the events that could not be processed."""
 
 from __future__ import annotations
 
@@ -14,38 +14,41 @@ if TYPE_CHECKING:
 
     from sinks.dead_letters import Letter
 
-app = typer.Typer(no_args_is_help=True, help="Events that could not be processed: what, why, and from where.")
+app = typer.Typer(no_args_is_help=True, help="Show the events that could not be processed, with the reasons.")
 
 
 @app.callback()
 def group() -> None:
-    """Keeps `list` a command of its own while it is the only one."""
+    """Typer would merge `list` into `dead-letters`, since it is the only command of the group."""
 
 
 @app.command("list")
 def list_(
-    limit: Annotated[int, typer.Option(min=1, help="Newest dead letters to show at most.")] = 20,
-    json: Annotated[bool, typer.Option("--json", help="A JSON array, for scripts.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Largest number of dead letters to show.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array for scripts.")] = False,
 ) -> None:
-    """The newest dead letters, oldest first, with the reason, the origin and the beginning of the event as it came."""
+    """Show the newest dead letters, the oldest of them first.
+
+    Each comes with its reason, its place in Kafka and the beginning of the event.
+    """
     from sinks.dead_letters import read
     from streams import topics
     from streams.servers import address
 
     settings = load()
     letters = read(address(settings, "kafka"), settings.name(topics.DEAD), newest=limit)
-    if json:
+    if as_json:
         print_json([{"at": letter.at.isoformat(), **letter.letter.model_dump(mode="json")} for letter in letters])
         return
     from rich.console import Console
 
     console = Console(highlight=False)
     for letter in letters:
-        console.print(_shown(letter, console.width), end="\n\n")
+        console.print(_rendered(letter, console.width), end="\n\n")
     console.print(f"{len(letters)} shown", style="dim")
 
 
-def _shown(letter: Letter, width: int) -> Text:
+def _rendered(letter: Letter, width: int) -> Text:
     from rich.text import Text
 
     from core.text import one_line

@@ -1,4 +1,4 @@
-"""`mner demo`: the whole system on real servers, with the example tweets."""
+"""`mner demo` runs the whole system on real servers, with the example posts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from core.errors import UserError
 
 
 def command(
-    keep: Annotated[bool, typer.Option("--keep", help="leave servers and worker running afterwards")] = False,
-    stop: Annotated[bool, typer.Option("--stop", help="stop what an earlier --keep left running")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the servers and the worker running.")] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Stop the servers and the worker that --keep left running.")
+    ] = False,
     json_out: Annotated[
-        Path | None, typer.Option("--json", help="also write the final numbers to this file (- for standard output)")
+        Path | None, typer.Option("--json", help="File for the final numbers; - for standard output.")
     ] = None,
 ) -> None:
-    """Start real servers and a worker, feed the example tweets, watch them arrive, check that the numbers add up, show
-    what was found. Exit code 1 when something does not add up."""
+    """Run the whole system once, with the example posts.
+
+    Starts real servers and a worker, feeds the posts and shows the results. Exit code 1 when the counts do not agree.
+    """
     import asyncio
     import json
     import sys
@@ -41,8 +45,8 @@ def command(
         try:
             sys.stdout.write(numbers + "\n") if str(json_out) == "-" else json_out.write_text(numbers + "\n")
         except OSError as error:
-            raise UserError(f"cannot write {json_out}: {error.strerror}") from None
+            raise UserError(f"--json {json_out}: {error.strerror}") from None
     if keep:
-        run.tell_where(config, console)
+        run.show_addresses(config, console)
     if report.problems:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""`mner feed`: a file of tweet events into Kafka."""
+"""`mner feed` sends a file of posts to Kafka."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from core.errors import UserError
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help="JSON lines, one tweet event each; - reads standard input")],
-    rate: Annotated[float | None, typer.Option(help="events a second at most", min=0.01)] = None,
+    file: Annotated[Path, typer.Argument(help="File with one post as JSON per line; - reads standard input.")],
+    rate: Annotated[float | None, typer.Option(help="Largest number of posts per second.", min=0.01)] = None,
 ) -> None:
-    """Feed FILE into the tweets topic, line by line, as it stands. Lines that are no valid event reach the dead letters
-    with their reason (`mner dead-letters list`)."""
+    """Send each line of FILE to the topic `tweets`, unchanged.
+
+    A worker writes lines that are not valid posts to the dead letters; see `mner dead-letters list`.
+    """
     import sys
 
     from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
@@ -27,7 +29,7 @@ def command(
     brokers = servers.address(config, "kafka")
     name = config.name(topics.TWEETS)
     if name in topics.missing(brokers, config):
-        raise UserError(f"topic {name} is missing; make it with `mner topics create`")
+        raise UserError(f"topic {name} is missing; create it with `mner topics create`")
     try:
         source = sys.stdin.buffer if str(file) == "-" else file.open("rb")
     except OSError as error:

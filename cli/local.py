@@ -1,22 +1,26 @@
-"""`mner local`: real Kafka, Elasticsearch and Redis on this machine, without Docker."""
+"""`mner local` runs Kafka, Elasticsearch and Redis on this machine, without Docker."""
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
+from cli.as_json import print_json
+
 app = typer.Typer(
     no_args_is_help=True,
-    help="Real Kafka, Elasticsearch and Redis as plain processes on this machine: no Docker, no root. "
-    "Their data and logs lie in the folder MNER_HOME (.mner by default).",
+    help="Run Kafka, Elasticsearch and Redis as plain processes on this machine, without Docker and without root. "
+    "Their data and logs are in the folder MNER_HOME (default: .mner).",
 )
 
 
 @app.command()
 def up() -> None:
-    """Start what does not run yet; the servers stay until `mner local down`. Prints their addresses as exports."""
+    """Start the servers that do not run yet, and print their addresses as shell exports.
+
+    They run until `mner local down`.
+    """
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -24,20 +28,20 @@ def up() -> None:
     from streams.settings import load
 
     home = load().home
-    shown = Progress(
+    progress = Progress(
         SpinnerColumn(finished_text="[green]✓"),
         TextColumn("{task.fields[server]:<14}"),
         TextColumn("{task.description}"),
         TimeElapsedColumn(),
         console=Console(stderr=True),
     )
-    with shown:
+    with progress:
         tasks = {}
 
         def on_progress(name: str, message: str) -> None:
             if name not in tasks:
-                tasks[name] = shown.add_task(message, total=1, server=name)
-            shown.update(tasks[name], description=message, completed=message.startswith("ready"))
+                tasks[name] = progress.add_task(message, total=1, server=name)
+            progress.update(tasks[name], description=message, completed=message.startswith("ready"))
 
         addresses = stack.up(home, on_progress)
     for name, address in addresses.items():
@@ -46,20 +50,20 @@ def up() -> None:
 
 @app.command()
 def down() -> None:
-    """Stop the servers; their data stays."""
+    """Stop the servers. Their data is kept."""
     from local import stack
     from streams.settings import load
 
     home = load().home
     stopped = stack.down(home)
-    typer.echo(f"stopped {', '.join(stopped)}" if stopped else f"nothing runs in {home}")
+    typer.echo(f"stopped {', '.join(stopped)}" if stopped else f"no server runs in {home}")
 
 
 @app.command()
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a server, in a list, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array with one object per server.")] = False,
 ) -> None:
-    """Which servers run, where, and where their logs are."""
+    """Show which servers run, with their addresses and the folder of their logs."""
     from rich.console import Console
     from rich.table import Table
 
@@ -69,7 +73,7 @@ def status(
     home = load().home
     servers = stack.status(home)
     if as_json:
-        typer.echo(json.dumps([{**vars(server), "log": str(server.log)} for server in servers], indent=2))
+        print_json([{**vars(server), "log": str(server.log)} for server in servers])
         return
     table = Table("server", "state", "address", "pid")
     for server in servers:

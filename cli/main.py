@@ -1,18 +1,21 @@
-"""The command `mner`: one command a file beside this one, gathered here.
+"""The command `mner`. Each subcommand has a module in this package.
 
-Command modules import what is heavy (torch, Faust, servers) inside their functions, so that `--help` stays quick.
+Command modules import torch, Faust and clients inside their functions, so that `mner --help` stays quick.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import logging
 import os
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 
+from cli import extras
 from core.errors import Retry, Stop, UserError
 from core.text import printable
 
@@ -36,16 +39,20 @@ COMMANDS = {
 }
 """Command -> module in `cli`. A module has either `app` (a Typer group) or `command` (a function)."""
 
+FAILED = 2
+STOPPED = 130
+
 
 def build() -> typer.Typer:
-    """The whole command line."""
+    """Returns the whole command line."""
     app = typer.Typer(
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
-        help="Named entities from a live stream of posts, with an uncertainty that decides what a person should see.",
+        help="Finds named entities in a live stream of posts, and asks people about the uncertain ones.",
     )
+    app.callback()(options)
     for name, module_name in COMMANDS.items():
         module = importlib.import_module(f"cli.{module_name}")
         if hasattr(module, "app"):
@@ -55,25 +62,44 @@ def build() -> typer.Typer:
     return app
 
 
-def main() -> None:
-    """Run it. What a person can mend is one line on standard error and exit code 2, never a traceback.
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mner {importlib.metadata.version('mner-streams')}")
+        raise typer.Exit
 
-    That goes for a file or a broker that fails where nobody expected it, too; MNER_LOG_LEVEL=DEBUG shows where.
+
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of `mner` itself."""
+
+
+def main() -> None:
+    """Runs the command line.
+
+    An error that the user can correct is one line on standard error and exit code 2, without a traceback. The same
+    holds for errors of files and brokers that no command expects. MNER_LOG_LEVEL=DEBUG adds the traceback of those.
     """
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # its errors reach us as exceptions
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # its errors also reach us as exceptions
     try:
         code = build()(standalone_mode=False)
     except (UserError, Retry, Stop) as error:
-        raise SystemExit(_told(str(error))) from None
+        raise SystemExit(_fail(str(error))) from None
     except typer.TyperException as error:
-        error.show()  # type: ignore[attr-defined]  # every one that is raised has it
+        error.show()  # type: ignore[attr-defined]  # every subclass that is raised has it
         raise SystemExit(error.exit_code) from None
     except (KeyboardInterrupt, typer.Abort):
         print("mner: stopped", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise SystemExit(STOPPED) from None
     except BrokenPipeError:  # `mner ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
+    except ModuleNotFoundError as error:
+        if (message := extras.missing(error)) is None:
+            raise
+        raise SystemExit(_fail(message)) from None
     except Exception as error:
         from kafka.errors import KafkaError
 
@@ -82,13 +108,13 @@ def main() -> None:
         if os.environ.get("MNER_LOG_LEVEL") == "DEBUG":
             traceback.print_exc()
         where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
-        raise SystemExit(_told(f"{where}{getattr(error, 'strerror', None) or repr(error)}")) from None
+        raise SystemExit(_fail(f"{where}{getattr(error, 'strerror', None) or repr(error)}")) from None
     raise SystemExit(code if isinstance(code, int) else 0)
 
 
-def _told(message: str) -> int:
+def _fail(message: str) -> int:
     print(f"mner: {printable(message)}", file=sys.stderr)
-    return 2
+    return FAILED
 
 
 if __name__ == "__main__":

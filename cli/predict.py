@@ -1,4 +1,4 @@
-"""`mner predict`: mentions of one text, or of tweets in a file."""
+"""`mner predict` finds the mentions of one text, or of the posts in a file."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.as_json import escaped_json
-from cli.training.seeing import named
-from core.atomic import whole_file
+from cli.output import output_file
+from cli.training.views import parse_views
 from core.errors import UserError
 from core.events import ImageResult, Media, Tweet, explain
 from streams.settings import Settings, load
@@ -32,48 +32,52 @@ if TYPE_CHECKING:
     from model.checkpoint import CheckpointInfo
     from model.extractor import Extracted, Extractor
 
-    Look = Callable[[Sequence[Tweet]], Sequence[tuple[ImageResult, str | None, Pixels | None]]]
+    LoadImages = Callable[[Sequence[Tweet]], Sequence[tuple[ImageResult, str | None, Pixels | None]]]
 
-LINES_AT_ONCE = 256
-LINES_WITH_PIXELS = 16
-"""Lines of tweets that are looked at together; pixels of a picture are much."""
-STRANGE = 0.01
-"""Of tweets as the model knows them, so many are called strange."""
+BATCH_LINES = 256
+BATCH_LINES_WITH_PIXELS = 16
+"""Lines per batch when the model needs the pixels, which take much memory."""
+UNUSUAL = 0.01
+"""Typicality up to which a post is called unusual. One in a hundred validation posts is."""
 
 console = Console()
 
 
 def command(
     text: Annotated[str | None, typer.Argument(help="The text of one post.")] = None,
-    image: Annotated[str | None, typer.Option(help="Its image: a file, or an http, https or file: URL.")] = None,
+    image: Annotated[
+        str | None, typer.Option(help="Image of the post: a file, or an http, https or file: URL.")
+    ] = None,
     context: Annotated[
-        str | None, typer.Option(help="What its image shows, in words; in place of what is read of it.")
+        str | None, typer.Option(help="Description of the image, used in place of what the vision models read.")
     ] = None,
-    no_vision: Annotated[bool, typer.Option("--no-vision", help="Fetch images, but read nothing of them.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of colours.")] = False,
+    no_vision: Annotated[bool, typer.Option("--no-vision", help="Fetch images without reading them.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
     jsonl: Annotated[
-        str | None, typer.Option(help="File of tweets, one JSON object a line; - for standard input.")
+        str | None, typer.Option(help="File of posts, one JSON object per line; - for standard input.")
     ] = None,
-    out: Annotated[str, typer.Option(help="Where --jsonl writes, one line each; - for standard output.")] = "-",
-    checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint folder; MNER_MODEL if not given.")] = None,
+    out: Annotated[str, typer.Option(help="File for the results of --jsonl; - for standard output.")] = "-",
+    checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint folder. The default is MNER_MODEL.")] = None,
     views: Annotated[
-        str | None, typer.Option(help="Comma-separated: read these views of the checkpoint, and no others.")
+        str | None, typer.Option(help="Views to use, separated by commas. The default is all views of the checkpoint.")
     ] = None,
 ) -> int:
-    """Name the entities in a text or in a file of tweets; no server is needed.
+    """Find the entities in a text or in a file of posts. No server is needed.
 
-    What is read of an image is the text's context; an image that cannot be had is told, and the text stands alone.
-    With --jsonl a line that is no tweet, or has nothing that --views read, gives a line with `error` in its place, and
-    exit code 1 at the end.
+    What the vision models read in an image becomes context for the text. If the image cannot be loaded, the command
+    says why and uses the text alone.
+
+    With --jsonl, a line that is not a valid post becomes a result with `error`, and the exit code is 1. The same holds
+    for a post without any content for --views.
     """
     if (text is None) == (jsonl is None):
-        raise UserError('wanted either a text, `mner predict "text"`, or `--jsonl FILE`')
+        raise UserError('give either a text, as in `mner predict "text"`, or `--jsonl FILE`')
     if text is None and context is not None:
-        raise UserError("--context goes with a text; in a file, the media's `alt` and their images are the context")
+        raise UserError("--context goes with a text; in a file, `alt` and the images of `media` are the context")
     if text is None and image is not None:
         raise UserError("--image goes with a text; in a file, `media` names the images")
     if text is not None and out != "-":
-        raise UserError("--out goes with --jsonl; one text's mentions are for standard output")
+        raise UserError("--out goes with --jsonl; the mentions of one text go to standard output")
     if jsonl is not None:
         _check_apart(jsonl, out)
     from model.checkpoint import describe
@@ -81,10 +85,10 @@ def command(
     settings = _settings(no_vision or context is not None, alone=text is not None)
     folder = checkpoint or settings.model
     tweet = None if text is None else _tweet_of(text, image)
-    some = None if views is None else named(views)
-    info = describe(folder).reading(some)  # before torch is imported: a wrong path is told at once
-    sees = info.vision is not None
-    with _reading(jsonl or "-") as source, _writing(out) as sink, _looking(settings, sees) as look:
+    chosen_views = None if views is None else parse_views(views)
+    info = describe(folder).reading(chosen_views)  # before the import of torch, so that a wrong path fails at once
+    needs_pixels = info.vision is not None
+    with _reading(jsonl or "-") as source, _writing(out) as sink, _image_loader(settings, needs_pixels) as load_images:
         from model.extractor import Extractor
 
         extractor = Extractor.load(
@@ -92,28 +96,30 @@ def command(
             device=settings.device,
             threads=settings.model_threads,
             candidate_threshold=settings.candidate_threshold,
-            views=some,
+            views=chosen_views,
         )
         if tweet is None:
-            return _predict_lines(extractor, source, sink, look, LINES_WITH_PIXELS if sees else LINES_AT_ONCE)
-        ((found, seen, pixels),) = look([tweet])
-    words = seen if context is None else context
-    shown = None if pixels is None else pixels.image()
-    (read,) = extractor.extract_all([tweet], [words], [shown])
-    if not read.read:
-        why = f": {found.reason}" if found.status == "failed" else ""
+            batch_lines = BATCH_LINES_WITH_PIXELS if needs_pixels else BATCH_LINES
+            return _predict_lines(extractor, source, sink, load_images, batch_lines)
+        ((result, image_context, pixels),) = load_images([tweet])
+    words = image_context if context is None else context
+    (extracted,) = extractor.extract_all([tweet], [words], [None if pixels is None else pixels.image()])
+    if not extracted.read:
+        why = f": {result.reason}" if result.status == "failed" else ""
         raise UserError(f"{_unread(info)}{why}; give --context or an --image that can be read")
     if as_json:
-        print(escaped_json(_result(tweet, read, found)))
+        print(escaped_json(_result(tweet, extracted, result)))
     else:
-        _show_image(found, words)
+        _show_image(result, words)
         threshold = extractor.info.threshold if settings.threshold is None else settings.threshold
-        _show(tweet, read, threshold)
+        _show(tweet, extracted, threshold)
     return 0
 
 
 def _settings(blind: bool, alone: bool) -> Settings:
-    """`blind`: nothing is read of images. `alone`: one image is looked at afresh; of a file's, what is kept serves."""
+    """Returns the settings of a worker with two changes. `blind` turns the vision models off. `alone` turns the caches
+    off, so that a single image is fetched and read anew.
+    """
     settings = load()
     if blind:
         settings = settings.changed(vision={"channels": ()})
@@ -121,15 +127,18 @@ def _settings(blind: bool, alone: bool) -> Settings:
 
 
 @contextmanager
-def _looking(settings: Settings, keep_pixels: bool) -> Iterator[Look]:
-    """What becomes of tweets' images, the contexts they give and, if kept, their pixels; many at once. Nothing is
-    started for text alone."""
+def _image_loader(settings: Settings, keep_pixels: bool) -> Iterator[LoadImages]:
+    """Yields a function that loads and reads the images of many posts at once.
+
+    For each post it returns the result, the context and, with `keep_pixels`, the pixels. Processes start with the first
+    image.
+    """
     from cli.look.inspector import ImageInspector
 
     async def look(tweets: Sequence[Tweet]) -> list[tuple[ImageResult, str | None, Pixels | None]]:
         return await asyncio.gather(*(inspector.inspect_photo(tweet, keep_pixels=keep_pixels) for tweet in tweets))
 
-    with asyncio.Runner() as runner:  # the loop rests while a line is awaited, so that Ctrl-C ends the waiting
+    with asyncio.Runner() as runner:  # the loop does not run while a line is awaited, so that Ctrl-C works
         inspector = ImageInspector(settings)
         runner.run(inspector.__aenter__())
         try:
@@ -144,24 +153,27 @@ def _tweet_of(text: str, image: str | None) -> Tweet:
     try:
         return Tweet(id="1", text=text, media=() if image is None else (Media(url=as_url(image)),))
     except ValidationError as error:
-        raise UserError(f"this post cannot be read: {explain(error)}") from None
+        raise UserError(f"this post is not valid: {explain(error)}") from None
 
 
-def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes], look: Look, at_once: int) -> int:
+def _predict_lines(
+    extractor: Extractor, source: IO[bytes], sink: IO[bytes], load_images: LoadImages, batch_lines: int
+) -> int:
+    """Writes one result per line, in order. Returns the exit code."""
     failed = False
     lines = (line for line in source if line.strip())
-    for chunk in iter(lambda: list(islice(lines, at_once)), []):
+    for chunk in iter(lambda: list(islice(lines, batch_lines)), []):
         parsed = [_parse(line) for line in chunk]
         tweets = [tweet for tweet in parsed if isinstance(tweet, Tweet)]
-        seen = look(tweets)
-        contexts = [context for _, context, _ in seen]
-        images = [None if pixels is None else pixels.image() for _, _, pixels in seen]
-        found = iter(zip(extractor.extract_all(tweets, contexts, images), seen, strict=True))
+        loaded = load_images(tweets)
+        contexts = [context for _, context, _ in loaded]
+        images = [None if pixels is None else pixels.image() for _, _, pixels in loaded]
+        extractions = iter(zip(extractor.extract_all(tweets, contexts, images), loaded, strict=True))
         for tweet in parsed:
             if isinstance(tweet, Tweet):
-                read, (image, _, _) = next(found)
-                result = _result(tweet, read, image)
-                if not read.read:
+                extracted, (image, _, _) = next(extractions)
+                result = _result(tweet, extracted, image)
+                if not extracted.read:
                     result = {"id": tweet.id, "error": _unread(extractor.info), "image": result["image"]}
             else:
                 result = tweet
@@ -172,11 +184,11 @@ def _predict_lines(extractor: Extractor, source: IO[bytes], sink: IO[bytes], loo
 
 
 def _unread(info: CheckpointInfo) -> str:
-    return f"{info.name} reads {' and '.join(info.design.views)} alone here, of which this tweet has nothing"
+    return f"{info.name} reads only {' and '.join(info.design.views)} here, and this post has none"
 
 
 def _parse(line: bytes) -> Tweet | dict[str, object]:
-    """The tweet, or the output line that names what is wrong with it."""
+    """Returns the post, or the result that says what is wrong with the line."""
     try:
         return Tweet.model_validate_json(line)
     except ValidationError as error:
@@ -191,13 +203,13 @@ def _identifier(line: bytes) -> str | None:
     return identifier if isinstance(identifier, str) else None
 
 
-def _result(tweet: Tweet, read: Extracted, image: ImageResult) -> dict[str, object]:
-    """An output line. `candidates` is all that the model holds for possible, also what nobody would be asked about."""
+def _result(tweet: Tweet, extracted: Extracted, image: ImageResult) -> dict[str, object]:
+    """Returns a result line. `candidates` has every candidate, also those that no person would be asked about."""
     return {
         "id": tweet.id,
-        "mentions": [mention.model_dump(exclude={"source"}) for mention in read.mentions],
-        "candidates": [mention.model_dump(exclude={"source"}) for mention in read.candidates],
-        "typicality": read.typicality,
+        "mentions": [mention.model_dump(exclude={"source"}) for mention in extracted.mentions],
+        "candidates": [mention.model_dump(exclude={"source"}) for mention in extracted.candidates],
+        "typicality": extracted.typicality,
         "image": image.model_dump(exclude_none=True, exclude=None if image.channels else {"channels"}),
     }
 
@@ -211,18 +223,15 @@ def _show_image(image: ImageResult, context: str | None) -> None:
         console.print(Text(f"context: {one_line(context)}", style="dim"))
 
 
-def _show(tweet: Tweet, read: Extracted, threshold: float) -> None:
-    from core.text import one_line, printable
+def _show(tweet: Tweet, extracted: Extracted, threshold: float) -> None:
+    from core.text import one_line
     from model.mentions import candidates_to_ask
-    from review.marks import COLOURS
+    from review.marks import COLOURS, draw_mentions
 
-    mentions, candidates, typicality, _ = read
-    coloured = Text(printable(tweet.text))
-    for mention in mentions:
-        coloured.stylize(f"bold {COLOURS[mention.type]}", mention.start, mention.end)
-    console.print(coloured)
-    if typicality is not None and typicality <= STRANGE:
-        console.print(f"[red]strange[/]: {typicality:.1%} of the validation tweets are as unlike what the model knows")
+    mentions, candidates, typicality, _ = extracted
+    console.print(draw_mentions(tweet.text, mentions))
+    if typicality is not None and typicality <= UNUSUAL:
+        console.print(f"[red]unusual[/]: only {typicality:.1%} of the validation posts are this unusual")
     asked = candidates_to_ask(mentions, candidates)
     if not mentions:
         console.print("[dim]no mention found[/]")
@@ -230,14 +239,14 @@ def _show(tweet: Tweet, read: Extracted, threshold: float) -> None:
         return
     table = Table("mention", "type", "at", "probability", "aleatoric", "epistemic", "views", box=None)
     for mention in (*mentions, *asked):
-        doubt = "  [red]to review[/]" if mention.probability < threshold else ""
-        doubt = "  [red]possibly missed[/]" if mention in asked else doubt
+        remark = "" if mention.is_confident(threshold) else "  [red]to review[/]"
+        remark = "  [red]possibly missed[/]" if mention in asked else remark
         views = ", ".join(f"{name} {view.probability:.2f} ({view.share:.0%})" for name, view in mention.views.items())
         table.add_row(
             Text(one_line(mention.text), style=COLOURS[mention.type]),
             mention.type,
             f"{mention.start}-{mention.end}",
-            f"{mention.probability:.3f}{doubt}",
+            f"{mention.probability:.3f}{remark}",
             f"{mention.aleatoric:.4f}",
             f"{mention.epistemic:.4f}",
             views,
@@ -253,11 +262,11 @@ def _reading(name: str) -> AbstractContextManager[IO[bytes]]:
 
 
 def _writing(name: str) -> AbstractContextManager[IO[bytes]]:
-    return nullcontext(sys.stdout.buffer) if name == "-" else whole_file(Path(name), "--out")
+    return nullcontext(sys.stdout.buffer) if name == "-" else output_file(Path(name), "--out")
 
 
 def _check_apart(source: str, out: str) -> None:
-    """Raises `UserError` when the output would take the place of the input."""
+    """Raises `UserError` when the output would overwrite the input."""
     files = (Path(source), Path(out))
     if "-" not in (source, out) and all(file.is_file() for file in files) and files[0].samefile(files[1]):
-        raise UserError(f"--out {out}: is the file that --jsonl reads; name another")
+        raise UserError(f"--out {out} is the file that --jsonl reads; name another file")

@@ -1,4 +1,4 @@
-"""`mner search`: tweets by their words and by the entities in them."""
+"""`mner search` finds posts by their words and by their mentions."""
 
 from __future__ import annotations
 
@@ -20,42 +20,47 @@ if TYPE_CHECKING:
 
 def command(
     query: Annotated[
-        str, typer.Argument(help="Words of the text or the name of an entity; nothing finds all.", show_default=False)
+        str,
+        typer.Argument(
+            help="Words of the text, or the name of an entity. Without it, all posts match.", show_default=False
+        ),
     ] = "",
     entity_type: Annotated[
-        EntityType | None, typer.Option("--type", help="Only mentions of this type count: `Paris --type PER`.")
+        EntityType | None, typer.Option("--type", help="Match mentions of this type only, as in `Paris --type PER`.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Tweets, or entities, to show at most.")] = 10,
-    entities: Annotated[bool, typer.Option("--entities", help="The names most often mentioned instead.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="A JSON object or array, for scripts.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Largest number of results.")] = 10,
+    entities: Annotated[
+        bool, typer.Option("--entities", help="Show the names mentioned most often, in place of posts.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
-    """Search the index: by words of the tweet, or by mention.
+    """Search the index by words of the post or by mention.
 
-    Without --type a tweet is found by its text or its mentions, the mentions weighing more. Tweets that were erased
-    are never found. A name counts as the same in any case and with or without # or @ in front.
+    Without --type, both the text and the mentions match, and mentions weigh more. Erased posts never match.
+    Names match in upper and lower case, with or without a leading # or @.
     """
     if entities:
         names = asyncio.run(_entities(load(), query, entity_type, limit))
-        _show_entities(names, json)
+        _show_entities(names, as_json=as_json)
     else:
         results = asyncio.run(_search(load(), query, entity_type, limit))
-        _show_results(results, json)
+        _show_results(results, as_json=as_json)
 
 
-def _show_results(results: Results, json: bool) -> None:
-    if json:
+def _show_results(results: Results, *, as_json: bool) -> None:
+    if as_json:
         print_json(dataclasses.asdict(results))
         return
     from rich.console import Console
 
     console = Console(highlight=False)
     for hit in results.hits:
-        console.print(_shown(hit), end="\n\n")
+        console.print(_rendered(hit), end="\n\n")
     console.print(f"{len(results.hits)} of {results.total}", style="dim")
 
 
-def _show_entities(names: list[Entity], json: bool) -> None:
-    if json:
+def _show_entities(names: list[Entity], *, as_json: bool) -> None:
+    if as_json:
         print_json([dataclasses.asdict(entity) for entity in names])
         return
     from rich.console import Console
@@ -73,29 +78,20 @@ def _show_entities(names: list[Entity], json: bool) -> None:
         )
 
 
-def _shown(hit: Hit) -> Text:
-    """The tweet, its mentions in brackets and colour, what matched underlined; `✓`: the word of a person."""
+def _rendered(hit: Hit) -> Text:
+    """Returns the post with its mentions in brackets and colour. Matches are underlined.
+
+    `✓` marks a mention that a person has decided.
+    """
     from rich.text import Text
 
-    from core.text import one_line, printable
-    from review.marks import COLOURS
+    from core.text import one_line
+    from review.marks import draw_mentions
 
-    raw = Text(printable(hit.text))
-    for start, end in hit.matches:
-        raw.stylize("underline", start, end)
-    for mention in hit.mentions:
-        raw.stylize(f"bold {COLOURS[mention.type]}", mention.start, mention.end)
     by = f"by {one_line(hit.reviewer)}" if hit.source == "human" and hit.reviewer else f"by the {hit.source}"
     when = f"  {one_line(hit.created_at[:16]).replace('T', ' ')}" if hit.created_at else ""
-    text, place = Text.assemble((f"tweet {one_line(hit.id)}", "bold"), (f"{when}  {by}\n", "dim")), 0
-    for mention in sorted(hit.mentions, key=lambda mention: mention.start):
-        if mention.start < place:  # it overlaps the one before
-            continue
-        sign = "✓" if mention.source == "human" else ""
-        text.append_text(raw[place : mention.start]).append("[").append_text(raw[mention.start : mention.end])
-        text.append(f" {mention.type}{sign}", style=COLOURS[mention.type]).append("]")
-        place = mention.end
-    return text.append_text(raw[place:])
+    text = Text.assemble((f"tweet {one_line(hit.id)}", "bold"), (f"{when}  {by}\n", "dim"))
+    return text.append_text(draw_mentions(hit.text, hit.mentions, hit.matches))
 
 
 async def _search(settings: Settings, query: str, entity_type: EntityType | None, limit: int) -> Results:

@@ -1,28 +1,31 @@
-"""`mner topics`: make and list the topics."""
+"""`mner topics` creates and lists the Kafka topics."""
 
 from __future__ import annotations
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Make and list the Kafka topics between the agents.")
+app = typer.Typer(no_args_is_help=True, help="Create and list the Kafka topics between the agents.")
 
 
 @app.command()
 def create() -> None:
-    """Make the topics that are missing (partitions, retention and compaction from the settings). Safe to repeat."""
+    """Create the missing topics.
+
+    The settings give their partitions and retention. Existing topics stay as they are.
+    """
     from streams import servers, settings, topics
 
     config = settings.load()
-    made = topics.create(servers.address(config, "kafka"), config)
-    for name in made:
-        typer.echo(f"made {name}")
-    if not made:
+    created = topics.create(servers.address(config, "kafka"), config)
+    for name in created:
+        typer.echo(f"created {name}")
+    if not created:
         typer.echo("all topics exist already")
 
 
 @app.command("list")
 def list_topics() -> None:
-    """Every topic of this deployment: partitions, how long it keeps what, and whether it exists."""
+    """List the topics of this deployment: partitions, cleanup policy, retention, and whether each exists."""
     from rich.console import Console
     from rich.table import Table
 
@@ -30,9 +33,9 @@ def list_topics() -> None:
 
     config = settings.load()
     absent = set(topics.missing(servers.address(config, "kafka"), config))
-    table = Table("topic", "partitions", "cleanup", "kept", "there")
+    table = Table("topic", "partitions", "cleanup", "retention", "exists")
     for topic in topics.plan(config):
-        kept = "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms // topics.HOUR_MS} h"
-        there = "no: mner topics create" if topic.name in absent else "yes"
-        table.add_row(topic.name, str(topic.partitions), topic.cleanup, kept, there)
+        retention = "forever" if topic.retention_ms < 0 else f"{topic.retention_ms // topics.HOUR_MS} h"
+        exists = "no: mner topics create" if topic.name in absent else "yes"
+        table.add_row(topic.name, str(topic.partitions), topic.cleanup, retention, exists)
     Console().print(table)

@@ -1,4 +1,4 @@
-"""Files that commands write: whole or not at all."""
+"""Writes files so that a reader sees the old content or the new content, never a part of it."""
 
 from __future__ import annotations
 
@@ -7,31 +7,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from core.errors import UserError
-
 
 @contextmanager
-def whole_file(path: Path, option: str) -> Iterator[IO[bytes]]:
-    """A file to write, which takes the place of `path` at the end; if the work fails, `path` stays as it was.
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Yields a binary file that replaces `path` when the block ends. If the block raises, `path` stays as it was.
 
-    Written beside it under the name PATH.partial. What is no regular file, as /dev/null, is written to directly.
-    Raises `UserError`, which names `option`, when it cannot be written.
+    The content goes to PATH.partial first, in the same folder. Links are followed and stay links. A path that is not
+    a regular file, such as /dev/null, is written directly.
+
+    Raises `OSError` when the file cannot be opened, written or renamed.
     """
-    goal = path.resolve()  # through links, which stay links
-    direct = goal.exists() and not goal.is_file()
-    written = goal if direct else goal.with_name(f"{goal.name}.partial")
-    try:
-        sink = written.open("wb")
-    except OSError as error:
-        raise UserError(f"{option} {path}: {error.strerror}") from None
-    try:
-        with sink:
-            yield sink
-        if not direct:
-            written.replace(goal)
-    except BaseException as error:
-        if not direct:
-            written.unlink(missing_ok=True)
-        if isinstance(error, OSError):  # a full disk
-            raise UserError(f"{option} {path}: not written: {error.strerror or error}") from None
-        raise
+    target = path.resolve()
+    if target.exists() and not target.is_file():
+        with target.open("wb") as file:
+            yield file
+        return
+    partial = target.with_name(f"{target.name}.partial")
+    with partial.open("wb") as file:
+        try:
+            yield file
+            file.close()  # flushes, so that a full disk is noticed before the rename
+            partial.replace(target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise

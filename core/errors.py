@@ -1,38 +1,48 @@
-"""What went wrong, classed by what the pipeline does about it.
+"""Errors, classed by what the pipeline does about them.
 
     Exception
     ├── UserError      shown to a person as one line that says what to do; exit code 2
-    ├── Retry          passes by itself: wait with backoff and try again, acknowledge nothing
-    ├── Reject         this event can never succeed: dead letters, with the reason; its neighbours go on
-    └── Stop           the deployment is broken: stop the worker, acknowledge nothing more
+    ├── Retry          passes by itself: wait with backoff, try again, acknowledge nothing
+    ├── Reject         this event can never succeed: it becomes a dead letter; other events go on
+    ├── Stop           the deployment is broken: stop the worker, acknowledge nothing more
+    └── BatchFailed    one item of a batch may be the cause: halve the batch until that item is alone
+        └── ProcessDied    as above; a single item gets a second try, since the death may have another cause
 
-Any other exception inside a stage counts as `Reject` for the one event it was handling.
-A leaf module: it imports nothing of the project, so that `model` and `sinks` may use it.
+Any other exception inside a stage counts as `Reject` for the event that the stage handled.
 """
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something the person at the terminal can mend; the message says how. Never shown with a traceback."""
+    """A mistake that the person at the terminal can correct. The message says how; no traceback is shown."""
 
 
 class Retry(Exception):
-    """A passing fault (server away, 429, 5xx). `after_s`: seconds to wait at least, when the server said so."""
+    """A passing fault, such as a server that is away, or HTTP 429 or 5xx."""
 
     def __init__(self, reason: str, after_s: float = 0.0) -> None:
+        """`after_s` is the shortest wait, in seconds, that the server asked for."""
         super().__init__(reason)
         self.after_s = after_s
 
 
 class Reject(Exception):
-    """This one event cannot be processed. The message is the reason that the dead letter carries."""
+    """This one event cannot be processed. The message is the reason in its dead letter."""
 
 
 class Stop(Exception):
-    """Going on would do harm (every event fails, a sink refuses our credentials): the worker ends, non-zero."""
+    """Going on would do harm: every event fails, or a sink refuses our credentials. The worker exits non-zero."""
+
+
+class BatchFailed(Exception):
+    """Processing a batch failed, and any of its items may be the cause. See `core.isolate`."""
+
+
+class ProcessDied(BatchFailed):
+    """The process that had the batch died, or was killed because it took too long."""
 
 
 def first_line(error: Exception) -> str:
-    """Of its message; its kind where it has none."""
+    """Returns the first line of the error's message, or the name of its class when it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,13 +1,13 @@
-"""The values that cross a boundary: Kafka topics, sinks, files. All frozen, all validated.
+"""The values that cross a boundary: Kafka topics, sinks, files. All are frozen and validated.
 
-A leaf module: it imports nothing of the project and no Faust, so that `model` and `sinks` may use it.
-Offsets are code points of the raw tweet text, end exclusive: `text[start:end] == mention.text`, checked here.
+Offsets are code points of the post's raw text, end exclusive: `text[start:end] == mention.text`, checked here.
+Fields with a `validation_alias` had that name in the release before; messages that carry it are still read.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, Protocol, Self
+from typing import Annotated, Literal, Protocol, Self, get_args
 
 from pydantic import (
     AwareDatetime,
@@ -21,15 +21,19 @@ from pydantic import (
 )
 
 SCHEMA_VERSION = 1
+#: Headers of every Kafka message that we write.
 HEADERS = [("schema", str(SCHEMA_VERSION).encode())]
-"""Of every Kafka message that we write."""
+
+#: Bytes of the largest extraction or decision. A decision holds a post and its mentions three times.
+MAX_DERIVED_BYTES = 4_000_000
 
 MAX_EDIT = 2**16 - 1
-EXPLAINED = 8
-"""Problems of one event that are told; a stranger's event may have millions."""
+#: Problems of one event that `explain` names. A stranger's event may have millions.
+MAX_EXPLAINED = 8
 
 EntityType = Literal["PER", "LOC", "ORG", "MISC"]
-ENTITY_TYPES: tuple[EntityType, ...] = ("PER", "LOC", "ORG", "MISC")
+#: In this order everywhere: the model's labels, the keys of `mner review`, colours.
+ENTITY_TYPES: tuple[EntityType, ...] = get_args(EntityType)
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:@-]{1,128}$")]
 Score = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -37,7 +41,7 @@ Variance = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
 class Value(BaseModel):
-    """Frozen; unknown fields are refused, since we wrote the message ourselves."""
+    """Base of our own messages. Frozen. Refuses unknown fields, because we wrote the message ourselves."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True, loc_by_alias=False
@@ -45,7 +49,7 @@ class Value(BaseModel):
 
 
 class LenientModel(BaseModel):
-    """Frozen; unknown fields are ignored, since somebody else wrote the message."""
+    """Base of messages from outside. Frozen. Ignores unknown fields, because somebody else wrote the message."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -62,7 +66,7 @@ class Media(LenientModel):
 
 
 class Tweet(LenientModel):
-    """One post, as a feed sends it. Only `id` and `text` are required. `edit` counts a post's later versions."""
+    """One post, as a feed sends it. Only `id` and `text` are required."""
 
     id: Identifier
     text: str = Field(min_length=1, max_length=25_000)
@@ -71,51 +75,50 @@ class Tweet(LenientModel):
     lang: str | None = Field(default=None, max_length=16)
     media: tuple[Media, ...] = Field(default=(), max_length=16, fail_fast=True)
     source: str = Field(default="unknown", max_length=64)
-    edit: int = Field(default=0, ge=0, le=MAX_EDIT)
+    edit: int = Field(default=0, ge=0, le=MAX_EDIT)  # 0 for the first version, 1 for its first correction
     reply_to: Identifier | None = None
     quote_of: Identifier | None = None
 
     @field_validator("created_at")
     @classmethod
-    def _of_our_times(cls, moment: datetime | None) -> datetime | None:
+    def _is_plausible(cls, moment: datetime | None) -> datetime | None:
         if moment is not None and not 1970 <= moment.year <= 9998:
-            raise ValueError("wanted a moment between 1970 and 9998")
+            raise ValueError("must lie between the years 1970 and 9998")
         return moment
 
     @field_validator("text")
     @classmethod
-    def _says_something(cls, text: str) -> str:
+    def _is_not_blank(cls, text: str) -> str:
         if not text.strip():
             raise ValueError("is blank; wanted the post's words")
         return text
 
 
 class Opinion(Value):
-    """What one view (modality) alone thinks of a mention's span and type.
+    """What one view (modality) alone says about a mention's span and type."""
 
-    `probability` that the span has this type; `share`: the view's part of the fused evidence, nu_v / sum nu,
-    in [0, 1]; aleatoric and epistemic as in `Mention`.
-    """
-
-    probability: Score
-    aleatoric: Variance
-    epistemic: Variance
-    share: Score
+    probability: Score  # that the span has this type
+    aleatoric: Variance  # as in `Mention`
+    epistemic: Variance  # as in `Mention`
+    share: Score  # the view's part of the fused evidence, nu_v / sum nu
 
 
 class Mention(Value):
-    """An entity in a tweet. Aleatoric = E[sigma^2] = beta/(alpha-1), epistemic = Var[mu] = beta/(nu(alpha-1)),
-    nu weighted by how well the model knows such words (`model.evidence.NIG.counted`)."""
+    """A span of a post with an entity type."""
 
     start: int = Field(ge=0)
     end: int = Field(gt=0)
     text: str = Field(min_length=1)
     type: EntityType
-    probability: Score
-    aleatoric: Variance
-    epistemic: Variance
+    probability: Score  # that span and type are both right
+    aleatoric: Variance  # E[sigma^2] = beta / (alpha - 1)
+    epistemic: Variance  # Var[mu] = beta / (nu (alpha - 1)); nu counts less where the model knows such words less
     views: dict[str, Opinion] = Field(default_factory=dict)
     source: Literal["model", "human"] = "model"
+
+    def is_confident(self, threshold: float) -> bool:
+        """Whether the mention needs no person: its probability is at or above the threshold."""
+        return self.probability >= threshold
 
     @model_validator(mode="after")
     def _span_is_not_empty(self) -> Self:
@@ -124,8 +127,8 @@ class Mention(Value):
         return self
 
 
-class Stretch(Protocol):
-    """Code points [start, end)."""
+class HasSpan(Protocol):
+    """Anything that covers the code points [start, end) of a post."""
 
     @property
     def start(self) -> int: ...
@@ -133,30 +136,30 @@ class Stretch(Protocol):
     def end(self) -> int: ...
 
 
-def overlap(one: Stretch, other: Stretch) -> bool:
-    return one.start < other.end and other.start < one.end
+def overlaps(a: HasSpan, b: HasSpan) -> bool:
+    return a.start < b.end and b.start < a.end
 
 
 class ImageResult(Value):
-    """What became of a tweet's image. `reason` is set whenever status is `failed`. `channels`: of an image that was
-    had, what became of each vision channel (tags, caption, ocr): `read`, `near` (lent by a
-    copy of the image), or why there is nothing of it."""
+    """What became of a post's image."""
 
     status: Literal["none", "ok", "failed"] = "none"
-    reason: str | None = None
+    reason: str | None = None  # set whenever the status is `failed`
     url: str | None = None
     width: int | None = None
     height: int | None = None
     format: str | None = None
+    #: Of a fetched image, each channel's outcome: `read`, `near` (taken from a near-duplicate image), or the reason why
+    #: the channel gave nothing.
     channels: dict[str, str] = Field(default_factory=dict)
 
 
-def _nothing(value: object) -> bool:
-    """Fields younger than the rest are written only where they say something, so that older readers read the others."""
+# Fields added by later versions are written only when set, so that readers from before them accept the other messages.
+def _is_empty(value: object) -> bool:
     return not value
 
 
-def _off(threshold: float) -> bool:
+def _is_off(threshold: float) -> bool:
     return threshold == 1
 
 
@@ -164,64 +167,60 @@ def _check_spans(text: str, mentions: tuple[Mention, ...]) -> None:
     for mention in mentions:
         if text[mention.start : mention.end] != mention.text:
             raise ValueError(
-                f"mention {mention.text!r} is not what stands at [{mention.start}:{mention.end}] of the tweet: "
-                f"{text[mention.start : mention.end]!r}"
+                f"mention {mention.text!r} is not the tweet's text at [{mention.start}:{mention.end}], "
+                f"which is {text[mention.start : mention.end]!r}"
             )
 
 
 class Extraction(Value):
-    """What the model found in one tweet. `timings_ms` is for people and metrics; no sink stores it.
-
-    `candidates`: spans of up to eight words that the model did not choose but holds for `candidate_threshold` probable or
-    more, the likeliest first; they may overlap each other and the mentions. Without any, the threshold is 1.
-    """
+    """What the model found in one post."""
 
     tweet: Tweet
     mentions: tuple[Mention, ...] = ()
-    candidates: tuple[Mention, ...] = Field(default=(), validation_alias="possible", exclude_if=_nothing)
+    #: Spans that the model did not choose but that reach `candidate_threshold`, the most probable first. They may
+    #: overlap each other and the mentions.
+    candidates: tuple[Mention, ...] = Field(default=(), validation_alias="possible", exclude_if=_is_empty)
     image: ImageResult = ImageResult()
     context: str | None = None
     model: str
-    model_version: int = Field(
-        ge=0, lt=2**40, description="grows with every trained checkpoint: unix seconds of training"
-    )
+    #: Unix time, in seconds, of the checkpoint's training. A later one wins in the index.
+    model_version: int = Field(validation_alias="release", ge=0, lt=2**40)
     threshold: Score
-    candidate_threshold: Score = Field(default=1.0, validation_alias="possible_threshold", exclude_if=_off)
-    timings_ms: dict[str, float] = Field(default_factory=dict)
+    #: 1 when the model looked for no candidates.
+    candidate_threshold: Score = Field(default=1.0, validation_alias="possible_threshold", exclude_if=_is_off)
+    timings_ms: dict[str, float] = Field(default_factory=dict)  # for people and metrics; no sink stores it
 
     @model_validator(mode="after")
-    def _mentions_stand_in_the_text(self) -> Self:
+    def _mentions_match_the_text(self) -> Self:
         _check_spans(self.tweet.text, self.mentions + self.candidates)
         return self
 
 
 class Reason(Value):
-    """Why one mention is sent to a person: machine-readable `kind` and a sentence for the reviewer."""
+    """Why a question is asked: a `kind` for programs and a sentence for the reviewer."""
 
     kind: Literal["maybe_missed", "other_type", "low_probability", "views_disagree", "little_evidence", "ambiguous"]
     sentence: str
 
 
 class Question(Value):
-    """One uncertain mention of a task, with the reasons, the gravest first. `is_candidate`: the model did not choose it."""
+    """One uncertain mention or candidate of a task."""
 
     mention: Mention
-    reasons: tuple[Reason, ...] = Field(validation_alias="doubts")
-    is_candidate: bool = Field(default=False, validation_alias="possible", exclude_if=_nothing)
+    reasons: tuple[Reason, ...] = Field(validation_alias="doubts")  # the most serious first
+    #: The model did not choose this mention.
+    is_candidate: bool = Field(default=False, validation_alias="possible", exclude_if=_is_empty)
 
     @property
     def uncertainty(self) -> float:
-        """The probability, by the model's own account, that what it chose is wrong here."""
+        """The model's own probability that its choice is wrong here."""
         return self.mention.probability if self.is_candidate else 1.0 - self.mention.probability
 
 
 class ReviewTask(Value):
-    """One tweet with at least one question. `uncertainty`, that of the gravest, orders the queue, highest first.
+    """A post with at least one question."""
 
-    `candidate_threshold`: the probability from which candidates are asked about here; 1 where none is.
-    """
-
-    id: str = Field(description="tweet id, model and release: adding it twice is one task")
+    id: str  # made of tweet id, edit, model and model version
     tweet: Tweet
     questions: tuple[Question, ...] = Field(min_length=1)
     confident: tuple[Mention, ...] = ()
@@ -230,31 +229,30 @@ class ReviewTask(Value):
     model: str
     model_version: int = Field(validation_alias="release", ge=0, lt=2**40)
     threshold: Score
-    candidate_threshold: Score = Field(default=1.0, validation_alias="possible_threshold", exclude_if=_off)
-    uncertainty: Score
+    #: The probability from which candidates are asked about; 1 when none is.
+    candidate_threshold: Score = Field(default=1.0, validation_alias="possible_threshold", exclude_if=_is_off)
+    uncertainty: Score  # that of the most uncertain question; orders the queue, highest first
 
 
 Action = Literal["accept", "reject", "retype", "respan", "add"]
 
 
 class Verdict(Value):
-    """What a person did with one mention: `before` as the model had it (none if added), `after` (none if rejected).
-
-    `is_candidate`: the model had not chosen `before`: it was wrong where a person accepts it, right where one rejects it.
-    """
+    """What a person decided about one mention."""
 
     action: Action
-    before: Mention | None = None
-    after: Mention | None = None
-    is_candidate: bool = Field(default=False, validation_alias="possible", exclude_if=_nothing)
+    before: Mention | None = None  # as the model had it; None if a person added the mention
+    after: Mention | None = None  # None if rejected
+    #: The model had not chosen `before`. So an accept says that the model was wrong, a reject that it was right.
+    is_candidate: bool = Field(default=False, validation_alias="possible", exclude_if=_is_empty)
 
 
 class Decision(Value):
-    """A person's word on a task. Carries the whole tweet, so that the index can be rebuilt from decisions alone.
+    """What a person decided about a task. Carries the whole task, so the index can be rebuilt from decisions alone.
 
-    `settle`: `mentions` is the final list (the confident ones and what the person made of the questions), all of
-    source `human`. `retract`: the person took a settled task back; `mentions` are the model's confident ones again
-    and the task reopens. The later `decided_at` wins.
+    A `settle` carries the final mentions, all of source `human`: the confident ones and the answers to the questions.
+    A `retract` takes a settled task back: it carries the model's confident mentions, and the task reopens.
+    Of two decisions on a task, the one with the later `decided_at` wins.
     """
 
     id: Identifier
@@ -266,22 +264,20 @@ class Decision(Value):
     decided_at: AwareDatetime
 
     @model_validator(mode="after")
-    def _mentions_stand_in_the_text(self) -> Self:
+    def _mentions_match_the_text(self) -> Self:
         _check_spans(self.task.tweet.text, self.mentions)
         return self
 
 
 class Tombstone(LenientModel):
-    """The platform or the author deleted the tweet: index and queue must forget it, for good."""
+    """Says that a post was deleted. Index and queue forget it for good."""
 
     id: Identifier
     reason: str | None = Field(default=None, max_length=512)
 
 
 class DeadLetter(Value):
-    """An event that could not be processed, as it came. `value` is the original bytes: text, or base64 where text
-    would not do or would be longer. `omitted`: bytes at its end that no dead letter can hold; they are still in the
-    topic it came from."""
+    """An event that cannot be processed, with the reason and its place in the topic it came from."""
 
     topic: str
     partition: int
@@ -290,22 +286,22 @@ class DeadLetter(Value):
     error: str
     reason: str
     key: str | None = None
-    value: str | None = None
+    value: str | None = None  # the event's bytes, as text if they are UTF-8 and text is not longer, else as base64
     encoding: Literal["utf-8", "base64"] = "utf-8"
-    omitted: int = Field(default=0, ge=0)
+    omitted: int = Field(default=0, ge=0)  # bytes cut off the end of `value`; they are still in `topic`
 
 
 def explain(error: ValidationError) -> str:
-    """One line for a pydantic error: the fields (eight at most), the values they had, and what was wanted."""
+    """Returns a pydantic error as one line: for each field (eight at most) what is wrong and the value it had."""
     parts = []
     problems = error.errors(include_url=False, include_context=False)
-    for problem in problems[:EXPLAINED]:
+    for problem in problems[:MAX_EXPLAINED]:
         field = ".".join(str(step) for step in problem["loc"]) or "event"
         value = repr(problem["input"])
         shown = value if len(value) <= 80 else value[:77] + "..."
         missing = problem["type"] in {"missing", "json_invalid"}
         message = problem["msg"].removeprefix("Value error, ")
         parts.append(f"{field}: {message}" + ("" if missing else f" (got {shown})"))
-    if len(problems) > EXPLAINED:
-        parts.append(f"and {len(problems) - EXPLAINED} more")
+    if len(problems) > MAX_EXPLAINED:
+        parts.append(f"and {len(problems) - MAX_EXPLAINED} more")
     return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""Decoded images."""
+"""A decoded image: its size and its RGB bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """A small upright RGB image: rows from the top, three bytes (red, green, blue) per pixel."""
+    """A small upright image: rows from the top, 3 bytes (red, green, blue) per pixel."""
 
     width: int
     height: int

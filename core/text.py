@@ -1,34 +1,37 @@
-"""Makes text that strangers wrote safe to store and to show."""
+"""Makes strangers' text safe to show. Posts, image text and model output all pass through here."""
 
 from __future__ import annotations
 
 import unicodedata
 
+#: Direction marks. They can make a line read differently from its code points (Unicode TR 36, section 2.5).
 BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Direction marks. They can make a line read differently from what it says (Unicode TR 36, section 2.5)."""
 
+#: Categories that `plain` drops: format characters (BIDI among them), lone surrogates, private use, unassigned.
 _DROPPED = {"Cf", "Cs", "Co", "Cn"}
-"""Categories that `plain` drops: formats (among them the direction marks), lone surrogates, private use, unassigned."""
 
 
 def printable(text: str) -> str:
     """Returns the text with every control character made visible, so that no escape sequence reaches a terminal.
 
-    Each code point becomes one code point, so offsets stay valid. Line feeds stay.
+    One code point becomes one code point, so offsets stay valid. Line feeds stay.
     """
     return "".join(_visible(char) for char in text)
 
 
 def one_line(text: str) -> str:
-    """Like `printable`, but line feeds become visible too."""
+    """Returns the text as `printable` does, with line feeds made visible too."""
     return printable(text).replace("\n", "␤")
 
 
-def plain(text: str, limit: int) -> str:
-    """Returns one line of at most `limit` characters, composed (NFC), without control or format characters."""
-    spaced = "".join(" " if unicodedata.category(char) == "Cc" else char for char in text[: 4 * limit])
+def plain(text: str, most: int) -> str:
+    """Returns one line of at most `most` characters, in Unicode's composed form (NFC).
+
+    Control characters become spaces. Characters that steer a terminal or a reader are dropped.
+    """
+    spaced = "".join(" " if unicodedata.category(char) == "Cc" else char for char in text[: 4 * most])
     kept = "".join(char for char in spaced if unicodedata.category(char) not in _DROPPED)
-    return " ".join(unicodedata.normalize("NFC", kept).split())[:limit].rstrip()
+    return " ".join(unicodedata.normalize("NFC", kept).split())[:most].rstrip()
 
 
 def _visible(char: str) -> str:

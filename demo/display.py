@@ -1,4 +1,4 @@
-"""The demo's live picture: what starts, then the numbers as they grow. Plain lines where there is no terminal."""
+"""The demo's live display: first what starts, then the numbers as they grow. Plain lines without a terminal."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from rich.text import Text
 
 from demo.tally import Tally
 
+#: Seconds between two lines of numbers, without a terminal.
 LINE_EVERY_S = 2.0
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
 class Display:
-    """A context manager. `says` may be called from any thread."""
+    """A context manager. `report` may be called from any thread."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -44,14 +45,14 @@ class Display:
         elif self._tally is not None:
             self._console.print(_line(self._tally))
 
-    def says(self, name: str, message: str) -> None:
-        """A server or the worker tells what it is doing."""
+    def report(self, name: str, message: str) -> None:
+        """Shows what a server or the worker is doing."""
         self._states[name] = message
         if not self._console.is_terminal:
             self._console.print(f"[{time.monotonic() - self._started:5.1f} s] {name}: {message}", markup=False)
 
-    def follows(self, tally: Tally) -> None:
-        """From now on show these numbers."""
+    def show_tally(self, tally: Tally) -> None:
+        """Shows these numbers from now on."""
         self._tally = tally
 
     def _render(self) -> RenderableType:

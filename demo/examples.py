@@ -1,7 +1,7 @@
-"""The example tweets, the faults planted among them, and a server on 127.0.0.1 for their images.
+"""The example posts, the faults planted among them, and a server on 127.0.0.1 for their images.
 
-The examples lie in the clone, not in the installed package. Their images stand at a placeholder host, so that the
-server can take any free port.
+The examples are part of the repository, not of an installed package. Their image URLs name a placeholder host, so that
+the server can use any free port.
 """
 
 from __future__ import annotations
@@ -23,35 +23,31 @@ from core.errors import UserError
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 PLACEHOLDER = "http://images.example"
 
+#: Width and height, in pixels, of a PNG that is about 50 kB large.
 BOMB_SIDE = 20_000
-"""Pixels: 400 million of them in a PNG of some 50 kB."""
 
+#: Where cloud providers keep a machine's credentials. A redirect must never lead there.
 METADATA = "http://169.254.169.254/latest/meta-data/"
-"""Where clouds keep credentials for their machines: what a redirect must never lead to."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A planted fault. `line` counts from 1, `id` is the tweet's.
+    """A planted fault."""
 
-    `dead`: the event ends in the dead letters; `image`: it is extracted from its text alone. Either way the reason that
-    is given starts with `reason`.
-    """
-
-    line: int
-    id: str
+    line: int  # counts from 1
+    id: str  # of the tweet
     what: str
-    outcome: Literal["dead", "image"]
-    reason: str
+    outcome: Literal["dead", "image"]  # a dead letter, or an extraction from the text alone
+    reason: str  # the start of the reason that the system gives
 
 
 def example_events(base_url: str) -> list[bytes]:
-    """The lines of `examples/tweets.jsonl`, faulty ones as they are, images at `base_url` (as `image_server` gives)."""
+    """Returns the lines of `examples/tweets.jsonl`, with image URLs at `base_url`. Faulty lines stay faulty."""
     return [line.replace(PLACEHOLDER.encode(), base_url.encode()) for line in _read("tweets.jsonl").splitlines()]
 
 
 def example_faults() -> list[Fault]:
-    """Every planted fault, in the order of the lines."""
+    """Returns the planted faults in the order of their lines."""
     return [Fault(**fault) for fault in json.loads(_read("faults.json"))]
 
 
@@ -59,12 +55,12 @@ def _read(name: str) -> bytes:
     try:
         return (EXAMPLES / name).read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{EXAMPLES / name} is not there: run this from a clone of the repository") from None
+        raise UserError(f"{EXAMPLES / name} is missing: run this from a clone of the repository") from None
 
 
 @asynccontextmanager
 async def image_server(folder: Path = EXAMPLES / "images") -> AsyncIterator[str]:
-    """Serves `folder` and the faulty images on a free port of 127.0.0.1; gives the address, `http://127.0.0.1:PORT`."""
+    """Serves `folder` and the faulty images on a free port. Yields the address, `http://127.0.0.1:PORT`."""
     app = web.Application()
     app.router.add_get("/too-big.jpg", _too_big)
     app.router.add_get("/slow.jpg", _slow)
@@ -83,7 +79,7 @@ async def image_server(folder: Path = EXAMPLES / "images") -> AsyncIterator[str]
 
 
 async def _too_big(request: web.Request) -> web.StreamResponse:
-    """Begins like a JPEG, names no length and goes on until the client has had enough."""
+    """Sends the start of a JPEG, then endless bytes, without a Content-Length."""
     response = web.StreamResponse(headers={"Content-Type": "image/jpeg"})
     await response.prepare(request)
     with suppress(ConnectionError):
@@ -94,7 +90,7 @@ async def _too_big(request: web.Request) -> web.StreamResponse:
 
 
 async def _slow(request: web.Request) -> web.StreamResponse:
-    """A byte now and then, so that no pause between two of them is long."""
+    """Sends a byte every 0.2 seconds, so that no pause is long enough for a read timeout."""
     response = web.StreamResponse(headers={"Content-Type": "image/jpeg"})
     await response.prepare(request)
     with suppress(ConnectionError):
@@ -105,7 +101,7 @@ async def _slow(request: web.Request) -> web.StreamResponse:
 
 
 async def _not_an_image(request: web.Request) -> web.Response:
-    return web.Response(body=b"<!doctype html><title>Sign in to see this picture</title>", content_type="image/jpeg")
+    return web.Response(body=b"<!doctype html><title>Sign in to see this image</title>", content_type="image/jpeg")
 
 
 async def _bomb(request: web.Request) -> web.Response:
@@ -117,7 +113,7 @@ async def _moved(request: web.Request) -> web.Response:
 
 
 def png_bomb(side: int = BOMB_SIDE) -> bytes:
-    """A valid black PNG of side x side pixels, 1 bit each (PNG specification, third edition, section 5)."""
+    """Returns a valid black PNG of side x side pixels, 1 bit each (PNG specification, third edition, section 5)."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -1,4 +1,4 @@
-"""What the demo shows at its end: mentions, the review queue with its reasons, faults, a search, the sums."""
+"""What the demo shows at its end: mentions, the review queue with its reasons, the faults, a search and the sums."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from core.events import Extraction, Mention, ReviewTask
-from core.text import one_line, printable
+from core.text import one_line
+from demo.examples import Fault
 from demo.tally import Tally
-from demo.verdict import Fault, named
-from review.marks import COLOURS
+from demo.verdict import reason_given
+from review.marks import COLOURS, draw_mentions, draw_work
+from review.work import begin
 from sinks.search import Entity, Results
 from streams.settings import Settings
 
@@ -24,19 +26,19 @@ SHOWN_TASKS = 8
 
 @dataclass(frozen=True)
 class Report:
-    """The outcome of a demo. `problems` is empty when everything added up."""
+    """The outcome of a demo. It is good when there are no `problems`."""
 
     tally: Tally
     tasks: Sequence[ReviewTask]
     entities: Sequence[Entity]
     query: str
-    found: Results
+    results: Results
     faults: Sequence[Fault]
     problems: Sequence[str]
     settings: Settings
 
     def numbers(self) -> dict[str, Any]:
-        """For scripts (`mner demo --json`)."""
+        """Returns the numbers for `mner demo --json`."""
         tally = self.tally
         return {
             "fed": tally.fed,
@@ -53,7 +55,7 @@ class Report:
             "tweets_per_s": round(tally.tweets_per_s, 1),
             "latency_ms": {"p50": round(tally.latency_ms(0.5), 1), "p99": round(tally.latency_ms(0.99), 1)},
             "faults": [
-                {"line": fault.line, "what": fault.what, "outcome": fault.outcome, "named": named(fault, tally)}
+                {"line": fault.line, "what": fault.what, "outcome": fault.outcome, "named": reason_given(fault, tally)}
                 for fault in self.faults
             ],
             "problems": list(self.problems),
@@ -67,7 +69,7 @@ class Report:
         self._sums(console)
 
     def _questions(self) -> tuple[int, int]:
-        """Asked about what the model chose, and about what it possibly missed."""
+        """Returns how many questions are about uncertain mentions, and how many about candidates."""
         kinds = [question.is_candidate for task in self.tasks for question in task.questions]
         return kinds.count(False), kinds.count(True)
 
@@ -75,17 +77,13 @@ class Report:
         table = Table(title="Indexed: confident mentions", title_justify="left", expand=True)
         table.add_column("tweet", ratio=3)
         table.add_column("mentions", ratio=2)
-        having = [e for e in self.tally.extractions.values() if _confident(e)]
-        for extraction in having[:SHOWN_TWEETS]:
-            names = Text("\n").join(
-                Text.assemble(
-                    (one_line(mention.text), COLOURS[mention.type]), f" {mention.type} {mention.probability:.0%}"
-                )
-                for mention in _confident(extraction)
-            )
-            table.add_row(coloured(extraction.tweet.text, _confident(extraction)), names)
-        if len(having) > SHOWN_TWEETS:
-            table.caption = f"and {len(having) - SHOWN_TWEETS} more tweets with mentions"
+        extractions = [extraction for extraction in self.tally.extractions.values() if _confident(extraction)]
+        for extraction in extractions[:SHOWN_TWEETS]:
+            mentions = _confident(extraction)
+            names = [_name(mention).append(f" {mention.probability:.0%}") for mention in mentions]
+            table.add_row(draw_mentions(extraction.tweet.text, mentions), Text("\n").join(names))
+        if len(extractions) > SHOWN_TWEETS:
+            table.caption = f"and {len(extractions) - SHOWN_TWEETS} more tweets with mentions"
         return table
 
     def _queue(self) -> Table:
@@ -93,15 +91,14 @@ class Report:
         table.add_column("uncertainty", justify="right")
         table.add_column("is it?", ratio=1)
         table.add_column("tweet", ratio=2)
-        table.add_column("why a person should look", ratio=2)
+        table.add_column("why a person decides", ratio=2)
         for task in self.tasks[:SHOWN_TASKS]:
             question = max(task.questions, key=lambda question: question.uncertainty)
-            mention = question.mention
             table.add_row(
                 f"{task.uncertainty:.2f}",
-                _named(mention).append("\npossibly missed" * question.is_candidate, "dim"),
-                coloured(task.tweet.text, [question.mention for question in task.questions]),
-                Text("; ".join(one_line(doubt.sentence) for doubt in question.reasons)),
+                _name(question.mention).append("\npossibly missed" * question.is_candidate, "dim"),
+                draw_work(begin(task), show_current=False),
+                Text("; ".join(one_line(reason.sentence) for reason in question.reasons)),
             )
         uncertain, candidates = self._questions()
         table.caption = f"{uncertain} uncertain mentions and {candidates} possibly missed in all"
@@ -110,28 +107,25 @@ class Report:
         return table
 
     def _faults(self) -> Table:
-        table = Table(title="Planted faults, each named", title_justify="left", expand=True)
+        table = Table(title="Planted faults, each with the reason given", title_justify="left", expand=True)
         table.add_column("line", justify="right")
         table.add_column("planted", ratio=2)
-        table.add_column("what became of it", ratio=1)
+        table.add_column("outcome", ratio=1)
         table.add_column("reason given", ratio=3)
         for fault in self.faults:
-            reason = named(fault, self.tally)
+            reason = reason_given(fault, self.tally)
             outcome = "dead letter" if fault.outcome == "dead" else "extracted from text alone"
             shown = Text(one_line(reason)) if reason is not None else Text("none", "bold red")
             table.add_row(str(fault.line), fault.what, outcome, shown)
         return table
 
     def _search(self) -> Table:
-        title = f"mner search {self.query}: {self.found.total} tweets"
+        title = f"mner search {self.query}: {self.results.total} tweets"
         table = Table(title=title, title_justify="left", expand=True)
         table.add_column("score", justify="right")
         table.add_column("tweet", ratio=1)
-        for hit in self.found.hits:
-            text = Text(printable(hit.text))
-            for start, end in hit.matches:
-                text.stylize("reverse", start, end)
-            table.add_row(f"{hit.score:.1f}", text)
+        for hit in self.results.hits:
+            table.add_row(f"{hit.score:.1f}", draw_mentions(hit.text, hit.mentions, hit.matches))
         names = ", ".join(f"{one_line(entity.name)} ({entity.type}, {entity.tweets})" for entity in self.entities)
         table.caption = Text(f"most mentioned: {names}")
         return table
@@ -147,20 +141,12 @@ class Report:
         for problem in self.problems:
             console.print(Text(f"wrong: {one_line(problem)}", "bold red"))
         if not self.problems:
-            console.print(Text("Everything adds up.", "bold green"))
+            console.print(Text("All numbers add up.", "bold green"))
 
 
-def _named(mention: Mention) -> Text:
+def _name(mention: Mention) -> Text:
     return Text.assemble((one_line(mention.text), COLOURS[mention.type]), f" {mention.type}")
 
 
-def coloured(text: str, mentions: Sequence[Mention]) -> Text:
-    """The text with its mentions in their types' colours."""
-    shown = Text(printable(text))
-    for mention in mentions:
-        shown.stylize(f"bold {COLOURS[mention.type]}", mention.start, mention.end)
-    return shown
-
-
 def _confident(extraction: Extraction) -> list[Mention]:
-    return [mention for mention in extraction.mentions if mention.probability >= extraction.threshold]
+    return [mention for mention in extraction.mentions if mention.is_confident(extraction.threshold)]

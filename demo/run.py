@@ -1,4 +1,4 @@
-"""The whole system, once, on real servers: start, feed the examples, watch, check the sums, show what came out."""
+"""Runs the whole system once on real servers: starts it, feeds the examples, watches them arrive, checks the sums."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from demo.display import Display
 from demo.examples import Fault, example_events, example_faults, image_server
 from demo.report import Report
 from demo.tally import Tally, TopicReader
-from demo.verdict import wrong
+from demo.verdict import find_problems
 from local import stack
 from sinks.index import Index
 from sinks.queue import ReviewQueue
@@ -28,22 +28,27 @@ from streams.servers import Addresses
 from streams.settings import Settings
 from streams.worker_process import WorkerProcess
 
+#: Events fed per second: slow enough to watch.
 RATE = 20.0
-"""Events fed a second: slow enough to watch."""
 
-SETTLED_S = 120.0
-"""Seconds that the examples may take to arrive in the sinks."""
+#: Seconds that the examples may take to arrive in the sinks.
+ARRIVAL_S = 120.0
 
-HELD = 1000
-"""More documents and tasks than the examples make."""
+#: Seconds between two looks at the sinks, and looks without a change after which everything has arrived.
+LOOK_S, QUIET_LOOKS = 0.5, 3
 
+#: Tasks to list; the examples make fewer.
+TASK_LIMIT = 1000
+
+#: A file in a home that `--keep` made.
 MARKER = "kept-demo"
-MADE = (*stack.NAMES, "logs", "up.lock", kept.FILE, MARKER)
-"""What `--keep` leaves in its home; the marker, which says so, is the last to be removed."""
+
+#: What `--keep` leaves in its home. The marker is removed last.
+HOME_ENTRIES = (*stack.NAMES, "logs", "up.lock", kept.FILE, MARKER)
 
 
 async def demo(settings: Settings, console: Console, *, keep: bool) -> Report:
-    """Run it. With `keep`, servers and worker go on running afterwards, in `settings.home`."""
+    """Runs the demo. With `keep`, servers and worker keep running afterwards, in `settings.home`."""
     with _home(settings, keep=keep) as home, Display(console) as display:
         servers = _servers(settings, home, display, keep=keep)
         async with servers as addresses, image_server() as images:
@@ -58,13 +63,17 @@ async def demo(settings: Settings, console: Console, *, keep: bool) -> Report:
                 image={"allow": (*settings.image.allow, f"127.0.0.1:{port}")},
             )
             await asyncio.to_thread(topics.create, addresses.kafka, settings)
-            display.says("worker", "loading the model")
-            module = kept.__name__ if keep else "cli.main"
-            worker = WorkerProcess(settings, home / "logs" / "worker.log", detached=keep, module=module)
+            display.report("worker", "loading the model")
+            worker = WorkerProcess(
+                settings,
+                home / "logs" / "worker.log",
+                detached=keep,
+                pid_file=home / kept.FILE if keep else None,
+            )
             worker.start()
             try:
                 await asyncio.to_thread(worker.ready)
-                display.says("worker", "ready")
+                display.report("worker", "ready")
                 report = await _watch(settings, addresses, example_events(images), display, worker)
             except BaseException:
                 keep = False
@@ -84,7 +93,7 @@ async def _watch(
     names = (settings.name(topics.EXTRACTIONS), settings.name(topics.DEAD))
     try:
         with TopicReader(addresses.kafka, *names, tally):
-            display.follows(tally)
+            display.show_tally(tally)
             feeding = asyncio.create_task(
                 asyncio.to_thread(
                     feed,
@@ -95,18 +104,18 @@ async def _watch(
                     on_fed=lambda fed: setattr(tally, "fed", fed),
                 )
             )
-            deadline = time.monotonic() + SETTLED_S
+            deadline = time.monotonic() + ARRIVAL_S
             quiet = 0
-            while quiet < 3 and time.monotonic() < deadline:  # three looks at which nothing changed any more
-                await asyncio.sleep(0.5)
+            while quiet < QUIET_LOOKS and time.monotonic() < deadline:
+                await asyncio.sleep(LOOK_S)
                 if worker.code is not None:
-                    raise UserError(f"the worker ended with code {worker.code}; its log ends:\n{worker.tail()}")
+                    raise UserError(f"the worker ended with code {worker.code}. The end of its log:\n{worker.tail()}")
                 before = (tally.extracted, tally.dead, tally.indexed, tally.queued)
                 await _look(index, queue, tally)
-                arrived = feeding.done() and tally.extracted + tally.dead >= tally.fed
-                held = tally.indexed >= tally.extracted
-                same = before == (tally.extracted, tally.dead, tally.indexed, tally.queued)
-                quiet = quiet + 1 if arrived and held and same else 0
+                processed = feeding.done() and tally.extracted + tally.dead >= tally.fed
+                indexed = tally.indexed >= tally.extracted
+                unchanged = before == (tally.extracted, tally.dead, tally.indexed, tally.queued)
+                quiet = quiet + 1 if processed and indexed and unchanged else 0
             await feeding
         return await _report(settings, index, queue, tally, example_faults())
     finally:
@@ -120,27 +129,27 @@ async def _look(index: Index, queue: ReviewQueue, tally: Tally) -> None:
         tally.indexed = await index.count()
         tally.queued = (await queue.counts()).open
     except Retry:
-        return  # the worker waits it out, and so do we
+        return  # look again next time
 
 
 async def _report(
     settings: Settings, index: Index, queue: ReviewQueue, tally: Tally, faults: Sequence[Fault]
 ) -> Report:
-    tasks = [entry.task for entry in await queue.list(limit=HELD)]
+    tasks = [entry.task for entry in await queue.list(limit=TASK_LIMIT)]
     indexed = [tweet for tweet in tally.extractions if await index.get(tweet) is not None]
-    problems = wrong(tally, faults, indexed, [task.tweet.id for task in tasks])
-    found = await index.search("NASA", limit=3)
+    problems = find_problems(tally, faults, indexed, [task.tweet.id for task in tasks])
+    results = await index.search("NASA", limit=3)
     entities = await index.entities(limit=12)
-    return Report(tally, tasks, entities, "NASA", found, faults, problems, settings)
+    return Report(tally, tasks, entities, "NASA", results, faults, problems, settings)
 
 
 @contextmanager
 def _home(settings: Settings, *, keep: bool) -> Iterator[Path]:
-    """A folder of its own, gone afterwards; with `keep`, the one that later commands look into."""
+    """Yields a temporary folder or, with `keep`, the home of the settings, where later commands find the servers."""
     if keep:
         home = settings.home.resolve()
         if stack.running(home) or kept.running(home):
-            raise UserError("servers already run here: stop them with `mner demo --stop`, or `mner local down`")
+            raise UserError("servers already run here; stop them with `mner demo --stop` or `mner local down`")
         _clear(home)
         home.mkdir(parents=True, exist_ok=True)
         (home / MARKER).touch()
@@ -151,14 +160,14 @@ def _home(settings: Settings, *, keep: bool) -> Iterator[Path]:
 
 
 def _clear(home: Path) -> None:
-    """Remove an earlier demo, whose tweets would spoil this one's sums. Raises `UserError` where it was no demo."""
+    """Removes an earlier demo, whose tweets would change the sums. Raises `UserError` when the folder is no demo."""
     if home.exists() and not (home / MARKER).exists() and any(home.iterdir()):
-        raise UserError(f"{home} is not empty and not an earlier demo's: set MNER_HOME to a new folder for the demo")
-    for made in (home / name for name in MADE):
-        if made.is_dir() and not made.is_symlink():
-            shutil.rmtree(made)
+        raise UserError(f"{home} is not empty and holds no earlier demo: set MNER_HOME to a new folder for the demo")
+    for entry in (home / name for name in HOME_ENTRIES):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
         else:
-            made.unlink(missing_ok=True)
+            entry.unlink(missing_ok=True)
 
 
 @asynccontextmanager
@@ -166,12 +175,12 @@ async def _servers(settings: Settings, home: Path, display: Display, *, keep: bo
     own = {name: getattr(settings, name) for name in stack.NAMES}
     wanted = [name for name in stack.NAMES if not own[name]]
     for name in set(stack.NAMES) - set(wanted):
-        display.says(name, f"yours, at {own[name]}")
+        display.report(name, f"yours, at {own[name]}")
     if keep:
-        started = await asyncio.to_thread(stack.up, home, display.says)
+        started = await asyncio.to_thread(stack.up, home, display.report)
         yield Addresses(**{name: own[name] or started[name] for name in stack.NAMES})
         return
-    servers = stack.Stack(home, wanted, display.says)
+    servers = stack.Stack(home, wanted, display.report)
     await asyncio.to_thread(servers.__enter__)
     try:
         yield Addresses(**{name: own[name] or servers.addresses[name] for name in stack.NAMES})
@@ -179,17 +188,17 @@ async def _servers(settings: Settings, home: Path, display: Display, *, keep: bo
         await asyncio.to_thread(servers.__exit__, None, None, None)
 
 
-def tell_where(settings: Settings, console: Console) -> None:
-    """After `--keep`: the addresses, what to try, and how to end it."""
+def show_addresses(settings: Settings, console: Console) -> None:
+    """Prints, after `--keep`, the addresses, commands to try, and how to stop the demo."""
     for name, address in (stack.running(settings.home) or {}).items():
         console.print(f"  export MNER_{name.upper()}={address}", highlight=False)
-    console.print("Still running. Try `mner review`, `mner queue list`, `mner search NASA` from this folder,")
-    console.print("(`.venv/bin/mner`, unless the environment is active); `mner demo --stop` ends it.")
+    console.print("Servers and worker keep running. Try `mner review`, `mner queue list` or `mner search NASA` here.")
+    console.print("Use `.venv/bin/mner` if the environment is not active. `mner demo --stop` stops everything.")
 
 
 def stop(home: Path) -> list[str]:
-    """End what `demo --keep` left running and remove its data; the names of what was stopped."""
+    """Stops what `demo --keep` left running and removes its data. Returns the names of what was stopped."""
     stopped = ["worker"] * kept.stop(home) + stack.down(home)
-    if (home / MARKER).exists():  # or later servers of one's own would lie beside the mark of a demo
+    if (home / MARKER).exists():  # otherwise the marker would claim servers that are started here later
         _clear(home)
     return stopped

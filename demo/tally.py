@@ -1,4 +1,4 @@
-"""What the demo counts while it runs: read from the topics and the sinks themselves, never from the worker's word."""
+"""What the demo counts while it runs. It reads topics and sinks itself and does not rely on the worker's numbers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from core.events import DeadLetter, Extraction
 
 @dataclass
 class Tally:
-    """Numbers of one run. Latencies in milliseconds, from the broker's stamp of the tweet to its extraction."""
+    """The numbers of one run."""
 
     fed: int = 0
     indexed: int = 0
     queued: int = 0
     extractions: dict[str, Extraction] = field(default_factory=dict)
     letters: list[DeadLetter] = field(default_factory=list)
-    latencies_ms: list[float] = field(default_factory=list)
-    first_at: float | None = None
-    last_at: float | None = None
+    latencies_ms: list[float] = field(default_factory=list)  # from the broker's timestamp of a post to its extraction
+    first_at: float | None = None  # monotonic time of the first extraction, in seconds
+    last_at: float | None = None  # and of the last one
 
     @property
     def extracted(self) -> int:
@@ -36,7 +36,7 @@ class Tally:
 
     @property
     def tweets_per_s(self) -> float:
-        """Extractions a second, from the first to the last."""
+        """Extractions per second, from the first to the last."""
         if self.first_at is None or self.last_at is None or self.last_at <= self.first_at:
             return 0.0
         return (self.extracted - 1) / (self.last_at - self.first_at)
@@ -47,7 +47,7 @@ class Tally:
 
 
 class TopicReader:
-    """A thread that reads extractions and dead letters into a tally. A context manager."""
+    """A context manager whose thread reads extractions and dead letters into a tally."""
 
     def __init__(self, brokers: str, extractions: str, dead: str, tally: Tally) -> None:
         self._extractions = extractions

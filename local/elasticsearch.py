@@ -1,8 +1,8 @@
-"""Elasticsearch: one node, started through its own classes inside a Python process (JPype).
+"""Elasticsearch: one node, started through its own Java classes inside a Python process (JPype).
 
-Maven Central has Elasticsearch's core and its HTTP module, but no distribution with a start script. What the start
-script does, `run` does: `org.elasticsearch.bootstrap.Elasticsearch` is the model. These classes are internal, hence
-the pinned version.
+Maven Central has Elasticsearch's core and its HTTP module, but no distribution with a start script. `run` does the work
+of the start script, after the model of `org.elasticsearch.bootstrap.Elasticsearch`. These classes are internal, so the
+version is pinned.
 """
 
 from __future__ import annotations
@@ -38,14 +38,16 @@ rootLogger.appenderRef.console.ref = console
 
 
 class Elasticsearch(Server):
+    """A single-node Elasticsearch."""
+
     name: ClassVar[str] = "elasticsearch"
 
     def url(self, port: int) -> str:
         return f"http://127.0.0.1:{port}"
 
     def prepare(self, ports: list[int]) -> list[str]:
-        core = java.class_path("elasticsearch", self._tell)
-        module = java.class_path("transport-netty4", self._tell)
+        core = java.class_path("elasticsearch", self._report)
+        module = java.class_path("transport-netty4", self._report)
         _lay_out(self._home, core, module)
         return [sys.executable, "-P", "-m", "local.elasticsearch", str(self._home), str(ports[0]), *core]
 
@@ -53,7 +55,7 @@ class Elasticsearch(Server):
         nodes = _get(f"{self.url(port)}/_nodes/_local/settings?filter_path=nodes.*.settings.path.home")
         if str(self._home) not in json.dumps(nodes, ensure_ascii=False):
             return False
-        _get(f"{self.url(port)}/_cluster/health?wait_for_status=yellow&timeout=1s")  # 408 while indices recover
+        _get(f"{self.url(port)}/_cluster/health?wait_for_status=yellow&timeout=1s")  # raises while indices recover
         return True
 
     @property
@@ -62,17 +64,20 @@ class Elasticsearch(Server):
 
 
 def _get(url: str) -> Any:
-    """JSON from a server of this machine: never by way of a proxy. Raises `OSError` for any other answer."""
+    """Gets JSON from a server of this machine, without any proxy.
+
+    Raises `OSError` when the server does not answer, or answers with anything else.
+    """
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=5) as response:
             return json.load(response)
     except (ValueError, http.client.HTTPException) as error:
-        raise OSError(f"{url} answers as no Elasticsearch does: {error}") from None
+        raise OSError(f"{url} does not answer as Elasticsearch does: {error}") from None
 
 
 def _lay_out(home: Path, core: list[str], module: list[str]) -> None:
-    """The folder as the distribution has it: logging's configuration, and the HTTP module in a folder of its own."""
+    """Creates the folders of a distribution: the logging configuration, and the HTTP module in its own folder."""
     (home / "config").mkdir(parents=True, exist_ok=True)
     (home / "config" / "log4j2.properties").write_text(LOGGING)
     (home / "plugins").mkdir(exist_ok=True)
@@ -85,19 +90,21 @@ def _lay_out(home: Path, core: list[str], module: list[str]) -> None:
         if jar.name.startswith(MODULE):
             with zipfile.ZipFile(jar) as archive:
                 lines = archive.read(DESCRIPTOR).decode().splitlines()
-            # a module name would make the loader look for Java modules where plain jars lie
-            kept = [line for line in lines if not line.startswith("modulename")]
-            (folder / "plugin-descriptor.properties").write_text("\n".join(kept) + "\n")
+            # with a module name, the loader would look for Java modules, and these are plain jars
+            descriptor = [line for line in lines if not line.startswith("modulename")]
+            (folder / "plugin-descriptor.properties").write_text("\n".join(descriptor) + "\n")
 
 
 def run(home: Path, port: int, class_path: list[str]) -> None:
-    """Run the node in this process until SIGTERM."""
+    """Runs the node in this process until SIGTERM."""
     import jpype
 
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # in Java's threads too: this one waits for it below
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGTERM}
+    )  # also in the threads of Java; this thread waits for it below
     jpype.startJVM(
         str(java.library()),
-        "-Xrs",  # leave the signals alone
+        "-Xrs",  # Java installs no signal handlers
         HEAP,
         *java.JVM_FLAGS,
         "--enable-native-access=ALL-UNNAMED",
@@ -111,11 +118,11 @@ def run(home: Path, port: int, class_path: list[str]) -> None:
     except jpype.JException as error:
         _print_causes(error)
         os._exit(1)
-    os._exit(0)  # Java's own end would wait for threads that no longer matter
+    os._exit(0)  # the normal exit would wait for Java threads that no longer matter
 
 
 def _print_causes(error: Any) -> None:
-    """Without the hundreds of frames between them, so that the end of the log says it all."""
+    """Prints the chain of causes without stack frames, so that the end of the log shows all of them."""
     while error is not None:
         print(error.toString(), flush=True)
         error = error.getCause()

@@ -1,14 +1,16 @@
-"""Runs one server as its child and sees to it that the server never outlives its owner.
+"""Runs one server as a child process, and stops it when its owner ends.
 
-Started by `local.server` as a script, with the bare standard library: `python -I -S guard.py LOCK OWNER COMMAND...`
-- LOCK is a file descriptor, locked by whoever started us (flock(2)) and held by us from now on: the kernel lets go of
-  it however we die, so that a held lock means a running server, and no process number is ever trusted after its
-  process is gone. Into the file we write the pids "GUARD SERVER OWNER"
-- OWNER is the pid of the process that the server belongs to, which holds open the other end of the pipe on our standard
-  input; when it dies, even by SIGKILL, the pipe ends or we get another parent, and the server is stopped.
-  OWNER 0: nobody's; the server runs until the guard gets a SIGTERM
-- on Linux the kernel kills the server when the guard dies (PR_SET_PDEATHSIG, prctl(2))
-The exit code is the server's.
+`local.server` starts this script with the bare standard library: `python -I -S guard.py LOCK OWNER COMMAND...`
+
+- LOCK is a file descriptor that the caller has locked (flock(2)). The guard holds the lock from then on, and the kernel
+  releases it when the guard dies. A held lock therefore proves that the server runs. The guard writes the process
+  numbers "GUARD SERVER OWNER" into the file. They are valid only while the lock is held.
+- OWNER is the number of the process that the server belongs to. The owner holds the other end of the pipe on standard
+  input. When it dies, even by SIGKILL, the pipe closes or the guard gets another parent. The guard then stops the
+  server. With OWNER 0 the server has no owner and runs until the guard gets SIGTERM.
+- On Linux the kernel kills the server when the guard dies (PR_SET_PDEATHSIG, prctl(2)).
+
+The exit code is that of the server.
 """
 
 from __future__ import annotations
@@ -30,10 +32,10 @@ PR_SET_PDEATHSIG = 1
 def main(lock: int, owner: int, command: list[str]) -> int:
     os.set_inheritable(lock, False)
     wake = _wake_on(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-    prepare = _dies_with_guard()  # safe to run after the fork: there is one thread here
+    prepare = _dies_with_guard()  # safe after the fork, since this process has one thread
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=prepare)  # noqa: PLW1509
     os.write(lock, f"{os.getpid()} {server.pid} {owner}\n".encode())
-    while server.poll() is None and not _stop_wanted(wake, owner):
+    while server.poll() is None and not _should_stop(wake, owner):
         pass
     _stop(server)
     os.ftruncate(lock, 0)
@@ -41,7 +43,7 @@ def main(lock: int, owner: int, command: list[str]) -> int:
 
 
 def _wake_on(*signals: signal.Signals) -> int:
-    """A file descriptor from which the numbers of arriving signals can be read."""
+    """Returns a file descriptor that delivers the numbers of arriving signals."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing)
@@ -57,24 +59,24 @@ def _dies_with_guard() -> Callable[[], None] | None:
 
     def prepare() -> None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != guard:  # it died before the line above
+        if os.getppid() != guard:  # the guard died before the line above
             os._exit(1)
 
     return prepare
 
 
-def _stop_wanted(wake: int, owner: int) -> bool:
-    """Wait for a signal or the owner's end, for `OWNER_CHECK_S` at most."""
+def _should_stop(wake: int, owner: int) -> bool:
+    """Waits up to `OWNER_CHECK_S` for a signal or for the end of the owner."""
     sources = [wake, sys.stdin.fileno()] if owner else [wake]
     ready, _, _ = select.select(sources, [], [], OWNER_CHECK_S)
     if wake in ready and set(os.read(wake, 64)) - {signal.SIGCHLD}:
         return True
-    # the pipe alone would not do: a process that the owner forked may hold its other end open
+    # the pipe is not enough: a process that the owner forked may hold its other end open
     return bool(owner) and (sys.stdin.fileno() in ready or os.getppid() != owner)
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    """Ask politely, then kill, with all that the server itself has started."""
+    """Sends SIGTERM to the server, then SIGKILL to its whole process group."""
     if server.poll() is None:
         server.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,8 +1,8 @@
-"""The Java archives (jars) of Kafka and Elasticsearch: named and pinned in `jars.lock`, fetched once, verified always.
+"""The Java archives (jars) of Kafka and Elasticsearch: pinned in `jars.lock`, fetched once, verified at every start.
 
-`python -m local.jars lock` resolves `ROOTS` again and rewrites the lock: every jar's Maven coordinate, size and
-SHA-256. No address stands in it. Jars come from Maven Central, or from the repositories that the user's jgo
-configuration names (`[repositories]`, where `central = URL` puts a mirror in Central's place).
+`python -m local.jars lock` resolves `ROOTS` again and rewrites the lock. The lock holds the Maven coordinate, size and
+SHA-256 of every jar, and no address. Jars come from Maven Central, or from the repositories in the user's jgo
+configuration: `central = URL` under `[repositories]` replaces Maven Central with a mirror.
 """
 
 from __future__ import annotations
@@ -31,42 +31,45 @@ ROOTS = {
     "elasticsearch": ("org.elasticsearch:elasticsearch:9.5.3",),
     "transport-netty4": ("org.elasticsearch.plugin:transport-netty4:9.5.3",),
 }
-"""Set of jars -> what it is resolved from. The third is Elasticsearch's HTTP module, loaded apart from its core."""
+"""Set of jars -> the coordinates that it is resolved from. The third set is the HTTP module of Elasticsearch, which is
+loaded apart from its core."""
 
 FETCHED_AT_ONCE = 8
 TRIES = 3
 
 Progress = Callable[[int, int], None]
-"""Called with bytes fetched and bytes to fetch, from several threads. What it raises ends the fetching."""
+"""Receives the bytes fetched and the bytes to fetch, from several threads. Its exceptions end the fetching."""
 
 
 @dataclass(frozen=True)
 class Jar:
-    """One jar: `coordinate` is group:artifact:version; `size` in bytes."""
+    """One pinned jar."""
 
+    #: group:artifact:version
     coordinate: str
+    #: bytes
     size: int
     sha256: str
 
     @property
     def path(self) -> Path:
-        """Where it lies in a Maven repository, and in the cache."""
+        """The path of the jar in a Maven repository and in the cache."""
         group, artifact, version = self.coordinate.split(":")
         return Path(*group.split("."), artifact, version, f"{artifact}-{version}.jar")
 
     def lies_in(self, cache: Path) -> bool:
-        """Whether the cache has it, whole and unchanged. (What is not is fetched again and replaced.)"""
+        """Returns whether the cache has this jar with the right checksum."""
         file = cache / self.path
         return file.exists() and _sha256(file) == self.sha256
 
 
 def default_cache() -> Path:
-    """The user's cache folder for jars; all clones share it."""
+    """Returns the user's cache folder for jars, which all clones share."""
     return platformdirs.user_cache_path("mner-streams") / "jars"
 
 
 def locked(set_name: str, lock: Path = LOCK) -> list[Jar]:
-    """The jars of a set, as the lock names them."""
+    """Returns the jars of a set, as the lock pins them."""
     table = tomllib.loads(lock.read_text())[set_name]
     return [Jar(coordinate, entry["size"], entry["sha256"]) for coordinate, entry in table.items()]
 
@@ -74,14 +77,15 @@ def locked(set_name: str, lock: Path = LOCK) -> list[Jar]:
 def fetch(
     set_name: str, on_progress: Progress | None = None, *, cache: Path | None = None, lock: Path = LOCK
 ) -> list[Path]:
-    """The files of a set, each verified against the lock; what is missing is fetched, several at once.
+    """Returns the files of a set, each verified against the lock. Fetches those that the cache lacks.
 
-    Safe beside other processes that fetch the same. Needs no network once all are cached. Raises `UserError` when a
-    jar cannot be fetched, or is not the one that the lock names.
+    Several processes may fetch the same set at once. No network is needed when all jars are cached.
+
+    Raises `UserError` when a jar cannot be fetched, or when its checksum differs from the lock.
     """
     jars, cache = locked(set_name, lock), cache or default_cache()
     if not all(jar.lies_in(cache) for jar in jars):
-        with alone(cache / ".lock"):  # other processes wait, and then find the jars in place
+        with alone(cache / ".lock"):  # other processes wait here, then find the jars in the cache
             for abandoned in cache.glob(".fetching-*"):
                 shutil.rmtree(abandoned, ignore_errors=True)
             missing = [jar for jar in jars if not jar.lies_in(cache)]
@@ -108,14 +112,14 @@ def _fetch_all(jars: list[Jar], cache: Path, on_progress: Progress) -> None:
 
 
 def _fetch_one(jar: Jar, cache: Path, count: Callable[[int], None]) -> None:
-    """Fetch into a folder of its own, verify, then rename into place: nobody ever sees half a jar."""
+    """Fetches a jar into a folder of its own, verifies it, then renames it, so that the cache never has half a jar."""
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=cache) as folder:
         file = _download(jar, Path(folder), count)
-        found = _sha256(file)
-        if found != jar.sha256:
+        actual = _sha256(file)
+        if actual != jar.sha256:
             raise UserError(
-                f"{jar.coordinate}: the fetched jar has SHA-256 {found}, the lock says {jar.sha256}; it was discarded. "
-                f"Check the Maven repository or mirror it came from"
+                f"{jar.coordinate}: the fetched jar has SHA-256 {actual}, but the lock has {jar.sha256}. The jar was "
+                "discarded; check the Maven repository or mirror"
             )
         (cache / jar.path).parent.mkdir(parents=True, exist_ok=True)
         file.replace(cache / jar.path)
@@ -133,24 +137,24 @@ def _download(jar: Jar, folder: Path, count: Callable[[int], None]) -> Path:
     for attempt in range(TRIES):
         context = MavenContext(
             resolver=PythonResolver(progress_callback=report),
-            repo_cache=folder / str(attempt),  # jgo refuses to write over what a broken try left
+            repo_cache=folder / str(attempt),  # jgo does not overwrite the files of a failed attempt
             remote_repos=_repositories(),
             timeout=30,
         )
         try:
             return context.project(group, artifact).at_version(version).artifact().resolve()
-        except (requests.RequestException, RuntimeError, OSError) as error:  # RuntimeError: jgo's "not found"
+        except (requests.RequestException, RuntimeError, OSError) as error:  # jgo raises RuntimeError for "not found"
             cause = error
             time.sleep(attempt)
     raise UserError(
-        f"cannot fetch {jar.coordinate} from {', '.join(_repositories().values())}: {cause}. Check the network, name "
-        "your Maven mirror as `central` under [repositories] in jgo's configuration, or set MNER_KAFKA and "
-        "MNER_ELASTICSEARCH to servers of your own"
+        f"cannot fetch {jar.coordinate} from {', '.join(_repositories().values())}: {cause}. Check the network, set "
+        "`central` under [repositories] in jgo's configuration to a Maven mirror, or set MNER_KAFKA and "
+        "MNER_ELASTICSEARCH to other servers"
     )
 
 
 def _repositories() -> dict[str, str]:
-    """Maven Central and what the user's jgo configuration adds or puts in its place."""
+    """Returns Maven Central, with the additions and replacements of the user's jgo configuration."""
     from jgo.config import GlobalSettings
     from jgo.constants import MAVEN_CENTRAL_URL
 
@@ -163,8 +167,8 @@ def _sha256(file: Path) -> str:
 
 
 def write_lock(lock: Path = LOCK) -> None:
-    """Resolve `ROOTS` with all that they need at run time, fetch every jar, and write the lock anew."""
-    lines = ["# Made by `python -m local.jars lock`: what is fetched, and nothing else."]
+    """Resolves `ROOTS` with their run-time dependencies, fetches every jar and rewrites the lock."""
+    lines = ["# Written by `python -m local.jars lock`. Only these jars are ever fetched."]
     with tempfile.TemporaryDirectory() as folder:
         for set_name, roots in ROOTS.items():
             lines.append(f"\n[{set_name}]")
@@ -180,9 +184,9 @@ def _resolve(roots: tuple[str, ...], folder: Path) -> Iterator[tuple[str, Path]]
     from jgo.parse import Coordinate
 
     context = MavenContext(repo_cache=folder, remote_repos=_repositories(), timeout=30)
-    wanted = [context.create_dependency(replace(Coordinate.parse(root), scope="compile")) for root in roots]
-    inputs, transitive = context.resolver.resolve(wanted)
-    for dependency in [*inputs, *(one for one in transitive if one.scope in {"compile", "runtime"})]:
+    roots_needed = [context.create_dependency(replace(Coordinate.parse(root), scope="compile")) for root in roots]
+    inputs, transitive = context.resolver.resolve(roots_needed)
+    for dependency in [*inputs, *(needed for needed in transitive if needed.scope in {"compile", "runtime"})]:
         yield f"{dependency.groupId}:{dependency.artifactId}:{dependency.version}", dependency.artifact.resolve()
 
 

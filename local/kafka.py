@@ -1,4 +1,4 @@
-"""Apache Kafka in KRaft mode: one process that is broker and controller, with one replica of everything."""
+"""Apache Kafka in KRaft mode: one process is broker and controller, and everything has one replica."""
 
 from __future__ import annotations
 
@@ -48,6 +48,8 @@ FLAGS = (
 
 
 class Kafka(Server):
+    """A single-node Kafka cluster."""
+
     name: ClassVar[str] = "kafka"
     port_count: ClassVar[int] = 2
 
@@ -55,7 +57,7 @@ class Kafka(Server):
         return f"127.0.0.1:{port}"
 
     def prepare(self, ports: list[int]) -> list[str]:
-        class_path = os.pathsep.join(java.class_path("kafka", self._tell))
+        class_path = os.pathsep.join(java.class_path("kafka", self._report))
         run = [str(java.home() / "bin" / "java"), *FLAGS, "-cp", class_path]
         configuration = self.folder / "server.properties"
         configuration.write_text(CONFIGURATION.format(broker=ports[0], controller=ports[1], data=self._data))
@@ -64,7 +66,9 @@ class Kafka(Server):
         return [*run, "kafka.Kafka", str(configuration)]
 
     def answers(self, port: int) -> bool:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()  # a client would log every refusal
+        socket.create_connection(
+            ("127.0.0.1", port), timeout=1
+        ).close()  # before the client, which would log every refused connection
         from kafka import KafkaAdminClient
         from kafka.errors import KafkaError
 
@@ -85,15 +89,15 @@ class Kafka(Server):
         return self.folder / "data"
 
     def _cluster(self) -> str | None:
-        """The cluster id that the storage was formatted with, if it was."""
+        """Returns the cluster ID of the formatted storage; none before it is formatted."""
         properties = self._data / "meta.properties"
         if not properties.exists():
             return None
-        found = re.search(r"^cluster\.id=(.+)$", properties.read_text(), re.MULTILINE)
-        return found[1] if found else None
+        match = re.search(r"^cluster\.id=(.+)$", properties.read_text(), re.MULTILINE)
+        return match[1] if match else None
 
     def _format(self, command: list[str]) -> None:
-        self._tell("formatting its storage")
+        self._report("formatting its storage")
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         done = subprocess.run([*command, f"--cluster-id={cluster}"], capture_output=True, text=True, check=False)
         if done.returncode != 0:

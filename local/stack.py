@@ -1,4 +1,4 @@
-"""The servers together: for the length of a `with` block, or until somebody says `down`."""
+"""All servers together, for the length of a `with` block or until `down`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ KINDS: dict[str, type[Server]] = {kind.name: kind for kind in (Kafka, Elasticsea
 NAMES = tuple(KINDS)
 
 OnProgress = Callable[[str, str], None]
-"""Called with a server's name and what it is doing, from that server's own thread."""
+"""Receives the name of a server and what it is doing, in the thread of that server."""
 
 
 class Stack:
-    """Servers that live as long as the `with` block, and never longer than this process, however it ends.
+    """Servers that run as long as the `with` block. They never outlive this process, however it ends.
 
-    Data, logs and ports lie in `home`: a later stack in the same folder finds its data again, on the same ports
-    while they are free. Raises `UserError` when one does not start; the others are stopped then.
+    Data, logs and port numbers are kept in `home`. A later stack in the same folder has the same data. It also has the
+    same ports, if they are free.
+
+    Raises `UserError` when a server does not start, after stopping the others.
     """
 
     def __init__(self, home: Path, names: Sequence[str] = NAMES, on_progress: OnProgress | None = None) -> None:
@@ -56,62 +58,67 @@ class Stack:
 
     @property
     def addresses(self) -> dict[str, str]:
-        """Server name -> address: `host:port` for kafka, a URL for the others."""
+        """Server name -> address: `host:port` for Kafka, a URL for the others."""
         return {name: server.address for name, server in self._servers.items()}
 
 
 @dataclass(frozen=True)
 class Status:
-    """One server of a home. `address` and `pid` are none when it does not run."""
+    """The state of one server."""
 
     name: str
     running: bool
+    #: none when the server does not run
     address: str | None
+    #: process number; none when the server does not run
     pid: int | None
     log: Path
 
 
 def up(home: Path, on_progress: OnProgress | None = None) -> dict[str, str]:
-    """Start what does not run yet, to run until `down`; the addresses of all. Raises as `Stack` does."""
+    """Starts the servers that do not run yet. They run until `down`. Returns the addresses of all.
+
+    Raises as `Stack` does.
+    """
     servers = _make(home, NAMES, on_progress)
-    with alone(home / "up.lock"):  # the second of two at once then finds everything running
+    with alone(home / "up.lock"):  # a second `up` at the same time waits, then finds all servers running
         _start([server for server in servers.values() if not server.alive], detached=True)
     return {name: server.address for name, server in servers.items()}
 
 
 def down(home: Path) -> list[str]:
-    """Stop every server that runs in `home`, whoever started it; their names."""
+    """Stops every server that runs in `home`, whichever process started it. Returns their names."""
     servers = [server for server in _make(home, NAMES).values() if server.alive]
     _stop(servers)
     return [server.name for server in servers]
 
 
 def status(home: Path) -> list[Status]:
-    """Every server, running or not."""
-    found = []
+    """Returns the state of every server, running or not."""
+    states = []
     for name, server in _make(home, NAMES).items():
         pid = server.pid
-        found.append(Status(name, pid is not None, server.known_address if pid else None, pid, server.log))
-    return found
+        states.append(Status(name, pid is not None, server.known_address if pid else None, pid, server.log))
+    return states
 
 
 def running(home: Path) -> dict[str, str] | None:
-    """The addresses of the servers that run in `home`; none when there is none.
+    """Returns the addresses of the servers that run in `home`; none when no server runs.
 
-    What a crash left behind is not taken for a server: a running server's guard holds a lock that the kernel releases
-    with its process.
+    Files that a crash left behind do not count: the guard of a running server holds a lock, and the kernel releases it
+    when the guard dies.
     """
-    alive = {one.name: one.address for one in status(home) if one.running and one.address}
-    return alive or None
+    addresses = {server.name: server.address for server in status(home) if server.running and server.address}
+    return addresses or None
 
 
 def _make(home: Path, names: Sequence[str], on_progress: OnProgress | None = None) -> dict[str, Server]:
-    tell = on_progress or (lambda name, message: None)
-    return {name: KINDS[name](home, partial(tell, name)) for name in names}
+    report = on_progress or (lambda name, message: None)
+    return {name: KINDS[name](home, partial(report, name)) for name in names}
 
 
 def _start(servers: list[Server], *, detached: bool) -> None:
-    """All at once. If one fails, none is left running."""
+    """Starts the servers at the same time. If one fails, all are stopped."""
 
     def start(server: Server) -> None:
         server.start(detached=detached)
@@ -122,8 +129,8 @@ def _start(servers: list[Server], *, detached: bool) -> None:
     with ThreadPoolExecutor(len(servers)) as pool:
         started = [pool.submit(start, server) for server in servers]
         try:
-            for one in as_completed(started):
-                one.result()
+            for future in as_completed(started):
+                future.result()
         except BaseException:
             for server in servers:
                 server.cancel()
@@ -136,5 +143,5 @@ def _stop(servers: list[Server]) -> None:
     if not servers:
         return
     with ThreadPoolExecutor(len(servers)) as pool:
-        for one in [pool.submit(server.stop) for server in servers]:
-            one.result()
+        for future in [pool.submit(server.stop) for server in servers]:
+            future.result()

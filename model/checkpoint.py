@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from core.atomic import atomic_write
 from core.errors import UserError
 from core.events import Score, Value, explain
 from model.design import CONTEXT, IMAGE, Design
@@ -127,9 +128,5 @@ def write_config(folder: Path, info: CheckpointInfo) -> None:
     """Writes `config.json`, whole or not at all. A vision model in the folder moves with it."""
     if info.vision is not None and Path(info.vision).resolve() == (folder / VISION).resolve():
         info = info.model_copy(update={"vision": VISION})
-    written = folder / f"{CONFIG}.partial"
-    try:
-        written.write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        written.replace(folder / CONFIG)
-    finally:
-        written.unlink(missing_ok=True)
+    with atomic_write(folder / CONFIG) as file:
+        file.write(f"{info.model_dump_json(indent=1)}\n".encode())

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from core.atomic import atomic_write
 from core.errors import UserError, first_line
 
 DENSITY = "density.safetensors"
@@ -129,13 +130,9 @@ class DensityModel:
 
     def save(self, folder: Path) -> None:
         """Whole or not at all. Raises `OSError`."""
-        partial = folder / f"{DENSITY}.partial"
         tensors = self._tensors() | {"centre": self.centre.half(), "whitening": self.whitening.half()}
-        try:
-            partial.write_bytes(save({name: value.cpu().contiguous() for name, value in tensors.items()}))
-            partial.replace(folder / DENSITY)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic_write(folder / DENSITY) as file:
+            file.write(save({name: value.cpu().contiguous() for name, value in tensors.items()}))
 
     @classmethod
     def load(cls, folder: Path, hidden: int) -> Self | None:

@@ -6,14 +6,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from core.events import Value
+from core.events import ENTITY_TYPES, Value
 
 View = Literal["text", "text+context", "image"]
 TEXT: View = "text"
 CONTEXT: View = "text+context"
 IMAGE: View = "image"
 
-LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC")
+LABELS = ("O", *(f"{prefix}-{entity_type}" for entity_type in ENTITY_TYPES for prefix in "BI"))
 
 BATCH_TOKENS = 4096
 """Padded tokens in a batch of posts to tag: its longest post times its posts."""

@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import Field
 
-from core.events import EntityType, Mention, Opinion, overlap
+from core.events import EntityType, Mention, Opinion, overlaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def candidates_to_ask(chosen: Sequence[Spanned], candidates: Sequence[Spanned]) 
     words = {(one.start, one.end) for one in chosen}
     found: list[Spanned] = []
     for one in candidates:
-        if (one.start, one.end) not in words and not any(overlap(one, other) for other in found):
+        if (one.start, one.end) not in words and not any(overlaps(one, other) for other in found):
             found.append(one)
     return found
 

@@ -1,67 +1,56 @@
-"""A model in a process of its own: a crash, a kill or a hang there costs one batch, never the worker here.
+"""A model in a child process. A crash, a kill or a hang there costs one batch, never the worker here.
 
-Such a process reads what strangers wrote, so nothing that it answers is unpickled here: replies are JSON, validated.
+The process reads what strangers wrote, so nothing that it replies is unpickled: replies are JSON, validated.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import Connection
+import pickle
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter
 
-from core.errors import Retry, Stop, UserError
+from core.child import ChildFailed, ChildProcess, Receive, detached, receive_frame
+from core.child_socket import frame
+from core.errors import BatchFailed, ProcessDied, Retry, Stop, UserError
+from core.text import plain
 from model.checkpoint import CheckpointInfo, describe
 from model.mentions import Prediction
 from model.tokens import Encoded
-from model.vision.values import plain
 
-T = TypeVar("T")
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 
 LOAD_TIMEOUT_S = 180.0
-"""Importing torch and reading the weights on a busy machine; a batch's own limit counts from then."""
+"""Limit for importing torch and loading the weights, on a busy machine. A batch's own limit starts after that."""
 
-MAX_ANSWER = 64_000_000
-"""Bytes of one answer at most; the largest honest ones, of 256 pictures full of text, have a tenth of it."""
+MAX_REPLY = 64_000_000
+"""Largest reply in bytes. The largest honest replies, for 256 images full of text, have a tenth of that."""
 
 MAX_MESSAGE = 1000
-"""Characters of an error's message that are kept: it ends in a log, an extraction or a dead letter."""
-
-STDERR = 2
+"""Longest error message in characters. It ends up in a log, an extraction or a dead letter."""
 
 MAX_STARTS = 5
-"""Starts that may fail one after another: a machine short of memory for a moment is no reason to stop, but a model
-that never comes up is."""
+"""Starts that may fail in a row. A machine may be short of memory for a moment, but a model that never loads is a
+reason to stop."""
 
 
-class WorkerDied(Exception):
-    """The process died, was killed, or ran past its time with a batch in it. The next `infer` starts a fresh one."""
+class BatchProcess(Generic[Request, Reply]):
+    """A model in a child process: batches of requests in, replies out. Callers wait for each other.
 
+    The first `infer` or `start` starts the process. It is a fresh interpreter that runs `model.worker_main`, so it
+    imports neither the parent's main module nor Faust. It ends with its parent.
 
-class BatchFailed(Exception):
-    """Predicting this batch raised; the message is the error. The process is fine."""
-
-
-class ProcessHandle(Generic[Request, Reply]):
-    """The parent's handle. One batch at a time; several callers wait for each other.
-
-    The process is started by the first `infer` or by `start`. It is a fresh interpreter that runs
-    `model.worker_main`, so it imports neither the parent's main module nor Faust; it ends when the parent does.
-
-    `factory`, module:function, is called there with `config` and the keywords `device`, `threads` and `options`; what
-    it returns has `predict`: requests in, as many replies out. `reply`: their type, a dataclass or a pydantic model.
-    `what`: for messages.
+    Args:
+        what: Names the model in messages, for example "the model".
+        factory: `module:function`, called in the child with `config` and the keywords `device`, `threads` and
+            `options`. The object that it returns has `predict`, which takes requests and returns as many replies.
+        reply: The type of a reply, a dataclass or a pydantic model.
+        timeout_s: Limit for one batch.
     """
 
     def __init__(
@@ -77,156 +66,116 @@ class ProcessHandle(Generic[Request, Reply]):
     ) -> None:
         self.timeout_s = timeout_s
         self._what = what
-        self._arguments = [factory, device, str(threads)]
         self._config = config, dict(options or {})
-        self._answers = _answers(reply)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._pipe: Connection | None = None
-        # All blocking calls happen on this one thread. It also starts the process and outlives it: Linux sends the
-        # parent-death signal when the starting *thread* ends.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model-process")
-        self._turn = asyncio.Lock()
+        self._replies = _replies(reply)
+        self._child = ChildProcess("model.worker_main", [factory, device, threads], environment=os.environ)
+        self._lock = asyncio.Lock()
         self._closed = False
         self._failed_starts = 0
 
     @property
     def pid(self) -> int | None:
-        """Of the running process; None when there is none."""
-        return self._process.pid if self._process and self._process.poll() is None else None
+        """The process id, or None when no process is running."""
+        return self._child.pid
 
     async def start(self) -> None:
-        """Starts the process and waits until the model is loaded. Raises
+        """Starts the process and waits until the model is loaded.
 
-        `Retry`: it could not be started, or died or hung before the model was loaded; from the fifth time in a row
-        on, `Stop`. `Stop` also when loading raised, `UserError` when a person can mend that; `WorkerDied` once closed.
+        Raises:
+            Retry: The process could not be started, or died or hung while it loaded the model.
+            Stop: That happened `MAX_STARTS` times in a row, or loading raised an exception.
+            UserError: Loading raised it.
+            ProcessDied: `close` was called.
         """
-        await _finish(self._start())
+        await asyncio.shield(detached(self._start()))
 
     async def infer(self, batch: Sequence[Request], timeout_s: float | None = None) -> list[Reply]:
-        """Raises `WorkerDied`, `BatchFailed`, and what `start` raises when a fresh process was needed.
+        """Returns one reply for each request, in order. `timeout_s` replaces the limit for this batch.
 
-        `timeout_s`: of this batch, in place of the handle's. When the caller is cancelled the batch is still finished
-        and its result dropped: replies never get mixed up.
+        When the caller is cancelled, the batch is still finished and its replies are dropped.
+
+        Raises:
+            ProcessDied: The process died, was killed or took too long. The next call starts a fresh one.
+            BatchFailed: Predicting the batch raised an exception, whose message this is. The process is fine.
+            Retry, Stop, UserError: A fresh process was needed; see `start`.
         """
-        return await _finish(self._infer(list(batch), self.timeout_s if timeout_s is None else timeout_s))
+        return await asyncio.shield(detached(self._infer(list(batch), timeout_s or self.timeout_s)))
 
     async def close(self) -> None:
-        """Ends the process, at once: what it is working on is lost. The handle cannot be used afterwards."""
+        """Ends the process at once, even in the middle of a batch. The object cannot be used afterwards."""
         self._closed = True
-        await self._end()
-        async with self._turn:
-            await self._end()
-        self._thread.shutdown(wait=False)
+        self._child.stop()
+        async with self._lock:
+            await self._child.end()
 
     async def _start(self) -> None:
-        async with self._turn:
+        async with self._lock:
             await self._ensure_started()
 
     async def _infer(self, batch: list[Request], timeout_s: float) -> list[Reply]:
-        async with self._turn:
+        async with self._lock:
             await self._ensure_started()
-            kind, content = await self._ask(batch, timeout_s)
+            request = await self._child.run(_encoded, batch)
+            try:
+                kind, content = await self._child.exchange(request, self._read, timeout_s)
+            except ChildFailed as fault:
+                raise self._died(str(fault)) from None
             if kind == "done" and len(content) != len(batch):
-                await self._end()
-                raise WorkerDied(f"{self._what}'s process gave {len(content)} replies for {len(batch)} and was killed")
+                await self._child.end()
+                raise self._died(f"gave {len(content)} replies for {len(batch)} requests and was killed")
         if kind != "done":
             raise BatchFailed(content)
         replies: list[Reply] = content
         return replies
 
     async def _ensure_started(self) -> None:
-        if self.pid is not None and not self._closed:
+        if self._closed:
+            raise self._died("was closed")
+        if self._child.ready:
             return
-        await self._end()
+        request = await self._child.run(_encoded, self._config)
         try:
-            kind, content = await self._load()
-        except (WorkerDied, OSError) as fault:
-            if self._closed:
-                raise WorkerDied(f"{self._what}'s process was closed") from None
-            raise self._not_started(fault) from None
+            kind, content = await self._child.start(request, self._read, LOAD_TIMEOUT_S)
+        except ChildFailed as fault:
+            raise self._died("was closed") if self._closed else self._not_started(fault) from None
         self._failed_starts = 0
+        if kind == "ready" and (reason := self._refusal()):
+            kind, content = "user_error", reason
         if kind != "ready":
-            await self._end()
+            await self._child.end()
             raise UserError(content) if kind == "user_error" else Stop(f"{self._what} could not be loaded: {content}")
 
-    async def _load(self) -> tuple[str, Any]:
-        if not self._closed:
-            await self._on_thread(self._spawn)
-        if self._closed:
-            raise WorkerDied("closed")
-        return await self._ask(self._config, LOAD_TIMEOUT_S)
+    def _refusal(self) -> str | None:
+        """Returns why the model that was just loaded must not be used, or None."""
+        return None
 
-    def _not_started(self, fault: Exception) -> Retry | Stop:
+    def _died(self, how: str) -> ProcessDied:
+        return ProcessDied(f"{self._what}'s process {how}")
+
+    def _not_started(self, fault: ChildFailed) -> Retry | Stop:
         self._failed_starts += 1
+        reason = f"{self._what} could not be started: {self._died(str(fault))}"
         if self._failed_starts < MAX_STARTS:
-            return Retry(f"{self._what} could not be started: {fault}")
+            return Retry(reason)
         return Stop(
-            f"{self._what} could not be started {self._failed_starts} times in a row, last: {fault}. Look at this "
-            "machine's free memory and process limit, and in the log above for what its process wrote"
+            f"{reason}. It failed {self._failed_starts} times in a row. Check this machine's free memory and process "
+            "limit, and the log above for what the process wrote"
         )
 
-    def _spawn(self) -> None:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            number = str(theirs.fileno())
-            self._process = subprocess.Popen(
-                # -P: modules come from where ours do, never from a folder that happens to be the current one
-                [sys.executable, "-P", "-m", "model.worker_main", number, str(os.getpid()), *self._arguments],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=STDERR,  # ours may be a script's input, and libraries print
-                start_new_session=True,  # Ctrl-C reaches the parent alone, which decides
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
-            self._pipe = Connection(ours.detach())
-
-    async def _ask(self, request: object, timeout_s: float) -> tuple[str, Any]:
-        """One request and the kind and content of its answer; the first request is the configuration."""
-        pipe = self._pipe
-        if pipe is None:  # closed since it was started
-            raise WorkerDied(f"{self._what}'s process was closed")
-        exchange = asyncio.ensure_future(self._on_thread(self._exchange, pipe, request))
-        done, _ = await asyncio.wait([exchange], timeout=timeout_s)
-        if not done:
-            await self._end()
-            await asyncio.wait([exchange])
-            exchange.exception()
-            raise WorkerDied(f"{self._what}'s process did not answer within {timeout_s:g} s and was killed")
-        try:
-            return exchange.result()
-        except (EOFError, OSError):
-            raise WorkerDied(f"{self._what}'s process died: {await self._end()}") from None
-        except ValidationError as error:
-            await self._end()
-            first = error.errors(include_url=False, include_input=False)[0]["msg"]
-            raise WorkerDied(f"{self._what}'s process answered nonsense and was killed: {first}") from None
-
-    def _exchange(self, pipe: Connection, request: object) -> tuple[str, Any]:
-        """`pipe` stays open until this has ended: it is closed behind it, on the same thread's turn."""
-        pipe.send(request)
-        answer: tuple[str, Any] = self._answers.validate_json(pipe.recv_bytes(MAX_ANSWER))
-        return answer
-
-    async def _end(self) -> str:
-        """Kills the process if it still runs, collects it, closes the pipe; says how it ended."""
-        process, pipe, self._process, self._pipe = self._process, self._pipe, None, None
-        if process is None or pipe is None:
-            return "it was never started"
-        process.kill()
-        code = await self._on_thread(process.wait)
-        pipe.close()
-        return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-
-    async def _on_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+    async def _read(self, receive: Receive) -> tuple[str, Any]:
+        body = await receive_frame(receive, MAX_REPLY)
+        reply: tuple[str, Any] = await self._child.run(self._replies.validate_json, body)
+        return reply
 
 
-class ModelProcess(ProcessHandle[Encoded, Prediction]):
-    """The tagger's. `candidate_threshold`: in place of the checkpoint's own; the factory is told of it only where it is given, and
-    that it `sees` only where the checkpoint has a vision model.
+class ModelProcess(BatchProcess[Encoded, Prediction]):
+    """The tagger in a child process.
 
-    `info`: the checkpoint as the parent read it. A process that comes up when it is another one by now is refused
-    (`UserError`): two calibrations must not mix.
+    Args:
+        candidate_threshold: Replaces the checkpoint's own. The factory receives it only when it is set.
+        info: The checkpoint as the parent read it. When a fresh process finds another one, `start` raises
+            `UserError`, because two calibrations must not mix. The factory receives `sees` only when the checkpoint
+            has a vision model.
     """
 
     def __init__(
@@ -245,30 +194,24 @@ class ModelProcess(ProcessHandle[Encoded, Prediction]):
         super().__init__("the model", factory, checkpoint, Prediction, device, threads, timeout_s, options)
         self._checkpoint, self._info = checkpoint, info
 
-    async def _load(self) -> tuple[str, Any]:
-        answer = await super()._load()
-        if answer[0] != "ready" or self._info is None:
-            return answer
+    def _refusal(self) -> str | None:
         try:
-            same = describe(self._checkpoint) == self._info
+            if self._info is None or describe(self._checkpoint) == self._info:
+                return None
         except UserError as error:
-            return "user_error", str(error)
-        changed = f"the model checkpoint {self._checkpoint} has changed since it was read: restart `mner worker`"
-        return answer if same else ("user_error", changed)
+            return str(error)
+        return f"the checkpoint {self._checkpoint} has changed since it was read: restart the worker"
 
 
 Message = Annotated[str, AfterValidator(lambda text: plain(text, MAX_MESSAGE))]
 
 
-def _answers(reply: type[Any]) -> TypeAdapter[Any]:
-    """What `model.worker_main` may say: a kind, and what belongs to it."""
+def _replies(reply: type[Any]) -> TypeAdapter[Any]:
+    """Returns the validator of all that `model.worker_main` may reply: a kind and its content."""
     done: Any = tuple[Literal["done"], list[reply]]  # type: ignore[valid-type]
     other: Any = tuple[Literal["ready"], None] | tuple[Literal["error", "user_error"], Message]
     return TypeAdapter(done | other)
 
 
-async def _finish(work: Coroutine[Any, Any, T]) -> T:
-    """Awaits `work`, which goes on to its end even when the caller is cancelled."""
-    task = asyncio.ensure_future(work)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, if nobody else does
-    return await asyncio.shield(task)
+def _encoded(request: object) -> bytes:
+    return frame(pickle.dumps(request))

@@ -1,1 +1,1 @@
-"""People decide what the model could not. `session` and `work` know no terminal: a browser desk uses them as well."""
+"""What a person does with a task. `session`, `work` and `span` know no terminal, so a web desk can use them too."""

@@ -7,56 +7,61 @@ import math
 from rich.console import Console
 from rich.text import Text
 
-from core.events import Mention, Opinion
+from core.events import ENTITY_TYPES, EntityType, Mention, Opinion
 from core.text import one_line
-from review.marks import COLOURS, marked, window
+from review.marks import COLOURS, draw_work, window
 from review.view import View
 from review.work import Item, Work
+
+#: The keys that choose an entity type.
+TYPE_KEYS: dict[str, EntityType] = {str(number): name for number, name in enumerate(ENTITY_TYPES, start=1)}
+TYPE_HELP = "  ".join(f"{key} {entity_type}" for key, entity_type in TYPE_KEYS.items())
+TYPE_RANGE = f"1-{len(TYPE_KEYS)}"
 
 TONES = {"plain": "", "good": "green", "bad": "bold red"}
 BAR = 8
 COLUMN = BAR + 8
-DOUBT = 3
-"""Lines of one doubt at most, so that the tweet is seen beside it."""
+#: Lines that one reason takes at most, so that the post stays in view.
+REASON_LINES = 3
 
 KEYS = {
     "task": (
-        "a accept   r reject   1 PER  2 LOC  3 ORG  4 MISC   e edit span",
+        f"a accept   r reject   {TYPE_HELP}   e edit span",
         "n new mention   tab next   s skip   u undo   ? help   q quit",
     ),
     "span": (
         "←/→ by word   </> by character   tab which edge",
-        "enter keep   1 PER  2 LOC  3 ORG  4 MISC   esc cancel",
+        f"enter keep   {TYPE_HELP}   esc cancel",
     ),
     "help": ("any key goes back",),
-    "empty": ("w wait for tasks   s bring back the skipped   u undo the last   q quit",),
+    "empty": ("w wait for tasks   s show skipped again   u undo the last   q quit",),
     "waiting": ("any key stops waiting   q quit",),
 }
 
-HELP = """\
- The model is sure of most mentions; these it is not, or it possibly missed
- them. Once every question of a tweet has its answer the tweet is settled.
+HELP = f"""\
+ The model is unsure of the mentions with a question mark. When you have
+ answered every question of a tweet, the tweet is settled.
 
- a         accept: the mention is right as it stands
- r         reject: it is no entity
- 1 2 3 4   it is one, but of type PER, LOC, ORG, MISC
- e         edit the span: ←/→ by word, </> by character, tab for the other edge
- n         a new mention, which the model missed; before the last answer
- tab ↓ ↑   take another mention in hand, also one that the model is sure of
- s         skip: the tweet goes back to the queue, for others
- u         undo the last answer; on a fresh tweet, reopen the last settled one
- q         quit: the tweet in hand goes back to the queue
+ a         accept the mention as it is
+ r         reject it: it is no entity
+ {" ".join(TYPE_KEYS):<9} accept it with the type {", ".join(ENTITY_TYPES)}
+ e         edit its span: ←/→ by word, </> by character, tab for the other edge
+ n         add a mention that the model missed; do so before the last answer
+ tab ↓ ↑   go to another mention, also to one that the model is sure of
+ s         skip: the tweet goes back to the queue for other reviewers
+ u         undo the last answer; before any, take back the last settled tweet
+ q         quit: the tweet goes back to the queue
 
- [Paris LOC] sure   [Paris LOC?] asked   (Paris LOC?) possibly missed
- [Paris LOC✓] yours   [Paris ✗] rejected, or gives way while yours stands
+ [Paris LOC] confident   [Paris LOC?] question   (Paris LOC?) possibly missed
+ [Paris LOC✓] answered   [Paris ✗] rejected, or overlaps one that you accepted
  probability   that span and type are right
- aleatoric     noise in the words or the image: more training would not help
- epistemic     what the model does not know: it has seen little like it
+ aleatoric     noise in the words or the image; more training would not help
+ epistemic     what the model does not know; it has seen little like this
  share         a view's part of the evidence"""
 
 
 def draw(view: View, width: int, height: int) -> list[Text]:
-    """Exactly `height` lines of at most `width` cells."""
+    """Returns exactly `height` lines of at most `width` cells."""
     head = [_header(view, width), _rule("", width)]
     feet = [*_message(view, width), *(_keys(line) for line in KEYS[view.mode])]
     room = max(0, height - len(head) - len(feet))
@@ -72,20 +77,20 @@ def _body(view: View, width: int, room: int) -> list[Text]:
     if view.mode == "help":
         return [Text(line) for line in HELP.splitlines()]
     if view.work is None:
-        return _nothing(view)
+        return _no_task(view)
     work = view.work
     question = _question(view, work, width)
-    author, *behind = _about(work)
-    tweet_room = max(1, room - len(question) - 1 - len(behind))
-    tweet = window(marked(work, view.span, adding=view.adding), width, tweet_room)
-    spaced = [Text()] if len(tweet) + 2 <= tweet_room else []
-    return [author, *spaced, *tweet, *spaced, *behind, *question]
+    author, *image = _about(work)
+    tweet_room = max(1, room - len(question) - 1 - len(image))
+    tweet = window(draw_work(work, view.span, adding=view.adding), width, tweet_room)
+    gap = [Text()] if len(tweet) + 2 <= tweet_room else []
+    return [author, *gap, *tweet, *gap, *image, *question]
 
 
 def _header(view: View, width: int) -> Text:
     counts = view.counts
     left = f" mner review  {one_line(view.reviewer)}"
-    right = f"{counts.open} waiting · {counts.leased} in hand · {counts.decided} settled "
+    right = f"{counts.open} waiting · {counts.leased} in review · {counts.decided} settled "
     gap = max(1, width - len(left) - len(right))
     return Text.assemble((left, "bold"), " " * gap, (right, "dim"))
 
@@ -96,7 +101,7 @@ def _message(view: View, width: int) -> list[Text]:
 
 
 def _about(work: Work) -> list[Text]:
-    """Who and when; then, behind the tweet, what became of its image and what the image says."""
+    """Returns a line on author and date, and the lines on the image: its status and the context it gives."""
     tweet, image = work.task.tweet, work.task.image
     name = tweet.author and (tweet.author.name or tweet.author.id)
     parts = [
@@ -108,30 +113,30 @@ def _about(work: Work) -> list[Text]:
     ]
     lines = [Text(" " + " · ".join(part for part in parts if part), style="dim")]
     size = f"{image.width}×{image.height} {image.format or ''}".strip() if image.width and image.height else ""
-    told = one_line(" · ".join(part for part in (image.reason, size, image.url) if part))
+    details = one_line(" · ".join(part for part in (image.reason, size, image.url) if part))
     status = ("image", "bold red") if image.status == "failed" else ("image", "dim")
-    lines.append(Text.assemble(" ", status, f"    {image.status}" + (f" · {told}" if told else "")))
+    lines.append(Text.assemble(" ", status, f"    {image.status}" + (f" · {details}" if details else "")))
     if work.task.context:
         lines.append(Text.assemble(" ", ("context", "dim"), f"  {one_line(work.task.context)}"))
     return lines
 
 
 def _question(view: View, work: Work, width: int) -> list[Text]:
-    """The mention in hand, the figures of the model and its views, and why it is asked."""
+    """Returns the current mention, the figures of the model and its views, and the reasons for asking."""
     if view.span is not None:
         return [_rule("new mention" if view.adding else "edit span", width), *_editing(view)]
     item = work.current
     asked = [other for other in work.items if other.asked]
-    place = f"question {asked.index(item) + 1} of {len(asked)}" if item.asked else "the model is sure"
-    place += " · possibly missed" * item.is_candidate
+    position = f"question {asked.index(item) + 1} of {len(asked)}" if item.asked else "confident"
+    position += " · possibly missed" * item.is_candidate
     title = Text.assemble(" ", (f"“{one_line(item.mention.text)}”", "bold"), "  ", _type(item), "  ", _verdict(item))
-    lines = [_rule(place, width), title]
+    lines = [_rule(position, width), title]
     if item.before is not None:
         lines += _figures(item.before)
-    for doubt in item.reasons:
-        wrapped = list(Text(one_line(doubt.sentence)).wrap(Console(width=width), width - 4))
-        if len(wrapped) > DOUBT:
-            wrapped = [*wrapped[: DOUBT - 1], wrapped[DOUBT - 1][: width - 5].append("…")]
+    for reason in item.reasons:
+        wrapped = list(Text(one_line(reason.sentence)).wrap(Console(width=width), width - 4))
+        if len(wrapped) > REASON_LINES:
+            wrapped = [*wrapped[: REASON_LINES - 1], wrapped[REASON_LINES - 1][: width - 5].append("…")]
         lines += [Text(" • " if place == 0 else "   ").append_text(line) for place, line in enumerate(wrapped)]
     return lines
 
@@ -139,19 +144,19 @@ def _question(view: View, work: Work, width: int) -> list[Text]:
 def _editing(view: View) -> list[Text]:
     span = view.span
     assert span is not None
-    edge = {"start": "the left edge moves", "end": "the right edge moves", "both": "it moves from word to word"}[
-        span.edge
-    ]
-    kept = "press 1-4 to say what it is" if view.adding else "enter keeps it, 1-4 keeps it with that type"
+    edges = {"start": "the left edge moves", "end": "the right edge moves", "both": "the span moves from word to word"}
+    keep = f"press {TYPE_RANGE} for its type" if view.adding else f"enter keeps it, {TYPE_RANGE} also sets the type"
     return [
         Text.assemble(" ", (f"“{one_line(span.covered)}”", "bold"), f"   characters {span.start}–{span.end}"),
-        Text(f" {edge}; {kept}", style="dim"),
+        Text(f" {edges[span.edge]}; {keep}", style="dim"),
     ]
 
 
 def _figures(mention: Mention) -> list[Text]:
-    """A row for all views together and one for each: bars to see, numbers to read. Bars of variances are as long as
-    their roots, so that one a hundred times the other still leaves that to be seen."""
+    """Returns a row of bars and numbers for all views together and one for each view.
+
+    The bar of a variance shows its square root, so that a variance a hundred times smaller is still visible.
+    """
     rows: list[tuple[str, Mention | Opinion]] = [("together", mention), *sorted(mention.views.items())]
     most = max(max(row.aleatoric, row.epistemic) for _, row in rows) or 1.0
     names = max(len(one_line(name)) for name, _ in rows) + 2
@@ -176,34 +181,34 @@ def _type(item: Item) -> Text:
 
 
 def _verdict(item: Item) -> Text:
-    if item.crowded_out:
-        return Text("gives way to your answer", style="dim")
+    if item.superseded:
+        return Text("overlaps a mention that you accepted", style="dim")
     if item.verdict is None:
         return Text()
-    was = item.before
-    told = {
+    before = item.before
+    verdicts = {
         "accept": "accepted",
         "reject": "rejected",
         "add": "added by you",
-        "retype": f"was {was and was.type}",
-        "respan": f"was “{was and one_line(was.text)}” {was and was.type}",
+        "retype": f"was {before and before.type}",
+        "respan": f"was “{before and one_line(before.text)}” {before and before.type}",
     }
-    return Text(told[item.verdict.action], style="dim")
+    return Text(verdicts[item.verdict.action], style="dim")
 
 
-def _nothing(view: View) -> list[Text]:
-    lines = ["", f"  Nothing {'else ' if view.skipped else ''}waits for you."]
+def _no_task(view: View) -> list[Text]:
+    lines = ["", f"  No {'other ' if view.skipped else ''}task waits for you."]
     if view.skipped:
-        lines.append(f"  You skipped {view.skipped} in this sitting.")
+        lines.append(f"  You skipped {view.skipped} in this session.")
     if view.counts.leased:
-        lines.append(f"  Others have {view.counts.leased} in hand.")
+        lines.append(f"  Other reviewers work on {view.counts.leased}.")
     if view.mode == "waiting":
         lines.append("  Watching the queue …")
     return [Text(line) for line in lines]
 
 
 def _keys(line: str) -> Text:
-    """The key is the first word of each entry, set apart from what it does."""
+    """Highlights the key, which is the first word of each entry."""
     text = Text(" " + line, style="dim")
     text.highlight_regex(r"(?:^ |  )(\S+)(?= )", "not dim bold")
     return text

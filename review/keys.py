@@ -1,4 +1,4 @@
-"""Single keys from a terminal, by name, without waiting for Enter."""
+"""Reads single keys from a terminal, by name, without waiting for Enter."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+#: The bytes of an escape sequence arrive together. An ESC with nothing after it for this long is the key itself.
 ESCAPE_S = 0.05
-"""An escape sequence's bytes come together; an ESC with nothing behind it for so long is the key itself."""
 
 SEQUENCES = {
     "\x1b[A": "up",
@@ -32,7 +32,7 @@ NAMES = {"\x1b": "escape", "\t": "tab", "\r": "enter", "\n": "enter", "\x7f": "b
 
 
 def split(typed: str) -> tuple[list[str], str]:
-    """Keys in what was typed, and the beginning of an escape sequence whose end has not come yet."""
+    """Returns the keys in what was typed, and the rest: the start of an escape sequence that is not complete yet."""
     keys = []
     while typed:
         if typed[0] != "\x1b" or typed.startswith("\x1b\x1b"):
@@ -48,7 +48,7 @@ def split(typed: str) -> tuple[list[str], str]:
 
 
 class Keys:
-    """The keyboard while the `with` block runs: keys unechoed, one by one, to `on_key`. Needs a running event loop."""
+    """Passes each key to `on_key`, without echo, while the `with` block runs. Needs a running event loop."""
 
     def __init__(self, on_key: Callable[[str], None]) -> None:
         self._on_key = on_key
@@ -88,14 +88,14 @@ class Keys:
             self._escape = asyncio.get_running_loop().call_later(ESCAPE_S, self._lone_escape)
 
     def _lone_escape(self) -> None:
-        """What began like a sequence was the key ESC, and perhaps others after it."""
+        """Passes on the key ESC, and any keys after it, that looked like the start of a sequence."""
         rest, self._rest = self._rest, ""
         for char in rest:
             self._on_key(NAMES.get(char, char))
 
 
 def _sequence(typed: str) -> int | None:
-    """Length of the escape sequence in front; None when its end is missing (ECMA-48, 5.4: CSI ... final byte)."""
+    """Returns the length of the escape sequence at the start; None when it is incomplete (ECMA-48, 5.4)."""
     if len(typed) == 1:
         return None
     if typed[1] == "O":

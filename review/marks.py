@@ -1,53 +1,95 @@
-"""A tweet's text with its mentions marked, readable without colour as well.
+"""Draws a post with its mentions in brackets and in colour, readable without colour too.
 
-A mention stands in brackets with its type; `?` behind it waits for an answer, `✓` is by the person, `✗` is rejected or
-gave way to an answer.
-One that the model possibly missed stands in round ones while it waits.
-The one in hand is reversed; while its span is edited, an arrow stands at the edge that moves.
+[Paris LOC] is confident, [Paris LOC?] a question, (Paris LOC?) a candidate, [Paris LOC✓] decided by a person,
+[Paris ✗] rejected. The current mention is in reverse video. While its span is edited, an arrow is at the moving edge.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
 
 from rich.console import Console
 from rich.style import Style
 from rich.text import Span as StyledSpan
 from rich.text import Text
 
+from core.events import ENTITY_TYPES, HasSpan, overlaps
 from core.text import printable
 from review.span import Span
 from review.work import Item, Work
 
-COLOURS = {"PER": "yellow", "LOC": "green", "ORG": "cyan", "MISC": "magenta"}
+COLOURS: dict[str, str] = dict(zip(ENTITY_TYPES, ("yellow", "green", "cyan", "magenta"), strict=True))
 
 
-def marked(work: Work, span: Span | None = None, *, adding: bool = False, in_hand: bool = True) -> Text:
-    """The whole text. Of mentions that overlap, the one in hand is marked, then those that stand, then the chosen.
+class TypedSpan(HasSpan, Protocol):
+    """A mention, as an event or as a search result."""
 
-    `span` is what is being edited, or added; `in_hand`: whether the one in hand is set apart.
+    @property
+    def type(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A span of a post, with what is drawn before and after its words."""
+
+    start: int
+    end: int
+    before: str
+    after: str
+    style: Style
+
+
+def draw_marks(text: str, marks: Iterable[Mark], underlined: Iterable[tuple[int, int]] = ()) -> Text:
+    """Returns the whole text of a post with its marks. Where marks overlap, only the first in the sequence is drawn.
+
+    `underlined` are further [start, end) spans, such as the words that a search matched.
+    """
+    drawn: list[Mark] = []
+    for mark in marks:
+        if not any(overlaps(mark, other) for other in drawn):
+            drawn.append(mark)
+    raw, result, place = Text(printable(text)), Text(), 0
+    for start, end in underlined:
+        raw.stylize("underline", start, end)
+    for mark in sorted(drawn, key=lambda mark: mark.start):
+        words = raw[mark.start : mark.end]
+        words.stylize(mark.style)
+        result.append_text(raw[place : mark.start])
+        result.append(mark.before, mark.style).append_text(words).append(mark.after, mark.style)
+        place = mark.end
+    return result.append_text(raw[place:])
+
+
+def draw_mentions(text: str, mentions: Iterable[TypedSpan], underlined: Iterable[tuple[int, int]] = ()) -> Text:
+    """Returns the text of a post with these mentions marked. `✓` marks those decided by a person."""
+    marks = [_mark(mention, "✓" if mention.source == "human" else "") for mention in mentions]
+    return draw_marks(text, marks, underlined)
+
+
+def draw_work(work: Work, span: Span | None = None, *, adding: bool = False, show_current: bool = True) -> Text:
+    """Returns the text of a task's post with its mentions marked.
+
+    Where mentions overlap, the current one comes first, then those in the final list, then those the model chose.
+    `span` is being edited or, with `adding`, added. `show_current` draws the current mention in reverse video.
     """
     items = [item for item in work.items if span is None or adding or item is not work.current]
     items.sort(key=lambda item: (item is not work.current, not item.stands, item.is_candidate))
-    marks = [(span.start, span.end, _edited(span))] if span else []
-    for item in items:
-        start, end = item.mention.start, item.mention.end
-        if all(end <= other[0] or other[1] <= start for other in marks):
-            held = in_hand and span is None and item is work.current
-            marks.append((start, end, _mention(printable(work.task.tweet.text[start:end]), item, held)))
-    raw, text, place = printable(work.task.tweet.text), Text(), 0
-    for start, end, mark in sorted(marks, key=lambda mark: mark[0]):
-        text.append(raw[place:start])
-        text.append_text(mark)
-        place = end
-    return text.append(raw[place:])
+    marks = [_edited(span)] if span else []
+    marks += [_item(item, show_current and span is None and item is work.current) for item in items]
+    return draw_marks(work.task.tweet.text, marks)
 
 
 def window(text: Text, width: int, height: int) -> list[Text]:
-    """The text in lines of at most `width` cells; of more lines than `height`, those around the mention in hand.
+    """Wraps the text to lines of at most `width` cells and keeps at most `height` of them, around the current mention.
 
-    Two cells on the left are a margin, with an arrow where lines are left out.
+    The left margin of two cells holds an arrow where lines are left out.
     """
     lines = list(text.wrap(Console(width=width), width - 2))
-    at = next((place for place, line in enumerate(lines) if any(_in_hand(span) for span in line.spans)), 0)
+    at = next((place for place, line in enumerate(lines) if any(_is_current(span) for span in line.spans)), 0)
     first = max(0, min(at - height // 2, len(lines) - height))
     margins = ["  "] * min(height, len(lines))
     if first > 0:
@@ -57,23 +99,29 @@ def window(text: Text, width: int, height: int) -> list[Text]:
     return [Text(margin).append_text(line) for margin, line in zip(margins, lines[first : first + height], strict=True)]
 
 
-def _edited(span: Span) -> Text:
+def _edited(span: Span) -> Mark:
     before, after = {"start": ("◀", "]"), "end": ("[", "▶"), "both": ("◀", "▶")}[span.edge]
-    return _text(before + printable(span.covered) + after, "bold", in_hand=True)
+    return Mark(span.start, span.end, before, after, _style("bold", is_current=True))
 
 
-def _mention(words: str, item: Item, in_hand: bool) -> Text:
+def _item(item: Item, is_current: bool) -> Mark:
+    mention = item.mention
     if not (item.open or item.stands):
-        return _text(f"[{words} ✗]", "dim", in_hand)
+        return Mark(mention.start, mention.end, "[", " ✗]", _style("dim", is_current))
     if item.open and item.is_candidate:
-        return _text(f"({words} {item.mention.type}?)", COLOURS[item.mention.type], in_hand)
-    sign = "?" if item.open else "✓" if item.answered else ""
-    return _text(f"[{words} {item.mention.type}{sign}]", f"bold {COLOURS[item.mention.type]}", in_hand)
+        style = _style(COLOURS[mention.type], is_current)
+        return Mark(mention.start, mention.end, "(", f" {mention.type}?)", style)
+    return _mark(mention, "?" if item.open else "✓" if item.answered else "", is_current)
 
 
-def _text(words: str, style: str, in_hand: bool) -> Text:
-    return Text(words, style=Style.parse(style) + Style(reverse=in_hand or None, meta={"in_hand": in_hand}))
+def _mark(mention: TypedSpan, sign: str, is_current: bool = False) -> Mark:
+    style = _style(f"bold {COLOURS[mention.type]}", is_current)
+    return Mark(mention.start, mention.end, "[", f" {mention.type}{sign}]", style)
 
 
-def _in_hand(span: StyledSpan) -> bool:
-    return isinstance(span.style, Style) and bool(span.style.meta.get("in_hand"))
+def _style(name: str, is_current: bool) -> Style:
+    return Style.parse(name) + Style(reverse=is_current or None, meta={"is_current": is_current})
+
+
+def _is_current(span: StyledSpan) -> bool:
+    return isinstance(span.style, Style) and bool(span.style.meta.get("is_current"))

@@ -1,7 +1,7 @@
-"""One reviewer's sitting: claim, settle, skip, take back. Knows no terminal.
+"""One reviewer's session: claim, settle, skip and take back tasks. Knows no terminal.
 
-A decision is an event first: it is in the topic, confirmed, before the queue forgets the task. So what a reviewer saw
-settled is settled, and what failed is still in the queue. `Retry` leaves everything as it was: do it again.
+A decision is in its topic, confirmed, before the queue forgets the task. So a task that a reviewer saw settled is
+settled, and one that failed is still in the queue. After a `Retry` nothing has changed, and the action can be repeated.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Protocol
 from core.errors import Retry
 from core.events import Decision
 from review import decisions
-from review.work import NotPossible, Work, begin
+from review.work import InvalidAction, Work, begin
 from sinks.queue import Claim, Counts, LeaseLost, ReviewQueue
 
 
 class Publisher(Protocol):
-    """Where decisions go; `review.decisions.DecisionTopic` is the one for Kafka."""
+    """Where decisions go. `review.decision_topic.DecisionTopic` publishes them to Kafka."""
 
     async def publish(self, decision: Decision) -> None: ...
 
 
 @dataclass(frozen=True)
 class Settled:
-    """A task that this sitting settled, as it can be taken back."""
+    """A task settled in this session, which can still be taken back."""
 
     work: Work
     decision: Decision
@@ -38,7 +38,7 @@ def unix_ms() -> int:
 
 
 class Session:
-    """At most one task is claimed at a time. `clock` gives unix milliseconds and stamps the decisions."""
+    """Claims at most one task at a time. `clock` returns Unix milliseconds; it stamps the decisions."""
 
     def __init__(
         self,
@@ -67,21 +67,21 @@ class Session:
 
     @property
     def settled(self) -> int:
-        """Tasks settled in this sitting, less those taken back."""
+        """Number of tasks settled in this session, without those taken back."""
         return len(self._settled)
 
     async def next(self) -> Work | None:
-        """Claim the most uncertain task that is free and was not skipped; None when there is none."""
+        """Claims the most uncertain task that is free and was not skipped. None when there is none."""
         await self.release()
         self._claim = await self._queue.claim(self.reviewer, self.lease_s, self._skipped)
         return begin(self._claim.task) if self._claim else None
 
     async def settle(self, work: Work) -> Decision:
-        """Publish the decision, then complete the task. Raises `LeaseLost`: nothing was published, claim another."""
+        """Publishes the decision, then completes the task. Raises `LeaseLost`; nothing is published then."""
         if not work.done:
-            raise NotPossible("some questions have no answer yet")
+            raise InvalidAction("some questions have no answer yet")
         await self.renew()
-        claim = self._held()
+        claim = self._claimed_task()
         decision = decisions.settle(work, self.reviewer, self._stamp(claim.after_ms))
         await self._topic.publish(decision)
         self._settled.append(Settled(work, decision))
@@ -90,9 +90,9 @@ class Session:
         return decision
 
     async def take_back(self) -> Work:
-        """Retract the last decision of this sitting and claim its task again, as it was before its last answer."""
+        """Retracts the last decision of this session. Claims its task again, as it was before its last answer."""
         if not self._settled:
-            raise NotPossible("nothing to undo: no answer on this tweet, none settled in this sitting")
+            raise InvalidAction("nothing to undo: no answer on this tweet, and no tweet settled in this session")
         last = self._settled[-1]
         retraction = decisions.retract(last.decision, self.reviewer, self._stamp(decisions.stamp(last.decision)))
         await self._topic.publish(retraction)
@@ -100,13 +100,15 @@ class Session:
         task = last.work.task
         await self._queue.reopen(task, decisions.stamp(retraction))
         self._claim = await self._queue.take(task.tweet.id, self.reviewer, self.lease_s)
-        self._settled.pop()  # only now: a `Retry` above is followed by a second retraction, not by that of another task
+        self._settled.pop()  # only now: after a `Retry` above, the next call must retract this task, not the one before
         if self._claim is None or self._claim.task != task:
-            raise LeaseLost(f"taken back, but tweet {task.tweet.id} is not yours again: another took it or it changed")
+            raise LeaseLost(
+                f"tweet {task.tweet.id} is taken back, but no longer yours: another reviewer took it, or it changed"
+            )
         return last.work.previous or last.work
 
     async def skip(self) -> None:
-        """Give the task back and do not claim it again until `unskip`."""
+        """Gives the task back. This session does not claim it again until `unskip`."""
         if self._claim:
             self._skipped.add(self._claim.task.tweet.id)
         await self.release()
@@ -115,15 +117,15 @@ class Session:
         self._skipped.clear()
 
     async def renew(self) -> None:
-        """Keep the task. Raises `LeaseLost`, after which no task is claimed."""
+        """Extends the lease of the task. Raises `LeaseLost`; no task is claimed then."""
         try:
-            self._claim = await self._queue.renew(self._held(), self.lease_s)
+            self._claim = await self._queue.renew(self._claimed_task(), self.lease_s)
         except LeaseLost:
             self._claim = None
             raise
 
     async def release(self) -> None:
-        """Give the claimed task back, if there is one."""
+        """Gives the claimed task back, if there is one."""
         if self._claim:
             await self._queue.release(self._claim)
             self._claim = None
@@ -132,19 +134,19 @@ class Session:
         return await self._queue.counts()
 
     async def _complete(self, claim: Claim, decision: Decision) -> None:
-        """Tell the queue of a decision that is out. What it misses here, it hears when the event is applied."""
+        """Tells the queue of a published decision. If Redis is away, the worker tells it when it applies the event."""
         stamp = decisions.stamp(decision)
         with contextlib.suppress(Retry):
             try:
                 await self._queue.complete(claim, stamp)
-            except LeaseLost:  # between renewing and now; of two decisions the later holds
+            except LeaseLost:  # lost since the renewal; of two decisions the later wins
                 await self._queue.settle(claim.task, stamp)
 
-    def _held(self) -> Claim:
+    def _claimed_task(self) -> Claim:
         if self._claim is None:
             raise LeaseLost("no task is claimed")
         return self._claim
 
     def _stamp(self, after_ms: int) -> int:
-        """Now, but later than the decision before it, whatever another machine's clock says."""
+        """Returns the time now, or a later one if an earlier decision was stamped by a clock that is ahead."""
         return max(self._clock(), after_ms + 1)

@@ -1,4 +1,4 @@
-"""Moving the edges of a mention by words and by characters. Pure; offsets are code points of the tweet."""
+"""Moves the edges of a mention by words and by characters. Pure; offsets are code points of the post."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+#: A word with its inner apostrophes, or a run of punctuation. So `#` and `@` are apart from the name after them.
 WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]+")
-"""A word with its inner apostrophes, or a run of signs: so `#` and `@` stand apart from the name behind them."""
-
 
 Edge = Literal["end", "start", "both"]
 NEXT_EDGE: dict[Edge, Edge] = {"end": "start", "start": "both", "both": "end"}
@@ -16,12 +15,12 @@ NEXT_EDGE: dict[Edge, Edge] = {"end": "start", "start": "both", "both": "end"}
 
 @dataclass(frozen=True)
 class Span:
-    """[start, end) of `text`; `edge` is the one that moves, or both do, from word to word."""
+    """The code points [start, end) of `text`."""
 
     text: str
     start: int
     end: int
-    edge: Edge = "end"
+    edge: Edge = "end"  # which edge moves; "both" moves the whole span from word to word
 
     @property
     def covered(self) -> str:
@@ -31,31 +30,34 @@ class Span:
         return replace(self, edge=NEXT_EDGE[self.edge])
 
     def by_word(self, step: Literal[-1, 1]) -> Span:
-        """Move the edge to the next word's boundary of its own kind, or the whole span onto the next word."""
+        """Moves a start to the next word's start, an end to the next word's end, the whole span onto the next word."""
         words = [(word.start(), word.end()) for word in WORD.finditer(self.text)]
         if self.edge == "both":
-            named = [word for word in words if self.text[word[0]].isalnum()]
-            ahead = [word for word in named if (word[0] >= self.end if step > 0 else word[1] <= self.start)]
-            return replace(self, start=ahead[-(step < 0)][0], end=ahead[-(step < 0)][1]) if ahead else self
+            words = [word for word in words if self.text[word[0]].isalnum()]
+            reachable = [word for word in words if (word[0] >= self.end if step > 0 else word[1] <= self.start)]
+            if not reachable:
+                return self
+            start, end = reachable[0 if step > 0 else -1]
+            return replace(self, start=start, end=end)
         side = 0 if self.edge == "start" else 1
         place = (self.start, self.end)[side]
-        bounds = [word[side] for word in words if (word[side] > place if step > 0 else word[side] < place)]
-        return self._to(bounds[-(step < 0)]) if bounds else self
+        edges = [word[side] for word in words if (word[side] > place if step > 0 else word[side] < place)]
+        return self._move_edge(edges[0 if step > 0 else -1]) if edges else self
 
     def by_character(self, step: Literal[-1, 1]) -> Span:
         if self.edge == "both":
             moved = replace(self, start=self.start + step, end=self.end + step)
             return moved if moved.start >= 0 and moved.end <= len(self.text) else self
-        return self._to((self.start if self.edge == "start" else self.end) + step)
+        return self._move_edge((self.start if self.edge == "start" else self.end) + step)
 
-    def _to(self, place: int) -> Span:
-        """Put the edge there, unless nothing would be left between the two or the text ends."""
+    def _move_edge(self, place: int) -> Span:
+        """Moves the edge, unless the span would become empty or leave the text."""
         start, end = (place, self.end) if self.edge == "start" else (self.start, place)
         return replace(self, start=start, end=end) if 0 <= start < end <= len(self.text) else self
 
 
 def first_free(text: str, taken: list[tuple[int, int]]) -> Span:
-    """The first word outside every taken span, where the search for a new mention begins; else the first word."""
+    """Returns the first word outside every taken span, as the start for a new mention; else the first word."""
     words = [(word.start(), word.end()) for word in WORD.finditer(text) if word[0][0].isalnum()] or [(0, len(text))]
     free = [word for word in words if all(word[1] <= start or end <= word[0] for start, end in taken)]
     return Span(text, *(free or words)[0], edge="both")

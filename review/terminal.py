@@ -1,4 +1,4 @@
-"""`mner review`: keys in, actions on the session, a screen out. What is decided and drawn stands in other modules."""
+"""`mner review`: turns keys into actions on the session and shows the result. Other modules decide and draw."""
 
 from __future__ import annotations
 
@@ -13,26 +13,25 @@ from rich.console import Console, Group
 from rich.live import Live
 
 from core.errors import Retry
-from core.events import ENTITY_TYPES, Decision, EntityType
-from review.drawing import draw
+from core.events import Decision
+from review.drawing import TYPE_KEYS, draw
 from review.keys import Keys
 from review.session import Session
 from review.span import Span, first_free
 from review.view import Mode, Tone, View
-from review.work import NotPossible, Work
+from review.work import InvalidAction, Work
 from sinks.queue import LeaseLost
 
-TYPES: dict[str, EntityType] = dict(zip("1234", ENTITY_TYPES, strict=True))
 STEPS = {"tab": 1, "down": 1, "right": 1, "shift-tab": -1, "up": -1, "left": -1}
+#: Seconds between two looks at the queue while a reviewer waits for tasks, and between two attempts to reach Redis.
 WAIT_S = 1.0
-"""How often the queue is asked while a reviewer waits for tasks, and Redis after it was away."""
 
+#: Events among the keys: a signal to end, time to renew the lease or to look again, and another terminal size.
 QUIT, TICK, RESIZED = "quit", "tick", "resized"
-"""Events among the keys: a signal, time to renew or to look again, another size of the terminal."""
 
 
 class Terminal:
-    """One reviewer at a terminal. All actions happen one after another; the lease is renewed between them."""
+    """One reviewer at a terminal. Actions run one after another; the lease is renewed between them."""
 
     def __init__(self, session: Session, console: Console) -> None:
         self._session = session
@@ -42,8 +41,8 @@ class Terminal:
         self._due = 0.0
 
     async def run(self) -> None:
-        """Until the person quits, or SIGINT, SIGTERM, SIGHUP: whatever ends it, the task in hand is given back."""
-        with self._signals():  # outermost: a second signal must not cut short what the first began
+        """Runs until the person quits or SIGINT, SIGTERM or SIGHUP arrives. Always gives the claimed task back."""
+        with self._signals():  # outermost, so that a second signal does not interrupt the clean-up
             try:
                 with self._screen() as live, Keys(self._events.put_nowait):
                     await self._guarded(self._next())
@@ -58,7 +57,7 @@ class Terminal:
                     await self._session.release()
 
     async def _event(self) -> str:
-        """The next key or signal; a tick when the lease is due or, while waiting, when it is time to look again."""
+        """Returns the next key or signal. Returns a tick when the lease is due or, without a task, after `WAIT_S`."""
         pause = None
         if self._session.claimed:
             pause = max(0.0, self._due - asyncio.get_running_loop().time())
@@ -71,19 +70,19 @@ class Terminal:
             return TICK
 
     async def _guarded(self, action: Awaitable[None]) -> None:
-        """What goes wrong is a line on the screen; the work stays as it was."""
+        """Runs an action. Shows what goes wrong as a line on the screen; the work stays as it was."""
         try:
             await action
-        except NotPossible as problem:
-            self._say(str(problem), "bad")
-        except LeaseLost as lost:
+        except InvalidAction as error:
+            self._say(str(error), "bad")
+        except LeaseLost as error:
             self._show("empty", None)
             await self._guarded(self._next())
-            self._say(str(lost), "bad")
-        except Retry as away:
+            self._say(str(error), "bad")
+        except Retry as error:
             self._due = asyncio.get_running_loop().time() + WAIT_S
             again = "; press enter to send your answers again" if self._view.work and self._view.work.done else ""
-            self._say(f"{away}{again}", "bad")
+            self._say(f"{error}{again}", "bad")
 
     async def _handle(self, event: str) -> None:
         if event == TICK:
@@ -108,8 +107,8 @@ class Terminal:
 
     async def _on_task(self, key: str) -> None:
         work = self._work
-        if key in TYPES:
-            await self._answered(work.retype(TYPES[key]))
+        if key in TYPE_KEYS:
+            await self._answered(work.retype(TYPE_KEYS[key]))
         elif key == "a":
             await self._answered(work.accept())
         elif key == "r":
@@ -148,12 +147,12 @@ class Terminal:
             self._show("span", self._work, moves[key](), self._view.adding)
         elif key == "escape":
             self._show("task", self._work)
-        elif self._view.adding and key in TYPES:
-            await self._answered(self._work.add(span.start, span.end, TYPES[key]))
+        elif self._view.adding and key in TYPE_KEYS:
+            await self._answered(self._work.add(span.start, span.end, TYPE_KEYS[key]))
         elif self._view.adding and key == "enter":
-            raise NotPossible("press 1, 2, 3 or 4 to say what it is")
-        elif key == "enter" or key in TYPES:
-            await self._answered(self._work.respan(span.start, span.end, TYPES.get(key)))
+            raise InvalidAction(f"press {', '.join(TYPE_KEYS)} to choose a type")
+        elif key == "enter" or key in TYPE_KEYS:
+            await self._answered(self._work.respan(span.start, span.end, TYPE_KEYS.get(key)))
 
     async def _on_help(self, key: str) -> None:
         self._show("task", self._view.work)
@@ -171,7 +170,7 @@ class Terminal:
         self._show("empty", None)
 
     async def _answered(self, work: Work) -> None:
-        """Show the answer; the last one settles the task, and the next task comes."""
+        """Shows the answer. The last one settles the task and fetches the next."""
         self._show("task", work)
         if work.done:
             decision = await self._session.settle(work)
@@ -184,10 +183,10 @@ class Terminal:
             self._show("task", work.undo())
             return
         work = await self._session.take_back()
-        self._begin(work, "taken back: the index shows the model's mentions until you settle it again")
+        self._begin(work, "taken back; the index shows the model's mentions until you settle it again")
 
     async def _next(self, message: str = "", otherwise: Mode = "empty") -> None:
-        """The next task, or the screen `otherwise` when there is none."""
+        """Shows the next task, or the screen `otherwise` when there is none."""
         if self._view.mode != otherwise:
             self._show("empty", None)
         work = await self._session.next()
@@ -200,12 +199,12 @@ class Terminal:
         self._view = replace(self._view, counts=counts, skipped=self._session.skipped)
 
     def _begin(self, work: Work, message: str) -> None:
-        """Show a task that is new on the screen. Keys typed before it could be seen were not meant for it."""
+        """Shows a new task. Drops the keys typed before it was on the screen, since they were not meant for it."""
         self._show("task", work)
         self._say(message, "good")
         self._leased()
-        typed = [self._events.get_nowait() for _ in range(self._events.qsize())]
-        for event in typed:
+        waiting = [self._events.get_nowait() for _ in range(self._events.qsize())]
+        for event in waiting:
             if event in {QUIT, RESIZED}:
                 self._events.put_nowait(event)
 
@@ -242,5 +241,5 @@ class Terminal:
 
 
 def _summary(decision: Decision) -> str:
-    named = ", ".join(f"{mention.text} {mention.type}" for mention in decision.mentions) or "no mention"
-    return f"settled: {named} (u takes it back)"
+    mentions = ", ".join(f"{mention.text} {mention.type}" for mention in decision.mentions) or "no mention"
+    return f"settled: {mentions} (u takes it back)"

@@ -1,4 +1,4 @@
-"""What the screen is to show, apart from how it is drawn."""
+"""What the screen shows. `review.drawing` decides how."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Tone = Literal["plain", "good", "bad"]
 
 @dataclass(frozen=True)
 class View:
-    """`span` is set in mode `span`; `adding` then says whether it is a new mention. `skipped` counts this sitting's."""
+    """The state of the screen."""
 
     reviewer: str
     mode: Mode = "empty"
     work: Work | None = None
-    span: Span | None = None
-    adding: bool = False
+    span: Span | None = None  # set in mode "span"
+    adding: bool = False  # in mode "span": the span is a new mention
     counts: Counts = field(default=Counts(0, 0, 0))
-    skipped: int = 0
+    skipped: int = 0  # tasks skipped in this session
     message: str = ""
     tone: Tone = "plain"

@@ -1,7 +1,7 @@
-"""A task on the table: its mentions, what a person says of each, and the way back. Pure; every change is a new `Work`.
+"""A task while a person answers its questions: its mentions, the answers, and undo. Pure; every change is a new `Work`.
 
-The verdict on a mention follows from what it was and what it is now: nothing left is `reject`, another span `respan`,
-another type `retype`, the same `accept`, something new `add`.
+The verdict on a mention follows from what it was and what it is now: `accept` if nothing changed, `retype` or `respan`
+if its type or span changed, `reject` if it is gone, `add` if it is new.
 """
 
 from __future__ import annotations
@@ -9,43 +9,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from core.events import Action, EntityType, Mention, Reason, ReviewTask, Verdict, overlap
+from core.events import Action, EntityType, Mention, Reason, ReviewTask, Verdict, overlaps
 
 
-class NotPossible(Exception):
-    """An action that makes no sense here; the message tells the reviewer why."""
+class InvalidAction(Exception):
+    """The action makes no sense here. The message tells the reviewer why."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One mention on the table. `before` as the model had it (none: added by the person).
+    """One mention of the task, and what a person decided about it."""
 
-    `asked`: the model is unsure, so the task waits for an answer. A confident mention stands unless it is changed.
-    `is_candidate`: the model did not choose it. `crowded_out`: an answer that stands overlaps it, so that nobody is asked.
-    """
-
-    before: Mention | None
-    after: Mention | None
-    asked: bool = False
+    before: Mention | None  # as the model had it; None if a person added it
+    after: Mention | None  # as it is now; None if rejected
+    asked: bool = False  # a question: the model is unsure. A confident mention stands unless a person changes it.
     answered: bool = False
     reasons: tuple[Reason, ...] = ()
-    is_candidate: bool = False
-    crowded_out: bool = False
+    is_candidate: bool = False  # the model did not choose it
+    superseded: bool = False  # an answer overlaps it, so it is no longer asked
 
     @property
     def mention(self) -> Mention:
-        """What to show: as it is now, or as it was before it was rejected."""
+        """The mention as it is now or, if it is rejected, as it was before."""
         shown = self.after or self.before
-        assert shown is not None  # an added mention that is rejected leaves the table
+        assert shown is not None  # an added mention that is rejected is removed
         return shown
 
     @property
     def open(self) -> bool:
-        return self.asked and not self.answered and not self.crowded_out
+        return self.asked and not self.answered and not self.superseded
 
     @property
     def stands(self) -> bool:
-        """Whether this mention is in the final list as things are."""
+        """Whether the mention is in the final list if nothing else changes."""
         return self.after is not None and (self.answered or not self.asked)
 
     @property
@@ -68,12 +64,12 @@ class Item:
 
 @dataclass(frozen=True)
 class Work:
-    """A task, its items in reading order, the one in hand (`cursor`), and the work before the last answer."""
+    """A task with its items in reading order."""
 
     task: ReviewTask
     items: tuple[Item, ...]
-    cursor: int
-    previous: Work | None = None
+    cursor: int  # index of the current item
+    previous: Work | None = None  # the work before the last answer
 
     @property
     def current(self) -> Item:
@@ -81,12 +77,12 @@ class Work:
 
     @property
     def done(self) -> bool:
-        """Every question has its answer."""
+        """Whether every question is answered."""
         return not any(item.open for item in self.items)
 
     @property
     def mentions(self) -> tuple[Mention, ...]:
-        """The final list, every one by the word of a person."""
+        """The final list, every mention of source `human`."""
         standing = [by_human(item.mention) for item in self.items if item.stands]
         return tuple(sorted(standing, key=lambda mention: mention.start))
 
@@ -95,13 +91,13 @@ class Work:
         return tuple(item.verdict for item in self.items if item.verdict is not None)
 
     def accept(self) -> Work:
-        """The model is right, or what was changed before is right as it is now."""
+        """Accepts the current mention as it is now."""
         return self._answer(self.current.mention)
 
     def reject(self) -> Work:
-        """This is no entity. A mention that the person added is gone."""
+        """Rejects the current mention. One that the person added is removed."""
         if self.current.before is None:
-            kept = _with_room(self.items[: self.cursor] + self.items[self.cursor + 1 :])
+            kept = _update_superseded(self.items[: self.cursor] + self.items[self.cursor + 1 :])
             return replace(self, items=kept, cursor=_next_open(kept, self.cursor - 1), previous=self)
         return self._answer(None)
 
@@ -109,57 +105,57 @@ class Work:
         return self._answer(_changed(self.current.mention, type=entity_type))
 
     def respan(self, start: int, end: int, entity_type: EntityType | None = None) -> Work:
-        """Other code points of the tweet, [start, end), and perhaps another type."""
+        """Moves the current mention to the code points [start, end) and, if given, changes its type."""
         mention = self.current.mention
         return self._answer(self._mention(start, end, entity_type or mention.type, mention))
 
     def add(self, start: int, end: int, entity_type: EntityType) -> Work:
-        """A mention that the model missed."""
+        """Adds a mention that the model missed."""
         mention = self._mention(start, end, entity_type, None)
-        self._check_room(mention, besides=None)
+        self._check_overlap(mention, ignored=None)
         ordered = sorted((*self.items, Item(None, mention, answered=True)), key=_reading_order)
-        items, cursor = _with_room(ordered), ordered.index(self.current)
+        items, cursor = _update_superseded(ordered), ordered.index(self.current)
         if self.current.open and not items[cursor].open:
             cursor = _next_open(items, cursor)
         return replace(self, items=items, cursor=cursor, previous=self)
 
     def move(self, step: int) -> Work:
-        """Take another mention in hand: the next (1) or the one before (-1), round and round."""
+        """Makes the next (1) or the previous (-1) mention the current one. Wraps around at both ends."""
         return replace(self, cursor=(self.cursor + step) % len(self.items))
 
     def undo(self) -> Work:
-        """The work before the last answer."""
+        """Returns the work before the last answer."""
         if self.previous is None:
-            raise NotPossible("there is nothing to undo in this task")
+            raise InvalidAction("there is nothing to undo in this task")
         return self.previous
 
     def _answer(self, after: Mention | None) -> Work:
         if after is not None:
-            self._check_room(after, besides=self.current)
+            self._check_overlap(after, ignored=self.current)
         item = replace(self.current, after=after and by_human(after), answered=True)
-        items = _with_room((*self.items[: self.cursor], item, *self.items[self.cursor + 1 :]))
+        items = _update_superseded((*self.items[: self.cursor], item, *self.items[self.cursor + 1 :]))
         return replace(self, items=items, cursor=_next_open(items, self.cursor), previous=self)
 
-    def _mention(self, start: int, end: int, entity_type: EntityType, like: Mention | None) -> Mention:
+    def _mention(self, start: int, end: int, entity_type: EntityType, base: Mention | None) -> Mention:
         text = self.task.tweet.text
         if not 0 <= start < end <= len(text) or not text[start:end].strip():
-            raise NotPossible("a mention needs at least one visible character")
-        if like is not None:
-            return _changed(like, start=start, end=end, text=text[start:end], type=entity_type)
+            raise InvalidAction("a mention needs at least one visible character")
+        if base is not None:
+            return _changed(base, start=start, end=end, text=text[start:end], type=entity_type)
         added = Mention(
             start=start, end=end, text=text[start:end], type=entity_type, probability=1.0, aleatoric=0.0, epistemic=0.0
         )
         return by_human(added)
 
-    def _check_room(self, mention: Mention, besides: Item | None) -> None:
+    def _check_overlap(self, mention: Mention, ignored: Item | None) -> None:
         for item in self.items:
             other = item.mention
-            if item is not besides and item.stands and overlap(mention, other):
-                raise NotPossible(f"it would overlap {other.text!r}: reject or move that one first")
+            if item is not ignored and item.stands and overlaps(mention, other):
+                raise InvalidAction(f"it overlaps {other.text!r}: reject or move that mention first")
 
 
 def begin(task: ReviewTask) -> Work:
-    """A task as it comes from the queue, the first question in hand."""
+    """Returns the work on a task from the queue. The first question is the current item."""
     asked = [
         Item(q.mention, q.mention, asked=True, reasons=q.reasons, is_candidate=q.is_candidate) for q in task.questions
     ]
@@ -168,7 +164,7 @@ def begin(task: ReviewTask) -> Work:
 
 
 def by_human(mention: Mention) -> Mention:
-    """The same span and type by the word of a person: certain. The model's own figures stay in the verdict."""
+    """Returns the mention as certain and of source `human`. The model's own figures stay in the verdict."""
     return Mention(
         start=mention.start,
         end=mention.end,
@@ -181,11 +177,14 @@ def by_human(mention: Mention) -> Mention:
     )
 
 
-def _with_room(items: Sequence[Item]) -> tuple[Item, ...]:
-    """Of mentions that overlap one can be: what a person lets stand closes the questions in its way, while it does."""
-    standing = [item.mention for item in items if item.answered and item.stands]
+def _update_superseded(items: Sequence[Item]) -> tuple[Item, ...]:
+    """Closes every open question that an accepted mention overlaps, and reopens it when that mention is gone.
+
+    Of overlapping mentions at most one is right.
+    """
+    accepted = [item.mention for item in items if item.answered and item.stands]
     return tuple(
-        replace(item, crowded_out=not item.answered and any(overlap(item.mention, one) for one in standing))
+        replace(item, superseded=not item.answered and any(overlaps(item.mention, other) for other in accepted))
         if item.asked
         else item
         for item in items
@@ -197,7 +196,7 @@ def _changed(mention: Mention, **fields: object) -> Mention:
 
 
 def _next_open(items: tuple[Item, ...], place: int) -> int:
-    """The next question without an answer, from `place` on and round; where there is none, stay."""
+    """Returns the next open question after `place`, wrapping around; `place` itself when no question is open."""
     order = [*range(place + 1, len(items)), *range(max(place, 0) + 1)]
     return next((at for at in order if at < len(items) and items[at].open), min(max(place, 0), len(items) - 1))
 

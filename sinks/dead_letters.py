@@ -1,4 +1,4 @@
-"""Reading the dead-letter topic: what could not be processed, why, and where it came from."""
+"""Reads the dead-letter topic: events that could not be processed, each with the reason and its origin."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pydantic import ValidationError
 from core.errors import Retry
 from core.events import DeadLetter, explain
 
+#: Seconds after which a silent broker counts as away, while letters are still to come.
 IDLE_S = 10.0
-"""A broker that sends nothing for so long, with letters still to come, counts as away."""
 
 
 @dataclass(frozen=True)
 class Letter:
-    """A dead letter, when it was written, and at which place of the dead-letter topic."""
+    """A dead letter, the time it was written, and its place in the dead-letter topic."""
 
     at: datetime
     partition: int
@@ -29,9 +29,9 @@ class Letter:
 
 
 def read(brokers: str, topic: str, newest: int | None = None) -> list[Letter]:
-    """Every dead letter that the topic holds now, or the `newest` ones; oldest first.
+    """Returns the dead letters that the topic holds now, oldest first; of them the `newest` ones, if given.
 
-    A topic that is not there holds none. Raises `Retry` when the brokers are away.
+    A topic that does not exist holds none. Raises `Retry` when the brokers are away.
     """
     consumer = None
     try:
@@ -53,22 +53,22 @@ def read(brokers: str, topic: str, newest: int | None = None) -> list[Letter]:
 
 
 def _seek(consumer: Any, topic: str, newest: int | None) -> dict[Any, int]:
-    """Stand at the first record wanted of each partition; gives the offset after the last one, where there is any."""
+    """Seeks each partition to the first record to read. Returns the end offsets of partitions with records to read."""
     partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
     consumer.assign(partitions)
-    begins, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+    starts, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
     for partition in partitions:
-        first = begins[partition] if newest is None else max(begins[partition], ends[partition] - newest)
+        first = starts[partition] if newest is None else max(starts[partition], ends[partition] - newest)
         consumer.seek(partition, first)
     return {partition: end for partition, end in ends.items() if end > consumer.position(partition)}
 
 
 def _until(consumer: Any, ends: dict[Any, int]) -> Iterator[Letter]:
-    """Letters up to the offsets `ends`, as they come."""
+    """Yields the letters before the offsets `ends`, in the order they arrive."""
     while any(consumer.position(partition) < end for partition, end in ends.items()):
         fetched = consumer.poll(timeout_ms=int(IDLE_S * 1000))
         if not fetched:
-            raise Retry(f"Kafka sent no dead letter for {IDLE_S:g} s, though there are more")
+            raise Retry(f"Kafka sent no dead letter for {IDLE_S:g} s, though more are to come")
         for partition, records in fetched.items():
             for record in records:
                 if record.offset < ends.get(partition, 0) and record.value is not None:
@@ -79,7 +79,7 @@ def _letter(record: Any) -> Letter:
     at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
     try:
         letter = DeadLetter.model_validate_json(record.value)
-    except ValidationError as error:  # written by something else: still worth showing
+    except ValidationError as error:  # written by another program; show it anyway
         letter = DeadLetter(
             topic=record.topic,
             partition=record.partition,

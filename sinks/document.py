@@ -1,12 +1,14 @@
-"""What the index holds for a tweet: a pure function of an event, so that a replay makes the same bytes.
+"""Builds the index document of a post from an event. Pure, so that a replay makes the same bytes.
 
-The version decides which of two writes wins (`version_type=external`, strictly greater). It packs, in 62 bits,
+The document's version decides which of two writes wins: the greater one (`version_type=external`). Its 62 bits are
 
     edit (16) | rank (2): model 0, human 1 | stamp (44)
 
-where the stamp is the model's release (unix seconds) or the moment of the decision (unix milliseconds). So a newer
-edit beats everything said of an older one, a person beats the model, a newer release beats an older one, and the
-later of two decisions holds. A tombstone is 2**62, above them all.
+The stamp is the model version (Unix seconds) or the time of the decision (Unix milliseconds). So a newer edit beats
+every document of an older one, a person beats the model, a newer model beats an older one, and the later of two
+decisions wins. A tombstone has version 2**62, above all others.
+
+Documents written by version 0.1 carry the model version in the field `release`.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ RANK_BITS = 2
 
 @dataclass(frozen=True)
 class Document:
-    """One tweet as the index stores it. `body` is JSON-ready."""
+    """One post as the index stores it. `body` is ready for JSON."""
 
     id: str
     version: int
@@ -36,37 +38,37 @@ class Document:
 
     @property
     def encoded(self) -> bytes:
-        """The body as it travels: keys sorted, no spaces, UTF-8."""
+        """The body as UTF-8 JSON, keys sorted, without spaces."""
         return json.dumps(self.body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def version(edit: int, rank: Literal["model", "human"], stamp: int) -> int:
-    """Raises `ValueError` when the stamp needs more than 44 bits (milliseconds: after the year 2527)."""
+    """Packs a document's version. Raises `ValueError` when the stamp needs more than 44 bits (after the year 2527)."""
     if not 0 <= stamp < 1 << STAMP_BITS:
         raise ValueError(f"stamp {stamp} does not fit {STAMP_BITS} bits")
     return edit << (STAMP_BITS + RANK_BITS) | RANK[rank] << STAMP_BITS | stamp
 
 
 def stamp_ms(moment: datetime) -> int:
-    """Unix milliseconds, exact: no float in between."""
+    """Returns exact Unix milliseconds, without going through a float."""
     since = moment - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
 
 
 def normalise(text: str) -> str:
-    """A mention's name for counting and matching: NFKC, casefolded, without `#`/`@` in front, single spaces."""
+    """Returns the name under which a mention is counted and matched: NFKC, casefolded, no `#` or `@` in front."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().lstrip("#@").split())
 
 
 def from_extraction(extraction: Extraction, confident: Sequence[Mention]) -> Document:
-    """The model's word on a tweet: only the mentions that need no person."""
+    """Returns the document of what the model found. It holds the confident mentions only."""
     tweet = extraction.tweet
     body = _body(tweet, confident, extraction.image, extraction.context, extraction.model, extraction.model_version)
     return Document(tweet.id, version(tweet.edit, "model", extraction.model_version), body | {"source": "model"})
 
 
 def from_decision(decision: Decision) -> Document:
-    """A person's word on a tweet. A retraction shows the model's mentions again, yet beats the settled document."""
+    """Returns the document of a decision. A retraction shows the model's mentions again; it beats the settled one."""
     task: ReviewTask = decision.task
     body = _body(task.tweet, decision.mentions, task.image, task.context, task.model, task.model_version)
     if decision.kind == "settle":
@@ -77,7 +79,7 @@ def from_decision(decision: Decision) -> Document:
 
 
 def from_tombstone(tombstone: Tombstone) -> Document:
-    """A marker without anything of the tweet, which no later write can replace."""
+    """Returns a marker that holds nothing of the post. No later write can replace it."""
     return Document(tombstone.id, ERASED, {"id": tombstone.id, "erased": True})
 
 

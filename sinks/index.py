@@ -1,8 +1,10 @@
-"""The Elasticsearch index: idempotent, versioned writes with triage of each item, and searches.
+"""The Elasticsearch index: idempotent, versioned writes with an outcome for each document, and searches.
 
-Failure contract: a server that is away, slow or overloaded raises `Retry` (nothing is lost by sending again, since a
-repeated write is stale); one that refuses our credentials, or is not Elasticsearch, raises `Stop`. What goes wrong
-with a single document of a bulk request is its `Outcome`, and its neighbours are written.
+Failure contract:
+
+- A server that is away, slow or overloaded raises `Retry`. Writing again is safe, because a repeated write is stale.
+- A server that refuses our credentials, or is not Elasticsearch, raises `Stop`.
+- A fault of a single document in a bulk request is that document's `Outcome`. The other documents are written.
 """
 
 from __future__ import annotations
@@ -28,19 +30,21 @@ from elasticsearch import (
 
 from core.errors import Retry, Stop
 from sinks.document import Document
-from sinks.mapping import TEMPLATE
+from sinks.mapping import TEMPLATE, missing_fields
 from sinks.search import ALIVE, Entity, Results, entities, entities_request, request, results
 
+#: Largest size of one bulk request. The vendor advises 5 to 15 MB.
 BULK_BYTES = 5_000_000
-"""Size of one bulk request at most, 5-15 MB being the vendor's advice."""
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of one document.
 
-    written: the index holds it. stale: the index holds something at least as new, so this one is done.
-    retry: send it again later. rejected: it can never be written; `reason` says why.
+    - written: the index holds it.
+    - stale: the index holds a document at least as new, so this one is done.
+    - retry: write it again later.
+    - rejected: it can never be written; `reason` says why.
     """
 
     kind: Literal["written", "stale", "retry", "rejected"]
@@ -48,9 +52,10 @@ class Outcome:
 
 
 class Index:
-    """`url` of the server, `name` of the alias that everything reads and writes; the index behind it is `name-1`."""
+    """One deployment's index of posts. All reads and writes go through its alias."""
 
     def __init__(self, url: str, name: str, timeout_s: float = 30.0) -> None:
+        """`name` is the alias; the first index behind it is called `name-1`."""
         self.name = name
         self._where = _address(url)
         try:
@@ -59,18 +64,19 @@ class Index:
             raise Stop(f"Elasticsearch at {self._where}: {error}") from None
 
     async def prepare(self) -> None:
-        """Make template, index and alias where they are missing. Several workers may do it at once.
+        """Creates template, index and alias if they are missing, and adds fields that an older index lacks.
 
-        Raises `Stop` when an index of the alias's own name stands in the way.
+        Several workers may do this at the same time. Raises `Stop` when an index already has the alias's name.
         """
         with self._reaching():
             await self._client.indices.put_index_template(
                 name=self.name,
                 index_patterns=[f"{self.name}-*"],
-                priority=len(self.name),  # of two deployments whose patterns overlap, the more specific one wins
+                priority=len(self.name),  # where the patterns of two deployments overlap, the more specific one wins
                 template=TEMPLATE,
             )
             if await self._client.indices.exists_alias(name=self.name):
+                await self._add_missing_fields()
                 return
             try:
                 await self._client.indices.create(index=f"{self.name}-1", aliases={self.name: {"is_write_index": True}})
@@ -78,20 +84,27 @@ class Index:
                 if error.error != "resource_already_exists_exception":
                     raise
 
+    async def _add_missing_fields(self) -> None:
+        """Changes nothing where the mapping is complete: a write would fail while a full disk blocks the index."""
+        indexes = await self._client.indices.get_mapping(index=self.name)
+        for index, held in indexes.items():
+            if missing := missing_fields(held["mappings"].get("properties", {})):
+                await self._client.indices.put_mapping(index=index, properties=missing)
+
     async def write(self, documents: Sequence[Document]) -> list[Outcome]:
-        """Write in the order given, one outcome each. Raises `Retry` when the server as a whole cannot take it."""
+        """Writes the documents in order; returns one outcome each. Raises `Retry` when the server takes none."""
         outcomes: list[Outcome] = []
         for lines in _requests(documents):
             with self._reaching():
                 answer = await self._client.bulk(operations=cast(Any, lines), index=self.name, require_alias=True)
             items = [item["index"] for item in answer["items"]]
-            if any(_unprepared(item) for item in items):
-                await self.prepare()  # the index was lost while we ran; the items are sent again
+            if any(_index_is_missing(item) for item in items):
+                await self.prepare()  # the index was deleted while we ran; the outcome of these items is `retry`
             outcomes.extend(self._triage(item) for item in items)
         return outcomes
 
     async def get(self, tweet_id: str) -> Document | None:
-        """The document as it stands, also when it is not searchable yet."""
+        """Returns the document as it is now, even if it is not searchable yet. None if there is none."""
         with self._reaching():
             try:
                 answer = await self._client.get(index=self.name, id=tweet_id)
@@ -100,38 +113,38 @@ class Index:
         return Document(answer["_id"], answer["_version"], answer["_source"])
 
     async def held(self, tweet_ids: Sequence[str]) -> dict[str, Document]:
-        """What the index holds of these tweets; those it does not know are left out."""
+        """Returns the documents of these posts by tweet id, without those that the index does not hold."""
         if not tweet_ids:
             return {}
         with self._reaching():
             answer = await self._client.mget(index=self.name, ids=list(tweet_ids))
         return {
-            one["_id"]: Document(one["_id"], one["_version"], one["_source"])
-            for one in answer["docs"]
-            if one.get("found")
+            item["_id"]: Document(item["_id"], item["_version"], item["_source"])
+            for item in answer["docs"]
+            if item.get("found")
         }
 
     async def search(self, words: str, entity_type: str | None = None, limit: int = 10) -> Results:
-        """Tweets by text and mentions, best first; see `sinks.search.request`. Erased ones are never found."""
+        """Searches posts by text and mentions, best first; see `sinks.search.request`. Never finds erased ones."""
         with self._reaching():
             answer = await self._client.search(index=self.name, body=request(words, entity_type, limit))
         return results(answer.body)
 
     async def entities(self, words: str = "", entity_type: str | None = None, limit: int = 10) -> list[Entity]:
-        """The names most often mentioned."""
+        """Returns the names that most posts mention."""
         with self._reaching():
             body = entities_request(words, entity_type, limit)
             answer = await self._client.search(index=self.name, body=body)
         return entities(answer.body, limit)
 
     async def count(self) -> int:
-        """Tweets that can be found, the erased ones not among them."""
+        """Returns the number of posts that can be found. Erased ones do not count."""
         with self._reaching():
             answer = await self._client.count(index=self.name, query=ALIVE)
         return int(answer["count"])
 
     async def refresh(self) -> None:
-        """Make every write so far searchable now, rather than within a second."""
+        """Makes every earlier write searchable now. Otherwise it takes up to a second."""
         with self._reaching():
             await self._client.indices.refresh(index=self.name)
 
@@ -147,26 +160,26 @@ class Index:
             return Outcome("stale")
         if error.get("type") == "security_exception":
             raise Stop(f"Elasticsearch at {self._where} refuses to write to {self.name}: {reason}")
-        # a write block (a full disk, a rebuild under way) is the whole index's trouble, not this document's
-        if status == 429 or status >= 500 or error.get("type") == "cluster_block_exception" or _unprepared(item):
+        # a write block (full disk, rebuild in progress) concerns the whole index, not this document
+        if status == 429 or status >= 500 or error.get("type") == "cluster_block_exception" or _index_is_missing(item):
             return Outcome("retry", reason)
         return Outcome("rejected", reason)
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
-        """Class the client's errors by what a caller does about them."""
+        """Turns the client's errors into `Retry` and `Stop`."""
         try:
             yield
         except (AuthenticationException, AuthorizationException) as error:
-            raise Stop(f"Elasticsearch at {self._where} refuses our credentials: {_said(error)}") from None
+            raise Stop(f"Elasticsearch at {self._where} refuses our credentials: {_message(error)}") from None
         except UnsupportedProductError:
-            raise Stop(f"what answers at {self._where} is not Elasticsearch") from None
+            raise Stop(f"the server at {self._where} is not Elasticsearch") from None
         except NotFoundError:
-            raise Stop(f"Elasticsearch at {self._where} has no index {self.name!r}: a worker makes it") from None
+            raise Stop(f"Elasticsearch at {self._where} has no index {self.name!r}; a worker creates it") from None
         except ApiError as error:
             if error.status_code in {408, 429} or error.status_code >= 500:
-                raise Retry(f"Elasticsearch at {self._where} answers {_said(error)}") from None
-            raise Stop(f"Elasticsearch at {self._where} answers {_said(error)}") from None
+                raise Retry(f"Elasticsearch at {self._where} answers {_message(error)}") from None
+            raise Stop(f"Elasticsearch at {self._where} answers {_message(error)}") from None
         except TlsError as error:
             raise Stop(f"no TLS connection to Elasticsearch at {self._where}: {error.message}") from None
         except TransportError as error:
@@ -174,7 +187,7 @@ class Index:
 
 
 def _requests(documents: Iterable[Document]) -> Iterator[list[bytes]]:
-    """Bulk bodies of at most `BULK_BYTES`, or one document where that alone is more."""
+    """Yields bulk bodies of at most `BULK_BYTES`. A larger document travels alone."""
     lines: list[bytes] = []
     size = 0
     for document in documents:
@@ -190,24 +203,21 @@ def _requests(documents: Iterable[Document]) -> Iterator[list[bytes]]:
         yield lines
 
 
-def _unprepared(item: Mapping[str, Any]) -> bool:
+def _index_is_missing(item: Mapping[str, Any]) -> bool:
     return bool(item["status"] == 404 and item.get("error", {}).get("type") == "index_not_found_exception")
 
 
 def _reason(error: Mapping[str, Any]) -> str:
-    """What failed and what that came from: the field, then what is wrong with its value."""
+    """Returns the error's reason and its cause's: first the field, then what is wrong with its value."""
     cause = error.get("caused_by") or {}
     return "; ".join(str(part["reason"]) for part in (error, cause) if part.get("reason")) or "no reason given"
 
 
-def _said(error: ApiError) -> str:
-    return f"{error.status_code} {error.error}: {_reason(error.body.get('error', {}))}" if _told(error) else str(error)
-
-
-def _told(error: ApiError) -> bool:
-    return isinstance(error.body, dict) and isinstance(error.body.get("error"), dict)
+def _message(error: ApiError) -> str:
+    details = error.body.get("error") if isinstance(error.body, dict) else None
+    return f"{error.status_code} {error.error}: {_reason(details)}" if isinstance(details, dict) else str(error)
 
 
 def _address(url: str) -> str:
-    """Host and port, without what an error message must not show."""
+    """Returns host and port, without the password."""
     return urlsplit(url).netloc.rpartition("@")[2]

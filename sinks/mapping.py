@@ -1,7 +1,8 @@
-"""The index template: what of a document can be searched, and how. Only what the core of Elasticsearch has."""
+"""The index template: which fields of a document can be searched, and how. Uses the core of Elasticsearch only."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 KEYWORD = {"type": "keyword", "ignore_above": 512}
@@ -23,7 +24,7 @@ PROPERTIES: dict[str, Any] = {
     "image": {"properties": {"status": KEYWORD, "reason": KEYWORD}},
     "context": TEXT,
     "mentions": {
-        "type": "nested",  # each mention is matched by itself: "Paris" with type PER, not one field from each
+        "type": "nested",  # one mention must match as a whole: "Paris" with type PER, not each from another mention
         "properties": {
             "start": {"type": "integer"},
             "end": {"type": "integer"},
@@ -46,6 +47,37 @@ PROPERTIES: dict[str, Any] = {
 
 TEMPLATE: dict[str, Any] = {
     "settings": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "1s"},
-    # unknown fields are kept in the source, never mapped: a field added by a later release cannot break this one
+    # unknown fields stay in the source and are never mapped, so a field of a later version cannot break this one
     "mappings": {"dynamic": False, "properties": PROPERTIES},
 }
+
+
+def missing_fields(mapped: Mapping[str, Any], planned: Mapping[str, Any] = PROPERTIES) -> dict[str, Any]:
+    """Returns the part of `planned` that an index's mapping lacks. Fields that are mapped differently are left out.
+
+    An index made by an earlier version lacks the fields added since.
+    """
+    missing: dict[str, Any] = {}
+    for name, field in planned.items():
+        if name not in mapped:
+            missing[name] = field
+        elif _same_type(mapped[name], field):
+            inner = missing_fields(mapped[name].get("properties", {}), field.get("properties", {}))
+            missing |= {name: field | {"properties": inner}} if inner else {}
+    return missing
+
+
+def changed_fields(mapped: Mapping[str, Any], planned: Mapping[str, Any] = PROPERTIES, path: str = "") -> list[str]:
+    """Returns the paths of fields that are mapped with another type. Such an index cannot be corrected in place."""
+    changed = []
+    for name, field in planned.items():
+        if name in mapped and not _same_type(mapped[name], field):
+            changed.append(path + name)
+        elif name in mapped:
+            inner = mapped[name].get("properties", {}), field.get("properties", {})
+            changed += changed_fields(*inner, f"{path}{name}.")
+    return changed
+
+
+def _same_type(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    return bool(a.get("type", "object") == b.get("type", "object"))

@@ -1,17 +1,17 @@
 -- The review queue's operations, each atomic. One tweet has at most one task, so a tweet id names both.
 --
--- ARGV: operation, now (unix ms; '' asks this server's clock), then the operation's own arguments.
--- A task's age is (edit, release): the greater is the newer. Stamps are the decisions' unix ms: the later holds.
+-- ARGV: operation, now (Unix ms; '' means this server's clock), then the operation's own arguments.
+-- A task's age is (edit, model version); the greater is newer. A stamp is a decision's Unix ms; the later wins.
 
 local OPEN, TASKS, AGES, LEASES, HOLDERS, SETTLED, RETRACTED, ERASED = unpack(KEYS)
--- OPEN      zset  tweet -> -uncertainty     undecided tasks, leased or not: lowest score first, ties by tweet id
--- TASKS     hash  tweet -> the task, JSON   of the open ones
--- AGES      hash  tweet -> 'edit release'   of the open ones
--- LEASES    zset  tweet -> until, unix ms   one that has passed counts as none
+-- OPEN      zset  tweet -> -uncertainty     undecided tasks, leased or not; lowest score first, ties by tweet id
+-- TASKS     hash  tweet -> task as JSON     of the open tasks
+-- AGES      hash  tweet -> 'edit version'   of the open tasks
+-- LEASES    zset  tweet -> end, Unix ms     a lease past its end does not count
 -- HOLDERS   hash  tweet -> 'token reviewer'
--- SETTLED   hash  tweet -> 'edit stamp'     decided; kept without the task, so that a replay finds it decided
+-- SETTLED   hash  tweet -> 'edit stamp'     decided; stays after the task is gone, so that a replay adds no task
 -- RETRACTED hash  tweet -> 'edit stamp'     decided, then taken back
--- ERASED    set   of tweets that must never return
+-- ERASED    set   tweets that must never return
 
 local function now()
   if ARGV[2] ~= '' then return tonumber(ARGV[2]) end
@@ -26,8 +26,8 @@ local function pair(key, tweet)
   return {tonumber(first), tonumber(second)}
 end
 
-local function newer(one, other)
-  return one[1] > other[1] or (one[1] == other[1] and one[2] > other[2])
+local function newer(a, b)
+  return a[1] > b[1] or (a[1] == b[1] and a[2] > b[2])
 end
 
 local function erased(tweet)
@@ -46,16 +46,16 @@ local function drop_task(tweet)
   redis.call('HDEL', AGES, tweet)
 end
 
--- Put a task into the queue, in the place of another, whose lease ends.
-local function put_task(tweet, edit, release, score, task)
+-- Puts a task into the queue. It replaces the tweet's earlier task and ends that task's lease.
+local function put_task(tweet, edit, version, score, task)
   if redis.call('HGET', TASKS, tweet) == task then return end
-  redis.call('ZADD', OPEN, score, tweet)  -- first: a full server refuses it only before anything else is written
+  redis.call('ZADD', OPEN, score, tweet)  -- first, since a full server refuses the first write, not a later one
   drop_lease(tweet)
   redis.call('HSET', TASKS, tweet, task)
-  redis.call('HSET', AGES, tweet, edit .. ' ' .. release)
+  redis.call('HSET', AGES, tweet, edit .. ' ' .. version)
 end
 
--- Note a decision under `key`, unless a later one about this edit or a newer edit is known.
+-- Records a decision under `key`, unless a later one, or one about a newer edit, is recorded.
 local function decide(key, tweet, edit, stamp)
   if erased(tweet) then return false end
   local known = pair(SETTLED, tweet) or pair(RETRACTED, tweet)
@@ -66,7 +66,7 @@ local function decide(key, tweet, edit, stamp)
   return true
 end
 
--- Until when `tweet` is leased, or nil.
+-- Returns the end of the tweet's lease, or nil.
 local function lease(tweet)
   local ends = redis.call('ZSCORE', LEASES, tweet)
   return ends and tonumber(ends) > now() and tonumber(ends) or nil
@@ -79,20 +79,20 @@ end
 
 local operations = {}
 
-function operations.add(tweet, edit, release, score, task)
+function operations.add(tweet, edit, version, score, task)
   if erased(tweet) then return 0 end
   local decided, present = pair(SETTLED, tweet) or pair(RETRACTED, tweet), pair(AGES, tweet)
   if decided and decided[1] >= tonumber(edit) then return 0 end
-  if present and not newer({tonumber(edit), tonumber(release)}, present) then return 0 end
-  put_task(tweet, edit, release, score, task)
+  if present and not newer({tonumber(edit), tonumber(version)}, present) then return 0 end
+  put_task(tweet, edit, version, score, task)
   return 1
 end
 
--- A reading of this age has no question: an open task that is older is void. One as old stands, since of two readings
--- of one age the first counts, as in the index. A retracted one still waits.
-function operations.withdraw(tweet, edit, release)
+-- An extraction of this age has no question, so an older open task is void. A task of the same age stays, since the
+-- first of two extractions of one age counts, as in the index. A retracted task stays too.
+function operations.withdraw(tweet, edit, version)
   local present, retracted = pair(AGES, tweet), pair(RETRACTED, tweet)
-  if not present or not newer({tonumber(edit), tonumber(release)}, present) then return 0 end
+  if not present or not newer({tonumber(edit), tonumber(version)}, present) then return 0 end
   if retracted and retracted[1] >= tonumber(edit) then return 0 end
   drop_task(tweet)
   return 1
@@ -122,7 +122,7 @@ function operations.take(tweet, reviewer, token, lease_ms)
   return {tweet, task, ends, retracted and retracted[2] or 0}
 end
 
--- Also after its end, as long as nobody else has taken the task.
+-- Works after the lease's end too, while nobody else has taken the task.
 function operations.renew(tweet, token, lease_ms)
   if not held_by(tweet, token) then return 0 end
   local ends = now() + tonumber(lease_ms)
@@ -150,10 +150,10 @@ function operations.settle(tweet, edit, stamp)
   return 1
 end
 
-function operations.reopen(tweet, edit, stamp, release, score, task)
+function operations.reopen(tweet, edit, stamp, version, score, task)
   if not decide(RETRACTED, tweet, edit, stamp) then return 0 end
   local present = pair(AGES, tweet)
-  if not present or present[1] <= tonumber(edit) then put_task(tweet, edit, release, score, task) end
+  if not present or present[1] <= tonumber(edit) then put_task(tweet, edit, version, score, task) end
   return 1
 end
 
@@ -165,7 +165,7 @@ function operations.erase(tweet)
   return 1
 end
 
--- Rows of tweet, task, lease's end (0: none), reviewer ('': none).
+-- Returns rows of tweet, task, end of the lease (0: none), reviewer ('': none).
 function operations.list(limit, offset)
   local rows = {}
   for _, tweet in ipairs(redis.call('ZRANGE', OPEN, offset, offset + limit - 1)) do
@@ -176,7 +176,7 @@ function operations.list(limit, offset)
   return rows
 end
 
--- Waiting, leased, settled.
+-- Returns the numbers of free tasks, leased tasks and settled tweets.
 function operations.counts()
   local leased = redis.call('ZCOUNT', LEASES, '(' .. string.format('%.0f', now()), '+inf')
   return {redis.call('ZCARD', OPEN) - leased, leased, redis.call('HLEN', SETTLED)}

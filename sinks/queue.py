@@ -1,16 +1,17 @@
-"""The Redis queue of tasks for people, the most uncertain first. Its rules stand in `queue.lua`, in one place.
+"""The Redis queue of tasks for people, the most uncertain first. `queue.lua` implements its rules:
 
-- One tweet has at most one task. Adding it again changes nothing; a newer edit or release replaces it (and ends its
-  lease); an older one is refused.
-- A settled tweet stays settled for that edit, whatever release reads it again; a newer edit asks anew. One that was
-  taken back waits with the task that was taken back, until a person settles it or a newer edit comes.
-- Decisions are ordered by their stamps (unix milliseconds): `settle` and `reopen` may come twice, late, or before the
-  task itself, and the later one holds. So the queue can be lost and made again from the topics.
-- An erased tweet never returns.
-- A lease that has ended puts its task back by itself: there is nothing to sweep.
+- A post has at most one task. Adding the task again changes nothing. A newer edit or model version replaces it and ends
+  its lease; an older one is refused.
+- A settled post stays settled for that edit, whatever model version reads it again. A newer edit is asked about again.
+- A settled post that was taken back is open again, until a person settles it or a newer edit comes.
+- Decisions are ordered by their stamps (Unix milliseconds). `settle` and `reopen` may come twice, late, or before the
+  task itself; the later stamp wins. So a lost queue can be rebuilt from the topics.
+- An erased post never returns.
+- When a lease ends, its task is free again. No background job is needed.
 
-Failure contract: a server that is away, loading or full raises `Retry`; one that refuses us raises `Stop`. A task that
-this release cannot read, written by another, is left where it is: `list` and `claim` pass over it with a warning.
+Failure contract: a server that is away, loading or full raises `Retry`. A server that refuses our credentials raises
+`Stop`. A task that cannot be read, because another version wrote it, stays in the queue; `list` and `claim` skip it
+with a warning.
 """
 
 from __future__ import annotations
@@ -47,58 +48,57 @@ AWAY = (
     redis_errors.OutOfMemoryError,
     redis_errors.ClusterError,
     redis_errors.TryAgainError,
-    redis_errors.NoScriptError,  # flushed between our check and the call: the next try loads it
+    redis_errors.NoScriptError,  # flushed between our check and the call; the next attempt loads it
 )
 PASSING = re.compile(
-    r"(^\W*|: -)"  # an error inside a script: up to Redis 6.2 its code stands behind "... @user_script: 39: -"
+    r"(^\W*|: -)"  # an error in a script; up to Redis 6.2 its code follows "... @user_script: 39: -"
     r"(OOM|READONLY|MISCONF|BUSY|NOREPLICAS|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)\b"
 )
 
 
 class LeaseLost(Exception):
-    """The task is not ours any more: the lease ended and another took it, or it was decided, replaced or erased."""
+    """The task is no longer ours: another reviewer took it after the lease, or it was decided, replaced or erased."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A task leased to one reviewer.
-
-    `until`: unix seconds. `after_ms`: the stamp of an earlier decision on this task that was taken back (0: none); a
-    new decision must be stamped later than that.
-    """
+    """A task leased to one reviewer."""
 
     task: ReviewTask
     reviewer: str
     token: str
-    until: float
+    until: float  # Unix seconds
+    #: The stamp of an earlier decision on this task that was taken back; 0 if there is none. A new decision must have a
+    #: later stamp.
     after_ms: int = 0
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A task in the queue; `reviewer` and `until` (unix seconds) are set while it is leased."""
+    """A task in the queue, leased or not."""
 
     task: ReviewTask
-    reviewer: str | None = None
-    until: float | None = None
+    reviewer: str | None = None  # set while the task is leased
+    until: float | None = None  # end of the lease, Unix seconds
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Tasks waiting, being worked on, and tweets settled by a person."""
+    """Size of the queue."""
 
-    open: int
-    leased: int
-    decided: int
+    open: int  # tasks that nobody works on
+    leased: int  # tasks that a reviewer works on
+    decided: int  # posts settled by a person
 
 
 class ReviewQueue:
-    """`url` of the server; `prefix` before every key (with braces, such as `{review}:`, it fits a cluster's slot).
-
-    `clock` gives unix milliseconds; without one the Redis server's own clock counts, the same for all reviewers.
-    """
+    """The review queue of one deployment."""
 
     def __init__(self, url: str, prefix: str, clock: Callable[[], int] | None = None, timeout_s: float = 10.0) -> None:
+        """`prefix` goes before every key. In braces, such as `{review}:`, it keeps all keys in one slot of a cluster.
+
+        `clock` returns Unix milliseconds. Without one the server's clock is used, which is the same for all reviewers.
+        """
         parts = urlsplit(url)
         self._where = f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
         self._clock = clock
@@ -106,24 +106,24 @@ class ReviewQueue:
             url,
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
-            retry=ClientRetry(NoBackoff(), 0),  # the caller decides about trying again
+            retry=ClientRetry(NoBackoff(), 0),  # the caller decides whether to try again
         )
-        self._told: set[bytes] = set()
+        self._warned: set[bytes] = set()
         self._keys = [prefix + key for key in KEYS]
         self._script = self._redis.register_script(SCRIPT.read_text())
 
     async def add(self, tasks: Sequence[ReviewTask]) -> int:
-        """Put tasks into the queue, in one round trip; how many of them changed it."""
+        """Adds tasks, in one round trip. Returns how many of them changed the queue."""
         return await self._many([("add", *_described(task)) for task in tasks])
 
     async def withdraw(self, extractions: Sequence[Extraction]) -> int:
-        """Take out tasks that a reading without any question, as new or newer, has made void; how many there were."""
+        """Removes tasks older than these extractions, which have no question. Returns how many tasks were removed."""
         calls = [("withdraw", e.tweet.id, e.tweet.edit, e.model_version) for e in extractions]
         return await self._many(calls)
 
-    async def claim(self, reviewer: str, lease_s: float, passing: Collection[str] = ()) -> Claim | None:
-        """Lease the most uncertain free task, other than those of the tweets `passing`; None when there is none."""
-        token, passed = secrets.token_hex(8), set(passing)
+    async def claim(self, reviewer: str, lease_s: float, skipped: Collection[str] = ()) -> Claim | None:
+        """Leases the most uncertain free task, except those of the tweets `skipped`. None when there is none."""
+        token, passed = secrets.token_hex(8), set(skipped)
         while row := await self._call("claim", reviewer, token, _ms(lease_s), *passed):
             if claim := await self._claimed(row, reviewer, token):
                 return claim
@@ -131,43 +131,43 @@ class ReviewQueue:
         return None
 
     async def take(self, tweet_id: str, reviewer: str, lease_s: float) -> Claim | None:
-        """Lease this tweet's task; None when it is not open or somebody else has it."""
+        """Leases this tweet's task. None when it is not open or somebody else has leased it."""
         token = secrets.token_hex(8)
         row = await self._call("take", tweet_id, reviewer, token, _ms(lease_s))
         return await self._claimed(row, reviewer, token) if row else None
 
     async def renew(self, claim: Claim, lease_s: float) -> Claim:
-        """Lease it for longer, from now; also after the lease has ended, if nobody took it. Raises `LeaseLost`."""
+        """Extends the lease from now, even after its end, unless somebody else took the task. Raises `LeaseLost`."""
         until = await self._call("renew", claim.task.tweet.id, claim.token, _ms(lease_s))
         if not until:
             raise LeaseLost(_lost(claim))
         return replace(claim, until=until / 1000)
 
     async def release(self, claim: Claim) -> None:
-        """Give it back undecided. Nothing happens when the lease is lost."""
+        """Gives the task back undecided. Does nothing when the lease is lost."""
         await self._call("release", claim.task.tweet.id, claim.token)
 
     async def complete(self, claim: Claim, stamp_ms: int) -> None:
-        """Settle a task that we hold. Raises `LeaseLost`, unless this very decision has settled it already."""
+        """Settles a task that we have leased. Raises `LeaseLost`, unless this same decision settled it before."""
         tweet = claim.task.tweet
         if not await self._call("complete", tweet.id, claim.token, tweet.edit, stamp_ms):
             raise LeaseLost(_lost(claim))
 
     async def settle(self, task: ReviewTask, stamp_ms: int) -> bool:
-        """Apply a decision, whoever holds the task. False: something at least as late is known already."""
+        """Applies a decision, whoever has leased the task. False when one at least as late was applied before."""
         return bool(await self._call("settle", task.tweet.id, task.tweet.edit, stamp_ms))
 
     async def reopen(self, task: ReviewTask, stamp_ms: int) -> bool:
-        """Apply a retraction: the task is open again. False: something at least as late is known already."""
+        """Applies a retraction: the task is open again. False when one at least as late was applied before."""
         tweet, edit, model_version, score, payload = _described(task)
         return bool(await self._call("reopen", tweet, edit, stamp_ms, model_version, score, payload))
 
     async def erase(self, tweet_id: str) -> None:
-        """Forget the tweet and refuse it for ever."""
+        """Forgets the tweet and refuses it from now on."""
         await self._call("erase", tweet_id)
 
     async def list(self, limit: int = 20, offset: int = 0) -> list[Entry]:
-        """Undecided tasks, the most uncertain first, leased ones among them; ties in the order of tweet ids."""
+        """Returns undecided tasks, leased ones too, the most uncertain first. Ties are in the order of tweet ids."""
         entries = []
         for tweet, payload, until, reviewer in await self._call("list", limit, offset):
             if task := self._read(tweet, payload):
@@ -181,7 +181,7 @@ class ReviewQueue:
         await self._redis.aclose()
 
     async def _claimed(self, row: Any, reviewer: str, token: str) -> Claim | None:
-        """The lease that was just taken; given back, and None, when its task cannot be read."""
+        """Returns the new lease. When its task cannot be read, gives the lease back and returns None."""
         tweet, payload, until, after_ms = row
         if task := self._read(tweet, payload):
             return Claim(task, reviewer, token, until / 1000, after_ms)
@@ -189,13 +189,13 @@ class ReviewQueue:
         return None
 
     def _read(self, tweet: bytes, payload: bytes) -> ReviewTask | None:
-        """The task, or None when it cannot be read, which is told once."""
+        """Returns the task. When it cannot be read, warns once and returns None."""
         try:
             return ReviewTask.model_validate_json(payload)
         except ValidationError as error:
-            if tweet not in self._told:
-                log.warning("passing over tweet %s: its task cannot be read: %s", tweet.decode(), explain(error))
-                self._told.add(tweet)
+            if tweet not in self._warned:
+                log.warning("skipping tweet %s: its task cannot be read: %s", tweet.decode(), explain(error))
+                self._warned.add(tweet)
             return None
 
     async def _call(self, operation: str, *args: str | bytes | int | float) -> Any:
@@ -203,7 +203,7 @@ class ReviewQueue:
             return await self._script(self._keys, [operation, self._now(), *args])
 
     async def _many(self, calls: Sequence[tuple[str | int | float, ...]]) -> int:
-        """One script call each, pipelined; how many answered 1."""
+        """Sends the script calls in one pipeline. Returns how many answered 1."""
         if not calls:
             return 0
         with self._reaching():
@@ -217,7 +217,7 @@ class ReviewQueue:
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
-        """Class the client's errors by what a caller does about them."""
+        """Turns the client's errors into `Retry` and `Stop`."""
         try:
             yield
         except REFUSED as error:
@@ -231,7 +231,7 @@ class ReviewQueue:
 
 
 def _described(task: ReviewTask) -> tuple[str, int, int, str, str]:
-    """Tweet id, edit, model version, score and payload, as the script wants them."""
+    """Returns tweet id, edit, model version, score and payload, as the script expects them."""
     return task.tweet.id, task.tweet.edit, task.model_version, repr(-task.uncertainty), task.model_dump_json()
 
 
@@ -241,6 +241,6 @@ def _ms(seconds: float) -> int:
 
 def _lost(claim: Claim) -> str:
     return (
-        f"tweet {claim.task.tweet.id} is no longer yours: the lease ended and another reviewer took it, "
-        "or it was decided, edited or erased meanwhile"
+        f"tweet {claim.task.tweet.id} is no longer yours: another reviewer took it after your lease ended, "
+        "or it was decided, edited or erased"
     )

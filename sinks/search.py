@@ -1,4 +1,4 @@
-"""Searching the index: queries in, hits out. Pure; `sinks.index` sends them."""
+"""Builds search requests and reads the answers. Pure; `sinks.index` sends them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 from sinks.document import normalise
 
+#: Highlight marks: private-use code points, which no post from a platform contains.
 OPEN, CLOSE = "\ue000", "\ue001"
-"""Highlight marks: private-use code points, which no tweet from a platform carries."""
 
 ALIVE = {"bool": {"must_not": {"term": {"erased": True}}}}
 
 
 @dataclass(frozen=True)
-class Found:
-    """A mention of a hit. `matched`: the query is about this one."""
+class FoundMention:
+    """A mention of a hit."""
 
     start: int
     end: int
@@ -24,12 +24,12 @@ class Found:
     type: str
     probability: float
     source: str
-    matched: bool
+    matched: bool  # whether the query matches this mention
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A tweet found. `matches` are the [start, end) code points of the text that the query's words hit."""
+    """A post that matches."""
 
     id: str
     text: str
@@ -37,43 +37,43 @@ class Hit:
     source: str
     reviewer: str | None
     created_at: str | None
-    mentions: tuple[Found, ...]
-    matches: tuple[tuple[int, int], ...]
+    mentions: tuple[FoundMention, ...]
+    matches: tuple[tuple[int, int], ...]  # [start, end) code points of the text that match words of the query
 
 
 @dataclass(frozen=True)
 class Results:
-    """`total` counts every tweet that matches, `hits` are the best of them."""
+    """The answer to a search."""
 
-    total: int
-    hits: tuple[Hit, ...]
+    total: int  # posts that match
+    hits: tuple[Hit, ...]  # the best of them
 
 
 @dataclass(frozen=True)
 class Entity:
-    """A name with a type, and how many tweets mention it."""
+    """A name with an entity type."""
 
     name: str
     type: str
-    tweets: int
+    tweets: int  # how many mention it
 
 
 def request(words: str, entity_type: str | None, limit: int) -> dict[str, Any]:
-    """The body of a search.
+    """Returns the body of a search.
 
-    Without a type, a tweet matches by its text or by a mention, the mention weighing more. With a type, the words
-    must match a mention of that type: `Paris` as a person, not as the city. No words match everything.
+    Without a type, the words must match a post's text or one of its mentions; a mention weighs more. With a type, they
+    must match a mention of that type: `Paris` the person, not the city. Blank words match every post.
     """
     blank = not words.strip()
-    about = {"match_all": {}} if blank else _in_mention(words)
+    mention = {"match_all": {}} if blank else _in_mention(words)
     if entity_type:
-        about = {"bool": {"must": about, "filter": {"term": {"mentions.type": entity_type}}}}
-    nested: dict[str, Any] = {"nested": {"path": "mentions", "query": about, "inner_hits": {"size": 100}}}
+        mention = {"bool": {"must": mention, "filter": {"term": {"mentions.type": entity_type}}}}
+    query: dict[str, Any] = {"nested": {"path": "mentions", "query": mention, "inner_hits": {"size": 100}}}
     if not entity_type:
         text = {"match_all": {}} if blank else _in_text(words)
-        nested = {"bool": {"should": [text, nested], "minimum_should_match": 1}}
+        query = {"bool": {"should": [text, query], "minimum_should_match": 1}}
     return {
-        "query": {"bool": {"must": nested, "filter": ALIVE}},
+        "query": {"bool": {"must": query, "filter": ALIVE}},
         "highlight": {
             "pre_tags": [OPEN],
             "post_tags": [CLOSE],
@@ -88,17 +88,17 @@ def request(words: str, entity_type: str | None, limit: int) -> dict[str, Any]:
 
 
 def entities_request(words: str, entity_type: str | None, limit: int) -> dict[str, Any]:
-    """The body that counts the names most often mentioned, by type."""
-    wanted: list[dict[str, Any]] = []
+    """Returns the body that counts the most mentioned names, by type."""
+    filters: list[dict[str, Any]] = []
     if words.strip():
-        wanted.append(_in_mention(words))
+        filters.append(_in_mention(words))
     if entity_type:
-        wanted.append({"term": {"mentions.type": entity_type}})
+        filters.append({"term": {"mentions.type": entity_type}})
     names = {
         "terms": {"field": "mentions.name", "size": limit},
         "aggs": {"types": {"terms": {"field": "mentions.type"}, "aggs": {"tweets": {"reverse_nested": {}}}}},
     }
-    only = {"filter": {"bool": {"filter": wanted}}, "aggs": {"names": names}}
+    only = {"filter": {"bool": {"filter": filters}}, "aggs": {"names": names}}
     return {
         "query": ALIVE,
         "size": 0,
@@ -107,13 +107,13 @@ def entities_request(words: str, entity_type: str | None, limit: int) -> dict[st
 
 
 def results(answer: Mapping[str, Any]) -> Results:
-    """Elasticsearch's answer to `request`."""
-    found = answer["hits"]
-    return Results(found["total"]["value"], tuple(_hit(hit) for hit in found["hits"]))
+    """Reads Elasticsearch's answer to `request`."""
+    hits = answer["hits"]
+    return Results(hits["total"]["value"], tuple(_hit(hit) for hit in hits["hits"]))
 
 
 def entities(answer: Mapping[str, Any], limit: int) -> list[Entity]:
-    """Elasticsearch's answer to `entities_request`, most mentioned first, then by name."""
+    """Reads Elasticsearch's answer to `entities_request`. The most mentioned come first, then by name."""
     counted = [
         Entity(name["key"], kind["key"], kind["tweets"]["doc_count"])
         for name in answer["aggregations"]["mentions"]["only"]["names"]["buckets"]
@@ -137,7 +137,7 @@ def _hit(hit: Mapping[str, Any]) -> Hit:
     nested = hit.get("inner_hits", {}).get("mentions", {}).get("hits", {}).get("hits", [])
     matched = {inner["_nested"]["offset"] for inner in nested}
     mentions = tuple(
-        Found(
+        FoundMention(
             start=mention["start"],
             end=mention["end"],
             text=mention["text"],
@@ -162,7 +162,7 @@ def _hit(hit: Mapping[str, Any]) -> Hit:
 
 
 def _spans(marked: str, text: str) -> tuple[tuple[int, int], ...]:
-    """Where the highlight marks stand, as offsets of the unmarked text; none if they cannot be told apart."""
+    """Returns the highlighted spans as offsets of the unmarked text. None if the text itself contains the marks."""
     if marked.replace(OPEN, "").replace(CLOSE, "") != text:
         return ()
     spans, place, start = [], 0, 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.events import Extraction, Mention, Question, Reason, ReviewTask, overlap
+from core.events import Extraction, Mention, Question, Reason, ReviewTask, overlaps
 from model.mentions import candidates_to_ask
 
 DISAGREE = 0.25
@@ -40,8 +40,8 @@ def route(extraction: Extraction, threshold: float | None = None, candidate_thre
         for one in extraction.candidates
         if candidate_threshold is None or (candidate_threshold < 1 and one.probability >= candidate_threshold)
     ]
-    confident = tuple(mention for mention in chosen if mention.probability >= limit)
-    uncertain = [mention for mention in chosen if mention.probability < limit]
+    confident = tuple(mention for mention in chosen if mention.is_confident(limit))
+    uncertain = [mention for mention in chosen if not mention.is_confident(limit)]
     questions = (
         *(Question(mention=one, reasons=review_reasons(one, others, limit)) for one in uncertain),
         *(
@@ -80,7 +80,7 @@ def candidate_reasons(mention: Mention, candidates: Sequence[Mention], chosen: S
     """That the model did not choose this mention and what it chose instead; then, as above, why it is unsure."""
     sentence = f"the model did not choose this, but holds it for {mention.probability:.0%} probable"
     rivals = [
-        f"“{_cut(other.text)}” {other.type} ({other.probability:.0%})" for other in chosen if overlap(mention, other)
+        f"“{_cut(other.text)}” {other.type} ({other.probability:.0%})" for other in chosen if overlaps(mention, other)
     ]
     if rivals:
         sentence += f"; it chose {', '.join(rivals)}, and both cannot be"

@@ -18,6 +18,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from core.errors import UserError
+from core.events import MAX_DERIVED_BYTES
 from streams.settings import Settings
 
 TWEETS = "tweets"
@@ -29,9 +30,6 @@ DEAD = "tweets.dead"
 HOUR_MS = 3_600_000
 EVENT_BYTES = 1_048_588
 """The largest event that a feed may send: Kafka's own default."""
-
-DERIVED_BYTES = 4_000_000
-"""A decision holds a tweet and its mentions three times."""
 
 MAX_MESSAGE_BYTES = 8_000_000
 """A dead letter holds any of those, in base64 where need be, and its reason."""
@@ -63,8 +61,8 @@ def plan(settings: Settings) -> list[Topic]:
     shape = (settings.partitions, settings.replication)
     return [
         Topic(settings.name(TWEETS), *shape, "delete", kept, EVENT_BYTES),
-        Topic(settings.name(EXTRACTIONS), *shape, "compact,delete", kept, DERIVED_BYTES),
-        Topic(settings.name(DECISIONS), *shape, "compact", -1, DERIVED_BYTES),
+        Topic(settings.name(EXTRACTIONS), *shape, "compact,delete", kept, MAX_DERIVED_BYTES),
+        Topic(settings.name(DECISIONS), *shape, "compact", -1, MAX_DERIVED_BYTES),
         Topic(settings.name(TOMBSTONES), *shape, "compact", -1, EVENT_BYTES),
         Topic(settings.name(DEAD), *shape, "delete", 4 * kept, MAX_MESSAGE_BYTES),
     ]

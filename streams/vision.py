@@ -1,4 +1,4 @@
-"""Sets up the vision models: their configuration, the file that keeps what they read, and their metrics."""
+"""Builds the image reader from the settings, with its cache file and its metrics."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from core.errors import UserError
 from core.events import ImageResult
 from model.vision.cache import SCHEMA, SCHEMA_VERSION
 from model.vision.channels import ReaderConfig
+from model.vision.image_reader import ImageReader, ImageReaderConfig
 from model.vision.values import CHANNELS, Channel, VisualContext
-from model.vision.vision import Vision, VisionConfig
 from streams import metrics
 from streams.images.database import Database
 from streams.images.decode import DECODER
@@ -27,37 +27,47 @@ NEAR = 16
 
 
 @asynccontextmanager
-async def opened_vision(
+async def open_image_reader(
     limits: VisionLimits, device: str, home: Path, wait_s: float = math.inf
-) -> AsyncIterator[Vision]:
-    """Starts and opens nothing before the first image. Workers wait up to `VisionLimits.wait_s`, commands for ever."""
+) -> AsyncIterator[ImageReader]:
+    """Opens the image reader. The first image starts its process and opens the cache.
+
+    A worker passes `VisionLimits.wait_s` as `wait_s`. Commands wait for every image.
+    """
     database = Database(home / "cache" / "vision.sqlite3", SCHEMA, SCHEMA_VERSION)
     try:
-        async with Vision(vision_config(limits, device, wait_s=wait_s), database, _observe) as vision:
-            yield vision
+        async with ImageReader(image_reader_config(limits, device, wait_s=wait_s), database, _observe) as reader:
+            yield reader
     finally:
         await database.close()
 
 
-async def check_models(vision: Vision, limits: VisionLimits, device: str) -> None:
-    """Loads the models if the settings name a model or a device. Raises `UserError` if one is not available."""
-    if limits.tags or limits.caption or device == "cuda":
+async def check_models(reader: ImageReader, limits: VisionLimits, device: str) -> None:
+    """Raises `UserError` when a model or device that the settings name is not available.
+
+    Loads nothing when the settings name none.
+    """
+    named = {
+        "MNER_VISION_TAGS": limits.tags,
+        "MNER_VISION_CAPTION": limits.caption,
+        "MNER_DEVICE": device if device == "cuda" else None,
+    }
+    variables = [name for name, value in named.items() if value]
+    if variables:
         try:
-            await vision.check()
+            await reader.check()
         except UserError as error:
-            names = "MNER_VISION_TAGS, MNER_VISION_CAPTION, MNER_DEVICE"
-            raise UserError(f"{error} (settings: {names})") from None
+            raise UserError(f"{error} (see {', '.join(variables)})") from None
 
 
-def vision_config(limits: VisionLimits, device: str, wait_s: float = math.inf) -> VisionConfig:
-    """Returns the reader's configuration. An image that would wait longer than `wait_s` seconds is not read.
+def image_reader_config(limits: VisionLimits, device: str, wait_s: float = math.inf) -> ImageReaderConfig:
+    """Returns the image reader's configuration. Captions are off when the settings name no model for them.
 
-    The reader gets half of the cores, because images may be skipped, but the text of posts may not. Without a model,
-    captions are off.
+    The process gets half of the cores: images may wait or go unread, the text of posts must not.
     """
     channels = tuple(name for name in limits.channels if name != "caption" or limits.caption)
     reader = ReaderConfig(channels, limits.tags, limits.caption)
-    return VisionConfig(
+    return ImageReaderConfig(
         channels=channels,
         reader=reader.to_json(),
         state=f"decoder {DECODER}, {reader.weights_fingerprint()}",

@@ -23,7 +23,7 @@ import faust
 
 from core.errors import UserError
 from streams import topics
-from streams.agents import decide, deliver, erase, extract
+from streams.agents import DECIDE, DELIVER, ERASE, EXTRACT, decide, deliver, erase, extract
 from streams.agents.resources import Resources
 from streams.app import faust_app
 from streams.pipeline.intake import Intake
@@ -35,10 +35,10 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 AGENTS: dict[str, tuple[str, Callable[[Resources], Awaitable[Pipeline[Any]]]]] = {
-    "extract": (topics.TWEETS, extract.pipeline),
-    "deliver": (topics.EXTRACTIONS, deliver.pipeline),
-    "decide": (topics.DECISIONS, decide.pipeline),
-    "erase": (topics.TOMBSTONES, erase.pipeline),
+    EXTRACT: (topics.TWEETS, extract.pipeline),
+    DELIVER: (topics.EXTRACTIONS, deliver.pipeline),
+    DECIDE: (topics.DECISIONS, decide.pipeline),
+    ERASE: (topics.TOMBSTONES, erase.pipeline),
 }
 STUCK = 3
 STOP_S = 15.0
@@ -99,7 +99,7 @@ async def _first(task: asyncio.Task[Any], event: asyncio.Event) -> None:
 
 
 async def _start(names: Sequence[str], resources: Resources, folder: Path) -> list[_Agent]:
-    if {"deliver", "decide", "erase"} & set(names):
+    if {DELIVER, DECIDE, ERASE} & set(names):
         index = await resources.index()
         await patiently(index.prepare, what="preparing the index", max_s=resources.settings.retry_max_s)
     agents = [await _prepare(name, resources, folder / name) for name in names]

@@ -20,6 +20,7 @@ class WorkerProcess:
     """`mner worker` with these settings, its log in a file. Unless `detached`, it ends when this process does.
 
     `python_path`: a folder whose modules it may import beside the installed ones: a `module` or a model of one's own.
+    `pid_file`: a file that the worker locks and writes its process number to.
     """
 
     def __init__(
@@ -31,9 +32,11 @@ class WorkerProcess:
         only: tuple[str, ...] = (),
         module: str = "cli.main",
         python_path: Path | None = None,
+        pid_file: Path | None = None,
     ) -> None:
         self._module = module
         self._python_path = python_path
+        self._pid_file = pid_file
         self._settings = settings
         self.log = log
         self._detached = detached
@@ -59,6 +62,7 @@ class WorkerProcess:
         command = [sys.executable, "-P", "-m", self._module, "worker"]
         command += [f"--only={name}" for name in self._only]
         command += [] if self._detached else ["--owned"]
+        command += [f"--pid-file={self._pid_file}"] if self._pid_file else []
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,

@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: the real servers, settings that point at them, the published data sets."""
+"""Fixtures for every test: real servers, settings that point at them, and the published data sets."""
 
 from __future__ import annotations
 
@@ -16,21 +16,31 @@ from streams.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 GIVEN = {name: os.environ.get(f"MNER_{name.upper()}", "") for name in NAMES}
-"""Servers of one's own, used instead of local ones when all three are named."""
+"""Addresses from the environment. When all three are set, the tests use these servers in place of local ones."""
+MARKS = {"servers": "servers", "own_servers": "servers", "data_sets": "data"}
+"""Fixture -> marker of every test that uses it, directly or through other fixtures."""
 
 _run, _counter = secrets.token_hex(3), itertools.count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that need servers or data sets, so that `-m "not servers and not data"` leaves the unit tests."""
+    for item in items:
+        if isinstance(item, pytest.Function):
+            for fixture in MARKS.keys() & set(item.fixturenames):
+                item.add_marker(MARKS[fixture])
+
+
 @dataclass(frozen=True)
 class Given:
-    """Servers that were there before the tests and stay after them."""
+    """Servers that run before the tests and keep running after them."""
 
     addresses: dict[str, str]
 
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack | Given]:
-    """Kafka, Elasticsearch and Redis, shared by all tests: only their `addresses` are to be used."""
+    """Kafka, Elasticsearch and Redis, shared by all tests. A test uses their `addresses` and nothing else."""
     if all(GIVEN.values()):
         yield Given(GIVEN)
         return
@@ -40,16 +50,16 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack | Given]
 
 @pytest.fixture(scope="module")
 def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Servers of this test module alone, which it may stop, kill and start again."""
+    """Servers of one test module, which may stop, kill and restart them."""
     if all(GIVEN.values()):
-        pytest.skip("stops servers, and MNER_KAFKA, MNER_ELASTICSEARCH and MNER_REDIS name servers that are not ours")
+        pytest.skip("this test stops servers, and MNER_KAFKA, MNER_ELASTICSEARCH and MNER_REDIS name external ones")
     with Stack(tmp_path_factory.mktemp("own")) as stack:
         yield stack
 
 
 def settings_for(addresses: dict[str, str], home: Path) -> Settings:
-    """Settings with a prefix that no other test has, so that tests share servers and nothing else."""
-    return Settings(_env_file=None, prefix=f"t{_run}-{next(_counter)}.", home=home, **addresses)  # type: ignore[arg-type, call-arg]
+    """Returns settings with a prefix that no other test has, so that tests share nothing but the servers."""
+    return Settings(_env_file=None, prefix=f"t{_run}-{next(_counter)}.", home=home, **addresses)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -63,5 +73,5 @@ def data_sets() -> Path:
     """The folder of published data sets."""
     folder = Path(os.environ.get("MNER_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
-        pytest.skip(f"no data sets in {folder}: set MNER_DATA to their folder")
+        pytest.skip(f"{folder} has no data sets; set MNER_DATA to their folder")
     return folder

@@ -1,7 +1,4 @@
-"""docker-compose.yml, its Dockerfile and .env.example: valid by the Compose specification, and at one with the code.
-
-No container is started here.
-"""
+"""docker-compose.yml is valid, and agrees with the Dockerfile, .env.example and the code. No container starts here."""
 
 from __future__ import annotations
 
@@ -32,13 +29,13 @@ def compose() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def services(compose: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = compose["services"]
-    return found
+    services: dict[str, Any] = compose["services"]
+    return services
 
 
 def faults(file: Path) -> list[str]:
-    """What breaks the Compose specification's own JSON schema, which check-jsonschema carries."""
-    carrier = find_spec("check_jsonschema")  # found, not imported: its command line wants a newer click than Faust
+    """Returns the violations of the JSON schema of the Compose specification, which check-jsonschema carries."""
+    carrier = find_spec("check_jsonschema")  # not imported, since it needs a newer click than Faust does
     assert carrier is not None
     assert carrier.origin is not None
     schema = json.loads((Path(carrier.origin).parent / "builtin_schemas/vendor/compose-spec.json").read_text())
@@ -46,11 +43,11 @@ def faults(file: Path) -> list[str]:
     return [error.message for error in validator.iter_errors(yaml.safe_load(file.read_text()))]
 
 
-def test_it_is_valid_by_the_compose_specifications_schema() -> None:
+def test_the_compose_file_is_valid() -> None:
     assert faults(ROOT / "docker-compose.yml") == []
 
 
-def test_the_schema_refuses_what_is_no_compose_file(tmp_path: Path) -> None:
+def test_the_schema_refuses_an_invalid_compose_file(tmp_path: Path) -> None:
     wrong = tmp_path / "docker-compose.yml"
     wrong.write_text("services: {worker: {image: a, depends_on: {kafka: {condition: service_great}}}}\n")
     assert any("service_great" in fault for fault in faults(wrong))
@@ -62,19 +59,19 @@ def test_its_services_are_the_servers_the_topics_and_the_worker(services: dict[s
     assert services["worker"]["command"] == ["mner", "worker"]
 
 
-def test_the_worker_waits_for_servers_that_are_well_and_for_the_topics(services: dict[str, Any]) -> None:
+def test_the_worker_waits_for_healthy_servers_and_for_the_topics(services: dict[str, Any]) -> None:
     waits = {name: wait["condition"] for name, wait in services["worker"]["depends_on"].items()}
     assert waits == dict.fromkeys(SERVERS, "service_healthy") | {"topics": "service_completed_successfully"}
     assert all("healthcheck" in services[name] for name in SERVERS)
 
 
-def test_every_published_port_is_this_machines_alone(services: dict[str, Any]) -> None:
+def test_every_port_is_published_on_the_loopback_address_only(services: dict[str, Any]) -> None:
     ports = [port for service in services.values() for port in service.get("ports", [])]
     assert len(ports) == 3
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_every_service_has_a_limit_of_memory_and_every_server_a_volume_that_is_declared(
+def test_every_service_has_a_memory_limit_and_every_server_a_declared_volume(
     compose: dict[str, Any], services: dict[str, Any]
 ) -> None:
     assert all(re.fullmatch(r"\d+[mg]", service["mem_limit"]) for service in services.values())
@@ -84,13 +81,13 @@ def test_every_service_has_a_limit_of_memory_and_every_server_a_volume_that_is_d
     assert services["kafka"]["volumes"] == [f"kafka:{logs}"]
 
 
-def test_the_servers_are_those_of_the_demo_and_the_tests(services: dict[str, Any]) -> None:
+def test_the_servers_have_the_versions_of_the_demo_and_the_tests(services: dict[str, Any]) -> None:
     kafka, elasticsearch = (ROOTS[name][0].rsplit(":", 1)[1] for name in ("kafka", "elasticsearch"))
     assert services["kafka"]["image"] == f"apache/kafka:{kafka}"
     assert services["elasticsearch"]["image"] == f"elasticsearch:{elasticsearch}"
 
 
-def test_inside_the_worker_finds_the_servers_where_they_listen(services: dict[str, Any]) -> None:
+def test_the_worker_gets_the_addresses_where_the_servers_listen(services: dict[str, Any]) -> None:
     for name in OURS:
         given = services[name]["environment"]
         where = Settings(_env_file=None, **{key.removeprefix("MNER_").lower(): value for key, value in given.items()})
@@ -100,7 +97,7 @@ def test_inside_the_worker_finds_the_servers_where_they_listen(services: dict[st
 
 
 @pytest.mark.parametrize("file", [".env.example", "docs/docker.md"])
-def test_from_outside_the_addresses_given_are_the_published_ones(services: dict[str, Any], file: str) -> None:
+def test_the_documented_addresses_are_the_published_ones(services: dict[str, Any], file: str) -> None:
     given = dict(re.findall(r"(MNER_(?:KAFKA|ELASTICSEARCH|REDIS))=(\S+)", (ROOT / file).read_text()))
     hosts = {name: services[name]["ports"][0].rsplit(":", 1)[0] for name in SERVERS}
     assert given == {
@@ -112,31 +109,31 @@ def test_from_outside_the_addresses_given_are_the_published_ones(services: dict[
     assert f"HOST://{hosts['kafka']}" in advertised
 
 
-def test_kafka_makes_no_topic_by_itself_and_redis_keeps_and_evicts_nothing(services: dict[str, Any]) -> None:
+def test_kafka_creates_no_topic_by_itself_and_redis_is_durable_and_evicts_nothing(services: dict[str, Any]) -> None:
     assert services["kafka"]["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
     redis = services["redis"]["command"]
     assert redis[redis.index("--appendonly") + 1] == "yes"
     assert redis[redis.index("--maxmemory-policy") + 1] == "noeviction"
 
 
-def test_the_grace_to_stop_is_longer_than_draining(services: dict[str, Any]) -> None:
+def test_the_grace_period_is_longer_than_draining(services: dict[str, Any]) -> None:
     from streams.worker import STOP_S
 
     grace = float(services["worker"]["stop_grace_period"].removesuffix("s"))
     assert grace > Settings.model_fields["drain_s"].default + STOP_S
 
 
-def test_the_example_of_an_env_file_is_valid_as_it_stands_and_with_every_line_in_use(tmp_path: Path) -> None:
+def test_the_example_env_file_is_valid_with_and_without_its_commented_lines(tmp_path: Path) -> None:
     text = (ROOT / ".env.example").read_text()
     env = tmp_path / ".env"
     for used in (text, re.sub(r"(?m)^#(?=MNER_)", "", text)):
         env.write_text(used)
-        assert Settings(_env_file=env).kafka == "127.0.0.1:9092"  # type: ignore[call-arg]
+        assert Settings(_env_file=env).kafka == "127.0.0.1:9092"
 
 
-def test_the_image_installs_what_the_lock_names_and_runs_without_root() -> None:
+def test_the_image_installs_the_lock_of_a_worker_and_runs_without_root() -> None:
     lines = (ROOT / "Dockerfile").read_text()
-    assert "--require-hashes requirements.lock" in lines
+    assert "--require-hashes requirements-worker.lock" in lines
     last = lines.rpartition("\nFROM ")[2]
     user = re.search(r"^USER (\S+)$", last, re.MULTILINE)
     assert user
@@ -145,7 +142,7 @@ def test_the_image_installs_what_the_lock_names_and_runs_without_root() -> None:
         assert all((ROOT / name).exists() for name in source.split())
 
 
-def test_the_image_holds_no_secrets_and_every_package_of_the_command() -> None:
+def test_the_image_has_no_secrets_and_every_package_of_the_command() -> None:
     ignored = {line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")}
     assert {".env", ".git"} <= ignored
-    assert ignored.isdisjoint({"streams", "model", "sinks", "local", "review", "requirements.lock", "README.md"})
+    assert ignored.isdisjoint({"streams", "model", "sinks", "local", "review", "requirements-worker.lock", "README.md"})

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -106,6 +108,14 @@ def test_every_field_of_a_mention_is_described() -> None:
 def test_every_topic_is_described_with_the_others() -> None:
     named = described((ROOT / "docs" / "architecture.md").read_text().partition("## Topics")[2])
     assert {topic.name for topic in topics.plan(Settings(_env_file=None))} <= named  # type: ignore[call-arg]
+
+
+def test_the_python_example_of_the_readme_prints_what_the_readme_says() -> None:
+    (program,), (output,) = (
+        re.findall(rf"```{kind}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL) for kind in ("python", "text")
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == output
 
 
 @page

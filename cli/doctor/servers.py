@@ -1,4 +1,4 @@
-"""The doctor's look at Kafka, Elasticsearch and Redis: there, of use, and prepared as a worker wants them."""
+"""The checks of Kafka, Elasticsearch and Redis: reachable, usable, and prepared for a worker."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ if TYPE_CHECKING:
     from streams.topics import Topic
 
 ANSWER_S = 4.0
-"""Seconds that Elasticsearch and Redis get for an answer; Kafka gets the ten of `topics.admin`."""
+"""Longest time, in seconds, for an answer of Elasticsearch or Redis. Kafka has the limit of `topics.admin`."""
 
 Level = Literal["ok", "warning", "broken"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """`said`: what was seen. `mend`: what to do about it, empty when all is well."""
+    """The result of one check."""
 
+    #: name of the check
     name: str
     level: Level
-    said: str
-    mend: str = ""
+    #: what the check saw
+    detail: str
+    #: how to fix it; empty when nothing is wrong
+    remedy: str = ""
 
 
 def server(name: str, config: Settings) -> list[Finding]:
-    """Raises `UserError` when it has no address; the other servers are looked at all the same."""
+    """Checks one server. Raises `UserError` when it has no address."""
     from streams.servers import address
 
     return SERVERS[name](address(config, name), config)
@@ -44,35 +47,38 @@ def kafka(brokers: str, config: Settings) -> list[Finding]:
     try:
         cluster = client.describe_cluster()["brokers"]
         version = client.get_broker_version_data(cluster[0]["broker_id"]).broker_version
-        said = f"{'.'.join(map(str, version))} at {brokers}, {len(cluster)} broker{'s' if len(cluster) > 1 else ''}"
+        detail = f"{'.'.join(map(str, version))} at {brokers}, {len(cluster)} broker{'s' if len(cluster) > 1 else ''}"
         planned = topics.plan(config)
-        there = {
+        partitions = {
             topic["name"]: len(topic["partitions"])
             for topic in client.describe_topics([topic.name for topic in planned])
             if not topic["error_code"]
         }
-        found = [Finding("kafka", "ok", said), _topics(planned, there)]
-        return found if found[-1].level == "broken" else [*found, *_groups(client, config, there)]
+        findings = [Finding("kafka", "ok", detail), _topics(planned, partitions)]
+        return findings if findings[-1].level == "broken" else [*findings, *_groups(client, config, partitions)]
     except KafkaError as error:
         return [Finding("kafka", "broken", f"{brokers} answers: {error!r}", "see the broker's log")]
     finally:
         client.close()
 
 
-def _topics(planned: Sequence[Topic], there: Mapping[str, int]) -> Finding:
-    if absent := [topic.name for topic in planned if topic.name not in there]:
-        return Finding("topics", "broken", f"missing: {', '.join(absent)}", "`mner topics create`")
-    other = [f"{topic.name} has {there[topic.name]}" for topic in planned if there[topic.name] != topic.partitions]
-    if other:
-        wanted = planned[0].partitions
-        mend = "set MNER_PARTITIONS to what is there; a topic that exists is never changed"
-        return Finding("topics", "warning", f"MNER_PARTITIONS is {wanted}, but {', '.join(other)}", mend)
-    said = ", ".join(f"{topic.name} ({topic.partitions})" for topic in planned)
-    return Finding("topics", "ok", f"as planned: {said}")
+def _topics(planned: Sequence[Topic], partitions: Mapping[str, int]) -> Finding:
+    """Compares the planned topics with the existing ones (`partitions`: topic -> number of partitions)."""
+    if missing := [topic.name for topic in planned if topic.name not in partitions]:
+        return Finding("topics", "broken", f"missing: {', '.join(missing)}", "`mner topics create`")
+    actual = {topic.name: partitions[topic.name] for topic in planned}
+    if different := [
+        f"{topic.name} has {actual[topic.name]}" for topic in planned if actual[topic.name] != topic.partitions
+    ]:
+        detail = f"MNER_PARTITIONS is {planned[0].partitions}, but {', '.join(different)}"
+        remedy = "set MNER_PARTITIONS to the existing number; existing topics are never changed"
+        return Finding("topics", "warning", detail, remedy)
+    listed = ", ".join(f"{topic.name} ({topic.partitions})" for topic in planned)
+    return Finding("topics", "ok", f"as planned: {listed}")
 
 
-def _groups(client: Any, config: Settings, there: Mapping[str, int]) -> list[Finding]:
-    """How far each agent's consumer group is behind, and whether anybody reads for it."""
+def _groups(client: Any, config: Settings, partitions: Mapping[str, int]) -> list[Finding]:
+    """Checks each agent's consumer group: its lag, and whether a worker is reading."""
     from kafka import TopicPartition
     from kafka.admin import OffsetSpec
 
@@ -81,23 +87,24 @@ def _groups(client: Any, config: Settings, there: Mapping[str, int]) -> list[Fin
     groups = {config.name(f"mner-{agent}"): config.name(topic) for agent, (topic, _) in AGENTS.items()}
     known = {group["group_id"] for group in client.list_groups()} & set(groups)
     if not known:
-        return [Finding("groups", "warning", "no worker has read anything yet", "start one: `mner worker`")]
+        return [Finding("groups", "warning", "no worker has read anything yet", "start one with `mner worker`")]
     states = client.describe_groups(sorted(known))
     committed = client.list_group_offsets(sorted(known))
-    found = []
+    findings = []
     for group, topic in groups.items():
-        partitions = [TopicPartition(topic, number) for number in range(there[topic])]
-        begins = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
-        ends = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
-        done = {partition: place.offset for partition, place in committed.get(group, {}).items()}
-        lag = sum(ends[one].offset - max(done.get(one, 0), begins[one].offset) for one in partitions)
+        places = [TopicPartition(topic, number) for number in range(partitions[topic])]
+        begins = client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST))
+        ends = client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
+        done = {place: offset.offset for place, offset in committed.get(group, {}).items()}
+        lag = sum(ends[place].offset - max(done.get(place, 0), begins[place].offset) for place in places)
         members = len(states[group]["members"]) if group in known else 0
         readers = f"{members} worker{'' if members == 1 else 's'}"
         if members:
-            found.append(Finding(group, "ok", f"lag {lag} on {topic}, {readers}"))
+            findings.append(Finding(group, "ok", f"lag {lag} on {topic}, {readers}"))
         else:
-            found.append(Finding(group, "warning", f"lag {lag} on {topic}, nobody reads", "start one: `mner worker`"))
-    return found
+            detail = f"lag {lag} on {topic}, no worker reads"
+            findings.append(Finding(group, "warning", detail, "start one with `mner worker`"))
+    return findings
 
 
 def elasticsearch(url: str, config: Settings) -> list[Finding]:
@@ -107,25 +114,25 @@ def elasticsearch(url: str, config: Settings) -> list[Finding]:
     where = masked(url)
     try:
         with Elasticsearch(url, max_retries=0, retry_on_timeout=False, request_timeout=ANSWER_S) as client:
-            nodes = client.nodes.info(filter_path="nodes.*.version")["nodes"]  # `GET /` is not in the local core
+            nodes = client.nodes.info(filter_path="nodes.*.version")["nodes"]  # the local node does not serve `GET /`
             versions = sorted({node["version"] for node in nodes.values()})
             health = client.cluster.health(filter_path="status")["status"]
-            said = f"{', '.join(versions)} at {where}, {len(nodes)} node{'s' if len(nodes) > 1 else ''}, {health}"
+            detail = f"{', '.join(versions)} at {where}, {len(nodes)} node{'s' if len(nodes) > 1 else ''}, {health}"
             level: Level = "broken" if health == "red" else "ok"
-            mend = "see its log: part of the data cannot be reached" if level == "broken" else ""
-            return [Finding("elasticsearch", level, said, mend), _index(client, config.name("mentions"))]
+            remedy = "part of the data is unreachable; see the log of Elasticsearch" if level == "broken" else ""
+            return [Finding("elasticsearch", level, detail, remedy), _index(client, config.name("mentions"))]
     except ApiError as error:
         if error.status_code in {401, 403}:
-            mend = "put user and password into MNER_ELASTICSEARCH, http://user:password@host:9200"
-            return [Finding("elasticsearch", "broken", f"{where} refuses our credentials", mend)]
+            remedy = "put the user and password into MNER_ELASTICSEARCH, as http://user:password@host:9200"
+            return [Finding("elasticsearch", "broken", f"{where} refuses the credentials", remedy)]
         return [Finding("elasticsearch", "broken", f"{where} answers {error}", "is it an Elasticsearch 9?")]
     except (TransportError, ValueError) as error:
-        said = f"no answer from {where}: {getattr(error, 'message', error)}"
-        return [Finding("elasticsearch", "broken", said, "is it up, is MNER_ELASTICSEARCH right?")]
+        detail = f"no answer from {where}: {getattr(error, 'message', error)}"
+        return [Finding("elasticsearch", "broken", detail, "is it running? is MNER_ELASTICSEARCH correct?")]
 
 
 def _index(client: Any, name: str) -> Finding:
-    from sinks.mapping import PROPERTIES
+    from sinks.mapping import changed_fields, missing_fields
 
     makes = "a worker makes it at its start: `mner worker`"
     if not client.indices.exists_alias(name=name):
@@ -133,24 +140,16 @@ def _index(client: Any, name: str) -> Finding:
     if not client.indices.exists_index_template(name=name):
         return Finding("index", "warning", f"the template {name} is missing", makes)
     for index, held in client.indices.get_mapping(index=name).items():
-        if wrong := _unmapped(PROPERTIES, held["mappings"].get("properties", {})):
+        mapped = held["mappings"].get("properties", {})
+        if wrong := changed_fields(mapped):
             said = f"{index} is mapped otherwise than this version writes: {', '.join(wrong)}"
             return Finding("index", "broken", said, "make a new index: docs/index.md")
+        if missing := missing_fields(mapped):
+            said = f"{index} was made by an earlier version and lacks fields: {', '.join(missing)}"
+            return Finding("index", "warning", said, "a worker adds them at its start: `mner worker`")
     return Finding(
         "index", "ok", f"{name}: template, alias and mapping as planned, {client.count(index=name)['count']} documents"
     )
-
-
-def _unmapped(wanted: Mapping[str, Any], held: Mapping[str, Any], path: str = "") -> list[str]:
-    """Fields that are missing or of another type, nested ones too."""
-    wrong = []
-    for name, field in wanted.items():
-        there = held.get(name)
-        if there is None or there.get("type", "object") != field.get("type", "object"):
-            wrong.append(path + name)
-        else:
-            wrong += _unmapped(field.get("properties", {}), there.get("properties", {}), f"{path}{name}.")
-    return wrong
 
 
 def redis(url: str, _: Settings) -> list[Finding]:
@@ -168,18 +167,18 @@ def redis(url: str, _: Settings) -> list[Finding]:
         ) as client:
             info: Any = client.info()
     except (*REFUSED, ResponseError) as error:
-        mend = "put the password into MNER_REDIS, redis://:password@host:6379"
-        return [Finding("redis", "broken", f"{where} refuses us: {error}", mend)]
+        remedy = "put the password into MNER_REDIS, as redis://:password@host:6379"
+        return [Finding("redis", "broken", f"{where} refuses access: {error}", remedy)]
     except (RedisError, ValueError) as error:
-        return [Finding("redis", "broken", f"no use of {where}: {error}", "is it up, is MNER_REDIS right?")]
-    said = f"{info['redis_version']} at {where}"
+        return [Finding("redis", "broken", f"{where} cannot be used: {error}", "is it running? is MNER_REDIS correct?")]
+    server_at = f"{info['redis_version']} at {where}"
     if info.get("maxmemory") and info["maxmemory_policy"] != "noeviction":
-        mend = "CONFIG SET maxmemory-policy noeviction, and in redis.conf"
-        return [Finding("redis", "broken", f"{said} throws tasks away when full ({info['maxmemory_policy']})", mend)]
+        detail = f"{server_at} evicts tasks when its memory is full ({info['maxmemory_policy']})"
+        return [Finding("redis", "broken", detail, "set maxmemory-policy to noeviction, also in redis.conf")]
     if not info["aof_enabled"]:
-        mend = "set `appendonly yes`; a lost queue can be made again from the topics, while they last"
-        return [Finding("redis", "warning", f"{said} writes no append-only file: a crash loses tasks", mend)]
-    return [Finding("redis", "ok", f"{said}, append-only file on, evicts nothing")]
+        remedy = "set `appendonly yes`; a lost queue can be rebuilt from the topics while they keep their records"
+        return [Finding("redis", "warning", f"{server_at} writes no append-only file: a crash loses tasks", remedy)]
+    return [Finding("redis", "ok", f"{server_at}, append-only file on, no eviction")]
 
 
 SERVERS: dict[str, Callable[[str, Settings], list[Finding]]] = {

@@ -14,7 +14,7 @@ from urllib.request import url2pathname
 import typer
 
 from cli.as_json import print_json
-from core.atomic import whole_file
+from cli.output import output_file
 from core.errors import UserError
 from streams.settings import Settings, load
 
@@ -91,7 +91,7 @@ def _is_same(file: Path, source: str) -> bool:
 
 
 def _page_file(html: Path | None) -> AbstractContextManager[IO[bytes] | None]:
-    return nullcontext() if html is None else whole_file(html, "--html")
+    return nullcontext() if html is None else output_file(html, "--html")
 
 
 async def _inspect(sources: Sequence[str], settings: Settings, *, keep_pixels: bool) -> dict[str, InspectedImage]:

@@ -19,7 +19,7 @@ from streams.images.errors import ImageError
 from streams.images.files import load_url_or_file
 from streams.images.loader import ImageLoader, load_first_photo
 from streams.settings import Settings
-from streams.vision import QUEUE, check_models, opened_vision, with_channels
+from streams.vision import QUEUE, check_models, open_image_reader, with_channels
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|file:", re.IGNORECASE)
 
@@ -63,7 +63,7 @@ class ImageInspector:
         async with AsyncExitStack() as stack:
             self._loader = await stack.enter_async_context(ImageLoader(settings.image, home=settings.home))
             self._vision = await stack.enter_async_context(
-                opened_vision(settings.vision, settings.device, settings.home)
+                open_image_reader(settings.vision, settings.device, settings.home)
             )
             self._open = stack.pop_all()
         return self
@@ -116,7 +116,7 @@ class ImageInspector:
                 settings = self._settings
                 self._model_check = asyncio.create_task(check_models(self._vision, settings.vision, settings.device))
             await asyncio.shield(self._model_check)
-            return await self._vision.look(image.sha256, image.phash, lambda: self._loader.pixels(image))
+            return await self._vision.read(image.sha256, image.phash, lambda: self._loader.pixels(image))
 
 
 def as_url(source: str) -> str:

@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.training.seeing import check_read, named, seeing
-from core.atomic import whole_file
+from cli.output import output_file
+from cli.training.views import check_readable, parse_views, with_images
 from core.errors import UserError
 from streams.settings import load
 
@@ -31,7 +31,7 @@ console = Console()
 
 def command(
     data: Annotated[Path, typer.Option(help="One data set: a folder with a file each of train, valid (or dev), test.")],
-    checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint folder; MNER_MODEL if not given.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint folder. Default: MNER_MODEL.")] = None,
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     captions: Annotated[
         Path | None,
@@ -40,20 +40,16 @@ def command(
     images: Annotated[
         Path | None, typer.Option(help="Folder with the images ID.jpg, for a checkpoint with a view `image`.")
     ] = None,
-    views: Annotated[
-        str | None, typer.Option(help="Comma-separated: read these views of the checkpoint, and no others.")
-    ] = None,
+    views: Annotated[str | None, typer.Option(help="Comma-separated: read only these views of the checkpoint.")] = None,
     ood: Annotated[
         Path | None,
-        typer.Option(
-            help="A data set of another kind: how well do the uncertainties tell its tweets, same split, apart?"
-        ),
+        typer.Option(help="Out-of-distribution data set: score how well the uncertainties tell its posts apart."),
     ] = None,
     plots: Annotated[
         Path | None, typer.Option(help="Write reliability.png and risk_coverage.png into this folder.")
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Review threshold to look at; the checkpoint's if not given.")
+        float | None, typer.Option(min=0, max=1, help="Review threshold. Default: the checkpoint's.")
     ] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the scores here as JSON.")] = None,
 ) -> None:
@@ -66,56 +62,59 @@ def command(
 
     settings = load()
     if split not in corpus.SPLITS:
-        raise UserError(f"--split {split}: wanted one of {', '.join(corpus.SPLITS)}")
+        raise UserError(f"--split {split}: choose one of {', '.join(corpus.SPLITS)}")
     texts = corpus.read_captions(captions, data.resolve().name) if captions else None
     examples = corpus.read(corpus.split_file(data, split), texts)
     if captions:
         corpus.check_captions(captions, examples)
-    others = corpus.read(corpus.split_file(ood, split)) if ood else None
+    ood_examples = corpus.read(corpus.split_file(ood, split)) if ood else None
     if plots:
         _make(plots)
     folder = checkpoint or settings.model
-    with whole_file(json_out, "--json") if json_out else nullcontext() as sink:
-        threads = settings.model_threads
+    with output_file(json_out, "--json") if json_out else nullcontext() as sink:
         extractor = Extractor.load(
-            folder, device=settings.device, threads=threads, views=None if views is None else named(views)
+            folder,
+            device=settings.device,
+            threads=settings.model_threads,
+            views=None if views is None else parse_views(views),
         )
-        check_read(extractor, examples)
-        with console.status(f"{len(examples)} tweets"):
-            examples = seeing(extractor, examples, images)
-            strange, density = _strange(extractor, examples, others) if others else ({}, None)
-            info, least = extractor.info, min(MIN_CANDIDATE_PROBABILITY, extractor.info.candidate_threshold)
-            found = predict(extractor.predictor, extractor.tokenizer, examples, captions is not None, least)
-        gold = [one.tags for one in examples]
-        predictions = [asking(one, info.candidate_threshold) for one in found]
+        check_readable(extractor, examples)
+        info = extractor.info
+        with console.status(f"{len(examples)} posts"):
+            examples = with_images(extractor, examples, images)
+            by_measure, by_density = _ood_scores(extractor, examples, ood_examples) if ood_examples else ({}, None)
+            lowest = min(MIN_CANDIDATE_PROBABILITY, info.candidate_threshold)
+            found = predict(extractor.predictor, extractor.tokenizer, examples, captions is not None, lowest)
+        gold = [example.tags for example in examples]
+        predictions = [asking(prediction, info.candidate_threshold) for prediction in found]
         scores, judged = scoreboard(gold, predictions), judge(gold, predictions)
         at_threshold = routed(judged, info.threshold if threshold is None else threshold)
         budgets = {budget: recovered(gold, found, budget) for budget in BUDGETS}
-        about = {
-            "checkpoint": info.name,
-            "views": info.design.views,
-            "data": data.name,
-            "split": split,
-            "captions": captions is not None,
-        }
         if sink is not None:
-            told = {measure: asdict(one) for measure, one in strange.items()}
-            apart = {"ood": ood.name, "ood_auroc": told, "ood_auroc_density": density} if ood and strange else {}
-            back: dict[str, object] = {
-                "candidates_at_budgets": {budget: asdict(one) for budget, one in budgets.items()}
+            report: dict[str, object] = {
+                "checkpoint": info.name,
+                "views": info.design.views,
+                "data": data.name,
+                "split": split,
+                "captions": captions is not None,
+                **asdict(scores),
+                "candidates_at_budgets": {budget: asdict(each) for budget, each in budgets.items()},
+                "at_threshold": asdict(at_threshold),
             }
-            back |= {"at_threshold": asdict(at_threshold)}
-            sink.write(json.dumps(about | asdict(scores) | back | apart, indent=1).encode() + b"\n")
-    title = f"{extractor.info.name}{f', {views} alone' if views else ''} on {data.name}/{split}"
-    console.print(_table(f"{title}, {len(examples)} tweets", scores))
+            if ood and by_measure:
+                aurocs = {measure: asdict(score) for measure, score in by_measure.items()}
+                report |= {"ood": ood.name, "ood_auroc": aurocs, "ood_auroc_density": by_density}
+            sink.write(json.dumps(report, indent=1).encode() + b"\n")
+    title = f"{info.name}{f', {views} alone' if views else ''} on {data.name}/{split}"
+    console.print(_table(f"{title}, {len(examples)} posts", scores))
     _print(scores, budgets)
     console.print(
         f"review threshold    {at_threshold.threshold:.4f}: {at_threshold.reviewed:.1%} of the predicted mentions "
         f"go to people; precision of the others {_number(at_threshold.precision)}"
     )
-    if ood and strange:
-        console.print(_strange_table(ood.name, strange))
-        console.print(f"and by the density of its words: {_number(density)}")
+    if ood and by_measure:
+        console.print(_ood_table(ood.name, by_measure))
+        console.print(f"by the density of the words: {_number(by_density)}")
     if plots:
         _plot(plots, judged, at_threshold.threshold, title)
 
@@ -131,30 +130,30 @@ def _print(scores: Scoreboard, budgets: dict[float, Recovered]) -> None:
         f"with the others reviewed {scores.at_80.f1_reviewed:.4f}, {scores.at_90.f1_reviewed:.4f}\n"
         f"candidates          {_number(candidates.share)} of the {candidates.missed} missed come back, "
         f"for {100 * candidates.asked:.1f} questions per 100 predicted mentions; with other thresholds "
-        + ", ".join(f"{_number(one.share)} for {100 * one.asked:.1f}" for one in budgets.values())
+        + ", ".join(f"{_number(each.share)} for {100 * each.asked:.1f}" for each in budgets.values())
     )
 
 
-def _strange(
-    extractor: Extractor, examples: list[Example], others: list[Example]
+def _ood_scores(
+    extractor: Extractor, reference: list[Example], ood: list[Example]
 ) -> tuple[dict[str, OodScore], float | None]:
-    from model.training.evaluate import out_of_distribution, told_by_density, tweet_uncertainties
+    from model.training.evaluate import ood_by_density, out_of_distribution, tweet_uncertainties
 
-    own, other = (tweet_uncertainties(extractor.predictor, extractor.tokenizer, some) for some in (examples, others))
-    return out_of_distribution(own, other), told_by_density(own, other)
+    pair = [tweet_uncertainties(extractor.predictor, extractor.tokenizer, examples) for examples in (reference, ood)]
+    return out_of_distribution(*pair), ood_by_density(*pair)
 
 
-def _strange_table(name: str, strange: dict[str, OodScore]) -> Table:
-    table = Table(title=f"told from {name} by a tweet's uncertainty, text alone: auroc", title_justify="left")
+def _ood_table(name: str, by_measure: dict[str, OodScore]) -> Table:
+    table = Table(title=f"{name} told apart by a post's uncertainty, text alone: auroc", title_justify="left")
     for column in ("measure", "aleatoric", "epistemic"):
         table.add_column(column, justify="left" if column == "measure" else "right")
-    for measure, one in strange.items():
-        table.add_row(measure, _number(one.aleatoric), _number(one.epistemic))
+    for measure, score in by_measure.items():
+        table.add_row(measure, _number(score.aleatoric), _number(score.epistemic))
     return table
 
 
 def _make(folder: Path) -> None:
-    """Before the work, not after it. Raises `UserError`."""
+    """Fails before the work, not after it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -162,7 +161,6 @@ def _make(folder: Path) -> None:
 
 
 def _plot(folder: Path, judged: list[Judged], threshold: float, title: str) -> None:
-    """Raises `UserError`."""
     from model.training import plots
 
     try:

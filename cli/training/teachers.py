@@ -1,4 +1,4 @@
-"""What a training takes over from other checkpoints: what teachers believe of its tweets, what a card says of them."""
+"""What a training takes over from other checkpoints: the teachers' beliefs, and what the model card says of them."""
 
 from __future__ import annotations
 
@@ -6,68 +6,98 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.training.options import same_vision
 from core.errors import UserError
+from model.checkpoint import VISION
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from model.checkpoint import CheckpointInfo
     from model.training.material import Material
     from model.training.teacher import Beliefs
 
-KEPT = "teacher-*.npz"
-"""In the checkpoint folder, each teacher's beliefs, until the training has ended."""
+STORED = "teacher-*.npz"
+"""Each teacher's beliefs, kept in the checkpoint folder until the training ends."""
 
 
 def beliefs(
-    teachers: Sequence[Path], read: Material, vision: str | None, out: Path, device: str, bars: Callable[[], Progress]
+    teachers: Sequence[Path],
+    material: Material,
+    image_encoder: str | None,
+    out: Path,
+    device: str,
+    bars: Callable[[], Progress],
 ) -> list[Beliefs]:
-    """What the teachers believe of all training tweets, in the mean. Raises `UserError`, `OSError`."""
+    """Returns the teachers' mean beliefs of all training posts. They are stored in `out`, for a resumed training.
+
+    Raises `UserError` if a teacher reads images by another model, and `OSError`.
+    """
     from model.training import teacher as teaching
 
     for teacher in teachers:
-        _check_sight(teacher, vision)
-    kept = [out / KEPT.replace("*", str(number)) for number in range(len(teachers))]
-    return teaching.joined([_asked(*pair, read, device, bars) for pair in zip(teachers, kept, strict=True)])
+        _check_images(teacher, image_encoder)
+    stores = [out / STORED.replace("*", str(number)) for number in range(len(teachers))]
+    return teaching.mean_beliefs(
+        [_beliefs(*pair, material, device, bars) for pair in zip(teachers, stores, strict=True)]
+    )
 
 
-def told_of(checkpoint: Path) -> str:
-    """For the model card: its name, and what it has learned from."""
+def summary(checkpoint: Path) -> str:
+    """Returns a checkpoint's name and what it was trained on, for the model card."""
     from model.checkpoint import describe
 
     info = describe(checkpoint)
-    told = [
-        f"{key}: {info.provenance[key]}" for key in ("trained on", "auxiliary", "left out") if key in info.provenance
-    ]
-    return "; ".join([info.name, *told])
+    keys = ("trained on", "auxiliary", "left out")
+    return "; ".join([info.name, *(f"{key}: {info.provenance[key]}" for key in keys if key in info.provenance)])
 
 
-def _check_sight(teacher: Path, vision: str | None) -> None:
-    """Raises `UserError`."""
+def image_encoder_name(image_encoder: str) -> str:
+    """Returns a display name: the hub name, or the last part of a path; of a checkpoint's own copy the last two."""
+    folder = Path(image_encoder)
+    if not folder.is_dir():
+        return image_encoder
+    folder = folder.resolve()
+    return f"{folder.parent.name}/{folder.name}" if folder.name == VISION else folder.name
+
+
+def has_image_encoder(info: CheckpointInfo, image_encoder: str) -> bool:
+    """Whether a checkpoint reads images by this model: its own copy, or the model that the copy was made from."""
+    return info.vision is not None and (
+        info.vision == image_encoder
+        or Path(info.vision).resolve() == Path(image_encoder).resolve()
+        or info.provenance.get("vision") == image_encoder_name(image_encoder)
+    )
+
+
+def _check_images(teacher: Path, image_encoder: str | None) -> None:
     from model.checkpoint import describe
 
-    taught = describe(teacher)
-    if taught.vision is not None and not (vision and same_vision(taught, vision)):
-        told = taught.provenance.get("vision", taught.vision)
-        raise UserError(f"--teacher {teacher}: sees images by {told}: wanted --vision {taught.vision}, or a blind one")
+    info = describe(teacher)
+    if info.vision is not None and not (image_encoder and has_image_encoder(info, image_encoder)):
+        name = info.provenance.get("vision", info.vision)
+        raise UserError(
+            f"data.teachers {teacher}: it reads images by {name}; set image_encoder to {info.vision}, or choose a "
+            "teacher that reads no images"
+        )
 
 
-def _asked(teacher: Path, kept: Path, read: Material, device: str, bars: Callable[[], Progress]) -> list[Beliefs]:
-    """One teacher's beliefs of all training tweets; `kept`, so that a resumed training has them at once."""
+def _beliefs(
+    teacher: Path, store: Path, material: Material, device: str, bars: Callable[[], Progress]
+) -> list[Beliefs]:
     import torch
 
     from model.extractor import Extractor
     from model.training import teacher as teaching
 
-    key = teaching.key(teacher, read.training)
-    if (known := teaching.load(kept, key)) is not None:
-        return known
+    key = teaching.key(teacher, material.training)
+    if (stored := teaching.load(store, key)) is not None:
+        return stored
     with bars() as shown:
         bar = shown.add_task("teacher reads", total=1.0)
         found = teaching.marginals(
             Extractor.load(teacher, device=device, threads=torch.get_num_threads()),
-            read.training,
+            material.training,
             lambda done: shown.update(bar, completed=done),
         )
-    teaching.save(kept, key, found)
+    teaching.save(store, key, found)
     return found

@@ -1,5 +1,7 @@
-"""The published NER layout: `word TAB tag` lines, then a blank line; before them, in multimodal sets, `IMGID:<id>`, by
-which captions are found."""
+"""Reads NER corpora in the published layout: `word TAB tag` lines, then a blank line.
+
+In multimodal sets a line `IMGID:<id>` comes first; captions and images are found by that id.
+"""
 
 from __future__ import annotations
 
@@ -32,26 +34,29 @@ TYPES = {
     "product": "MISC",
     "creative-work": "MISC",
 }
-"""Twitter-2015 calls its fourth type OTHER, Twitter-2017 MISC: one class. The last six are WNUT-17's."""
+"""Entity types of the corpora and our type. OTHER is Twitter-2015's name for MISC; the last six are WNUT-17's."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One tweet as a corpus has split it. `id`: of its image; where it has none, # and its number in the file.
-    `tags` are BIO as published, types mapped by `TYPES`; `image`: features (P, D), where a view reads them; `data`: the
-    name of its data set's folder; `untold`: types that its annotators did not mark, so that an O may hide one."""
+    """One post of a corpus, split into words."""
 
     id: str
+    """The id of its image; without one, # and the number of the post in its file."""
     words: tuple[str, ...]
     tags: tuple[str, ...]
+    """BIO tags as published, with the types of `TYPES`; empty for a post without labels."""
     caption: str | None = None
     image: NDArray[np.floating] | None = field(default=None, compare=False, repr=False)
+    """Image features (P, D)."""
     data: str = field(default="", compare=False)
-    untold: frozenset[str] = frozenset()
+    """Name of the data set's folder."""
+    unannotated: frozenset[str] = frozenset()
+    """Types that the annotators did not mark: a word tagged O may have one of them."""
 
     @property
     def key(self) -> str:
-        """What makes two tweets the same text: the letters and digits, no case, no addresses."""
+        """Equal for posts with the same text: letters and digits, without case and URLs."""
         kept = " ".join(word for word in self.words if not word.startswith(("http", "www.")))
         folded = unicodedata.normalize("NFKC", kept).casefold()
         return "".join(character for character in folded if character.isalnum())
@@ -61,7 +66,7 @@ CHANNELS = {"caption", "tags", "text"}
 
 
 class Described(LenientModel):
-    """A line of a file of captions: what an image shows, by any of the channels."""
+    """A line of a captions file: what an image shows, in any of the `CHANNELS`."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
@@ -73,29 +78,36 @@ class Described(LenientModel):
 
 
 def folders(data: Path) -> list[Path]:
-    """The data sets under `data`: itself, or each folder in it that has a `train.txt`. Raises `UserError` if none."""
-    found = (
-        [data.resolve()] if (data / "train.txt").is_file() else sorted(path.parent for path in data.glob("*/train.txt"))
-    )
-    if not found:
-        raise UserError(f"--data {data}: no train.txt there or one folder below; wanted train.txt, valid.txt, test.txt")
-    return found
+    """Returns the data sets under `data`: itself, or each folder in it that has a `train.txt`.
+
+    Raises `UserError` if there is none.
+    """
+    if (data / "train.txt").is_file():
+        return [data.resolve()]
+    sets = sorted(path.parent for path in data.glob("*/train.txt"))
+    if not sets:
+        raise UserError(
+            f"{data}: no train.txt there or one folder below; a data set has train.txt, valid.txt, test.txt"
+        )
+    return sets
 
 
 def split_file(folder: Path, split: str) -> Path:
-    """`train.txt`, `valid.txt` or `test.txt`; where it is not there, the one file that is named after the split, as
-    `btc.dev` and `emerging.test.annotated` are. Raises `UserError` where no file or several are."""
+    """Returns `train.txt`, `valid.txt` or `test.txt`, or else the one file that is named after the split.
+
+    `btc.dev` and `emerging.test.annotated` are such names. Raises `UserError` if there is no such file, or several.
+    """
     plain = folder / f"{split}.txt"
     word = "dev" if split == "valid" else split
-    named = [plain] if plain.is_file() else sorted(path for path in folder.glob(f"*{word}*") if path.is_file())
-    if len(named) != 1:
-        found = ", ".join(path.name for path in named) or "none"
-        raise UserError(f"{folder}: wanted {plain.name} or one file with {word} in its name, found {found}")
-    return named[0]
+    files = [plain] if plain.is_file() else sorted(path for path in folder.glob(f"*{word}*") if path.is_file())
+    if len(files) != 1:
+        names = ", ".join(path.name for path in files) or "none"
+        raise UserError(f"{folder}: needs {plain.name} or one file with {word} in its name; found {names}")
+    return files[0]
 
 
 def read(path: Path, captions: dict[str, str] | None = None) -> list[Example]:
-    """The tweets of one split file. Raises `UserError` naming file and line."""
+    """Reads the posts of one split file, with these captions by image id. Raises `UserError` naming file and line."""
     examples: list[Example] = []
     name, words, tags = "", list[str](), list[str]()
     for number, line in enumerate([*_lines(path), ""], start=1):
@@ -104,18 +116,18 @@ def read(path: Path, captions: dict[str, str] | None = None) -> list[Example]:
         elif line.strip():
             word, tab, tag = line.rpartition("\t")
             if not tab:
-                raise UserError(f"{path}:{number}: wanted `word<TAB>tag`, got {line!r}")
+                raise UserError(f"{path}:{number}: expected `word<TAB>tag`, got {line!r}")
             tag = _tag(tag.strip(), path, number)
-            if word.strip():  # the Broad Twitter Corpus tags some blanks
+            if word.strip():  # the Broad Twitter Corpus has tags on blank words
                 words.append(word)
                 tags.append(tag)
         elif words:
             caption = (captions or {}).get(name)
-            called = name or f"#{len(examples) + 1}"
-            examples.append(Example(called, tuple(words), tuple(tags), caption, data=path.parent.name))
+            id_ = name or f"#{len(examples) + 1}"
+            examples.append(Example(id_, tuple(words), tuple(tags), caption, data=path.parent.name))
             name, words, tags = "", [], []
     if not examples:
-        raise UserError(f"{path}: no tweets in it")
+        raise UserError(f"{path}: contains no posts")
     return examples
 
 
@@ -133,14 +145,16 @@ def _tag(tag: str, path: Path, number: int) -> str:
     if tag == "O":
         return tag
     if prefix not in ("B", "I") or kind not in TYPES:
-        raise UserError(f"{path}:{number}: unknown tag {tag!r}; wanted O, or B- or I- with one of {', '.join(TYPES)}")
+        raise UserError(f"{path}:{number}: unknown tag {tag!r}; use O, or B- or I- with one of {', '.join(TYPES)}")
     return f"{prefix}-{TYPES[kind]}"
 
 
 def read_captions(path: Path, folder: str) -> dict[str, str]:
-    """What images show, in words, by image id: of the data set in `folder` (a line's `set`, such as 2017, must end the
-    folder's name). A line has a `caption`, `tags` (a list), or `text` that was read in the picture; what it has of them
-    is joined as on the stream. Raises `UserError` naming the line."""
+    """Reads what images show, by image id, for the data set named `folder`.
+
+    A line belongs to the data set when the folder's name ends with its `set`, such as 2017. Its `caption`, `tags` and
+    `text` (read in the image) are joined as on the stream. Raises `UserError` naming the line.
+    """
     captions: dict[str, str] = {}
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
@@ -152,8 +166,8 @@ def read_captions(path: Path, folder: str) -> dict[str, str]:
         else:
             problem = "" if entry.model_fields_set & CHANNELS else f"none of {', '.join(sorted(CHANNELS))}"
         if problem:
-            shape = '{"set": .., "img": .., "caption": .., "tags": [".."], "text": ..}, one of the last three or more'
-            raise UserError(f"{path}:{number}: wanted {shape}: {problem}")
+            shape = '{"set": .., "img": .., "caption": .., "tags": [".."], "text": ..}, at least one of the last three'
+            raise UserError(f"{path}:{number}: expected {shape}: {problem}")
         words = in_words([entry.caption or ""], entry.tags or (), [entry.text or ""])
         if words and folder.endswith(entry.set or ""):
             captions[entry.img] = words
@@ -161,16 +175,16 @@ def read_captions(path: Path, folder: str) -> dict[str, str]:
 
 
 def check_captions(path: Path, examples: Iterable[Example]) -> None:
-    """Raises `UserError` where none of the tweets has one of the captions in `path`."""
+    """Raises `UserError` if no example has a caption from the file `path`."""
     if not any(example.caption for example in examples):
         raise UserError(
-            f'--captions {path}: none is of these tweets; wanted lines whose "set" ends the name of the folder of the '
-            'data set, and whose "img" is an IMGID in it, as "12" of IMGID:12'
+            f'captions {path}: none belongs to these posts; the data set\'s folder name must end with "set", '
+            'and "img" must be an IMGID in it: "12" for IMGID:12'
         )
 
 
 def legal(tags: Sequence[str]) -> list[str]:
-    """The same mentions in strict BIO: a tag I-X that continues no X begins one, as seqeval's default reads it."""
+    """Returns the same mentions in strict BIO: an I-X that continues no X begins one, as in seqeval's default."""
     result: list[str] = []
     for index, tag in enumerate(tags):
         continues = index > 0 and tags[index - 1][2:] == tag[2:] and tags[index - 1] != "O"
@@ -179,18 +193,22 @@ def legal(tags: Sequence[str]) -> list[str]:
 
 
 def as_auxiliary(examples: Sequence[Example]) -> list[Example]:
-    """Labelled by other rules: of types that stand nowhere in it the corpus says nothing; a mention without a letter or
-    digit, as the Broad Twitter Corpus has the `@` before a user's name, is none. Each data set by itself."""
+    """Adapts a corpus with a different annotation scheme.
+
+    Types that a data set never uses count as unannotated, not as absent. A mention without a letter or digit is
+    dropped: the Broad Twitter Corpus marks the `@` before a user's name.
+    """
     cleaned = [replace(example, tags=tuple(_without_signs(example))) for example in examples]
-    told: dict[str, set[str]] = {}
+    annotated: dict[str, set[str]] = {}
     for example in cleaned:
-        told.setdefault(example.data, set()).update(tag[2:] for tag in example.tags if tag != "O")
-    return [replace(example, untold=frozenset(TYPES.values()) - told[example.data]) for example in cleaned]
+        annotated.setdefault(example.data, set()).update(tag[2:] for tag in example.tags if tag != "O")
+    types = frozenset(TYPES.values())
+    return [replace(example, unannotated=types - annotated[example.data]) for example in cleaned]
 
 
 def _without_signs(example: Example) -> Iterator[str]:
     tags = legal(example.tags)
-    numbers = accumulate(tag[0] != "I" for tag in tags)  # of each mention, and each word outside, its own
+    numbers = accumulate(tag[0] != "I" for tag in tags)  # one number per mention, and per word outside
     for _, group in groupby(zip(numbers, example.words, tags, strict=True), key=itemgetter(0)):
         part = list(group)
         named = any(character.isalnum() for _, word, _ in part for character in word)
@@ -198,11 +216,11 @@ def _without_signs(example: Example) -> Iterator[str]:
 
 
 def with_images(examples: Sequence[Example], features: Mapping[str, NDArray[np.floating]]) -> list[Example]:
-    """Each tweet with the features of its image, where there are any under its id."""
+    """Returns the examples with the image features under their ids, where there are any."""
     return [replace(example, image=features.get(example.id)) for example in examples]
 
 
 def without_leaks(train: Sequence[Example], held_out: Iterable[Example]) -> list[Example]:
-    """The training tweets whose text stands in no validation or test set."""
-    seen = {example.key for example in held_out}
-    return [example for example in train if example.key not in seen]
+    """Returns the training examples whose text is not in `held_out`."""
+    keys = {example.key for example in held_out}
+    return [example for example in train if example.key not in keys]

@@ -1,4 +1,4 @@
-"""The pretrained encoder that training starts from: its tokenizer, its configuration, its weights."""
+"""Loads the pretrained encoder that training starts from."""
 
 from __future__ import annotations
 
@@ -21,28 +21,34 @@ MAX_SEQUENCE = 512
 
 
 def resolve(encoder: str) -> tuple[str, str]:
-    """(what to call it, hub name or local path), also of a packaged encoder's name. Raises `UserError`."""
+    """Returns the encoder's display name, and its hub name or local path.
+
+    `encoder`: name of a packaged encoder, hub name or path. Raises `UserError` when a package is missing.
+    """
     if encoder in packaged.NAMES:
         return encoder, str(packaged.folder(encoder))
     return Path(encoder).name, encoder
 
 
 def pretrained(path: str, seed: int, design: Design = TWO_VIEWS) -> tuple[Tagger, TweetTokenizer]:
-    """A tagger on any `AutoModel` encoder, its heads fresh from `seed`, and its tokenizer. Raises `UserError`."""
+    """Returns a tagger on any `AutoModel` encoder, with fresh heads from `seed`, and its tokenizer.
+
+    Raises `UserError` when the encoder cannot be loaded or does not fit a tagger.
+    """
     try:
         fast = AutoTokenizer.from_pretrained(path, add_prefix_space=True)
         encoder: PreTrainedModel = AutoModel.from_pretrained(path, dtype=torch.float32)
-    except Exception as error:  # a foreign folder lets out anything, from OSError to SafetensorError
-        raise UserError(f"--encoder {path}: cannot be loaded: {first_line(error)}") from None
+    except Exception as error:  # a broken folder raises anything from OSError to SafetensorError
+        raise UserError(f"the encoder {path} cannot be loaded: {first_line(error)}") from None
     backend: Tokenizer | None = getattr(fast, "backend_tokenizer", None)
     if backend is None:
-        raise UserError(f"--encoder {path}: its tokenizer has no fast version; choose an encoder with a tokenizer.json")
+        raise UserError(f"the encoder {path} has no fast tokenizer; choose an encoder with a tokenizer.json")
     if encoder.config.is_encoder_decoder:
-        raise UserError(f"--encoder {path}: has a decoder as well; choose a BERT- or RoBERTa-like encoder")
+        raise UserError(f"the encoder {path} has a decoder as well; choose a BERT- or RoBERTa-like encoder")
     positions = int(getattr(encoder.config, "max_position_embeddings", None) or 0)
-    limit = min(MAX_SEQUENCE, positions) if positions > 0 else MAX_SEQUENCE  # -1 stands for any number
+    limit = min(MAX_SEQUENCE, positions) if positions > 0 else MAX_SEQUENCE  # XLNet has -1: any number
     if limit <= MAX_CONTEXT + 5:
-        raise UserError(f"--encoder {path}: takes {limit} positions; wanted more than {MAX_CONTEXT + 5}")
+        raise UserError(f"the encoder {path} takes {limit} positions; choose one with more than {MAX_CONTEXT + 5}")
     config = TokenizerConfig(
         cls=_special(fast, "cls", "bos"),
         sep=_special(fast, "sep", "eos"),
@@ -56,30 +62,28 @@ def pretrained(path: str, seed: int, design: Design = TWO_VIEWS) -> tuple[Tagger
         network = Tagger(encoder.config, design)
         network.encoder.load_state_dict(encoder.state_dict())
         _probe(network, tokenizer)
-    except Exception as error:  # each kind of model that reads no words, or fewer, has its own
-        raise UserError(
-            f"--encoder {path}: does not give a state for each word of a text: {first_line(error)}"
-        ) from None
+    except Exception as error:  # each kind of model raises its own
+        raise UserError(f"the encoder {path} gives no state for each word of a text: {first_line(error)}") from None
     network.adapt()
     return network, tokenizer
 
 
 def _probe(network: Tagger, tokenizer: TweetTokenizer) -> None:
-    """Raises an error of any kind where the encoder does not read a text as a tagger needs it."""
+    """Raises any kind of error when the encoder does not give last and inner states for each token."""
     batch = collate([tokenizer.encode("one two three four five six", None)], tokenizer.config, network.design)
     network.eval()
     with torch.inference_mode():
-        found = [tuple(states.shape) for states in network.encode(batch.text)]
-    wanted = (*batch.text.ids.shape, network.config.hidden_size)
-    if found != [wanted, wanted]:
-        raise ValueError(f"wanted last and inner states of {wanted}, got {found}")
+        shapes = [tuple(states.shape) for states in network.encode(batch.text)]
+    expected = (*batch.text.ids.shape, network.config.hidden_size)
+    if shapes != [expected, expected]:
+        raise ValueError(f"expected last and inner states of {expected}, got {shapes}")
 
 
 def _special(tokenizer: Any, *names: str) -> int:
     for name in names:
-        found = getattr(tokenizer, f"{name}_token_id")
-        if found is not None:
-            return int(found)
+        number = getattr(tokenizer, f"{name}_token_id")
+        if number is not None:
+            return int(number)
     raise UserError(
-        f"--encoder: its tokenizer has no {' or '.join(names)} token; choose a BERT- or RoBERTa-like encoder"
+        f"the encoder's tokenizer has no {' or '.join(names)} token; choose a BERT- or RoBERTa-like encoder"
     )

@@ -1,4 +1,4 @@
-"""Runs a predictor over tweets of a corpus: its mentions, and its uncertainties of whole tweets."""
+"""Evaluates a predictor on a corpus: its mentions, and how well its uncertainties tell unusual posts apart."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def predict(
     captions: bool,
     candidate_threshold: float | None = None,
 ) -> list[Prediction]:
-    """One prediction per tweet, in order; spans count the corpus's words. `candidate_threshold`: in place of the checkpoint's."""
+    """Returns a prediction for each example, in order; spans count the corpus's words.
+
+    `candidate_threshold`: replaces the checkpoint's.
+    """
     network, info = predictor.network, predictor.info
     threshold = info.candidate_threshold if candidate_threshold is None else candidate_threshold
     predictions = [Prediction()] * len(examples)
@@ -39,19 +42,22 @@ def predict(
 def evaluate(
     predictor: Predictor, tokenizer: TweetTokenizer, examples: Sequence[Example], captions: bool
 ) -> Scoreboard:
-    """The scores on one split."""
-    return scoreboard([one.tags for one in examples], predict(predictor, tokenizer, examples, captions))
+    """Returns the scores on one split."""
+    return scoreboard([example.tags for example in examples], predict(predictor, tokenizer, examples, captions))
 
 
 @dataclass(frozen=True)
 class TweetUncertainty:
-    """The fused uncertainties of one tweet's words, (W, L) each, and each word's label of the highest score, (W);
-    `log_density`: the log-density of its words, None where the checkpoint cannot say."""
+    """The fused uncertainties of one post."""
 
     aleatoric: Floats
+    """(W, L)"""
     epistemic: Floats
+    """(W, L)"""
     best: Floats
+    """(W) the label with the highest score."""
     log_density: float | None = None
+    """Log-density of its words; None if the checkpoint has no density."""
 
 
 def _of_best(tweet: TweetUncertainty, variance: Floats) -> Floats:
@@ -60,7 +66,7 @@ def _of_best(tweet: TweetUncertainty, variance: Floats) -> Floats:
 
 
 Measure = Callable[[TweetUncertainty, Floats], float]
-"""A tweet and one of its variances (W, L), to one number: higher is stranger."""
+"""Maps a post and one of its variances (W, L) to a number: the higher, the more unusual the post."""
 
 MEASURES: dict[str, Measure] = {
     "mean": lambda tweet, variance: float(variance.mean()),
@@ -68,18 +74,20 @@ MEASURES: dict[str, Measure] = {
     "mean_of_best": lambda tweet, variance: float(_of_best(tweet, variance).mean()),
     "max_of_best": lambda tweet, variance: float(_of_best(tweet, variance).max()),
 }
-"""Over all words and labels; the strangest word by its mean over labels; of each word's best label, mean and most."""
+"""Mean over words and labels; the highest mean of a word; mean and maximum of each word's best label."""
 
 EPISTEMIC_MEASURES: dict[str, Measure] = MEASURES | {
     "beyond_noise": lambda tweet, variance: float(np.log(variance / tweet.aleatoric).mean())
 }
-"""And the mean of log(epistemic / aleatoric), which is -log nu: how little evidence there is, whatever the noise."""
+"""Also the mean of log(epistemic / aleatoric) = -log nu: how little evidence there is, whatever the noise."""
 
 
 @dataclass(frozen=True)
 class OodScore:
-    """How well an uncertainty tells tweets of another kind (positive) from its own kind: AUROC, None without both, or
-    where it has not the measure."""
+    """AUROC of telling out-of-distribution posts (positive) from reference posts.
+
+    None if one of the two sets is empty, or the measure does not apply.
+    """
 
     aleatoric: float | None
     epistemic: float | None
@@ -88,49 +96,51 @@ class OodScore:
 def tweet_uncertainties(
     predictor: Predictor, tokenizer: TweetTokenizer, examples: Sequence[Example]
 ) -> list[TweetUncertainty]:
-    """Of the tweets that have words, in no order, read as text alone: else a caption, which only one of two corpora
-    has, would tell them apart. Raises `UserError` where no view reads text alone."""
+    """Returns the uncertainties of the posts that have words, in no particular order.
+
+    They are read as text alone: captions that only one of two corpora has would tell the corpora apart.
+    Raises `UserError` if no view reads text alone.
+    """
     if TEXT not in predictor.info.design.views:
-        raise UserError(f"tweets are told apart as text alone: the checkpoint {predictor.info.name} has no view {TEXT}")
-    bare = [replace(one, image=None) for one in examples]
-    read = outputs(predictor.network, tokenizer, bare, False, predictor.device)
-    return doubts_of(predictor.network, (output for _, output in read))
+        raise UserError(f"out-of-distribution scores need the view {TEXT}, which {predictor.info.name} does not have")
+    blind = [replace(example, image=None) for example in examples]
+    read = outputs(predictor.network, tokenizer, blind, False, predictor.device)
+    return uncertainties_of(predictor.network, (output for _, output in read))
 
 
-def doubts_of(network: Tagger, read: Iterable[Output]) -> list[TweetUncertainty]:
-    """Of the tweets that have words, of what a network made of them."""
-    found = []
+def uncertainties_of(network: Tagger, read: Iterable[Output]) -> list[TweetUncertainty]:
+    """Returns the uncertainties of the posts that have words, from the network's outputs."""
+    result = []
     for output in read:
         best = network.emissions(output.together).argmax(-1)
         belief = output.counted(output.together)
-        aleatoric, epistemic, labels = (one.cpu().numpy() for one in (belief.aleatoric, belief.epistemic, best))
+        aleatoric, epistemic, labels = (part.cpu().numpy() for part in (belief.aleatoric, belief.epistemic, best))
         log_densities = [None] * len(labels) if output.log_density is None else output.log_density.tolist()
         for row, words in enumerate(output.batch.words.sum(1).tolist()):
             if words:
                 here = slice(words)
-                found.append(
+                result.append(
                     TweetUncertainty(aleatoric[row, here], epistemic[row, here], labels[row, here], log_densities[row])
                 )
-    return found
+    return result
 
 
-def out_of_distribution(own: Sequence[TweetUncertainty], other: Sequence[TweetUncertainty]) -> dict[str, OodScore]:
-    """By the name of the measure. Tweets need no mention for it, only a word."""
-    is_ood = np.arange(len(own) + len(other)) >= len(own)
-    every = [*own, *other]
+def out_of_distribution(reference: Sequence[TweetUncertainty], ood: Sequence[TweetUncertainty]) -> dict[str, OodScore]:
+    """Returns, by measure, how well each uncertainty tells the `ood` posts from the reference posts."""
+    is_ood = np.arange(len(reference) + len(ood)) >= len(reference)
+    tweets = [*reference, *ood]
     return {
         name: OodScore(
-            auroc(np.array([measure(one, one.aleatoric) for one in every]), is_ood) if name in MEASURES else None,
-            auroc(np.array([measure(one, one.epistemic) for one in every]), is_ood),
+            auroc(np.array([measure(each, each.aleatoric) for each in tweets]), is_ood) if name in MEASURES else None,
+            auroc(np.array([measure(each, each.epistemic) for each in tweets]), is_ood),
         )
         for name, measure in EPISTEMIC_MEASURES.items()
     }
 
 
-def told_by_density(own: Sequence[TweetUncertainty], other: Sequence[TweetUncertainty]) -> float | None:
-    """As `out_of_distribution`, by the density of the tweets' words, which is no evidence of the heads; None where the
-    checkpoint cannot say."""
-    densities = [one.log_density for one in (*own, *other) if one.log_density is not None]
-    if len(densities) < len(own) + len(other):
+def ood_by_density(reference: Sequence[TweetUncertainty], ood: Sequence[TweetUncertainty]) -> float | None:
+    """Returns the same AUROC by the density of the words alone; None if the checkpoint has no density."""
+    densities = [each.log_density for each in (*reference, *ood) if each.log_density is not None]
+    if len(densities) < len(reference) + len(ood):
         return None
-    return auroc(-np.array(densities), np.arange(len(densities)) >= len(own))
+    return auroc(-np.array(densities), np.arange(len(densities)) >= len(reference))

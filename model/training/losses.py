@@ -1,6 +1,6 @@
-"""What training makes small: labels under the chain, evidence, agreement of the views, a teacher's beliefs.
+"""The loss: labels under the chain, evidence, agreement of the views, the teachers' beliefs, matching captions.
 
-Shapes: B tweets, W words, L labels.
+Shapes: B posts, V views, W words, L labels.
 """
 
 from __future__ import annotations
@@ -16,45 +16,39 @@ from model.crf import IMPOSSIBLE, Temperature, by_tweet
 from model.design import CONTEXT, TEXT
 from model.evidence import NIG, fuse
 from model.tagger import Tagger
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """`density` weighs the NIG negative log-likelihood of the label indicators, `regulariser` the cost of evidence;
-    `alignment` the divergence of the text's marginals from those of text and context; `teacher` that of the fused
-    marginals from a teacher's; `matching` the telling of other tweets' contexts."""
-
-    density: float = 0.03
-    regulariser: float = 0.003
-    alignment: float = 0.0
-    teacher: float = 0.0
-    matching: float = 0.0
+from model.training.config import LossConfig
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Beliefs of one batch, one under the other: of each view, and the fused one, of the tweets that have it. So the
-    chain is walked once for all of them. Shapes: N rows, of so many `sorts` of belief.
+    """The beliefs of a batch in one tensor: a row for each view that a post has, and one for the fused belief.
 
-    `tweets`, `kinds` (N): what each row is of; `belief` (N, W, L); `words` (N, W); `marginals` (N, W, L), logarithms;
-    `likelihood` (N): log-probability of the labellings that the annotators allow."""
+    So the forward-backward pass runs once for all of them. Shapes: N rows.
+    """
 
-    sorts: int
+    kind_count: int
+    """Number of kinds: the views, and the fused belief."""
     tweets: Tensor
+    """(N) the post of each row."""
     kinds: Tensor
+    """(N) the kind of each row."""
     belief: NIG
+    """(N, W, L)"""
     words: Tensor
+    """(N, W)"""
     marginals: Tensor
+    """(N, W, L) log-probabilities."""
     likelihood: Tensor
+    """(N) log-probability of the labellings that the annotation allows."""
 
     def mean(self, sums: Tensor, counts: Tensor) -> Tensor:
-        """Of what is summed over each row and counted in it (N), the mean for each kind; their sum over the kinds."""
-        sizes = counts.new_zeros(self.sorts).index_add(0, self.kinds, counts)
+        """Returns the mean for each kind, added up over the kinds. `sums`, `counts` (N): of each row."""
+        sizes = counts.new_zeros(self.kind_count).index_add(0, self.kinds, counts)
         return (sums / sizes.clamp(min=1)[self.kinds]).sum()
 
 
 def stacked(network: Tagger, beliefs: Sequence[NIG], batch: Batch, labels: Tensor) -> Stack:
-    """Of the `beliefs` of each view and the fused one, which a tweet has with any view. `labels` as of `loss`."""
+    """Stacks the `beliefs` of all views, and the fused one last. `labels` as in `loss`."""
     present = torch.cat([batch.present, batch.present.any(0, keepdim=True)])  # (V + 1, B)
     kinds, tweets = present.nonzero(as_tuple=True)
     belief = NIG(*(torch.stack(part)[kinds, tweets] for part in zip(*beliefs, strict=True)))
@@ -72,34 +66,35 @@ def loss(
     network: Tagger,
     batch: Batch,
     labels: Tensor,
-    weights: LossWeights,
+    weights: LossConfig,
     teacher: Tensor | None = None,
     temperatures: Tensor | None = None,
     foreign: Tensor | None = None,
 ) -> Tensor:
-    """Mean over words: labels and evidence of every present view and of the fused belief, alignment, teacher, matching.
+    """Returns the mean over words of all losses, for every view that is present and for the fused belief.
 
-    `labels` (B, W, L) bool: those that each word may have, one where its annotators said so, several where they marked
-    no such types, none of a tweet that nobody labelled; `teacher` (B, W, L) probabilities, NaN where there are none;
-    `temperatures` (B) of the alignment, where it has a weight; `foreign` (B): whose context is another tweet's, where
-    matching has a weight.
+    `labels` (B, W, L) bool: the labels that each word may have: one where the annotators decided, several where a type
+    was not annotated, none in a post without labels.
+    `teacher` (B, W, L): the teachers' probabilities, NaN where there are none.
+    `temperatures` (B): of the alignment; needed when alignment has a weight.
+    `foreign` (B) bool: whether the context belongs to another post; needed when matching has a weight.
     """
     beliefs, _, own = network(batch)
     stack = stacked(network, [*beliefs, fuse(beliefs, network.shares(batch, own))], batch, labels)
     total = _labels(network, stack, labels[stack.tweets], weights)
     if weights.alignment and {TEXT, CONTEXT} <= set(network.design.views):
-        assert temperatures is not None, "views are aligned at a temperature"
+        assert temperatures is not None, "alignment needs temperatures"
         total = total + weights.alignment * alignment(network, beliefs, batch, temperatures, foreign)
     if weights.matching and own is not None:
-        assert foreign is not None, "a context is told from the others by knowing whose it is"
+        assert foreign is not None, "matching needs to know which contexts are foreign"
         total = total + weights.matching * matching(own, foreign[batch.context.rows])
     if weights.teacher and teacher is not None:
         total = total + weights.teacher * distillation(stack, teacher)
     return total
 
 
-def _labels(network: Tagger, stack: Stack, labels: Tensor, weights: LossWeights) -> Tensor:
-    """`labels` (N, W, L), of the rows of the stack."""
+def _labels(network: Tagger, stack: Stack, labels: Tensor, weights: LossConfig) -> Tensor:
+    """Returns the loss of the labels and of the evidence. `labels` (N, W, L): of the rows of the stack."""
     labelled = stack.words & labels.any(-1)
     if not labelled.any():
         return stack.marginals.new_zeros(())
@@ -116,7 +111,7 @@ def _labels(network: Tagger, stack: Stack, labels: Tensor, weights: LossWeights)
 
 
 def log_marginals(network: Tagger, belief: NIG, words: Tensor, temperature: Temperature = 1.0) -> Tensor:
-    """(B, W, L) log-probabilities of the labels, over all paths of the chain where there is one."""
+    """Returns (B, W, L) log-probabilities of the labels; with a chain, over all its paths."""
     emissions = network.emissions(belief)
     if network.design.chain:
         return network.chain.log_marginals(emissions, words, temperature)
@@ -126,37 +121,45 @@ def log_marginals(network: Tagger, belief: NIG, words: Tensor, temperature: Temp
 def alignment(
     network: Tagger, beliefs: Sequence[NIG], batch: Batch, temperatures: Tensor, foreign: Tensor | None = None
 ) -> Tensor:
-    """KL(text and context || text) of the token marginals, the former detached, mean over the words of tweets that have
-    both, the context being their own; times the squared temperature of the tweet (B), so that its gradients keep their
-    size (cross-view alignment of ITA: Wang et al., NAACL 2022; Hinton et al., 2015)."""
+    """Returns KL(text and context || text) of the token marginals; no gradient reaches the former.
+
+    The mean is over the words of posts that have both views and their own context. Each post's divergence is multiplied
+    by its squared temperature, so that gradients keep their size (Hinton et al., 2015). This is the cross-view
+    alignment of ITA (Wang et al., NAACL 2022).
+    """
     views = network.design.views
     rows = batch.present[views.index(CONTEXT)]
     rows = rows if foreign is None else rows & ~foreign
     words, at = batch.words[rows], temperatures[rows]
     if not words.any():
         return batch.words.new_zeros((), dtype=torch.float32)
-    pair = (beliefs[views.index(view)] for view in (TEXT, CONTEXT))
-    both = NIG(*(torch.cat([one[rows], other[rows]]) for one, other in zip(*pair, strict=True)))
+    text, context = (beliefs[views.index(view)] for view in (TEXT, CONTEXT))
+    both = NIG(*(torch.cat([a[rows], b[rows]]) for a, b in zip(text, context, strict=True)))
     student, teacher = log_marginals(network, both, words.repeat(2, 1), at.repeat(2)).chunk(2)
     student, teacher = student[words], teacher[words]
-    each = nn.functional.kl_div(student, teacher.detach(), reduction="none", log_target=True).sum(-1)
-    return (each * at.square().unsqueeze(1).expand_as(words)[words]).mean()
+    divergences = nn.functional.kl_div(student, teacher.detach(), reduction="none", log_target=True).sum(-1)
+    return (divergences * at.square().unsqueeze(1).expand_as(words)[words]).mean()
 
 
-def matching(own: Tensor, foreign: Tensor) -> Tensor:
-    """Log-loss of the log-odds (B') that a context is the tweet's own, which it is where it is not `foreign` (B'); mean
-    over the tweets with one (image-text matching, as of ALBEF: Li et al., NeurIPS 2021, by the image's words)."""
-    if not len(own):
-        return own.new_zeros(())
-    return nn.functional.binary_cross_entropy_with_logits(own, (~foreign).to(own.dtype))
+def matching(logits: Tensor, foreign: Tensor) -> Tensor:
+    """Returns the log-loss of the log-odds (B') that a context belongs to its post.
+
+    `foreign` (B') says which contexts do not. The mean is over the posts with a context. This is image-text matching
+    as in ALBEF (Li et al., NeurIPS 2021), by the image's words.
+    """
+    if not len(logits):
+        return logits.new_zeros(())
+    return nn.functional.binary_cross_entropy_with_logits(logits, (~foreign).to(logits.dtype))
 
 
 def distillation(stack: Stack, teacher: Tensor) -> Tensor:
-    """KL(teacher || belief) of the token marginals, mean over the words that the teacher (B, W, L) has read, summed
-    over the views and the fused belief."""
-    wanted = teacher[stack.tweets]
-    read = stack.words & wanted.isfinite().all(-1)
+    """Returns KL(teacher || belief) of the token marginals, added up over the views and the fused belief.
+
+    Each mean is over the words that the teacher (B, W, L) has read.
+    """
+    targets = teacher[stack.tweets]
+    read = stack.words & targets.isfinite().all(-1)
     if not read.any():
         return stack.marginals.new_zeros(())
-    each = nn.functional.kl_div(stack.marginals, wanted.nan_to_num(0.0), reduction="none").sum(-1)
-    return stack.mean(torch.where(read, each, 0.0).sum(1), read.sum(1))
+    divergences = nn.functional.kl_div(stack.marginals, targets.nan_to_num(0.0), reduction="none").sum(-1)
+    return stack.mean(torch.where(read, divergences, 0.0).sum(1), read.sum(1))

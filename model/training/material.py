@@ -1,5 +1,4 @@
-"""What a training reads: tweets of one or more data sets, their captions and images, tweets of others, with or without
-labels."""
+"""The posts of a training run: labelled, with another annotation scheme, without labels, and held out."""
 
 from __future__ import annotations
 
@@ -12,26 +11,31 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import UserError
+from model.design import Design
 from model.training import corpus
+from model.training.config import LossConfig
 from model.training.corpus import Example
 
 Features = dict[str, NDArray[np.float16]]
-"""(P, D) by the id of the tweet whose image it is."""
+"""Image features (P, D) by the id of the post."""
 Splits = dict[tuple[str, str], list[Example]]
-"""By (data set, split)."""
+"""Examples by (data set, split)."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """`labelled`, `auxiliary` and `unlabelled` training tweets without those that also stand in a held-out split: so
-    many were `left_out`. Auxiliary ones are as `corpus.as_auxiliary` says. An auxiliary tweet that is a labelled
-    one too, and one without labels that has some, is dropped uncounted."""
+    """The posts that a training reads. No training post has the text of a held-out one."""
 
     labelled: list[Example]
     auxiliary: list[Example]
+    """Posts with another annotation scheme (`corpus.as_auxiliary`), without those that are labelled too."""
     unlabelled: list[Example]
+    """Posts without labels, without those that have labels elsewhere."""
     held_out: Splits
+    """Validation and test splits of the labelled data sets."""
     left_out: int
+    """Number of training posts that were removed because a held-out split has their text."""
 
     @property
     def validation(self) -> Splits:
@@ -39,86 +43,113 @@ class Material:
 
     @property
     def training(self) -> list[Example]:
-        return [*self.labelled, *self.others]
+        return [*self.labelled, *self.background]
 
     @property
-    def others(self) -> list[Example]:
-        """Those of data sets that are not measured."""
+    def background(self) -> list[Example]:
+        """The posts of data sets that are not measured."""
         return [*self.auxiliary, *self.unlabelled]
 
     @property
-    def names(self) -> list[str]:
-        """The ids of all tweets with images, which are named by them."""
-        held = [example.id for examples in self.held_out.values() for example in examples]
-        return list(dict.fromkeys([*[example.id for example in self.labelled], *held]))
+    def data_sets(self) -> list[str]:
+        return sorted({name for name, _ in self.held_out})
+
+    @property
+    def captioned(self) -> int:
+        """Number of labelled training posts with a caption."""
+        return sum(example.caption is not None for example in self.labelled)
+
+    @property
+    def image_ids(self) -> list[str]:
+        """The ids of all posts that may have an image."""
+        held_out = [example.id for examples in self.held_out.values() for example in examples]
+        return list(dict.fromkeys([*[example.id for example in self.labelled], *held_out]))
 
     def with_images(self, features: Features) -> Material:
-        """Each tweet with the features of its image, where there are any."""
+        """Returns the same material with the image features of each post that has some."""
         held_out = {key: corpus.with_images(examples, features) for key, examples in self.held_out.items()}
         return replace(self, labelled=corpus.with_images(self.labelled, features), held_out=held_out)
 
+    def check(self, design: Design, losses: LossConfig, *, auxiliary: bool) -> None:
+        """Checks that the configured parts have posts to learn from. `auxiliary`: whether such data sets were given.
+
+        Raises `UserError` naming the key of the configuration.
+        """
+        from model.training.reading import caption_modes
+
+        if unknown := set(losses.alignment_temperatures) - set(self.data_sets):
+            known = ", ".join(self.data_sets)
+            raise UserError(f"losses.alignment_temperatures.{min(unknown)}: no such data set; there are {known}")
+        if not any(caption_modes(design, examples) for examples in self.validation.values()):
+            views = ", ".join(design.views)
+            raise UserError(f"design.views {views}: no validation post has such a view; set data.captions")
+        if auxiliary and not self.auxiliary:
+            raise UserError("data.auxiliary: all of its posts also stand in data.folder, or in a held-out split")
+        if design.discount and len({example.caption for example in self.labelled if example.caption}) < 2:
+            raise UserError("losses.matching: needs data.captions with at least two different captions")
+
     def provenance(self) -> dict[str, object]:
-        """For the model card."""
-        sets = ", ".join(sorted({name for name, _ in self.held_out}))
-        captioned = sum(example.caption is not None for example in self.labelled)
-        told: dict[str, object] = {
-            "trained on": f"the training splits of {sets}: {len(self.labelled)} tweets, {captioned} with a caption"
+        """Returns what the model card says about the data."""
+        sets = ", ".join(self.data_sets)
+        facts: dict[str, object] = {
+            "trained on": f"the training splits of {sets}: {len(self.labelled)} tweets, {self.captioned} with a caption"
         }
         if self.auxiliary:
-            told["auxiliary"] = f"tweets: {_counted(self.auxiliary)}, with the labels that these sets have"
+            facts["auxiliary"] = f"tweets: {_counted(self.auxiliary)}, with the labels that these sets have"
         if self.unlabelled:
-            told["without labels"] = f"{len(self.unlabelled)} tweets, of which only the teacher's beliefs were learned"
-        told["left out"] = f"{self.left_out} training tweets whose text also stands in a validation or test split"
-        return told
+            facts["without labels"] = f"{len(self.unlabelled)} tweets, learned from the teachers' beliefs alone"
+        facts["left out"] = f"{self.left_out} training tweets whose text also stands in a validation or test split"
+        return facts
 
 
 def _counted(examples: Sequence[Example]) -> str:
-    return ", ".join(f"{count} of {name}" for name, count in Counter(one.data for one in examples).items())
+    return ", ".join(f"{count} of {name}" for name, count in Counter(each.data for each in examples).items())
 
 
 def read(
     data: Path, captions: Path | None, unlabelled: Sequence[Path] = (), auxiliary: Sequence[Path] = ()
 ) -> Material:
-    """`data`: a data set, or a folder of such; of each data set in `auxiliary` the training split, in `unlabelled` its
-    texts alone.
+    """Reads the posts of a training.
 
-    Held out are the validation and test splits of all of them. Raises `UserError`.
+    `data` is a data set or a folder of data sets; their validation and test splits are held out. Of each data set in
+    `auxiliary` the training split is read, of each in `unlabelled` the texts of the training split.
+
+    Raises `UserError` when a file is missing or broken.
     """
     labelled: list[Example] = []
     held_out: Splits = {}
-    seen: list[Example] = []
+    held_out_examples: list[Example] = []
     for folder in corpus.folders(data):
-        told = corpus.read_captions(captions, folder.name) if captions else {}
-        splits = {split: corpus.read(corpus.split_file(folder, split), told) for split in corpus.SPLITS}
+        texts = corpus.read_captions(captions, folder.name) if captions else {}
+        splits = {split: corpus.read(corpus.split_file(folder, split), texts) for split in corpus.SPLITS}
         labelled += splits["train"]
         held_out |= {(folder.name, split): splits[split] for split in ("valid", "test")}
-        seen += [*splits["valid"], *splits["test"]]
-    others, texts = (_others(folders) for folders in (auxiliary, unlabelled))
-    seen += others.held_out + texts.held_out
+        held_out_examples += [*splits["valid"], *splits["test"]]
+    other, bare = _read_unmeasured(auxiliary), _read_unmeasured(unlabelled)
+    held_out_examples += other.held_out + bare.held_out
     if captions:
-        corpus.check_captions(captions, [*labelled, *seen])
-    given = (labelled, corpus.as_auxiliary(others.training), [replace(one, tags=()) for one in texts.training])
-    kept = [corpus.without_leaks(some, seen) for some in given]
-    left_out = sum(map(len, given)) - sum(map(len, kept))
+        corpus.check_captions(captions, [*labelled, *held_out_examples])
+    kinds = (labelled, corpus.as_auxiliary(other.training), [replace(each, tags=()) for each in bare.training])
+    kept = [corpus.without_leaks(examples, held_out_examples) for examples in kinds]
+    left_out = sum(map(len, kinds)) - sum(map(len, kept))
     apart = corpus.without_leaks(kept[1], kept[0])
     return Material(kept[0], apart, corpus.without_leaks(kept[2], [*kept[0], *apart]), held_out, left_out)
 
 
-def called(folder: Path) -> str:
-    """What to call a data set that is not measured: the last two parts of its path."""
+def display_name(folder: Path) -> str:
+    """Returns the name of a data set that is not measured: the last two parts of its path."""
     return "/".join(folder.resolve().parts[-2:])
 
 
-class _Others(NamedTuple):
+class _Unmeasured(NamedTuple):
     training: list[Example]
     held_out: list[Example]
 
 
-def _others(folders: Sequence[Path]) -> _Others:
-    """The tweets of data sets that are not measured. Raises `UserError`."""
-    found = _Others([], [])
+def _read_unmeasured(folders: Sequence[Path]) -> _Unmeasured:
+    result = _Unmeasured([], [])
     for folder in folders:
         splits = {split: corpus.read(corpus.split_file(folder, split)) for split in corpus.SPLITS}
-        found.training.extend(replace(one, data=called(folder)) for one in splits["train"])
-        found.held_out.extend([*splits["valid"], *splits["test"]])
-    return found
+        result.training.extend(replace(each, data=display_name(folder)) for each in splits["train"])
+        result.held_out.extend([*splits["valid"], *splits["test"]])
+    return result

@@ -1,4 +1,4 @@
-"""Pictures of a scoreboard, as PNG: does a probability mean what it says, and what is wrong at each coverage."""
+"""Draws the reliability diagram and the risk-coverage curve as PNG files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 from model.training.scores import BINS, Judged, bins_of, calibration_error, columns, risk_coverage_area, risks
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
-"""Okabe & Ito's colours, which colour-blind people tell apart."""
+"""Colours of Okabe & Ito, which colour-blind people can tell apart."""
 
 
 def reliability(judged: Sequence[Judged], title: str, path: Path) -> None:
-    """Share of right mentions by probability, in the bins of the calibration error, over the number of mentions in
-    each. Raises `OSError`."""
+    """Draws the share of right mentions in each bin of probability, and the number of mentions below it.
+
+    Raises `OSError` when the file cannot be written.
+    """
     probability, correct = columns(judged)
     place = bins_of(probability)
     counts = np.bincount(place, minlength=BINS)
@@ -44,8 +46,10 @@ def reliability(judged: Sequence[Judged], title: str, path: Path) -> None:
 
 
 def risk_coverage(judged: Sequence[Judged], threshold: float, title: str, path: Path) -> None:
-    """Share of wrong mentions among the most probable ones, by the share of mentions kept; marked where the review
-    `threshold` stands. Raises `OSError`."""
+    """Draws the share of wrong mentions among the most probable ones, by the share that is kept.
+
+    The review `threshold` is marked. Raises `OSError` when the file cannot be written.
+    """
     figure = Figure(figsize=(6, 4.6), layout="constrained")
     axes = figure.subplots()
     probability, correct = columns(judged)

@@ -1,4 +1,4 @@
-"""From trained weights to a checkpoint folder: calibrated on validation data, written, measured."""
+"""Publishes trained weights as a checkpoint folder: calibrates on validation data, writes, measures."""
 
 from __future__ import annotations
 
@@ -9,26 +9,35 @@ from pathlib import Path
 import torch
 from safetensors import torch as safetensors
 
+from core.atomic import atomic_write
 from core.errors import UserError
+from core.events import ENTITY_TYPES
 from model import adapters
 from model.checkpoint import CARD, TOKENIZER, WEIGHTS, CheckpointInfo, write_config
 from model.extractor import Extractor
 from model.tagger import Tagger
 from model.tokens import TweetTokenizer
-from model.training.calibrate import UNCALIBRATED, Calibration, calibrate, compared, fit_density
+from model.training.calibrate import (
+    CANDIDATE_BUDGET,
+    UNCALIBRATED,
+    Calibration,
+    calibrate,
+    fit_density,
+    with_reference,
+)
 from model.training.evaluate import evaluate
 from model.training.guarantee import Promise
 from model.training.material import Material
-from model.training.reading import ways
+from model.training.reading import caption_modes
 from model.training.scores import Scoreboard
 
-POSSIBLE_BUDGET = 0.05
-"""Possible mentions that people are asked about, per predicted mention."""
+CONFIG_COPY = "training.toml"
+"""The configuration of the training, beside the weights."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the card's table."""
+    """A row of the card's table."""
 
     data: str
     split: str
@@ -38,6 +47,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Published:
+    """What was written, and how it scored."""
+
     info: CheckpointInfo
     calibration: Calibration
     promise: Promise
@@ -53,23 +64,22 @@ def publish(
     target_precision: float,
     device: str,
 ) -> Published:
-    """Calibrates on validation, writes the folder, then scores what was written once on everything held out. The card
-    is written last: a folder without one is unfinished.
+    """Calibrates on the validation splits, writes the folder, then scores what was written on all held-out splits.
 
-    Where `target_precision` cannot be promised, the highest that can is; where nothing can be calibrated, every mention
-    goes to people. Raises `OSError`.
+    The card is written last: a folder without one is unfinished. If `target_precision` cannot be promised, the highest
+    precision that can be is. If nothing can be calibrated, every mention goes to review. Raises `OSError`.
     """
     validation = [example for examples in material.validation.values() for example in examples]
-    fitted = fit_density(network.eval(), tokenizer, material.labelled, device, material.others)
-    network.density = fitted and compared(fitted, network, tokenizer, validation, device)
+    density = fit_density(network.eval(), tokenizer, material.labelled, device, material.background)
+    network.density = density and with_reference(density, network, tokenizer, validation, device)
     try:
-        calibration = calibrate(network, tokenizer, validation, POSSIBLE_BUDGET, device)
-    except UserError:  # too few mentions are predicted: all of them go to people
+        calibration = calibrate(network, tokenizer, validation, CANDIDATE_BUDGET, device)
+    except UserError:  # too few mentions are predicted: all of them go to review
         calibration = UNCALIBRATED
     promise = calibration.promise(target_precision) or calibration.highest()
     info = info.model_copy(
         update={
-            "release": int(time.time()),
+            "model_version": int(time.time()),
             "threshold": promise.threshold,
             "target_precision": promise.target,
             "delta": promise.delta,
@@ -79,24 +89,24 @@ def publish(
     )
     write(folder, network, tokenizer, info)
     written = Extractor.load(folder, device=device, threads=torch.get_num_threads())
+    scored = written.predictor, written.tokenizer
     rows = [
-        Row(data, split, "captions" if on else "none", evaluate(written.predictor, written.tokenizer, examples, on))
+        Row(data, split, "captions" if captions else "none", evaluate(*scored, examples, captions))
         for (data, split), examples in material.held_out.items()
-        for on in ways(network.design, examples)
+        for captions in caption_modes(network.design, examples)
     ]
     published = Published(info, calibration, promise, rows)
-    partial = folder / f"{CARD}.partial"
-    partial.write_text(_card(published), encoding="utf-8")
-    partial.replace(folder / CARD)
+    with atomic_write(folder / CARD) as file:
+        file.write(_card(published).encode())
     return published
 
 
 def write(folder: Path, network: Tagger, tokenizer: TweetTokenizer, info: CheckpointInfo) -> None:
-    """Everything but the card. Weights in fp16; where the encoder is packaged (`info.base`) only what was added."""
+    """Writes everything but the card: weights in fp16, and of a packaged encoder (`info.base`) only what was added."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = adapters.added(network.state_dict()) if info.base else adapters.merged(network.state_dict())
     weights = {name: value.detach().cpu().to(torch.float16).contiguous() for name, value in kept.items()}
-    (folder / WEIGHTS).write_bytes(safetensors.save(weights))  # its `save_file` lets nobody else read the file
+    (folder / WEIGHTS).write_bytes(safetensors.save(weights))  # `save_file` makes the file private
     tokenizer.tokenizer.save(str(folder / TOKENIZER))
     if network.density is not None:
         network.density.save(folder)
@@ -105,42 +115,42 @@ def write(folder: Path, network: Tagger, tokenizer: TweetTokenizer, info: Checkp
 
 def _card(published: Published) -> str:
     info, promise, calibration = published.info, published.promise, published.calibration
-    made = "\n".join(f"- {name}: {value}" for name, value in info.provenance.items())
+    provenance = "\n".join(f"- {name}: {value}" for name, value in info.provenance.items())
     table = "\n".join(_line(row) for row in published.rows)
-    reviewed = ", ".join(f"{share:.1%} ({way})" for way, share in promise.reviewed.items()) or "all"
+    reviewed = ", ".join(f"{share:.1%} ({mode})" for mode, share in promise.reviewed.items()) or "all"
     on = f", on the packaged encoder {info.base.name}" if info.base else ""
     return f"""# {info.name}
 
-Evidential named entity tagger for posts: PER, LOC, ORG, MISC, each mention with a probability, an aleatoric and an
-epistemic uncertainty. Views of a tweet: {", ".join(info.design.views)}. Each gives a Normal-inverse-Gamma belief per
-word and label, and the views that are there are fused into one.
+An evidential named entity tagger for posts. It finds {", ".join(ENTITY_TYPES)}. Each mention has a probability, an
+aleatoric and an epistemic uncertainty. Views: {", ".join(info.design.views)}. Each view gives a Normal-inverse-Gamma
+belief per word and label; the views that a post has are fused into one belief.
 
-## Made of
-{made}
+## Training
+{provenance}
 - design: {info.design}{on}
 
 ## Chosen on validation data
-By the training; `mner calibrate` writes other choices into `config.json` and `density.safetensors`, not here.
+`mner calibrate` changes these in `config.json` and `density.safetensors`, not here.
 - temperature {info.temperature.told()}
-- review threshold {info.threshold}: mentions at or above it are right to {info.target_precision:.4g} or more on
-  tweets of the same kind, but for a chance of {promise.delta:g} over draws of the validation data (Learn then Test);
-  mentions below it there: {reviewed}
-- candidate threshold {info.candidate_threshold}: {calibration.asked:.1%} of the predicted mentions there
+- review threshold {info.threshold}: mentions at or above it have a precision of at least {info.target_precision:.4g} on
+  posts of the same kind; this fails with probability {promise.delta:g} over draws of the validation data (Learn then
+  Test); share of the mentions below it: {reviewed}
+- candidate threshold {info.candidate_threshold}: {calibration.asked:.1%} questions per predicted mention
 
 ## Measured
-One training, one seed. Epoch, temperatures and thresholds were chosen on the validation splits; the test splits were
-read once, at the end. A model trained on several sets is not comparable with models of one set's own split alone.
+One training with one seed. The validation splits chose the epoch, the temperatures and the thresholds; the test splits
+were read once, at the end. A model trained on several data sets is not comparable with models trained on one of them.
 
-F1, precision and recall by seqeval's default over the published tags; ece and auroc (telling wrong mentions from
-right ones by their probability) over predicted mentions; aurc: lower is better.
+F1, precision and recall follow seqeval's default over the published tags. ece, auroc (telling wrong mentions from right
+ones by their probability) and aurc (lower is better) are over predicted mentions.
 
 | data | split | context | F1 | precision | recall | support | ece | auroc | aurc |
 |---|---|---|---|---|---|---|---|---|---|
 {table}
 
 ## Limits
-English tweets and their annotators' habits. No pixels are read unless there is a view `image`; text that spells out an
-image takes its place. Names that nobody wrote about then are where it fails most. It was trained on people's public
+It has learned English tweets and their annotators' habits. Without a view `image` it reads no pixels, only text that
+describes an image. It fails most on names that are newer than its training data. It was trained on people's public
 posts: what it says about a person is a guess about a text, nothing more.
 """
 

@@ -1,4 +1,4 @@
-"""Tweets of a corpus run through a network once, to be decoded in many ways."""
+"""Runs the posts of a corpus through a network once, so that the output can be decoded in many ways."""
 
 from __future__ import annotations
 
@@ -15,47 +15,52 @@ from model.tokens import TweetTokenizer
 from model.training.corpus import Example
 
 
-def ways(design: Design, examples: Sequence[Example]) -> list[bool]:
-    """Whether tweets are read without their captions (False), with them (True), or both ways, so that every view that
-    they can have is measured."""
-    captioned = CONTEXT in design.views and any(one.caption for one in examples)
-    return [on for on in (False, True) if (captioned if on else set(design.views) - {CONTEXT})]
+def caption_modes(design: Design, examples: Sequence[Example]) -> list[bool]:
+    """Returns how the examples are read, so that every view is measured: without captions, with them, or both."""
+    without = bool(set(design.views) - {CONTEXT})
+    captioned = CONTEXT in design.views and any(example.caption for example in examples)
+    return [mode for mode, possible in ((False, without), (True, captioned)) if possible]
 
 
 def outputs(
     network: Tagger, tokenizer: TweetTokenizer, examples: Sequence[Example], captions: bool, device: str
 ) -> Iterator[tuple[list[int], Output]]:
-    """What the network makes of each batch, and which of the `examples` are its rows; each is in one batch."""
-    encoded = [tokenizer.encode_words(one.words, one.caption if captions else None, one.image) for one in examples]
+    """Yields the network's output for each batch, with the indices of the examples that are its rows."""
+    encoded = [tokenizer.encode_words(each.words, each.caption if captions else None, each.image) for each in examples]
     for rows in batches(encoded, BATCH_TOKENS):
         yield rows, run(network, [encoded[row] for row in rows], tokenizer.config, device)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """`examples` in the order of the rows of all `outputs`: short tweets first, the same order for every network."""
+    """What a network made of some examples, before decoding."""
 
     network: Tagger
     examples: list[Example]
+    """In the order of the rows of all outputs: short posts first, the same order for every network."""
     outputs: list[Output]
 
     @property
     def gold(self) -> list[tuple[str, ...]]:
-        return [one.tags for one in self.examples]
+        return [example.tags for example in self.examples]
 
     def predictions(self, temperatures: Temperatures, candidate_threshold: float = 1.0) -> list[Prediction]:
+        """Returns the prediction of each example at these temperatures."""
         return [
-            one for output in self.outputs for one in decode(self.network, output, temperatures, candidate_threshold)
+            prediction
+            for output in self.outputs
+            for prediction in decode(self.network, output, temperatures, candidate_threshold)
         ]
 
     @property
     def joined(self) -> list[bool]:
-        """Of each tweet, whether its fused belief is of several views."""
-        return [one for output in self.outputs for one in output.joined.tolist()]
+        """Whether the fused belief of each example comes from several views."""
+        return [joined for output in self.outputs for joined in output.joined.tolist()]
 
 
 def read(
     network: Tagger, tokenizer: TweetTokenizer, examples: Sequence[Example], captions: bool, device: str
 ) -> Reading:
-    found = list(outputs(network, tokenizer, examples, captions, device))
-    return Reading(network, [examples[row] for rows, _ in found for row in rows], [output for _, output in found])
+    """Runs the examples through the network. `captions`: whether the captions are read too."""
+    pairs = list(outputs(network, tokenizer, examples, captions, device))
+    return Reading(network, [examples[row] for rows, _ in pairs for row in rows], [output for _, output in pairs])

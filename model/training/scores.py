@@ -1,4 +1,4 @@
-"""How good, and how well it knows it: F1 as published figures count it, calibration, and error detection."""
+"""Scores of predictions: F1 as published figures count it, calibration, and detection of errors."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from seqeval.metrics.sequence_labeling import get_entities
 from model.mentions import Prediction, Span, candidates_to_ask
 
 BINS = 15
-"""Of the calibration error and the reliability diagram."""
+"""Number of bins of the calibration error and the reliability diagram."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A predicted mention, and whether a gold mention has exactly its span and type."""
+    """A predicted mention beside the gold tags."""
 
     probability: float
     aleatoric: float
     epistemic: float
     correct: bool
+    """Whether a gold mention has exactly its span and type."""
 
 
 @dataclass(frozen=True)
@@ -36,53 +37,60 @@ class TypeScore:
 
 @dataclass(frozen=True)
 class Covered:
-    """When only the likeliest predicted mentions are kept. `f1`: the others are dropped, the gold ones stay all.
-    `f1_reviewed`: a person keeps the right ones of the others and drops the wrong ones."""
+    """F1 when only the most probable predicted mentions are kept."""
 
     f1: float
+    """The rest is dropped."""
     f1_reviewed: float
+    """A person decides the rest: keeps the right ones and drops the wrong ones."""
 
 
 @dataclass(frozen=True)
 class Recovered:
-    """`missed`: gold mentions that the best labelling has not; `share` of them that are asked about as candidates,
-    None where nothing is missed; `asked`: questions about candidates, per predicted mention."""
+    """What candidates bring back."""
 
     missed: int
+    """Gold mentions that the best labelling misses."""
     share: float | None
+    """Share of the missed ones that are asked about as candidates; None if nothing is missed."""
     asked: float
+    """Questions about candidates, per predicted mention."""
 
 
 @dataclass(frozen=True)
 class Scoreboard:
-    """F1, precision, recall: micro, by seqeval's default. `ece`, `brier`: of the probabilities of predicted mentions.
-
-    `auroc_error`: how well low probability tells wrong predicted mentions from right ones (and the same by each
-    uncertainty), `aupr_error` the same as average precision, wrong ones being positive; None where all are right or all
-    wrong. `aurc`: mean share of wrong mentions among the k most probable, over all k. `at_80`, `at_90`: with that share
-    of the predicted mentions kept. `candidates`: what candidates bring back.
-    """
+    """The scores of one data set. F1, precision and recall are micro averages by seqeval's default."""
 
     f1: float
     precision: float
     recall: float
     per_type: dict[str, TypeScore]
     support: int
+    """Number of gold mentions."""
     predicted: int
+    """Number of predicted mentions; all scores below are over these."""
     ece: float
+    """Expected calibration error of the probabilities."""
     brier: float
     auroc_error: float | None
+    """AUROC of telling wrong mentions from right ones by 1 - probability; None if all are right or all wrong."""
     auroc_error_aleatoric: float | None
+    """The same by the aleatoric uncertainty."""
     auroc_error_epistemic: float | None
+    """The same by the epistemic uncertainty."""
     aupr_error: float | None
+    """As `auroc_error`, but average precision, with wrong mentions as positives."""
     aurc: float
+    """Mean share of wrong mentions among the k most probable, over all k."""
     at_80: Covered
+    """With the most probable 80% kept."""
     at_90: Covered
+    """With the most probable 90% kept."""
     candidates: Recovered
 
 
 def as_tags(prediction: Prediction, words: int) -> list[str]:
-    """BIO tags of a prediction over a corpus's words, whose spans count words."""
+    """Returns the BIO tags of a prediction whose spans count words."""
     tags = ["O"] * words
     for span in prediction.spans:
         tags[span.start : span.end] = [f"B-{span.type}", *[f"I-{span.type}"] * (span.end - span.start - 1)]
@@ -90,54 +98,58 @@ def as_tags(prediction: Prediction, words: int) -> list[str]:
 
 
 def judge(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction]) -> list[Judged]:
-    """Every predicted mention against the gold tags."""
-    return [one for tweet in judge_each(gold, predictions) for one in tweet]
+    """Judges every predicted mention by the gold tags of its post."""
+    return [mention for mentions in judge_each(gold, predictions) for mention in mentions]
 
 
 def judge_each(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction]) -> list[list[Judged]]:
-    """As `judge`, by tweet."""
+    """Returns the same as `judge`, as one list per post."""
     judged = []
     for tags, prediction in zip(gold, predictions, strict=True):
-        true = _true(tags)
-        judged.append([Judged(s.probability, s.aleatoric, s.epistemic, _named(s) in true) for s in prediction.spans])
+        true = _gold_mentions(tags)
+        judged.append([Judged(s.probability, s.aleatoric, s.epistemic, _mention(s) in true) for s in prediction.spans])
     return judged
 
 
 def columns(judged: Sequence[Judged]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Probability of each, and whether it is right."""
-    return np.array([one.probability for one in judged]), np.array([one.correct for one in judged], dtype=bool)
+    """Returns the probability of each mention, and whether it is right."""
+    correct = np.array([mention.correct for mention in judged], dtype=bool)
+    return np.array([mention.probability for mention in judged]), correct
 
 
 @dataclass(frozen=True)
 class Routed:
-    """What a review threshold does: the share of the predicted mentions that lie below it, 0 without any, and the
-    precision of the others, None where there are none."""
+    """What a review threshold does to the predicted mentions."""
 
     threshold: float
     reviewed: float
+    """Share of the mentions below the threshold; 0 without mentions."""
     precision: float | None
+    """Precision of the mentions at or above it; None if there are none."""
 
 
 def routed(judged: Sequence[Judged], threshold: float) -> Routed:
-    kept = [one.correct for one in judged if one.probability >= threshold]
+    """Splits the mentions at the threshold."""
+    kept = [mention.correct for mention in judged if mention.probability >= threshold]
     reviewed = 1 - len(kept) / len(judged) if judged else 0.0
     return Routed(threshold, reviewed, sum(kept) / len(kept) if kept else None)
 
 
-Named = tuple[str, int, int]
+TypedSpan = tuple[str, int, int]
+"""Type, start, end."""
 
 
-def _true(tags: Sequence[str]) -> set[Named]:
-    """Gold mentions as seqeval's default reads them: type, start, end."""
+def _gold_mentions(tags: Sequence[str]) -> set[TypedSpan]:
+    """Returns the mentions as seqeval's default reads the tags."""
     return {(kind, first, last + 1) for kind, first, last in get_entities(list(tags))}
 
 
-def _named(span: Span) -> Named:
+def _mention(span: Span) -> TypedSpan:
     return span.type, span.start, span.end
 
 
 def scoreboard(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction]) -> Scoreboard:
-    """Scores of one data set; `gold` are the published tags of each tweet."""
+    """Returns the scores of one data set. `gold`: the published tags of each post."""
     predicted = [as_tags(prediction, len(tags)) for tags, prediction in zip(gold, predictions, strict=True)]
     report = classification_report([list(tags) for tags in gold], predicted, output_dict=True, zero_division=0)
     judged = judge(gold, predictions)
@@ -154,8 +166,8 @@ def scoreboard(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction])
         ece=calibration_error(probability, correct),
         brier=brier(probability, correct),
         auroc_error=auroc(1 - probability, ~correct),
-        auroc_error_aleatoric=auroc(np.array([one.aleatoric for one in judged]), ~correct),
-        auroc_error_epistemic=auroc(np.array([one.epistemic for one in judged]), ~correct),
+        auroc_error_aleatoric=auroc(np.array([mention.aleatoric for mention in judged]), ~correct),
+        auroc_error_epistemic=auroc(np.array([mention.epistemic for mention in judged]), ~correct),
         aupr_error=average_precision(1 - probability, ~correct),
         aurc=risk_coverage_area(probability, correct),
         at_80=covered(probability, correct, micro.support, 0.8),
@@ -170,12 +182,12 @@ def _type_score(row: dict[str, float]) -> TypeScore:
 
 
 def bins_of(probability: NDArray[np.float64], bins: int = BINS) -> NDArray[np.intp]:
-    """Which of `bins` bins of equal width each probability is in."""
+    """Returns the bin of each probability, of `bins` bins of equal width."""
     return np.minimum((probability * bins).astype(np.intp), bins - 1)
 
 
 def calibration_error(probability: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = BINS) -> float:
-    """Expected calibration error over bins of equal width (Guo et al., ICML 2017, eq. 3). 0 when there is nothing."""
+    """Returns the expected calibration error (Guo et al., ICML 2017, eq. 3); 0 without mentions."""
     if not len(probability):
         return 0.0
     place = bins_of(probability, bins)
@@ -187,12 +199,12 @@ def calibration_error(probability: NDArray[np.float64], correct: NDArray[np.bool
 
 
 def brier(probability: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
-    """Mean squared error of the probabilities (Brier, 1950). 0 when there is nothing."""
+    """Returns the mean squared error of the probabilities (Brier, 1950); 0 without mentions."""
     return round(float(((probability - correct) ** 2).mean()), 6) if len(probability) else 0.0
 
 
 def auroc(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float | None:
-    """The chance that a positive scores above a negative, ties counting half. None without both kinds."""
+    """Returns the chance that a positive scores above a negative; ties count half. None without both kinds."""
     positives, negatives = int(positive.sum()), int((~positive).sum())
     if not positives or not negatives:
         return None
@@ -203,52 +215,53 @@ def auroc(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float | No
 
 
 def average_precision(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float | None:
-    """Area under the precision-recall curve in steps, positives scoring high, ties taken together. None without both
-    kinds."""
+    """Returns the area under the precision-recall curve, in steps, ties taken together; None without both kinds."""
     if positive.all() or not positive.any():
         return None
     order = np.argsort(-score, kind="stable")
     last = np.append(np.diff(score[order]) != 0, True)
-    found = np.cumsum(positive[order])[last]
-    precision = found / (np.flatnonzero(last) + 1)
-    return round(float((np.diff(found, prepend=0) * precision).sum() / positive.sum()), 6)
+    hits = np.cumsum(positive[order])[last]
+    precision = hits / (np.flatnonzero(last) + 1)
+    return round(float((np.diff(hits, prepend=0) * precision).sum() / positive.sum()), 6)
 
 
 def risks(probability: NDArray[np.float64], correct: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The share of wrong mentions among the k most probable, for k = 1 ... all."""
+    """Returns the share of wrong mentions among the k most probable, for each k from 1."""
     wrong = ~correct[np.argsort(-probability, kind="stable")]
     return np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
 
 
 def risk_coverage_area(probability: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
-    """Area under the risk-coverage curve (Geifman et al., ICLR 2019): lower is better. 0 when there is nothing."""
+    """Returns the area under the risk-coverage curve (Geifman et al., ICLR 2019); 0 without mentions."""
     return round(float(risks(probability, correct).mean()), 6) if len(probability) else 0.0
 
 
 def covered(probability: NDArray[np.float64], correct: NDArray[np.bool_], support: int, share: float) -> Covered:
-    """F1 with the `share` of mentions kept that are the most probable. Zeros when there is nothing."""
+    """Returns F1 when the most probable `share` of the mentions is kept; zeros without mentions."""
     kept = np.argsort(-probability, kind="stable")[: round(share * len(probability))]
-    right, every = int(correct[kept].sum()), int(correct.sum())
-    predicted = len(kept) + every - right  # after a person kept the right ones of the others
+    right, all_right = int(correct[kept].sum()), int(correct.sum())
+    predicted = len(kept) + all_right - right  # after a person has kept the right ones of the rest
     if not support + len(kept):
         return Covered(0.0, 0.0)
-    return Covered(round(2 * right / (len(kept) + support), 6), round(2 * every / (predicted + support), 6))
+    return Covered(round(2 * right / (len(kept) + support), 6), round(2 * all_right / (predicted + support), 6))
 
 
 def recovered(
     gold: Sequence[Sequence[str]], predictions: Sequence[Prediction], budget: float | None = None
 ) -> Recovered:
-    """What the candidates of the predictions bring back: the likeliest of all, `budget` questions per predicted
-    mention at most, or all."""
-    absent = predicted = 0
+    """Returns what the candidates bring back: all of them, or the most probable within the budget.
+
+    `budget`: questions per predicted mention, at most.
+    """
+    missed = predicted = 0
     questions: list[tuple[float, bool]] = []
     for tags, prediction in zip(gold, predictions, strict=True):
-        gone = _true(tags) - {_named(span) for span in prediction.spans}
+        absent = _gold_mentions(tags) - {_mention(span) for span in prediction.spans}
         asked = candidates_to_ask(prediction.spans, prediction.candidates)
-        questions += [(span.probability, _named(span) in gone) for span in asked]
-        absent, predicted = absent + len(gone), predicted + len(prediction.spans)
-    most = None if budget is None else int(budget * predicted + 1e-9)
-    questions = sorted(questions, key=lambda question: -question[0])[:most]
-    back = sum(right for _, right in questions)
-    share = round(back / absent, 6) if absent else None
-    return Recovered(absent, share, round(len(questions) / max(1, predicted), 6))
+        questions += [(span.probability, _mention(span) in absent) for span in asked]
+        missed, predicted = missed + len(absent), predicted + len(prediction.spans)
+    limit = None if budget is None else int(budget * predicted + 1e-9)
+    questions = sorted(questions, key=lambda question: -question[0])[:limit]
+    recovered_count = sum(right for _, right in questions)
+    share = round(recovered_count / missed, 6) if missed else None
+    return Recovered(missed, share, round(len(questions) / max(1, predicted), 6))

@@ -1,4 +1,4 @@
-"""Training: every epoch sees each tweet as text and, half of the time, also with its caption. Resumes after a kill."""
+"""The training loop. Each epoch sees every post as text, and a share of the posts also with its caption."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.atomic import atomic_write
 from core.errors import UserError
 from model.batch import Batch, collate
 from model.checkpoint import CheckpointInfo, Temperatures
@@ -23,159 +24,153 @@ from model.extractor import batches
 from model.predictor import Predictor
 from model.tagger import Tagger
 from model.tokens import Encoded, TweetTokenizer
+from model.training.config import LossConfig, OptimisationConfig
 from model.training.corpus import Example, legal
-from model.training.losses import LossWeights, loss
+from model.training.losses import loss
 
 STATE = "training.pt"
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """`drop_context`: the share of captions left out, anew in each epoch, so that both views learn;
-    `batch_tokens`: padded tokens of the longest view; `alignment_temperatures`: of data sets that have another than
-    `alignment_temperature`, by name; `foreign_share`: with `matching`, of the captions that are not left out, the
-    share that another tweet's stands for, anew in each epoch; the other weights as in `LossWeights`."""
-
-    epochs: int = 6
-    seed: int = 0
-    encoder_rate: float = 2e-4
-    head_rate: float = 1e-3
-    warmup: float = 0.1
-    weight_decay: float = 0.01
-    layer_decay: float = 1.0
-    clip: float = 1.0
-    batch_tokens: int = 1024
-    drop_context: float = 0.5
-    density: float = 0.03
-    regulariser: float = 0.003
-    alignment: float = 0.0
-    alignment_temperature: float = 2.0
-    alignment_temperatures: tuple[tuple[str, float], ...] = ()
-    teacher: float = 0.0
-    matching: float = 0.0
-    foreign_share: float = 0.25
-
-
-@dataclass(frozen=True)
 class Item:
-    """A tweet to learn from: its label ids, one per labelled word, none where nobody labelled it; `untold`: the ids
-    that a word without a mention may have all the same; `teacher` (W, L): what a teacher believes of each of them, NaN
-    of those that it has not read; `data`: the name of its data set; `foreign`: whether its context is another's."""
+    """An encoded post to learn from."""
 
     encoded: Encoded
     labels: tuple[int, ...]
+    """Label ids, one per labelled word; empty for a post without labels."""
     teacher: Floats | None = None
+    """(W, L) the teachers' probabilities of each label; NaN for words that no teacher has read."""
     data: str = ""
+    """Name of its data set."""
     foreign: bool = False
-    untold: tuple[int, ...] = ()
+    """Whether its context belongs to another post."""
+    unannotated: tuple[int, ...] = ()
+    """Label ids that a word tagged O may have all the same, since the annotators did not mark these types."""
 
 
 def items(
-    examples: Sequence[Example], tokenizer: TweetTokenizer, teacher: Sequence[dict[int, Floats]] | None = None
+    examples: Sequence[Example],
+    tokenizer: TweetTokenizer,
+    beliefs: Sequence[dict[int, Floats]] | None = None,
 ) -> list[Item]:
-    """Encoded with their captions; illegal tags read as seqeval reads them. `teacher`: what one or several of them
-    (`model.training.teacher`) believe of the same examples. One without tags is learned from the teacher alone."""
+    """Encodes the examples with their captions. Illegal tags are read as seqeval reads them.
+
+    `beliefs`: what the teachers believe of the same examples. An example without tags is learned from them alone.
+    """
     result = []
-    for example, believed in zip(examples, teacher or [{}] * len(examples), strict=True):
+    for example, belief in zip(examples, beliefs or [{}] * len(examples), strict=True):
         encoded = tokenizer.encode_words(example.words, example.caption, example.image)
         tags = legal(example.tags)
         labels = tuple(LABELS.index(tags[word]) for word, _ in encoded.spans) if tags else ()
         unread = np.full(len(LABELS), np.nan, np.float16)
-        rows = [believed.get(word, unread) for word, _ in encoded.spans]
-        taught = np.stack(rows) if believed and rows else None
-        untold = tuple(place for place, label in enumerate(LABELS) if label[2:] in example.untold)
-        result.append(Item(encoded, labels, taught, example.data, untold=untold))
+        rows = [belief.get(word, unread) for word, _ in encoded.spans]
+        teacher = np.stack(rows) if belief and rows else None
+        unannotated = tuple(number for number, label in enumerate(LABELS) if label[2:] in example.unannotated)
+        result.append(Item(encoded, labels, teacher, example.data, unannotated=unannotated))
     return result
 
 
 class Trainer:
-    """Network, optimiser and where training stands; `run_epoch` until `finished`."""
+    """The network, its optimiser and the progress of the training. Call `run_epoch` until `finished`.
+
+    The order of batches depends only on the seed and the epoch, so a resumed training gives the same weights as one
+    that was never interrupted.
+    """
 
     def __init__(
-        self, network: Tagger, training: Sequence[Item], tokenizer: TweetTokenizer, config: TrainConfig, device: str
+        self,
+        network: Tagger,
+        training: Sequence[Item],
+        tokenizer: TweetTokenizer,
+        optimisation: OptimisationConfig,
+        device: str,
+        losses: LossConfig | None = None,
     ) -> None:
         self.network, self.training, self.tokenizer = network.to(device), training, tokenizer
-        self.config, self.device = config, device
-        self.weights = LossWeights(
-            config.density, config.regulariser, config.alignment, config.teacher, config.matching
-        )
-        self._temperatures = dict(config.alignment_temperatures)
+        self.optimisation, self.losses, self.device = optimisation, losses or LossConfig(), device
         self.epoch = 0
         self.best_score, self.best_epoch = -1.0, 0
         self.best_weights: dict[str, Tensor] = {}
-        self.optimiser = torch.optim.AdamW(_groups(network, config), weight_decay=config.weight_decay, fused=True)
-        self.steps = sum(len(list(self._batches(epoch))) for epoch in range(config.epochs))
-        self._fingerprint = f"{asdict(config)} {network.design} {_digest(network, training)}"
+        groups = _parameter_groups(network, optimisation)
+        self.optimiser = torch.optim.AdamW(groups, weight_decay=optimisation.weight_decay, fused=True)
+        self.steps = sum(len(list(self.epoch_batches(epoch))) for epoch in range(optimisation.epochs))
+        self._fingerprint = f"{self.optimisation} {self.losses} {network.design} {_digest(network, training)}"
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
 
     @property
     def finished(self) -> bool:
-        return self.epoch >= self.config.epochs
+        return self.epoch >= self.optimisation.epochs
 
     def _rate(self, step: int) -> float:
-        """Linear warm-up, then linear decay to zero."""
-        warmup = max(1.0, self.config.warmup * self.steps)
+        """Returns the rate as a share of the highest one: linear warm-up, then linear decay to zero."""
+        warmup = max(1.0, self.optimisation.warmup * self.steps)
         return min((step + 1) / warmup, max(0.0, (self.steps - step) / max(1.0, self.steps - warmup)))
 
-    def _batches(self, epoch: int) -> Iterator[list[Item]]:
-        """Shuffled anew each epoch, alike in length within a batch; the same for a given seed and epoch."""
-        chance = random.Random(f"{self.config.seed}/{epoch}")
+    def epoch_batches(self, epoch: int) -> Iterator[list[Item]]:
+        """Yields the batches of an epoch: shuffled anew, the posts of a batch of similar length."""
+        chance = random.Random(f"{self.optimisation.seed}/{epoch}")
         dropped = [
             replace(item, encoded=replace(item.encoded, context=None))
-            if chance.random() < self.config.drop_context
+            if chance.random() < self.optimisation.drop_context
             else item
             for item in self.training
         ]
-        if self.config.matching:
-            dropped = exchanged(dropped, self.config.foreign_share, chance)
+        if self.losses.matching:
+            dropped = exchanged(dropped, self.losses.foreign_share, chance)
         chance.shuffle(dropped)
         chunks = [dropped[start : start + 1024] for start in range(0, len(dropped), 1024)]
         result = [
             [chunk[row] for row in rows]
             for chunk in chunks
-            for rows in batches([item.encoded for item in chunk], self.config.batch_tokens)
+            for rows in batches([item.encoded for item in chunk], self.optimisation.batch_tokens)
         ]
         chance.shuffle(result)
         yield from result
 
     def run_epoch(self, progress: Callable[[float, float], None]) -> None:
-        """One pass. `progress(share done, loss)` after each batch. Raises `UserError` where it diverges."""
-        torch.manual_seed(self.config.seed * 1000 + self.epoch)
+        """Trains on every post once. Calls `progress(share done, loss)` after each batch.
+
+        Raises `UserError` when the training diverges.
+        """
+        torch.manual_seed(self.optimisation.seed * 1000 + self.epoch)
         self.network.train()
-        todo = list(self._batches(self.epoch))
-        for number, group in enumerate(todo, start=1):
-            batch = collate([item.encoded for item in group], self.tokenizer.config, self.network.design)
-            labels = label_tensor(group, batch).to(self.device)
-            batch = batch.to(self.device)
-            believed, temperatures = teacher_tensor(group, batch), self._temperatures_of(group)
-            foreign = torch.tensor([item.foreign for item in group], device=self.device)
-            step_loss = loss(self.network, batch, labels, self.weights, believed, temperatures, foreign)
+        groups = list(self.epoch_batches(self.epoch))
+        for number, group in enumerate(groups, start=1):
+            step_loss = self._loss(group)
             if not step_loss.isfinite():
                 raise self._diverged(f"batch {number}: the loss is {step_loss.item()}")
-            if step_loss.requires_grad:  # no tweet of the batch may have a view, as without captions
+            if step_loss.requires_grad:  # false when no post of the batch has a view
                 torch.autograd.backward(step_loss)
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.optimisation.clip)
             self.optimiser.step()
             self.schedule.step()
             self.optimiser.zero_grad()
-            progress(number / len(todo), step_loss.item())
+            progress(number / len(groups), step_loss.item())
         if not all(parameter.isfinite().all() for parameter in self.network.parameters()):
             raise self._diverged("a weight is not finite")
         self.epoch += 1
 
+    def _loss(self, group: Sequence[Item]) -> Tensor:
+        batch = collate([item.encoded for item in group], self.tokenizer.config, self.network.design)
+        labels = label_tensor(group, batch).to(self.device)
+        batch = batch.to(self.device)
+        temperatures = self.alignment_temperatures(group)
+        foreign = torch.tensor([item.foreign for item in group], device=self.device)
+        return loss(self.network, batch, labels, self.losses, teacher_tensor(group, batch), temperatures, foreign)
+
+    def alignment_temperatures(self, group: Sequence[Item]) -> Tensor:
+        """Returns the temperature of the alignment of each item (B), by its data set."""
+        default, by_data = self.losses.alignment_temperature, self.losses.alignment_temperatures
+        return torch.tensor([by_data.get(item.data, default) for item in group], device=self.device)
+
     def _diverged(self, how: str) -> UserError:
         return UserError(
-            f"the training diverged in epoch {self.epoch + 1}, {how}; choose a lower --encoder-rate or "
-            "--head-rate, and another --out"
+            f"the training diverged in epoch {self.epoch + 1}, {how}; choose a lower optimisation.encoder_rate or "
+            "optimisation.head_rate, and another output folder"
         )
 
-    def _temperatures_of(self, group: Sequence[Item]) -> Tensor:
-        """(B) of the alignment."""
-        others = self.config.alignment_temperature
-        return torch.tensor([self._temperatures.get(item.data, others) for item in group], device=self.device)
-
     def keep_if_best(self, score: float) -> bool:
-        """Remembers the weights when `score`, of the validation data, is the best so far."""
+        """Keeps a copy of the weights when `score`, measured on validation data, is the best so far."""
         if score <= self.best_score:
             return False
         self.best_score, self.best_epoch = score, self.epoch
@@ -183,7 +178,7 @@ class Trainer:
         return True
 
     def save(self, folder: Path) -> None:
-        """Atomically: after a kill there is the state of the last whole epoch. Raises `OSError`."""
+        """Writes the state atomically: after a kill, the file holds the last complete epoch. Raises `OSError`."""
         state = {
             "fingerprint": self._fingerprint,
             "epoch": self.epoch,
@@ -194,33 +189,31 @@ class Trainer:
             "best_epoch": self.best_epoch,
             "best_weights": self.best_weights,
         }
-        partial = folder / f"{STATE}.partial"
-        with partial.open("wb") as file:  # torch's own writer makes a RuntimeError of a full disk
+        with atomic_write(folder / STATE) as file:  # torch's own writer turns a full disk into a RuntimeError
             torch.save(state, file)
-        partial.replace(folder / STATE)
 
     def resume(self, folder: Path) -> bool:
-        """Takes up the state in `folder`; False when there is none.
+        """Loads the state from `folder`. Returns False when there is none.
 
-        Raises `UserError` if it is of another training, or damaged.
+        Raises `UserError` if the state belongs to another training, or is damaged.
         """
         path = folder / STATE
         if not path.is_file():
             return False
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
-            self._take_up(state)
+            self._load(state)
         except UserError as error:
             raise UserError(f"{path} {error}") from None
-        except Exception as error:  # a damaged file lets out anything, from EOFError to UnpicklingError
+        except Exception as error:  # a damaged file raises anything from EOFError to UnpicklingError
             raise UserError(
-                f"{path} is damaged ({type(error).__name__}): remove it, and the training begins anew"
+                f"{path} is damaged ({type(error).__name__}): remove it to start the training again"
             ) from None
         return True
 
-    def _take_up(self, state: dict[str, Any]) -> None:
+    def _load(self, state: dict[str, Any]) -> None:
         if state["fingerprint"] != self._fingerprint:
-            raise UserError("is of a training with other options or data: use them again, or another --out")
+            raise UserError("belongs to a training with another configuration or other data: choose another folder")
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
@@ -228,7 +221,7 @@ class Trainer:
         self.best_score, self.best_epoch = state["best_score"], state["best_epoch"]
 
     def predictor(self, best: bool = False) -> Predictor:
-        """The network as it is now, or with its best weights: to measure it, before any calibration."""
+        """Returns an uncalibrated predictor with the current weights, or with the best ones."""
         if best:
             self.network.load_state_dict(self.best_weights)
         info = CheckpointInfo(
@@ -246,64 +239,74 @@ class Trainer:
 
 
 def _digest(network: Tagger, training: Sequence[Item]) -> str:
-    """Of the weights to begin with and of all that is learned."""
+    """Returns a hash of the initial weights and of everything that is learned."""
     digest = hashlib.sha256()
     for value in network.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     for item in training:
-        digest.update(repr((item.encoded.text, item.encoded.context, item.labels, item.data, *item.untold)).encode())
+        text = (item.encoded.text, item.encoded.context, item.labels, item.data, *item.unannotated)
+        digest.update(repr(text).encode())
         for array in (item.encoded.image, item.teacher):
             digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
-def _groups(network: Tagger, config: TrainConfig) -> list[dict[str, Any]]:
-    """What is trained, at its rate: the encoder's layers, from the last to the first each at `layer_decay` of the one
-    behind it (ULMFiT: Howard & Ruder, ACL 2018), and all that stands on it."""
+def _parameter_groups(network: Tagger, optimisation: OptimisationConfig) -> list[dict[str, Any]]:
+    """Returns the trained parameters, grouped by learning rate.
+
+    Below the last layer of the encoder, each layer has `layer_decay` times the rate of the next one (ULMFiT: Howard &
+    Ruder, ACL 2018).
+    """
     trained = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
-    depths = {name: _depth(name) for name, _ in trained if name.startswith("encoder.")}
+    depths = {name: layer_depth(name) for name, _ in trained if name.startswith("encoder.")}
     deepest = max(depths.values(), default=0)
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in trained:
-        inside = name in depths
-        rate = config.encoder_rate * config.layer_decay ** (deepest - depths[name]) if inside else config.head_rate
+        rate = optimisation.head_rate
+        if name in depths:
+            rate = optimisation.encoder_rate * optimisation.layer_decay ** (deepest - depths[name])
         groups.setdefault(rate, []).append(parameter)
     return [{"params": parameters, "lr": rate} for rate, parameters in sorted(groups.items())]
 
 
-def _depth(name: str) -> int:
-    """0 for the embeddings, n for the encoder's n-th layer: encoder.layer.0, layers.0, transformer.layer.0, h.0."""
-    found = re.search(r"\.(\d+)\.", name)
-    return int(found[1]) + 1 if found else 0
+def layer_depth(name: str) -> int:
+    """Returns 0 for the embeddings, n for the encoder's n-th layer.
+
+    Names of layers differ: encoder.layer.0, layers.0, transformer.layer.0, h.0.
+    """
+    number = re.search(r"\.(\d+)\.", name)
+    return int(number[1]) + 1 if number else 0
 
 
 def exchanged(items: Sequence[Item], share: float, chance: random.Random) -> list[Item]:
-    """The same, but that this share of those with a context, one by one at random, has the context of another."""
+    """Gives this share of the items with a context, chosen at random, the context of another item."""
     contexts = [item.encoded.context for item in items if item.encoded.context is not None]
 
-    def one(item: Item) -> Item:
+    def exchange(item: Item) -> Item:
         if item.encoded.context is None or chance.random() >= share:
             return item
-        other = chance.choice(contexts)
-        return replace(item, encoded=replace(item.encoded, context=other), foreign=other != item.encoded.context)
+        context = chance.choice(contexts)
+        return replace(item, encoded=replace(item.encoded, context=context), foreign=context != item.encoded.context)
 
-    return [one(item) for item in items]
+    return [exchange(item) for item in items]
 
 
 def label_tensor(group: Sequence[Item], batch: Batch) -> Tensor:
-    """(B, W, L) bool: the labels that each word may have; none in the padding, and of a tweet that nobody labelled."""
-    labels = torch.zeros(*batch.words.shape, len(LABELS), dtype=torch.bool)
-    for row, item in zip(labels, group, strict=True):
-        told = torch.tensor(item.labels, dtype=torch.long)
-        row[torch.arange(len(told)), told] = True
-        if item.untold:
-            row[: len(told), list(item.untold)] = (told == LABELS.index("O")).unsqueeze(1)
-    return labels
+    """Returns (B, W, L) bool: the labels that each word may have; none for padding and for posts without labels."""
+    allowed = torch.zeros(*batch.words.shape, len(LABELS), dtype=torch.bool)
+    for row, item in zip(allowed, group, strict=True):
+        labels = torch.tensor(item.labels, dtype=torch.long)
+        row[torch.arange(len(labels)), labels] = True
+        if item.unannotated:
+            row[: len(labels), list(item.unannotated)] = (labels == LABELS.index("O")).unsqueeze(1)
+    return allowed
 
 
 def teacher_tensor(group: Sequence[Item], batch: Batch) -> Tensor | None:
-    """(B, W, L) probabilities on the batch's device, NaN in the padding and where there are none; None where no tweet
-    of the group has any."""
+    """Returns (B, W, L) probabilities on the batch's device, NaN where no teacher has read a word.
+
+    Returns None when no item of the group has any.
+    """
     if all(item.teacher is None for item in group):
         return None
     beliefs = torch.full((*batch.words.shape, len(LABELS)), torch.nan)

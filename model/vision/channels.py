@@ -25,7 +25,7 @@ DECIMALS = 4
 class Channel(Protocol[Reading]):
     """Reads a batch of images.
 
-    Whoever changes what a channel reads must also raise `RECIPE` in vision.py.
+    Whoever changes what a channel reads must also raise `RECIPE` in image_reader.py.
     """
 
     def read(self, images: Sequence[Image]) -> list[Reading]:

@@ -1,7 +1,7 @@
-"""All channels over a batch of pictures: what runs inside the vision process.
+"""Reads all channels of a batch of images. This code runs inside the image reader's process.
 
-One channel's failure is not another's, and one picture's failure is not its neighbours': a batch that fails in a
-channel is tried picture by picture there, and what still fails stands in `absent` with its reason.
+A failure stays in its channel and with its image. When a channel fails on a batch, it tries the images one by one.
+What still fails is listed in `absent` with the reason.
 """
 
 from __future__ import annotations
@@ -15,26 +15,29 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from core.errors import UserError
+from core.text import plain
 from model.vision import values
 from model.vision.channels import Channel, ReaderConfig
-from model.vision.values import MISCONFIGURED, Request, Tag, TextLine, VisualContext, plain
+from model.vision.values import MISCONFIGURED, Request, Tag, TextLine, VisualContext
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 MAX_REASON = 200
+"""Longest reason in characters."""
 
-WHOLE_FAILURES = 3
-"""Whole batches in a row that a channel may fail on with an error of `BROKEN`."""
+MAX_BROKEN_BATCHES = 3
+"""Batches in a row on which every image of a channel may fail with `BROKEN`."""
 
 BROKEN = "CUDA error"
-"""A GPU that a kernel has broken serves this process no more. Running out of its memory passes, and says otherwise."""
+"""Part of the message when a kernel has broken the GPU for this process. Running out of GPU memory passes by itself,
+and has another message."""
 
 
 @dataclass(frozen=True)
 class Absent:
-    """There is nothing of a channel, and why."""
+    """In place of a channel or of a reading: why there is none."""
 
     reason: str
 
@@ -44,57 +47,68 @@ CaptionChannel = Channel[str | None] | Absent
 TextChannel = Channel[tuple[TextLine, ...]] | Absent
 
 
-def load(config: str, *, device: str, threads: int) -> Reader:
-    """`config`: JSON of a `ReaderConfig`. `device`: auto, cpu or cuda; `threads`: of the CPU.
+def load(config: str, *, device: str, threads: int) -> ChannelReader:
+    """Loads the channels that `config`, JSON of a `ReaderConfig`, names.
 
-    A channel that cannot be loaded is absent, so that the others still read: `MISCONFIGURED` where a person named a
-    model or a device that cannot be had. Raises `UserError` when the configuration is none.
+    `device` is auto, cpu or cuda; `threads` are CPU threads. A channel that cannot be loaded is absent, so that the
+    others still read. Its reason begins with `MISCONFIGURED` when a configured model or device is not available.
+
+    Raises `UserError` when the configuration is invalid.
     """
     try:
-        wanted = ReaderConfig.from_json(config)
+        parsed = ReaderConfig.from_json(config)
     except ValidationError as error:
-        raise UserError(f"the picture reader's configuration {config!r}: {error.errors()[0]['msg']}") from None
-    return Reader(
-        tags=_loaded("tags", wanted, lambda: _tags(wanted, device, threads)),
-        caption=_loaded("caption", wanted, lambda: _caption(wanted, device, threads)),
-        ocr=_loaded("ocr", wanted, lambda: _ocr(threads)),
+        raise UserError(f"invalid configuration of the image reader: {config!r}: {error.errors()[0]['msg']}") from None
+    return ChannelReader(
+        tags=_loaded("tags", parsed, lambda: _tags(parsed, device, threads)),
+        caption=_loaded("caption", parsed, lambda: _caption(parsed, device, threads)),
+        ocr=_loaded("ocr", parsed, lambda: _ocr(threads)),
     )
 
 
-class Reader:
-    """Any channel may be absent. Not thread-safe."""
+class ChannelReader:
+    """Reads images with its channels, of which any may be absent. Not thread-safe."""
 
     def __init__(self, tags: TagsChannel, caption: CaptionChannel, ocr: TextChannel) -> None:
         self.tags = tags
         self.caption = caption
         self.ocr = ocr
-        self._failures: Counter[values.Channel] = Counter()
+        self._broken_batches: Counter[values.Channel] = Counter()
 
     def predict(self, batch: Sequence[Request]) -> list[VisualContext]:
-        """One context a picture, in order, of the channels that were asked for it. The company changes nothing.
+        """Returns one context per request, in order, with the channels that it asks for.
 
-        Raises `SystemExit`, to be replaced by a fresh process, when a GPU failed a channel `WHOLE_FAILURES` times.
+        An image's context does not depend on the rest of the batch.
+
+        Raises `SystemExit` when the GPU is broken for a channel, so that a fresh process takes over.
         """
         tags = self._read("tags", self.tags, batch)
         captions = self._read("caption", self.caption, batch)
         lines = self._read("ocr", self.ocr, batch)
-        return [_context(*read) for read in zip(batch, tags, captions, lines, strict=True)]
+        return [_context(*readings) for readings in zip(batch, tags, captions, lines, strict=True)]
 
     def _read(self, name: values.Channel, channel: Channel[T] | Absent, batch: Sequence[Request]) -> list[T | Absent]:
-        """One channel's readings, in order; of a picture that it was not asked for, `Absent`."""
-        readings: list[T | Absent] = [channel if isinstance(channel, Absent) else Absent("not asked for")] * len(batch)
-        asked = [row for row, request in enumerate(batch) if name in request.channels]
-        if isinstance(channel, Absent) or not asked:
+        """Returns one channel's readings, in order. Requests that do not ask for the channel get `Absent`."""
+        if isinstance(channel, Absent):
+            return [channel] * len(batch)
+        readings: list[T | Absent] = [Absent("not asked for")] * len(batch)
+        rows = [row for row, request in enumerate(batch) if name in request.channels]
+        if not rows:
             return readings
-        tried = _tried(channel, [batch[row] for row in asked])
-        for row, reading in zip(asked, tried, strict=True):
+        results = _read_or_absent(channel, [batch[row] for row in rows])
+        for row, reading in zip(rows, results, strict=True):
             readings[row] = reading
-        failed = [reading for reading in tried if isinstance(reading, Absent) and BROKEN in reading.reason]
-        self._failures[name] = self._failures[name] + 1 if len(failed) == len(tried) else 0
-        if self._failures[name] >= WHOLE_FAILURES:
-            told = f"the last time with {failed[-1].reason}"
-            raise SystemExit(f"the vision channel {name} failed on {WHOLE_FAILURES} batches in a row, {told}")
+        self._check_gpu(name, results)
         return readings
+
+    def _check_gpu(self, name: values.Channel, results: Sequence[T | Absent]) -> None:
+        reasons = [result.reason for result in results if isinstance(result, Absent) and BROKEN in result.reason]
+        self._broken_batches[name] = self._broken_batches[name] + 1 if len(reasons) == len(results) else 0
+        if self._broken_batches[name] >= MAX_BROKEN_BATCHES:
+            raise SystemExit(
+                f"the vision channel {name} failed on {MAX_BROKEN_BATCHES} batches in a row, "
+                f"the last time with {reasons[-1]}"
+            )
 
 
 def _context(
@@ -116,28 +130,28 @@ def _context(
     )
 
 
-def _tried(channel: Channel[T], batch: Sequence[Request]) -> list[T | Absent]:
+def _read_or_absent(channel: Channel[T], batch: Sequence[Request]) -> list[T | Absent]:
     try:
         readings = channel.read([request.pixels.image() for request in batch])
         if len(readings) != len(batch):
-            raise ValueError(f"{len(readings)} readings for {len(batch)} pictures")
-    except Exception as error:  # whatever a model makes of a stranger's picture
+            raise ValueError(f"{len(readings)} readings for {len(batch)} images")
+    except Exception as error:  # a stranger's image may make a model raise anything
         if len(batch) == 1:
             return [Absent(_reason(error))]
-        return [_tried(channel, [request])[0] for request in batch]
+        return [_read_or_absent(channel, [request])[0] for request in batch]
     return list(readings)
 
 
-def _loaded(name: values.Channel, wanted: ReaderConfig, make: Callable[[], Channel[T]]) -> Channel[T] | Absent:
-    if name not in wanted.channels:
+def _loaded(name: values.Channel, config: ReaderConfig, load: Callable[[], Channel[T]]) -> Channel[T] | Absent:
+    if name not in config.channels:
         return Absent("off")
-    if name == "caption" and wanted.caption is None:
-        return Absent("no model is set: MNER_VISION_CAPTION")
+    if name == "caption" and config.caption is None:
+        return Absent("no caption model is configured")
     try:
-        return make()
-    except UserError as error:  # whoever checks the reader tells it
+        return load()
+    except UserError as error:  # `ImageReader.check` reports it to the person
         return Absent(f"{MISCONFIGURED}{error}")
-    except Exception as error:  # a broken installation takes one channel, not all
+    except Exception as error:  # a broken installation of one channel leaves the others
         log.warning("the vision channel %s cannot be loaded: %s", name, _reason(error))
         return Absent(_reason(error))
 
@@ -146,20 +160,20 @@ def _reason(error: Exception) -> str:
     return plain(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}", MAX_REASON)
 
 
-# each imports its libraries only where the channel is wanted: OCR alone needs no torch
+# Each loader imports its libraries itself, so that OCR alone needs no torch.
 
 
-def _tags(wanted: ReaderConfig, device: str, threads: int) -> Channel[tuple[Tag, ...]]:
+def _tags(config: ReaderConfig, device: str, threads: int) -> Channel[tuple[Tag, ...]]:
     from model.vision.tags import tags
 
-    return tags(wanted.tags, _device(device, threads))
+    return tags(config.tags, _torch_device(device, threads))
 
 
-def _caption(wanted: ReaderConfig, device: str, threads: int) -> Channel[str | None]:
+def _caption(config: ReaderConfig, device: str, threads: int) -> Channel[str | None]:
     from model.vision.caption import Caption
 
-    assert wanted.caption is not None
-    return Caption(wanted.caption, _device(device, threads))
+    assert config.caption is not None
+    return Caption(config.caption, _torch_device(device, threads))
 
 
 def _ocr(threads: int) -> Channel[tuple[TextLine, ...]]:
@@ -168,10 +182,10 @@ def _ocr(threads: int) -> Channel[tuple[TextLine, ...]]:
     return Text(threads)
 
 
-def _device(device: str, threads: int) -> str:
+def _torch_device(device: str, threads: int) -> str:
     import torch
 
     torch.set_num_threads(threads)
     if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("MNER_DEVICE=cuda, but torch sees no GPU: set MNER_DEVICE=auto or cpu")
+        raise UserError("the device is cuda, but torch sees no GPU: choose auto or cpu")
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device

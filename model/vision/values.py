@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from core.events import Score, Value
-from core.pixels import Pixels as Pixels  # noqa: PLC0414
-from core.text import plain as plain  # noqa: PLC0414
+from core.pixels import Pixels
+from core.text import plain
 
 Channel = Literal["tags", "caption", "ocr"]
 CHANNELS: tuple[Channel, ...] = ("tags", "caption", "ocr")

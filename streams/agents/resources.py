@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 from model.checkpoint import CheckpointInfo, describe
 from model.tokens import TweetTokenizer
-from model.vision.vision import Vision
+from model.vision.image_reader import ImageReader
 from model.worker import ModelProcess
 from sinks.index import Index
 from sinks.queue import ReviewQueue
@@ -21,7 +21,7 @@ from streams.retry import patiently
 from streams.servers import Addresses
 from streams.settings import Settings
 from streams.topics import DEAD
-from streams.vision import check_models, opened_vision
+from streams.vision import check_models, open_image_reader
 
 
 class Resources:
@@ -78,10 +78,12 @@ class Resources:
     async def images(self) -> ImageLoader:
         return await self._stack.enter_async_context(ImageLoader(self.settings.image, home=self.settings.home))
 
-    async def vision(self) -> Vision:
+    async def vision(self) -> ImageReader:
         """Raises `UserError` when a model that the settings name cannot be loaded."""
         limits, device = self.settings.vision, self.settings.device
-        vision = await self._stack.enter_async_context(opened_vision(limits, device, self.settings.home, limits.wait_s))
+        vision = await self._stack.enter_async_context(
+            open_image_reader(limits, device, self.settings.home, limits.wait_s)
+        )
         await check_models(vision, limits, device)
         return vision
 

@@ -1,6 +1,7 @@
-"""What a decoding process gives up before it reads a stranger's bytes. All of Linux, none of it needs a privilege.
+"""Takes rights away from a decoding process before it reads a stranger's bytes.
 
-Each step is its own: one that this kernel or a container's rules refuse is left out, the others still hold.
+Everything here is a feature of Linux and needs no privilege. When the kernel or a container refuses one step, the
+other steps still hold.
 """
 
 from __future__ import annotations
@@ -8,12 +9,12 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
-import signal
 import struct
 import sys
 from contextlib import suppress
 
-_PR_SET_PDEATHSIG = 1
+from core.child_socket import end_with
+
 _PR_SET_NO_NEW_PRIVS = 38
 
 _CLONE_NEWUSER = 0x1000_0000
@@ -21,7 +22,7 @@ _CLONE_NEWNET = 0x4000_0000
 _CLONE_NEWIPC = 0x0800_0000
 
 _NOTHING = b"/proc/self/fdinfo"
-"""A directory with no more in it than the numbers of this process's own descriptors."""
+"""A directory that holds only the numbers of this process's own file descriptors."""
 
 _CAPABILITY_VERSION = 0x2008_0522  # capset(2), 64 bits in two halves
 
@@ -30,11 +31,11 @@ _LANDLOCK_CREATE_RULESET = 444
 _LANDLOCK_RESTRICT_SELF = 446
 _LANDLOCK_CREATE_RULESET_VERSION = 1
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
-"""Landlock version -> how many rights on files it knows; 16 from version 5 on."""
+"""Landlock version -> number of rights on files. Version 5 and later have 16."""
 
 
 def limit(memory_mb: int) -> None:
-    """Address space in 10^6 bytes; no file may grow, no core is dumped, no process or thread is started."""
+    """Limits the address space to `memory_mb` x 10^6 bytes. Forbids writing files, core dumps and new processes."""
     limits = {
         "RLIMIT_AS": memory_mb * 1_000_000,
         "RLIMIT_FSIZE": 0,
@@ -43,12 +44,12 @@ def limit(memory_mb: int) -> None:
         "RLIMIT_NPROC": 0,
     }
     for name, value in limits.items():
-        with suppress(OSError, ValueError, AttributeError, OverflowError):  # more than can be said is no limit
+        with suppress(OSError, ValueError, AttributeError, OverflowError):  # a value out of range sets no limit
             resource.setrlimit(getattr(resource, name), (value, value))
 
 
 def limit_cpu(seconds: float) -> None:
-    """Kills this process (SIGXCPU) once it has used so many more seconds of CPU, should nobody be left to stop it."""
+    """Ends this process (SIGXCPU) after `seconds` more of CPU time, in case the parent cannot stop it."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     with suppress(OSError, ValueError, OverflowError):
@@ -56,16 +57,17 @@ def limit_cpu(seconds: float) -> None:
 
 
 def confine(parent: int) -> None:
-    """No network, no file system, no signals to others, no privileges; ends when its `parent` does.
+    """Gives up network, file system, signals to other processes and all privileges. Ends with `parent`.
 
-    To be called while there is one thread, after everything is imported: no file can be opened afterwards. Where
-    neither a user namespace nor root's privileges are to be had, paths can still be looked up: Landlock says nothing
-    of stat(2), chmod(2) and connect(2) to a UNIX socket.
+    Call it while there is one thread, and after all imports, because no file can be opened afterwards.
+
+    Without a user namespace and without root's privileges, paths can still be looked up: Landlock does not cover
+    stat(2), chmod(2) and connect(2) to a UNIX socket.
     """
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.unshare(_CLONE_NEWUSER)  # in which it may do the following three
+    libc.unshare(_CLONE_NEWUSER)  # the next three steps are allowed in it
     libc.unshare(_CLONE_NEWNET)  # a network of its own, without a single interface that is up
     libc.unshare(_CLONE_NEWIPC)  # no System V memory, no message queues
     if libc.chroot(_NOTHING) == 0:  # which also forbids any more user namespaces
@@ -73,14 +75,12 @@ def confine(parent: int) -> None:
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _landlock(libc)
     libc.capset(struct.pack("II", _CAPABILITY_VERSION, 0), bytes(24))  # a new user namespace grants them all
-    # last: the kernel forgets this wish when a process gains capabilities, as it does with a namespace
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before we asked
-        os._exit(1)
+    # last: the kernel forgets this request when a process gains capabilities, as it does with a namespace
+    end_with(parent)
 
 
 def _landlock(libc: ctypes.CDLL) -> None:
-    """Rules that grant nothing: no path can be opened, no TCP port used (version 4), nobody signalled (version 6)."""
+    """Sets a rule that grants nothing: no file, no TCP port (from version 4), no signal (from version 6)."""
     version = libc.syscall(_LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_CREATE_RULESET_VERSION)
     if version < 1:
         return

@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from model.context import context_text
+from model.vision.image_reader import ImageReader
 from model.vision.values import VisualContext
-from model.vision.vision import Vision
 from streams.images.decode import LoadedImage
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
@@ -23,7 +23,7 @@ class Fetch(Stage[TweetItem]):
 
     name = "fetch"
 
-    def __init__(self, loader: ImageLoader, vision: Vision, workers: int, keep_pixels: bool = False) -> None:
+    def __init__(self, loader: ImageLoader, vision: ImageReader, workers: int, keep_pixels: bool = False) -> None:
         self._loader = loader
         self._vision = vision
         self.workers = workers
@@ -42,7 +42,7 @@ class Fetch(Stage[TweetItem]):
 
     async def _read(self, item: TweetItem, picture: LoadedImage) -> VisualContext:
         started = time.monotonic()
-        visual = await self._vision.look(picture.sha256, picture.phash, lambda: self._loader.pixels(picture))
+        visual = await self._vision.read(picture.sha256, picture.phash, lambda: self._loader.pixels(picture))
         item.image = with_channels(item.image, visual)
         item.timings_ms["look"] = 1000 * (time.monotonic() - started)
         return visual

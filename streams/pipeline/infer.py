@@ -6,18 +6,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from core.errors import Stop, UserError
+from core.errors import BatchFailed, Stop, UserError
 from core.events import Extraction
+from core.isolate import isolate
 from model.checkpoint import CheckpointInfo
 from model.mentions import candidate_mentions, mentions
-from model.worker import BatchFailed, ModelProcess, WorkerDied
+from model.worker import ModelProcess
 from streams import metrics
 from streams.pipeline.batch import MicroBatcher
 from streams.pipeline.item import TweetItem
 from streams.pipeline.stage import Batcher, BatchStage
-
-LIVES = 2
-"""How often one tweet, alone, may see the process die: the first death may be somebody's `kill -9`."""
 
 PICTURE = 256
 """Padded tokens that a picture counts for at least: seeing takes longer than reading."""
@@ -48,30 +46,18 @@ class Infer(BatchStage[TweetItem]):
 
     async def process(self, items: Sequence[TweetItem]) -> None:
         # Called again after a `Retry`: what was settled before it stays settled.
-        await self._halving([item for item in items if item.dead is None and item.extraction is None], deaths=0)
+        pending = [item for item in items if item.dead is None and item.extraction is None]
+        await isolate(pending, self._infer, self._fail)
 
-    async def _halving(self, items: list[TweetItem], deaths: int) -> None:
-        if not items:
-            return
+    async def _infer(self, items: Sequence[TweetItem]) -> None:
         started = time.monotonic()
         try:
             predictions = await self._model.infer([item.encoded for item in items if item.encoded is not None])
         except UserError as error:  # the checkpoint is gone or broken: no tweet's fault
             raise Stop(str(error)) from None
-        except (WorkerDied, BatchFailed) as fault:
+        except BatchFailed:
             self.alive()
-            if len(items) > 1:
-                middle = len(items) // 2
-                await self._halving(items[:middle], 0)
-                await self._halving(items[middle:], 0)
-            elif isinstance(fault, WorkerDied) and deaths + 1 < LIVES:
-                await self._halving(items, deaths + 1)
-            elif (encoded := items[0].encoded) is not None and encoded.pixels is not None:
-                items[0].encoded = replace(encoded, pixels=None)  # its picture's fault, perhaps: the words stand alone
-                await self._halving(items, deaths=0)
-            else:
-                items[0].fail(self.name, fault)
-            return
+            raise
         took_ms = 1000 * (time.monotonic() - started)
         for item, prediction in zip(items, predictions, strict=True):
             item.timings_ms["infer"] = took_ms
@@ -89,6 +75,14 @@ class Infer(BatchStage[TweetItem]):
                 candidate_threshold=self._candidate_threshold if prediction.candidates else 1.0,
             )
             item.encoded = None  # its pixels would be kept until the offset is acknowledged
+
+    def _fail(self, item: TweetItem, fault: BatchFailed) -> bool:
+        """Drops the item's image, which may be at fault, for another try. An item without one fails."""
+        if item.encoded is None or item.encoded.pixels is None:
+            item.fail(self.name, fault)
+            return False
+        item.encoded = replace(item.encoded, pixels=None)
+        return True
 
 
 def _cost(item: TweetItem) -> int:

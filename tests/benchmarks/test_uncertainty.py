@@ -1,4 +1,4 @@
-"""The comparison of uncertainties, on toy models trained in seconds: what each way to be unsure is made of."""
+"""The comparison of uncertainties, on toy models that are trained in seconds."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from torch import nn
 from benchmarks import uncertainty
 from benchmarks.evidential import EVIDENTIAL, HEADS_ALONE, measures
 from benchmarks.reading import Data, Read, read
-from benchmarks.seeds import as_typed, seed_of, spread
+from benchmarks.seeds import seed_of, spread
 from benchmarks.softmax import RULES, Beliefs, Held, beliefs, best_temperature, certainty, dropped_out, probability
 from benchmarks.uncertainty import WAYS, Baseline, checked, choose, measured
 from benchmarks.views import context_nu, evidence, shuffled, views
+from cli.training.typed import typed
 from core.errors import UserError
 from model.checkpoint import TOKENIZER, WEIGHTS, Temperatures, write_config
 from model.design import TWO_VIEWS, Design
@@ -30,22 +31,23 @@ from model.extractor import Extractor
 from model.mentions import Prediction, Span
 from model.predictor import Predictor, decode
 from model.training.calibrate import fit_density
+from model.training.config import OptimisationConfig
 from model.training.corpus import Example
 from model.training.encoder import pretrained
-from model.training.evaluate import Strangeness, out_of_distribution, predict, tweet_uncertainties
+from model.training.evaluate import OodScore, out_of_distribution, predict, tweet_uncertainties
 from model.training.scores import scoreboard
-from model.training.train import TrainConfig, Trainer, items
+from model.training.train import Trainer, items
 from tests.model.toys import bert, examples, save
 
 PLAIN = Design(views=("text",), evidence=False, chain=False)
 TWEETS = [replace(one, caption="a city" if place % 2 else "portrait") for place, one in enumerate(examples(24))]
-STRANGE = [Example(str(place), ("http", "in", *["portrait"] * place), ("O",) * (place + 2)) for place in range(6)]
-DATA = Data("toy2017", TWEETS[:12], TWEETS[12:], STRANGE[:3], STRANGE[3:])
+OOD = [Example(str(place), ("http", "in", *["portrait"] * place), ("O",) * (place + 2)) for place in range(6)]
+DATA = Data("toy2017", TWEETS[:12], TWEETS[12:], OOD[:3], OOD[3:])
 
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """So small a network is slower with more."""
+    """Uses one thread: so small a network is slower with more."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -59,9 +61,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @cache
 def toy(folder: Path, design: Design, seed: int = 0) -> Extractor:
-    """Trained for a moment, so that it finds mentions and errs."""
+    """Returns a network that was trained briefly, so that it finds mentions and makes errors."""
     network, tokenizer = pretrained(str(folder), seed, design)
-    config = TrainConfig(epochs=2, seed=seed, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=128)
+    config = OptimisationConfig(epochs=2, seed=seed, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=128)
     training = Trainer(network, items(examples(32), tokenizer), tokenizer, config, "cpu")
     while not training.finished:
         training.run_epoch(lambda done, value: None)
@@ -103,12 +105,12 @@ def test_the_evidential_model_is_unsure_by_one_quantity_at_a_time(way: str) -> N
     span = Span(0, 1, "PER", probability=0.9, aleatoric=0.2, epistemic=0.3, views={})
     sure = EVIDENTIAL[way]
     changed = {
-        "fused probability": {"probability": 0.8},
-        "epistemic": {"epistemic": 0.4},
-        "aleatoric": {"aleatoric": 0.3},
+        "fused probability": replace(span, probability=0.8),
+        "epistemic": replace(span, epistemic=0.4),
+        "aleatoric": replace(span, aleatoric=0.3),
     }
     for name, change in changed.items():
-        less = sure(replace(span, **change))
+        less = sure(change)
         assert less < sure(span) if name == way.removesuffix(", heads alone") else less == sure(span)
 
 
@@ -156,33 +158,33 @@ def test_validation_chooses_one_rule_for_all_baselines(plain: Extractor) -> None
     assert (choice.measure, choice.measures) == ({"aleatoric": "max_word"}, found)
     for rule, aurc in choice.aurc.items():
         assert aurc == pytest.approx(np.mean([baseline.scores("valid", way, rule).aurc for way in WAYS]))
-    other = Baseline(plain, replace(DATA, tweets=STRANGE, strange=TWEETS), lambda: None)
+    other = Baseline(plain, replace(DATA, tweets=OOD, ood=TWEETS), lambda: None)
     assert choose([other], found) == choice, "what is measured chooses nothing"
 
 
 def test_validation_chooses_how_the_evidential_variances_of_a_tweet_are_measured(evidential: Extractor) -> None:
     found = measures([Read.of(evidential, DATA)])
-    told = strangeness(evidential)
+    told = ood_scores(evidential)
     assert found["epistemic"] == {name: one.epistemic for name, one in told.items()}
     assert found["aleatoric"] == {name: one.aleatoric for name, one in told.items() if name != "beyond_noise"}
-    alone = strangeness(unknowing(evidential))
+    alone = ood_scores(without_density(evidential))
     assert found[HEADS_ALONE] == {name: one.epistemic for name, one in alone.items()}
     assert found[HEADS_ALONE] != found["epistemic"]
     assert evidential.predictor.network.density is not None
-    swapped = replace(DATA, tweets=STRANGE, strange=TWEETS)
+    swapped = replace(DATA, tweets=OOD, ood=TWEETS)
     assert measures([Read.of(evidential, swapped)]) == found, "what is measured chooses nothing"
-    assert measures([Read.of(evidential, replace(DATA, strange_valid=[], strange=[]))]) == {}
+    assert measures([Read.of(evidential, replace(DATA, ood_valid=[], ood=[]))]) == {}
 
 
-def strangeness(extractor: Extractor) -> dict[str, Strangeness]:
+def ood_scores(extractor: Extractor) -> dict[str, OodScore]:
     some = (
-        tweet_uncertainties(extractor.predictor, extractor.tokenizer, part) for part in (DATA.valid, DATA.strange_valid)
+        tweet_uncertainties(extractor.predictor, extractor.tokenizer, part) for part in (DATA.valid, DATA.ood_valid)
     )
     return out_of_distribution(*some)
 
 
-def unknowing(extractor: Extractor) -> Extractor:
-    """The same, which knows nothing of how familiar words are."""
+def without_density(extractor: Extractor) -> Extractor:
+    """Returns the same checkpoint without its density."""
     predictor = extractor.predictor
     network = copy(predictor.network)
     network.density = None
@@ -212,7 +214,7 @@ def test_every_way_has_a_row_with_a_value_a_checkpoint(folder: Path) -> None:
     assert first.aurc.values == pytest.approx([one.aurc for one in scores])
     by_epistemic, alone = (next(row for row in result.rows if row.way == way) for way in ("epistemic", HEADS_ALONE))
     assert by_epistemic.auroc_error.values == pytest.approx([one.auroc_error_epistemic for one in scores])
-    bare = [predict(one.predictor, one.tokenizer, DATA.tweets, True) for one in map(unknowing, ours)]
+    bare = [predict(one.predictor, one.tokenizer, DATA.tweets, True) for one in map(without_density, ours)]
     wanted = [scoreboard([one.tags for one in DATA.tweets], found).auroc_error_epistemic for found in bare]
     assert alone.auroc_error.values == pytest.approx(wanted)
     assert measured(ours, [], DATA, seed=0).rows == [
@@ -221,7 +223,7 @@ def test_every_way_has_a_row_with_a_value_a_checkpoint(folder: Path) -> None:
 
 
 def test_without_other_tweets_nothing_is_told_apart(plain: Extractor, evidential: Extractor) -> None:
-    result = measured([evidential], [plain], replace(DATA, strange_valid=[], strange=[]), seed=None)
+    result = measured([evidential], [plain], replace(DATA, ood_valid=[], ood=[]), seed=None)
     assert all(row.ood.mean is None for row in result.rows)
     assert result.choice.tweet_rule is None
 
@@ -275,20 +277,20 @@ def test_the_effect_is_of_paired_tweets_with_caption_and_mention(evidential: Ext
 def test_what_is_compared_is_checked(folder: Path, plain: Extractor, evidential: Extractor) -> None:
     checked([evidential], [plain])
     checked([evidential], [])
-    with pytest.raises(UserError, match="--evidential: wanted a checkpoint at least"):
+    with pytest.raises(UserError, match="--evidential: give at least one checkpoint"):
         checked([], [plain])
     with pytest.raises(UserError, match="was trained without evidence"):
         checked([plain], [plain])
-    with pytest.raises(UserError, match="wanted `mner train --views text --no-evidence --no-chain`"):
+    with pytest.raises(UserError, match="is no plain softmax; train it with"):
         checked([evidential], [evidential])
     with pytest.raises(UserError, match="has no view text"):
         checked([toy(folder, Design(views=("text+context",)))], [plain])
-    with pytest.raises(UserError, match=r"has no density\.safetensors: `mner calibrate --background` makes it"):
-        checked([unknowing(evidential)], [plain])
+    with pytest.raises(UserError, match=r"has no density\.safetensors; make it with `mner calibrate --background`"):
+        checked([without_density(evidential)], [plain])
     other = Extractor(plain.tokenizer, toy(folder, PLAIN).predictor)
     smaller = other.info.model_copy(update={"encoder": other.info.encoder | {"num_hidden_layers": 1}})
     other.predictor = type(other.predictor)(other.predictor.network, smaller, "cpu")
-    with pytest.raises(UserError, match="the same encoder"):
+    with pytest.raises(UserError, match="must have the same encoder"):
         checked([evidential], [other])
 
 
@@ -298,22 +300,18 @@ def test_a_figure_over_seeds_has_a_mean_and_a_sample_deviation() -> None:
     assert str(spread([0.5, None])) == "-"
 
 
-def test_the_command_is_told_by_the_name_of_the_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_names_the_data_folder_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MNER_DATA", "/somewhere/data/")
     monkeypatch.setattr("sys.argv", ["x", "--data", "/somewhere/data/toy", "--rows", "a,b", "--test"])
-    assert as_typed("benchmarks.x") == "python -m benchmarks.x --data $MNER_DATA/toy --rows a,b --test"
-    assert as_typed("benchmarks.x", without="--rows") == "python -m benchmarks.x --data $MNER_DATA/toy --test"
+    assert typed("python -m benchmarks.x") == "python -m benchmarks.x --data $MNER_DATA/toy --rows a,b --test"
 
 
-def test_the_command_is_quoted_word_by_word_and_tells_no_other_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_is_quoted_word_by_word_and_names_no_other_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MNER_DATA", "/somewhere/data")
     words = ["/somewhere/data/a toy", "--data=/somewhere/data", "/home/me/runs/a,/home/me/b c", "/somewhere/database/x"]
-    monkeypatch.setattr(
-        "sys.argv", ["x", *words, "--out", "/home/me/out", "--options", "--rate 2 --teacher /home/me/t"]
-    )
-    assert as_typed("benchmarks.x") == (
-        "python -m benchmarks.x $MNER_DATA'/a toy' --data=$MNER_DATA a,'b c' x --out out "
-        '--options "--rate 2 --teacher t"'
+    monkeypatch.setattr("sys.argv", ["x", *words, "--set", "data.captions=/somewhere/data/c.jsonl"])
+    assert typed("python -m benchmarks.x") == (
+        "python -m benchmarks.x $MNER_DATA'/a toy' --data=$MNER_DATA a,'b c' x --set data.captions=$MNER_DATA/c.jsonl"
     )
 
 
@@ -325,7 +323,7 @@ def written(extractor: Extractor, folder: Path, seed: int) -> Path:
         {name: value.contiguous() for name, value in extractor.predictor.network.state_dict().items()}, folder / WEIGHTS
     )
     extractor.tokenizer.tokenizer.save(str(folder / TOKENIZER))
-    info = extractor.info.model_copy(update={"provenance": {"options": str(TrainConfig(seed=seed))}})
+    info = extractor.info.model_copy(update={"provenance": {"options": str(OptimisationConfig(seed=seed))}})
     assert seed_of(info) == seed
     if extractor.predictor.network.density is not None:
         extractor.predictor.network.density.save(folder)
@@ -348,7 +346,7 @@ def test_the_command_measures_checkpoints_and_writes_every_figure(
     plain: Extractor, evidential: Extractor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = corpus_of(tmp_path / "toy2017", {"train": TWEETS[:2], "valid": DATA.valid, "test": DATA.tweets})
-    ood = corpus_of(tmp_path / "other", {"valid": DATA.strange_valid, "test": DATA.strange})
+    ood = corpus_of(tmp_path / "other", {"valid": DATA.ood_valid, "test": DATA.strange})
     captions = tmp_path / "captions.jsonl"
     captions.write_text("\n".join(json.dumps({"set": "2017", "img": one.id, "caption": one.caption}) for one in TWEETS))
     folders = [str(written(one, tmp_path / name, 7)) for name, one in (("ours", evidential), ("theirs", plain))]
@@ -362,7 +360,7 @@ def test_the_command_measures_checkpoints_and_writes_every_figure(
     assert result["tweets"] == len(DATA.tweets)
     assert result["views"][0]["evidence"]["tweets"] == len(DATA.tweets)
     printed = capsys.readouterr().out
-    assert "toy2017, test, 12 tweets" in printed
+    assert "toy2017, test, 12 posts" in printed
     assert sum(line.startswith("| softmax") for line in printed.splitlines()) == len(WAYS)
     assert "| effect size, Cohen's d" in printed
     with pytest.raises(UserError, match="--split train"):

@@ -1,8 +1,9 @@
-"""`mner` in a process of its own: whatever is wrong around it is one line and exit code 2, never a traceback."""
+"""`mner` in a process of its own. An error of its surroundings is one line and exit code 2, never a traceback."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,10 +20,8 @@ from demo import kept
 from demo.report import Report
 from demo.run import _clear
 from demo.tally import Tally
-from demo.verdict import wrong
-from review.decisions import MAX_BYTES
+from demo.verdict import find_problems
 from sinks.search import Entity, Hit, Results
-from streams import topics
 from streams.routing import route
 from streams.settings import Settings
 from tests.conftest import ROOT
@@ -34,10 +33,10 @@ ESCAPES = "\x1b\x9b\x07\u202e"
 @pytest.fixture
 def mner(tmp_path: Path) -> Run:
     def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        given = {name: value for name, value in os.environ.items() if not name.startswith("MNER_")}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MNER_")}
         return subprocess.run(
             [sys.executable, "-m", "cli.main", *words],
-            env=given | {"PYTHONPATH": str(ROOT)} | variables,
+            env=environment | {"PYTHONPATH": str(ROOT)} | variables,
             cwd=tmp_path,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -49,43 +48,45 @@ def mner(tmp_path: Path) -> Run:
 
 
 @pytest.mark.parametrize(
-    ("words", "variables", "told"),
+    ("words", "variables", "message"),
     [
-        pytest.param(["local", "up"], {"MNER_HOME": "/proc/nope"}, "/proc/nope", id="home cannot be made"),
+        pytest.param(["local", "up"], {"MNER_HOME": "/proc/nope"}, "/proc/nope", id="home cannot be created"),
         pytest.param(["local", "status"], {"MNER_HOME": "/etc/passwd"}, "Not a directory", id="home is a file"),
         pytest.param(["queue", "list"], {"MNER_HOME": "/etc/passwd"}, "Not a directory", id="no server there"),
         pytest.param(["queue", "list"], {"MNER_REDIS": "unix:///nope.sock"}, "/nope.sock is away", id="no socket"),
         pytest.param(["topics", "list"], {"MNER_KAFKA": "127.0.0.1:1"}, "no Kafka broker answers", id="no broker"),
     ],
 )
-def test_what_is_wrong_around_it_is_one_line(mner: Run, words: list[str], variables: dict[str, str], told: str) -> None:
+def test_an_error_of_the_surroundings_is_one_line(
+    mner: Run, words: list[str], variables: dict[str, str], message: str
+) -> None:
     ended = mner(*words, **variables)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert told in ended.stderr
+    assert message in ended.stderr
     assert [line[:6] for line in ended.stderr.splitlines() if line.strip()] == ["mner: "]
 
 
-def test_the_debug_level_shows_where_it_happened(mner: Run) -> None:
+def test_the_debug_level_adds_the_traceback(mner: Run) -> None:
     ended = mner("local", "status", MNER_HOME="/etc/passwd", MNER_LOG_LEVEL="DEBUG")
     assert ended.returncode == 2
     assert "Traceback" in ended.stderr
 
 
-def test_a_file_of_settings_in_another_encoding_is_told(mner: Run, tmp_path: Path) -> None:
+def test_an_env_file_in_another_encoding_is_an_error(mner: Run, tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes("MNER_PREFIX=é".encode("latin-1"))
     ended = mner("config")
     assert ended.returncode == 2
     assert ended.stderr.startswith("mner: .env is not in UTF-8")
 
 
-def test_the_settings_are_shown_whatever_signs_they_hold(mner: Run) -> None:
+def test_the_settings_are_shown_whatever_characters_they_contain(mner: Run) -> None:
     ended = mner("config", MNER_HOME="/tmp/[/x]\x1b[2J")
     assert ended.returncode == 0
     assert "[/x]" in ended.stdout
     assert "\x1b" not in ended.stdout
 
 
-def test_a_reviewers_name_that_is_no_text_is_told(tmp_path: Path) -> None:
+def test_a_reviewers_name_that_is_not_text_is_an_error(tmp_path: Path) -> None:
     child = pexpect.spawn(
         sys.executable,
         ["-m", "cli.main", "review", "--reviewer", os.fsdecode(b"\xff")],
@@ -98,9 +99,10 @@ def test_a_reviewers_name_that_is_no_text_is_told(tmp_path: Path) -> None:
     assert child.before.startswith(b"mner: --reviewer ")
 
 
-def test_a_decision_may_be_as_large_as_its_topic_takes() -> None:
-    (decisions,) = [topic for topic in topics.plan(Settings(_env_file=None)) if topic.name == topics.DECISIONS]
-    assert decisions.config["max.message.bytes"] == str(MAX_BYTES)
+def test_the_version_is_shown(mner: Run) -> None:
+    ended = mner("--version")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert re.fullmatch(r"mner \d+\.\d+\.\d+\n", ended.stdout)
 
 
 def test_the_demo_refuses_a_home_that_holds_something_else(mner: Run, tmp_path: Path) -> None:
@@ -113,7 +115,7 @@ def test_the_demo_refuses_a_home_that_holds_something_else(mner: Run, tmp_path: 
     assert [path.name for path in home.iterdir()] == ["thesis.txt"]
 
 
-def test_of_an_earlier_demos_home_only_what_a_demo_makes_is_removed(tmp_path: Path) -> None:
+def test_only_the_files_of_an_earlier_demo_are_removed_from_its_home(tmp_path: Path) -> None:
     for folder in ("kafka", "elasticsearch", "redis", "logs"):
         (tmp_path / folder / "data").mkdir(parents=True)
     for file in ("kept-demo", "worker.pid", "up.lock", "thesis.txt"):
@@ -125,7 +127,7 @@ def test_of_an_earlier_demos_home_only_what_a_demo_makes_is_removed(tmp_path: Pa
         _clear(tmp_path)
 
 
-def test_stopping_spares_a_process_that_only_has_the_number_of_the_worker(tmp_path: Path) -> None:
+def test_stopping_spares_a_process_that_merely_has_the_number_of_the_worker(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
         (tmp_path / kept.FILE).write_text(str(stranger.pid))
         assert not kept.stop(tmp_path)
@@ -135,8 +137,8 @@ def test_stopping_spares_a_process_that_only_has_the_number_of_the_worker(tmp_pa
 
 
 def test_stopping_ends_the_worker_that_holds_the_lock(tmp_path: Path) -> None:
-    holds = "import sys; from pathlib import Path; from local.lock import alone; import os\n"
-    holds += "with alone(file := Path(sys.argv[1])): file.write_text(str(os.getpid())); print(flush=True); input()"
+    holds = "import sys; from pathlib import Path; from local.lock import pid_file\n"
+    holds += "with pid_file(Path(sys.argv[1])): print(flush=True); input()"
     command = [sys.executable, "-c", holds, str(tmp_path / kept.FILE)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as worker:
         assert worker.stdout
@@ -147,7 +149,7 @@ def test_stopping_ends_the_worker_that_holds_the_lock(tmp_path: Path) -> None:
     assert not (tmp_path / kept.FILE).exists()
 
 
-def test_the_demos_report_lets_no_control_character_and_no_markup_through() -> None:
+def test_the_report_of_the_demo_lets_no_control_character_and_no_markup_through() -> None:
     text = f"Paris {ESCAPES} [/red]"
     place = Mention(start=0, end=len(text), text=text, type="LOC", probability=0.9, aleatoric=0, epistemic=0)
     tweet = Tweet(id="1", text=text)
@@ -166,7 +168,7 @@ def test_the_demos_report_lets_no_control_character_and_no_markup_through() -> N
     assert not set(ESCAPES) & set(out.getvalue())
 
 
-def test_the_demo_counts_what_was_possibly_missed_apart_and_wants_it_in_the_queue() -> None:
+def test_the_demo_counts_candidates_apart_and_expects_them_in_the_queue() -> None:
     tweet = Tweet(id="1", text="Paris Rome")
     paris, rome = (
         Mention(start=start, end=end, text=tweet.text[start:end], type="LOC", probability=p, aleatoric=0, epistemic=0)
@@ -182,8 +184,8 @@ def test_the_demo_counts_what_was_possibly_missed_apart_and_wants_it_in_the_queu
         candidate_threshold=0.2,
     )
     tally = Tally(fed=1, extractions={"1": extraction})
-    assert wrong(tally, [], {"1"}, {"1"}) == []
-    assert wrong(tally, [], {"1"}, set()) == ["the queue and the uncertain tweets differ by 1"]
+    assert find_problems(tally, [], {"1"}, {"1"}) == []
+    assert find_problems(tally, [], {"1"}, set()) == ["the queue and the uncertain tweets differ by 1"]
     task = route(extraction).task
     assert task is not None
 

@@ -40,24 +40,27 @@ main()
 
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the command keeps what it had of images."""
+    """Returns the folder where the command caches images."""
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("MNER_HOME", str(folder))
     return folder
 
 
-def mner(*arguments: str, given: str = "", start: tuple[str, ...] = MAIN) -> subprocess.CompletedProcess[str]:
+def mner(*arguments: str, stdin: str = "", start: tuple[str, ...] = MAIN) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *start, "predict", *arguments]
-    return subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_a_file_of_tweets_gives_one_line_each_in_order_and_bad_lines_say_why() -> None:
-    result = mner("--jsonl", "-", given="\n".join(LINES))
+    result = mner("--jsonl", "-", stdin="\n".join(LINES))
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.returncode == 1, result.stderr
     assert [answer["id"] for answer in answers] == ["1", "2", None, "4", "5"]
     assert [field in answers[line]["error"] for line, field in ((1, "text"), (2, "event"), (4, "is blank"))]
-    assert [(one["text"], one["type"]) for one in answers[0]["mentions"]] == [("Steph Curry", "PER"), ("Akron", "LOC")]
+    assert [(mention["text"], mention["type"]) for mention in answers[0]["mentions"]] == [
+        ("Steph Curry", "PER"),
+        ("Akron", "LOC"),
+    ]
     assert answers[0]["image"] == {"status": "none"}
     assert 0 < answers[0]["typicality"] <= 1
     for mention in answers[3]["mentions"]:
@@ -66,7 +69,7 @@ def test_a_file_of_tweets_gives_one_line_each_in_order_and_bad_lines_say_why() -
         assert mention["views"].keys() == {"text", "text+context"}
 
 
-def test_each_tweets_image_is_looked_at_and_its_fate_told() -> None:
+def test_each_result_says_what_became_of_the_image() -> None:
     wanted = {
         COFFEE.as_uri(): ("ok", ""),
         "file:///nowhere/1.jpg": ("failed", "not_found: "),
@@ -74,7 +77,7 @@ def test_each_tweets_image_is_looked_at_and_its_fate_told() -> None:
         "http://127.0.0.1/1.jpg": ("failed", "private_address: "),
     }
     tweets = [json.dumps({"id": "1", "text": "Houston", "media": [{"url": url}]}) for url in wanted]
-    result = mner("--jsonl", "-", given="\n".join(tweets))
+    result = mner("--jsonl", "-", stdin="\n".join(tweets))
     assert result.returncode == 0, result.stderr
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     for answer, (status, reason) in zip(answers, wanted.values(), strict=True):
@@ -86,7 +89,12 @@ def test_each_tweets_image_is_looked_at_and_its_fate_told() -> None:
         "caption": "off: MNER_VISION_CAPTION names no model",
     }
     views = [{view for mention in answer["mentions"] for view in mention["views"]} for answer in answers]
-    assert views == [{"text", "text+context"}, {"text"}, {"text"}, {"text"}]  # what was read is the context
+    assert views == [
+        {"text", "text+context"},
+        {"text"},
+        {"text"},
+        {"text"},
+    ]  # what the vision models read is the context
 
 
 def test_a_text_has_its_image_for_context(home: Path) -> None:
@@ -97,7 +105,7 @@ def test_a_text_has_its_image_for_context(home: Path) -> None:
     assert refused.returncode == 0
     assert "image refused: private_address: " in refused.stdout
     assert "PER" in refused.stdout
-    assert not list(home.iterdir())  # one image is looked at afresh, and nothing of it is kept
+    assert not list(home.iterdir())  # a single image is not cached
 
 
 @pytest.mark.parametrize(
@@ -126,9 +134,9 @@ def test_the_reader_of_images_is_not_started(arguments: tuple[str, ...], status:
 SURROGATE, BRACKETS = r'{"id": "\ud800", "text": "x"}', "[" * 100_000
 
 
-def test_no_line_spoils_those_after_it() -> None:
+def test_no_line_affects_the_lines_after_it() -> None:
     url = '{"id": "3", "text": "Paris", "media": [{"url": "http://["}]}'
-    result = mner("--jsonl", "-", given="\n".join([SURROGATE, BRACKETS, url, LINES[0]]))
+    result = mner("--jsonl", "-", stdin="\n".join([SURROGATE, BRACKETS, url, LINES[0]]))
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.returncode == 1, result.stderr
     assert ["error" in answer for answer in answers] == [True, True, False, False]
@@ -137,7 +145,7 @@ def test_no_line_spoils_those_after_it() -> None:
 
 def test_no_control_character_reaches_the_output() -> None:
     text = "Paris \x1b[31m\x9b31m\x85\u2028 London"
-    lines = mner("--jsonl", "-", given=json.dumps({"id": "\x9b", "text": text}))
+    lines = mner("--jsonl", "-", stdin=json.dumps({"id": "\x9b", "text": text}))
     shown, as_json = mner(text), mner(text, "--json")
     assert [result.returncode for result in (lines, shown, as_json)] == [1, 0, 0]  # such an id is refused
     for result in (lines, shown, as_json):
@@ -146,7 +154,7 @@ def test_no_control_character_reaches_the_output() -> None:
     assert "␛" in shown.stdout
 
 
-def test_the_output_takes_its_place_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_the_output_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text(LINES[0])
     out.write_text("precious")
@@ -160,7 +168,7 @@ def test_the_output_takes_its_place_whole_or_not_at_all(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "in.jsonl", "out.jsonl"]
 
 
-def test_the_output_does_not_take_the_place_of_the_input(tmp_path: Path) -> None:
+def test_the_output_never_overwrites_the_input(tmp_path: Path) -> None:
     source, link = tmp_path / "in.jsonl", tmp_path / "link"
     source.write_text(LINES[0])
     link.symlink_to(source)
@@ -172,13 +180,13 @@ def test_the_output_does_not_take_the_place_of_the_input(tmp_path: Path) -> None
 
 
 def test_a_device_can_be_written_to() -> None:
-    assert mner("--jsonl", "-", "--out", "/dev/null", given=LINES[0]).returncode == 0
+    assert mner("--jsonl", "-", "--out", "/dev/null", stdin=LINES[0]).returncode == 0
     assert Path("/dev/null").is_char_device()
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """What the command prints about a text, in this process."""
+def output_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Returns what the command prints about a text, in this process."""
     monkeypatch.setattr(predict, "console", Console(width=200))
 
     def run(text: str, as_json: bool = False) -> str:
@@ -188,65 +196,66 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return run
 
 
-def test_what_the_model_possibly_missed_is_shown_and_marked(
-    said: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+def test_a_candidate_is_shown_as_possibly_missed(
+    output_of: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = "the new york gamer show in Oz with Dax"
     monkeypatch.setenv("MNER_CANDIDATE_THRESHOLD", "0.02")
-    answer = json.loads(said(text, as_json=True))
-    line = json.loads(mner("--jsonl", "-", given=json.dumps({"id": "1", "text": text})).stdout)
+    answer = json.loads(output_of(text, as_json=True))
+    line = json.loads(mner("--jsonl", "-", stdin=json.dumps({"id": "1", "text": text})).stdout)
     assert answer["candidates"] == line["candidates"] != []
     assert all(text[mention["start"] : mention["end"]] == mention["text"] for mention in answer["candidates"])
-    assert "possibly missed" in said(text)
+    assert "possibly missed" in output_of(text)
     monkeypatch.setenv("MNER_CANDIDATE_THRESHOLD", "1")
-    assert json.loads(said(text, as_json=True))["candidates"] == []
-    assert "possibly missed" not in said(text)
+    assert json.loads(output_of(text, as_json=True))["candidates"] == []
+    assert "possibly missed" not in output_of(text)
 
 
-def test_a_threshold_of_ones_own_says_what_goes_to_review(
-    said: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+def test_the_threshold_setting_decides_what_goes_to_review(
+    output_of: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for threshold, told in (("1", True), ("0", False)):
+    for threshold, to_review in (("1", True), ("0", False)):
         monkeypatch.setenv("MNER_THRESHOLD", threshold)
-        assert ("to review" in said("Steph Curry was born in Akron")) == told
+        assert ("to review" in output_of("Steph Curry was born in Akron")) == to_review
 
 
-def test_what_the_model_hardly_knows_is_told(said: Callable[..., str]) -> None:
-    assert "strange: " in said("lol")
-    assert "strange: " not in said("Steph Curry was born in Akron")
+def test_an_unusual_text_is_marked(output_of: Callable[..., str]) -> None:
+    assert "unusual: " in output_of("lol")
+    assert "unusual: " not in output_of("Steph Curry was born in Akron")
 
 
-def test_few_pictures_are_held_at_once_where_the_model_sees_them() -> None:
-    held: list[int] = []
+def test_few_images_are_in_memory_at_once_when_the_model_needs_pixels() -> None:
+    batches: list[int] = []
 
-    class Blind:
+    class NoMentions:
         def extract_all(self, tweets: list[Tweet], *_: object) -> list[Extracted]:
             return [Extracted([], [], None) for _ in tweets]
 
-    def look(tweets: Sequence[Tweet]) -> list[tuple[ImageResult, None, None]]:
-        held.append(len(tweets))
+    def load_images(tweets: Sequence[Tweet]) -> list[tuple[ImageResult, None, None]]:
+        batches.append(len(tweets))
         return [(ImageResult(), None, None)] * len(tweets)
 
-    blind: Any = Blind()
+    extractor: Any = NoMentions()
     lines = b"".join(json.dumps({"id": str(number), "text": "x"}).encode() + b"\n" for number in range(40))
     written = io.BytesIO()
-    assert predict._predict_lines(blind, io.BytesIO(lines), written, look, predict.LINES_WITH_PIXELS) == 0
-    assert held == [16, 16, 8]
+    code = predict._predict_lines(extractor, io.BytesIO(lines), written, load_images, predict.BATCH_LINES_WITH_PIXELS)
+    assert code == 0
+    assert batches == [16, 16, 8]
     assert [json.loads(line)["id"] for line in written.getvalue().splitlines()] == [str(place) for place in range(40)]
 
 
-def test_a_line_that_no_view_reads_says_so_in_its_place() -> None:
+def test_a_post_without_content_for_the_views_is_an_error_in_its_place() -> None:
     result = mner(
-        "--jsonl", "-", "--views", "text+context", "--no-vision", given="\n".join((LINES[0], LINES[3], UNSEEN))
+        "--jsonl", "-", "--views", "text+context", "--no-vision", stdin="\n".join((LINES[0], LINES[3], UNSEEN))
     )
     bare, shown, unseen = (json.loads(line) for line in result.stdout.splitlines())
     assert result.returncode == 1, result.stderr
     assert bare["id"] == "1"
-    assert "reads text+context alone here, of which this tweet has nothing" in bare["error"]
-    assert unseen["error"] == bare["error"], "what is invisible is nothing to read"
+    assert "reads only text+context here, and this post has none" in bare["error"]
+    assert unseen["error"] == bare["error"], "invisible characters are no content"
     assert unseen["image"]["status"] == "failed"
-    assert [one["text"] for one in shown["mentions"]] == ["Paris", "London"]
-    assert {view for one in shown["mentions"] for view in one["views"]} == {"text+context"}
+    assert [mention["text"] for mention in shown["mentions"]] == ["Paris", "London"]
+    assert {view for mention in shown["mentions"] for view in mention["views"]} == {"text+context"}
 
 
 def test_one_text_as_json() -> None:
@@ -258,22 +267,22 @@ def test_one_text_as_json() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param([], "wanted either a text", id="nothing"),
-        pytest.param(["x", "--jsonl", "-"], "wanted either a text", id="both"),
+        pytest.param([], "give either a text", id="nothing"),
+        pytest.param(["x", "--jsonl", "-"], "give either a text", id="both"),
         pytest.param(["   "], "is blank", id="a blank text"),
         pytest.param(["--jsonl", "nowhere.jsonl"], "--jsonl nowhere.jsonl: No such file", id="no file"),
         pytest.param(["--jsonl", "-", "--out", "/nowhere/x"], "--out /nowhere/x: No such file", id="no folder"),
         pytest.param(["--jsonl", "-", "--image", "x"], "--image goes with a text", id="a file and an image"),
         pytest.param(["--jsonl", "-", "--context", "x"], "--context goes with a text", id="a file and a context"),
         pytest.param(["x", "--out", "y"], "--out goes with --jsonl", id="a text into a file"),
-        pytest.param(["x", "--views", "text+context"], "this tweet has nothing; give --context", id="no context"),
+        pytest.param(["x", "--views", "text+context"], "this post has none; give --context", id="no context"),
         pytest.param(
             ["x", "--views", "text,image"], "views text,image: wanted a list of some of those of", id="no such view"
         ),
         pytest.param(["x", "--checkpoint", "nowhere"], "no model checkpoint in nowhere", id="no checkpoint"),
     ],
 )
-def test_what_a_person_can_mend_is_one_line(arguments: list[str], message: str) -> None:
+def test_an_error_that_the_user_can_correct_is_one_line(arguments: list[str], message: str) -> None:
     result = mner(*arguments)
     assert result.returncode == 2
     assert message in result.stderr

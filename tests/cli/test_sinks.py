@@ -1,4 +1,4 @@
-"""`mner queue`, `mner search`, `mner dead-letters`, as a script and as a person calls them, on real servers."""
+"""`mner queue`, `mner search` and `mner dead-letters` on real servers, with output for people and for scripts."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from tests.sinks.values import decision, extraction, mention, missed, task, twee
 
 
 @dataclass(frozen=True)
-class Ended:
-    """What a command left behind."""
+class Result:
+    """The exit code and the output of a command."""
 
     code: int
     out: str
     err: str
 
 
-Mner = Callable[..., Ended]
+Mner = Callable[..., Result]
 
 
 @pytest.fixture
@@ -41,12 +41,12 @@ def mner(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
 
-    def run(*words: str) -> Ended:
+    def run(*words: str) -> Result:
         monkeypatch.setattr(sys, "argv", ["mner", *words])
         with pytest.raises(SystemExit) as ended:
             main()
         captured = capsys.readouterr()
-        return Ended(int(ended.value.code or 0), captured.out, captured.err)
+        return Result(int(ended.value.code or 0), captured.out, captured.err)
 
     return run
 
@@ -95,7 +95,7 @@ def test_the_queue_is_listed_most_uncertain_first_with_the_reasons(mner: Mner) -
     ]
 
 
-def test_what_the_model_possibly_missed_is_listed_as_such(mner: Mner, settings: Settings) -> None:
+def test_a_candidate_is_listed_as_possibly_missed(mner: Mner, settings: Settings) -> None:
     async def fill() -> None:
         queue = ReviewQueue(str(settings.redis), settings.name("review:"))
         await queue.add([missed("1", 0.3)])
@@ -129,7 +129,7 @@ def test_the_queue_is_counted(mner: Mner) -> None:
 
 
 @pytest.mark.usefixtures("filled_index")
-def test_a_search_tells_people_from_the_model_and_never_shows_what_was_erased(mner: Mner) -> None:
+def test_a_search_marks_what_people_decided_and_never_shows_erased_posts(mner: Mner) -> None:
     shown = mner("search", "paris").out
     assert "[Paris Hilton PER] was seen in [#Paris LOC]" in shown
     assert "by ana" in shown
@@ -137,28 +137,30 @@ def test_a_search_tells_people_from_the_model_and_never_shows_what_was_erased(mn
     assert "by the model" in shown
     assert "2 of 2" in shown
     assert "erased" not in shown
-    found = json.loads(mner("search", "paris", "--type", "PER", "--json").out)
-    assert found["total"] == 1
-    assert [m["text"] for m in found["hits"][0]["mentions"] if m["matched"]] == ["Paris Hilton"]
+    results = json.loads(mner("search", "paris", "--type", "PER", "--json").out)
+    assert results["total"] == 1
+    assert [m["text"] for m in results["hits"][0]["mentions"] if m["matched"]] == ["Paris Hilton"]
     assert json.loads(mner("search", "--entities", "--json").out)[0] == {"name": "paris", "type": "LOC", "tweets": 2}
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         pytest.param(["search", "paris"], "no index", id="nothing indexed yet"),
         pytest.param(["search", "paris", "--type", "CITY"], "'CITY' is not one of", id="no such type"),
         pytest.param(["queue", "list", "--limit", "0"], "limit", id="no such limit"),
     ],
 )
-def test_what_a_person_can_mend_is_told_without_a_traceback(mner: Mner, words: list[str], told: str) -> None:
+def test_an_error_that_the_user_can_correct_has_no_traceback(mner: Mner, words: list[str], message: str) -> None:
     ended = mner(*words)
     assert ended.code == 2
-    assert told in ended.err
+    assert message in ended.err
     assert "Traceback" not in ended.err
 
 
-def test_dead_letters_are_listed_with_reason_origin_and_the_event_as_it_came(mner: Mner, settings: Settings) -> None:
+def test_dead_letters_are_listed_with_the_reason_the_origin_and_the_original_event(
+    mner: Mner, settings: Settings
+) -> None:
     topics.create(str(settings.kafka), settings)
     dead = DeadLetter(
         topic="tweets",

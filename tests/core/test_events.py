@@ -54,7 +54,7 @@ def test_a_mention_must_be_what_stands_in_the_tweet() -> None:
     extraction = Extraction(tweet=tweet, mentions=(mention(2, 6, "NASA"),), model="m", model_version=1, threshold=0.9)
     assert extraction.mentions[0].text == "NASA"
     for wrong in ({"mentions": (mention(3, 7, "NASA"),)}, {"candidates": (mention(3, 7, "NASA"),)}):
-        with pytest.raises(ValidationError, match="is not what stands at"):
+        with pytest.raises(ValidationError, match="is not the tweet's text at"):
             Extraction(tweet=tweet, model="m", model_version=1, threshold=0.9, **wrong)
 
 

@@ -1,4 +1,4 @@
-"""The least that a client does with each server: put something in, get it out again."""
+"""A minimal client for each server: writes values and reads them back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from redis import Redis
 
 
 class Client(Protocol):
-    """Remembers values in a server and reads back all that it remembers, in order."""
+    """Writes values to a server and reads all of them back, in order."""
 
     def put(self, address: str, value: str) -> None: ...
 
@@ -37,11 +37,11 @@ class KafkaClient:
             partition = TopicPartition(self.topic, 0)
             consumer.assign([partition])
             end = consumer.end_offsets([partition])[partition]
-            found: list[str] = []
-            while len(found) < end:
+            values: list[str] = []
+            while len(values) < end:
                 for messages in consumer.poll(timeout_ms=1000).values():
-                    found += [message.value.decode() for message in messages]
-            return found
+                    values += [message.value.decode() for message in messages]
+            return values
 
 
 class ElasticsearchClient:
@@ -54,8 +54,8 @@ class ElasticsearchClient:
 
     def all(self, address: str) -> list[str]:
         with contextlib.closing(Elasticsearch(address)) as client:
-            found = client.search(index="contract", query={"match_all": {}}, sort="number", size=100)
-            return [hit["_source"]["value"] for hit in found["hits"]["hits"]]
+            results = client.search(index="contract", query={"match_all": {}}, sort="number", size=100)
+            return [hit["_source"]["value"] for hit in results["hits"]["hits"]]
 
 
 class RedisClient:
@@ -67,7 +67,9 @@ class RedisClient:
 
     def all(self, address: str) -> list[str]:
         with Redis.from_url(address, decode_responses=True) as client:
-            return client.lrange("contract", 0, -1)  # type: ignore[return-value]
+            values = client.lrange("contract", 0, -1)
+            assert isinstance(values, list)
+            return [str(value) for value in values]
 
 
 CLIENTS: dict[str, Client] = {

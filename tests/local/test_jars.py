@@ -1,4 +1,4 @@
-"""Jars are what the lock says or nothing: against a real HTTP server that plays the user's Maven mirror."""
+"""Only the jars of the lock are accepted. A real HTTP server plays the Maven mirror of the user."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONTENT = {name: f"jar {name} ".encode() * 5000 for name in ("one", "two", "thre
 
 
 class Mirror(ThreadingHTTPServer):
-    """Serves `files` (path -> bytes); `cut` paths break off in the middle, once each."""
+    """Serves `files` (path -> bytes). Each path in `cut` breaks off in the middle once."""
 
     daemon_threads = True
 
@@ -50,10 +50,10 @@ class Answer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
-    """A repository that jgo's configuration file puts in Maven Central's place."""
+    """A mirror that the configuration file of jgo puts in the place of Maven Central."""
     configuration = tmp_path / "jgo.conf"
     monkeypatch.setenv("JGO_CONFIG_FILE", str(configuration))
-    monkeypatch.setattr(jars.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("local.jars.time.sleep", lambda seconds: None)
     with Mirror() as server:
         configuration.write_text(f"[repositories]\ncentral = http://127.0.0.1:{server.server_port}\n")
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -106,8 +106,8 @@ def test_a_tampered_jar_is_refused_and_discarded(mirror: Mirror, lock: Path, cac
 
 
 def test_a_jar_changed_in_the_cache_is_fetched_again(mirror: Mirror, lock: Path, cache: Path) -> None:
-    one = jars.fetch("set", cache=cache, lock=lock)[0]
-    one.write_bytes(b"evil")
+    jar = jars.fetch("set", cache=cache, lock=lock)[0]
+    jar.write_bytes(b"evil")
     mirror.asked.clear()
     assert jars.fetch("set", cache=cache, lock=lock)[0].read_bytes() == CONTENT["one"]
     assert {path.rsplit("/", 1)[-1] for path in mirror.asked} == {"one-1.0.jar", "one-1.0.jar.sha1"}
@@ -119,7 +119,7 @@ def test_a_download_that_breaks_off_is_tried_again(mirror: Mirror, lock: Path, c
 
 
 @pytest.mark.parametrize("fault", ["missing", "unreachable"])
-def test_what_cannot_be_fetched_is_one_error_that_says_what_to_do(
+def test_a_jar_that_cannot_be_fetched_is_one_error_with_a_remedy(
     mirror: Mirror, lock: Path, cache: Path, fault: str
 ) -> None:
     if fault == "missing":
@@ -131,7 +131,7 @@ def test_what_cannot_be_fetched_is_one_error_that_says_what_to_do(
         jars.fetch("set", cache=cache, lock=lock)
 
 
-def test_what_the_progress_raises_ends_the_fetching(mirror: Mirror, lock: Path, cache: Path) -> None:
+def test_an_exception_of_the_progress_callback_ends_the_fetching(mirror: Mirror, lock: Path, cache: Path) -> None:
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
@@ -143,7 +143,7 @@ def test_processes_that_fetch_at_once_fetch_each_jar_once(mirror: Mirror, lock: 
     code = "import sys; from pathlib import Path; from local import jars; cache, lock = map(Path, sys.argv[1:]); "
     command = [sys.executable, "-c", code + "jars.fetch('set', cache=cache, lock=lock)", str(cache), str(lock)]
     fetching = [subprocess.Popen(command) for _ in range(3)]
-    assert [one.wait() for one in fetching] == [0, 0, 0]
+    assert [process.wait() for process in fetching] == [0, 0, 0]
     assert len([path for path in mirror.asked if path.endswith(".jar")]) == len(CONTENT)
 
 

@@ -1,4 +1,4 @@
-"""The contract of a local server, over Kafka, Elasticsearch and Redis alike, by what a client and `ps` see."""
+"""The contract of a local server, tested on Kafka, Elasticsearch and Redis through a client and the process table."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from local.stack import KINDS, NAMES, Stack
 from tests.local import processes
 from tests.local.clients import CLIENTS, Client
 
+pytestmark = pytest.mark.servers
+
 
 @pytest.fixture(params=NAMES)
 def name(request: pytest.FixtureRequest) -> str:
@@ -24,7 +26,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def server(own_servers: Stack, name: str) -> Server:
-    """One of this module's own servers, running."""
+    """A running server of this module's own stack."""
     server: Server = getattr(own_servers, name)
     if not server.alive:
         server.start()
@@ -37,15 +39,13 @@ def client(name: str) -> Client:
     return CLIENTS[name]
 
 
-def test_what_goes_in_comes_out(server: Server, client: Client) -> None:
+def test_a_value_that_is_written_can_be_read(server: Server, client: Client) -> None:
     client.put(server.address, "hello")
     assert client.all(server.address)[-1] == "hello"
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_after_its_end_it_comes_back_on_the_same_port_with_the_same_data(
-    server: Server, client: Client, end: str
-) -> None:
+def test_a_restarted_server_has_the_same_port_and_the_same_data(server: Server, client: Client, end: str) -> None:
     client.put(server.address, f"before the {end}")
     before, address, first = client.all(server.address), server.address, server.pid
     getattr(server, end)()
@@ -62,7 +62,7 @@ def test_after_its_end_it_comes_back_on_the_same_port_with_the_same_data(
     assert client.all(address) == [*before, "after it"]
 
 
-def test_a_server_killed_by_somebody_else_is_known_to_be_dead_and_starts_again(server: Server, client: Client) -> None:
+def test_a_server_killed_from_outside_is_seen_as_dead_and_can_start_again(server: Server, client: Client) -> None:
     client.put(server.address, "kept")
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)
@@ -72,7 +72,7 @@ def test_a_server_killed_by_somebody_else_is_known_to_be_dead_and_starts_again(s
     assert client.all(server.address)[-1] == "kept"
 
 
-def test_a_second_one_in_the_same_folder_is_refused_and_harms_nothing(
+def test_a_second_server_in_the_same_folder_is_refused_and_harms_nothing(
     server: Server, name: str, client: Client
 ) -> None:
     client.put(server.address, "here")
@@ -84,18 +84,18 @@ def test_a_second_one_in_the_same_folder_is_refused_and_harms_nothing(
 
 
 def test_two_stacks_run_side_by_side(servers: Stack, server: Server, name: str, client: Client) -> None:
-    client.put(servers.addresses[name], "in the one")
-    client.put(server.address, "in the other")
-    assert "in the other" not in client.all(servers.addresses[name])
-    assert "in the one" not in client.all(server.address)
+    client.put(servers.addresses[name], "in the first")
+    client.put(server.address, "in the second")
+    assert "in the second" not in client.all(servers.addresses[name])
+    assert "in the first" not in client.all(server.address)
 
 
-def test_it_listens_on_this_machine_alone(server: Server) -> None:
+def test_it_listens_on_the_loopback_address_only(server: Server) -> None:
     assert _listens(server.address)
     assert not _listens(server.address.replace("127.0.0.1", _own_address()))
 
 
-def test_a_port_lost_between_choice_and_bind_is_replaced_by_another(
+def test_a_port_taken_before_the_server_binds_it_is_replaced(
     name: str, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as thief:
@@ -125,7 +125,7 @@ def test_a_port_lost_between_choice_and_bind_is_replaced_by_another(
         pytest.param("redis", "data/appendonly.aof", "Bad file format", id="redis with a broken append-only file"),
     ],
 )
-def test_one_that_cannot_start_says_why_in_one_error_with_the_end_of_its_log(
+def test_a_server_that_cannot_start_raises_one_error_with_the_end_of_its_log(
     name: str, file: str, shown: str, tmp_path: Path
 ) -> None:
     broken = tmp_path / name / file
@@ -140,7 +140,7 @@ def test_one_that_cannot_start_says_why_in_one_error_with_the_end_of_its_log(
     assert processes.of(tmp_path) == []
 
 
-def test_one_that_is_too_slow_says_so(tmp_path: Path) -> None:
+def test_a_server_that_is_too_slow_raises_an_error(tmp_path: Path) -> None:
     server = KINDS["elasticsearch"](tmp_path)
     server.start()
     try:
@@ -158,7 +158,7 @@ def _listens(address: str) -> bool:
 
 
 def _own_address() -> str:
-    """This machine's address as others see it. (No packet is sent by connecting a datagram socket.)"""
+    """Returns the address of this machine on the network. Connecting a datagram socket sends no packet."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))

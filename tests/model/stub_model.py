@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import socket
 import sys
 import time
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from core.child_socket import frame
 from core.errors import UserError
 from model.mentions import Prediction, Span
 from model.tokens import Encoded
 
 HANG, DIE, RAISE, FORGET, LIE, PICKLE = 1, 2, 3, 4, 5, 6
-"""First subword id of a tweet that makes the stub do so."""
+"""Orders to the stub, given as the first subword id of a tweet."""
 
 
 class Exploit:
@@ -42,19 +43,19 @@ class Stub:
             lie: Any = [{"spans": "none of your business"}] * len(batch)
             return list(lie)
         if PICKLE in orders:
-            Connection(int(sys.argv[1])).send_bytes(pickle.dumps(Exploit()))
+            socket.socket(fileno=int(sys.argv[1])).sendall(frame(pickle.dumps(Exploit())))
             time.sleep(600)
         return [Prediction()] * len(batch)
 
 
-class Telling:
-    """Predicts what it was told of possible mentions when it was loaded."""
+class EchoesThreshold:
+    """Predicts one candidate whose probability is the threshold that the stub was loaded with."""
 
     def __init__(self, candidate_threshold: float) -> None:
-        self._found = Prediction(candidates=(Span(0, 1, "PER", candidate_threshold, 0.1, 0.1, {}),))
+        self._prediction = Prediction(candidates=(Span(0, 1, "PER", candidate_threshold, 0.1, 0.1, {}),))
 
     def predict(self, batch: Sequence[Encoded]) -> list[Prediction]:
-        return [self._found] * len(batch)
+        return [self._prediction] * len(batch)
 
 
 def load(checkpoint: Path, *, device: str, threads: int) -> Stub:
@@ -68,14 +69,16 @@ def load_without_checkpoint(checkpoint: Path, *, device: str, threads: int) -> S
 
 
 def load_killed(checkpoint: Path, *, device: str, threads: int) -> Stub:
-    """As the out-of-memory killer would: unless the file `checkpoint` is there, like memory that came free."""
+    """Dies as if by the out-of-memory killer, unless the file `checkpoint` exists: it stands for free memory."""
     if not checkpoint.exists():
         os.kill(os.getpid(), signal.SIGKILL)
     return Stub()
 
 
-def load_telling(checkpoint: Path, *, device: str, threads: int, candidate_threshold: float = 0.0) -> Telling:
-    return Telling(candidate_threshold)
+def load_echoing_threshold(
+    checkpoint: Path, *, device: str, threads: int, candidate_threshold: float = 0.0
+) -> EchoesThreshold:
+    return EchoesThreshold(candidate_threshold)
 
 
 def load_hanging(checkpoint: Path, *, device: str, threads: int) -> Stub:

@@ -21,9 +21,10 @@ from model.checkpoint import WEIGHTS, Base, CheckpointInfo, describe
 from model.design import Design
 from model.predictor import load
 from model.tagger import Tagger
+from model.training.config import OptimisationConfig
 from model.training.encoder import pretrained
 from model.training.publish import write
-from model.training.train import TrainConfig, Trainer, items
+from model.training.train import Trainer, items
 from streams.settings import CHECKPOINT
 from tests.model.toys import bert, distilbert, examples, save
 
@@ -39,7 +40,7 @@ def test_what_is_loaded_is_what_was_trained(
 ) -> None:
     encoder = save(tmp_path / "encoder", build)  # type: ignore[arg-type]
     network, tokenizer = pretrained(str(encoder), 0, Design(adapt=adapt, rank=2))  # type: ignore[arg-type]
-    config = TrainConfig(epochs=1, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=128)
+    config = OptimisationConfig(epochs=1, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=128)
     trainer = Trainer(network, items(examples(16), tokenizer), tokenizer, config, "cpu")
     trainer.run_epoch(lambda done, value: None)
     base = Base(name="minilm", sha256=packaged.digest(encoder)) if slim else None
@@ -95,7 +96,7 @@ def test_another_encoder_than_the_adapters_were_trained_on_is_refused(
 ) -> None:
     encoder = save(tmp_path / "encoder", bert)
     network, tokenizer = pretrained(str(encoder), 0, Design(adapt="lora"))
-    trainer = Trainer(network, items(examples(4), tokenizer), tokenizer, TrainConfig(), "cpu")
+    trainer = Trainer(network, items(examples(4), tokenizer), tokenizer, OptimisationConfig(), "cpu")
     base = Base(name="minilm", sha256="0" * 64)
     write(tmp_path / "out", network, tokenizer, trainer.predictor().info.model_copy(update={"base": base}))
     monkeypatch.setattr(packaged, "folder", lambda name: encoder)

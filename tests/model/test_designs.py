@@ -16,10 +16,11 @@ from model.batch import Batch, collate
 from model.design import CONTEXT, IMAGE, LABELS, TEXT, Design
 from model.evidence import NIG, fuse
 from model.tagger import Tagger
+from model.training.config import LossConfig, OptimisationConfig
 from model.training.corpus import Example
 from model.training.encoder import pretrained
-from model.training.losses import LossWeights, alignment, distillation, log_marginals, loss, stacked
-from model.training.train import TrainConfig, Trainer, items, label_tensor, teacher_tensor
+from model.training.losses import alignment, distillation, log_marginals, loss, stacked
+from model.training.train import Trainer, items, label_tensor, teacher_tensor
 from tests.model.toys import bert, examples, save
 
 WIDTH = 6
@@ -53,8 +54,9 @@ def seeing(number: int) -> list[Example]:
 
 def training(folder: Path, design: Design, **options: float) -> Trainer:
     network, tokenizer = pretrained(str(save(folder, bert)), 0, design)
-    config = TrainConfig(epochs=2, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=128, **options)  # type: ignore[arg-type]
-    return Trainer(network, items(seeing(24), tokenizer), tokenizer, config, "cpu")
+    optimisation = OptimisationConfig(epochs=2, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=128)
+    losses = LossConfig.model_validate(options)
+    return Trainer(network, items(seeing(24), tokenizer), tokenizer, optimisation, "cpu", losses)
 
 
 def batch_of(trainer: Trainer, rows: slice) -> tuple[Batch, Tensor]:
@@ -136,9 +138,9 @@ def test_alignment_of_tweets_without_context_is_nothing(tmp_path: Path) -> None:
 def test_each_data_set_is_aligned_at_its_own_temperature(tmp_path: Path) -> None:
     network, tokenizer = pretrained(str(save(tmp_path, bert)), 0, Design())
     some = [replace(one, data=data) for one, data in zip(examples(3), ("twitter2015", "twitter2017", ""), strict=True)]
-    config = TrainConfig(alignment=1.0, alignment_temperature=3.0, alignment_temperatures=(("twitter2015", 4.0),))
-    trainer = Trainer(network, items(some, tokenizer), tokenizer, config, "cpu")
-    assert trainer._temperatures_of(trainer.training).tolist() == [4.0, 3.0, 3.0]
+    losses = LossConfig(alignment=1.0, alignment_temperature=3.0, alignment_temperatures={"twitter2015": 4.0})
+    trainer = Trainer(network, items(some, tokenizer), tokenizer, OptimisationConfig(), "cpu", losses)
+    assert trainer.alignment_temperatures(trainer.training).tolist() == [4.0, 3.0, 3.0]
 
 
 def test_a_teacher_that_believes_the_same_costs_nothing_and_another_is_learned(tmp_path: Path) -> None:
@@ -155,13 +157,15 @@ def test_the_loss_is_a_mean_over_the_words_of_each_view_and_of_the_fused_belief(
     trainer = training(tmp_path, design)
     network = trainer.network.eval()
     group = [replace(item, labels=()) if row % 3 == 0 else item for row, item in enumerate(trainer.training[:12])]
-    group = [replace(item, untold=(LABELS.index("B-MISC"),)) if row > 8 else item for row, item in enumerate(group)]
+    group = [
+        replace(item, unannotated=(LABELS.index("B-MISC"),)) if row > 8 else item for row, item in enumerate(group)
+    ]
     batch = collate([item.encoded for item in group], trainer.tokenizer.config, design)
     labels = label_tensor(group, batch)
     torch.manual_seed(0)
     teacher = torch.softmax(torch.randn(labels.shape), -1)
     teacher[1] = torch.nan
-    found = loss(network, batch, labels, LossWeights(density=0.3, regulariser=0.2, teacher=0.5), teacher)
+    found = loss(network, batch, labels, LossConfig(density=0.3, regulariser=0.2, teacher=0.5), teacher)
 
     with torch.no_grad():
         beliefs, _, own = network(batch)
@@ -220,14 +224,14 @@ def test_a_tweet_alone_in_its_batch_has_a_loss_that_is_finite(design: Design, tm
     for row in range(12):
         batch, labels = batch_of(trainer, slice(row, row + 1))
         teacher = torch.full(labels.shape, 1 / len(LABELS))
-        value = loss(trainer.network, batch, labels, LossWeights(teacher=1.0), teacher)
+        value = loss(trainer.network, batch, labels, LossConfig(teacher=1.0), teacher)
         assert value.isfinite()
         assert value.requires_grad == bool(batch.present.any()), "without any view there is nothing to learn"
 
 
 def test_the_labels_that_a_word_may_have(tmp_path: Path) -> None:
     network, tokenizer = pretrained(str(save(tmp_path, bert)), 0, Design())
-    told = Example("1", ("ann", "in"), ("B-PER", "O"), untold=frozenset({"MISC"}))
+    told = Example("1", ("ann", "in"), ("B-PER", "O"), unannotated=frozenset({"MISC"}))
     group = items([told, replace(told, tags=()), Example("2", ("a",) * 3, ("B-LOC", "I-LOC", "O"))], tokenizer)
     batch = collate([item.encoded for item in group], tokenizer.config, network.design)
     names = [[[LABELS[k] for k in word.nonzero().flatten()] for word in row] for row in label_tensor(group, batch)]
@@ -248,13 +252,13 @@ def test_of_a_type_that_its_annotators_did_not_mark_a_word_says_nothing(design: 
     network.eval()
     bare = [replace(one, tags=("O",) * len(one.words)) for one in examples(4)]
     values = []
-    for untold, shift in itertools.product((frozenset[str](), frozenset({"MISC"})), (0.0, 4.0)):
+    for unannotated, shift in itertools.product((frozenset[str](), frozenset({"MISC"})), (0.0, 4.0)):
         with torch.no_grad():  # how much looks like a MISC
             for head in network.heads.values():
                 head.bias.view(len(LABELS), 4)[LABELS.index("B-MISC"), 0] = shift
-        group = items([replace(one, untold=untold) for one in bare], tokenizer)
+        group = items([replace(one, unannotated=unannotated) for one in bare], tokenizer)
         batch = collate([item.encoded for item in group], tokenizer.config, network.design)
-        weights = LossWeights(density=1.0, regulariser=1.0)
+        weights = LossConfig(density=1.0, regulariser=1.0)
         values.append(loss(network, batch, label_tensor(group, batch), weights).item())
     marked, marked_shifted, unmarked, unmarked_shifted = values
     assert marked_shifted > marked
@@ -269,9 +273,9 @@ def test_tweets_without_labels_are_learned_from_the_teacher_alone(tmp_path: Path
     group = items(bare, tokenizer, believed)
     batch = collate([item.encoded for item in group], tokenizer.config, network.design)
     labels, teacher = label_tensor(group, batch), teacher_tensor(group, batch)
-    assert loss(network, batch, labels, LossWeights(), teacher).item() == 0
+    assert loss(network, batch, labels, LossConfig(teacher=0.0), teacher).item() == 0
     assert teacher is not None
     assert teacher[0].isnan().all()
-    value = loss(network, batch, labels, LossWeights(teacher=1.0), teacher)
+    value = loss(network, batch, labels, LossConfig(teacher=1.0), teacher)
     assert value.item() > 0
     torch.autograd.backward(value)

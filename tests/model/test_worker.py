@@ -1,4 +1,4 @@
-"""The model's process: what its parent sees when it dies, hangs, fails; and that it never outlives its parent."""
+"""The model's process: what its parent sees when it dies, hangs or fails, and that it ends with its parent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import Retry, Stop, UserError
+from core.errors import BatchFailed, ProcessDied, Retry, Stop, UserError
 from model import worker as model_worker
 from model.checkpoint import describe, write_config
 from model.tokens import Encoded
-from model.worker import MAX_STARTS, BatchFailed, ModelProcess, WorkerDied
+from model.worker import MAX_STARTS, ModelProcess
 from streams.settings import CHECKPOINT
 from tests.model import stub_model
 
@@ -66,27 +65,27 @@ async def test_a_batch_comes_back_in_order_from_another_process() -> None:
         assert len(await worker.infer([tweet()] * 3)) == 3
 
 
-@pytest.mark.parametrize(("candidate_threshold", "told"), [(0.03, 0.03), (None, 0.0)])
-async def test_the_threshold_of_possible_mentions_reaches_the_process_where_one_is_set(
-    candidate_threshold: float | None, told: float
+@pytest.mark.parametrize(("candidate_threshold", "expected"), [(0.03, 0.03), (None, 0.0)])
+async def test_the_candidate_threshold_reaches_the_process_when_it_is_set(
+    candidate_threshold: float | None, expected: float
 ) -> None:
-    async with running("load_telling", candidate_threshold=candidate_threshold) as worker:
+    async with running("load_echoing_threshold", candidate_threshold=candidate_threshold) as worker:
         (prediction,) = await worker.infer([tweet()])
-    assert [span.probability for span in prediction.candidates] == [told]
+    assert [span.probability for span in prediction.candidates] == [expected]
 
 
-async def test_a_process_that_starts_again_on_another_calibration_is_refused(tmp_path: Path) -> None:
+async def test_a_process_that_restarts_with_another_calibration_is_refused(tmp_path: Path) -> None:
     shutil.copytree(CHECKPOINT, tmp_path, dirs_exist_ok=True)
     info = describe(tmp_path)
     worker = ModelProcess("tests.model.stub_model:load", tmp_path, "cpu", 1, 30.0, info=info)
     try:
         await worker.start()
         write_config(tmp_path, info.model_copy(update={"threshold": 0.123}))
-        assert len(await worker.infer([tweet()])) == 1, "a running process goes on with what it read"
-        with pytest.raises(WorkerDied):
+        assert len(await worker.infer([tweet()])) == 1, "a running process keeps the checkpoint that it has read"
+        with pytest.raises(ProcessDied):
             await worker.infer([tweet(stub_model.DIE)])
         for _ in range(2):
-            with pytest.raises(UserError, match="has changed since it was read: restart `mner worker`"):
+            with pytest.raises(UserError, match="has changed since it was read: restart the worker"):
                 await worker.infer([tweet()])
             assert worker.pid is None
         write_config(tmp_path, info)
@@ -110,9 +109,9 @@ async def test_an_exception_inside_predict_fails_the_batch_and_leaves_the_proces
     [
         pytest.param(stub_model.DIE, 30.0, "exit code 7", id="exits in the middle of a batch"),
         pytest.param(stub_model.HANG, 0.3, "did not answer within 0.3 s", id="runs past its time"),
-        pytest.param(stub_model.FORGET, 30.0, "gave 0 replies for 1", id="answers for too few"),
-        pytest.param(stub_model.LIE, 30.0, "answered nonsense", id="answers what is no prediction"),
-        pytest.param(stub_model.PICKLE, 30.0, "answered nonsense", id="sends a pickle that would end its reader"),
+        pytest.param(stub_model.FORGET, 30.0, "gave 0 replies for 1", id="gives too few replies"),
+        pytest.param(stub_model.LIE, 30.0, "sent an invalid reply", id="answers with something else than a prediction"),
+        pytest.param(stub_model.PICKLE, 30.0, "sent an invalid reply", id="sends a pickle that would end its reader"),
     ],
 )
 async def test_a_process_that(order: int, timeout_s: float, message: str) -> None:
@@ -120,14 +119,14 @@ async def test_a_process_that(order: int, timeout_s: float, message: str) -> Non
         await worker.start()
         first = worker.pid
         assert first is not None
-        with pytest.raises(WorkerDied, match=message):
+        with pytest.raises(ProcessDied, match=message):
             await worker.infer([tweet(order)])
         assert await gone(first)
         assert await worker.infer([tweet()])
         assert worker.pid not in (None, first)
 
 
-async def test_a_kill_in_the_middle_of_a_batch_is_told_and_the_next_batch_gets_a_fresh_process() -> None:
+async def test_a_kill_in_the_middle_of_a_batch_is_reported_and_the_next_batch_gets_a_fresh_process() -> None:
     async with running() as worker:
         await worker.start()
         pid = worker.pid
@@ -135,7 +134,7 @@ async def test_a_kill_in_the_middle_of_a_batch_is_told_and_the_next_batch_gets_a
         batch = asyncio.ensure_future(worker.infer([tweet(stub_model.HANG)]))
         await asyncio.sleep(0.2)
         os.kill(pid, signal.SIGKILL)
-        with pytest.raises(WorkerDied, match="SIGKILL"):
+        with pytest.raises(ProcessDied, match="SIGKILL"):
             await batch
         assert await worker.infer([tweet()])
 
@@ -146,7 +145,7 @@ async def test_a_kill_between_batches_costs_no_batch() -> None:
         pid = worker.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        # Its state is Z as soon as its main thread has ended; it can be collected only when the last one has.
+        # The state is Z once the main thread has ended. The process can be collected once the last thread has.
         await asyncio.to_thread(os.waitid, os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         assert await worker.infer([tweet()])
 
@@ -163,7 +162,7 @@ async def test_a_cancelled_batch_does_not_mix_up_the_replies(started: bool) -> N
         assert len(await worker.infer([tweet()] * 2)) == 2
 
 
-async def test_the_event_loop_turns_while_the_model_works() -> None:
+async def test_the_event_loop_runs_while_the_model_works() -> None:
     async with running(timeout_s=0.5) as worker:
         await worker.start()
         batch = asyncio.ensure_future(worker.infer([tweet(stub_model.HANG)]))
@@ -171,11 +170,11 @@ async def test_the_event_loop_turns_while_the_model_works() -> None:
         while not batch.done():
             await asyncio.sleep(0.01)
             longest, last = max(longest, time.monotonic() - last), time.monotonic()
-        assert isinstance(batch.exception(), WorkerDied)
+        assert isinstance(batch.exception(), ProcessDied)
         assert longest < 0.3
 
 
-async def test_the_parents_signals_are_not_the_models() -> None:
+async def test_the_parents_signals_do_not_reach_the_model() -> None:
     async with running() as worker:
         await worker.start()
         pid = worker.pid
@@ -190,28 +189,30 @@ async def test_the_parents_signals_are_not_the_models() -> None:
 @pytest.mark.parametrize(
     ("loader", "error", "message"),
     [
-        pytest.param("load_without_checkpoint", UserError, "no checkpoint in nowhere", id="what the user can mend"),
+        pytest.param(
+            "load_without_checkpoint", UserError, "no checkpoint in nowhere", id="an error that the user can fix"
+        ),
         pytest.param("load_broken", Stop, "RuntimeError: libcuda", id="a broken deployment"),
         pytest.param("no_such_function", Stop, "no_such_function", id="a wrong factory"),
     ],
 )
-async def test_a_model_that_cannot_be_loaded_says(loader: str, error: type[Exception], message: str) -> None:
+async def test_a_model_that_cannot_be_loaded_raises(loader: str, error: type[Exception], message: str) -> None:
     async with running(loader) as worker:
         with pytest.raises(error, match=message):
             await worker.start()
         assert worker.pid is None
 
 
-async def test_a_death_while_loading_is_no_batchs_fault_and_stops_the_worker_in_the_end() -> None:
+async def test_deaths_while_loading_are_retried_and_stop_the_worker_in_the_end() -> None:
     async with running("load_killed") as worker:
         for _ in range(MAX_STARTS - 1):
             with pytest.raises(Retry, match="could not be started: the model's process died: SIGKILL"):
                 await worker.infer([tweet()])
-        with pytest.raises(Stop, match=r"5 times in a row.*SIGKILL.*free memory"):
+        with pytest.raises(Stop, match=r"SIGKILL.*5 times in a row.*free memory"):
             await worker.infer([tweet()])
 
 
-async def test_a_start_that_passes_forgets_those_that_failed(tmp_path: Path) -> None:
+async def test_a_successful_start_resets_the_count_of_failed_ones(tmp_path: Path) -> None:
     memory = tmp_path / "memory"
     async with running("load_killed", checkpoint=memory) as worker:
         for _ in range(2):
@@ -221,11 +222,11 @@ async def test_a_start_that_passes_forgets_those_that_failed(tmp_path: Path) -> 
             memory.touch()
             assert await worker.infer([tweet()])
             memory.unlink()
-            with pytest.raises(WorkerDied):
+            with pytest.raises(ProcessDied):
                 await worker.infer([tweet(stub_model.DIE)])
 
 
-async def test_a_model_that_never_loads_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_model_that_never_loads_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_worker, "LOAD_TIMEOUT_S", 0.3)
     async with running("load_hanging") as worker:
         with pytest.raises(Retry, match=r"did not answer within 0\.3 s"):
@@ -233,7 +234,7 @@ async def test_a_model_that_never_loads_is_given_up(monkeypatch: pytest.MonkeyPa
         assert worker.pid is None
 
 
-async def test_a_machine_that_cannot_start_a_process_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_cannot_be_spawned_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running() as worker:
         with monkeypatch.context() as broken:
             broken.setattr("sys.executable", "/nowhere/python")
@@ -242,43 +243,19 @@ async def test_a_machine_that_cannot_start_a_process_is_waited_for(monkeypatch: 
         assert await worker.infer([tweet()])
 
 
-async def test_a_close_while_the_model_loads_is_a_close() -> None:
+@pytest.mark.parametrize("after_s", [0.0, 0.5], ids=["as soon as it runs", "while it loads the model"])
+async def test_a_close_ends_a_process_that_starts(after_s: float) -> None:
     async with running("load_hanging") as worker:
         starting = asyncio.ensure_future(worker.start())
         while worker.pid is None:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
+        await asyncio.sleep(after_s)
         await worker.close()
-        with pytest.raises(WorkerDied, match="closed"):
+        with pytest.raises(ProcessDied, match="closed"):
             await starting
 
 
-async def test_a_close_before_the_thread_has_begun_to_ask_is_a_close_too() -> None:
-    async with running("load_hanging") as worker:
-        entered, leave = threading.Event(), threading.Event()
-
-        def hold() -> None:
-            entered.set()
-            leave.wait()
-
-        spawn = worker._spawn
-
-        def spawn_and_hold() -> None:
-            spawn()
-            worker._thread.submit(hold)  # stands before the exchange
-
-        worker._spawn = spawn_and_hold  # type: ignore[method-assign]
-        starting = asyncio.ensure_future(worker.start())
-        while not entered.is_set():
-            await asyncio.sleep(0.01)
-        closing = asyncio.ensure_future(worker.close())
-        await asyncio.sleep(0.05)
-        leave.set()
-        await closing
-        with pytest.raises(WorkerDied, match="closed"):
-            await starting
-
-
-async def test_a_folder_named_like_ours_where_the_worker_runs_is_not_imported(
+async def test_a_folder_in_the_current_directory_does_not_shadow_our_modules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "model").mkdir()
@@ -288,7 +265,7 @@ async def test_a_folder_named_like_ours_where_the_worker_runs_is_not_imported(
         assert await worker.infer([tweet()])
 
 
-async def test_close_ends_the_process_even_in_the_middle_of_a_batch() -> None:
+async def test_close_ends_the_process_in_the_middle_of_a_batch() -> None:
     worker = ModelProcess("tests.model.stub_model:load", Path("nowhere"), "cpu", 1, 30.0)
     await worker.start()
     pid = worker.pid
@@ -297,9 +274,9 @@ async def test_close_ends_the_process_even_in_the_middle_of_a_batch() -> None:
     await asyncio.sleep(0.1)
     await worker.close()
     assert await gone(pid)
-    with pytest.raises(WorkerDied):
+    with pytest.raises(ProcessDied):
         await batch
-    with pytest.raises(WorkerDied, match="closed"):
+    with pytest.raises(ProcessDied, match="closed"):
         await worker.infer([tweet()])
 
 
@@ -322,7 +299,7 @@ asyncio.run(main())
 """
 
 
-async def test_the_process_dies_with_its_parent_even_when_that_is_killed_in_the_middle_of_a_batch() -> None:
+async def test_the_process_dies_with_a_parent_that_is_killed_in_the_middle_of_a_batch() -> None:
     parent = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PARENT, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )

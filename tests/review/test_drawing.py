@@ -1,4 +1,4 @@
-"""The screen: everything a reviewer needs, in any terminal, with or without colour."""
+"""The screen shows everything that a reviewer needs, in any terminal, with or without colour."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from core.events import Extraction, Mention, Tweet
 from review.drawing import draw
-from review.marks import marked
+from review.marks import draw_work
 from review.span import Span
 from review.view import View
 from review.work import begin
@@ -49,7 +49,7 @@ def test_every_screen_fits_every_terminal(name: str, size: tuple[int, int]) -> N
 
 
 @given(st.text(min_size=1).filter(str.strip), st.integers(20, 100), st.integers(8, 40))
-def test_whatever_a_tweet_says_fits(text: str, width: int, height: int) -> None:
+def test_any_tweet_fits(text: str, width: int, height: int) -> None:
     whole = ZIMMERMAN.model_copy(update={"start": 0, "end": len(text), "text": text})
     lines = draw(View("ana", "task", begin(task(text=text, questions=(whole,), confident=()))), width, height)
     assert len(lines) == height
@@ -73,7 +73,7 @@ def test_nothing_is_cut_off_in_80_by_24(name: str) -> None:
         pytest.param("together    ━━━━━┈┈┈ 58%    ━━━━━━━┈ 0.3    ━━━━┈┈┈┈ 0.12", id="the figures as bars"),
         pytest.param("text+image  ━━┈┈┈┈┈┈ 31%    ━━━━━━┈┈ 0.2    ━━━━━━━━ 0.4    38%", id="each view's opinion"),
         pytest.param("context  a street at night", id="what the image says"),
-        pytest.param("2 waiting · 1 in hand · 57 settled", id="how much there is"),
+        pytest.param("2 waiting · 1 in review · 57 settled", id="how much there is"),
         pytest.param("a accept   r reject   1 PER  2 LOC  3 ORG  4 MISC   e edit span", id="the keys"),
     ],
 )
@@ -85,15 +85,15 @@ def test_a_failed_image_shows_its_reason() -> None:
     assert "image    failed · HTTP 404 · https://images.example.org/1.jpg" in screen(VIEWS["failed image"])
 
 
-def test_what_the_model_possibly_missed_is_marked_apart_and_gives_way_to_what_it_chose() -> None:
+def test_a_candidate_is_marked_apart_and_hidden_where_it_overlaps_a_chosen_mention() -> None:
     shown = screen(VIEWS["possibly missed"])
     assert "where [George Zimmerman PER?] got (shot MISC?) ." in shown
     assert "question 3 of 3 · possibly missed" in shown
     assert "the model did not choose this, but holds it for 31% probable" in shown
-    assert "[shot MISC✓]" in marked(VIEWS["possibly missed"].work.accept()).plain  # type: ignore[union-attr]
+    assert "[shot MISC✓]" in draw_work(VIEWS["possibly missed"].work.accept()).plain  # type: ignore[union-attr]
 
 
-def test_a_doubt_takes_three_lines_at_most_and_leaves_room_for_the_tweet() -> None:
+def test_a_reason_takes_at_most_three_lines_and_leaves_room_for_the_tweet() -> None:
     words = [f"#{letter * 60}" for letter in "ABCDEFGH"]
     text = " ".join([*words, "says Ana"])
     chosen = [mention(word, "MISC", text=text) for word in words]
@@ -110,13 +110,13 @@ def test_a_doubt_takes_three_lines_at_most_and_leaves_room_for_the_tweet() -> No
         candidate_threshold=0.2,
     )
     shown = screen(View("ana", "task", begin(route(extraction).task)))  # type: ignore[arg-type]
-    doubt = shown[shown.index(" • the model did not choose") :].split(" • ")[1].splitlines()
-    assert len(doubt) == 3
-    assert doubt[-1].endswith("…")
+    reason = shown[shown.index(" • the model did not choose") :].split(" • ")[1].splitlines()
+    assert len(reason) == 3
+    assert reason[-1].endswith("…")
     assert "AAAA" in shown[: shown.index("question")]
 
 
-def test_a_long_tweet_shows_the_lines_around_the_mention_in_hand() -> None:
+def test_a_long_tweet_shows_the_lines_around_the_current_mention() -> None:
     shown = screen(VIEWS["long tweet"])
     assert "[Ana PER?]" in shown
     assert "\n↑ " in shown
@@ -131,21 +131,21 @@ def test_a_long_tweet_shows_the_lines_around_the_mention_in_hand() -> None:
         pytest.param(lambda work: work.respan(34, 43), "where George [Zimmerman PER✓]", id="respanned"),
     ],
 )
-def test_answers_show_in_the_text_without_colour(act: object, shown: str) -> None:
+def test_an_answer_shows_in_the_text_without_colour(act: object, shown: str) -> None:
     assert callable(act)
-    assert shown in marked(act(begin(task()))).plain
+    assert shown in draw_work(act(begin(task()))).plain
 
 
-def test_editing_a_span_shows_it_live_with_an_arrow_at_the_edge_that_moves() -> None:
+def test_an_edited_span_shows_with_an_arrow_at_the_moving_edge() -> None:
     work, span = begin(task()), Span(TEXT, 31, 47)
     edited = span.switch().by_word(1)
-    assert "[George Zimmerman▶" in marked(work, Span(TEXT, 27, 43)).plain
-    assert f"◀{edited.covered}]" in marked(work, edited).plain
-    assert "[George Zimmerman PER?]" in marked(work, Span(TEXT, 0, 2), adding=True).plain
+    assert "[George Zimmerman▶" in draw_work(work, Span(TEXT, 27, 43)).plain
+    assert f"◀{edited.covered}]" in draw_work(work, edited).plain
+    assert "[George Zimmerman PER?]" in draw_work(work, Span(TEXT, 0, 2), adding=True).plain
     assert "press 1-4" in screen(View("ana", "span", work, span=span, adding=True))
 
 
-def test_a_strangers_escape_sequences_stay_text() -> None:
+def test_escape_sequences_in_a_tweet_are_shown_as_text() -> None:
     text = "\x1b[2J George Zimmerman"
     view = View(
         "\x1b[1m", "task", begin(task(text=text, questions=(mention("George", "PER", text=text),), confident=()))

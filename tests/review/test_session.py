@@ -10,7 +10,7 @@ from core.errors import Retry
 from core.events import Decision
 from review.decisions import stamp
 from review.session import Session
-from review.work import NotPossible, Work
+from review.work import InvalidAction, Work
 from sinks.queue import Claim, Counts, LeaseLost, ReviewQueue
 from streams.settings import Settings
 from tests.review.tasks import task
@@ -81,7 +81,7 @@ async def test_tasks_come_most_uncertain_first_and_are_settled_by_an_event(
 async def test_a_task_with_an_open_question_is_not_settled(session: Session, topic: Topic) -> None:
     work = await session.next()
     assert work is not None
-    with pytest.raises(NotPossible):
+    with pytest.raises(InvalidAction):
         await session.settle(work.accept())
     assert topic.decisions == []
 
@@ -153,7 +153,7 @@ async def test_several_can_be_taken_back_one_after_another_and_no_more(session: 
     for _ in range(2):
         await session.settle(await answered(session))
     assert [(await session.take_back()).task.tweet.id for _ in range(2)] == ["2", "1"]
-    with pytest.raises(NotPossible):
+    with pytest.raises(InvalidAction):
         await session.take_back()
     assert [decision.kind for decision in topic.decisions] == ["settle", "settle", "retract", "retract"]
 

@@ -88,13 +88,13 @@ def decisions(settings: Settings) -> list[tuple[Decision, dict[str, bytes], byte
     partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
     consumer.assign(partitions)
     consumer.seek_to_beginning()
-    wanted, records = sum(consumer.end_offsets(partitions).values()), []
-    while len(records) < wanted:
-        for fetched in consumer.poll(timeout_ms=5000).values():
-            records += fetched
+    total = sum(consumer.end_offsets(partitions).values())
+    read: list[tuple[Decision, dict[str, bytes], bytes]] = []
+    while len(read) < total:
+        for records in consumer.poll(timeout_ms=5000).values():
+            read += [(Decision.model_validate_json(r.value), dict(r.headers), r.key) for r in records]
     consumer.close()
-    found = [(Decision.model_validate_json(r.value), dict(r.headers), r.key) for r in records]
-    return sorted(found, key=lambda each: each[0].decided_at)
+    return sorted(read, key=lambda each: each[0].decided_at)
 
 
 def test_three_tasks_are_settled_with_one_key_an_answer(
@@ -110,7 +110,7 @@ def test_three_tasks_are_settled_with_one_key_an_answer(
     ana.presses("1")
     ana.sees("settled: Paris PER")
     ana.presses("r")
-    ana.sees("Nothing waits for you.")
+    ana.sees("No task waits for you.")
     ana.presses("q")
     assert ana.leaves() == 0
 
@@ -143,7 +143,7 @@ def test_undo_goes_back_an_answer_and_then_reopens_what_was_settled(
     ana.presses("u")
     ana.sees("[George Zimmerman PER?]")
     ana.presses("a", "a")
-    ana.sees("Nothing waits for you.")
+    ana.sees("No task waits for you.")
     ana.presses("u")
     ana.sees("taken back")
     assert on_queue(lambda queue: queue.counts()) == Counts(open=0, leased=1, decided=0)
@@ -166,15 +166,15 @@ def test_a_missed_mention_is_added_and_help_and_skip_lose_nothing(
     ana.presses("s")
     ana.sees("[Paris LOC?]")
     ana.presses("?")
-    ana.sees("which the model missed")
+    ana.sees("that the model missed")
     ana.presses("x", "n")
     ana.sees("press 1-4")
     ana.presses("\r")  # without a type: refused, and the span is still there
-    ana.sees("press 1, 2, 3 or 4 to say what it is")
+    ana.sees("press 1, 2, 3, 4 to choose a type")
     ana.presses(ARROW_RIGHT, "4")
     ana.sees("[lovely MISC✓]")
     ana.presses("a")
-    ana.sees("You skipped 1 in this sitting.")
+    ana.sees("You skipped 1 in this session.")
     ana.presses("s")
     ana.sees("[George Zimmerman PER?]")
     ana.presses("q")
@@ -212,7 +212,7 @@ def test_a_signal_gives_the_task_back(start: Callable[[], Reviewer], on_queue: O
 
 def test_who_waits_gets_the_next_task_when_it_comes(start: Callable[[], Reviewer], on_queue: OnQueue) -> None:
     ana = start()
-    ana.sees("Nothing waits for you.")
+    ana.sees("No task waits for you.")
     ana.presses("w")
     ana.sees("Watching the queue")
     on_queue(lambda queue: queue.add(three()[:1]))
@@ -228,14 +228,14 @@ def test_keys_typed_before_a_task_could_be_seen_do_not_answer_it(
     ana.child.send("aaaaaa")  # a key that sticks: two of them answer this task
     ana.sees("[Paris LOC?]")
     ana.presses("?")
-    ana.sees("which the model missed")  # every key before it has had its say
+    ana.sees("that the model missed")  # every key before it has had its say
     assert on_queue(lambda queue: queue.counts()) == Counts(open=1, leased=1, decided=1)
 
 
 def test_another_size_of_the_terminal_is_drawn_anew(start: Callable[[], Reviewer], on_queue: OnQueue) -> None:
     on_queue(lambda queue: queue.add(three()[:1]))
     ana = start()
-    ana.sees("1 in hand · 0 settled")
+    ana.sees("1 in review · 0 settled")
     ana.child.setwinsize(12, 40)
     assert "0 settled" not in ana.sees("[George Zimmerman PER?]")
 

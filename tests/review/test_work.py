@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.events import ENTITY_TYPES
 from review.decisions import retract, settle
-from review.work import NotPossible, Work, begin
+from review.work import InvalidAction, Work, begin
 from tests.review.tasks import GEORGE, JAY, NEW_YORK, SHOT, TEXT, ZIMMERMAN, task
 
 
@@ -100,7 +100,7 @@ def test_moving_on_goes_round() -> None:
 )
 def test_what_makes_no_sense_is_refused_and_changes_nothing(act: Callable[[Work], Work]) -> None:
     work = begin(task())
-    with pytest.raises(NotPossible):
+    with pytest.raises(InvalidAction):
         act(work)
     assert work == begin(task())
 
@@ -112,7 +112,7 @@ def test_a_question_that_an_answer_leaves_no_room_for_is_asked_no_more() -> None
     assert work.done
     assert named(work) == [("New York", "LOC")]
     assert [verdict.action for verdict in work.verdicts] == ["respan"]  # of the other the person said nothing
-    with pytest.raises(NotPossible, match="overlap 'New York'"):
+    with pytest.raises(InvalidAction, match="overlaps 'New York'"):
         work.move(1).accept()
 
 
@@ -228,7 +228,7 @@ def test_undo_leads_back_through_every_answer_to_the_beginning(actions: list[str
     for action in actions:
         try:
             work = acts[action](work)
-        except NotPossible:
+        except InvalidAction:
             continue
         answers += action != "move"
         spans = sorted((m.start, m.end) for m in work.mentions)

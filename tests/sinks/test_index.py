@@ -15,6 +15,7 @@ from core.events import Tombstone
 from sinks import index as index_module
 from sinks.document import Document, from_decision, from_extraction, from_tombstone
 from sinks.index import Index, Outcome
+from sinks.mapping import PROPERTIES
 from streams.settings import Settings
 from tests.sinks.values import MODEL_VERSION, decision, extraction, mention, task, tweet
 
@@ -134,7 +135,39 @@ async def test_two_workers_may_prepare_at_once_and_again(settings: Settings) -> 
     await asyncio.gather(*(one.close() for one in some))
 
 
-async def test_an_index_that_stands_in_the_aliass_place_stops_with_its_name(settings: Settings) -> None:
+def as_version_0_1(document: Document) -> Document:
+    """The same document as version 0.1 wrote it."""
+    body = {"release" if name == "model_version" else name: value for name, value in document.body.items()}
+    return Document(document.id, document.version, body)
+
+
+async def test_an_index_of_version_0_1_gains_the_new_field_and_stays_readable_and_writable(settings: Settings) -> None:
+    name = settings.name("mentions")
+    mapping = {n: field for n, field in PROPERTIES.items() if n != "model_version"} | {"release": {"type": "long"}}
+    async with AsyncElasticsearch(str(settings.elasticsearch)) as client:
+        await client.indices.create(
+            index=f"{name}-1",
+            aliases={name: {"is_write_index": True}},
+            mappings={"dynamic": False, "properties": mapping},
+        )
+        index = Index(str(settings.elasticsearch), name)
+        old = as_version_0_1(by_model("1"))
+        assert kinds(await index.write([old])) == ["written"]
+        await index.prepare()
+        (held,) = (await client.indices.get_mapping(index=name)).values()
+    assert held["mappings"]["properties"] == PROPERTIES | {"release": {"type": "long"}}
+    assert kinds(await index.write([by_model("1"), by_model("2"), by_person("3")])) == ["stale", "written", "written"]
+    await index.refresh()
+    assert {hit.id for hit in (await index.search("Paris")).hits} == {"1", "2", "3"}
+    assert await index.get("1") == old
+    assert await index.get("2") == by_model("2")
+    newer = by_model("1", model_version=MODEL_VERSION + 1)
+    assert kinds(await index.write([newer])) == ["written"]
+    assert await index.held(["1"]) == {"1": newer}
+    await index.close()
+
+
+async def test_an_index_that_has_the_aliass_name_stops_with_its_name(settings: Settings) -> None:
     name = settings.name("mentions")
     async with AsyncElasticsearch(str(settings.elasticsearch)) as client:
         await client.indices.create(index=name)

@@ -159,9 +159,9 @@ def settle(settings: Settings, keys: list[str]) -> None:
     ana = Reviewer(child)
     try:
         for settled, key in enumerate(keys):
-            ana.sees(f"1 in hand · {settled} settled")
+            ana.sees(f"1 in review · {settled} settled")
             ana.presses(key)
-        ana.sees(f"1 in hand · {len(keys)} settled")
+        ana.sees(f"1 in review · {len(keys)} settled")
         ana.presses("q")
         assert ana.leaves() == 0
     finally:

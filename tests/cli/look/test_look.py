@@ -20,10 +20,10 @@ from PIL import Image
 from cli.look import command as look
 from core.errors import UserError
 from demo.examples import EXAMPLES
+from model.vision.image_reader import ImageReaderConfig
 from model.vision.values import CHANNELS, VisualContext
-from model.vision.vision import VisionConfig
 from streams.settings import Settings, VisionLimits
-from streams.vision import vision_config
+from streams.vision import image_reader_config
 from tests.conftest import ROOT
 from tests.streams.images.sample_images import encoded, half_and_half
 
@@ -257,12 +257,14 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Non
     """Puts a stub of that name in the reader's place."""
 
     def put(loader: str) -> None:
-        def config(limits: VisionLimits, device: str, **changes: Any) -> VisionConfig:
+        def config(limits: VisionLimits, device: str, **changes: Any) -> ImageReaderConfig:
             return replace(
-                vision_config(limits, device, **changes), reader=str(tmp_path / "diary"), factory=f"{STUB}:{loader}"
+                image_reader_config(limits, device, **changes),
+                reader=str(tmp_path / "diary"),
+                factory=f"{STUB}:{loader}",
             )
 
-        monkeypatch.setattr("streams.vision.vision_config", config)
+        monkeypatch.setattr("streams.vision.image_reader_config", config)
 
     return put
 
@@ -284,7 +286,7 @@ def test_a_named_model_that_cannot_be_loaded_is_told_in_place_of_what_was_read(
 ) -> None:
     stub("load_misconfigured")
     monkeypatch.setenv("MNER_VISION_TAGS", "/nowhere")
-    with pytest.raises(UserError, match=r"^MNER_VISION_TAGS=/nowhere: cannot be loaded: name another$"):
+    with pytest.raises(UserError, match=r"^the tags model /nowhere cannot be loaded: .* \(see MNER_VISION_TAGS\)$"):
         look.command([CLOCK, COFFEE], as_json=True, draw=None, channels="tags")
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cli.training import calibrate
 from cli.training import evaluate as command
-from cli.training.seeing import seeing
+from cli.training.views import with_images
 from core.errors import UserError
 from model.checkpoint import CheckpointInfo, Temperatures
 from model.design import CONTEXT, IMAGE, LABELS, TEXT, Design
@@ -19,7 +19,7 @@ from model.extractor import Extractor
 from model.predictor import Predictor
 from model.training.corpus import Example
 from model.training.encoder import pretrained
-from model.training.evaluate import EPISTEMIC_MEASURES, Doubts, out_of_distribution, tweet_uncertainties
+from model.training.evaluate import EPISTEMIC_MEASURES, TweetUncertainty, out_of_distribution, tweet_uncertainties
 from model.training.plots import reliability, risk_coverage
 from streams.settings import CHECKPOINT
 from tests.model.toys import bert, examples, save, save_vit
@@ -58,29 +58,29 @@ def test_the_scoreboard_its_plots_and_its_json(
     command.command(data=data, threshold=1.0, json_out=out)
     assert json.loads(out.read_text())["at_threshold"] == {"threshold": 1.0, "reviewed": 1.0, "precision": None}
     for name in ("reliability", "risk_coverage"):
-        with Image.open(plots / f"{name}.png") as picture:
-            assert picture.width > 600
-    told = capsys.readouterr().out
+        with Image.open(plots / f"{name}.png") as image:
+            assert image.width > 600
+    printed = capsys.readouterr().out
     assert all(
-        word in told
+        word in printed
         for word in (
             "brier",
             "aupr",
             "F1 at coverage",
-            "possible mentions",
-            "told from wnut",
+            "candidates",
+            "wnut told apart",
             "by the density",
             *EPISTEMIC_MEASURES,
         )
     )
 
 
-def test_captions_must_be_of_the_tweets_and_a_view_that_reads_them_must_have_some(data: Path, tmp_path: Path) -> None:
+def test_captions_must_belong_to_the_posts_and_a_view_that_reads_them_needs_some(data: Path, tmp_path: Path) -> None:
     captions = tmp_path / "captions.jsonl"
     captions.write_text(json.dumps({"set": "toy", "img": "1", "caption": "a city"}), encoding="utf-8")
-    with pytest.raises(UserError, match=r"--captions .*captions\.jsonl: none is of these tweets"):
+    with pytest.raises(UserError, match=r"captions .*captions\.jsonl: none belongs to these posts"):
         command.command(data=data, captions=captions)
-    with pytest.raises(UserError, match="has only views that read captions, and no tweet has one"):
+    with pytest.raises(UserError, match="reads only posts with captions, and none has one"):
         command.command(data=data, views="text+context")
     with pytest.raises(
         UserError, match=r"views image: wanted a list of some of those of minilm-.*: text, text\+context"
@@ -88,33 +88,33 @@ def test_captions_must_be_of_the_tweets_and_a_view_that_reads_them_must_have_som
         command.command(data=data, views="image")
 
 
-def test_a_folder_for_plots_that_cannot_be_made_is_told_before_the_work(data: Path) -> None:
+def test_a_folder_for_plots_that_cannot_be_made_fails_before_the_work(data: Path) -> None:
     with pytest.raises(UserError, match="--plots /dev/null/x: Not a directory"):
         command.command(data=data, plots=Path("/dev/null/x"))
 
 
-def test_tweets_are_not_told_apart_by_a_checkpoint_that_does_not_read_text_alone(tmp_path: Path) -> None:
+def test_out_of_distribution_scores_need_the_view_text(tmp_path: Path) -> None:
     extractor = untrained(tmp_path, Design(views=(CONTEXT,)))
-    with pytest.raises(UserError, match=r"told apart as text alone: .* has no view text"):
+    with pytest.raises(UserError, match="need the view text"):
         tweet_uncertainties(extractor.predictor, extractor.tokenizer, examples(4))
 
 
-def test_a_checkpoint_that_sees_is_given_the_images_that_are_there(tmp_path: Path) -> None:
+def test_a_checkpoint_that_reads_images_gets_those_in_the_folder(tmp_path: Path) -> None:
     extractor = untrained(tmp_path, Design(views=(TEXT, IMAGE), image_width=16), vision=save_vit(tmp_path / "vit"))
     (folder := tmp_path / "images").mkdir()
     Image.new("RGB", (20, 20), "red").save(folder / "7.jpg")
     tweets = [Example(name, ("ann",), ("B-PER",)) for name in ("6", "7")]
-    assert [one.image is not None for one in seeing(extractor, tweets, folder)] == [False, True]
-    with pytest.raises(UserError, match=r"--images: .* without them it reads blind"):
-        seeing(extractor, tweets, None)
+    assert [one.image is not None for one in with_images(extractor, tweets, folder)] == [False, True]
+    with pytest.raises(UserError, match="reads images: give --images"):
+        with_images(extractor, tweets, None)
 
 
-def test_images_for_a_checkpoint_that_sees_none_are_refused(data: Path, tmp_path: Path) -> None:
+def test_images_for_a_checkpoint_that_reads_none_are_refused(data: Path, tmp_path: Path) -> None:
     (data / "valid.txt").write_text((data / "test.txt").read_text())
     (data / "train.txt").touch()
-    with pytest.raises(UserError, match=r"--images: .* reads no images here"):
+    with pytest.raises(UserError, match=r"--images: .* reads no images"):
         command.command(data=data, images=tmp_path)
-    with pytest.raises(UserError, match=r"--images: .* reads no images here"):
+    with pytest.raises(UserError, match=r"--images: .* reads no images"):
         calibrate.command(data=data, images=tmp_path, target_precision=0.5)
 
 
@@ -141,12 +141,12 @@ def test_nothing_predicted_can_be_drawn(tmp_path: Path) -> None:
     assert all((tmp_path / name).stat().st_size for name in ("one.png", "two.png"))
 
 
-def test_each_measure_of_a_tweet_and_each_uncertainty_stands_alone() -> None:
+def test_each_measure_reads_one_uncertainty() -> None:
     """Two words, three labels; the other tweet is noisy in its second word's best label alone, and well known."""
-    calm = Doubts(np.full((2, 3), 1.0), np.full((2, 3), 1.0), np.array([0, 2]))
+    calm = TweetUncertainty(np.full((2, 3), 1.0), np.full((2, 3), 1.0), np.array([0, 2]))
     noisy = calm.aleatoric.copy()
     noisy[1, 2], noisy[0, 0] = 1.5, 0.1
-    found = out_of_distribution([calm], [Doubts(noisy, calm.epistemic * 0.5, calm.best)])
+    found = out_of_distribution([calm], [TweetUncertainty(noisy, calm.epistemic * 0.5, calm.best)])
     assert {name: one.aleatoric for name, one in found.items()} == {
         "mean": 0.0,
         "max_word": 1.0,
@@ -158,10 +158,10 @@ def test_each_measure_of_a_tweet_and_each_uncertainty_stands_alone() -> None:
     assert out_of_distribution([calm], [])["mean"].aleatoric is None
 
 
-def test_little_evidence_is_told_whatever_the_noise() -> None:
+def test_little_evidence_is_detected_whatever_the_noise() -> None:
     """Evidence nu is 1 in the one, 1/2 in the other, whose noise is less, so that its epistemic variance is no more."""
     best = np.array([0, 2])
-    known = Doubts(np.full((2, 3), 1.0), np.full((2, 3), 1.0), best)
-    unknown = Doubts(np.full((2, 3), 0.3), np.full((2, 3), 0.6), best)
+    known = TweetUncertainty(np.full((2, 3), 1.0), np.full((2, 3), 1.0), best)
+    unknown = TweetUncertainty(np.full((2, 3), 0.3), np.full((2, 3), 0.6), best)
     found = out_of_distribution([known], [unknown])
     assert (found["mean"].epistemic, found["beyond_noise"].epistemic) == (0.0, 1.0)

@@ -1,4 +1,4 @@
-"""What goes to people: chosen on validation data, written whole or not at all."""
+"""Calibration: thresholds chosen on validation data, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -21,11 +21,19 @@ from model.mentions import Prediction, Span
 from model.tagger import Tagger
 from model.tokens import TweetTokenizer
 from model.training import calibrate as calibration
-from model.training.calibrate import UNCALIBRATED, asked_about, best_temperatures, calibrate, candidate_threshold, tunes
+from model.training.calibrate import (
+    UNCALIBRATED,
+    asked_about,
+    best_temperatures,
+    calibrate,
+    candidate_threshold_of,
+    is_tuning,
+)
+from model.training.config import OptimisationConfig
 from model.training.corpus import Example
 from model.training.encoder import pretrained
 from model.training.reading import read
-from model.training.train import TrainConfig, Trainer, items
+from model.training.train import Trainer, items
 from streams.settings import CHECKPOINT
 from tests.model.toys import bert, examples, save
 
@@ -67,19 +75,19 @@ def data(tmp_path: Path) -> Path:
         pytest.param(9.0, 0.3, id="all there are"),
     ],
 )
-def test_possible_mentions_stay_within_their_budget(budget: float, threshold: float) -> None:
+def test_questions_about_candidates_stay_within_their_budget(budget: float, threshold: float) -> None:
     predictions = [
         Prediction((span(0, 0.9),), (span(1, 0.4), span(2, 0.3))),
         Prediction((span(0, 0.9),), (span(1, 0.3), span(0, 0.3))),  # the last is the mention's own question
     ]
-    assert candidate_threshold(predictions, budget) == threshold
+    assert candidate_threshold_of(predictions, budget) == threshold
     assert asked_about(predictions, threshold) <= budget
 
 
 def test_a_fifth_of_the_tweets_chooses_and_copies_stay_together() -> None:
     examples = [Example(str(n), (f"tweet{n}",), ("O",)) for n in range(1000)]
-    assert 150 < sum(map(tunes, examples)) < 250
-    assert all(tunes(one) == tunes(Example("x", (one.words[0].upper(), "!"), ("O", "O"))) for one in examples)
+    assert 150 < sum(map(is_tuning, examples)) < 250
+    assert all(is_tuning(one) == is_tuning(Example("x", (one.words[0].upper(), "!"), ("O", "O"))) for one in examples)
 
 
 def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,13 +96,13 @@ def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsy
     assert fitted is not None
     captions = data.parent / "captions.jsonl"
     command.command(data=data, checkpoint=checkpoint, captions=captions, target_precision=0.6, delta=0.2)
-    after, told = describe(checkpoint), " ".join(capsys.readouterr().out.split())
+    after, printed = describe(checkpoint), " ".join(capsys.readouterr().out.split())
     assert (after.target_precision, after.delta) == (0.6, 0.2)
     assert (after.name, after.model_version) == (before.name, before.model_version)
-    assert f"review threshold {after.threshold:.4f}" in told
-    assert "of mentions go to review (text)" in told
-    assert "of mentions go to review (captions)" in told
-    assert all(target in told for target in ("0.9", "0.95", "0.98"))
+    assert f"review threshold {after.threshold:.4f}" in printed
+    assert "of mentions go to review (text)" in printed
+    assert "of mentions go to review (captions)" in printed
+    assert all(target in printed for target in ("0.9", "0.95", "0.98"))
     assert (checkpoint / "model.safetensors").stat().st_mtime_ns == weights
     known = DensityModel.load(checkpoint, after.encoder["hidden_size"])
     assert known is not None
@@ -106,7 +114,7 @@ def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsy
     assert torch.equal(known.counts, fitted.counts)
 
 
-def test_a_checkpoint_that_does_not_say_what_it_knows_learns_it(checkpoint: Path, data: Path) -> None:
+def test_a_checkpoint_without_a_density_gets_one(checkpoint: Path, data: Path) -> None:
     (checkpoint / DENSITY).unlink()
     (data / "test.txt").write_text("of\tO\ntheir\tO\ntest\tO\n\n", encoding="utf-8")
     (data / "train.txt").write_text((data / "valid.txt").read_text().replace("times", "days"), encoding="utf-8")
@@ -124,7 +132,7 @@ def corpus(folder: Path, **splits: str) -> Path:
     return folder
 
 
-def test_a_background_is_learned_beside_the_training_data(
+def test_the_density_is_fitted_beside_a_background(
     checkpoint: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (data / "train.txt").write_text((data / "valid.txt").read_text().replace("times", "days"), encoding="utf-8")
@@ -140,8 +148,7 @@ def test_a_background_is_learned_beside_the_training_data(
     assert after is not None
     assert after.counts is not None
     assert not torch.equal(before.centre, after.centre)
-    told = describe(checkpoint).provenance["familiar words"]
-    assert told == f"by `mner calibrate`, beside {tmp_path.name}/others"
+    assert describe(checkpoint).provenance["density"] == f"by `mner calibrate`, beside {tmp_path.name}/others"
     assert [one.words for one in asked.call_args.args[-1]] == [("who", "runs")], "no text of a held-out split"
 
 
@@ -152,7 +159,7 @@ def test_a_background_is_learned_beside_the_training_data(
         pytest.param("own", r"--background: all its training texts also stand in --data", id="nothing new in it"),
     ],
 )
-def test_a_background_that_brings_nothing_is_refused(
+def test_a_background_without_new_texts_is_refused(
     spoil: str, message: str, checkpoint: Path, data: Path, tmp_path: Path
 ) -> None:
     before = (checkpoint / DENSITY).read_bytes()
@@ -164,17 +171,17 @@ def test_a_background_that_brings_nothing_is_refused(
     assert (checkpoint / DENSITY).read_bytes() == before
 
 
-def test_a_target_out_of_reach_is_told_and_changes_nothing(checkpoint: Path, data: Path) -> None:
+def test_a_target_that_cannot_be_promised_changes_nothing(checkpoint: Path, data: Path) -> None:
     before = (checkpoint / CONFIG).read_bytes()
     with pytest.raises(
-        UserError, match=r"0\.999: cannot be promised on .* at most 0\.\d\d can, with .* left as it was"
+        UserError, match=r"0\.999: cannot be promised on .* choose 0\.\d\d or less, which .* is unchanged"
     ):
         command.command(data=data, checkpoint=checkpoint, target_precision=0.999)
     assert (checkpoint / CONFIG).read_bytes() == before
 
 
 @pytest.mark.parametrize(
-    ("views", "captioned", "ways"),
+    ("views", "captioned", "modes"),
     [
         pytest.param((TEXT, CONTEXT), True, {"text", "captions"}, id="both"),
         pytest.param((TEXT, CONTEXT), False, {"text"}, id="no captions to read"),
@@ -182,18 +189,18 @@ def test_a_target_out_of_reach_is_told_and_changes_nothing(checkpoint: Path, dat
         pytest.param((CONTEXT,), True, {"captions"}, id="nothing without a caption"),
     ],
 )
-def test_a_design_is_calibrated_in_the_ways_that_it_reads(
-    tmp_path: Path, views: tuple[View, ...], captioned: bool, ways: set[str]
+def test_a_design_is_calibrated_in_all_modes_that_it_reads(
+    tmp_path: Path, views: tuple[View, ...], captioned: bool, modes: set[str]
 ) -> None:
     network, tokenizer, tweets = learned(tmp_path, Design(views=views))
     if not captioned:
         tweets = [replace(one, caption=None) for one in tweets]
     found = calibrate(network, tokenizer, tweets, 0.05, "cpu")
-    assert found.readings.keys() == ways
+    assert found.readings.keys() == modes
     assert found.highest().target > 0
 
 
-def test_a_model_that_sees_is_calibrated_without_images_too(tmp_path: Path) -> None:
+def test_a_model_that_reads_images_is_calibrated_without_them_too(tmp_path: Path) -> None:
     chance = np.random.default_rng(0)
     network, tokenizer, tweets = learned(tmp_path, Design(views=(TEXT, IMAGE), image_width=4))
     tweets = [replace(one, image=chance.normal(size=(2, 4))) for one in tweets]
@@ -204,7 +211,7 @@ def test_a_model_that_sees_is_calibrated_without_images_too(tmp_path: Path) -> N
 
 def test_a_context_without_captions_cannot_be_calibrated_and_all_goes_to_review(tmp_path: Path) -> None:
     network, tokenizer, tweets = learned(tmp_path, Design(views=(CONTEXT,)))
-    with pytest.raises(UserError, match="nothing to calibrate on"):
+    with pytest.raises(UserError, match="too few mentions are predicted"):
         calibrate(network, tokenizer, [replace(one, caption=None) for one in tweets], 0.05, "cpu")
     assert UNCALIBRATED.promise(0.5) is None
     last = UNCALIBRATED.highest()
@@ -215,14 +222,14 @@ def learned(folder: Path, design: Design) -> tuple[Tagger, TweetTokenizer, list[
     """A toy network trained for a moment, and the tweets."""
     network, tokenizer = pretrained(str(save(folder, bert)), 0, design)
     tweets = examples(80)
-    config = TrainConfig(epochs=3, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=128)
+    config = OptimisationConfig(epochs=3, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=128)
     trainer = Trainer(network, items(tweets, tokenizer), tokenizer, config, "cpu")
     while not trainer.finished:
         trainer.run_epoch(lambda done, value: None)
     return network.eval(), tokenizer, tweets
 
 
-def test_views_that_are_joined_have_a_temperature_of_their_own(tmp_path: Path) -> None:
+def test_joined_views_have_their_own_temperature(tmp_path: Path) -> None:
     """Scores half as large again need a temperature half as high again. A tweet with one view keeps its own."""
     network, tokenizer, tweets = learned(tmp_path, Design(emission="location", chain=False))
     tweets = [one if number % 5 else replace(one, tags=("O",) * len(one.tags)) for number, one in enumerate(tweets)]
@@ -260,13 +267,14 @@ def test_a_checkpoint_with_one_temperature_has_it_for_both(checkpoint: Path) -> 
 @pytest.mark.parametrize("option", ["target_precision", "delta"])
 @pytest.mark.parametrize("value", [0.0, 1.0, -1.0, float("nan")])
 def test_a_share_must_lie_between_0_and_1(data: Path, option: str, value: float) -> None:
-    with pytest.raises(UserError, match="wanted a number above 0 and below 1"):
-        command.command(**{"data": data, "target_precision": 0.9} | {option: value})  # type: ignore[arg-type]
+    target, delta = (0.9, value) if option == "delta" else (value, 0.1)
+    with pytest.raises(UserError, match="choose a number above 0 and below 1"):
+        command.command(data=data, target_precision=target, delta=delta)
 
 
 def test_data_without_a_mention_cannot_calibrate(checkpoint: Path, data: Path) -> None:
     (data / "valid.txt").write_text("and\tO\nthen\tO\n\nor\tO\n", encoding="utf-8")
-    with pytest.raises(UserError, match="nothing to calibrate on"):
+    with pytest.raises(UserError, match="too few mentions are predicted"):
         command.command(data=data, checkpoint=checkpoint, target_precision=0.5)
 
 

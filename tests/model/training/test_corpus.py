@@ -1,4 +1,4 @@
-"""Reading the published layout: what it holds, and what is said when a file is broken."""
+"""Reading the published layout, and the errors about broken files."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_file_of_a_split_is_found_by_its_name(tmp_path: Path, names: list[st
         assert split_file(tmp_path, "valid").name == found
     else:
         with pytest.raises(
-            UserError, match=r"wanted valid\.txt or one file with dev in its name, found (a\.dev, b|none)"
+            UserError, match=r"needs valid\.txt or one file with dev in its name; found (a\.dev, b|none)"
         ):
             split_file(tmp_path, "valid")
 
@@ -109,7 +109,7 @@ def test_tags_and_text_are_joined_to_the_caption_as_on_the_stream(tmp_path: Path
     visual = VisualContext(caption="a man on stage", tags=tags, lines=(line,))
     assert context_text(Tweet(id="1", text="x"), visual) == read_captions(path, "twitter2017")["1"]
     path.write_text('{"set": "2017", "img": "4"}\n')
-    with pytest.raises(UserError, match=r"captions\.jsonl:1: wanted .*: none of caption, tags, text"):
+    with pytest.raises(UserError, match=r"captions\.jsonl:1: expected .*: none of caption, tags, text"):
         read_captions(path, "twitter2017")
 
 
@@ -128,7 +128,7 @@ def test_illegal_tags_become_the_mentions_that_seqeval_reads(tags: list[str]) ->
     assert mended[0][0] != "I"
 
 
-def test_an_auxiliary_corpus_says_nothing_of_types_that_it_never_marks_and_its_lone_signs_are_no_mentions() -> None:
+def test_types_that_an_auxiliary_corpus_never_marks_are_unannotated_and_its_lone_signs_no_mentions() -> None:
     tweets = [
         Example("1", ("@", "ann", "in", "rome"), ("B-PER", "B-PER", "O", "B-LOC")),
         Example("2", ("A", "&", "B", "!", "@", "x"), ("B-ORG", "I-ORG", "I-ORG", "B-ORG", "I-LOC", "I-LOC")),
@@ -136,12 +136,14 @@ def test_an_auxiliary_corpus_says_nothing_of_types_that_it_never_marks_and_its_l
     first, second = as_auxiliary(tweets)
     assert first.tags == ("O", "B-PER", "O", "B-LOC")
     assert second.tags == ("B-ORG", "I-ORG", "I-ORG", "O", "B-LOC", "I-LOC"), "signs within a mention stay"
-    assert first.untold == second.untold == {"MISC"}
+    assert first.unannotated == second.unannotated == {"MISC"}
     (signs,) = as_auxiliary([Example("1", ("!", "!", "x"), ("B-MISC", "I-MISC", "B-PER"))])
     assert signs.tags == ("O", "O", "B-PER")
-    assert signs.untold == {"LOC", "ORG", "MISC"}, "marked on signs alone is not marked"
+    assert signs.unannotated == {"LOC", "ORG", "MISC"}, "marked on signs alone is not marked"
     whole = Example("1", ("x",) * 4, ("B-PER", "B-LOC", "B-ORG", "B-MISC"), data="whole")
-    assert [one.untold for one in as_auxiliary([whole, tweets[0]])] == [frozenset(), {"ORG", "MISC"}], "each by itself"
+    assert [one.unannotated for one in as_auxiliary([whole, tweets[0]])] == [frozenset(), {"ORG", "MISC"}], (
+        "each by itself"
+    )
 
 
 def test_training_tweets_that_are_also_held_out_are_dropped_whatever_their_case_and_address() -> None:

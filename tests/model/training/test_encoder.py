@@ -1,9 +1,9 @@
-"""Any encoder of `transformers` can be trained on, or is refused in one line that says why."""
+"""Any `transformers` encoder can be trained, or is refused in one line that says why."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,6 @@ from transformers import (
     XLNetModel,
 )
 
-from cli.training import train as train_command
 from core.errors import UserError
 from core.events import Tweet
 from model import packaged
@@ -36,52 +35,56 @@ from model.checkpoint import describe
 from model.design import Design
 from model.extractor import Extractor
 from model.predictor import load, run
+from model.training.config import OptimisationConfig
 from model.training.encoder import pretrained
 from model.training.publish import write as write_checkpoint
-from model.training.train import TrainConfig, Trainer, _depth, items
+from model.training.train import Trainer, items, layer_depth
 from tests.model.corpora import write
 from tests.model.toys import bert, examples, save
+from tests.model.training.runs import train
 
-SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-
-
-def albert(size: int) -> PreTrainedModel:
-    return AlbertModel(AlbertConfig(vocab_size=size, embedding_size=16, max_position_embeddings=96, **SHAPE))
-
-
-def electra(size: int) -> PreTrainedModel:
-    return ElectraModel(ElectraConfig(vocab_size=size, embedding_size=16, max_position_embeddings=96, **SHAPE))
+Shape = Mapping[str, int | list[int]]
+BERT: Shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+NARROW = BERT | {"embedding_size": 16, "max_position_embeddings": 96}
+HEADS = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
 
 
-def xlnet(size: int) -> PreTrainedModel:
-    return XLNetModel(XLNetConfig(vocab_size=size, d_model=32, n_layer=2, n_head=2, d_inner=64))
+def built(model: type, config: type, shape: Shape) -> Callable[[int], PreTrainedModel]:
+    """Returns a function that builds the model with fresh weights for a vocabulary size."""
+
+    def build(size: int) -> PreTrainedModel:
+        encoder: PreTrainedModel = model(config(vocab_size=size, **shape))
+        return encoder
+
+    return build
 
 
-def gpt2(size: int) -> PreTrainedModel:
-    return GPT2Model(GPT2Config(vocab_size=size, n_embd=32, n_layer=2, n_head=2, n_positions=96))
-
-
-def bart(size: int) -> PreTrainedModel:
-    shape = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
-    return BartModel(BartConfig(vocab_size=size, d_model=32, max_position_embeddings=96, **shape))
-
-
-def t5(size: int) -> PreTrainedModel:
-    return T5EncoderModel(T5Config(vocab_size=size, d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2))
-
-
-def funnel(size: int) -> PreTrainedModel:
-    return FunnelModel(
-        FunnelConfig(vocab_size=size, d_model=32, n_head=2, d_head=16, d_inner=64, block_sizes=[2, 2, 2])
-    )
-
-
-def short(size: int) -> PreTrainedModel:
-    return BertModel(BertConfig(vocab_size=size, max_position_embeddings=69, **SHAPE))
+albert = built(AlbertModel, AlbertConfig, NARROW)
+electra = built(ElectraModel, ElectraConfig, NARROW)
+xlnet = built(XLNetModel, XLNetConfig, {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64})
+gpt2 = built(GPT2Model, GPT2Config, {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 96})
+bart = built(
+    BartModel,
+    BartConfig,
+    {"d_model": 32, "max_position_embeddings": 96, "encoder_layers": 1, "decoder_layers": 1} | HEADS,
+)
+t5 = built(T5EncoderModel, T5Config, {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2})
+funnel = built(
+    FunnelModel, FunnelConfig, {"d_model": 32, "n_head": 2, "d_head": 16, "d_inner": 64, "block_sizes": [2, 2, 2]}
+)
+short = built(BertModel, BertConfig, BERT | {"max_position_embeddings": 69})
 
 
 def halved(kind: torch.dtype) -> Callable[[int], PreTrainedModel]:
-    return lambda size: bert(size).to(kind)
+    """Returns a function that builds a BERT whose weights are stored in another precision."""
+
+    def build(size: int) -> PreTrainedModel:
+        for parameter in (encoder := bert(size)).parameters():
+            parameter.data = parameter.data.to(kind)
+        encoder.config.dtype = kind
+        return encoder
+
+    return build
 
 
 @pytest.mark.parametrize(
@@ -99,7 +102,7 @@ def test_an_encoder_is_trained_and_reads_every_word(build: Callable[[int], PreTr
     network, tokenizer = pretrained(str(save(tmp_path, build)), 0)
     learned = items(examples(8), tokenizer)
     assert [len(one.encoded.heads) for one in learned] == [len(one.words) for one in examples(8)]
-    trainer = Trainer(network, learned, tokenizer, TrainConfig(epochs=1, batch_tokens=128), "cpu")
+    trainer = Trainer(network, learned, tokenizer, OptimisationConfig(epochs=1, batch_tokens=128), "cpu")
     seen: list[float] = []
     trainer.run_epoch(lambda done, value: seen.append(value))
     assert all(math.isfinite(value) and value > 0 for value in seen)
@@ -116,16 +119,12 @@ def test_an_encoder_is_trained_and_reads_every_word(build: Callable[[int], PreTr
         assert torch.allclose(before, after, atol=5e-3)
 
 
-def spoilt(folder: Path, name: str, content: bytes) -> None:
-    (folder / name).write_bytes(content)
-
-
 @pytest.mark.parametrize(
     ("build", "message", "design"),
     [
         pytest.param(bart, "has a decoder as well", Design(), id="encoder and decoder"),
-        pytest.param(t5, "does not give a state for each word of a text", Design(), id="no embeddings from outside"),
-        pytest.param(funnel, "does not give a state for each word of a text", Design(), id="inner states are fewer"),
+        pytest.param(t5, "gives no state for each word of a text", Design(), id="no embeddings from outside"),
+        pytest.param(funnel, "gives no state for each word of a text", Design(), id="inner states are fewer"),
         pytest.param(short, "takes 69 positions", Design(), id="no room for a text"),
         pytest.param(gpt2, "no linear layers to adapt", Design(adapt="lora"), id="nothing that adapters fit"),
     ],
@@ -141,34 +140,35 @@ def test_an_encoder_that_cannot_serve_is_refused(
     ("name", "content"),
     [("model.safetensors", b"\x10\0\0\0\0\0\0\0{"), ("config.json", b'{"model_type": "bert", "hidden_size": "x"}')],
 )
-def test_a_broken_encoder_is_told_in_one_line(name: str, content: bytes, tmp_path: Path) -> None:
-    spoilt(save(tmp_path, bert), name, content)
+def test_the_error_about_a_broken_encoder_is_one_line(name: str, content: bytes, tmp_path: Path) -> None:
+    (save(tmp_path, bert) / name).write_bytes(content)
     with pytest.raises(UserError, match="cannot be loaded: ") as error:
         pretrained(str(tmp_path), 0)
     assert "\n" not in str(error.value)
 
 
-def test_a_training_that_diverges_is_told_and_not_published(tmp_path: Path) -> None:
+def test_a_training_that_diverges_fails_and_is_not_published(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"diverged in epoch \d, (batch \d+: the loss is (nan|-?inf)|a weight is not finite); ch"
     ):
-        train_command.command(
-            data=write(tmp_path / "toy2017"),
-            encoder=str(save(tmp_path / "encoder", bert)),
-            out=tmp_path / "out",
-            encoder_rate=1e30,
+        train(
+            tmp_path / "out",
+            write(tmp_path / "toy2017"),
+            {"encoder": save(tmp_path / "encoder", bert), "optimisation.encoder_rate": 1e30},
         )
     assert not (tmp_path / "out" / "README.md").exists()
 
 
-def test_a_folder_that_is_named_like_a_packaged_encoder_keeps_its_own_weights(tmp_path: Path) -> None:
-    train_command.command(
-        data=write(tmp_path / "toy2017"),
-        encoder=str(save(tmp_path / packaged.MINILM, bert)),
-        adapt="lora",
-        rank=2,
-        epochs=1,
-        out=tmp_path / "out",
+def test_a_folder_named_like_a_packaged_encoder_keeps_its_own_weights(tmp_path: Path) -> None:
+    train(
+        tmp_path / "out",
+        write(tmp_path / "toy2017"),
+        {
+            "encoder": save(tmp_path / packaged.MINILM, bert),
+            "design.adapt": "lora",
+            "design.rank": 2,
+            "optimisation.epochs": 1,
+        },
     )
     assert describe(tmp_path / "out").base is None
     assert Extractor.load(tmp_path / "out", device="cpu").extract([Tweet(id="1", text="ann visits rome")])
@@ -183,5 +183,5 @@ def test_a_folder_that_is_named_like_a_packaged_encoder_keeps_its_own_weights(tm
         ("encoder.h.5.mlp.c_fc.weight", 6),
     ],
 )
-def test_the_depth_of_a_parameter_is_that_of_its_layer(name: str, depth: int) -> None:
-    assert _depth(name) == depth
+def test_a_parameter_has_the_depth_of_its_layer(name: str, depth: int) -> None:
+    assert layer_depth(name) == depth

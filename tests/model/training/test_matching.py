@@ -1,4 +1,4 @@
-"""Evidence that counts less where the context is another tweet's: `--matching`."""
+"""Matching: the context's evidence counts less when the caption belongs to another post."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import math
 import random
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from cli.training import train as train_command
 from core.errors import UserError
 from core.events import Tweet
 from model.batch import collate
@@ -21,46 +19,39 @@ from model.design import Design
 from model.evidence import fuse
 from model.extractor import Extractor
 from model.tokens import TweetTokenizer
+from model.training.config import LossConfig, OptimisationConfig
 from model.training.corpus import Example
 from model.training.encoder import pretrained
-from model.training.losses import LossWeights, alignment, loss, matching
-from model.training.train import Item, TrainConfig, Trainer, exchanged, items, label_tensor
+from model.training.losses import alignment, loss, matching
+from model.training.train import Item, Trainer, exchanged, items, label_tensor
 from tests.model.corpora import write
 from tests.model.toys import bert, examples, save
+from tests.model.training.runs import train
 
 CAPTIONS = {"ann": "portrait", "bob": "a city", "carl": "rome in a portrait", "dora": "city"}
-"""What the picture shows hangs on who is named."""
+"""The caption depends on the person who is named."""
 
 
-def told(number: int) -> list[Example]:
-    return [replace(one, caption=CAPTIONS[one.words[0]]) for one in examples(number)]
+def captioned(number: int) -> list[Example]:
+    return [replace(example, caption=CAPTIONS[example.words[0]]) for example in examples(number)]
 
 
-def prepared(
-    folder: Path, design: Design | None = None, number: int = 64, foreign: float = 0.5
-) -> tuple[Trainer, TweetTokenizer]:
+def prepared(folder: Path, number: int = 64, foreign: float = 0.5) -> tuple[Trainer, TweetTokenizer]:
     network, tokenizer = pretrained(str(save(folder, bert)), 0, Design(discount=True))
-    config = TrainConfig(
-        epochs=8,
-        encoder_rate=5e-3,
-        head_rate=1e-2,
-        batch_tokens=256,
-        drop_context=0.0,
-        alignment=0.1,
-        matching=1.0,
-        foreign_share=foreign,
-    )
-    return Trainer(network, items(told(number), tokenizer), tokenizer, config, "cpu"), tokenizer
+    optimisation = OptimisationConfig(epochs=8, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=256, drop_context=0.0)
+    losses = LossConfig(alignment=0.1, matching=1.0, foreign_share=foreign)
+    learned = items(captioned(number), tokenizer)
+    return Trainer(network, learned, tokenizer, optimisation, "cpu", losses), tokenizer
 
 
-def share(trainer: Trainer, some: list[Item]) -> float:
+def share(trainer: Trainer, learned: list[Item]) -> float:
     trainer.network.eval()
-    batch = collate([item.encoded for item in some], trainer.tokenizer.config, trainer.network.design)
+    batch = collate([item.encoded for item in learned], trainer.tokenizer.config, trainer.network.design)
     with torch.inference_mode():
         return float(trainer.network.shares(batch, trainer.network(batch).own)[1].mean())
 
 
-def test_the_loss_is_that_of_the_odds_that_the_context_is_the_tweets_own() -> None:
+def test_the_loss_is_the_log_loss_of_the_odds_that_the_context_belongs_to_the_post() -> None:
     odds = torch.tensor([3.0, 0.25, 1.0])
     found = matching(odds.log(), torch.tensor([False, True, False]))
     assert found.item() == pytest.approx((math.log(1 + 1 / 3) + math.log(1 + 0.25) + math.log(2)) / 3, rel=1e-5)
@@ -88,7 +79,7 @@ def test_the_odds_discount_the_contexts_evidence_in_the_fusion(tmp_path: Path) -
         assert torch.allclose(found, text), "as if there were no context"
 
 
-def test_a_reader_of_the_checkpoint_sees_the_discount(tmp_path: Path) -> None:
+def test_the_view_shares_of_a_prediction_show_the_discount(tmp_path: Path) -> None:
     trainer, tokenizer = prepared(tmp_path)
     trainer.network.belonging.middle.data.fill_(1e6)
     tweet = tokenizer.encode("ann visits rome", "portrait")
@@ -99,7 +90,7 @@ def test_a_reader_of_the_checkpoint_sees_the_discount(tmp_path: Path) -> None:
     assert min(span.views["text+context"].share for span in relied) > 0.1
 
 
-def test_how_alike_text_and_context_are_hangs_on_no_padding(tmp_path: Path) -> None:
+def test_the_similarity_of_text_and_context_does_not_depend_on_padding(tmp_path: Path) -> None:
     trainer, tokenizer = prepared(tmp_path)
     network = trainer.network.eval()
     short, long = (tokenizer.encode(f"ann visits rome{' a' * number}", "a city") for number in (0, 20))
@@ -107,7 +98,7 @@ def test_how_alike_text_and_context_are_hangs_on_no_padding(tmp_path: Path) -> N
     assert both[0].item() == pytest.approx(alone[0].item(), rel=1e-4)
 
 
-def test_some_contexts_are_exchanged_and_known_to_be(tmp_path: Path) -> None:
+def test_a_share_of_the_contexts_is_exchanged_and_marked_as_foreign(tmp_path: Path) -> None:
     trainer, _ = prepared(tmp_path)
     own = [
         replace(item, encoded=replace(item.encoded, context=None)) if row < 8 else item
@@ -134,12 +125,12 @@ def test_a_foreign_context_does_not_teach_the_text(tmp_path: Path) -> None:
     assert alignment(network, beliefs, batch, at, torch.ones(6, dtype=torch.bool)).item() == 0
 
 
-def test_every_epoch_exchanges_others(tmp_path: Path) -> None:
+def test_every_epoch_exchanges_other_contexts(tmp_path: Path) -> None:
     trainer, _ = prepared(tmp_path)
     seen = [
         [
             (item.encoded.text, item.encoded.context)
-            for batch in trainer._batches(epoch)
+            for batch in trainer.epoch_batches(epoch)
             for item in batch
             if item.foreign
         ]
@@ -150,9 +141,9 @@ def test_every_epoch_exchanges_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "weights", [LossWeights(alignment=1.0), LossWeights(matching=1.0)], ids=["alignment", "matching"]
+    "weights", [LossConfig(alignment=1.0), LossConfig(matching=1.0)], ids=["alignment", "matching"]
 )
-def test_the_loss_knows_whose_context_is_foreign(weights: LossWeights, tmp_path: Path) -> None:
+def test_the_loss_depends_on_which_contexts_are_foreign(weights: LossConfig, tmp_path: Path) -> None:
     trainer, tokenizer = prepared(tmp_path, number=6)
     network = trainer.network.eval()
     batch = collate([item.encoded for item in trainer.training], tokenizer.config, network.design)
@@ -165,7 +156,7 @@ def test_the_loss_knows_whose_context_is_foreign(weights: LossWeights, tmp_path:
 
 
 def test_training_lets_the_share_of_foreign_contexts_fall(tmp_path: Path) -> None:
-    """LenientModel ones are of other words here: to tell them by the tweet takes an encoder that can read."""
+    """Foreign contexts have other words here, since a toy encoder cannot compare a caption with a text."""
     trainer, tokenizer = prepared(tmp_path, foreign=0.0)
     own, foreign = (
         items([replace(one, caption=caption) for one in examples(32)], tokenizer) for caption in ("a city", "portrait")
@@ -180,13 +171,17 @@ def test_training_lets_the_share_of_foreign_contexts_fall(tmp_path: Path) -> Non
 def test_a_checkpoint_that_matches_is_trained_written_and_read(tmp_path: Path) -> None:
     data, encoder, out = write(tmp_path / "toy2017"), save(tmp_path / "encoder", bert), tmp_path / "out"
     lines = [json.loads(line) for line in (tmp_path / "captions.jsonl").read_text(encoding="utf-8").splitlines()]
-    told = [line | {"caption": ("a city", "portrait")[number % 2]} for number, line in enumerate(lines)]
-    captions = tmp_path / "told.jsonl"
-    captions.write_text("\n".join(map(json.dumps, told)), encoding="utf-8")
-    train_command.command(data=data, captions=captions, encoder=str(encoder), out=out, epochs=2, matching=0.5)
+    different = [line | {"caption": ("a city", "portrait")[number % 2]} for number, line in enumerate(lines)]
+    captions = tmp_path / "different.jsonl"
+    captions.write_text("\n".join(map(json.dumps, different)), encoding="utf-8")
+    train(
+        out,
+        data,
+        {"data.captions": captions, "encoder": encoder, "optimisation.epochs": 2, "losses.matching": 0.5},
+    )
     info = describe(out)
     assert info.design.discount
-    assert "matching=0.5, foreign_share=0.25" in str(info.provenance["options"])
+    assert "matching=0.5 foreign_share=0.25" in str(info.provenance["options"])
     tweet = Tweet(id="1", text="ann visits rome")
     whole, bare = Extractor.load(out), Extractor.load(out, views=["text"])
     assert not bare.info.design.discount
@@ -195,18 +190,17 @@ def test_a_checkpoint_that_matches_is_trained_written_and_read(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("options", "wanted"),
+    ("options", "message"),
     [
-        pytest.param({"views": "text"}, "wanted a view text.context and evidence", id="no context"),
-        pytest.param({"evidence": False}, "wanted a view text.context and evidence", id="no evidence"),
-        pytest.param({"drop_context": 1.0}, "wanted a --drop-context below 1", id="all captions dropped"),
-        pytest.param({}, "wanted --captions, with two different ones", id="no captions"),
+        pytest.param({"design.views": ["text"]}, r"needs design.evidence and the view text\+context", id="no context"),
+        pytest.param({"design.evidence": False}, r"needs design.evidence and the view text\+context", id="no evidence"),
+        pytest.param(
+            {"optimisation.drop_context": 1.0}, "set optimisation.drop_context below 1", id="all captions dropped"
+        ),
+        pytest.param({}, "needs data.captions with at least two different captions", id="no captions"),
     ],
 )
-def test_there_must_be_captions_to_match_and_evidence_to_discount(
-    options: dict[str, Any], wanted: str, tmp_path: Path
-) -> None:
+def test_matching_needs_captions_and_evidence(options: dict[str, object], message: str, tmp_path: Path) -> None:
     data, encoder = write(tmp_path / "toy2017"), save(tmp_path / "encoder", bert)
-    given = {"data": data, "encoder": str(encoder), "out": tmp_path / "out", "matching": 0.5} | options
-    with pytest.raises(UserError, match=rf"--matching.*: {wanted}"):
-        train_command.command(**given)
+    with pytest.raises(UserError, match=rf"losses.matching.*: .*{message}"):
+        train(tmp_path / "out", data, {"encoder": encoder, "losses.matching": 0.5} | options)

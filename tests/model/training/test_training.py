@@ -1,11 +1,11 @@
-"""Training from start to checkpoint, on a toy corpus with toy encoders."""
+"""Training from the configuration to the checkpoint, on a toy corpus with toy encoders."""
 
 from __future__ import annotations
 
 import json
-import math
 import shutil
-from collections.abc import Callable, Sequence
+import tomllib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ import pytest
 import torch
 
 from cli.training import evaluate as evaluate_command
-from cli.training import train as train_command
 from core.errors import UserError
 from core.events import Tweet
 from model.batch import collate
@@ -29,12 +28,16 @@ from model.training import material
 from model.training import publish as publishing
 from model.training import teacher as teaching
 from model.training import train as training_of
+from model.training.config import OptimisationConfig
 from model.training.corpus import Example
 from model.training.encoder import pretrained
 from model.training.losses import loss
-from model.training.train import STATE, TrainConfig, Trainer, items, label_tensor
+from model.training.train import STATE, Trainer, items, label_tensor
 from streams.settings import CHECKPOINT
 from tests.model.toys import bert, distilbert, examples, save
+from tests.model.training.runs import train
+
+FAST = {"optimisation.encoder_rate": 5e-3, "optimisation.head_rate": 1e-2, "optimisation.batch_tokens": 128}
 
 
 @pytest.fixture(params=[bert, distilbert], ids=["bert", "distilbert, without segments"])
@@ -44,7 +47,7 @@ def encoder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """The first of these alone."""
+    """The BERT encoder alone."""
     return save(tmp_path / "encoder", bert)
 
 
@@ -71,16 +74,9 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def other_captions(data: Path) -> Path:
-    """Of a set of another name."""
-    path = data.parent / "others.jsonl"
-    path.write_text(json.dumps({"set": "2015", "img": "valid1", "caption": "a city"}), encoding="utf-8")
-    return path
-
-
 def trainer(encoder: Path, epochs: int = 2) -> Trainer:
     network, tokenizer = pretrained(str(encoder), seed=0)
-    config = TrainConfig(epochs=epochs, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=128)
+    config = OptimisationConfig(epochs=epochs, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=128)
     return Trainer(network, items(examples(32), tokenizer), tokenizer, config, "cpu")
 
 
@@ -113,9 +109,9 @@ def test_a_resumed_training_ends_with_the_same_weights_as_one_that_was_not_kille
         assert torch.equal(value, resumed.network.state_dict()[name]), name
 
 
-def test_a_training_with_other_options_does_not_take_up_this_one(encoder: Path, tmp_path: Path) -> None:
+def test_a_training_with_another_configuration_does_not_resume_this_one(encoder: Path, tmp_path: Path) -> None:
     trainer(encoder).save(tmp_path)
-    with pytest.raises(UserError, match="other options or data"):
+    with pytest.raises(UserError, match="another configuration or other data"):
         trainer(encoder, epochs=3).resume(tmp_path)
 
 
@@ -123,7 +119,7 @@ def test_a_training_with_other_options_does_not_take_up_this_one(encoder: Path, 
     "content",
     [pytest.param(b"", id="empty"), pytest.param(b"PK damaged", id="no archive"), pytest.param(None, id="cut short")],
 )
-def test_a_damaged_state_is_told_in_one_line(encoder: Path, tmp_path: Path, content: bytes | None) -> None:
+def test_the_error_about_a_damaged_state_is_one_line(encoder: Path, tmp_path: Path, content: bytes | None) -> None:
     training = trainer(encoder)
     training.save(tmp_path)
     whole = (tmp_path / STATE).read_bytes()
@@ -135,7 +131,7 @@ def test_a_damaged_state_is_told_in_one_line(encoder: Path, tmp_path: Path, cont
 def test_every_tweet_is_seen_each_epoch_and_the_loss_reaches_both_views(encoder: Path) -> None:
     training = trainer(encoder)
     for epoch in range(2):
-        assert sum(len(batch) for batch in training._batches(epoch)) == 32
+        assert sum(len(batch) for batch in training.epoch_batches(epoch)) == 32
     group = training.training[:6]
     batch = collate([item.encoded for item in group], training.tokenizer.config, training.network.design)
     value = loss(training.network, batch, label_tensor(group, batch), training.weights)
@@ -173,18 +169,22 @@ def test_the_command_trains_a_checkpoint_that_loads_and_evaluates(
     encoder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, captions = tmp_path / "out", tmp_path / "captions.jsonl"
-    options = {"captions": captions, "encoder": str(encoder), "out": out, "name": "toy-1", "batch_tokens": 128}
-    train_command.command(data=data, epochs=8, encoder_rate=5e-3, head_rate=1e-2, target_precision=0.5, **options)  # type: ignore[arg-type]
+    options = {"data.captions": captions, "encoder": encoder, "name": "toy-1", "target_precision": 0.5}
+    train(out, data, FAST | options | {"optimisation.epochs": 8})
     info = describe(out)
     assert info.name == "toy-1"
     assert not (out / STATE).exists()
     assert len({path.stat().st_mode for path in out.iterdir()}) == 1, "whoever may read the card may use the model"
     (found,) = Extractor.load(out, device="cpu").extract_all([Tweet(id="1", text="http http portrait")])
     assert found.typicality == pytest.approx(1 / 7, abs=1e-5), "stranger than all six validation tweets"
-    assert "| toy2017 | test | captions |" in (out / "README.md").read_text()
+    card = (out / "README.md").read_text()
+    assert "| toy2017 | test | captions |" in card
+    assert "configuration: [training.toml](training.toml)" in card
+    assert tomllib.loads((out / "training.toml").read_text())["optimisation"]["epochs"] == 8
+    assert not (out / "training.toml.partial").exists()
     assert "1 left out" in " ".join(capsys.readouterr().out.split())
-    with pytest.raises(UserError, match="a finished checkpoint is there"):
-        train_command.command(data=data, out=out)
+    with pytest.raises(UserError, match="holds a finished checkpoint"):
+        train(out, data)
 
     found = Extractor.load(out, device="cpu").extract([Tweet(id="1", text="Bob visits Oslo")], ["a city"])[0]
     assert all("Bob visits Oslo"[one.start : one.end] == one.text for one in found)
@@ -199,60 +199,9 @@ def test_the_command_trains_a_checkpoint_that_loads_and_evaluates(
         evaluate_command.command(data=data, checkpoint=out, json_out=Path("/nowhere/x"))
 
 
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        pytest.param(lambda data: {"data": data / "nowhere"}, "no train.txt", id="no data"),
-        pytest.param(lambda data: {"data": data, "device": "tpu"}, "--device tpu: wanted one of", id="no such device"),
-        pytest.param(
-            lambda data: {"data": data, "out": data / "train.txt" / "x"}, "cannot be written: Not a dir", id="no folder"
-        ),
-        pytest.param(lambda data: {"data": data, "encoder": "/nowhere/x"}, "--encoder /nowhere/x", id="no encoder"),
-        pytest.param(lambda data: {"data": data, "captions": data / "c.jsonl"}, "No such file", id="no captions"),
-        pytest.param(
-            lambda data: {"data": data, "captions": other_captions(data)},
-            "none is of these tweets",
-            id="of another set",
-        ),
-        pytest.param(
-            lambda data: {"data": data, "views": "text+context"}, "no validation tweet has such a view", id="no context"
-        ),
-        pytest.param(
-            lambda data: {"data": data, "views": "text,text"},
-            "--views text,text: wanted one or more",
-            id="a view twice",
-        ),
-        pytest.param(
-            lambda data: {"data": data, "views": "text,x"}, "--views text,x: Input should be 'text'", id="unknown view"
-        ),
-        pytest.param(lambda data: {"data": data, "name": "my model"}, "--name 'my model': wanted 1 to 64", id="a name"),
-        pytest.param(
-            lambda data: {"data": data, "head_rate": math.nan}, "--head-rate nan: wanted a number above 0", id="a rate"
-        ),
-        pytest.param(
-            lambda data: {"data": data, "alignment_temperature": ["toy2017=hot"]},
-            "--alignment-temperature toy2017=hot: wanted a number of 0.1 or more",
-            id="no number",
-        ),
-        pytest.param(
-            lambda data: {"data": data, "alignment_temperature": ["2", "twitter2015=4"]},
-            "--alignment-temperature twitter2015: wanted a data set of toy2017",
-            id="another data set",
-        ),
-    ],
-)
-def test_what_the_user_can_mend_is_one_line(
-    data: Path, tmp_path: Path, spoil: Callable[[Path], dict[str, object]], message: str
-) -> None:
-    with pytest.raises(UserError) as error:
-        train_command.command(**{"out": tmp_path / "out"} | spoil(data))  # type: ignore[arg-type]
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_batches_in_which_no_tweet_has_a_view_are_passed_over(small: Path) -> None:
+def test_batches_in_which_no_post_has_a_view_are_skipped(small: Path) -> None:
     network, tokenizer = pretrained(str(small), 0, Design(views=(CONTEXT,)))
-    config = TrainConfig(epochs=1, batch_tokens=128, drop_context=0.9)
+    config = OptimisationConfig(epochs=1, batch_tokens=128, drop_context=0.9)
     training = Trainer(network, items(examples(48), tokenizer), tokenizer, config, "cpu")
     seen: list[float] = []
     training.run_epoch(lambda done, value: seen.append(value))
@@ -267,27 +216,25 @@ def test_batches_in_which_no_tweet_has_a_view_are_passed_over(small: Path) -> No
         pytest.param({"seed": 1}, id="other weights"),
         pytest.param({"number": 31}, id="other tweets"),
         pytest.param({"teacher": True}, id="a teacher"),
-        pytest.param({"untold": frozenset({"MISC"})}, id="other rules of labelling"),
+        pytest.param({"unannotated": frozenset({"MISC"})}, id="another annotation scheme"),
     ],
 )
-def test_a_training_of_other_things_does_not_take_up_this_one(
-    small: Path, tmp_path: Path, other: dict[str, Any]
-) -> None:
+def test_a_training_of_other_data_does_not_resume_this_one(small: Path, tmp_path: Path, other: dict[str, Any]) -> None:
     def build(
         design: Design = TWO_VIEWS,
         seed: int = 0,
         number: int = 32,
         teacher: bool = False,
-        untold: frozenset[str] = frozenset(),
+        unannotated: frozenset[str] = frozenset(),
     ) -> Trainer:
         network, tokenizer = pretrained(str(small), seed, design)
         believed = [{0: np.full(len(LABELS), 1 / len(LABELS))}] * number if teacher else None
-        learned = items([replace(one, untold=untold) for one in examples(number)], tokenizer, believed)
-        return Trainer(network, learned, tokenizer, TrainConfig(epochs=1, batch_tokens=128), "cpu")
+        learned = items([replace(one, unannotated=unannotated) for one in examples(number)], tokenizer, believed)
+        return Trainer(network, learned, tokenizer, OptimisationConfig(epochs=1, batch_tokens=128), "cpu")
 
     build().save(tmp_path)
     assert build().resume(tmp_path)
-    with pytest.raises(UserError, match="other options or data"):
+    with pytest.raises(UserError, match="another configuration or other data"):
         build(**other).resume(tmp_path)
 
 
@@ -299,47 +246,51 @@ def test_the_rate_ends_at_zero_with_the_last_batch(small: Path) -> None:
     assert training.schedule.get_last_lr() == [0.0] * len(training.optimiser.param_groups)
 
 
-def test_a_teacher_is_read_once_and_its_pupil_told_of_it(
+def test_a_teacher_reads_once_and_stands_in_the_card_of_its_student(
     small: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options: dict[str, Any] = {"data": data, "encoder": str(small), "epochs": 4, "batch_tokens": 128}
-    options |= {"encoder_rate": 5e-3, "head_rate": 1e-2, "target_precision": 0.5}
-    train_command.command(out=tmp_path / "teacher", name="toy-teacher", **options)
-    train_command.command(out=tmp_path / "other", name="other-teacher", **options | {"seed": 1, "epochs": 1})
+    options = FAST | {"encoder": small, "optimisation.epochs": 4, "target_precision": 0.5}
+    train(tmp_path / "teacher", data, options | {"name": "toy-teacher"})
+    train(
+        tmp_path / "other",
+        data,
+        options | {"name": "other-teacher", "optimisation.seed": 1, "optimisation.epochs": 1},
+    )
     more = data.parent / "more"
     shutil.copytree(data, more)
-    options |= {"teacher": [tmp_path / "teacher", tmp_path / "other"], "unlabelled": [more], "threads": 1}
+    options |= {"data.teachers": [str(tmp_path / "teacher"), str(tmp_path / "other")], "threads": 1}
+    options |= {"data.unlabelled": [str(more)]}
 
     reads = []
     real = teaching.marginals
     monkeypatch.setattr(teaching, "marginals", lambda *given: (reads.append(1), real(*given))[1])
     monkeypatch.setattr(publishing, "publish", lambda *given: (_ for _ in ()).throw(OSError(28, "disk full")))
     for _ in range(2):
-        with pytest.raises(UserError, match="disk full; the same command goes on"):
-            train_command.command(out=tmp_path / "out", **options)
+        with pytest.raises(UserError, match="disk full; run the same command again"):
+            train(tmp_path / "out", data, options)
     assert reads == [1, 1], "a resumed training has the beliefs of both at once"
     assert sorted(path.name for path in (tmp_path / "out").glob("*.npz")) == ["teacher-0.npz", "teacher-1.npz"]
     monkeypatch.undo()
-    options |= {"epochs": 1, "start": tmp_path / "teacher"}
-    train_command.command(out=tmp_path / "pupil", **options)
-    provenance = describe(tmp_path / "pupil").provenance
+    options |= {"optimisation.epochs": 1, "start": tmp_path / "teacher"}
+    train(tmp_path / "student", data, options)
+    provenance = describe(tmp_path / "student").provenance
     for part, name in (("start", "toy-teacher"), ("teacher", "toy-teacher"), ("teacher 2", "other-teacher")):
         assert provenance[part].startswith(f"{name}; trained on: the training splits of toy2017")
-    assert not list((tmp_path / "pupil").glob("*.npz"))
+    assert not list((tmp_path / "student").glob("*.npz"))
 
 
-def test_a_pupil_learns_the_mean_of_its_teachers(
+def test_a_student_learns_the_mean_of_its_teachers(
     small: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options: dict[str, Any] = {"data": data, "encoder": str(small), "epochs": 1, "batch_tokens": 128}
+    options: dict[str, object] = {"encoder": small, "optimisation.epochs": 1, "optimisation.batch_tokens": 128}
     for seed in (0, 1):
-        train_command.command(out=tmp_path / str(seed), seed=seed, target_precision=0.5, **options)
+        train(tmp_path / str(seed), data, options | {"optimisation.seed": seed, "target_precision": 0.5})
     learned = []
     real = training_of.items
     monkeypatch.setattr(training_of, "items", lambda *given: (learned.append(given[2]), real(*given))[1])
     for teachers in ([0], [1], [0, 1]):
-        told = {"teacher": [tmp_path / str(number) for number in teachers], "out": tmp_path / f"of-{teachers}"}
-        train_command.command(**options, **told)
+        folders = [str(tmp_path / str(number)) for number in teachers]
+        train(tmp_path / f"of-{len(teachers)}{teachers[0]}", data, options | {"data.teachers": folders})
     one, other, both = (beliefs[0][0] for beliefs in learned)
     assert not np.allclose(one, other, atol=1e-3)
     assert np.allclose(both, (one + other) / 2, atol=1e-3)
@@ -362,7 +313,7 @@ def test_beliefs_come_back_only_for_the_same_teacher_and_tweets(tmp_path: Path) 
 def test_the_beliefs_of_several_teachers_are_their_mean(tmp_path: Path) -> None:
     one = [{0: np.full(len(LABELS), 0.5, np.float16)}, {}, {}]
     other = [{0: np.zeros(len(LABELS), np.float16), 2: np.ones(len(LABELS), np.float16)}, {1: one[0][0]}, {}]
-    found = teaching.joined([one, other])
+    found = teaching.mean_beliefs([one, other])
     assert [sorted(tweet) for tweet in found] == [[0, 2], [1], []]
     assert found[0][0].tolist() == [0.25] * len(LABELS)
     assert found[0][2].tolist() == [1.0] * len(LABELS), "of a word that one has not read the other alone"
@@ -385,12 +336,13 @@ def test_other_sets_train_and_are_never_measured(small: Path, data: Path, tmp_pa
         "one stands in its valid.txt, one in --data"
     )
     assert read.left_out == 2
-    assert read.auxiliary[0].untold == {"LOC", "ORG", "MISC"}
+    assert read.auxiliary[0].unannotated == {"LOC", "ORG", "MISC"}
     assert read.training == [*read.labelled, *read.auxiliary]
     assert {name for name, _ in read.held_out} == {"toy2017"}
 
     out = tmp_path / "out"
-    train_command.command(data=data, encoder=str(small), out=out, auxiliary=[others], epochs=1, target_precision=0.5)
+    options: dict[str, object] = {"encoder": small, "optimisation.epochs": 1, "target_precision": 0.5}
+    train(out, data, options | {"data.auxiliary": [str(others)]})
     assert (
         describe(out).provenance["auxiliary"]
         == f"tweets: 1 of {tmp_path.name}/others, with the labels that these sets have"
@@ -399,20 +351,19 @@ def test_other_sets_train_and_are_never_measured(small: Path, data: Path, tmp_pa
     assert known is not None
     assert known.counts is not None, "other tweets are the background of familiar words"
     assert material.read(data, None, [others], [others]).unlabelled == [], "what is labelled is not learned twice"
-    train_command.command(
-        data=data, encoder=str(small), out=tmp_path / "pupil", teacher=[out], epochs=1, target_precision=0.5
-    )
-    assert "auxiliary: tweets: 1 of" in describe(tmp_path / "pupil").provenance["teacher"]
+    train(tmp_path / "student", data, options | {"data.teachers": [str(out)]})
+    assert "auxiliary: tweets: 1 of" in describe(tmp_path / "student").provenance["teacher"]
 
 
 def test_other_sets_that_would_teach_nothing_are_refused(small: Path, data: Path, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"data": data, "encoder": str(small), "out": tmp_path / "out", "auxiliary": [data]}
-    with pytest.raises(UserError, match="--auxiliary: all of its tweets also stand in --data"):
-        train_command.command(**options)
-    with pytest.raises(UserError, match="--auxiliary: its tweets are read as text alone: wanted a view text"):
-        train_command.command(**options, captions=tmp_path / "captions.jsonl", views="text+context")
+    options: dict[str, object] = {"encoder": small, "data.auxiliary": [str(data)]}
+    with pytest.raises(UserError, match=r"data\.auxiliary: all of its posts also stand in data\.folder"):
+        train(tmp_path / "out", data, options)
+    captions = {"data.captions": tmp_path / "captions.jsonl", "design.views": ["text+context"]}
+    with pytest.raises(UserError, match=r"data\.auxiliary: its posts are read as text alone; add the view text"):
+        train(tmp_path / "out", data, options | captions)
 
 
 def test_a_checkpoint_of_another_encoder_is_no_start(small: Path, data: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--start .*: is of another encoder or design"):
-        train_command.command(data=data, encoder=str(small), out=tmp_path / "out", start=CHECKPOINT)
+    with pytest.raises(UserError, match=r"start .*: it has another encoder or design"):
+        train(tmp_path / "out", data, {"encoder": small, "start": CHECKPOINT})

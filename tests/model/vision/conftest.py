@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from model.vision.channels import ReaderConfig
-from model.vision.reader import Reader, load
+from model.vision.reader import ChannelReader, load
 
 
 @pytest.fixture(scope="session")
-def reader() -> Iterator[Reader]:
+def reader() -> Iterator[ChannelReader]:
     """Tags and OCR as they come, on one CPU thread; no caption model."""
     before = torch.get_num_threads(), cv2.getNumThreads()
     yield load(ReaderConfig(channels=("tags", "caption", "ocr")).to_json(), device="cpu", threads=1)

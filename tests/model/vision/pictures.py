@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from model.vision.values import CHANNELS, Channel, Pixels, Request
+from core.pixels import Pixels
+from model.vision.values import CHANNELS, Channel, Request
 
 SIZE = (640, 400)
 

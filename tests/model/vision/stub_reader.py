@@ -1,7 +1,7 @@
 """A stand-in for `model.vision.reader:load` that dies, hangs and fails on demand. Runs in the reader's process.
 
-The red of a picture's first pixel is its order. It keeps a diary, in the file that is its configuration: one line for
-each picture that it was given, with the channels and the size of the batch.
+The red value of an image's first pixel is an order to the stub, the green value is the image's number. The stub
+writes a diary to the file that is its configuration: one line per image, with the channels and the batch size.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import UserError
-from model.vision.values import Pixels, Request, Tag, TextLine, VisualContext
+from core.pixels import Pixels
+from model.vision.values import MISCONFIGURED, Request, Tag, TextLine, VisualContext
 
 HANG, DIE, RAISE, NO_TEXT, SLOW, BABBLE, PRINT = 1, 2, 3, 4, 5, 6, 7
 SLOW_S = 0.5
 
 
-def picture(order: int = 100, number: int = 0, light: tuple[int, int, int] = (255, 255, 255)) -> Pixels:
-    """A chessboard of 16 x 16, not plain; `light`: its light fields."""
+def chessboard(order: int = 100, number: int = 0, light: tuple[int, int, int] = (255, 255, 255)) -> Pixels:
+    """Returns 16 x 16 pixels that are not plain. `light` is the colour of the light fields."""
     fields = [(0, 0, 0) if (row + column) % 2 else light for row in range(16) for column in range(16)]
     return Pixels(16, 16, bytes([order, number, 0, *(part for field in fields[1:] for part in field)]))
 
@@ -42,13 +43,13 @@ class StubReader:
         if PRINT in orders:
             print("a library says hello", flush=True)
         if RAISE in orders:
-            raise ValueError("a picture that cannot be read")
+            raise ValueError("an image that cannot be read")
         return [_read(request) for request in batch]
 
 
 def _read(request: Request) -> VisualContext:
     order, number = request.pixels.rgb[:2]
-    if order == BABBLE:  # as no honest reader would
+    if order == BABBLE:  # no honest reader gives such a reason
         return VisualContext.model_construct(absent={"ocr": "\x1b[31m" + "x" * 1_000_000})
     line = TextLine(text=f"text {number}", score=0.9, box=((0, 0), (1, 0), (1, 1), (0, 1)))
     return VisualContext(
@@ -64,15 +65,15 @@ def load(diary: str, *, device: str, threads: int) -> StubReader:
 
 
 def load_broken(diary: str, *, device: str, threads: int) -> StubReader:
-    with Path(diary).open("a") as pages:
-        pages.write("start\n")
-    raise UserError("no such model; name another in MNER_VISION_TAGS")
+    with Path(diary).open("a") as file:
+        file.write("start\n")
+    raise UserError("no such model: name another")
 
 
 class Misconfigured(StubReader):
     def predict(self, batch: Sequence[Request]) -> list[VisualContext]:
-        why = "misconfigured: MNER_VISION_TAGS=/nowhere: cannot be loaded: name another"
-        return [VisualContext(absent={"tags": why})] * len(batch)
+        reason = f"{MISCONFIGURED}the tags model /nowhere cannot be loaded: name another"
+        return [VisualContext(absent={"tags": reason})] * len(batch)
 
 
 def load_misconfigured(diary: str, *, device: str, threads: int) -> StubReader:
@@ -80,6 +81,6 @@ def load_misconfigured(diary: str, *, device: str, threads: int) -> StubReader:
 
 
 def load_stuck(diary: str, *, device: str, threads: int) -> StubReader:
-    """As a model may be that is loaded over a slow line."""
+    """Stands for a model that is loaded over a slow network."""
     time.sleep(600)
     return load(diary, device=device, threads=threads)

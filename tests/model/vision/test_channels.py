@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from core.text import plain
 from model.vision.channels import ReaderConfig, rounded
-from model.vision.values import MAX_LINES, MAX_REASON, MAX_TAGS, MAX_WORDS, VisualContext, plain
+from model.vision.values import MAX_LINES, MAX_REASON, MAX_TAGS, MAX_WORDS, VisualContext
 
 
 @pytest.mark.parametrize(

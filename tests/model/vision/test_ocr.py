@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from model.vision.ocr import BUDGET, MAX_WIDTH, Text
-from model.vision.reader import Reader
+from model.vision.reader import ChannelReader
 from tests.model.vision.pictures import noise, written
 
 
 @pytest.fixture(scope="module")
-def text(reader: Reader) -> Text:
+def text(reader: ChannelReader) -> Text:
     assert isinstance(reader.ocr, Text)
     return reader.ocr
 

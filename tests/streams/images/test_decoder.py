@@ -1,10 +1,11 @@
-"""Whatever a file does to the process that decodes it: a picture or a reason, and the next picture is decoded."""
+"""Whatever a file does to its decoder: it gives an image or a reason, and the next image is decoded."""
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
 import hashlib
+import math
 import os
 import random
 import signal
@@ -16,14 +17,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
 from demo.examples import png_bomb
 from streams.images.decode import LoadedImage, decode
-from streams.images.decoder import Decoders
+from streams.images.decoder import MODULE, Decoders
 from streams.images.errors import ImageError
 from tests.local.processes import eventually
 from tests.streams.images.echo_decoder import FOUND, PIXELS, answer
@@ -38,8 +38,18 @@ SLOW = slow_jpeg()
 ECHO = "tests.streams.images.echo_decoder"
 
 
-def decoders(count: int = 1, **options: Any) -> Decoders:
-    return Decoders(count, **{"max_pixels": LIMIT, "memory_mb": 1024, "timeout_s": 30.0, **options})
+def decoders(
+    count: int = 1,
+    *,
+    max_pixels: int = LIMIT,
+    memory_mb: int = 1024,
+    timeout_s: float = 30.0,
+    wait_s: float = math.inf,
+    module: str = MODULE,
+) -> Decoders:
+    return Decoders(
+        count, max_pixels=max_pixels, memory_mb=memory_mb, timeout_s=timeout_s, wait_s=wait_s, module=module
+    )
 
 
 async def refusal(pool: Decoders, body: bytes) -> ImageError:
@@ -62,7 +72,7 @@ def cpu_ticks(pid: int) -> int:
 
 
 async def at_work(pool: Decoders) -> int:
-    """The only process, once it is busy with a picture."""
+    """Returns the id of the only process once it is busy with an image."""
     (pid,) = pool.pids
     before = cpu_ticks(pid)
     while cpu_ticks(pid) < before + 10:
@@ -70,27 +80,27 @@ async def at_work(pool: Decoders) -> int:
     return pid
 
 
-async def test_every_kind_of_file_decodes_as_it_does_in_this_process() -> None:
+async def test_every_format_decodes_as_it_does_in_this_process() -> None:
     async with decoders(2) as pool:
         bodies = [*FILES.values(), encoded(half_and_half(size=(1000, 500)), "JPEG")]
-        found = await asyncio.gather(*(pool.decode(body, URL) for body in bodies))
-    for body, picture in zip(bodies, found, strict=True):
-        here, pixels = decode(body, LIMIT), picture.pixels
+        images = await asyncio.gather(*(pool.decode(body, URL) for body in bodies))
+    for body, image in zip(bodies, images, strict=True):
+        here, pixels = decode(body, LIMIT), image.pixels
         assert pixels is not None
-        assert (picture.url, picture.sha256) == (URL, hashlib.sha256(body).hexdigest())
-        assert (picture.format, picture.width, picture.height) == (here.format, here.width, here.height)
+        assert (image.url, image.sha256) == (URL, hashlib.sha256(body).hexdigest())
+        assert (image.format, image.width, image.height) == (here.format, here.width, here.height)
         assert here.small is not None
-        assert (picture.phash, (pixels.width, pixels.height), pixels.rgb) == (
+        assert (image.phash, (pixels.width, pixels.height), pixels.rgb) == (
             here.phash,
             here.small.size,
             here.small.tobytes(),
         )
     async with decoders(1) as pool:
         bare = [await pool.decode(body, URL, small=False) for body in bodies]
-    assert bare == [replace(picture, pixels=None) for picture in found]
+    assert bare == [replace(image, pixels=None) for image in images]
 
 
-async def test_processes_start_when_they_are_needed_and_no_more_than_allowed() -> None:
+async def test_processes_start_when_needed_up_to_the_limit() -> None:
     async with decoders(2) as pool:
         assert pool.pids == ()
         await pool.decode(GOOD, URL)
@@ -112,8 +122,8 @@ async def test_bombs_are_refused_before_they_take_memory() -> None:
         assert (await pool.decode(GOOD, URL)).format == "JPEG"
 
 
-async def test_a_picture_within_the_pixel_limit_that_needs_too_much_memory_is_a_bomb_too() -> None:
-    """libwebp keeps several copies of the canvas, 16 bytes a pixel together."""
+async def test_an_image_within_the_pixel_limit_that_needs_too_much_memory_is_a_bomb_too() -> None:
+    """libwebp keeps several copies of the canvas, together 16 bytes per pixel."""
     body = encoded(Image.new("RGB", (8000, 5000), (9, 99, 200)), "WEBP", method=0)
     async with decoders(memory_mb=640) as pool:
         await pool.decode(GOOD, URL)
@@ -123,7 +133,7 @@ async def test_a_picture_within_the_pixel_limit_that_needs_too_much_memory_is_a_
         assert (await pool.decode(GOOD, URL)).format == "JPEG"
 
 
-async def test_memory_stays_under_the_limit_here_and_there() -> None:
+async def test_memory_stays_bounded_in_the_parent_and_in_the_decoder() -> None:
     body = encoded(Image.new("RGB", (8000, 5000), (9, 99, 200)), "WEBP", method=0)
     async with decoders() as pool:
         await pool.decode(GOOD, URL)
@@ -145,26 +155,28 @@ def damaged() -> Iterator[bytes]:
     for body in [*FILES.values()] * 40:
         flipped = bytearray(body)
         for _ in range(dice.choice((1, 1, 3, 30))):
-            # the headers are where a decoder can be led astray
+            # damage in the headers misleads a decoder most
             place = dice.randrange(min(len(body), dice.choice((40, 700, len(body)))))
             flipped[place] ^= 1 << dice.randrange(8)
         yield bytes(flipped)
 
 
-async def test_truncated_and_damaged_files_give_a_picture_or_a_reason() -> None:
+async def test_truncated_and_damaged_files_give_an_image_or_a_reason() -> None:
     async with decoders(2, max_pixels=4_000_000) as pool:
         outcomes = await asyncio.gather(*(pool.decode(body, URL) for body in damaged()), return_exceptions=True)
-        pictures = [outcome for outcome in outcomes if isinstance(outcome, LoadedImage)]
+        images = [outcome for outcome in outcomes if isinstance(outcome, LoadedImage)]
         errors = [outcome for outcome in outcomes if isinstance(outcome, ImageError)]
-        assert len(pictures) + len(errors) == len(outcomes)
-        assert not [error for error in errors if "Permission" in error.reason], "something was imported too late"
+        assert len(images) + len(errors) == len(outcomes)
+        assert not [error for error in errors if "Permission" in error.reason], (
+            "a module was imported after the process was confined"
+        )
         assert {error.kind for error in errors} <= {"not_an_image", "broken", "bomb"}
-        assert len(pictures) > 50
+        assert len(images) > 50
         assert len(errors) > 50
         assert (await pool.decode(GOOD, URL)).format == "JPEG"
 
 
-async def test_a_file_that_keeps_its_decoder_busy_is_given_up_and_the_process_replaced() -> None:
+async def test_a_file_that_takes_too_long_is_given_up_and_the_process_replaced() -> None:
     async with decoders(timeout_s=0.5) as pool:
         await pool.decode(GOOD, URL)
         (pid,) = pool.pids
@@ -186,7 +198,7 @@ async def test_a_process_that_dies_over_a_file_costs_that_file_alone(blow: signa
         assert (await next_one).format == "JPEG"
 
 
-async def test_who_finds_no_decoder_in_time_is_refused_as_busy_and_holds_nothing() -> None:
+async def test_a_caller_that_finds_no_idle_decoder_in_time_is_refused_as_busy() -> None:
     async with decoders(wait_s=0.2) as pool:
         await pool.decode(GOOD, URL)
         slow = asyncio.ensure_future(pool.decode(slow_jpeg(100), URL))
@@ -196,7 +208,7 @@ async def test_who_finds_no_decoder_in_time_is_refused_as_busy_and_holds_nothing
         assert (await pool.decode(GOOD, URL)).format == "JPEG"
 
 
-async def test_a_process_that_is_stopped_is_killed_in_time() -> None:
+async def test_a_process_stopped_by_a_signal_is_killed_in_time() -> None:
     async with decoders(timeout_s=1.0) as pool:
         await pool.decode(GOOD, URL)
         (pid,) = pool.pids
@@ -205,7 +217,7 @@ async def test_a_process_that_is_stopped_is_killed_in_time() -> None:
         assert not alive(pid)
 
 
-async def test_a_process_that_died_while_idle_costs_no_picture() -> None:
+async def test_a_process_that_died_while_idle_costs_no_image() -> None:
     async with decoders() as pool:
         await pool.decode(GOOD, URL)
         (pid,) = pool.pids
@@ -214,7 +226,7 @@ async def test_a_process_that_died_while_idle_costs_no_picture() -> None:
         assert (await pool.decode(GOOD, URL)).format == "JPEG"
 
 
-async def test_a_cancelled_picture_is_never_taken_for_the_next_one() -> None:
+async def test_the_reply_for_a_cancelled_image_is_not_taken_for_the_next_one() -> None:
     async with decoders() as pool:
         await pool.decode(GOOD, URL)
         pids = pool.pids
@@ -222,10 +234,10 @@ async def test_a_cancelled_picture_is_never_taken_for_the_next_one() -> None:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(pool.decode(slow_jpeg(20), URL), patience_s)
             assert (await pool.decode(GOOD, URL)).width == 300
-        assert pool.pids == pids, "a new process would cost more than a picture"
+        assert pool.pids == pids, "a new process would cost more than an image"
 
 
-async def test_nor_when_everything_in_this_event_loop_is_cancelled() -> None:
+async def test_replies_are_not_mixed_up_when_every_task_is_cancelled() -> None:
     async with decoders() as pool:
         await pool.decode(GOOD, URL)
         work = asyncio.ensure_future(pool.decode(slow_jpeg(100), URL))
@@ -236,7 +248,7 @@ async def test_nor_when_everything_in_this_event_loop_is_cancelled() -> None:
         assert (await pool.decode(GOOD, URL)).width == 300
 
 
-async def test_a_file_that_is_slow_to_the_end_of_its_time_does_so_for_a_caller_who_left_too() -> None:
+async def test_a_file_that_times_out_after_its_caller_left_does_not_block_the_next_one() -> None:
     async with decoders(timeout_s=0.5) as pool:
         await pool.decode(GOOD, URL)
         with pytest.raises(TimeoutError):
@@ -245,59 +257,61 @@ async def test_a_file_that_is_slow_to_the_end_of_its_time_does_so_for_a_caller_w
 
 
 @pytest.mark.parametrize(
-    "lie",
+    "invalid",
     [
         pytest.param(answer(b"not JSON"), id="no JSON"),
         pytest.param(answer(b""), id="nothing"),
         pytest.param(answer(b"[" * 4000), id="JSON that nests deep"),
         pytest.param(answer(b"\xff\xfe{}"), id="no UTF-8"),
         pytest.param(b"\xff\xff\xff\xff" + bytes(9), id="a header of 4 GB"),
-        pytest.param(answer({"ready": True}), id="ready when asked for a picture"),
+        pytest.param(answer({"ready": True}), id="ready when asked for an image"),
         pytest.param(answer(FOUND | {"extra": 1}), id="an extra field"),
-        pytest.param(answer({name: value for name, value in FOUND.items() if name != "phash"}), id="a field less"),
+        pytest.param(answer({name: value for name, value in FOUND.items() if name != "phash"}), id="a missing field"),
         pytest.param(answer(FOUND | {"width": float("nan")}), id="NaN"),
         pytest.param(answer(FOUND | {"width": 4.0}), id="a fraction"),
         pytest.param(answer(FOUND | {"width": "4"}), id="a number as text"),
         pytest.param(answer(FOUND | {"width": 0}), id="no width"),
         pytest.param(answer(FOUND | {"height": -2}), id="a negative height"),
         pytest.param(answer(FOUND | {"width": 100_000, "height": 100_000}), id="more pixels than allowed"),
-        pytest.param(answer(FOUND | {"small": (5, 1)}), id="a small copy larger than the picture"),
+        pytest.param(answer(FOUND | {"small": (5, 1)}), id="a small copy larger than the image"),
         pytest.param(
             answer(FOUND | {"small": (641, 1), "width": 9999}, bytes(3 * 641)), id="a small copy that is too large"
         ),
         pytest.param(answer(FOUND | {"small": (2, 1, 3)}), id="three dimensions"),
         pytest.param(answer(FOUND | {"small": None}, b""), id="no small copy where one was wanted"),
-        pytest.param(answer(FOUND | {"phash": "0" * 63 + "\n"}), id="a hash that is none"),
-        pytest.param(answer(FOUND | {"format": "TIFF"}), id="a format that is not read"),
-        pytest.param(answer({"kind": "private_address", "detail": ""}), id="a reason it cannot know"),
+        pytest.param(answer(FOUND | {"phash": "0" * 63 + "\n"}), id="an invalid hash"),
+        pytest.param(answer(FOUND | {"format": "TIFF"}), id="a format that is not allowed"),
+        pytest.param(answer({"kind": "private_address", "detail": ""}), id="a reason that a decoder cannot know"),
         pytest.param(answer({"kind": "broken", "detail": "x" * 301}), id="a detail that is too long"),
     ],
 )
-async def test_an_answer_that_makes_no_sense_is_refused_and_its_process_killed(lie: bytes) -> None:
+async def test_an_invalid_reply_is_refused_and_its_process_killed(invalid: bytes) -> None:
     async with decoders(module=ECHO) as pool:
         honest = await pool.decode(answer(FOUND), URL)
         assert (honest.width, honest.height, honest.pixels and honest.pixels.rgb) == (4, 2, PIXELS)
         (pid,) = pool.pids
-        assert (await refusal(pool, lie)).reason.startswith("decoder_died: it gave an answer that makes no sense")
+        assert (await refusal(pool, invalid)).reason.startswith("decoder_died: it sent an invalid reply")
         assert not alive(pid)
 
 
 @pytest.mark.parametrize(
-    ("told", "kind"),
+    ("reply", "kind"),
     [
-        pytest.param(answer(FOUND)[:-1], "too_slow", id="a byte less than announced"),
+        pytest.param(answer(FOUND)[:-1], "too_slow", id="one byte fewer than announced"),
         pytest.param(answer({"kind": "memory", "detail": ""}, b""), "bomb", id="out of memory"),
-        pytest.param(answer({"kind": "broken", "detail": "\x1b[31m"}, b""), "broken", id="a reason with controls"),
+        pytest.param(
+            answer({"kind": "broken", "detail": "\x1b[31m"}, b""), "broken", id="a reason with control characters"
+        ),
     ],
 )
-async def test_what_is_said_short_of_a_picture_is_a_printable_reason(told: bytes, kind: str) -> None:
+async def test_a_reply_without_an_image_gives_a_printable_reason(reply: bytes, kind: str) -> None:
     async with decoders(module=ECHO, timeout_s=1.0) as pool:
-        error = await refusal(pool, told)
+        error = await refusal(pool, reply)
         assert error.kind == kind
         assert error.reason.isprintable()
 
 
-async def test_words_after_the_answer_are_not_taken_for_the_next_one() -> None:
+async def test_bytes_after_a_reply_are_not_taken_for_the_next_reply() -> None:
     async with decoders(module=ECHO) as pool:
         await pool.decode(answer(FOUND) + answer(FOUND | {"width": 99}), URL)
         (pid,) = pool.pids
@@ -305,7 +319,7 @@ async def test_words_after_the_answer_are_not_taken_for_the_next_one() -> None:
         assert not alive(pid)
 
 
-async def test_a_process_that_does_not_start_is_a_reason_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_does_not_start_is_a_reason_and_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     async with decoders() as pool:
         monkeypatch.setattr(sys, "executable", "/nonexistent/python")
         assert (await refusal(pool, GOOD)).kind == "internal"
@@ -318,7 +332,7 @@ async def test_a_process_that_does_not_start_is_a_reason_and_tried_again(monkeyp
         assert "exit code 1" in error.reason
 
 
-async def test_a_process_is_replaced_after_many_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_is_replaced_after_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.images.decoder_process.RECYCLE_AFTER", 3)
     async with decoders(module=ECHO) as pool:
         pids: list[int] = []
@@ -328,7 +342,7 @@ async def test_a_process_is_replaced_after_many_pictures(monkeypatch: pytest.Mon
     assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 1]
 
 
-async def test_closing_is_prompt_may_be_repeated_and_refuses_what_is_left() -> None:
+async def test_closing_is_prompt_repeatable_and_refuses_images_in_work() -> None:
     pool = decoders()
     await pool.decode(GOOD, URL)
     work = [asyncio.ensure_future(refusal(pool, SLOW)) for _ in range(3)]
@@ -343,7 +357,7 @@ async def test_closing_is_prompt_may_be_repeated_and_refuses_what_is_left() -> N
     assert (await refusal(pool, GOOD)).kind == "internal"
 
 
-async def test_closing_while_a_process_starts_leaves_none() -> None:
+async def test_closing_while_a_process_starts_ends_it() -> None:
     pool = decoders()
     starting = asyncio.ensure_future(refusal(pool, GOOD))
     while not pool.pids:
@@ -440,7 +454,7 @@ import ctypes
 ctypes.CDLL(None).capset(b"\\x22\\x05\\x08\\x20" + bytes(4), bytes(24))  # root then holds no more than any user
 """
 OPEN = {"stat", "chmod", "connect by path", "send", "share memory"}
-"""What Landlock alone does not close."""
+"""Attempts that Landlock alone does not prevent."""
 
 
 @pytest.mark.parametrize(
@@ -453,7 +467,7 @@ OPEN = {"stat", "chmod", "connect by path", "send", "share memory"}
 def test_code_in_a_confined_process_reaches_no_file_no_network_and_no_other_process(
     before: str, remains: set[str], tmp_path: Path
 ) -> None:
-    """What this kernel offers is asked of the kernel, never told from what the intruder reached."""
+    """Skips by what the kernel says it offers, never by what the intruder reached."""
     if ctypes.CDLL(None).syscall(444, None, 0, 1) < 6:
         pytest.skip("this kernel does not offer landlock(7) version 6")
     bare = before or UNPRIVILEGED + NAMESPACES
@@ -470,7 +484,7 @@ def test_code_in_a_confined_process_reaches_no_file_no_network_and_no_other_proc
     assert reached == remains | ({"fork"} if os.getuid() == 0 else set()), "Linux counts no processes of root"
 
 
-def test_a_process_whose_parent_no_longer_looks_ends_by_the_processor_time_it_used() -> None:
+def test_a_process_without_a_watching_parent_ends_by_its_cpu_limit() -> None:
     ours, theirs = socket.socketpair()
     arguments = [theirs.fileno(), os.getpid(), LIMIT, 1024, 0.1]
     with (
@@ -494,7 +508,7 @@ def test_a_process_whose_parent_no_longer_looks_ends_by_the_processor_time_it_us
 
 
 @pytest.mark.parametrize("seconds", [1e6, 1e30, float("inf")])
-def test_any_limit_that_can_be_set_is_none_that_a_process_dies_of(seconds: float) -> None:
+def test_no_limit_that_can_be_set_kills_a_process_by_itself(seconds: float) -> None:
     code = f"from streams.images.confine import limit, limit_cpu; limit(10**30); limit_cpu(float('{seconds}'))"
     subprocess.run([sys.executable, "-c", code], check=True)
 

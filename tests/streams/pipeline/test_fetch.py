@@ -15,7 +15,7 @@ import pytest
 from core.errors import UserError
 from core.events import Tweet
 from demo.examples import image_server
-from model.vision.vision import Vision, VisionConfig
+from model.vision.image_reader import ImageReader, ImageReaderConfig
 from streams.agents.resources import Resources
 from streams.images.loader import ImageLoader
 from streams.pipeline.decode import Decode
@@ -26,7 +26,7 @@ from streams.pipeline.pipeline import Pipeline
 from streams.pipeline.stage import Stage
 from streams.servers import Addresses
 from streams.settings import ImageLimits, Settings, VisionLimits
-from streams.vision import vision_config
+from streams.vision import image_reader_config
 
 IN_FLIGHT = 16
 
@@ -66,11 +66,11 @@ async def running(
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(image_server())
         limits = ImageLimits(allow=(url.removeprefix("http://"),), **changes)
-        config = VisionConfig(
+        config = ImageReaderConfig(
             ("tags", "ocr"), str(home / "diary"), "cpu", 1, 1, 1, 60.0, 0, 0, f"tests.model.vision.stub_reader:{reader}"
         )
         loader = await stack.enter_async_context(ImageLoader(limits, home=home))
-        vision = await stack.enter_async_context(Vision(config))
+        vision = await stack.enter_async_context(ImageReader(config))
         passed = Passed()
         pipeline = Pipeline[TweetItem](
             "test",
@@ -153,7 +153,7 @@ async def test_pictures_beyond_the_queue_go_on_without_a_context(tmp_path: Path)
     ],
 )
 def test_the_settings_channels(changes: dict[str, Any], channels: tuple[str, ...], caption: str) -> None:
-    config = vision_config(VisionLimits(**changes), "auto")
+    config = image_reader_config(VisionLimits(**changes), "auto")
     assert config.channels == channels
     assert "caption" in config.channels or config.off.get("caption", "off") == caption
 
@@ -182,20 +182,20 @@ async def test_a_workers_pictures_wait_for_as_long_as_the_setting_says(tmp_path:
 async def test_a_worker_does_not_start_with_a_model_that_cannot_be_loaded(
     tmp_path: Path, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def config(limits: VisionLimits, device: str, **more: Any) -> VisionConfig:
+    def config(limits: VisionLimits, device: str, **more: Any) -> ImageReaderConfig:
         stub = "tests.model.vision.stub_reader:load_misconfigured"
-        return replace(vision_config(limits, device, **more), reader=str(tmp_path / "diary"), factory=stub)
+        return replace(image_reader_config(limits, device, **more), reader=str(tmp_path / "diary"), factory=stub)
 
-    monkeypatch.setattr("streams.vision.vision_config", config)
+    monkeypatch.setattr("streams.vision.image_reader_config", config)
     async with opened(Settings(home=tmp_path)) as resources:
         await resources.vision()  # what nobody named is loaded for the first picture
     async with opened(Settings(home=tmp_path, **changes)) as resources:
-        with pytest.raises(UserError, match=r"^MNER_VISION_TAGS=/nowhere: cannot be loaded: name another$"):
+        with pytest.raises(UserError, match=r"^the tags model /nowhere cannot be loaded: .* \(see MNER_\w+\)$"):
             await resources.vision()
 
 
 def version(**changes: Any) -> str:
-    return vision_config(VisionLimits(**changes), "auto").version
+    return image_reader_config(VisionLimits(**changes), "auto").version
 
 
 @asynccontextmanager

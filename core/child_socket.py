@@ -1,0 +1,57 @@
+"""The child's end of `core.child`: the socket to the parent, its framing, and ending with the parent.
+
+Imports little, because a confined child imports all of it before it gives up the file system.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import struct
+import sys
+
+LENGTH = struct.Struct("!I")
+"""Comes before every frame: its length in bytes."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+def open_socket(descriptor: int) -> socket.socket:
+    """Returns the socket to the parent. From now on, only the parent ends this process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.set_inheritable(descriptor, False)  # the socket must close when this process ends, whatever it has started
+    return socket.socket(fileno=descriptor)
+
+
+def end_with(parent: int) -> None:
+    """Asks Linux to kill this process when its parent dies. Elsewhere the end of the socket tells it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # the parent died before the call
+            os._exit(1)
+
+
+def frame(body: bytes) -> bytes:
+    """Returns `body` with its length before it."""
+    return LENGTH.pack(len(body)) + body
+
+
+def receive_frame(pipe: socket.socket) -> bytes:
+    """Returns the next frame's body. Raises `EOFError` when the parent has closed its end."""
+    (size,) = LENGTH.unpack(receive(pipe, LENGTH.size))
+    return receive(pipe, size)
+
+
+def receive(pipe: socket.socket, size: int) -> bytes:
+    """Returns the next `size` bytes. Raises `EOFError` when the parent has closed its end."""
+    body = bytearray(size)
+    rest = memoryview(body)
+    while rest:
+        count = pipe.recv_into(rest)
+        if count == 0:
+            raise EOFError
+        rest = rest[count:]
+    return bytes(body)
