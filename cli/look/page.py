@@ -12,7 +12,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from cli.look.inspector import InspectedImage
 from core.text import one_line
@@ -98,7 +97,7 @@ def page(images: Sequence[InspectedImage]) -> str:
     return template.render(
         title=title,
         policy=policy,
-        css=Markup(css),
+        css=css,
         cards=cards,
         tag_score=TAG_SCORE,
     )

@@ -32,7 +32,7 @@ class HostileServer:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             self.requests.append(head)
-            answer = self.answers.get(head.split(" ")[1], reply(b"", status="404 Not CacheLookup"))
+            answer = self.answers.get(head.split(" ")[1], reply(b"", status="404 Not Found"))
             if isinstance(answer, bytes):
                 writer.write(answer)
                 await writer.drain()

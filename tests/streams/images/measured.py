@@ -80,7 +80,7 @@ def _peaks(loader: ImageLoader) -> list[float]:
 
 
 def decoder_pids(loader: ImageLoader) -> tuple[int, ...]:
-    return loader._decoders.pids
+    return loader.decoders.pids
 
 
 def _reset_peak(pid: int | str) -> None:

@@ -240,7 +240,7 @@ async def test_every_hop_of_a_redirect_is_checked(
 ) -> None:
     loader, server = corpus
     location, expected = REDIRECTS[name]
-    moved = b"HTTP/1.1 302 CacheLookup\r\nLocation: " + location.encode(errors="surrogateescape") + b"\r\n\r\n"
+    moved = b"HTTP/1.1 302 Found\r\nLocation: " + location.encode(errors="surrogateescape") + b"\r\n\r\n"
     server.answers |= {
         "/moved": moved,
         "/moved?1": moved,
@@ -296,7 +296,7 @@ async def test_a_fault_of_our_own_is_a_reason_too(limits: Callable[..., ImageLim
 
 
 async def test_look_tells_of_a_failure_and_never_raises(loader: ImageLoader, server: HostileServer) -> None:
-    server.answers["/a.jpg"] = reply(b"", status="404 Not CacheLookup")
+    server.answers["/a.jpg"] = reply(b"", status="404 Not Found")
     url = f"{server.url}/a.jpg"
     result, _ = await loader.load_first_photo([Media(url=url)])
     assert (result.status, result.reason, result.url) == ("failed", "not_found: HTTP 404", url)

@@ -24,10 +24,10 @@ from tests.streams.images.clock import Clock
 async def test_a_picture_is_found_again_with_its_body_by_url_and_by_content(make: Make) -> None:
     cache = make()
     picture = await keep(cache, b"body")
-    kept = (await cache.find(URL)).kept
+    kept = (await cache.find(URL)).cached
     assert kept is not None
-    assert (kept.picture, kept.validators, kept.fresh) == (picture, VALIDATORS, True)
-    assert await cache.known(picture.sha256, OTHER) == picture_of(b"body", OTHER)
+    assert (kept.image, kept.validators, kept.fresh) == (picture, VALIDATORS, True)
+    assert await cache.find_decoded(picture.sha256, OTHER) == picture_of(b"body", OTHER)
     assert await cache.body(picture.sha256) == b"body"
     assert await cache.find(OTHER) == CacheLookup()
 
@@ -81,11 +81,11 @@ async def test_a_304_makes_it_fresh_again_with_the_new_validators(make: Make, cl
     cache = make(cache_s=60)
     await keep(cache, b"body")
     clock.now += 61
-    kept = (await cache.find(URL)).kept
+    kept = (await cache.find(URL)).cached
     assert kept is not None
     newer = Validators(URL, '"two"', None)
     await cache.renew(kept, Answer(None, newer))
-    kept = (await cache.find(URL)).kept
+    kept = (await cache.find(URL)).cached
     assert kept is not None
     assert (kept.fresh, kept.validators) == (True, newer)
 
@@ -98,14 +98,16 @@ async def test_a_304_makes_it_fresh_again_with_the_new_validators(make: Make, cl
         pytest.param(Freshness(store=False), None, id="it forbids it now"),
     ],
 )
-async def test_a_304_says_how_long_the_picture_may_be_kept(make: Make, said: Freshness, holds: Freshness | None) -> None:
+async def test_a_304_says_how_long_the_picture_may_be_kept(
+    make: Make, said: Freshness, holds: Freshness | None
+) -> None:
     cache = make()
     await keep(cache, b"body", life=Freshness(0, stale=False))
-    kept = (await cache.find(URL)).kept
+    kept = (await cache.find(URL)).cached
     assert kept is not None
     await cache.renew(kept, Answer(None, kept.validators, said))
-    kept = (await cache.find(URL)).kept
-    assert (kept and kept.life) == holds
+    kept = (await cache.find(URL)).cached
+    assert (kept and kept.freshness) == holds
 
 
 async def test_a_picture_stands_in_for_its_server_for_a_bounded_time(make: Make, clock: Clock) -> None:
@@ -113,9 +115,9 @@ async def test_a_picture_stands_in_for_its_server_for_a_bounded_time(make: Make,
     await keep(cache, b"body")
     for after, stands_in in ((60 * STALE_FACTOR - 1, True), (1, False)):
         clock.now += after
-        kept = (await cache.find(URL)).kept
+        kept = (await cache.find(URL)).cached
         assert kept is not None
-        assert (kept.fresh, kept.stands_in) == (False, stands_in)
+        assert (kept.fresh, kept.usable_when_stale) == (False, stands_in)
 
 
 async def test_a_clock_that_was_set_back_makes_nothing_fresh(make: Make, clock: Clock) -> None:
@@ -183,9 +185,9 @@ async def test_a_refusal_of_the_image_takes_its_picture_along_one_of_the_server_
     picture = await keep(cache, b"body")
     await cache.refuse(URL, ImageError("timeout", "not done"))
     found = await cache.find(URL)
-    assert (found.kept is not None, found.refusal is not None) == (True, True)
+    assert (found.cached is not None, found.refusal is not None) == (True, True)
     await cache.refuse(URL, ImageError("not_found", "HTTP 404"))
-    assert (await cache.find(URL)).kept is None
+    assert (await cache.find(URL)).cached is None
     assert await cache.body(picture.sha256) is None
 
 
@@ -218,9 +220,9 @@ async def test_what_another_decoder_said_is_not_believed(make: Make, monkeypatch
     picture = await keep(cache, b"body")
     monkeypatch.setattr(cache_tables, "DECODER", cache_tables.DECODER + 1)
     assert await cache.find(URL) == CacheLookup()
-    assert await cache.known(picture.sha256, URL) is None
+    assert await cache.find_decoded(picture.sha256, URL) is None
     await keep(cache, b"body")
-    assert await cache.known(picture.sha256, URL) == picture
+    assert await cache.find_decoded(picture.sha256, URL) == picture
 
 
 async def test_the_least_recently_used_goes_first_and_the_file_stays_within_the_bound(
@@ -233,7 +235,7 @@ async def test_the_least_recently_used_goes_first_and_the_file_stays_within_the_
         clock.now += 61
         await cache.find(f"{URL}?0")
         await keep(cache, body, f"{URL}?{number}")
-    kept = [number for number in range(30) if (await cache.find(f"{URL}?{number}")).kept]
+    kept = [number for number in range(30) if (await cache.find(f"{URL}?{number}")).cached]
     assert kept == [0, *range(30 - len(kept) + 1, 30)]
     assert 6 <= len(kept) <= 9
     assert await cache.body(first.sha256) == bodies[0]

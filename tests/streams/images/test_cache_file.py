@@ -147,7 +147,7 @@ async def test_a_folder_that_cannot_be_made_is_said_once_and_gone_around(
         clock.now += PAUSE_S
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
-    assert "is gone around" in warnings[0]
+    assert "is not used for" in warnings[0]
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="no folder is read-only to root")
@@ -228,7 +228,7 @@ async def main(home, name, count):
         url, body = f"http://{name}.example/{number}", os.urandom(20_000)
         picture = LoadedImage(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
         await cache.keep(picture, Answer(body, Validators(url)))
-        assert (await cache.find(url)).kept, number
+        assert (await cache.find(url)).cached, number
         print(number, flush=True)
         number += 1
     await cache.close()
@@ -250,7 +250,7 @@ async def test_several_processes_begin_and_share_one_file(tmp_path: Path) -> Non
         output, _ = await asyncio.to_thread(one.communicate, timeout=60)
         assert (one.returncode, len(output.split())) == (0, 50)
     cache = ImageCache(ImageLimits(cache_mb=4), tmp_path)
-    assert all([(await cache.find(f"http://{name}.example/49")).kept for name in ("a", "b")])
+    assert all([(await cache.find(f"http://{name}.example/49")).cached for name in ("a", "b")])
     await cache.close()
 
 
@@ -268,6 +268,6 @@ async def test_a_worker_that_is_killed_while_it_writes_leaves_a_usable_file(
         assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     clock.now = 4_000_000_000.0
     cache = make(cache_s=1e10)
-    assert (await cache.find("http://killed.example/10")).kept
+    assert (await cache.find("http://killed.example/10")).cached
     await keep(cache, b"body")
     assert await is_fresh(cache)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.images.conditional import Answer, Freshness, Validators, life
+from streams.images.conditional import Answer, Freshness, Validators, parse_freshness
 from streams.images.errors import ImageError
 from streams.images.fetch import Fetcher
 from streams.settings import ImageLimits
@@ -43,7 +43,7 @@ async def test_what_is_kept_still_holds_when_the_server_says_so(fetcher: Fetcher
 
 
 async def test_only_the_hop_that_gave_the_validators_is_asked_by_them(fetcher: Fetcher, server: HostileServer) -> None:
-    server.answers = {"/a": reply(b"", "Location: /b", status="302 CacheLookup"), "/b": UNCHANGED}
+    server.answers = {"/a": reply(b"", "Location: /b", status="302 Found"), "/b": UNCHANGED}
     known = Validators(f"{server.url}/b", '"v1"')
     assert (await fetcher.get(f"{server.url}/a", known)).body is None
     assert ["If-None-Match" in request for request in server.requests] == [False, True]
@@ -53,7 +53,7 @@ async def test_validators_are_never_told_to_another_host(
     limits: Callable[..., ImageLimits], server: HostileServer
 ) -> None:
     async with hostile_server() as other:
-        server.answers["/a"] = reply(b"", f"Location: {other.url}/a", status="302 CacheLookup")
+        server.answers["/a"] = reply(b"", f"Location: {other.url}/a", status="302 Found")
         other.answers["/a"] = reply(b"new")
 
         async def look_up(host: str, port: int) -> list[str]:
@@ -148,10 +148,10 @@ def test_an_etag_of_the_standard_is_sent_back_as_it_came(etag: str) -> None:
     ],
 )
 def test_freshness_is_what_cache_control_says(cache_control: list[str], age: str | None, said: Freshness) -> None:
-    assert life(cache_control, {} if age is None else {"Age": age}) == said
+    assert parse_freshness(cache_control, {} if age is None else {"Age": age}) == said
 
 
 @given(st.lists(st.text()), st.text())
 def test_no_cache_control_is_a_surprise(cache_control: list[str], age: str) -> None:
-    seconds = life(cache_control, {"Age": age}).fresh_s
+    seconds = parse_freshness(cache_control, {"Age": age}).fresh_s
     assert seconds is None or 0 <= seconds < 1e10

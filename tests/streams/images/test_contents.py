@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from streams import metrics
 from streams.images import cache_policy
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
 from streams.settings import ImageLimits
+from tests.metrics_read import metric
 from tests.streams.images.caches import OTHER, URL, Make, keep
 from tests.streams.images.clock import Clock
 from tests.streams.images.hostile import HostileServer, reply
@@ -45,14 +45,14 @@ async def test_a_file_that_kills_its_decoder_costs_one_under_however_many_urls(
 ) -> None:
     urls = [f"{server.url}/a?{number}" for number in range(3)]
     server.answers = {f"/a?{number}": KILLING for number in range(3)}
-    restarts = metrics.DECODER_RESTARTS._value.get()
+    restarts = metric("mner_image_decoder_restarts_total")
     if at_once:
         reasons = await asyncio.gather(*(refused(remembering, url) for url in urls))
     else:
         reasons = [await refused(remembering, url) for url in urls]
     assert reasons == ["too_slow: decoding takes more than 0.2 s"] * 3
     assert (await remembering.decode(PNG, URL)).pixels is not None
-    assert metrics.DECODER_RESTARTS._value.get() == restarts + 1
+    assert metric("mner_image_decoder_restarts_total") == restarts + 1
     assert len(server.requests) == 3
 
 
@@ -60,17 +60,17 @@ async def test_it_is_remembered_also_where_nobody_waits_to_hear_of_it(
     remembering: ImageLoader, server: HostileServer
 ) -> None:
     server.answers = {"/left": KILLING, "/again": KILLING}
-    known = metrics.KNOWN._value.get()
+    known = metric("mner_image_known_total")
     left = asyncio.create_task(remembering.load(f"{server.url}/left"))
-    while not remembering._decoders._running:
+    while not remembering.decoders.pids:
         await asyncio.sleep(0.01)
     left.cancel()
     await asyncio.wait([left])
-    while remembering._decoders.pids:
+    while remembering.decoders.pids:
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)
     assert await refused(remembering, f"{server.url}/again") == "too_slow: decoding takes more than 0.2 s"
-    assert metrics.KNOWN._value.get() == known + 1
+    assert metric("mner_image_known_total") == known + 1
 
 
 async def test_a_file_that_was_refused_is_decoded_again_after_a_while(make: Make, clock: Clock) -> None:
@@ -78,9 +78,9 @@ async def test_a_file_that_was_refused_is_decoded_again_after_a_while(make: Make
     await cache.refuse_content(CONTENT, ImageError("too_slow", "decoding takes more than 3 s"))
     clock.now += 59
     with pytest.raises(ImageError, match=r"^too_slow: decoding takes more than 3 s$"):
-        await cache.known(CONTENT, URL)
+        await cache.find_decoded(CONTENT, URL)
     clock.now += 1
-    assert await cache.known(CONTENT, URL) is None
+    assert await cache.find_decoded(CONTENT, URL) is None
 
 
 @pytest.mark.parametrize(
@@ -97,21 +97,21 @@ async def test_it_holds_under_the_limits_it_was_refused_under(make: Make, change
     cache = make(**changed)
     if holds:
         with pytest.raises(ImageError):
-            await cache.known(CONTENT, URL)
+            await cache.find_decoded(CONTENT, URL)
     else:
-        assert await cache.known(CONTENT, URL) is None
+        assert await cache.find_decoded(CONTENT, URL) is None
 
 
 async def test_it_holds_for_the_decoder_that_said_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     await make().refuse_content(CONTENT, ImageError("broken", "truncated"))
     monkeypatch.setattr(cache_policy, "DECODER", cache_policy.DECODER + 1)
-    assert await make().known(CONTENT, URL) is None
+    assert await make().find_decoded(CONTENT, URL) is None
 
 
 async def test_our_own_fault_is_not_remembered_of_a_file(make: Make) -> None:
     cache = make()
     await cache.refuse_content(CONTENT, ImageError("internal", "no decoder could be started"))
-    assert await cache.known(CONTENT, URL) is None
+    assert await cache.find_decoded(CONTENT, URL) is None
 
 
 async def test_no_file_is_made_that_passes_for_a_url(make: Make) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from streams import metrics
 from streams.images import database
 from streams.images.database import PAUSE_S, Database
+from tests.metrics_read import metric
 from tests.streams.images.clock import Clock
 
 OPERATION_S = 0.3
@@ -42,7 +42,7 @@ def slowly(connection: sqlite3.Connection) -> bool:
 
 
 def faults(kind: str) -> float:
-    return metrics.CACHE_FAULTS.labels("things", kind)._value.get()
+    return metric("mner_cache_faults_total", file="things", fault=kind)
 
 
 async def test_a_queue_that_is_too_long_is_no_fault_of_the_file(

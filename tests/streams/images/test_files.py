@@ -38,6 +38,8 @@ async def test_a_file_is_read(tmp_path: Path) -> None:
 )
 async def test_a_bad_url_is_a_reason(url: str, kind: str) -> None:
     async with ImageLoader(ImageLimits()) as loader:
-        result, picture = await load_first_photo([Media(url=url)], lambda url: load_url_or_file(url, loader, ImageLimits()))
+        result, picture = await load_first_photo(
+            [Media(url=url)], lambda url: load_url_or_file(url, loader, ImageLimits())
+        )
     assert (result.status, picture) == ("failed", None)
     assert (result.reason or "").startswith(f"{kind}: ")

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from core.events import ImageResult, Media
-from streams import metrics
 from streams.images.cache import ImageCache
 from streams.images.cache_policy import PASSING_S
 from streams.images.conditional import Answer, Validators
@@ -22,6 +21,7 @@ from streams.images.decode import LoadedImage
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
 from streams.settings import ImageLimits
+from tests.metrics_read import metric
 from tests.streams.images.clock import Clock
 from tests.streams.images.hostile import HostileServer, hostile_server, reply
 from tests.streams.images.sample_images import encoded, half_and_half
@@ -94,14 +94,14 @@ async def test_the_bytes_that_came_are_counted_also_of_bodies_that_are_refused(
 ) -> None:
     server.answers = {"/a": reply(PNG), "/lost": reply(bytes(2000), length=3000)}
     server.answers["/endless"] = b"HTTP/1.1 200 OK\r\n\r\n" + bytes(100_000)
-    before = metrics.IMAGE_BYTES._value.get()
+    before = metric("mner_image_bytes_total")
     async with ImageLoader(limits(max_bytes=50_000, tries=1)) as loader:
         await loader.load(f"{server.url}/a")
-        assert metrics.IMAGE_BYTES._value.get() == before + len(PNG)
+        assert metric("mner_image_bytes_total") == before + len(PNG)
         assert (await refused(loader, f"{server.url}/lost")).startswith("connection_lost: ")
-        assert metrics.IMAGE_BYTES._value.get() == before + len(PNG) + 2000
+        assert metric("mner_image_bytes_total") == before + len(PNG) + 2000
         assert (await refused(loader, f"{server.url}/endless")).startswith("too_big: ")
-        assert metrics.IMAGE_BYTES._value.get() > before + len(PNG) + 52_000
+        assert metric("mner_image_bytes_total") > before + len(PNG) + 52_000
 
 
 async def test_cancellation_goes_through_and_frees_the_slot(
@@ -135,14 +135,14 @@ async def test_a_decoder_that_died_is_replaced_and_counted(
     limits: Callable[..., ImageLimits], server: HostileServer
 ) -> None:
     server.answers["/a"] = reply(PNG)
-    restarts = metrics.DECODER_RESTARTS._value.get()
+    restarts = metric("mner_image_decoder_restarts_total")
     async with ImageLoader(limits(decoders=1)) as loader:
         await loader.load(f"{server.url}/a")
-        os.kill(loader._decoders.pids[0], signal.SIGKILL)
-        while loader._decoders.pids:
+        os.kill(loader.decoders.pids[0], signal.SIGKILL)
+        while loader.decoders.pids:
             await asyncio.sleep(0.01)
         await loader.load(f"{server.url}/a")
-    assert metrics.DECODER_RESTARTS._value.get() == restarts + 1
+    assert metric("mner_image_decoder_restarts_total") == restarts + 1
 
 
 class SlowDecoder:
@@ -151,8 +151,8 @@ class SlowDecoder:
     def __init__(self, loader: ImageLoader, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         self.most = self.now = 0
         self.seconds = seconds
-        self._decode = loader._decoders.decode
-        monkeypatch.setattr(loader._decoders, "decode", self.decode)
+        self._decode = loader.decoders.decode
+        monkeypatch.setattr(loader.decoders, "decode", self.decode)
 
     async def decode(self, body: bytes, url: str, **options: Any) -> LoadedImage:
         self.now += 1
@@ -193,7 +193,7 @@ async def test_a_crowd_at_a_slow_host_is_refused_in_time_which_is_not_remembered
     async with remembering(timeout_s=0.3, wait_s=0.3, per_host=2, break_after=5) as loader:
         async with asyncio.timeout(2 * 0.3 + 0.4):
             reasons = await asyncio.gather(*(refused(loader, f"{server.url}/{number}") for number in range(12)))
-        assert set(reasons) == {"timeout: not done within 0.3 s", "busy: no slot was free within 0.3 s"}
+        assert set(reasons) == {"timeout: not fetched within 0.3 s", "busy: no slot was free within 0.3 s"}
         server.answers = {f"/{number}": reply(PNG) for number in range(12)}
         busy = next(number for number, reason in enumerate(reasons) if reason.startswith("busy"))
         assert (await loader.load(f"{server.url}/{busy}")).format == "PNG"
@@ -203,9 +203,9 @@ async def test_the_wait_for_a_slot_behind_a_redirect_is_not_the_urls_fault_eithe
     limits: Callable[..., ImageLimits], server: HostileServer
 ) -> None:
     async with hostile_server() as other:
-        server.answers["/a"] = reply(b"", f"Location: {other.url}/a", status="302 CacheLookup")
+        server.answers["/a"] = reply(b"", f"Location: {other.url}/a", status="302 Found")
         given = limits(timeout_s=0.2, per_host=1, allow=(server.address, other.address))
-        async with ImageLoader(given) as loader, loader._fetcher.slot(f"{other.url}/b"):
+        async with ImageLoader(given) as loader, loader.fetcher.slot(f"{other.url}/b"):
             assert await refused(loader, f"{server.url}/a") == "busy: no slot was free within 0.2 s"
 
 
@@ -295,14 +295,14 @@ def remembering(limits: Callable[..., ImageLimits], clock: Clock, tmp_path: Path
 
 
 def cache_count(outcome: str) -> float:
-    return metrics.CACHE.labels(outcome)._value.get()
+    return metric("mner_image_cache_total", outcome=outcome)
 
 
 async def test_a_retweeted_picture_is_neither_fetched_nor_decoded_and_its_pixels_are_still_to_be_had(
     remembering: Remembering, server: HostileServer
 ) -> None:
     server.answers = {"/a": reply(PNG), "/b": reply(PNG)}
-    hits, known = cache_count("hit"), metrics.KNOWN._value.get()
+    hits, known = cache_count("hit"), metric("mner_image_known_total")
     async with remembering() as loader:
         first = await loader.load(f"{server.url}/a")
         again = await loader.load(f"{server.url}/a")
@@ -314,16 +314,26 @@ async def test_a_retweeted_picture_is_neither_fetched_nor_decoded_and_its_pixels
     async with remembering() as next_worker:
         assert (await next_worker.load(f"{server.url}/a")).sha256 == first.sha256
     assert len(server.requests) == 2
-    assert (cache_count("hit") - hits, metrics.KNOWN._value.get() - known) == (2, 1)
+    assert (cache_count("hit") - hits, metric("mner_image_known_total") - known) == (2, 1)
 
 
-async def test_what_may_not_be_kept_has_its_pixels_at_hand(remembering: Remembering, server: HostileServer) -> None:
+async def test_an_image_that_may_not_be_cached_is_decoded_once_with_its_pixels(
+    remembering: Remembering, server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.answers["/a"] = reply(PNG, "Cache-Control: no-store")
+    decodings: list[str] = []
     async with remembering() as loader:
+        decode = loader.decoders.decode
+
+        async def counted(body: bytes, url: str, **options: Any) -> LoadedImage:
+            decodings.append(url)
+            return await decode(body, url, **options)
+
+        monkeypatch.setattr(loader.decoders, "decode", counted)
         picture = await loader.load(f"{server.url}/a")
         assert picture.pixels is not None
         assert await loader.pixels(picture) is picture.pixels
-        assert loader._decoders._processes[0]._decoded == 1  # in one go
+        assert len(decodings) == 1
     assert len(server.requests) == 1
 
 
@@ -340,7 +350,7 @@ async def test_pixels_that_the_cache_has_lost_are_fetched_again(
         server.answers["/a"] = reply(OTHER_PNG)
         for file in (tmp_path / "cache").iterdir():
             file.unlink()
-        with pytest.raises(ImageError, match="another picture stands there now"):
+        with pytest.raises(ImageError, match="the URL now serves another image"):
             await loader.pixels(kept)
 
 
@@ -389,7 +399,7 @@ async def test_cache_control_is_heeded(
 async def test_a_refusal_is_remembered_and_then_asked_for_again(
     remembering: Remembering, server: HostileServer, clock: Clock
 ) -> None:
-    server.answers["/a"] = reply(b"", status="404 Not CacheLookup")
+    server.answers["/a"] = reply(b"", status="404 Not Found")
     async with remembering() as loader:
         for _ in range(3):
             assert await refused(loader, f"{server.url}/a") == "not_found: HTTP 404"
@@ -435,7 +445,7 @@ async def test_a_server_that_said_when_to_come_back_is_not_asked_before(
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        pytest.param(reply(b"", status="404 Not CacheLookup"), "not_found: HTTP 404", id="gone"),
+        pytest.param(reply(b"", status="404 Not Found"), "not_found: HTTP 404", id="gone"),
         pytest.param(reply(b"", status="403 Forbidden"), "http_status: HTTP 403", id="made private"),
         pytest.param(reply(b"<p>hi"), "not_an_image: ", id="no picture any more"),
     ],
@@ -468,7 +478,7 @@ async def test_the_url_is_checked_before_the_cache_is_asked(
     cache = ImageCache(limits(cache_mb=8), tmp_path, clock)
     picture = LoadedImage(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
     await cache.keep(picture, Answer(body, Validators(url)))
-    assert (await cache.find(url)).kept
+    assert (await cache.find(url)).cached
     await cache.close()
     async with remembering() as loader:
         assert (await refused(loader, url)).startswith("private_address: ")
@@ -481,7 +491,7 @@ async def test_a_known_body_is_held_against_the_pixels_allowed_today(
     async with remembering() as loader:
         await loader.load(f"{server.url}/a")
     async with remembering(max_pixels=1024) as loader:
-        assert (await refused(loader, f"{server.url}/a")).startswith("bomb: 80 x 40 pixels, 1024 allowed")
+        assert (await refused(loader, f"{server.url}/a")).startswith("bomb: 80 x 40 pixels; 1024 are allowed")
 
 
 async def test_a_cache_that_cannot_be_used_changes_nothing_but_the_work(
@@ -489,10 +499,9 @@ async def test_a_cache_that_cannot_be_used_changes_nothing_but_the_work(
 ) -> None:
     server.answers["/a"] = reply(PNG)
     (tmp_path / "cache").write_bytes(b"where the folder should be")
-    faults = metrics.CACHE_FAULTS.labels("images", "error")
-    before = faults._value.get()
+    before = metric("mner_cache_faults_total", file="images", fault="error")
     async with remembering() as loader:
         for _ in range(2):
             assert (await loader.load(f"{server.url}/a")).pixels is not None
     assert len(server.requests) == 2
-    assert faults._value.get() > before
+    assert metric("mner_cache_faults_total", file="images", fault="error") > before

@@ -1,4 +1,9 @@
-"""Makes docs/look.png: a screenshot of the page that `mner look --html` writes. Needs Chromium."""
+"""Makes docs/look.png: a screenshot of the page that `mner look --html` writes about example images.
+
+Needs Chromium:
+
+    python -m examples.look_screenshot
+"""
 
 from __future__ import annotations
 
@@ -29,7 +34,9 @@ def main() -> None:
     background = Image.new("RGB", pixels.size, pixels.getpixel((0, 0)))
     box = ImageChops.difference(pixels, background).getbbox()
     assert box is not None, "the page is empty"
-    pixels.crop((0, 0, pixels.width, min(pixels.height, box[3] + box[1]))).quantize(256).save(ROOT / "docs" / "look.png", optimize=True)
+    margin = box[1]
+    page_pixels = pixels.crop((0, 0, pixels.width, min(pixels.height, box[3] + margin)))
+    page_pixels.quantize(256).save(ROOT / "docs" / "look.png", optimize=True)
 
 
 if __name__ == "__main__":
