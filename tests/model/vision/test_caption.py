@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from model.vision.caption import INSTRUCTION, MAX_CAPTION, MAX_NEW_TOKENS, Caption
 from model.vision.channels import ReaderConfig
 from model.vision.reader import load
-from tests.model.vision.pictures import noise, request, written
+from tests.model.vision.sample_images import noise, request, written
 
 WORDS = [
     "[PAD]",
@@ -111,7 +111,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return made
 
 
-def test_each_picture_of_a_batch_gets_a_bounded_plain_caption(folder: Path) -> None:
+def test_each_image_of_a_batch_gets_a_bounded_plain_caption(folder: Path) -> None:
     captions = Caption(str(folder), "cpu").read([noise((50, 40)), written((5, 5, "x")), noise((1, 1))])
     assert len(captions) == 3
     for caption in captions:
@@ -123,15 +123,15 @@ def test_each_picture_of_a_batch_gets_a_bounded_plain_caption(folder: Path) -> N
     assert any(captions)
 
 
-def test_captions_are_greedy_so_the_same_picture_gives_the_same_words(folder: Path) -> None:
+def test_captions_are_greedy_so_the_same_image_gives_the_same_words(folder: Path) -> None:
     channel = Caption(str(folder), "cpu")
-    picture = noise((50, 40))
-    assert channel.read([picture]) == channel.read([picture])
+    image = noise((50, 40))
+    assert channel.read([image]) == channel.read([image])
 
 
 def test_the_reader_hands_the_caption_on(folder: Path) -> None:
     reader = load(ReaderConfig(("caption",), caption=str(folder)).to_json(), device="cpu", threads=1)
-    picture = noise((50, 40))
-    (context,) = reader.predict([request(picture)])
-    assert context.caption == Caption(str(folder), "cpu").read([picture])[0]
+    image = noise((50, 40))
+    (context,) = reader.predict([request(image)])
+    assert context.caption == Caption(str(folder), "cpu").read([image])[0]
     assert context.absent == {"tags": "off", "ocr": "off"}

@@ -72,7 +72,7 @@ def test_what_no_reader_of_ours_would_say_is_refused(context: dict[str, Any]) ->
         VisualContext.model_validate_json(json.dumps(context))
 
 
-def test_what_a_process_or_a_file_says_of_a_picture_is_plain() -> None:
+def test_what_a_process_or_a_file_says_of_an_image_is_plain() -> None:
     said = {"caption": "a\u202e\x1b[31mb", "absent": {"ocr": "\x9b" + "x" * 1_000_000}}
     context = VisualContext.model_validate_json(json.dumps(said))
     assert (context.caption, context.absent) == ("a [31mb", {"ocr": "x" * (MAX_REASON)})

@@ -1,4 +1,4 @@
-"""What is in a picture: the built-in classifier, and any of `transformers` that a person names."""
+"""What is in an image: the built-in classifier, and any of `transformers` that a person names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.errors import UserError
 from model.vision.reader import ChannelReader
 from model.vision.tags import MAX_BOXES, MAX_TAGS, Classifier, Detector, ImageNet, best_tags, imagenet_labels, tags
 from model.vision.values import Tag
-from tests.model.vision.pictures import noise
+from tests.model.vision.sample_images import noise
 
 LABELS = {0: "cat", 1: "do\u202eg", 2: "bird"}
 
@@ -31,30 +31,30 @@ def test_the_class_names_are_those_of_torchvisions_weights_without_its_slow_impo
 
 
 def traffic_light() -> Image.Image:
-    picture = Image.new("RGB", (400, 400), (135, 180, 235))
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (400, 400), (135, 180, 235))
+    draw = ImageDraw.Draw(image)
     draw.rectangle((190, 300, 210, 400), "#555555")
     draw.rounded_rectangle((150, 60, 250, 320), 12, (30, 30, 30))
     for top, colour in ((70, (255, 40, 30)), (155, (70, 55, 10)), (240, (10, 60, 20))):
         draw.ellipse((162, top, 238, top + 70), colour)
-    return picture
+    return image
 
 
 def envelope() -> Image.Image:
-    picture = Image.new("RGB", (400, 400), (120, 90, 60))
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (400, 400), (120, 90, 60))
+    draw = ImageDraw.Draw(image)
     draw.rectangle((40, 100, 360, 300), (240, 235, 220), "gray", 2)
     draw.line((40, 100, 200, 220, 360, 100), "gray", 3)
-    return picture
+    return image
 
 
 def crossword_puzzle() -> Image.Image:
-    picture = Image.new("RGB", (400, 400), "white")
-    draw, black = ImageDraw.Draw(picture), random.Random(0)
+    image = Image.new("RGB", (400, 400), "white")
+    draw, black = ImageDraw.Draw(image), random.Random(0)
     for left in range(5, 395, 30):
         for top in range(5, 395, 30):
             draw.rectangle((left, top, left + 30, top + 30), "black" if black.random() < 0.25 else "white", "black")
-    return picture
+    return image
 
 
 @pytest.mark.parametrize("make", [traffic_light, envelope, crossword_puzzle])
@@ -69,7 +69,7 @@ def test_simple_drawings_are_named(make: Callable[[], Image.Image], reader: Chan
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 640), (640, 1), (7, 300)])
-def test_every_size_of_picture_can_be_read(size: tuple[int, int], reader: ChannelReader) -> None:
+def test_every_size_of_image_can_be_read(size: tuple[int, int], reader: ChannelReader) -> None:
     assert isinstance(reader.tags, ImageNet)
     assert len(reader.tags.read([noise(size)])) == 1
 
@@ -102,7 +102,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny YOLOS with random weights, but for its heads: every query says class 2, in the middle of the picture."""
+    """A tiny YOLOS with random weights, but for its heads: every query says class 2, in the middle of the image."""
     from transformers import YolosConfig, YolosForObjectDetection, YolosImageProcessor
 
     folder = tmp_path_factory.mktemp("detector")
@@ -130,7 +130,7 @@ def _tiny() -> dict[str, object]:
     }
 
 
-def test_a_classifier_by_name_names_the_whole_picture(classifier: Path) -> None:
+def test_a_classifier_by_name_names_the_whole_image(classifier: Path) -> None:
     channel = tags(str(classifier), "cpu")
     assert isinstance(channel, Classifier)
     read = channel.read([noise((50, 80)), noise((640, 2))])

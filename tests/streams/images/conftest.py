@@ -74,7 +74,7 @@ async def make(clock: Clock, tmp_path: Path) -> AsyncIterator[Make]:
 async def corpus(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[tuple[ImageLoader, HostileServer]]:
-    """One loader for all attacks of a module, as in a worker, and their server. `/honest` is a picture.
+    """One loader for all attacks of a module, as in a worker, and their server. `/honest` is an image.
 
     The module's LIMITS are settings of that loader.
     """

@@ -137,7 +137,7 @@ async def test_a_name_is_refused_if_any_address_of_it_is_private(
 
     async with ImageLoader(limits(), look_up) as loader:
         case = f"name that is {addresses[0] if addresses else 'nowhere'}, {len(addresses)} addresses in all"
-        assert (await attack(case, loader, "http://pictures.example/a.jpg", BOUND_S)).startswith(f"{kind}: ")
+        assert (await attack(case, loader, "http://images.example/a.jpg", BOUND_S)).startswith(f"{kind}: ")
     assert dialled == []
 
 
@@ -282,8 +282,8 @@ async def test_a_slow_name_server_is_waited_for_half_of_the_time_and_is_not_the_
 
     async with ImageLoader(limits(timeout_s=0.1), look_up) as loader:
         assert (
-            await reason(loader, "http://pictures.example/")
-            == "unresolvable: no answer about pictures.example within 0.05 s"
+            await reason(loader, "http://images.example/")
+            == "unresolvable: no answer about images.example within 0.05 s"
         )
 
 
@@ -292,7 +292,7 @@ async def test_a_fault_of_our_own_is_a_reason_too(limits: Callable[..., ImageLim
         raise ZeroDivisionError("a bug")
 
     async with ImageLoader(limits(), look_up) as loader:
-        assert await reason(loader, "http://pictures.example/") == "internal: ZeroDivisionError: a bug"
+        assert await reason(loader, "http://images.example/") == "internal: ZeroDivisionError: a bug"
 
 
 async def test_look_tells_of_a_failure_and_never_raises(loader: ImageLoader, server: HostileServer) -> None:

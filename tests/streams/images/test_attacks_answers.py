@@ -125,7 +125,7 @@ ANSWERS: dict[str, tuple[Answer, str | tuple[str, ...]]] = {
     "302 to nowhere": (status("302 Found"), "http_status: HTTP 302"),
     "304 though nothing is kept": (status("304 Not Modified"), "bad_response: HTTP 304"),
     "401 that asks for a password": (status("401 No", "WWW-Authenticate: Basic realm=a"), "http_status: HTTP 401"),
-    "403 with a picture": (reply(PNG, status="403 Forbidden"), "http_status: HTTP 403"),
+    "403 with an image": (reply(PNG, status="403 Forbidden"), "http_status: HTTP 403"),
     "404": (reply(b"gone", status="404 Not Found"), "not_found: HTTP 404"),
     "407 that asks for a proxy": (status("407 No", "Proxy-Authenticate: NTLM"), "http_status: HTTP 407"),
     "410": (reply(b"gone", status="410 Gone"), "not_found: HTTP 410"),
@@ -163,8 +163,8 @@ async def no_look_up(host: str, port: int) -> list[str]:
 
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "later"])
 async def test_what_is_left_behind_a_response_never_becomes_the_next_images_answer(late: bool) -> None:
-    """Whoever can split a response of an honest host would else choose what its next picture is."""
-    poison = reply(b"the attacker's picture")
+    """Whoever can split a response of an honest host would else choose what its next image is."""
+    poison = reply(b"the attacker's image")
     connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -212,7 +212,7 @@ async def test_no_cookie_is_kept_and_no_header_of_a_url_is_injected(server: Host
     server.answers |= dict.fromkeys(
         ["/a", "/a%0D%0AX-Injected:%201", "/aX-Injected:%201"], reply(PNG, "Set-Cookie: a=1")
     )
-    address = f"pictures.example:{server.port}"
+    address = f"images.example:{server.port}"
     async with Fetcher(ImageLimits(allow=(address,)), look_up) as fetcher:
         for path in ("/a", "/a\r\nX-Injected: 1", "/a%0d%0aX-Injected: 1"):
             await fetcher.get(f"http://{address}{path}")
@@ -254,7 +254,7 @@ async def test_proxies_of_the_environment_are_not_asked(
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_picture_is_known_by_its_content_whatever_the_header_says(
+async def test_an_image_is_known_by_its_content_whatever_the_header_says(
     corpus: tuple[ImageLoader, HostileServer],
 ) -> None:
     loader, server = corpus

@@ -20,7 +20,7 @@ from tests.streams.images.hostile import HostileServer, forever, reply
 from tests.streams.images.measured import attack
 
 BOUND_S = 3.0
-NAME = "pictures.example"
+NAME = "images.example"
 
 
 async def here(host: str, port: int) -> list[str]:

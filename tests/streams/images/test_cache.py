@@ -17,31 +17,31 @@ from streams.images.cache import CacheLookup
 from streams.images.cache_policy import PASSING_S, STALE_FACTOR
 from streams.images.conditional import Answer, Freshness, Validators
 from streams.images.errors import ImageError
-from tests.streams.images.caches import OTHER, URL, VALIDATORS, Make, is_fresh, keep, picture_of, size
+from tests.streams.images.caches import OTHER, URL, VALIDATORS, Make, image_of, is_fresh, keep, size
 from tests.streams.images.clock import Clock
 
 
-async def test_a_picture_is_found_again_with_its_body_by_url_and_by_content(make: Make) -> None:
+async def test_an_image_is_found_again_with_its_body_by_url_and_by_content(make: Make) -> None:
     cache = make()
-    picture = await keep(cache, b"body")
+    image = await keep(cache, b"body")
     kept = (await cache.find(URL)).cached
     assert kept is not None
-    assert (kept.image, kept.validators, kept.fresh) == (picture, VALIDATORS, True)
-    assert await cache.find_decoded(picture.sha256, OTHER) == picture_of(b"body", OTHER)
-    assert await cache.body(picture.sha256) == b"body"
+    assert (kept.image, kept.validators, kept.fresh) == (image, VALIDATORS, True)
+    assert await cache.find_decoded(image.sha256, OTHER) == image_of(b"body", OTHER)
+    assert await cache.body(image.sha256) == b"body"
     assert await cache.find(OTHER) == CacheLookup()
 
 
 async def test_a_body_is_hashed_beside_the_event_loop(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     cache, threads = make(), set()
-    picture = await keep(cache, b"body")
+    image = await keep(cache, b"body")
 
     def sha256(body: bytes) -> Any:
         threads.add(threading.current_thread().name.rpartition("_")[0])
         return hashlib.sha256(body)
 
     monkeypatch.setattr("streams.images.cache.hashlib", SimpleNamespace(sha256=sha256))
-    assert await cache.body(picture.sha256) == b"body"
+    assert await cache.body(image.sha256) == b"body"
     assert threads == {"sqlite-images"}
 
 
@@ -68,7 +68,7 @@ async def test_a_body_is_kept_once_however_many_urls_have_it(make: Make, path: P
         pytest.param(1e9, 3600, id="and never lengthen it"),
     ],
 )
-async def test_a_picture_is_fresh_until(make: Make, clock: Clock, max_age: float | None, until: float) -> None:
+async def test_an_image_is_fresh_until(make: Make, clock: Clock, max_age: float | None, until: float) -> None:
     cache = make(cache_s=3600)
     await keep(cache, b"body", life=Freshness(max_age))
     clock.now += until - 1
@@ -98,9 +98,7 @@ async def test_a_304_makes_it_fresh_again_with_the_new_validators(make: Make, cl
         pytest.param(Freshness(store=False), None, id="it forbids it now"),
     ],
 )
-async def test_a_304_says_how_long_the_picture_may_be_kept(
-    make: Make, said: Freshness, holds: Freshness | None
-) -> None:
+async def test_a_304_says_how_long_the_image_may_be_kept(make: Make, said: Freshness, holds: Freshness | None) -> None:
     cache = make()
     await keep(cache, b"body", life=Freshness(0, stale=False))
     kept = (await cache.find(URL)).cached
@@ -110,7 +108,7 @@ async def test_a_304_says_how_long_the_picture_may_be_kept(
     assert (kept and kept.freshness) == holds
 
 
-async def test_a_picture_stands_in_for_its_server_for_a_bounded_time(make: Make, clock: Clock) -> None:
+async def test_an_image_stands_in_for_its_server_for_a_bounded_time(make: Make, clock: Clock) -> None:
     cache = make(cache_s=60)
     await keep(cache, b"body")
     for after, stands_in in ((60 * STALE_FACTOR - 1, True), (1, False)):
@@ -131,10 +129,10 @@ async def test_a_clock_that_was_set_back_makes_nothing_fresh(make: Make, clock: 
 
 async def test_what_the_server_forbids_to_keep_is_not_kept_and_what_was_is_forgotten(make: Make) -> None:
     cache = make()
-    picture = await keep(cache, b"body")
+    image = await keep(cache, b"body")
     await keep(cache, b"body", life=Freshness(store=False))
     assert await cache.find(URL) == CacheLookup()
-    assert await cache.body(picture.sha256) is None
+    assert await cache.body(image.sha256) is None
 
 
 @pytest.mark.parametrize(
@@ -174,21 +172,21 @@ async def test_a_refusal_is_remembered_for(make: Make, clock: Clock, error: Imag
 
 async def test_what_the_server_took_back_is_forgotten_also_where_refusals_are_not_remembered(make: Make) -> None:
     cache = make(cache_failed_s=0)
-    picture = await keep(cache, b"body")
+    image = await keep(cache, b"body")
     await cache.refuse(URL, ImageError("not_found", "HTTP 410"))
     assert await cache.find(URL) == CacheLookup()
-    assert await cache.body(picture.sha256) is None
+    assert await cache.body(image.sha256) is None
 
 
-async def test_a_refusal_of_the_image_takes_its_picture_along_one_of_the_server_does_not(make: Make) -> None:
+async def test_a_refusal_of_the_image_takes_its_image_along_one_of_the_server_does_not(make: Make) -> None:
     cache = make()
-    picture = await keep(cache, b"body")
+    image = await keep(cache, b"body")
     await cache.refuse(URL, ImageError("timeout", "not done"))
     found = await cache.find(URL)
     assert (found.cached is not None, found.refusal is not None) == (True, True)
     await cache.refuse(URL, ImageError("not_found", "HTTP 404"))
     assert (await cache.find(URL)).cached is None
-    assert await cache.body(picture.sha256) is None
+    assert await cache.body(image.sha256) is None
 
 
 @pytest.mark.parametrize(
@@ -217,12 +215,12 @@ async def test_a_shorter_life_holds_for_what_is_already_kept(make: Make, clock: 
 
 async def test_what_another_decoder_said_is_not_believed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = make()
-    picture = await keep(cache, b"body")
+    image = await keep(cache, b"body")
     monkeypatch.setattr(cache_tables, "DECODER", cache_tables.DECODER + 1)
     assert await cache.find(URL) == CacheLookup()
-    assert await cache.find_decoded(picture.sha256, URL) is None
+    assert await cache.find_decoded(image.sha256, URL) is None
     await keep(cache, b"body")
-    assert await cache.find_decoded(picture.sha256, URL) == picture
+    assert await cache.find_decoded(image.sha256, URL) == image
 
 
 async def test_the_least_recently_used_goes_first_and_the_file_stays_within_the_bound(
@@ -269,7 +267,7 @@ async def test_urls_are_bounded_in_number(make: Make, path: Path) -> None:
     assert await is_fresh(cache, f"{URL}?149")
 
 
-async def test_one_picture_cannot_push_out_all_others(make: Make) -> None:
+async def test_one_image_cannot_push_out_all_others(make: Make) -> None:
     cache = make(cache_mb=1)
     await keep(cache, b"body")
     await keep(cache, os.urandom(600_000), OTHER)
@@ -279,8 +277,8 @@ async def test_one_picture_cannot_push_out_all_others(make: Make) -> None:
 
 async def test_with_no_megabytes_there_is_no_file(make: Make, path: Path) -> None:
     cache = make(cache_mb=0)
-    picture = await keep(cache, b"body")
+    image = await keep(cache, b"body")
     await cache.refuse(OTHER, ImageError("not_found", "HTTP 404"))
     assert await cache.find(URL) == await cache.find(OTHER) == CacheLookup()
-    assert await cache.body(picture.sha256) is None
+    assert await cache.body(image.sha256) is None
     assert not path.parent.exists()

@@ -42,17 +42,17 @@ async def test_only_its_owner_can_read_the_file(make: Make, path: Path) -> None:
 @pytest.mark.parametrize(
     "tampering",
     [
-        pytest.param("UPDATE picture SET width = -1", id="a width below one"),
-        pytest.param("UPDATE picture SET width = 'wide'", id="a width in words"),
-        pytest.param("UPDATE picture SET format = 'SVG'", id="a format that is none"),
-        pytest.param("UPDATE picture SET phash = '../../x'", id="a hash that is none"),
-        pytest.param("UPDATE picture SET used = 'often'", id="a use in words"),
+        pytest.param("UPDATE image SET width = -1", id="a width below one"),
+        pytest.param("UPDATE image SET width = 'wide'", id="a width in words"),
+        pytest.param("UPDATE image SET format = 'SVG'", id="a format that is none"),
+        pytest.param("UPDATE image SET phash = '../../x'", id="a hash that is none"),
+        pytest.param("UPDATE image SET used = 'often'", id="a use in words"),
         pytest.param("UPDATE answer SET checked = 'yesterday'", id="a time in words"),
         pytest.param("UPDATE answer SET checked = 9e999", id="a time without end"),
         pytest.param("UPDATE answer SET stale = 2", id="neither yes nor no"),
         pytest.param("UPDATE answer SET final = x'ff'", id="a URL in bytes"),
         pytest.param("UPDATE answer SET final = CAST(x'ff' AS TEXT)", id="a URL that is not UTF-8"),
-        pytest.param("DELETE FROM picture", id="no picture"),
+        pytest.param("DELETE FROM image", id="no image"),
     ],
 )
 async def test_a_row_that_does_not_validate_is_a_miss_and_the_next_one_takes_its_place(
@@ -79,13 +79,13 @@ async def test_a_refusal_that_does_not_validate_is_none(make: Make, path: Path, 
 
 async def test_a_body_that_is_not_what_its_hash_says_is_a_miss_and_deleted(make: Make, path: Path) -> None:
     cache = make()
-    picture = await keep(cache, b"body")
+    image = await keep(cache, b"body")
     with sqlite3.connect(path) as file:
         file.execute("UPDATE body SET bytes = x'00'")
-    assert await cache.body(picture.sha256) is None
+    assert await cache.body(image.sha256) is None
     assert await cache.find(URL) == CacheLookup()
     await keep(cache, b"body")
-    assert await cache.body(picture.sha256) == b"body"
+    assert await cache.body(image.sha256) == b"body"
 
 
 def _garbage(path: Path) -> None:
@@ -106,7 +106,7 @@ def _other_version(path: Path) -> None:
 def _other_tables(path: Path) -> None:
     path.unlink()
     with sqlite3.connect(path) as file:
-        file.execute("CREATE TABLE picture(name TEXT)")
+        file.execute("CREATE TABLE image(name TEXT)")
 
 
 @pytest.mark.parametrize("damage", [_garbage, _damaged_within, _other_version, _other_tables])
@@ -226,8 +226,8 @@ async def main(home, name, count):
     number = 0
     while number != count:
         url, body = f"http://{name}.example/{number}", os.urandom(20_000)
-        picture = LoadedImage(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
-        await cache.keep(picture, Answer(body, Validators(url)))
+        image = LoadedImage(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
+        await cache.keep(image, Answer(body, Validators(url)))
         assert (await cache.find(url)).cached, number
         print(number, flush=True)
         number += 1

@@ -117,6 +117,6 @@ async def test_our_own_fault_is_not_remembered_of_a_file(make: Make) -> None:
 async def test_no_file_is_made_that_passes_for_a_url(make: Make) -> None:
     """A refused file whose bytes are a URL is not a refusal of that URL."""
     cache = make()
-    picture = await keep(cache, OTHER.encode(), URL)
-    await cache.refuse_content(picture.sha256, ImageError("not_an_image", "text"))
+    image = await keep(cache, OTHER.encode(), URL)
+    await cache.refuse_content(image.sha256, ImageError("not_an_image", "text"))
     assert (await cache.find(OTHER)).refusal is None

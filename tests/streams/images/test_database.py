@@ -78,7 +78,7 @@ async def test_what_waits_is_bounded_in_number_and_in_bytes(file: Database, monk
 
 
 class Body:
-    """Of a picture."""
+    """Of an image."""
 
 
 async def test_a_disk_that_hangs_is_left_alone_and_holds_nothing_of_those_who_went(

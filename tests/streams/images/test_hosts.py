@@ -141,7 +141,7 @@ def test_what_does_not(breaker: Breaker, kind: str) -> None:
 
 
 def test_one_url_alone_cannot_have_its_host_cut_off(breaker: Breaker) -> None:
-    """Else one tweet with a broken URL, retweeted, would stop every picture of an honest host."""
+    """Else one tweet with a broken URL, retweeted, would stop every image of an honest host."""
     for _ in range(AFTER * 10):
         fail(breaker, "/broken", HostFault("http_status", "HTTP 500"))
     assert not is_down_quietly(breaker)

@@ -1,4 +1,4 @@
-"""Bytes of every kind become an upright RGB picture or one of three reasons."""
+"""Bytes of every kind become an upright RGB image or one of three reasons."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ def near(found: object, wanted: tuple[int, int, int]) -> bool:
     ],
 )
 def test_good_files_become_rgb_in_their_colours(body: bytes, name: str) -> None:
-    picture = read(body)
-    assert (picture.format, picture.width, picture.height, small(picture).size) == (name, 80, 40, (80, 40))
-    assert near(small(picture).getpixel((10, 20)), RED)
-    assert near(small(picture).getpixel((70, 20)), BLUE)
+    image = read(body)
+    assert (image.format, image.width, image.height, small(image).size) == (name, 80, 40, (80, 40))
+    assert near(small(image).getpixel((10, 20)), RED)
+    assert near(small(image).getpixel((70, 20)), BLUE)
 
 
 GREY, KEY = struct.pack("!H", 0x8000), struct.pack("!3B", 1, 2, 3)
@@ -196,39 +196,39 @@ def test_what_is_transparent_turns_white(image: Image.Image) -> None:
 def test_exif_orientation_is_undone(orientation: int, size: tuple[int, int], red_at: tuple[int, int]) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = read(encoded(half_and_half(), "JPEG", exif=exif, quality=95))
-    assert (picture.width, picture.height) == small(picture).size == size
-    assert near(small(picture).getpixel(red_at), RED)
+    image = read(encoded(half_and_half(), "JPEG", exif=exif, quality=95))
+    assert (image.width, image.height) == small(image).size == size
+    assert near(small(image).getpixel(red_at), RED)
 
 
-def test_damaged_exif_does_not_cost_the_picture() -> None:
+def test_damaged_exif_does_not_cost_the_image() -> None:
     assert read(encoded(half_and_half(), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xffgarbage")).format == "JPEG"
 
 
 def test_the_small_copy_is_bounded_and_keeps_its_shape() -> None:
-    picture = read(encoded(half_and_half(size=(1000, 500)), "JPEG"))
-    assert (picture.width, picture.height, small(picture).size) == (1000, 500, (640, 320))
-    assert len(small(picture).tobytes()) == 640 * 320 * 3
+    image = read(encoded(half_and_half(size=(1000, 500)), "JPEG"))
+    assert (image.width, image.height, small(image).size) == (1000, 500, (640, 320))
+    assert len(small(image).tobytes()) == 640 * 320 * 3
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "P", "RGBA", "LA", "I;16"])
 def test_shrinking_in_strips_leaves_no_seams(mode: str) -> None:
-    """A ramp from top to bottom, and a picture so tall that it takes several strips."""
+    """A ramp from top to bottom, and an image so tall that it takes several strips."""
     ramp = Image.linear_gradient("L").resize((300, 3000))
     body = encoded(
         ramp.convert("I;16").point(lambda value: value * 257) if mode == "I;16" else ramp.convert(mode), "PNG"
     )
-    picture = read(body)
-    assert small(picture).size == (64, 640)
-    found, wanted = small(picture).convert("L"), ramp.resize((64, 640), Image.Resampling.BOX)
+    image = read(body)
+    assert small(image).size == (64, 640)
+    found, wanted = small(image).convert("L"), ramp.resize((64, 640), Image.Resampling.BOX)
     assert max(abs(a - b) for a, b in zip(found.tobytes(), wanted.tobytes(), strict=True)) <= 2
 
 
 @pytest.mark.parametrize("size", [(100_000, 1), (1, 100_000), (700, 3), (641, 641), (1300, 11)], ids=str)
 def test_any_shape_is_shrunk_within_bounds(size: tuple[int, int]) -> None:
-    picture = read(encoded(Image.new("RGB", size, RED), "PNG"))
-    assert max(small(picture).size) == 640
-    assert small(picture).getpixel((small(picture).width - 1, small(picture).height - 1)) == RED
+    image = read(encoded(Image.new("RGB", size, RED), "PNG"))
+    assert max(small(image).size) == 640
+    assert small(image).getpixel((small(image).width - 1, small(image).height - 1)) == RED
 
 
 PEAK = """
@@ -253,7 +253,7 @@ print(peak() - before)
         pytest.param(lambda size: Image.new("RGBA", size), 4, id="RGBA"),
     ],
 )
-def test_a_large_picture_is_held_in_memory_once(
+def test_a_large_image_is_held_in_memory_once(
     image: Callable[[tuple[int, int]], Image.Image], bytes_a_pixel: int
 ) -> None:
     size = (4000, 4000)

@@ -40,11 +40,11 @@ async def refused(loader: ImageLoader, url: str) -> str:
 async def test_each_format_is_loaded(loader: ImageLoader, server: HostileServer, kind: str) -> None:
     server.answers["/a"] = reply(encoded(half_and_half(), kind))
     url = f"{server.url}/a"
-    result, picture = await loader.load_first_photo([Media(url=url)])
+    result, image = await loader.load_first_photo([Media(url=url)])
     assert result == ImageResult(status="ok", url=url, width=80, height=40, format=kind)
-    assert picture is not None
-    assert (picture.url, picture.format, picture.width, picture.height) == (url, kind, 80, 40)
-    assert await loader.pixels(picture) is picture.pixels is not None
+    assert image is not None
+    assert (image.url, image.format, image.width, image.height) == (url, kind, 80, 40)
+    assert await loader.pixels(image) is image.pixels is not None
 
 
 async def test_a_tweet_without_a_photo_has_no_image(loader: ImageLoader) -> None:
@@ -85,8 +85,8 @@ async def test_no_more_than_the_allowed_number_are_fetched_at_once_and_waiting_i
             while (await loader.load_first_photo([Media(url=f"{server.url}/warm")]))[0].status != "ok":
                 pass
         server.answers |= {f"/{number}": answer for number in range(9)}
-        pictures = await asyncio.gather(*(loader.load(f"{server.url}/{number}") for number in range(9)))
-    assert (len(pictures), most) == (9, 3)
+        images = await asyncio.gather(*(loader.load(f"{server.url}/{number}") for number in range(9)))
+    assert (len(images), most) == (9, 3)
 
 
 async def test_the_bytes_that_came_are_counted_also_of_bodies_that_are_refused(
@@ -146,7 +146,7 @@ async def test_a_decoder_that_died_is_replaced_and_counted(
 
 
 class SlowDecoder:
-    """Before a loader's decoders: each picture waits for `seconds`, and `most` of them did at once."""
+    """Before a loader's decoders: each image waits for `seconds`, and `most` of them did at once."""
 
     def __init__(self, loader: ImageLoader, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         self.most = self.now = 0
@@ -162,7 +162,7 @@ class SlowDecoder:
         return await self._decode(body, url, **options)
 
 
-async def test_a_host_keeps_its_slot_until_its_picture_is_decoded(
+async def test_a_host_keeps_its_slot_until_its_image_is_decoded(
     limits: Callable[..., ImageLimits], server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the files of one host would hold every decoder."""
@@ -173,7 +173,7 @@ async def test_a_host_keeps_its_slot_until_its_picture_is_decoded(
     assert decoder.most == 2
 
 
-async def test_the_wait_for_a_decoder_is_neither_the_pictures_fault_nor_its_hosts(
+async def test_the_wait_for_a_decoder_is_neither_the_images_fault_nor_its_hosts(
     limits: Callable[..., ImageLimits], server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.answers = {f"/{number}": reply(PNG + bytes(number)) for number in range(3)}
@@ -226,7 +226,7 @@ class Held:
 
 @pytest.mark.parametrize(
     ("answer", "outcome"),
-    [pytest.param(PNG, "PNG", id="a picture"), pytest.param(b"<p>hi", "not_an_image", id="a failure")],
+    [pytest.param(PNG, "PNG", id="an image"), pytest.param(b"<p>hi", "not_an_image", id="a failure")],
 )
 async def test_what_fifty_ask_for_at_once_is_fetched_once_and_all_are_told(
     loader: ImageLoader, server: HostileServer, answer: bytes, outcome: str
@@ -298,7 +298,7 @@ def cache_count(outcome: str) -> float:
     return metric("mner_image_cache_total", outcome=outcome)
 
 
-async def test_a_retweeted_picture_is_neither_fetched_nor_decoded_and_its_pixels_are_still_to_be_had(
+async def test_a_retweeted_image_is_neither_fetched_nor_decoded_and_its_pixels_are_still_to_be_had(
     remembering: Remembering, server: HostileServer
 ) -> None:
     server.answers = {"/a": reply(PNG), "/b": reply(PNG)}
@@ -330,9 +330,9 @@ async def test_an_image_that_may_not_be_cached_is_decoded_once_with_its_pixels(
             return await decode(body, url, **options)
 
         monkeypatch.setattr(loader.decoders, "decode", counted)
-        picture = await loader.load(f"{server.url}/a")
-        assert picture.pixels is not None
-        assert await loader.pixels(picture) is picture.pixels
+        image = await loader.load(f"{server.url}/a")
+        assert image.pixels is not None
+        assert await loader.pixels(image) is image.pixels
         assert len(decodings) == 1
     assert len(server.requests) == 1
 
@@ -354,7 +354,7 @@ async def test_pixels_that_the_cache_has_lost_are_fetched_again(
             await loader.pixels(kept)
 
 
-async def test_a_picture_that_grew_old_is_asked_for_with_its_validators(
+async def test_an_image_that_grew_old_is_asked_for_with_its_validators(
     remembering: Remembering, server: HostileServer, clock: Clock
 ) -> None:
     server.answers["/a"] = reply(PNG, 'ETag: "one"')
@@ -411,7 +411,7 @@ async def test_a_refusal_is_remembered_and_then_asked_for_again(
         assert len(server.requests) == 2
 
 
-async def test_a_kept_picture_stands_in_for_a_server_that_fails_which_is_not_asked_by_everybody(
+async def test_a_kept_image_stands_in_for_a_server_that_fails_which_is_not_asked_by_everybody(
     remembering: Remembering, server: HostileServer, clock: Clock
 ) -> None:
     server.answers["/a"] = reply(PNG)
@@ -447,7 +447,7 @@ async def test_a_server_that_said_when_to_come_back_is_not_asked_before(
     [
         pytest.param(reply(b"", status="404 Not Found"), "not_found: HTTP 404", id="gone"),
         pytest.param(reply(b"", status="403 Forbidden"), "http_status: HTTP 403", id="made private"),
-        pytest.param(reply(b"<p>hi"), "not_an_image: ", id="no picture any more"),
+        pytest.param(reply(b"<p>hi"), "not_an_image: ", id="no image any more"),
     ],
 )
 async def test_it_does_not_stand_in_where_the_server_has_spoken(
@@ -476,8 +476,8 @@ async def test_the_url_is_checked_before_the_cache_is_asked(
 ) -> None:
     url, body = "http://10.11.12.13/a.jpg", b"body"
     cache = ImageCache(limits(cache_mb=8), tmp_path, clock)
-    picture = LoadedImage(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
-    await cache.keep(picture, Answer(body, Validators(url)))
+    image = LoadedImage(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
+    await cache.keep(image, Answer(body, Validators(url)))
     assert (await cache.find(url)).cached
     await cache.close()
     async with remembering() as loader:

@@ -138,8 +138,8 @@ async def test_what_may_pass_is_remembered_briefly(
         raise socket.gaierror(number, "says the C library")
 
     async with ImageLoader(limits(), look_up) as loader:
-        with pytest.raises(ImageError, match=r"^unresolvable: .*pictures.example: .*says the C library") as refused:
-            await loader.load("http://pictures.example/a")
+        with pytest.raises(ImageError, match=r"^unresolvable: .*images.example: .*says the C library") as refused:
+            await loader.load("http://images.example/a")
     assert remembered_s(refused.value, 60) == (PASSING_S if brief else 60)
 
 

@@ -69,7 +69,7 @@ async def test_what_may_not_be_stored_is_never_asked_for_by_its_validators(
         pytest.param("no-cache", False, id="no-cache"),
     ],
 )
-async def test_a_stale_picture_stands_in_for_a_server_that_fails_unless_that_forbade_it(
+async def test_a_stale_image_stands_in_for_a_server_that_fails_unless_that_forbade_it(
     loader: ImageLoader, server: HostileServer, clock: Clock, cache_control: str, stands_in: bool
 ) -> None:
     server.answers["/a"] = reply(PNG, 'ETag: "one"', f"Cache-Control: {cache_control}")
