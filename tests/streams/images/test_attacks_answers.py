@@ -162,8 +162,8 @@ async def no_look_up(host: str, port: int) -> list[str]:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "later"])
-async def test_what_is_left_behind_a_response_never_becomes_the_next_images_answer(late: bool) -> None:
-    """Whoever can split a response of an honest host would else choose what its next image is."""
+async def test_bytes_after_a_response_never_become_the_next_images_answer(late: bool) -> None:
+    """Otherwise whoever splits a response of an honest host could choose its next image."""
     poison = reply(b"the attacker's image")
     connections = 0
 
@@ -193,7 +193,7 @@ async def test_what_is_left_behind_a_response_never_becomes_the_next_images_answ
 @pytest.mark.parametrize(
     "size", [pytest.param(100, id="chunks of 100 bytes"), pytest.param(10**6, id="chunks of a megabyte")]
 )
-async def test_the_bound_on_what_is_not_body_stops_no_honest_server(
+async def test_the_limit_on_overhead_stops_no_honest_server(
     limits: Callable[..., ImageLimits], server: HostileServer, size: int
 ) -> None:
     photo = random.randbytes(20 * MAX_OVERHEAD)
@@ -204,7 +204,7 @@ async def test_the_bound_on_what_is_not_body_stops_no_honest_server(
 
 
 async def test_no_cookie_is_kept_and_no_header_of_a_url_is_injected(server: HostileServer) -> None:
-    """Asked by a name: of addresses aiohttp keeps no cookies anyway."""
+    """Uses a host name, because aiohttp keeps no cookies for addresses."""
 
     async def look_up(host: str, port: int) -> list[str]:
         return [server.host]
@@ -220,10 +220,10 @@ async def test_no_cookie_is_kept_and_no_header_of_a_url_is_injected(server: Host
     assert not any(line.startswith(("X-Injected", "Cookie")) for head in server.requests for line in head.splitlines())
 
 
-async def test_thousands_of_interim_responses_that_came_at_once_are_not_parsed_at_once(
+async def test_thousands_of_interim_responses_are_not_parsed_in_one_go(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """asyncio hands over up to 256 KB: parsing all of that would hold up the event loop, and every other image."""
+    """asyncio passes on up to 256 KB. Parsing all of it in one go would block the event loop, and every other image."""
     pieces: list[int] = []
     parse = ResponseHandler.data_received
 
@@ -242,7 +242,7 @@ async def test_thousands_of_interim_responses_that_came_at_once_are_not_parsed_a
     assert MAX_OVERHEAD < sum(pieces) <= MAX_OVERHEAD + PIECE
 
 
-async def test_proxies_of_the_environment_are_not_asked(
+async def test_proxies_of_the_environment_are_not_used(
     loader: ImageLoader, server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
@@ -254,7 +254,7 @@ async def test_proxies_of_the_environment_are_not_asked(
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_an_image_is_known_by_its_content_whatever_the_header_says(
+async def test_the_content_decides_the_format_not_the_header(
     corpus: tuple[ImageLoader, HostileServer],
 ) -> None:
     loader, server = corpus

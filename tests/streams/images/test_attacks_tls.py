@@ -48,7 +48,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @asynccontextmanager
 async def tls_server(authority: Path) -> AsyncIterator[tuple[HostileServer, list[str | None]]]:
-    """And the names that it was asked for (SNI, RFC 6066, 3)."""
+    """Also yields the names that clients asked for (SNI, RFC 6066, 3)."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(authority / "server.pem", authority / "server.key")
     names: list[str | None] = []
@@ -61,12 +61,12 @@ async def tls_server(authority: Path) -> AsyncIterator[tuple[HostileServer, list
 
 
 def fetcher(authority: Path, *allow: str, look_up: Callable[[str, int], Awaitable[list[str]]] = here) -> Fetcher:
-    """Trusts the test's authority."""
+    """A fetcher that trusts the test's authority."""
     context = ssl.create_default_context(cafile=str(authority / "ca.pem"))
     return Fetcher(ImageLimits(allow=allow, tries=1), look_up, tls=context)
 
 
-async def test_a_trusted_certificate_is_accepted_for_the_name_of_the_url_at_the_address_that_was_checked(
+async def test_a_trusted_certificate_is_accepted_at_the_checked_address(
     authority: Path,
 ) -> None:
     async with tls_server(authority) as (server, names):
@@ -86,7 +86,7 @@ async def test_a_certificate_for_another_name_is_refused(authority: Path, host: 
         assert server.requests == []
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(authority: Path) -> None:
+async def test_an_untrusted_certificate_is_refused(authority: Path) -> None:
     async with tls_server(authority) as (server, _):
         address = f"{NAME}:{server.port}"
         async with ImageLoader(ImageLimits(allow=(address,), tries=3), here) as loader:
@@ -114,7 +114,7 @@ async def test_a_redirect_to_https_is_checked_too(authority: Path, server: Hosti
         ("silence", forever(b"", b"", 0.01), ("timeout: ",)),
     ],
 )
-async def test_a_handshake_that_is_none_is_refused_in_bounded_time(
+async def test_a_broken_handshake_is_refused_in_bounded_time(
     name: str, answer: object, expected: tuple[str, ...]
 ) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

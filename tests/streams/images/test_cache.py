@@ -21,7 +21,7 @@ from tests.streams.images.caches import OTHER, URL, VALIDATORS, Make, image_of, 
 from tests.streams.images.clock import Clock
 
 
-async def test_an_image_is_found_again_with_its_body_by_url_and_by_content(make: Make) -> None:
+async def test_an_image_is_found_by_url_and_by_content(make: Make) -> None:
     cache = make()
     image = await keep(cache, b"body")
     kept = (await cache.find(URL)).cached
@@ -32,7 +32,7 @@ async def test_an_image_is_found_again_with_its_body_by_url_and_by_content(make:
     assert await cache.find(OTHER) == CacheLookup()
 
 
-async def test_a_body_is_hashed_beside_the_event_loop(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_is_hashed_outside_the_event_loop(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     cache, threads = make(), set()
     image = await keep(cache, b"body")
 
@@ -45,14 +45,14 @@ async def test_a_body_is_hashed_beside_the_event_loop(make: Make, monkeypatch: p
     assert threads == {"sqlite-images"}
 
 
-async def test_it_is_found_after_a_restart(make: Make) -> None:
+async def test_an_image_is_found_after_a_restart(make: Make) -> None:
     first = make()
     await keep(first, b"body")
     await first.close()
     assert await is_fresh(make())
 
 
-async def test_a_body_is_kept_once_however_many_urls_have_it(make: Make, path: Path) -> None:
+async def test_a_file_is_stored_once_for_all_its_urls(make: Make, path: Path) -> None:
     cache = make()
     for number in range(5):
         await keep(cache, b"body", f"{URL}?{number}")
@@ -77,7 +77,7 @@ async def test_an_image_is_fresh_until(make: Make, clock: Clock, max_age: float 
     assert not await is_fresh(cache)
 
 
-async def test_a_304_makes_it_fresh_again_with_the_new_validators(make: Make, clock: Clock) -> None:
+async def test_a_304_makes_an_image_fresh_again_with_new_validators(make: Make, clock: Clock) -> None:
     cache = make(cache_s=60)
     await keep(cache, b"body")
     clock.now += 61
@@ -98,7 +98,7 @@ async def test_a_304_makes_it_fresh_again_with_the_new_validators(make: Make, cl
         pytest.param(Freshness(store=False), None, id="it forbids it now"),
     ],
 )
-async def test_a_304_says_how_long_the_image_may_be_kept(make: Make, said: Freshness, holds: Freshness | None) -> None:
+async def test_a_304_updates_the_freshness(make: Make, said: Freshness, holds: Freshness | None) -> None:
     cache = make()
     await keep(cache, b"body", life=Freshness(0, stale=False))
     kept = (await cache.find(URL)).cached
@@ -108,7 +108,7 @@ async def test_a_304_says_how_long_the_image_may_be_kept(make: Make, said: Fresh
     assert (kept and kept.freshness) == holds
 
 
-async def test_an_image_stands_in_for_its_server_for_a_bounded_time(make: Make, clock: Clock) -> None:
+async def test_a_stale_image_is_usable_for_a_limited_time(make: Make, clock: Clock) -> None:
     cache = make(cache_s=60)
     await keep(cache, b"body")
     for after, stands_in in ((60 * STALE_FACTOR - 1, True), (1, False)):
@@ -118,7 +118,7 @@ async def test_an_image_stands_in_for_its_server_for_a_bounded_time(make: Make, 
         assert (kept.fresh, kept.usable_when_stale) == (False, stands_in)
 
 
-async def test_a_clock_that_was_set_back_makes_nothing_fresh(make: Make, clock: Clock) -> None:
+async def test_a_clock_that_goes_back_makes_nothing_fresh(make: Make, clock: Clock) -> None:
     cache = make()
     await keep(cache, b"body")
     await cache.refuse(OTHER, ImageError("not_found", "HTTP 404"))
@@ -127,7 +127,7 @@ async def test_a_clock_that_was_set_back_makes_nothing_fresh(make: Make, clock: 
     assert await cache.find(OTHER) == CacheLookup()
 
 
-async def test_what_the_server_forbids_to_keep_is_not_kept_and_what_was_is_forgotten(make: Make) -> None:
+async def test_no_store_is_obeyed_and_drops_the_stored_image(make: Make) -> None:
     cache = make()
     image = await keep(cache, b"body")
     await keep(cache, b"body", life=Freshness(store=False))
@@ -170,7 +170,7 @@ async def test_a_refusal_is_remembered_for(make: Make, clock: Clock, error: Imag
     assert await cache.find(URL) == CacheLookup()
 
 
-async def test_what_the_server_took_back_is_forgotten_also_where_refusals_are_not_remembered(make: Make) -> None:
+async def test_a_withdrawn_image_is_forgotten_even_if_refusals_are_not_remembered(make: Make) -> None:
     cache = make(cache_failed_s=0)
     image = await keep(cache, b"body")
     await cache.refuse(URL, ImageError("not_found", "HTTP 410"))
@@ -178,7 +178,7 @@ async def test_what_the_server_took_back_is_forgotten_also_where_refusals_are_no
     assert await cache.body(image.sha256) is None
 
 
-async def test_a_refusal_of_the_image_takes_its_image_along_one_of_the_server_does_not(make: Make) -> None:
+async def test_a_refusal_drops_the_image_unless_only_the_server_failed(make: Make) -> None:
     cache = make()
     image = await keep(cache, b"body")
     await cache.refuse(URL, ImageError("timeout", "not done"))
@@ -198,7 +198,7 @@ async def test_a_refusal_of_the_image_takes_its_image_along_one_of_the_server_do
         pytest.param({"max_pixels": 2048}, id="fewer pixels are allowed"),
     ],
 )
-async def test_nothing_kept_under_other_rules_is_served(make: Make, changed: dict[str, Any]) -> None:
+async def test_an_entry_is_not_served_under_other_rules(make: Make, changed: dict[str, Any]) -> None:
     before = {"allow": ("intranet.example:80",)}
     await keep(make(**before), b"body")
     await make(**before).refuse(OTHER, ImageError("too_big", "1 byte too many"))
@@ -207,13 +207,13 @@ async def test_nothing_kept_under_other_rules_is_served(make: Make, changed: dic
         assert await make(**{**before, **changed}).find(url) == CacheLookup()
 
 
-async def test_a_shorter_life_holds_for_what_is_already_kept(make: Make, clock: Clock) -> None:
+async def test_a_shorter_freshness_applies_to_stored_images(make: Make, clock: Clock) -> None:
     await keep(make(cache_s=3600), b"body")
     clock.now += 100
     assert not await is_fresh(make(cache_s=60))
 
 
-async def test_what_another_decoder_said_is_not_believed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_results_of_another_decoder_version_are_ignored(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = make()
     image = await keep(cache, b"body")
     monkeypatch.setattr(cache_tables, "DECODER", cache_tables.DECODER + 1)
@@ -223,9 +223,7 @@ async def test_what_another_decoder_said_is_not_believed(make: Make, monkeypatch
     assert await cache.find_decoded(image.sha256, URL) == image
 
 
-async def test_the_least_recently_used_goes_first_and_the_file_stays_within_the_bound(
-    make: Make, clock: Clock, path: Path
-) -> None:
+async def test_the_least_recently_used_image_is_evicted_to_keep_the_limit(make: Make, clock: Clock, path: Path) -> None:
     cache = make(cache_mb=1)
     bodies = [os.urandom(100_000) for _ in range(30)]
     first = await keep(cache, bodies[0], f"{URL}?0")
@@ -241,7 +239,7 @@ async def test_the_least_recently_used_goes_first_and_the_file_stays_within_the_
     assert size(path) <= 1_200_000  # pages given free by the last are used by the next
 
 
-async def test_a_lower_bound_gives_the_space_back(make: Make, path: Path) -> None:
+async def test_a_lower_limit_frees_the_space(make: Make, path: Path) -> None:
     cache = make(cache_mb=4)
     for number in range(20):
         await keep(cache, os.urandom(150_000), f"{URL}?{number}")
@@ -256,7 +254,7 @@ async def test_a_lower_bound_gives_the_space_back(make: Make, path: Path) -> Non
     assert size(path) < 1_100_000
 
 
-async def test_urls_are_bounded_in_number(make: Make, path: Path) -> None:
+async def test_the_number_of_urls_is_limited(make: Make, path: Path) -> None:
     cache = make(cache_mb=1)
     for number in range(150):
         await keep(cache, b"body", f"{URL}?{number}")
@@ -267,7 +265,7 @@ async def test_urls_are_bounded_in_number(make: Make, path: Path) -> None:
     assert await is_fresh(cache, f"{URL}?149")
 
 
-async def test_one_image_cannot_push_out_all_others(make: Make) -> None:
+async def test_one_image_cannot_evict_all_others(make: Make) -> None:
     cache = make(cache_mb=1)
     await keep(cache, b"body")
     await keep(cache, os.urandom(600_000), OTHER)
@@ -275,7 +273,7 @@ async def test_one_image_cannot_push_out_all_others(make: Make) -> None:
     assert await cache.find(OTHER) == CacheLookup()
 
 
-async def test_with_no_megabytes_there_is_no_file(make: Make, path: Path) -> None:
+async def test_a_size_of_0_makes_no_file(make: Make, path: Path) -> None:
     cache = make(cache_mb=0)
     image = await keep(cache, b"body")
     await cache.refuse(OTHER, ImageError("not_found", "HTTP 404"))

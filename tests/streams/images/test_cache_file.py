@@ -55,9 +55,7 @@ async def test_only_its_owner_can_read_the_file(make: Make, path: Path) -> None:
         pytest.param("DELETE FROM image", id="no image"),
     ],
 )
-async def test_a_row_that_does_not_validate_is_a_miss_and_the_next_one_takes_its_place(
-    make: Make, clock: Clock, path: Path, tampering: str
-) -> None:
+async def test_an_invalid_row_is_a_miss_and_is_replaced(make: Make, clock: Clock, path: Path, tampering: str) -> None:
     cache = make()
     await keep(cache, b"body")
     with sqlite3.connect(path) as file:
@@ -69,7 +67,7 @@ async def test_a_row_that_does_not_validate_is_a_miss_and_the_next_one_takes_its
 
 
 @pytest.mark.parametrize("kind", ["fantasy", "<script>", 7])
-async def test_a_refusal_that_does_not_validate_is_none(make: Make, path: Path, kind: object) -> None:
+async def test_an_invalid_refusal_is_ignored(make: Make, path: Path, kind: object) -> None:
     cache = make()
     await cache.refuse(URL, ImageError("not_found", "HTTP 404"))
     with sqlite3.connect(path) as file:
@@ -77,7 +75,7 @@ async def test_a_refusal_that_does_not_validate_is_none(make: Make, path: Path, 
     assert await cache.find(URL) == CacheLookup()
 
 
-async def test_a_body_that_is_not_what_its_hash_says_is_a_miss_and_deleted(make: Make, path: Path) -> None:
+async def test_a_file_that_does_not_match_its_hash_is_deleted(make: Make, path: Path) -> None:
     cache = make()
     image = await keep(cache, b"body")
     with sqlite3.connect(path) as file:
@@ -110,7 +108,7 @@ def _other_tables(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_garbage, _damaged_within, _other_version, _other_tables])
-async def test_a_file_that_cannot_be_used_is_made_anew(
+async def test_an_unusable_file_is_replaced(
     make: Make, clock: Clock, path: Path, damage: Callable[[Path], None]
 ) -> None:
     first = make()
@@ -124,7 +122,7 @@ async def test_a_file_that_cannot_be_used_is_made_anew(
     assert await is_fresh(cache)
 
 
-async def test_a_file_that_was_deleted_while_in_use_is_gone_and_a_new_one_is_begun(make: Make, path: Path) -> None:
+async def test_a_file_that_is_deleted_while_in_use_is_replaced(make: Make, path: Path) -> None:
     cache = make()
     await keep(cache, b"body")
     for file in path.parent.iterdir():
@@ -136,7 +134,7 @@ async def test_a_file_that_was_deleted_while_in_use_is_gone_and_a_new_one_is_beg
     assert await is_fresh(cache)
 
 
-async def test_a_folder_that_cannot_be_made_is_said_once_and_gone_around(
+async def test_a_missing_folder_is_logged_once_and_does_no_harm(
     make: Make, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
@@ -151,14 +149,14 @@ async def test_a_folder_that_cannot_be_made_is_said_once_and_gone_around(
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="no folder is read-only to root")
-async def test_a_read_only_folder_is_gone_around(make: Make, path: Path) -> None:
+async def test_a_read_only_folder_does_no_harm(make: Make, path: Path) -> None:
     path.parent.parent.chmod(0o500)
     cache = make()
     await keep(cache, b"body")
     assert await cache.find(URL) == CacheLookup()
 
 
-async def test_a_full_disk_is_gone_around_and_what_is_there_stays(make: Make, clock: Clock) -> None:
+async def test_a_full_disk_does_no_harm_and_keeps_what_is_stored(make: Make, clock: Clock) -> None:
     cache = make()
     await keep(cache, b"body")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -172,7 +170,7 @@ async def test_a_full_disk_is_gone_around_and_what_is_there_stays(make: Make, cl
     assert await cache.find(OTHER) == CacheLookup()
 
 
-async def test_a_lock_that_is_held_for_long_is_gone_around_and_then_not_waited_for(make: Make, path: Path) -> None:
+async def test_a_lock_that_is_held_for_long_does_no_harm_and_is_then_not_waited_for(make: Make, path: Path) -> None:
     cache = make()
     await keep(cache, b"body")
     loop = asyncio.get_running_loop()
@@ -196,10 +194,10 @@ def _files_in(folder: Path) -> list[Path]:
     return list(folder.iterdir())
 
 
-async def test_a_file_system_that_hangs_holds_up_no_image(
+async def test_a_hanging_file_system_delays_no_image(
     make: Make, path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here another process holds the folder while it makes the file anew, and never comes to an end."""
+    """Another process locks the folder to replace the file, and never finishes."""
     monkeypatch.setattr(database, "OPERATION_S", 0.2)
     cache = make()
     held = _held(path.parent)
@@ -244,7 +242,7 @@ def writer(home: Path, name: str, count: int) -> subprocess.Popen[str]:
     )
 
 
-async def test_several_processes_begin_and_share_one_file(tmp_path: Path) -> None:
+async def test_several_processes_create_and_share_one_file(tmp_path: Path) -> None:
     writers = [writer(tmp_path, name, 50) for name in ("a", "b")]
     for one in writers:
         output, _ = await asyncio.to_thread(one.communicate, timeout=60)

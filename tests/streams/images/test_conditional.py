@@ -27,14 +27,14 @@ async def fetcher(limits: Callable[..., ImageLimits]) -> AsyncIterator[Fetcher]:
         yield fetcher
 
 
-async def test_an_answer_brings_its_validators_and_its_freshness(fetcher: Fetcher, server: HostileServer) -> None:
+async def test_an_answer_has_validators_and_freshness(fetcher: Fetcher, server: HostileServer) -> None:
     server.answers["/a"] = reply(b"body", 'ETag: W/"v1"', f"Last-Modified: {DATE}", "Cache-Control: public, max-age=60")
     url = f"{server.url}/a"
     assert await fetcher.get(url) == Answer(b"body", Validators(url, 'W/"v1"', DATE), Freshness(60))
     assert "if-" not in server.requests[0].lower()
 
 
-async def test_what_is_kept_still_holds_when_the_server_says_so(fetcher: Fetcher, server: HostileServer) -> None:
+async def test_a_304_confirms_the_cached_image(fetcher: Fetcher, server: HostileServer) -> None:
     server.answers["/a"] = UNCHANGED
     known = Validators(f"{server.url}/a", '"v1"', DATE)
     assert await fetcher.get(known.url, known) == Answer(None, known, Freshness(60))
@@ -42,16 +42,14 @@ async def test_what_is_kept_still_holds_when_the_server_says_so(fetcher: Fetcher
     assert f"If-Modified-Since: {DATE}\r\n" in server.requests[0]
 
 
-async def test_only_the_hop_that_gave_the_validators_is_asked_by_them(fetcher: Fetcher, server: HostileServer) -> None:
+async def test_validators_go_only_to_the_url_that_sent_them(fetcher: Fetcher, server: HostileServer) -> None:
     server.answers = {"/a": reply(b"", "Location: /b", status="302 Found"), "/b": UNCHANGED}
     known = Validators(f"{server.url}/b", '"v1"')
     assert (await fetcher.get(f"{server.url}/a", known)).body is None
     assert ["If-None-Match" in request for request in server.requests] == [False, True]
 
 
-async def test_validators_are_never_told_to_another_host(
-    limits: Callable[..., ImageLimits], server: HostileServer
-) -> None:
+async def test_validators_never_go_to_another_host(limits: Callable[..., ImageLimits], server: HostileServer) -> None:
     async with hostile_server() as other:
         server.answers["/a"] = reply(b"", f"Location: {other.url}/a", status="302 Found")
         other.answers["/a"] = reply(b"new")
@@ -74,7 +72,7 @@ async def test_validators_are_never_told_to_another_host(
         pytest.param(Validators("{url}", None, None), id="known without validators"),
     ],
 )
-async def test_not_modified_is_refused_where_no_condition_was_set(
+async def test_a_304_to_an_unconditional_request_is_refused(
     fetcher: Fetcher, server: HostileServer, known: Validators | None
 ) -> None:
     server.answers["/a"] = UNCHANGED
@@ -120,7 +118,7 @@ def test_no_validator_injects_a_header(etag: str, modified: str) -> None:
 
 
 @pytest.mark.parametrize("etag", ['""', '"v1"', 'W/"v1"', '"a,b;c=d"', '"' + "x" * 200 + '"'])
-def test_an_etag_of_the_standard_is_sent_back_as_it_came(etag: str) -> None:
+def test_a_valid_etag_is_sent_back_unchanged(etag: str) -> None:
     assert Validators("http://a.example/", etag).headers() == {"If-None-Match": etag}
 
 
@@ -147,11 +145,11 @@ def test_an_etag_of_the_standard_is_sent_back_as_it_came(etag: str) -> None:
         pytest.param(["s-maxage=60, stale-while-revalidate=5"], None, Freshness(), id="for shared caches only"),
     ],
 )
-def test_freshness_is_what_cache_control_says(cache_control: list[str], age: str | None, said: Freshness) -> None:
+def test_cache_control_determines_the_freshness(cache_control: list[str], age: str | None, said: Freshness) -> None:
     assert parse_freshness(cache_control, {} if age is None else {"Age": age}) == said
 
 
 @given(st.lists(st.text()), st.text())
-def test_no_cache_control_is_a_surprise(cache_control: list[str], age: str) -> None:
+def test_any_cache_control_can_be_parsed(cache_control: list[str], age: str) -> None:
     seconds = parse_freshness(cache_control, {"Age": age}).fresh_s
     assert seconds is None or 0 <= seconds < 1e10

@@ -26,7 +26,7 @@ KILLING = reply(slow_jpeg(300))
 
 @pytest.fixture
 async def remembering(limits: Callable[..., ImageLimits], clock: Clock, tmp_path: Path) -> AsyncIterator[ImageLoader]:
-    """One decoder, started, which the killing file holds for longer than it may."""
+    """A loader with one started decoder. The killing file occupies it for longer than allowed."""
     given = limits(cache_mb=8, decoders=1, decode_s=0.2, timeout_s=0.5)
     async with ImageLoader(given, clock=clock, home=tmp_path) as loader:
         await loader.decode(PNG, URL)
@@ -40,7 +40,7 @@ async def refused(loader: ImageLoader, url: str) -> str:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-async def test_a_file_that_kills_its_decoder_costs_one_under_however_many_urls(
+async def test_a_file_that_kills_its_decoder_kills_only_one_whatever_its_urls(
     remembering: ImageLoader, server: HostileServer, at_once: bool
 ) -> None:
     urls = [f"{server.url}/a?{number}" for number in range(3)]
@@ -56,7 +56,7 @@ async def test_a_file_that_kills_its_decoder_costs_one_under_however_many_urls(
     assert len(server.requests) == 3
 
 
-async def test_it_is_remembered_also_where_nobody_waits_to_hear_of_it(
+async def test_a_refusal_is_remembered_even_if_nobody_waits_for_it(
     remembering: ImageLoader, server: HostileServer
 ) -> None:
     server.answers = {"/left": KILLING, "/again": KILLING}
@@ -73,7 +73,7 @@ async def test_it_is_remembered_also_where_nobody_waits_to_hear_of_it(
     assert metric("mner_image_known_total") == known + 1
 
 
-async def test_a_file_that_was_refused_is_decoded_again_after_a_while(make: Make, clock: Clock) -> None:
+async def test_a_refused_file_is_decoded_again_later(make: Make, clock: Clock) -> None:
     cache = make(cache_failed_s=60)
     await cache.refuse_content(CONTENT, ImageError("too_slow", "decoding takes more than 3 s"))
     clock.now += 59
@@ -92,7 +92,7 @@ async def test_a_file_that_was_refused_is_decoded_again_after_a_while(make: Make
         pytest.param({"decode_s": 10}, False, id="more time is allowed"),
     ],
 )
-async def test_it_holds_under_the_limits_it_was_refused_under(make: Make, changed: dict[str, Any], holds: bool) -> None:
+async def test_a_refusal_is_valid_only_under_its_limits(make: Make, changed: dict[str, Any], holds: bool) -> None:
     await make().refuse_content(CONTENT, ImageError("bomb", "too many pixels"))
     cache = make(**changed)
     if holds:
@@ -102,19 +102,19 @@ async def test_it_holds_under_the_limits_it_was_refused_under(make: Make, change
         assert await cache.find_decoded(CONTENT, URL) is None
 
 
-async def test_it_holds_for_the_decoder_that_said_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refusal_is_valid_only_for_its_decoder_version(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     await make().refuse_content(CONTENT, ImageError("broken", "truncated"))
     monkeypatch.setattr(cache_policy, "DECODER", cache_policy.DECODER + 1)
     assert await make().find_decoded(CONTENT, URL) is None
 
 
-async def test_our_own_fault_is_not_remembered_of_a_file(make: Make) -> None:
+async def test_a_local_failure_is_not_remembered(make: Make) -> None:
     cache = make()
     await cache.refuse_content(CONTENT, ImageError("internal", "no decoder could be started"))
     assert await cache.find_decoded(CONTENT, URL) is None
 
 
-async def test_no_file_is_made_that_passes_for_a_url(make: Make) -> None:
+async def test_no_file_can_pass_for_a_url(make: Make) -> None:
     """A refused file whose bytes are a URL is not a refusal of that URL."""
     cache = make()
     image = await keep(cache, OTHER.encode(), URL)

@@ -45,9 +45,7 @@ def faults(kind: str) -> float:
     return metric("mner_cache_faults_total", file="things", fault=kind)
 
 
-async def test_a_queue_that_is_too_long_is_no_fault_of_the_file(
-    file: Database, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_long_queue_is_not_a_fault_of_the_file(file: Database, caplog: pytest.LogCaptureFixture) -> None:
     before = faults("busy")
     done = await asyncio.gather(*(file.write(slowly) for _ in range(8)))
     kept = done.count(True)
@@ -58,9 +56,7 @@ async def test_a_queue_that_is_too_long_is_no_fault_of_the_file(
     assert "has more to do than it can (said once): Busy: not begun within 0.3 s" in warning
 
 
-async def test_a_file_that_gives_nobody_what_it_wants_is_left_alone_too(
-    file: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_file_that_answers_nobody_is_paused(file: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "MAX_BUSY", 4)
     monkeypatch.setattr(database, "MAX_WAITING", 0)
     for _ in range(4):
@@ -69,7 +65,7 @@ async def test_a_file_that_gives_nobody_what_it_wants_is_left_alone_too(
     assert file.paused
 
 
-async def test_what_waits_is_bounded_in_number_and_in_bytes(file: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_queue_is_limited_in_operations_and_bytes(file: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "MAX_WAITING", 2)
     monkeypatch.setattr(database, "MAX_WAITING_BYTES", 100)
     assert await asyncio.gather(*(file.read(count) for _ in range(4))) == [0, 0, None, None]
@@ -78,10 +74,10 @@ async def test_what_waits_is_bounded_in_number_and_in_bytes(file: Database, monk
 
 
 class Body:
-    """Of an image."""
+    """The size of an image."""
 
 
-async def test_a_disk_that_hangs_is_left_alone_and_holds_nothing_of_those_who_went(
+async def test_a_hanging_disk_is_paused_and_keeps_no_abandoned_work_alive(
     file: Database, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     go = threading.Event()
@@ -105,7 +101,7 @@ async def test_a_disk_that_hangs_is_left_alone_and_holds_nothing_of_those_who_we
     assert await file.read(count) == 0
 
 
-async def test_a_caller_that_leaves_takes_what_was_not_begun_along(file: Database) -> None:
+async def test_abandoned_work_that_has_not_started_is_dropped(file: Database) -> None:
     first = asyncio.create_task(file.write(slowly))
     second = asyncio.create_task(file.write(slowly))
     await asyncio.sleep(0.02)

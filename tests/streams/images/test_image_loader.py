@@ -64,7 +64,7 @@ async def test_the_first_photo_is_taken(loader: ImageLoader, server: HostileServ
     assert len(server.requests) == 1
 
 
-async def test_no_more_than_the_allowed_number_are_fetched_at_once_and_waiting_is_not_counted_as_slow(
+async def test_concurrent_fetches_are_limited_and_waiting_does_not_count_as_slow(
     limits: Callable[..., ImageLimits], server: HostileServer
 ) -> None:
     now = most = 0
@@ -89,7 +89,7 @@ async def test_no_more_than_the_allowed_number_are_fetched_at_once_and_waiting_i
     assert (len(images), most) == (9, 3)
 
 
-async def test_the_bytes_that_came_are_counted_also_of_bodies_that_are_refused(
+async def test_received_bytes_are_counted_also_for_refused_images(
     limits: Callable[..., ImageLimits], server: HostileServer
 ) -> None:
     server.answers = {"/a": reply(PNG), "/lost": reply(bytes(2000), length=3000)}
@@ -104,9 +104,7 @@ async def test_the_bytes_that_came_are_counted_also_of_bodies_that_are_refused(
         assert metric("mner_image_bytes_total") > before + len(PNG) + 52_000
 
 
-async def test_cancellation_goes_through_and_frees_the_slot(
-    limits: Callable[..., ImageLimits], server: HostileServer
-) -> None:
+async def test_cancellation_frees_the_slot(limits: Callable[..., ImageLimits], server: HostileServer) -> None:
     reached = asyncio.Event()
 
     async def silent(writer: asyncio.StreamWriter) -> None:
@@ -146,7 +144,7 @@ async def test_a_decoder_that_died_is_replaced_and_counted(
 
 
 class SlowDecoder:
-    """Before a loader's decoders: each image waits for `seconds`, and `most` of them did at once."""
+    """Delays each decoding by `seconds`. `most` is the largest number of concurrent decodings."""
 
     def __init__(self, loader: ImageLoader, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         self.most = self.now = 0
@@ -165,7 +163,7 @@ class SlowDecoder:
 async def test_a_host_keeps_its_slot_until_its_image_is_decoded(
     limits: Callable[..., ImageLimits], server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else the files of one host would hold every decoder."""
+    """Otherwise the files of one host would occupy every decoder."""
     server.answers = {f"/{number}": reply(PNG + bytes(number)) for number in range(6)}
     async with ImageLoader(limits(per_host=2, decoders=1)) as loader:
         decoder = SlowDecoder(loader, monkeypatch, 0.05)
@@ -173,7 +171,7 @@ async def test_a_host_keeps_its_slot_until_its_image_is_decoded(
     assert decoder.most == 2
 
 
-async def test_the_wait_for_a_decoder_is_neither_the_images_fault_nor_its_hosts(
+async def test_the_wait_for_a_decoder_counts_neither_against_the_image_nor_the_host(
     limits: Callable[..., ImageLimits], server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.answers = {f"/{number}": reply(PNG + bytes(number)) for number in range(3)}
@@ -183,7 +181,7 @@ async def test_the_wait_for_a_decoder_is_neither_the_images_fault_nor_its_hosts(
             assert (await loader.load(f"{server.url}/{number}")).format == "PNG"
 
 
-async def test_a_crowd_at_a_slow_host_is_refused_in_time_which_is_not_remembered(
+async def test_a_crowd_at_a_slow_host_is_refused_in_time_and_not_remembered(
     remembering: Remembering, server: HostileServer
 ) -> None:
     async def silent(writer: asyncio.StreamWriter) -> None:
@@ -199,7 +197,7 @@ async def test_a_crowd_at_a_slow_host_is_refused_in_time_which_is_not_remembered
         assert (await loader.load(f"{server.url}/{busy}")).format == "PNG"
 
 
-async def test_the_wait_for_a_slot_behind_a_redirect_is_not_the_urls_fault_either(
+async def test_the_wait_for_a_slot_after_a_redirect_is_busy_not_a_timeout(
     limits: Callable[..., ImageLimits], server: HostileServer
 ) -> None:
     async with hostile_server() as other:
@@ -210,7 +208,7 @@ async def test_the_wait_for_a_slot_behind_a_redirect_is_not_the_urls_fault_eithe
 
 
 class Held:
-    """A server's answer that waits until the test lets it go."""
+    """A server's answer that waits until the test releases it."""
 
     def __init__(self, answer: bytes) -> None:
         self.answer = answer
@@ -228,7 +226,7 @@ class Held:
     ("answer", "outcome"),
     [pytest.param(PNG, "PNG", id="an image"), pytest.param(b"<p>hi", "not_an_image", id="a failure")],
 )
-async def test_what_fifty_ask_for_at_once_is_fetched_once_and_all_are_told(
+async def test_fifty_concurrent_callers_share_one_fetch(
     loader: ImageLoader, server: HostileServer, answer: bytes, outcome: str
 ) -> None:
     held = server.answers["/a"] = Held(reply(answer))
@@ -247,7 +245,7 @@ async def test_what_fifty_ask_for_at_once_is_fetched_once_and_all_are_told(
     assert len(server.requests) == 1
 
 
-async def test_a_caller_that_leaves_takes_nothing_from_the_others(loader: ImageLoader, server: HostileServer) -> None:
+async def test_a_cancelled_caller_does_not_disturb_the_others(loader: ImageLoader, server: HostileServer) -> None:
     held = server.answers["/a"] = Held(reply(PNG))
     callers = [asyncio.create_task(loader.load(f"{server.url}/a")) for _ in range(3)]
     await held.asked.wait()
@@ -259,9 +257,7 @@ async def test_a_caller_that_leaves_takes_nothing_from_the_others(loader: ImageL
     assert len(server.requests) == 1
 
 
-async def test_when_the_last_caller_leaves_the_server_is_left_and_the_next_one_asks_anew(
-    loader: ImageLoader, server: HostileServer
-) -> None:
+async def test_the_fetch_is_cancelled_with_its_last_caller(loader: ImageLoader, server: HostileServer) -> None:
     held = server.answers["/a"] = Held(reply(PNG))
     callers = [asyncio.create_task(loader.load(f"{server.url}/a")) for _ in range(3)]
     await held.asked.wait()
@@ -283,7 +279,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def remembering(limits: Callable[..., ImageLimits], clock: Clock, tmp_path: Path) -> Remembering:
-    """Loaders with one cache on disk among them."""
+    """Makes loaders that share one cache on disk."""
 
     @asynccontextmanager
     async def make(**overrides: Any) -> AsyncIterator[ImageLoader]:
@@ -298,7 +294,7 @@ def cache_count(outcome: str) -> float:
     return metric("mner_image_cache_total", outcome=outcome)
 
 
-async def test_a_retweeted_image_is_neither_fetched_nor_decoded_and_its_pixels_are_still_to_be_had(
+async def test_a_cached_image_is_not_fetched_again_and_still_has_pixels(
     remembering: Remembering, server: HostileServer
 ) -> None:
     server.answers = {"/a": reply(PNG), "/b": reply(PNG)}
@@ -337,7 +333,7 @@ async def test_an_image_that_may_not_be_cached_is_decoded_once_with_its_pixels(
     assert len(server.requests) == 1
 
 
-async def test_pixels_that_the_cache_has_lost_are_fetched_again(
+async def test_pixels_are_fetched_again_if_the_cache_has_lost_them(
     remembering: Remembering, server: HostileServer, tmp_path: Path
 ) -> None:
     server.answers["/a"] = reply(PNG)
@@ -354,7 +350,7 @@ async def test_pixels_that_the_cache_has_lost_are_fetched_again(
             await loader.pixels(kept)
 
 
-async def test_an_image_that_grew_old_is_asked_for_with_its_validators(
+async def test_a_stale_image_is_requested_with_its_validators(
     remembering: Remembering, server: HostileServer, clock: Clock
 ) -> None:
     server.answers["/a"] = reply(PNG, 'ETag: "one"')
@@ -385,7 +381,7 @@ async def test_an_image_that_grew_old_is_asked_for_with_its_validators(
         pytest.param("no-store", 0, 2, id="not kept at all"),
     ],
 )
-async def test_cache_control_is_heeded(
+async def test_cache_control_is_obeyed(
     remembering: Remembering, server: HostileServer, clock: Clock, header: str, seconds: float, requests: int
 ) -> None:
     server.answers["/a"] = reply(PNG, f"Cache-Control: {header}")
@@ -396,7 +392,7 @@ async def test_cache_control_is_heeded(
     assert len(server.requests) == requests
 
 
-async def test_a_refusal_is_remembered_and_then_asked_for_again(
+async def test_a_refusal_is_remembered_for_a_while(
     remembering: Remembering, server: HostileServer, clock: Clock
 ) -> None:
     server.answers["/a"] = reply(b"", status="404 Not Found")
@@ -411,7 +407,7 @@ async def test_a_refusal_is_remembered_and_then_asked_for_again(
         assert len(server.requests) == 2
 
 
-async def test_a_kept_image_stands_in_for_a_server_that_fails_which_is_not_asked_by_everybody(
+async def test_a_stale_image_is_used_while_the_server_fails(
     remembering: Remembering, server: HostileServer, clock: Clock
 ) -> None:
     server.answers["/a"] = reply(PNG)
@@ -428,9 +424,7 @@ async def test_a_kept_image_stands_in_for_a_server_that_fails_which_is_not_asked
         assert (await loader.load(f"{server.url}/a")).width == 60
 
 
-async def test_a_server_that_said_when_to_come_back_is_not_asked_before(
-    remembering: Remembering, server: HostileServer, clock: Clock
-) -> None:
+async def test_retry_after_is_obeyed(remembering: Remembering, server: HostileServer, clock: Clock) -> None:
     server.answers["/a"] = reply(b"", "Retry-After: 120", status="429 Slow down")
     async with remembering() as loader:
         reason = await refused(loader, f"{server.url}/a")
@@ -450,7 +444,7 @@ async def test_a_server_that_said_when_to_come_back_is_not_asked_before(
         pytest.param(reply(b"<p>hi"), "not_an_image: ", id="no image any more"),
     ],
 )
-async def test_it_does_not_stand_in_where_the_server_has_spoken(
+async def test_a_stale_image_is_not_used_if_the_server_refuses_it(
     remembering: Remembering, server: HostileServer, clock: Clock, answer: bytes, expected: str
 ) -> None:
     server.answers["/a"] = reply(PNG)
@@ -461,7 +455,7 @@ async def test_it_does_not_stand_in_where_the_server_has_spoken(
         assert (await refused(loader, f"{server.url}/a")).startswith(expected)
 
 
-async def test_what_is_kept_of_a_host_that_is_no_longer_allowed_is_not_served(
+async def test_images_of_a_host_that_is_no_longer_allowed_are_not_served(
     remembering: Remembering, server: HostileServer
 ) -> None:
     server.answers["/a"] = reply(PNG)
@@ -471,7 +465,7 @@ async def test_what_is_kept_of_a_host_that_is_no_longer_allowed_is_not_served(
         assert (await refused(loader, f"{server.url}/a")).startswith("private_address: ")
 
 
-async def test_the_url_is_checked_before_the_cache_is_asked(
+async def test_the_url_is_checked_before_the_cache_is_read(
     remembering: Remembering, limits: Callable[..., ImageLimits], clock: Clock, tmp_path: Path
 ) -> None:
     url, body = "http://10.11.12.13/a.jpg", b"body"
@@ -484,9 +478,7 @@ async def test_the_url_is_checked_before_the_cache_is_asked(
         assert (await refused(loader, url)).startswith("private_address: ")
 
 
-async def test_a_known_body_is_held_against_the_pixels_allowed_today(
-    remembering: Remembering, server: HostileServer
-) -> None:
+async def test_a_cached_file_must_obey_the_current_pixel_limit(remembering: Remembering, server: HostileServer) -> None:
     server.answers["/a"] = reply(encoded(half_and_half(size=(80, 40)), "PNG"))
     async with remembering() as loader:
         await loader.load(f"{server.url}/a")
@@ -494,7 +486,7 @@ async def test_a_known_body_is_held_against_the_pixels_allowed_today(
         assert (await refused(loader, f"{server.url}/a")).startswith("bomb: 80 x 40 pixels; 1024 are allowed")
 
 
-async def test_a_cache_that_cannot_be_used_changes_nothing_but_the_work(
+async def test_an_unusable_cache_only_costs_extra_work(
     remembering: Remembering, server: HostileServer, tmp_path: Path
 ) -> None:
     server.answers["/a"] = reply(PNG)

@@ -38,7 +38,7 @@ def conditional(request: str) -> bool:
         pytest.param(["Cache-Control: max-age=60", "Age: 61"], id="stale on arrival"),
     ],
 )
-async def test_what_is_stale_at_once_is_kept_and_asked_for_by_its_validators(
+async def test_an_image_that_is_stale_at_once_is_cached_and_revalidated(
     loader: ImageLoader, server: HostileServer, headers: list[str]
 ) -> None:
     server.answers["/a"] = reply(PNG, 'ETag: "one"', *headers)
@@ -51,9 +51,7 @@ async def test_what_is_stale_at_once_is_kept_and_asked_for_by_its_validators(
     assert [conditional(request) for request in server.requests] == [False, True, True]
 
 
-async def test_what_may_not_be_stored_is_never_asked_for_by_its_validators(
-    loader: ImageLoader, server: HostileServer
-) -> None:
+async def test_an_image_that_may_not_be_stored_is_never_revalidated(loader: ImageLoader, server: HostileServer) -> None:
     server.answers["/a"] = reply(PNG, 'ETag: "one"', "Cache-Control: no-store")
     for _ in range(2):
         await loader.load(f"{server.url}/a")
@@ -69,7 +67,7 @@ async def test_what_may_not_be_stored_is_never_asked_for_by_its_validators(
         pytest.param("no-cache", False, id="no-cache"),
     ],
 )
-async def test_a_stale_image_stands_in_for_a_server_that_fails_unless_that_forbade_it(
+async def test_a_stale_image_is_used_while_the_server_fails_unless_it_forbids_that(
     loader: ImageLoader, server: HostileServer, clock: Clock, cache_control: str, stands_in: bool
 ) -> None:
     server.answers["/a"] = reply(PNG, 'ETag: "one"', f"Cache-Control: {cache_control}")
