@@ -1,4 +1,4 @@
-"""Images made on the spot, whose text is known."""
+"""Generated images whose text is known."""
 
 from __future__ import annotations
 

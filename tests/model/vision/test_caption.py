@@ -1,5 +1,4 @@
-"""Captions by any image-to-text model that a person names: here tiny ones with random weights, so their words mean
-nothing, but they are loaded, batched, bounded and cleaned as real ones would be."""
+"""Captions of tiny models with random weights. Their words mean nothing, but they are handled like real ones."""
 
 from __future__ import annotations
 
@@ -104,14 +103,14 @@ def llava(folder: Path) -> None:
 
 @pytest.fixture(scope="module", params=[blip, vision_encoder_decoder, llava], ids=lambda make: str(make.__name__))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint folder with all its files, as a hub model has them."""
+    """Returns a folder with all the files of a hub model."""
     made = tmp_path_factory.mktemp(request.param.__name__)
     torch.manual_seed(0)
     request.param(made)
     return made
 
 
-def test_each_image_of_a_batch_gets_a_bounded_plain_caption(folder: Path) -> None:
+def test_each_image_of_a_batch_gets_a_short_clean_caption(folder: Path) -> None:
     captions = Caption(str(folder), "cpu").read([noise((50, 40)), written((5, 5, "x")), noise((1, 1))])
     assert len(captions) == 3
     for caption in captions:
@@ -129,7 +128,7 @@ def test_captions_are_greedy_so_the_same_image_gives_the_same_words(folder: Path
     assert channel.read([image]) == channel.read([image])
 
 
-def test_the_reader_hands_the_caption_on(folder: Path) -> None:
+def test_the_reader_returns_the_caption(folder: Path) -> None:
     reader = load(ReaderConfig(("caption",), caption=str(folder)).to_json(), device="cpu", threads=1)
     image = noise((50, 40))
     (context,) = reader.predict([request(image)])

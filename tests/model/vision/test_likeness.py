@@ -1,4 +1,4 @@
-"""Images that a perceptual hash takes for one, and which of them pass for one all the same."""
+"""Images with similar perceptual hashes, and which of them show the same thing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def photo(shade: Sequence[float] = (1, 1, 1), size: tuple[int, int] = (480, 360)
 
 
 @pytest.mark.parametrize("image", [pytest.param(one, id=name) for name, one in (PLAIN | FLAGS).items()])
-def test_plain_images_are_not_told_by_a_hash(image: Image.Image) -> None:
+def test_images_without_detail_have_no_colours(image: Image.Image) -> None:
     assert colours(pixels(image)) is None
 
 
@@ -65,11 +65,11 @@ def test_copies_are_alike(copy: Image.Image) -> None:
     assert alike(of(photo()), of(copy))
 
 
-def test_what_differs_in_colour_alone_is_not_alike() -> None:
+def test_images_that_differ_only_in_colour_are_not_alike() -> None:
     shades = [(1, 1, 1), (1, 0.6, 1), (0.6, 1, 1), (0.7, 0.7, 0.7)]
     for one, two in combinations(shades, 2):
         assert not alike(of(photo(one)), of(photo(two)))
 
 
-def test_what_a_file_says_of_colours_may_be_nonsense() -> None:
+def test_damaged_colours_are_not_alike() -> None:
     assert not alike(of(photo()), b"")

@@ -1,4 +1,4 @@
-"""What is in an image: the built-in classifier, and any of `transformers` that a person names."""
+"""Tags of the built-in classifier and of any model of `transformers`."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_every_size_of_image_can_be_read(size: tuple[int, int], reader: ChannelR
     assert len(reader.tags.read([noise(size)])) == 1
 
 
-def test_few_tags_and_good_ones() -> None:
+def test_only_the_best_tags_are_returned() -> None:
     names = ["a", "b", "c", "d", "e"]
     assert best_tags(torch.tensor([0.31, 0.02, 0.32, 0.05, 0.10]), names) == (
         Tag(label="c", score=0.32),

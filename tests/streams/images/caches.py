@@ -1,4 +1,4 @@
-"""What the tests of the cache share: images to keep, and whether they are found."""
+"""Helpers for the tests of the image cache."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What an attack cost: seconds, and the peak of memory here and in the process that decodes (Linux: /proc, proc(5)).
+"""Measures an attack: its time, and the peak memory of this process and of the decoder (from /proc, see proc(5)).
 
-`python -m tests.streams.images.measured` prints what honest images of 40 million pixels need.
+`python -m tests.streams.images.measured` prints the same for honest images of 40 million pixels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Images to feed the decoder with."""
+"""Images for the tests of the decoder."""
 
 from __future__ import annotations
 

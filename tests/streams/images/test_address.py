@@ -1,4 +1,4 @@
-"""Which addresses are public, and which URLs are worth a look-up."""
+"""Which addresses are public, and which URLs may be looked up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stranger's URL can do to us, and the names and redirects behind it: refused, or bounded, with its reason."""
+"""Hostile URLs, names and redirects are refused or cost little, with a reason."""
 
 from __future__ import annotations
 

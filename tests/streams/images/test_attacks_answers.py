@@ -1,5 +1,4 @@
-"""What a stranger's server can answer: each is refused with its reason, or bounded, and nothing of it reaches the next
-image."""
+"""Hostile responses are refused with a reason or cost little, and do not affect the next image."""
 
 from __future__ import annotations
 

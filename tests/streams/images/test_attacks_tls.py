@@ -1,4 +1,4 @@
-"""Certificates are checked against the URL's name, whatever address it has, by a real TLS server."""
+"""Certificates are checked against the host name of the URL, by a real TLS server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cache alone, on a real file: what it finds again, what it forgets, and how much it keeps."""
+"""The image cache on a real file: what it finds, what it forgets, and how much it keeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cache's file: private, mistrusted, shared between workers; no fault of it is ever felt."""
+"""The file of the image cache: private, shared between workers, and harmless when it is faulty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking whether what is kept still holds, and how long an answer may be kept (RFC 9110, 13; RFC 9111, 4.2)."""
+"""Conditional requests and freshness (RFC 9110, 13; RFC 9111, 4.2)."""
 
 from __future__ import annotations
 

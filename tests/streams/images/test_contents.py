@@ -1,4 +1,4 @@
-"""What decoding said of a file, remembered by its bytes: another URL makes nothing of it new."""
+"""Results of decoding are remembered by the hash of the file, whichever URL serves it."""
 
 from __future__ import annotations
 

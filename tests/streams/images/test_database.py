@@ -1,4 +1,4 @@
-"""One SQLite file and its thread: whether much to do, a fault and a disk that hangs are told apart."""
+"""The thread of a SQLite file tells a heavy load, a fault and a hanging disk apart."""
 
 from __future__ import annotations
 

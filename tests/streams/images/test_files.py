@@ -1,4 +1,4 @@
-"""Images that `mner predict` reads from the disk: whatever the URL, a result, never an exception."""
+"""`file:` URLs give an image or a reason, never another exception."""
 
 from __future__ import annotations
 

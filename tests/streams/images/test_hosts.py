@@ -1,4 +1,4 @@
-"""How much is asked of one host, and when it is left alone."""
+"""The limits of requests to one host, and its circuit breaker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes of every kind become an upright RGB image or one of three reasons."""
+"""Any bytes give an upright RGB image or one of three reasons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loader as the pipeline sees it: photos chosen, bounded at once, shared, remembered, cancelled cleanly."""
+"""The loader as the pipeline uses it: limits, sharing, caching and cancellation."""
 
 from __future__ import annotations
 

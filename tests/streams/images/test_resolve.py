@@ -1,4 +1,4 @@
-"""Names are looked up within bounds, and a slow name server holds up nobody else and is nobody else's fault."""
+"""Look-ups of names are limited, and a slow name server delays no other host."""
 
 from __future__ import annotations
 

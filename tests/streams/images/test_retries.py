@@ -1,4 +1,4 @@
-"""What is asked for again, when, and when it is not worth it."""
+"""Which failures are retried, how often and when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server says of keeping its answer (RFC 9111, 4.2 and 5.2.2), from its header to the next request."""
+"""Caching headers (RFC 9111, 4.2 and 5.2.2), from the response to the next request."""
 
 from __future__ import annotations
 
