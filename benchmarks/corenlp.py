@@ -1,4 +1,4 @@
-"""Stanford CoreNLP's 3-class CRF, in a Java process: its jars, how it is asked, how its answer is read."""
+"""Stanford CoreNLP's 3-class CRF in a Java process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JARS = {
     "": "f813ce4ed7319d79225f2a520d40733075c6b3500dd0b81ee069229e461aab43",
     "models": "a5da9f6feb35a0fd2ea2cbe8909bede3952965b238a68c833ae3e031ed9026a0",
 }
-"""SHA-256 by Maven classifier; 9 and 474 MB."""
+"""SHA-256 by Maven classifier. The jars have 9 and 474 MB."""
 
 MODEL = "edu/stanford/nlp/models/ner/english.all.3class.distsim.crf.ser.gz"
 TYPES = {"PERSON": "PER", "LOCATION": "LOC", "ORGANIZATION": "ORG"}
@@ -29,9 +29,9 @@ HEAP = "2g"
 
 
 def fetch(cache: Path | None = None) -> list[Path]:
-    """Its jars, fetched once from Maven Central or the user's mirror (see docs/local.md), verified always.
+    """Returns the jars. Fetches them once from Maven Central or the user's mirror (docs/local.md), and verifies them.
 
-    Raises `UserError` when one cannot be fetched or is not the one that is pinned here.
+    Raises `UserError` when a jar cannot be fetched, or has another hash.
     """
     folder = (cache or jars.default_cache()) / Path(*GROUP.split("."), ARTIFACT, VERSION)
     with alone(folder / ".lock"):
@@ -39,7 +39,7 @@ def fetch(cache: Path | None = None) -> list[Path]:
 
 
 def _fetch(classifier: str, sha256: str, folder: Path) -> Path:
-    """Fetched into a folder of its own, verified, then renamed into place."""
+    """Fetches a jar into a temporary folder, verifies it, and moves it into place."""
     import requests
     from jgo.config import GlobalSettings
     from jgo.constants import MAVEN_CENTRAL_URL
@@ -56,7 +56,7 @@ def _fetch(classifier: str, sha256: str, folder: Path) -> Path:
         except (requests.RequestException, RuntimeError, OSError) as error:  # RuntimeError: jgo's "not found"
             raise UserError(f"cannot fetch {file.name} from {', '.join(repositories.values())}: {error}") from None
         if (found := _sha256(fetched)) != sha256:
-            raise UserError(f"{file.name}: the fetched jar has SHA-256 {found}, wanted {sha256}; it was discarded")
+            raise UserError(f"{file.name}: the fetched jar has SHA-256 {found}, not {sha256}; it was discarded")
         shutil.move(fetched, file)
     return file
 
@@ -67,7 +67,7 @@ def _sha256(file: Path) -> str:
 
 
 class CoreNLP:
-    """`CRFClassifier` as its own command, a tweet a line. It splits a tweet into sentences, as it does by default."""
+    """`CRFClassifier` as a process that reads a post per line. It splits posts into sentences, its default."""
 
     name = f"CoreNLP {VERSION}"
     threads = 1
@@ -85,9 +85,9 @@ class CoreNLP:
 
 
 def tags(lines: Iterator[str], words: Sequence[str]) -> list[str]:
-    """The tags of one tweet, from lines `word TAB label`, blank ones after each sentence; takes no more than it needs.
+    """Returns the tags of a post from lines `word TAB label`, with blank lines after sentences. Reads no line too many.
 
-    Labels have no B-: mentions of one type side by side are one. Raises `Wrong` where the words are not the tweet's.
+    Labels have no B-: adjacent mentions of the same type become one. Raises `Wrong` if the words are not the post's.
     """
     found = []
     for word in words:

@@ -56,19 +56,21 @@ def measures(evidential: Sequence[Read]) -> dict[str, dict[str, float]]:
 
 def evidential_rows(evidential: Sequence[Read], choice: Choice) -> list[Row]:
     """Returns the rows with captions, if there are any, and as text alone, which the baselines read too."""
-    ood = [_ood(one, choice) for one in evidential]
+    ood = [_ood(read, choice) for read in evidential]
+    temperatures = [read.extractor.info.temperature for read in evidential]
     result = []
     for reads in evidential[0].ways():
-        readings = [one.ways()[reads] for one in evidential]
-        whole, alone = (
-            [each.predictions(one.extractor.info.temperature) for one, each in zip(evidential, some, strict=True)]
-            for some in (readings, [heads_alone(one) for one in readings])
+        readings = [read.ways()[reads] for read in evidential]
+        with_density, without = (
+            [reading.predictions(temperature) for reading, temperature in zip(group, temperatures, strict=True)]
+            for group in (readings, [heads_alone(reading) for reading in readings])
         )
-        for way, sure in EVIDENTIAL.items():
-            found = alone if way == HEADS_ALONE else whole
-            scores = [scoreboard(one.gold, _rescored(held, sure)) for one, held in zip(readings, found, strict=True)]
-            apart = [None if reads != "text" else one[way] for one in ood]
-            result.append(row("evidential", way, reads, scores, apart, is_probability=way == "fused probability"))
+        for way, certainty in EVIDENTIAL.items():
+            predictions = without if way == HEADS_ALONE else with_density
+            pairs = zip(readings, predictions, strict=True)
+            scores = [scoreboard(reading.gold, _rescored(each, certainty)) for reading, each in pairs]
+            aurocs = [None if reads != "text" else by_way[way] for by_way in ood]
+            result.append(row("evidential", way, reads, scores, aurocs, is_probability=way == "fused probability"))
     return result
 
 
@@ -84,8 +86,8 @@ def _ood(read: Read, choice: Choice) -> dict[str, float | None]:
     return {"fused probability": probability} | {way: found[way][name] for way, name in choice.measure.items()}
 
 
-def _rescored(predictions: Sequence[Prediction], sure: Callable[[Span], float]) -> list[Prediction]:
+def _rescored(predictions: Sequence[Prediction], certainty: Callable[[Span], float]) -> list[Prediction]:
     return [
-        Prediction(tuple(replace(span, probability=sure(span)) for span in one.spans), one.candidates)
-        for one in predictions
+        Prediction(tuple(replace(span, probability=certainty(span)) for span in each.spans), each.candidates)
+        for each in predictions
     ]

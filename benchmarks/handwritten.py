@@ -1,9 +1,11 @@
-"""The work of `mner worker --only extract`, written by hand on aiokafka: the yardstick for what our machinery costs.
+"""The work of `mner worker --only extract`, written by hand on aiokafka: a measure of what our machinery costs.
 
-Same validation, tokenizer, predictor, batch limits, producer settings and extractions; three tasks, so that Kafka, CPU
-and model overlap. The model runs in a thread here. It has no images, no dead letters (an invalid tweet ends it), no
-retries, no isolation from a crashing model and no answer to a rebalance: at least once, as long as nothing goes wrong.
-Started by `benchmarks.run` as `WorkerProcess` starts a worker: settings from MNER_*, log on standard error.
+It has the same validation, tokenizer, predictor, batch limits, producer settings and extractions. Three tasks overlap
+Kafka, CPU and model; the model runs in a thread. It has no images, no dead letters (an invalid post ends it), no
+retries, no isolation from a crashing model and no answer to a rebalance. It delivers at least once only if nothing goes
+wrong.
+
+`benchmarks.run` starts it as `WorkerProcess` starts a worker: settings from MNER_*, log on standard error.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Entry:
-    """One tweet. Times in unix seconds."""
+    """A post and its times, in unix seconds."""
 
     tweet: Tweet
     encoded: Encoded
@@ -49,7 +51,7 @@ class Entry:
 
 @dataclass
 class Chunk:
-    """What one poll brought, and where each of its partitions stands after it."""
+    """The posts of one poll, and the next offset of each partition."""
 
     entries: list[Entry] = field(default_factory=list)
     offsets: dict[Any, int] = field(default_factory=dict)
@@ -69,7 +71,7 @@ class Program:
         self._produced: dict[Any, int] = {}
 
     async def run(self) -> None:
-        """Until it is cancelled or something fails."""
+        """Runs until it is cancelled or something fails."""
         model = await self._on_thread(partial(_load_model, self._settings))
         log.info(READY)
         try:
@@ -152,7 +154,7 @@ class Program:
 
 
 def batches(entries: list[Entry], tokens: int, tweets: int) -> Iterator[list[Entry]]:
-    """Of like length, each of `tokens` padded tokens (longest x count) and of `tweets` at most."""
+    """Yields batches of similar length, of at most `tokens` padded tokens (longest x count) and `tweets` posts."""
     batch: list[Entry] = []
     for entry in sorted(entries, key=lambda entry: entry.encoded.cost):
         if batch and (len(batch) == tweets or entry.encoded.cost * (len(batch) + 1) > tokens):
@@ -170,7 +172,7 @@ def _load_model(settings: Settings) -> Any:
 
 
 async def main() -> None:
-    """Runs until SIGTERM, or until standard input, the pipe from whoever started it, closes."""
+    """Runs until SIGTERM, or until standard input closes, the pipe from the parent process."""
     settings = load()
     assert settings.kafka is not None
     consumer = AIOKafkaConsumer(

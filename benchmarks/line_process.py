@@ -1,4 +1,4 @@
-"""A recogniser in a process of its own, which answers lines with lines."""
+"""A recogniser in a child process that answers lines with lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM
 
 
 class LineProcess:
-    """`command`, started on entering and ended on leaving. Lines are UTF-8 and end with a line feed alone."""
+    """A context manager that starts `command` and ends it. Lines are UTF-8 and end with a line feed."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = list(command)
@@ -37,8 +37,10 @@ class LineProcess:
         self._log.close()
 
     def ask(self, lines: Iterable[str]) -> Iterator[str]:
-        """Its answers, as they come, while `lines` are written beside. Take as many as it gives: what is left in the
-        pipe answers the next question. Raises `Wrong` when it has ended."""
+        """Yields the answers while a thread writes the `lines`.
+
+        Read all answers: what is left in the pipe would answer the next question. Raises `Wrong` if the process ends.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         writer = threading.Thread(target=self._write, args=("".join(f"{line}\n" for line in lines).encode(),))
@@ -54,5 +56,5 @@ class LineProcess:
         try:
             self._process.stdin.write(lines)
             self._process.stdin.flush()
-        except OSError:  # it has ended: the reader notices, and says why
+        except OSError:  # the process has ended; the reader notices and says why
             return

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.others`: ours beside Stanford CoreNLP and spaCy on tweets: F1, and tweets a second.
+"""`python -m benchmarks.others`: F1 and speed of our checkpoint beside Stanford CoreNLP and spaCy.
 
-Persons, locations and organisations alone, which all of them know. Each gets the same words of the same splits, and
-is scored alike. docs/benchmarks.md says how.
+Only persons, locations and organisations count, since all systems know them. Each system gets the same words of the
+same splits. docs/research/other-taggers.md explains the rules.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ from model.training.scores import as_tags
 from streams.settings import CHECKPOINT
 
 SPLITS = {"test": ("*test*",), "valid": ("valid.txt", "*dev*")}
-"""By split: how its files are named."""
+"""File names of each split."""
 WARM_TWEETS = 500
-"""Tagged before the clock starts: processes load their models, and Java compiles as it runs."""
+"""Posts that are tagged before the clock starts: processes load their models, and Java compiles as it runs."""
 
 
 class System(Protocol):
-    """`threads`: those that it tags with."""
+    """A named entity recogniser."""
 
     name: str
     threads: int
 
     def tag(self, tweets: Sequence[Example]) -> list[list[str]]:
-        """A tag for each word, PER, LOC and ORG; as seqeval's default reads them, so that an I- may begin a mention.
+        """Returns a BIO tag for each word, with PER, LOC and ORG. An I- may begin a mention, as in seqeval's default.
 
-        Raises `Wrong` when it fails.
+        Raises `Wrong` when the system fails.
         """
         ...
 
 
 class Ours:
-    """The checkpoint on the CPU, with the tweets' captions or, as the others, without."""
+    """Our checkpoint on the CPU, with or without the captions."""
 
     def __init__(self, extractor: Extractor, threads: int, *, captions: bool = False) -> None:
         self.name = "ours, with captions" if captions else "ours"
@@ -70,29 +70,31 @@ class Ours:
 def data_sets(
     data: Path, captions: Path | None, split: str = "test", *, signs: bool = True
 ) -> dict[str, list[Example]]:
-    """The split of `data` and of every folder below that has one, by folder. Raises `UserError` if there is none.
+    """Returns the posts of the split, for `data` and every folder below that has it.
 
-    A word has no blank inside: CoreNLP would take it for two. Without `signs` a gold mention that has no letter or
-    digit is none.
+    Blanks inside a word become underscores: CoreNLP would split the word. Without `signs`, gold mentions that have no
+    letter or digit do not count. Raises `UserError` if there is no such split.
     """
     if split not in SPLITS:
-        raise UserError(f"--split {split}: wanted {' or '.join(SPLITS)}")
+        raise UserError(f"--split {split}: choose {' or '.join(SPLITS)}")
     named = SPLITS[split]
     folders = sorted({file.parent for name in named for file in data.rglob(name) if file.is_file()})
     if not folders:
-        raise UserError(f"--data {data}: no file there or below is called {' or '.join(named)}")
+        raise UserError(f"--data {data}: no file there or below is named {' or '.join(named)}")
     splits = {}
     for folder in folders:
         name = folder.resolve().name if folder == data else folder.relative_to(data).as_posix()
         texts = corpus.read_captions(captions, folder.resolve().name) if captions else None
         examples = corpus.read(corpus.split_file(folder, split), texts)
         examples = examples if signs else corpus.as_auxiliary(examples)
-        splits[name] = [replace(one, words=tuple("_".join(word.split()) for word in one.words)) for one in examples]
+        splits[name] = [
+            replace(example, words=tuple("_".join(word.split()) for word in example.words)) for example in examples
+        ]
     return splits
 
 
 def compared(systems: Sequence[System], name: str, tweets: Sequence[Example], rounds: int) -> Iterator[Figures]:
-    """Every system on one data set, by turns. Raises `Wrong` where one contradicts itself."""
+    """Measures every system on a data set, by turns. Raises `Wrong` if a system's tags differ between rounds."""
     rates: dict[str, list[float]] = {system.name: [] for system in systems}
     found: dict[str, list[list[str]]] = {}
     for system in systems:
@@ -103,15 +105,15 @@ def compared(systems: Sequence[System], name: str, tweets: Sequence[Example], ro
             tags = system.tag(tweets)
             rates[system.name].append(len(tweets) / (time.perf_counter() - began))
             if found.setdefault(system.name, tags) != tags:
-                raise Wrong(f"{system.name} tagged {name} otherwise than a round before")
+                raise Wrong(f"{system.name} tagged {name} differently from the round before")
     gold = [tweet.tags for tweet in tweets]
     for system in systems:
         scores = scored(gold, found[system.name])
         yield Figures(name, system.name, system.threads, len(tweets), scores, rates[system.name])
 
 
-def _others(status: Status) -> list[CoreNLP | SpaCy]:
-    status.update("fetching CoreNLP, 483 MB, unless it is here")
+def _other_systems(status: Status) -> list[CoreNLP | SpaCy]:
+    status.update("CoreNLP: fetching 483 MB if necessary")
     corenlp = CoreNLP(fetch())
     status.stop()  # uv shows its own progress
     home = installed()
@@ -120,33 +122,33 @@ def _others(status: Status) -> list[CoreNLP | SpaCy]:
 
 
 def command(
-    data: Annotated[Path, typer.Option(envvar="MNER_DATA", help="data sets: one, or a folder with some at any depth")],
+    data: Annotated[Path, typer.Option(envvar="MNER_DATA", help="A data set, or a folder with some at any depth.")],
     captions: Annotated[
-        Path | None, typer.Option(help='JSON lines {"set", "img", "caption"}: ours also with them')
+        Path | None, typer.Option(help='JSON lines {"set", "img", "caption"}: also measures ours with captions.')
     ] = None,
-    split: Annotated[str, typer.Option(help="test or valid")] = "test",
+    split: Annotated[str, typer.Option(help="test or valid.")] = "test",
     signs: Annotated[
-        bool, typer.Option(help="--no-signs: a gold mention without a letter or digit, as a lone @, is none")
+        bool, typer.Option(help="--no-signs: gold mentions without a letter or digit, such as a lone @, do not count.")
     ] = True,
-    alone: Annotated[bool, typer.Option("--alone", help="ours, without the others")] = False,
-    checkpoint: Annotated[Path, typer.Option(help="ours")] = CHECKPOINT,
-    threads: Annotated[int, typer.Option(help="of ours; each of the others has one", min=1)] = 1,
-    rounds: Annotated[int, typer.Option(help="runs of each system, by turns", min=1)] = 3,
-    json_to: Annotated[Path | None, typer.Option("--json", help="write every figure to this file")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="print a table in Markdown")] = False,
+    alone: Annotated[bool, typer.Option("--alone", help="Measure only our checkpoint.")] = False,
+    checkpoint: Annotated[Path, typer.Option(help="Our checkpoint.")] = CHECKPOINT,
+    threads: Annotated[int, typer.Option(help="CPU threads of ours; each of the others has one.", min=1)] = 1,
+    rounds: Annotated[int, typer.Option(help="Runs of each system, by turns.", min=1)] = 3,
+    json_to: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
 ) -> None:
-    """Ours beside CoreNLP (fetched once, 483 MB) and spaCy's English models (installed once, 280 MB)."""
+    """Compare ours with CoreNLP (fetched once, 483 MB) and spaCy's English models (installed once, 280 MB)."""
     this, started = machine(), datetime.now(UTC).isoformat(timespec="seconds")
     splits = data_sets(data, captions, split, signs=signs)
     figures: list[Figures] = []
     with ExitStack() as stack:
         status = stack.enter_context(Console(stderr=True).status(""))
-        others = [] if alone else _others(status)
+        others = [] if alone else _other_systems(status)
         for other in others:
             stack.enter_context(other.process)
         extractor = Extractor.load(checkpoint, device="cpu", threads=threads)
         for name, tweets in splits.items():
-            status.update(f"{name}: {len(tweets)} tweets")
+            status.update(f"{name}: {len(tweets)} posts")
             captioned = any(tweet.caption for tweet in tweets)
             ours = [Ours(extractor, threads, captions=flag) for flag in ([False, True] if captioned else [False])]
             figures += compared([*ours, *others], name, tweets, rounds)

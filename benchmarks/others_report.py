@@ -1,4 +1,4 @@
-"""What the comparison with others says: scores and rates, as a table, as Markdown and as JSON."""
+"""The result of the comparison with other systems: scores and rates, as a table, Markdown or JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TYPES = ("PER", "LOC", "ORG")
 
 @dataclass(frozen=True)
 class Scores:
-    """Micro averages over mentions by seqeval's default, and F1 by type; all in [0, 1]. `support`: gold mentions."""
+    """Micro averages by seqeval's default, and F1 by type, all in [0, 1]. `support`: number of gold mentions."""
 
     f1: float
     precision: float
@@ -30,12 +30,12 @@ class Scores:
 
 
 def three(tags: Sequence[str]) -> list[str]:
-    """BIO without the mentions of other types than `TYPES`."""
+    """Returns the tags without mentions of types that are not in `TYPES`."""
     return [tag if tag[2:] in TYPES else "O" for tag in tags]
 
 
 def scored(gold: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> Scores:
-    """Tags of each tweet against the gold ones, exact span and type. Of both, `TYPES` alone count."""
+    """Scores the tags of each post by exact span and type. Only `TYPES` count."""
     report = classification_report(
         [three(tags) for tags in gold], [three(tags) for tags in found], output_dict=True, zero_division=0
     )
@@ -47,7 +47,7 @@ def scored(gold: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> Sco
 
 @dataclass(frozen=True)
 class Figures:
-    """One system on one data set. `tweets_per_s`: one a round."""
+    """A system on a data set. `tweets_per_s`: one value per round."""
 
     data: str
     system: str
@@ -59,8 +59,10 @@ class Figures:
 
 @dataclass(frozen=True)
 class Report:
-    """Figures in the order of the systems, ours first in each data set. `signs`: whether gold mentions without a letter
-    or digit count."""
+    """Figures in the order of the systems, ours first in each data set.
+
+    `signs`: whether gold mentions without a letter or digit count.
+    """
 
     started: str
     machine: Machine
@@ -69,10 +71,10 @@ class Report:
     split: str = "test"
     signs: bool = True
 
-    def ahead(self, one: Figures) -> float:
-        """By how many points of F1 ours, which reads the text alone as it does, is ahead of it; below 0: behind."""
-        ours = next(figures for figures in self.figures if figures.data == one.data)
-        return 100 * (ours.scores.f1 - one.scores.f1)
+    def ahead(self, row: Figures) -> float:
+        """Returns by how many points of F1 ours, as text alone, is ahead of this system; below 0, behind."""
+        ours = next(figures for figures in self.figures if figures.data == row.data)
+        return 100 * (ours.scores.f1 - row.scores.f1)
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
@@ -94,11 +96,11 @@ class Report:
             table.add_column(name, no_wrap=True)
         for name in ("F1", *TYPES, "precision", "recall", "ours ahead", "tweets/s", "of rounds", "threads"):
             table.add_column(name, justify="right", no_wrap=True)
-        for one in self.figures:
-            scores = one.scores
+        for row in self.figures:
+            scores = row.scores
             shares = (scores.f1, *(scores.per_type[name] for name in TYPES), scores.precision, scores.recall)
-            ahead = "" if one.system.startswith("ours") else f"{self.ahead(one):+.1f}"
-            rate, low, high = statistics.median(one.tweets_per_s), min(one.tweets_per_s), max(one.tweets_per_s)
-            rates = (f"{rate:.0f}", f"{low:.0f}-{high:.0f}", str(one.threads))
-            table.add_row(one.data, one.system, *(f"{100 * share:.1f}" for share in shares), ahead, *rates)
+            ahead = "" if row.system.startswith("ours") else f"{self.ahead(row):+.1f}"
+            rate, low, high = statistics.median(row.tweets_per_s), min(row.tweets_per_s), max(row.tweets_per_s)
+            rates = (f"{rate:.0f}", f"{low:.0f}-{high:.0f}", str(row.threads))
+            table.add_row(row.data, row.system, *(f"{100 * share:.1f}" for share in shares), ahead, *rates)
         return table

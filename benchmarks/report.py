@@ -1,4 +1,4 @@
-"""What a measurement says: figures, the machine they were taken on, and both as text."""
+"""The report of a measurement: figures, the machine, and both as text."""
 
 from __future__ import annotations
 
@@ -16,20 +16,25 @@ from rich.console import Console
 from rich.table import Table
 
 BAR = 40
-"""Characters of the longest bar."""
+"""Length of the longest bar, in characters."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """One contender with one model. Rates in tweets a second, one a round; latencies at `steady_rate`, all rounds'."""
+    """The figures of a contender with a model."""
 
     model: str
     contender: str
     tweets: int
+    """Number of posts in a round."""
     tweets_per_s: list[float]
+    """One value per round."""
     total_s: list[float]
+    """One value per round."""
     steady_rate: float | None
+    """Posts a second at which the latencies were measured; None if they were not."""
     p50_ms: float | None
+    """Over all rounds, as `p99_ms`."""
     p99_ms: float | None
 
     @property
@@ -39,7 +44,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Machine:
-    """`load_before`: the machine's load average over a minute, before the first run: what else it was doing."""
+    """The machine that was measured, and its software."""
 
     cores: int
     cpu: str
@@ -49,6 +54,7 @@ class Machine:
     faust: str
     aiokafka: str
     load_before: float
+    """Load average over one minute before the first run: other work on the machine."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,8 @@ class Report:
     figures: list[Figures]
 
     def ratios(self, model: str) -> list[float]:
-        """Ours over hand-written, round by round."""
-        ours, theirs = (one.tweets_per_s for one in self.figures if one.model == model)
+        """Returns our rate divided by the hand-written program's, for each round."""
+        ours, theirs = (row.tweets_per_s for row in self.figures if row.model == model)
         return [a / b for a, b in zip(ours, theirs, strict=True)]
 
     def write(self, path: Path) -> None:
@@ -75,7 +81,7 @@ class Report:
             soft_wrap=True,
         )
         console.print(self._table())
-        for model in dict.fromkeys(one.model for one in self.figures):
+        for model in dict.fromkeys(row.model for row in self.figures):
             self._chart(console, model)
 
     def _table(self) -> Table:
@@ -84,19 +90,19 @@ class Report:
             table.add_column(name, no_wrap=True)
         for name in ("tweets", "tweets/s", "of rounds", "total s", "at /s", "p50 ms", "p99 ms"):
             table.add_column(name, justify="right", no_wrap=True)
-        for one in self.figures:
-            latency = [f"{value:.0f}" if value else "" for value in (one.steady_rate, one.p50_ms, one.p99_ms)]
-            span = f"{min(one.tweets_per_s):.0f}-{max(one.tweets_per_s):.0f}"
-            total = f"{statistics.median(one.total_s):.1f}"
-            table.add_row(one.model, one.contender, str(one.tweets), f"{one.median:.0f}", span, total, *latency)
+        for row in self.figures:
+            latency = [f"{value:.0f}" if value else "" for value in (row.steady_rate, row.p50_ms, row.p99_ms)]
+            span = f"{min(row.tweets_per_s):.0f}-{max(row.tweets_per_s):.0f}"
+            total = f"{statistics.median(row.total_s):.1f}"
+            table.add_row(row.model, row.contender, str(row.tweets), f"{row.median:.0f}", span, total, *latency)
         return table
 
     def _chart(self, console: Console, model: str) -> None:
-        rows = [one for one in self.figures if one.model == model]
-        longest = max(one.median for one in rows)
-        for one in rows:
-            bar = "█" * max(1, round(BAR * one.median / longest))
-            console.print(f"{model:>6} {one.contender:>13} {bar} {one.median:.0f}", highlight=False, soft_wrap=True)
+        rows = [row for row in self.figures if row.model == model]
+        longest = max(row.median for row in rows)
+        for row in rows:
+            bar = "█" * max(1, round(BAR * row.median / longest))
+            console.print(f"{model:>6} {row.contender:>13} {bar} {row.median:.0f}", highlight=False, soft_wrap=True)
         ratios = self.ratios(model)
         console.print(
             f"       ours / hand-written: {rows[0].median / rows[1].median:.2f} "
@@ -106,13 +112,13 @@ class Report:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that `share` of all do not exceed (nearest rank)."""
+    """Returns the nearest-rank percentile: the smallest value that `share` of all values do not exceed."""
     ranked = sorted(values)
     return ranked[max(0, -int(-share * len(ranked) // 1) - 1)]
 
 
 def machine() -> Machine:
-    """This one, now."""
+    """Describes this machine."""
     return Machine(
         cores=len(os.sched_getaffinity(0)),
         cpu=_cpu(),

@@ -1,4 +1,4 @@
-"""One run: a contender started fresh on topics of its own, watched from the broker, its work checked."""
+"""Runs one contender as a fresh process on its own topics, measures it at the broker, and checks its work."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples" / "tweets.jsonl"
 POLL_S = 0.2
 STILL_S = 120.0
-"""A contender that produces nothing for so long is taken for broken."""
+"""A contender that produces nothing for this long counts as broken."""
 
 WARM_TWEETS = 300
-"""Fed, and waited for, before a latency is measured."""
+"""Posts that are fed and extracted before latency is measured."""
 
 
 class Wrong(Exception):
-    """A contender did not do the work, so that its figures mean nothing."""
+    """A contender did not do its work, so its figures mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -50,27 +50,30 @@ CONTENDERS = (OURS, HANDWRITTEN)
 
 @dataclass(frozen=True)
 class Filled:
-    """A topic of `count` tweets, worked off as fast as the contender can.
-
-    `tweets_per_s` counts from the first extraction in the broker's log to the last; `total_s` from the process's
-    start to the last, so it includes loading the model. `found`: tweet id -> its extraction.
-    """
+    """The result of a full topic, processed as fast as the contender can."""
 
     tweets_per_s: float
+    """From the first extraction in the broker's log to the last."""
     total_s: float
+    """From the start of the process to the last extraction, loading the model included."""
     found: dict[str, Extraction]
+    """Extractions by post id."""
 
 
 @dataclass(frozen=True)
 class Steady:
-    """Tweets fed at an even rate. From the tweet's stamp by the feed to its extraction in the broker's log."""
+    """The result of posts that were fed at an even rate."""
 
     latencies_ms: list[int]
+    """From the feed's timestamp of a post to its extraction in the broker's log."""
     found: dict[str, Extraction]
 
 
 def filled(contender: Contender, settings: Settings, count: int, tell: Callable[[int], None]) -> Filled:
-    """Measure throughput. `tell` is called with the extractions so far. Raises `Wrong` or `UserError`."""
+    """Measures throughput. Calls `tell(extractions so far)`.
+
+    Raises `Wrong` if the contender did wrong work, and `UserError` if it stopped.
+    """
     with fresh_topics(_brokers(settings), settings), _extractions(settings) as log:
         _feed(settings, tweets(count))
         started = time.time()
@@ -86,7 +89,7 @@ def filled(contender: Contender, settings: Settings, count: int, tell: Callable[
 def steady(
     contender: Contender, settings: Settings, rate: float, seconds: float, tell: Callable[[int], None]
 ) -> Steady:
-    """Measure latency at `rate` tweets a second. Raises `Wrong` or `UserError`."""
+    """Measures latency at `rate` posts a second. Arguments and errors as for `filled`."""
     count = WARM_TWEETS + round(rate * seconds)
     events = tweets(count)
     brokers, name = _brokers(settings), settings.name(topics.TWEETS)
@@ -106,7 +109,7 @@ def steady(
 
 
 def tweets(count: int) -> Iterator[bytes]:
-    """Events with the texts of the examples, over and over, without media, each with an id of its own."""
+    """Yields events with the texts of the examples, repeated, without media, each with its own id."""
     texts = _texts()
     for number, name in enumerate(_ids(count)):
         yield json.dumps({"id": name, "text": texts[number % len(texts)], "lang": "en", "source": "benchmark"}).encode()
@@ -122,7 +125,7 @@ def _texts() -> list[str]:
         try:
             texts.append(Tweet.model_validate_json(line).text)
         except ValidationError:
-            continue  # one of those that are broken on purpose
+            continue  # some examples are broken on purpose
     return texts
 
 
@@ -154,7 +157,7 @@ def _until(log: Log, count: int, worker: WorkerProcess, tell: Callable[[int], No
     while (now := log.count()) < count:
         if worker.code is not None or time.monotonic() - moved > STILL_S:
             state = "produces nothing more" if worker.code is None else f"ended with code {worker.code}"
-            raise UserError(f"the contender {state} after {now} of {count} tweets; its log ends:\n{worker.tail()}")
+            raise UserError(f"the contender {state} after {now} of {count} posts; its log ends:\n{worker.tail()}")
         if now > so_far:
             so_far, moved = now, time.monotonic()
             tell(now)
@@ -163,12 +166,12 @@ def _until(log: Log, count: int, worker: WorkerProcess, tell: Callable[[int], No
 
 
 def _checked(contender: Contender, settings: Settings, records: list[Record], count: int) -> dict[str, Extraction]:
-    """The extractions by tweet id; raises `Wrong` unless there is exactly one a tweet and all is committed."""
+    """Returns the extractions by post id. Raises `Wrong` unless there is one per post and all offsets are committed."""
     found = {record.key: Extraction.model_validate_json(record.value) for record in records}
     if set(found) != set(_ids(count)) or len(records) != count:
-        raise Wrong(f"{contender.name}: {len(records)} extractions of {len(found)} tweets, wanted {count} of {count}")
+        raise Wrong(f"{contender.name}: {len(records)} extractions of {len(found)} posts; expected {count} of {count}")
     if left := uncommitted(_brokers(settings), settings):
-        raise Wrong(f"{contender.name}: {left} of {count} tweets were not committed")
+        raise Wrong(f"{contender.name}: {left} of {count} posts were not committed")
     return found
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.reading import read
-from model.decode import Floats, Path, WordSpan, spans
+from model.decode import ChainPosterior, Floats, WordSpan, spans
 from model.extractor import Extractor
 from model.mentions import Prediction, Span
 from model.predictor import entity_type
@@ -116,18 +116,18 @@ class Beliefs:
         )
 
     def _tweets(self, temperature: float) -> Iterator[tuple[Sequence[tuple[int, int]], _Tweet]]:
-        chain = self.reading.network.chain
+        crf = self.reading.network.crf
         for output, logs in zip(self.reading.outputs, self.logs, strict=True):
             with torch.inference_mode():
                 words = torch.log_softmax(logs / temperature, -1)
-                parts = [part.cpu().numpy() for part in chain.chain(logs, output.batch.words, temperature)]
-                transitions, _, end = (part.cpu().numpy() for part in chain.scores(temperature))
-                labellings = chain.best(logs, output.batch.words)
+                parts = [part.cpu().numpy() for part in crf.forward_backward(logs, output.batch.words, temperature)]
+                transitions, _, end = (part.cpu().numpy() for part in crf.scores(temperature))
+                labellings = crf.best(logs, output.batch.words)
             scores, scaled = words.exp().cpu().numpy(), (logs / temperature).cpu().numpy()
             for row, (encoded, labelling) in enumerate(zip(output.encoded, labellings, strict=True)):
                 here = slice(len(labelling))
-                ahead, behind, total = (part[row] for part in parts)
-                path = Path(scaled[row, here], transitions, end, ahead[here], behind[here], float(total))
+                forward, backward, total = (part[row] for part in parts)
+                path = ChainPosterior(scaled[row, here], transitions, end, forward[here], backward[here], float(total))
                 yield encoded.spans, _Tweet(scores[row, here], np.array(labelling, np.intp), path)
 
 
@@ -137,7 +137,7 @@ class _Tweet:
 
     words: Floats
     labelling: NDArray[np.intp]
-    path: Path
+    path: ChainPosterior
 
     @property
     def spans(self) -> list[WordSpan]:
@@ -184,7 +184,7 @@ def dropped_out(
             torch.manual_seed(seed)
             found.append(beliefs(extractor, examples))
             passed()
-    batched = zip(*(one.logs for one in found), strict=True)
+    batched = zip(*(beliefs_.logs for beliefs_ in found), strict=True)
     return Beliefs(found[0].reading, [torch.logsumexp(torch.stack(each), 0) - math.log(passes) for each in batched])
 
 

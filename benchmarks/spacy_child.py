@@ -1,6 +1,7 @@
-"""Run in spaCy's own environment by `benchmarks.spacy_ner`: a line of tweets in (JSON, words), a line of tags out.
+"""Tags posts in spaCy's environment, started by `benchmarks.spacy_ner`.
 
-Argument: the model's folder. The recogniser alone is loaded, which is what is fastest.
+Reads lines of posts (JSON, lists of words) and writes lines of tags. Argument: the model's folder. Only the recogniser
+is loaded, which is fastest.
 """
 
 import json

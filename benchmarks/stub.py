@@ -1,6 +1,6 @@
-"""Models without a network, so that a measurement shows what everything around the model costs.
+"""Models without a network, to measure the cost of everything around the model.
 
-Loaded inside the model's process as `benchmarks.stub:load`. Every tweet has one mention: its first word.
+The model's process loads them as `benchmarks.stub:load`. They find one mention in every post: its first word.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from model.mentions import Prediction, Span, ViewOpinion
 from model.tokens import Encoded
 
 PAUSE_S = 0.02
-"""What the pausing model takes for a batch: about an accelerator's time for 64 tweets, off this machine's cores."""
+"""Seconds that the pausing model takes for a batch: about an accelerator's time for 64 posts, without using a core."""
 
 
 class StubModel:
-    """Answers after `pause_s` seconds a batch, asleep."""
+    """Sleeps `pause_s` seconds, then answers a batch."""
 
     def __init__(self, pause_s: float) -> None:
         self._pause_s = pause_s
@@ -37,10 +37,10 @@ def _first_word(encoded: Encoded) -> Prediction:
 
 
 def load(checkpoint: Path, *, device: str, threads: int) -> StubModel:
-    """Costs nothing."""
+    """Returns a model that costs nothing."""
     return StubModel(pause_s=0.0)
 
 
 def load_pausing(checkpoint: Path, *, device: str, threads: int) -> StubModel:
-    """Costs `PAUSE_S` a batch and no CPU."""
+    """Returns a model that takes `PAUSE_S` per batch and no CPU."""
     return StubModel(PAUSE_S)

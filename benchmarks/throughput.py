@@ -1,7 +1,7 @@
-"""`python -m benchmarks.throughput`: tweets a second through the whole of extract, beside a hand-written program.
+"""`python -m benchmarks.throughput`: posts a second through extract, beside a hand-written program.
 
-Both contenders in one run, by turns, on topics filled beforehand, their extractions compared; then both at the same
-even rate, half of what the slower one can do, for latency.
+Both contenders run by turns on topics that were filled before, and their extractions are compared. Then both run at the
+same even rate, half of the slower one's throughput, to measure latency.
 """
 
 from __future__ import annotations
@@ -30,19 +30,20 @@ from streams import settings as configuration
 from streams.settings import Settings
 
 UNUSED = {"elasticsearch": "http://127.0.0.1:9", "redis": "redis://127.0.0.1:9"}
-"""Extract dials neither, but a worker wants to be told where they are."""
+"""Extract connects to neither, but a worker needs their addresses."""
 
 STEADY_SHARE = 0.5
-"""Of the slower contender's throughput: the rate at which latency is measured."""
+"""Latency is measured at this share of the slower contender's throughput."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """`tweets`: in a run, unless the person says otherwise: some seconds' work on two cores."""
+    """A model to measure with."""
 
     name: str
     factory: str
     tweets: int
+    """Default number of posts in a run: some seconds of work on two cores."""
 
 
 MODELS = {
@@ -69,7 +70,7 @@ class Choice(StrEnum):
 
 
 class Bench:
-    """Runs contenders by turns against one broker, with progress."""
+    """Runs the contenders by turns on one broker, and shows progress."""
 
     def __init__(self, settings: Settings, progress: Progress) -> None:
         self._settings = settings
@@ -77,7 +78,7 @@ class Bench:
         self._runs = 0
 
     def measure(self, model: Model, tweets: int, rounds: int, steady_s: float) -> list[Figures]:
-        """Ours, then the hand-written one's. Raises `Wrong` when they did not do the same work."""
+        """Returns our figures, then the hand-written program's. Raises `Wrong` if their work differs."""
         fast = self._fill(model, tweets, rounds)
         rate = STEADY_SHARE * min(median(run.tweets_per_s for run in runs) for runs in fast.values())
         slow = self._steady(model, rate, rounds, steady_s) if steady_s else {}
@@ -117,7 +118,7 @@ class Bench:
         return runs
 
     def _fresh(self, model: Model) -> Settings:
-        """Names that no other run has: topics and consumer group."""
+        """Returns settings whose topics and consumer group no other run has."""
         self._runs += 1
         prefix = f"{self._settings.prefix}b{self._runs}."
         return self._settings.model_copy(update={"prefix": prefix, "model_factory": model.factory})
@@ -130,7 +131,7 @@ class Bench:
 
 
 def measure(models: list[Model], tweets: int | None, rounds: int, steady_s: float, console: Console) -> Report:
-    """The whole measurement, on MNER_KAFKA or a broker of its own. Raises `Wrong` or `UserError`."""
+    """Measures on the broker of MNER_KAFKA, or on its own. Raises `Wrong` or `UserError`."""
     started, this = datetime.now(UTC).isoformat(timespec="seconds"), machine()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with _settings() as settings, Progress(*columns, console=console) as progress:
@@ -152,14 +153,14 @@ def _settings() -> Iterator[Settings]:
 
 def command(
     model: Annotated[
-        Choice, typer.Option(help="stub: no cost; pause: 20 ms a batch, no CPU; real: the checkpoint")
+        Choice, typer.Option(help="stub: no cost; pause: 20 ms a batch, no CPU; real: the checkpoint.")
     ] = Choice.BOTH,
-    tweets: Annotated[int | None, typer.Option(help="tweets in a run; default: by model", min=100)] = None,
-    rounds: Annotated[int, typer.Option(help="runs of each contender, by turns", min=1)] = 3,
-    steady_s: Annotated[float, typer.Option(help="seconds of even feed for latency, each run; 0: none", min=0)] = 15,
-    json_to: Annotated[Path | None, typer.Option("--json", help="write every figure to this file")] = None,
+    tweets: Annotated[int | None, typer.Option(help="Posts in a run. Default: depends on the model.", min=100)] = None,
+    rounds: Annotated[int, typer.Option(help="Runs of each contender, by turns.", min=1)] = 3,
+    steady_s: Annotated[float, typer.Option(help="Seconds of even feed per run, for latency; 0 skips it.", min=0)] = 15,
+    json_to: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
 ) -> None:
-    """Measure tweets a second and latency of extract, Kafka to Kafka, and of a hand-written program beside it."""
+    """Measure throughput and latency of extract, from Kafka to Kafka, beside a hand-written program."""
     report = measure(model.models, tweets, rounds, steady_s, Console(stderr=True))
     report.show(Console(width=None if sys.stdout.isatty() else 110))
     if json_to is not None:

@@ -80,7 +80,7 @@ class Baseline:
         """Returns the scores on a part of the data. Raises `Wrong` if no mention is predicted."""
         held = self._beliefs[part, way.dropout]
         predictions = held.predictions(way.measure, RULES[rule], self._temperature(way, rule))
-        if not any(one.spans for one in predictions):
+        if not any(tweet.spans for tweet in predictions):
             raise Wrong(f"{self._name} finds no mention in {len(predictions)} posts")
         return scoreboard(held.reading.gold, predictions)
 
@@ -104,11 +104,11 @@ def choose(baselines: Sequence[Baseline], measures: dict[str, dict[str, float]])
 
     `measures`: the OOD AUROC of each measure of the evidential variances; empty without an OOD data set.
     """
-    each = [(one, way) for one in baselines for way in WAYS]
-    aurc = {rule: fmean(one.scores("valid", way, rule).aurc for one, way in each) for rule in RULES if each}
+    each = [(baseline, way) for baseline in baselines for way in WAYS]
+    aurc = {rule: fmean(baseline.scores("valid", way, rule).aurc for baseline, way in each) for rule in RULES if each}
     rule = min(aurc, key=aurc.__getitem__, default=None)
     ood = {
-        name: fmean(one.ood("valid", "ood_valid", way, rule, name) or 0.0 for one, way in each)
+        name: fmean(baseline.ood("valid", "ood_valid", way, rule, name) or 0.0 for baseline, way in each)
         for name in TWEET_RULES
         if measures and rule is not None
     }
@@ -126,8 +126,8 @@ def baseline_rows(baselines: Sequence[Baseline], choice: Choice) -> list[Row]:
             "softmax",
             way.name,
             "text",
-            [one.scores("tweets", way, choice.rule) for one in baselines],
-            [one.ood("tweets", "ood", way, choice.rule, choice.tweet_rule) for one in baselines],
+            [baseline.scores("tweets", way, choice.rule) for baseline in baselines],
+            [baseline.ood("tweets", "ood", way, choice.rule, choice.tweet_rule) for baseline in baselines],
             is_probability=way.measure is softmax.probability,
         )
         for way in WAYS
@@ -143,8 +143,8 @@ def measured(
 ) -> Result:
     """Measures all checkpoints on a data set.
 
-    `seed`: of the shuffled captions; None leaves the views out. `passed()` is called after each checkpoint and each pass
-    of MC-dropout.
+    `seed`: of the shuffled captions; None leaves the views out. `passed()` is called after each checkpoint and after
+    each pass of MC-dropout.
     """
     baselines = [Baseline(extractor, data, passed) for extractor in plain]
     readings = []
@@ -165,22 +165,22 @@ def checked(evidential: Sequence[Extractor], plain: Sequence[Extractor]) -> None
         raise UserError(
             f"--evidential {len(evidential)}, --softmax {len(plain)} checkpoints: give the same number of each"
         )
-    for one in [*evidential, *plain]:
-        check_blind(one)
-    for one in evidential:
-        if not one.info.design.evidence:
-            raise UserError(f"--evidential: {one.info.name} was trained without evidence")
-        if TEXT not in one.info.design.views:
-            raise UserError(f"--evidential: {one.info.name} has no view {TEXT}, the only one that the baselines read")
-        if one.predictor.network.density is None:
+    for extractor in [*evidential, *plain]:
+        check_blind(extractor)
+    for extractor in evidential:
+        if not extractor.info.design.evidence:
+            raise UserError(f"--evidential: {extractor.info.name} was trained without evidence")
+        if TEXT not in extractor.info.design.views:
+            raise UserError(f"--evidential: {extractor.info.name} has no view {TEXT}, which the baselines read")
+        if extractor.predictor.network.density is None:
             raise UserError(
-                f"--evidential: {one.info.name} has no {DENSITY}; make it with `mner calibrate --background`"
+                f"--evidential: {extractor.info.name} has no {DENSITY}; make it with `mner calibrate --background`"
             )
-    for one in plain:
-        design = one.info.design
+    for extractor in plain:
+        design = extractor.info.design
         if design.evidence or design.chain or design.views != ("text",):
-            raise UserError(f"--softmax: {one.info.name} is no plain softmax; train it with {PLAIN}")
-    if any(one.info.encoder != evidential[0].info.encoder for one in [*evidential, *plain]):
+            raise UserError(f"--softmax: {extractor.info.name} is no plain softmax; train it with {PLAIN}")
+    if any(extractor.info.encoder != evidential[0].info.encoder for extractor in [*evidential, *plain]):
         raise UserError("--evidential and --softmax: all checkpoints must have the same encoder")
 
 
@@ -188,10 +188,10 @@ def data_sets(folder: Path, captions: Path | None, split: str, ood: Path | None)
     """Reads the data sets in `folder`. Raises `UserError` when a file is missing or broken."""
     ood_parts = {part: corpus.read(corpus.split_file(ood, part)) for part in SPLITS} if ood else {}
     found = []
-    for one in corpus.folders(folder.resolve()):
-        texts = corpus.read_captions(captions, one.name) if captions else {}
-        valid, tweets = (corpus.read(corpus.split_file(one, part), texts) for part in ("valid", split))
-        found.append(Data(one.name, valid, tweets, ood_parts.get("valid", []), ood_parts.get(split, [])))
+    for data_folder in corpus.folders(folder.resolve()):
+        texts = corpus.read_captions(captions, data_folder.name) if captions else {}
+        valid, tweets = (corpus.read(corpus.split_file(data_folder, part), texts) for part in ("valid", split))
+        found.append(Data(data_folder.name, valid, tweets, ood_parts.get("valid", []), ood_parts.get(split, [])))
     return found
 
 
@@ -225,13 +225,13 @@ def command(
     results = []
     with output_file(json_to, "--json") if json_to else nullcontext() as sink:
         with Progress(console=Console(stderr=True)) as bars:
-            for one in sets:
-                passes = len(ours) + len(one.parts) * len(theirs) * softmax.PASSES
-                advance = partial(bars.advance, bars.add_task(f"{one.name}: reading", total=passes))
+            for data_set in sets:
+                passes = len(ours) + len(data_set.parts) * len(theirs) * softmax.PASSES
+                advance = partial(bars.advance, bars.add_task(f"{data_set.name}: reading", total=passes))
                 shuffles = seed if with_views else None
-                results.append(measured(list(ours.values()), list(theirs.values()), one, shuffles, advance))
+                results.append(measured(list(ours.values()), list(theirs.values()), data_set, shuffles, advance))
         evidential_seeds, softmax_seeds = (
-            {folder: seed_of(one.info) for folder, one in each.items()} for each in (ours, theirs)
+            {folder: seed_of(extractor.info) for folder, extractor in each.items()} for each in (ours, theirs)
         )
         report = Report(typed("python -m benchmarks.uncertainty"), split, evidential_seeds, softmax_seeds, results)
         if sink is not None:

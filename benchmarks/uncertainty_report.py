@@ -84,12 +84,12 @@ def row(
         model,
         way,
         reads,
-        f1=spread(one.f1 for one in scores),
-        aurc=spread(one.aurc for one in scores),
-        auroc_error=spread(one.auroc_error for one in scores),
-        aupr_error=spread(one.aupr_error for one in scores),
-        ece=spread(one.ece if is_probability else None for one in scores),
-        brier=spread(one.brier if is_probability else None for one in scores),
+        f1=spread(board.f1 for board in scores),
+        aurc=spread(board.aurc for board in scores),
+        auroc_error=spread(board.auroc_error for board in scores),
+        aupr_error=spread(board.aupr_error for board in scores),
+        ece=spread(board.ece if is_probability else None for board in scores),
+        brier=spread(board.brier if is_probability else None for board in scores),
         ood=spread(ood),
     )
 
@@ -100,9 +100,9 @@ def show(result: Result, split: str, console: Console) -> None:
     table = Table(box=box.MARKDOWN)
     for name in ("model", "unsure by", "reads", "F1", "AURC", "error AUROC", "AUPR", "ECE", "Brier", "OOD AUROC"):
         table.add_column(name, no_wrap=True)
-    for one in result.rows:
-        figures = (one.f1, one.aurc, one.auroc_error, one.aupr_error, one.ece, one.brier, one.ood)
-        table.add_row(one.model, one.way, one.reads, *map(str, figures))
+    for row in result.rows:
+        figures = (row.f1, row.aurc, row.auroc_error, row.aupr_error, row.ece, row.brier, row.ood)
+        table.add_row(row.model, row.way, row.reads, *map(str, figures))
     console.print(table)
     console.print(
         f"baselines score a mention by: {choice.rule}; a post by: {choice.tweet_rule or '-'}; evidential variances by "
@@ -113,12 +113,12 @@ def show(result: Result, split: str, console: Console) -> None:
         console.print(view_table(result.views))
 
 
-def view_table(seen: Sequence[Views]) -> Table:
+def view_table(by_view: Sequence[Views]) -> Table:
     table = Table("read", "F1", box=box.MARKDOWN)
-    for name in seen[0].f1:
-        table.add_row(name, str(spread(one.f1[name] for one in seen)))
-    evidence = [one.evidence for one in seen]
-    table.add_row("nu of the context, own caption", str(spread(one.own for one in evidence)))
-    table.add_row("nu of the context, shuffled caption", str(spread(one.shuffled for one in evidence)))
-    table.add_row("effect size, Cohen's d", str(spread(one.effect for one in evidence)))
+    for name in by_view[0].f1:
+        table.add_row(name, str(spread(views.f1[name] for views in by_view)))
+    evidences = [views.evidence for views in by_view]
+    table.add_row("nu of the context, own caption", str(spread(evidence.own for evidence in evidences)))
+    table.add_row("nu of the context, shuffled caption", str(spread(evidence.shuffled for evidence in evidences)))
+    table.add_row("effect size, Cohen's d", str(spread(evidence.effect for evidence in evidences)))
     return table

@@ -44,16 +44,16 @@ class Views:
     evidence: Evidence
 
 
-def views(held: Read, examples: Sequence[Example], seed: int) -> Views:
+def views(checkpoint: Read, examples: Sequence[Example], seed: int) -> Views:
     """Measures the views on the `examples`. Raises `UserError` without a context view or captions to shuffle."""
-    extractor = held.extractor
+    extractor = checkpoint.extractor
     design = extractor.info.design
     if CONTEXT not in design.views:
         raise UserError(f"--views: the checkpoint {extractor.info.name} has no view {CONTEXT}")
     temperature = extractor.info.temperature
     other = read(extractor, shuffled(examples, seed), captions=True)
-    assert held.captioned is not None, "captions that can be shuffled were read"
-    own, dropped = held.captioned, held.text["tweets"]
+    assert checkpoint.captioned is not None, "captions that can be shuffled were read"
+    own, dropped = checkpoint.captioned, checkpoint.text["tweets"]
     alone = {
         f"{view} alone": _f1(own, [_only(own, output, place) for output in own.outputs], temperature)
         for place, view in enumerate(design.views)

@@ -24,8 +24,8 @@ def command(
     from streams.addresses import masked
 
     config = settings.load()
-    given = {variable.key: variable.value(config) for variable in settings.VARIABLES}
-    values = {key: None if value is None else masked(value) for key, value in given.items()}
+    unmasked = {variable.key: variable.value(config) for variable in settings.VARIABLES}
+    values = {key: None if value is None else masked(value) for key, value in unmasked.items()}
     if as_json:
         print_json(values)
         return

@@ -20,7 +20,7 @@ from rich.text import Text
 from cli.as_json import escaped_json
 from cli.output import output_file
 from cli.training.views import parse_views
-from core.errors import UserError
+from core.errors import UserError, naming
 from core.events import ImageResult, Media, Tweet, explain
 from streams.settings import Settings, load
 
@@ -86,7 +86,9 @@ def command(
     folder = checkpoint or settings.model
     tweet = None if text is None else _tweet_of(text, image)
     chosen_views = None if views is None else parse_views(views)
-    info = describe(folder).reading(chosen_views)  # before the import of torch, so that a wrong path fails at once
+    with naming("MNER_MODEL" if checkpoint is None else "--checkpoint"):
+        info = describe(folder)  # before the import of torch, so that a wrong path fails at once
+    info = info.reading(chosen_views)
     needs_pixels = info.vision is not None
     with _reading(jsonl or "-") as source, _writing(out) as sink, _image_loader(settings, needs_pixels) as load_images:
         from model.extractor import Extractor

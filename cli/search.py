@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +17,7 @@ from streams.settings import Settings, load
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from sinks.index import Index
     from sinks.search import Entity, Hit, Results
 
 
@@ -95,22 +98,22 @@ def _rendered(hit: Hit) -> Text:
 
 
 async def _search(settings: Settings, query: str, entity_type: EntityType | None, limit: int) -> Results:
-    from sinks.index import Index
-    from streams.servers import address
-
-    index = Index(address(settings, "elasticsearch"), settings.name("mentions"))
-    try:
+    async with _open_index(settings) as index:
         return await index.search(query, entity_type, limit)
-    finally:
-        await index.close()
 
 
 async def _entities(settings: Settings, query: str, entity_type: EntityType | None, limit: int) -> list[Entity]:
+    async with _open_index(settings) as index:
+        return await index.entities(query, entity_type, limit)
+
+
+@asynccontextmanager
+async def _open_index(settings: Settings) -> AsyncIterator[Index]:
     from sinks.index import Index
     from streams.servers import address
 
     index = Index(address(settings, "elasticsearch"), settings.name("mentions"))
     try:
-        return await index.entities(query, entity_type, limit)
+        yield index
     finally:
         await index.close()

@@ -97,6 +97,7 @@ class ChildProcess:
         try:
             await self.run(self._spawn)
         except (OSError, RuntimeError) as error:  # RuntimeError: no memory for a thread
+            await self.end()
             raise ChildFailed("spawn", str(error)) from None
         reply = await self.exchange(request, read, timeout_s)
         self._started = True
@@ -109,7 +110,9 @@ class ChildProcess:
         caller is cancelled, the child is killed: a late reply must not be taken for the next one.
         """
         try:
-            return await self._exchange(request, read, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await asyncio.get_running_loop().sock_sendall(self._open_socket, request)
+                return await read(self._receive)
         except TimeoutError:
             await self.end()
             raise ChildFailed("timeout", f"{timeout_s:g} s") from None
@@ -119,6 +122,9 @@ class ChildProcess:
             await self.end()
             first = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else error
             raise ChildFailed("invalid", str(first)) from None
+        except BaseException:
+            self._kill()
+            raise
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Calls a blocking function on the child's own thread."""
@@ -143,58 +149,36 @@ class ChildProcess:
         return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
 
     def _spawn(self) -> None:
-        ours, theirs = socket.socketpair()
+        if self._stopped:
+            raise OSError("it was stopped")
+        self._socket, theirs = socket.socketpair()
+        self._socket.setblocking(False)
         with theirs:
-            try:
-                if self._stopped:
-                    raise OSError("it was stopped")
-                self._process = subprocess.Popen(
-                    # -P: a folder that happens to be the current one must not shadow our modules
-                    [
-                        sys.executable,
-                        "-P",
-                        "-m",
-                        self._module,
-                        str(theirs.fileno()),
-                        str(os.getpid()),
-                        *self._arguments,
-                    ],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=STDERR,  # libraries print, and the parent's output may be another program's input
-                    start_new_session=True,  # Ctrl-C reaches the parent alone, which decides
-                    cwd=self._cwd,
-                    env={**self._environment, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
-                )
-            except BaseException:
-                ours.close()
-                raise
-        ours.setblocking(False)
-        self._socket = ours
+            ends = [str(theirs.fileno()), str(os.getpid())]
+            self._process = subprocess.Popen(
+                # -P: a folder that happens to be the current one must not shadow our modules
+                [sys.executable, "-P", "-m", self._module, *ends, *self._arguments],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=STDERR,  # libraries print, and the parent's output may be another program's input
+                start_new_session=True,  # Ctrl-C reaches the parent alone, which decides
+                cwd=self._cwd,
+                env={**self._environment, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
+            )
         if self._stopped:  # while the process was being spawned
             self._kill()
 
-    async def _exchange(self, request: bytes, read: Read[T], timeout_s: float) -> T:
+    @property
+    def _open_socket(self) -> socket.socket:
         if self._socket is None:
             raise EOFError
-        finished = False
-        try:
-            async with asyncio.timeout(timeout_s):
-                await asyncio.get_running_loop().sock_sendall(self._socket, request)
-                reply = await read(self._receive)
-            finished = True
-        finally:
-            if not finished:
-                self._kill()
-        return reply
+        return self._socket
 
     async def _receive(self, size: int) -> bytes:
-        if self._socket is None:
-            raise EOFError
         body = bytearray(size)
         rest = memoryview(body)
         while rest:
-            count = await asyncio.get_running_loop().sock_recv_into(self._socket, rest)
+            count = await asyncio.get_running_loop().sock_recv_into(self._open_socket, rest)
             if count == 0:
                 raise EOFError
             rest = rest[count:]

@@ -13,6 +13,9 @@ Any other exception inside a stage counts as `Reject` for the event that the sta
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(Exception):
     """A mistake that the person at the terminal can correct. The message says how; no traceback is shown."""
@@ -46,3 +49,12 @@ class ProcessDied(BatchFailed):
 def first_line(error: Exception) -> str:
     """Returns the first line of the error's message, or the name of its class when it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+@contextmanager
+def naming(source: str) -> Iterator[None]:
+    """Puts `source`, an option or a variable that a person set, before the message of a `UserError` in the block."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None

@@ -18,7 +18,7 @@ from rich.terminal_theme import TerminalTheme
 from demo import kept
 from demo.run import demo
 from local import stack
-from review.decisions import DecisionTopic
+from review.decision_topic import DecisionTopic
 from review.drawing import draw
 from review.session import Session
 from review.view import View

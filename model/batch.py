@@ -1,6 +1,6 @@
-"""Tweets as padded tensors, a sequence for each view that reads text.
+"""Posts as padded tensors, with one sequence for each view that reads text.
 
-Shapes: B tweets, B' those that have a view, T subwords of text, S positions of a view's sequence, W words, V views,
+Shapes: B posts, B' posts that have a view, T subwords of text, S positions of a view's sequence, W words, V views,
 P positions of an image's features, D their width.
 """
 
@@ -8,76 +8,73 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from model.design import CONTEXT, IMAGE, Design
+from model.design import CONTEXT, IMAGE, TEXT, Design
 from model.tokens import Encoded, TokenizerConfig
 
 
+class _Tensors:
+    """A dataclass of tensors, or of such dataclasses."""
+
+    def to(self, device: str) -> Self:
+        return type(self)(**{name: part.to(device) for name, part in vars(self).items()})
+
+
 @dataclass(frozen=True)
-class Sequences:
-    """What the encoder reads for one view. `rows` (B'): which tweets of the batch have it."""
+class Sequences(_Tensors):
+    """The encoder's input for one view, for the posts that have it."""
 
     ids: Tensor  # (B', S)
-    shapes: Tensor  # (B', S)
-    segments: Tensor  # (B', S)
-    mask: Tensor  # (B', S)
-    rows: Tensor  # (B')
-
-    def to(self, device: str) -> Sequences:
-        return Sequences(**{name: value.to(device) for name, value in vars(self).items()})
+    shapes: Tensor  # (B', S) casing, see `model.tokens.SHAPES`
+    segments: Tensor  # (B', S) 0: text, 1: context
+    mask: Tensor  # (B', S) 0: padding
+    rows: Tensor  # (B') the posts' rows in the batch
 
 
 @dataclass(frozen=True)
-class Images:
-    """Dense features of the tweets' images. `rows` (B'): which tweets have one; `mask` (B', P): True in the padding."""
+class Images(_Tensors):
+    """Dense image features of the posts that have any."""
 
     features: Tensor  # (B', P, D)
-    mask: Tensor  # (B', P)
-    rows: Tensor  # (B')
-
-    def to(self, device: str) -> Images:
-        return Images(**{name: value.to(device) for name, value in vars(self).items()})
+    mask: Tensor  # (B', P) bool, true in the padding
+    rows: Tensor  # (B') the posts' rows in the batch
 
 
 @dataclass(frozen=True)
-class Batch:
-    """B tweets as tensors; `words` marks the real words of the padded (B, W). `present` in the order of the views."""
+class Batch(_Tensors):
+    """B posts as tensors."""
 
     text: Sequences
     context: Sequences
     images: Images
     heads: Tensor  # (B, W) position of each word's first subword in any view's sequence
-    words: Tensor  # (B, W) bool
-    present: Tensor  # (V, B) bool
-
-    def to(self, device: str) -> Batch:
-        return Batch(
-            self.text.to(device),
-            self.context.to(device),
-            self.images.to(device),
-            self.heads.to(device),
-            self.words.to(device),
-            self.present.to(device),
-        )
+    words: Tensor  # (B, W) bool, true for real words
+    present: Tensor  # (V, B) bool: which posts have which of the design's views
 
 
 def collate(batch: Sequence[Encoded], config: TokenizerConfig, design: Design) -> Batch:
-    """Pads a batch. A view holds only the tweets that have it; where the design has not the view, none."""
-    everyone = list(range(len(batch)))
-    context = [row for row in everyone if CONTEXT in design.views and batch[row].context is not None]
-    images = [row for row in everyone if IMAGE in design.views and batch[row].image is not None]
-    there = {CONTEXT: set(context), IMAGE: set(images)}
+    """Pads a batch. Views that the design does not read hold no posts.
+
+    Raises `ValueError` when image features are not as wide as the design says.
+    """
+    has = {
+        TEXT: [True for _ in batch],
+        CONTEXT: [CONTEXT in design.views and post.context is not None for post in batch],
+        IMAGE: [IMAGE in design.views and post.image is not None for post in batch],
+    }
+    rows = {view: [row for row, present in enumerate(flags) if present] for view, flags in has.items()}
     return Batch(
-        text=_sequences(batch, everyone, False, config),
-        context=_sequences(batch, context, True, config),
-        images=_images(batch, images, design.image_width),
+        text=_sequences(batch, rows[TEXT], False, config),
+        context=_sequences(batch, rows[CONTEXT], True, config),
+        images=_images(batch, rows[IMAGE], design.image_width),
         heads=_pad([[1 + head for head in encoded.heads] for encoded in batch], 0),
         words=_pad([[1] * len(encoded.heads) for encoded in batch], 0).bool(),
-        present=torch.tensor([[row in there.get(view, everyone) for row in everyone] for view in design.views]),
+        present=torch.tensor([has[view] for view in design.views]),
     )
 
 
@@ -100,21 +97,21 @@ def _sequences(batch: Sequence[Encoded], rows: Sequence[int], with_context: bool
 
 
 def _images(batch: Sequence[Encoded], rows: Sequence[int], width: int) -> Images:
-    given = [np.asarray(batch[row].image, dtype=np.float32) for row in rows]
-    if any(one.shape[1:] != (width,) for one in given):
-        raise ValueError(f"image features: wanted {width} wide, got {sorted({one.shape[1:] for one in given})}")
-    longest = max(map(len, given), default=1)
-    features = torch.zeros(len(rows), longest, max(1, width))
-    mask = torch.ones(len(rows), longest, dtype=torch.bool)
-    for place, one in enumerate(given):
-        features[place, : len(one)] = torch.from_numpy(one)
-        mask[place, : len(one)] = False
+    images = [np.asarray(batch[row].image, dtype=np.float32) for row in rows]
+    if any(image.shape[1:] != (width,) for image in images):
+        widths = sorted({image.shape[1:] for image in images})
+        raise ValueError(f"image features of widths {widths}: the design reads {width}")
+    features = torch.zeros(len(rows), max(map(len, images), default=1), max(1, width))
+    mask = torch.ones(features.shape[:2], dtype=torch.bool)
+    for row, image in enumerate(images):
+        features[row, : len(image)] = torch.from_numpy(image)
+        mask[row, : len(image)] = False
     return Images(features, mask, torch.tensor(rows, dtype=torch.long))
 
 
 def _pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:
-    """(B, longest), at least one column."""
-    padded = torch.full((len(rows), max(1, *map(len, rows), 1)), value, dtype=torch.long)
+    """Returns (B, longest), with at least one column."""
+    padded = torch.full((len(rows), max([1, *map(len, rows)])), value, dtype=torch.long)
     for row, values in zip(padded, rows, strict=True):
         row[: len(values)] = torch.tensor(values, dtype=torch.long)
     return padded

@@ -1,11 +1,11 @@
-"""A checkpoint folder: weights, configuration, tokenizer, model card. Read here without torch.
+"""A checkpoint folder: weights, configuration, tokenizer, model card. No torch.
 
-model.safetensors   weights, fp16
-config.json         `CheckpointInfo`
-tokenizer.json      the encoder's tokenizer
-density.safetensors  what tweets the model knows (`model.density`); may be absent
-README.md           the model card
-vision/             the model that makes the image features, where a view reads them
+model.safetensors    weights, fp16
+config.json          `CheckpointInfo`
+tokenizer.json       the encoder's tokenizer
+density.safetensors  the density that gives typicality (`model.density`), optional
+README.md            the model card
+vision/              the image encoder, if a view reads images
 """
 
 from __future__ import annotations
@@ -28,104 +28,115 @@ TOKENIZER = "tokenizer.json"
 CARD = "README.md"
 VISION = "vision"
 NAME = r"^[A-Za-z0-9_.-]{1,64}$"
-"""Of a checkpoint: it stands in records and metrics."""
+"""Pattern of a checkpoint's name, which appears in records and metrics."""
 
 
 class Base(Value):
-    """The packaged encoder (`model.packaged`) that a checkpoint's adapters belong on, and its weights' SHA-256."""
+    """The packaged encoder (`model.packaged`) that a checkpoint's adapters were trained on."""
 
     name: Literal["minilm", "mpnet"]
+    #: SHA-256 of its weights.
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class Temperatures(Value):
-    """What divides all scores: of a belief of a `single` view, and of several `joined`. Joining adds up the evidence of
-    views that have read the same words, as if they were independent, and so is surer than it should be."""
+    """Numbers that divide all scores of a belief (temperature scaling: Guo et al., ICML 2017).
 
+    Fusion treats views as independent, although they read the same words. So a fused belief is too sure, and has a
+    temperature of its own.
+    """
+
+    #: For the belief of one view.
     single: float = Field(gt=0)
+    #: For the fused belief of several views.
     joined: float = Field(gt=0)
 
     @classmethod
     def same(cls, value: float) -> Temperatures:
         return cls(single=value, joined=value)
 
-    def told(self) -> str:
-        return f"{self.single:g} of a single view, {self.joined:g} of joined ones"
+    def __str__(self) -> str:
+        return f"{self.single:g} for a single view, {self.joined:g} for several"
 
     @model_validator(mode="before")
     @classmethod
-    def _older(cls, value: object) -> object:
-        """A checkpoint made before there were two has a number."""
+    def _from_number(cls, value: object) -> object:
+        """Reads older checkpoints, which have one temperature for both."""
         return {"single": value, "joined": value} if isinstance(value, int | float) else value
 
 
 class CheckpointInfo(Value):
-    """What a checkpoint says about itself.
-
-    `model_version`: unix seconds of training, so that a later one wins in the index; `threshold`: mentions below it go to
-    review, chosen on validation for `target_precision` above it; `delta`: the chance, over draws of validation data,
-    that it is missed (`guarantee`), None where nothing was promised; `candidate_threshold`: spans of this probability or
-    more go to review though they are not in the best labelling, 1 for none; `temperature`: chosen on validation;
-    `design`: what the network is made of; `encoder`: the configuration of the `transformers` encoder;
-    `base`: where the encoder's own weights are, None where the checkpoint holds them; `vision`: folder of the
-    model that makes the image features, or its hub name;
-    `provenance`: what it was made of and how.
-    """
+    """A checkpoint's configuration. Checkpoints before version 0.2 call two fields `release` and `possible`."""
 
     name: str = Field(pattern=NAME)
+    #: Unix seconds of the training. A later version wins in the index.
     model_version: int = Field(validation_alias="release", ge=0, lt=2**40)
+    #: Mentions below this probability go to review.
     threshold: Score
+    #: Precision that mentions at or above the threshold keep.
     target_precision: Score
+    #: Chosen on validation data.
     temperature: Temperatures
     labels: tuple[str, ...]
     design: Design = Design()
+    #: Candidates of this probability or more go to review; 1 means none.
     candidate_threshold: float = Field(default=1.0, validation_alias="possible", gt=0, le=1)
+    #: Probability, over draws of the validation data, that the target is missed. None if nothing was promised.
     delta: Score | None = None
+    #: Configuration of the `transformers` encoder.
     encoder: dict[str, Any]
+    #: Package with the encoder's weights. None if the checkpoint holds them.
     base: Base | None = None
+    #: Folder or hub name of the image encoder. None if no view reads images.
     vision: str | None = None
     tokenizer: TokenizerConfig
+    #: Data, options and command of the training, for the model card.
     provenance: dict[str, Any] = Field(default_factory=dict)
 
     def reading(self, views: Sequence[str] | None) -> CheckpointInfo:
-        """The same with these of its views alone; with all of them where none are given. What was chosen and promised
-        stays that of the ways to read that it was calibrated in. Raises `UserError` where it has not one of them."""
+        """Returns the configuration with these views only; None keeps all.
+
+        Thresholds and temperatures stay, although they were calibrated with all views. Raises `UserError` when the
+        checkpoint lacks a view.
+        """
         own = self.design.views
         if views is None:
             return self
         if isinstance(views, str) or not views or not set(views) <= set(own):
-            raise UserError(f"views {','.join(views)}: wanted a list of some of those of {self.name}: {', '.join(own)}")
-        sees = IMAGE in views
+            raise UserError(
+                f"views {','.join(views)}: the checkpoint {self.name} has {', '.join(own)}; choose from these"
+            )
+        reads_images = IMAGE in views
         parts = {
             "views": tuple(view for view in own if view in views),
-            "image_width": self.design.image_width if sees else 0,
+            "image_width": self.design.image_width if reads_images else 0,
             "discount": self.design.discount and CONTEXT in views,
         }
-        update = {"design": self.design.model_copy(update=parts), "vision": self.vision if sees else None}
-        return self.model_copy(update=update)
+        vision = self.vision if reads_images else None
+        return self.model_copy(update={"design": self.design.model_copy(update=parts), "vision": vision})
 
 
 def describe(folder: Path) -> CheckpointInfo:
-    """Raises `UserError`, one line, when the folder is no complete checkpoint."""
+    """Reads the configuration of a checkpoint. Raises `UserError` when the folder is not a complete checkpoint."""
     try:
         info = CheckpointInfo.model_validate_json((folder / CONFIG).read_text(encoding="utf-8"))
     except OSError:
         raise UserError(
-            f"no model checkpoint in {folder}: {CONFIG} is missing; set MNER_MODEL or --checkpoint, or run `mner train`"
+            f"no model checkpoint in {folder}: {CONFIG} is missing; choose another folder, or run `mner train`"
         ) from None
     except ValidationError as error:
         raise UserError(f"{folder / CONFIG} is broken: {explain(error)}") from None
     except UnicodeDecodeError:
         raise UserError(f"{folder / CONFIG} is broken: not UTF-8") from None
-    own = info.vision == VISION
-    for needed in (WEIGHTS, TOKENIZER, *([f"{VISION}/{CONFIG}"] if own else [])):
+    own_encoder = info.vision == VISION
+    for needed in (WEIGHTS, TOKENIZER, *([f"{VISION}/{CONFIG}"] if own_encoder else [])):
         if not (folder / needed).is_file():
             raise UserError(f"the model checkpoint {folder} is incomplete: {needed} is missing")
-    return info.model_copy(update={"vision": str(folder / VISION)}) if own else info
+    return info.model_copy(update={"vision": str(folder / VISION)}) if own_encoder else info
 
 
 def write_config(folder: Path, info: CheckpointInfo) -> None:
-    """Writes `config.json`, whole or not at all. A vision model in the folder moves with it."""
+    """Writes `config.json`, whole or not at all. An image encoder inside the folder is named relative to it."""
     if info.vision is not None and Path(info.vision).resolve() == (folder / VISION).resolve():
         info = info.model_copy(update={"vision": VISION})
     with atomic_write(folder / CONFIG) as file:

@@ -1,7 +1,7 @@
-"""What is known about a tweet's images, in words: the second segment of the view `text+context`. No torch.
+"""The context of a post: its images in words, the second segment of the view `text+context`. No torch.
 
-Pixels come in as the captions, tags and lines of text that were read of them, in that order (ITA: Wang et al., NAACL
-2022), behind what people wrote themselves.
+Alternative texts come first, then captions, tags and lines of text that the vision models read from the pixels
+(ITA: Wang et al., NAACL 2022).
 """
 
 from __future__ import annotations
@@ -12,28 +12,27 @@ from core.events import Tweet
 from model.vision.values import VisualContext
 
 MAX_CHARACTERS = 256
-"""Some 64 subwords of English, which is what the encoder reads of a context (`max_context` of the checkpoint)."""
+"""About 64 subwords of English, the length that the encoder reads (`max_context` of the checkpoint)."""
 
 SHARES = (130, 40, 80)
-"""Characters that sentences, tags and text in the picture get when all are long: a sentence, some tags, and the first
-words of the text."""
+"""Characters for sentences, tags and text in the image when all three are long."""
 
 TAG_SCORE = 0.3
-"""Of real pictures, a tag below it is more often wrong than right (docs/vision.md, "Tags")."""
+"""Below this score, tags of real images are wrong more often than right (docs/vision.md, "Tags")."""
 
-BETWEEN = " . "
+SEPARATOR = " . "
 
 
 def visual_context(tweet: Tweet) -> str | None:
-    """The alternative texts of the tweet's media, joined; None when nobody wrote any.
+    """Returns the alternative texts of the post's media, joined, or None if there are none.
 
-    People wrote them, for those who cannot see the image. They play the part that machine captions play in training.
+    They take the place of the machine captions in the training data.
     """
     return context_text(tweet, None)
 
 
 def context_text(tweet: Tweet, visual: VisualContext | None) -> str | None:
-    """Alternative texts and the caption, then tags, then the text in the picture; None when there is nothing."""
+    """Returns alternative texts and caption, then tags, then the text in the image. None if all are empty."""
     read = visual or VisualContext()
     sentences = [*(media.alt or "" for media in tweet.media), read.caption or ""]
     tags = (tag.label for tag in read.tags if tag.score >= TAG_SCORE)
@@ -41,29 +40,29 @@ def context_text(tweet: Tweet, visual: VisualContext | None) -> str | None:
 
 
 def in_words(sentences: Iterable[str], tags: Iterable[str], lines: Iterable[str]) -> str | None:
-    """What an image shows, its tags and its lines of text as one; None when there is nothing.
+    """Joins sentences about an image, its tags and its lines of text into one text. None if all are empty.
 
-    Each of the three is cut at its share, and gets what the others leave. Nothing is said twice.
+    Each of the three is cut to its share, plus what the others leave unused. Repeated parts are dropped.
     """
     seen: set[str] = set()
-    said, named, read = BETWEEN.join(_new(sentences, seen)), ", ".join(_new(tags, seen)), " ".join(_new(lines, seen))
-    return BETWEEN.join(_bounded([said, named, read])) or None
+    parts = [SEPARATOR.join(_new(sentences, seen)), ", ".join(_new(tags, seen)), " ".join(_new(lines, seen))]
+    return SEPARATOR.join(_bounded(parts)) or None
 
 
 def _new(texts: Iterable[str], seen: set[str]) -> list[str]:
-    """Those that are not blank and were not seen before, on one line each."""
-    found = []
+    """Returns the texts, each on one line, without blank ones and those in `seen`; adds them to `seen`."""
+    result = []
     for text in (" ".join(text.split()) for text in texts):
         if text and text.casefold() not in seen:
             seen.add(text.casefold())
-            found.append(text)
-    return found
+            result.append(text)
+    return result
 
 
 def _bounded(parts: list[str]) -> list[str]:
-    """No more than `MAX_CHARACTERS` once joined; a part that keeps within its share is whole."""
+    """Cuts the parts to `MAX_CHARACTERS` once joined. A part within its share is never cut."""
     shares = [min(len(part), share) for part, share in zip(parts, SHARES, strict=True)]
-    free = MAX_CHARACTERS - sum(shares) - len(BETWEEN) * (sum(map(bool, parts)) - 1)
+    free = MAX_CHARACTERS - sum(shares) - len(SEPARATOR) * (sum(map(bool, parts)) - 1)
     cut = []
     for part, share in zip(parts, shares, strict=True):
         room = share + max(0, min(free, len(part) - share))

@@ -1,4 +1,4 @@
-"""What the network is made of. Each part can be off, so that its worth can be measured. No torch."""
+"""The design of a network. Each part can be switched off, so that its worth can be measured. No torch."""
 
 from __future__ import annotations
 
@@ -20,36 +20,35 @@ BATCH_TOKENS = 4096
 
 
 class Design(Value):
-    """`views`: what gives evidence: the text, the text with its visual context behind it, and dense image features that
-    the words attend to; any subset with at least one.
+    """The parts of a network."""
 
-    `emission`: what of a belief goes into the chain: `student`, the log-odds of its predictive density, or `location`,
-    its gamma. `evidence` off: every view gives plain scores, averaged. `chain` off: words are independent but for BIO.
-    `discount`: the context's evidence counts by how likely the context is the tweet's own.
-    `adapt`: how the encoder is trained: all of it, by low-rank adapters of `rank` (LoRA: Hu et al., ICLR 2022), or not.
-    `image_width`: of the image features; 0 where no view reads them.
-    """
-
+    #: Sources of evidence: the text, the text followed by its visual context, image features that the words attend to.
     views: tuple[View, ...] = (TEXT, CONTEXT)
+    #: Emissions of the chain: `student` takes the log-odds of the predictive density, `location` takes gamma.
     emission: Literal["student", "location"] = "student"
+    #: Without evidence, views give plain scores, and fusion averages them.
     evidence: bool = True
+    #: Without the chain, words are independent apart from the rules of BIO.
     chain: bool = True
+    #: Whether the encoder also reads the casing of the words.
     casing: bool = True
+    #: Whether the context's evidence is weighed by the probability that the context belongs to the post.
     discount: bool = False
+    #: How the encoder is trained: all weights, low-rank adapters (LoRA: Hu et al., ICLR 2022), or not at all.
     adapt: Literal["full", "lora", "frozen"] = "full"
+    #: Rank of the adapters.
     rank: int = Field(16, ge=1)
+    #: Width of the image features; 0 where no view reads them.
     image_width: int = Field(0, ge=0)
 
     @model_validator(mode="after")
-    def _whole(self) -> Design:
+    def _consistent(self) -> Design:
         if not self.views or len(set(self.views)) < len(self.views):
-            raise ValueError(f"views: wanted one or more different ones of {TEXT}, {CONTEXT}, {IMAGE}")
+            raise ValueError(f"views: choose one or more of {TEXT}, {CONTEXT}, {IMAGE}, each at most once")
         if self.discount and not (self.evidence and CONTEXT in self.views):
-            raise ValueError(f"discount: wanted a view {CONTEXT} and evidence, whose nu it is about")
+            raise ValueError(f"discount: it weighs the evidence of the view {CONTEXT}; switch on both, or neither")
         if (IMAGE in self.views) != (self.image_width > 0):
-            raise ValueError(
-                "image_width: wanted the width of the image features where, and only where, a view reads them"
-            )
+            raise ValueError(f"image_width: set it above 0 with the view {IMAGE}, and to 0 without")
         return self
 
 

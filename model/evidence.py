@@ -1,6 +1,6 @@
-"""Normal-inverse-Gamma evidence: parameters, fusion of views, losses, uncertainties.
+"""Normal-inverse-Gamma evidence: parameters, uncertainties, losses, fusion of views.
 
-A view scores a label with a Gaussian of unknown mean and variance; NIG(gamma, nu, alpha, beta) is the belief about
+A view scores a label with a Gaussian of unknown mean and variance. NIG(gamma, nu, alpha, beta) is the belief about
 both: sigma^2 ~ InverseGamma(alpha, beta), mu ~ Normal(gamma, sigma^2 / nu).
 
 Amini et al., "Deep Evidential Regression", NeurIPS 2020 (loss, uncertainties); Ma et al., "Trustworthy Multimodal
@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SMALLEST = 1e-4
-"""Kept between softplus and its bound, so that no variance is infinite and no logarithm is of zero."""
+"""Distance from the bound of each parameter. It keeps variances finite and logarithms away from zero."""
 PRIOR = 0.01
-"""nu of a word of which the model knows nothing: its epistemic variance is a hundred times its aleatoric one."""
+"""nu of a word that the model knows nothing about: its epistemic variance is 100 times its aleatoric one."""
 
 
 class NIG(NamedTuple):
@@ -34,28 +34,35 @@ class NIG(NamedTuple):
 
     @classmethod
     def from_scores(cls, scores: Tensor) -> Self:
-        """From a linear layer's output (..., 4): gamma linear, nu and beta softplus, alpha softplus + 1."""
+        """Makes beliefs (...) from a linear layer's output (..., 4).
+
+        gamma is linear, nu and beta pass through a softplus, alpha through a softplus + 1.
+        """
         gamma, nu, alpha, beta = scores.float().unbind(-1)
         return cls(gamma, F.softplus(nu) + SMALLEST, F.softplus(alpha) + 1 + SMALLEST, F.softplus(beta) + SMALLEST)
 
     @property
     def aleatoric(self) -> Tensor:
-        """E[sigma^2] = beta / (alpha - 1): the noise in the labels themselves."""
+        """E[sigma^2] = beta / (alpha - 1): the noise in the labels (Amini et al., eq. 5)."""
         return self.beta / (self.alpha - 1)
 
     @property
     def epistemic(self) -> Tensor:
-        """Var[mu] = beta / (nu (alpha - 1)): what more evidence would remove."""
+        """Var[mu] = beta / (nu (alpha - 1)): more evidence would reduce it (Amini et al., eq. 5)."""
         return self.beta / (self.nu * (self.alpha - 1))
 
     def counted(self, weight: Tensor) -> Self:
-        """The same with nu = PRIOR + weight nu, where evidence counts by how well known what it is about is (Natural
-        Posterior Network: Charpentier et al., ICLR 2022, eq. 4). `weight`: 0 or more, broadcastable."""
+        """Returns the belief with nu = PRIOR + weight nu, so that evidence counts less for unusual words.
+
+        `weight` is 0 or more and broadcasts (Natural Posterior Network: Charpentier et al., ICLR 2022, eq. 4).
+        """
         return self._replace(nu=PRIOR + weight * self.nu)
 
     def log_density(self, target: Tensor) -> Tensor:
-        """Log of the predictive density at `target`: Student's t with 2 alpha degrees of freedom, location gamma,
-        squared scale beta (1 + nu) / (nu alpha) (Amini et al., eq. 7-8)."""
+        """Returns the log of the predictive density at `target` (Amini et al., eq. 7-8).
+
+        It is Student's t with 2 alpha degrees of freedom, location gamma, squared scale beta (1 + nu) / (nu alpha).
+        """
         omega = 2 * self.beta * (1 + self.nu)
         return (
             0.5 * torch.log(self.nu / math.pi)
@@ -66,15 +73,15 @@ class NIG(NamedTuple):
         )
 
     def regulariser(self, target: Tensor) -> Tensor:
-        """|y - gamma| (2 nu + alpha): evidence is paid for where the prediction is wrong (Amini et al., eq. 9)."""
+        """Returns |y - gamma| (2 nu + alpha), the cost of evidence for a wrong prediction (Amini et al., eq. 9)."""
         return (target - self.gamma).abs() * (2 * self.nu + self.alpha)
 
     def log_odds(self) -> Tensor:
-        """log p(y = 1) - log p(y = 0) of the predictive density, the score that a label indicator is one.
+        """Returns log p(y = 1) - log p(y = 0) of the predictive density: the score that a label indicator is one.
 
-        With one independent belief per label, the probability of the one-hot vector of label k is proportional to
-        exp(log_odds_k): a softmax over these scores is the exact posterior over labels. A label with little evidence
-        has heavy tails and so a score near zero, however large its gamma.
+        With one independent belief per label, the one-hot vector of label k has a probability proportional to
+        exp(log_odds_k), so a softmax over these scores is the exact posterior over labels. A label with little evidence
+        has heavy tails, and so a score near zero, however large its gamma is.
         """
         omega = 2 * self.beta * (1 + self.nu)
         off = torch.log(self.nu * self.gamma**2 + omega)
@@ -83,12 +90,12 @@ class NIG(NamedTuple):
 
 
 def fuse(views: Sequence[NIG], shares: Tensor) -> NIG:
-    """The mixture of the views as one NIG (Ma et al., eq. 12-15, written for any number of views).
+    """Returns the mixture of the views as one NIG (Ma et al., eq. 12-15, for any number of views).
 
-    `shares`: (V, ...) broadcastable to each view's shape: how much of a view's evidence counts, from 1 to 0 (bool
-    serves). At 0 a view is left out, whatever stands there: it gives neither evidence nor the half a degree that
-    joining adds; between them it gives that share of all it has (discounting: Shafer, "A Mathematical Theory of
-    Evidence", 1976, ch. 11). Where every share is 0 the result means nothing; where none is 1 alpha may be below 1.
+    `shares` (V, ...), 0 to 1 or bool, says how much of each view's evidence counts; it broadcasts to the view's shape.
+    A share of 0 leaves the view out, whatever its values are. A share between 0 and 1 discounts all of its evidence,
+    and the half degree of freedom that each fusion adds (Shafer, "A Mathematical Theory of Evidence", 1976, ch. 11).
+    If no share is 1, alpha may fall below 1. If all shares are 0, the result has no meaning.
     """
     counts = shares.to(views[0].nu.dtype)
     while counts.dim() < views[0].nu.dim() + 1:

@@ -1,4 +1,4 @@
-"""Tweets in, mentions out, in this process: what `mner predict` and a person's own Python code use."""
+"""Posts in, mentions out, in this process. For Python code and for `mner predict`."""
 
 from __future__ import annotations
 
@@ -20,17 +20,20 @@ from model.tokens import Encoded, TweetTokenizer
 
 
 class Extracted(NamedTuple):
-    """Of one tweet. `candidates`: what the model did not choose but holds for possible, the likeliest first; `typicality`
-    and `read` as in `model.mentions.Prediction`."""
+    """What the model found in one post."""
 
+    #: Mentions that the model chose, in order, none overlapping.
     mentions: list[Mention]
+    #: Spans that the model did not choose but that may be mentions, most probable first.
     candidates: list[Mention]
+    #: Share of the reference posts that are as unusual or more so. None if the checkpoint or the post cannot tell.
     typicality: float | None
+    #: Whether the post has any of the views that the checkpoint reads.
     read: bool = True
 
 
 class Extractor:
-    """Thread-safe; batch in, batch out."""
+    """A checkpoint's tokenizer and network. Thread-safe."""
 
     def __init__(self, tokenizer: TweetTokenizer, predictor: Predictor) -> None:
         self.tokenizer = tokenizer
@@ -46,8 +49,7 @@ class Extractor:
         candidate_threshold: float | None = None,
         views: Sequence[str] | None = None,
     ) -> Self:
-        """From a checkpoint folder; `candidate_threshold` in place of the checkpoint's own; `views`: of the checkpoint's, to read
-        no others. Raises `UserError`."""
+        """Loads a checkpoint folder. The arguments are those of `model.predictor.load`. Raises `UserError`."""
         folder = Path(path)
         predictor = load(folder, device=device, threads=threads, candidate_threshold=candidate_threshold, views=views)
         return cls(TweetTokenizer.load(folder), predictor)
@@ -62,10 +64,12 @@ class Extractor:
         contexts: Sequence[str | None] | None = None,
         images: Sequence[Image | None] | None = None,
     ) -> list[list[Mention]]:
-        """The mentions of each tweet, in order. `contexts`: visual contexts in place of the media's own texts;
-        `images`: pictures of the tweets, which only a checkpoint with a view `image` sees. Its vision model is loaded
-        for the first of them: raises `UserError` where that fails."""
-        return [found.mentions for found in self.extract_all(tweets, contexts, images)]
+        """Returns the mentions of each post, in order.
+
+        `contexts` replace the alternative texts of the posts' media. `images` are only read by a checkpoint with a view
+        `image`. The first one loads its image encoder; raises `UserError` when that fails.
+        """
+        return [extracted.mentions for extracted in self.extract_all(tweets, contexts, images)]
 
     def extract_all(
         self,
@@ -73,35 +77,37 @@ class Extractor:
         contexts: Sequence[str | None] | None = None,
         images: Sequence[Image | None] | None = None,
     ) -> list[Extracted]:
-        """As `extract`, with all else that the model says."""
+        """Does what `extract` does, and returns candidates and typicality too."""
         if contexts is None:
             contexts = [visual_context(tweet) for tweet in tweets]
-        encoded = [self.tokenizer.encode(tweet.text, context) for tweet, context in zip(tweets, contexts, strict=True)]
-        shown = [None] * len(tweets) if images is None else [one for _, one in zip(tweets, images, strict=True)]
-        predictions = [Prediction()] * len(tweets)
+        if images is None:
+            images = [None] * len(tweets)
+        posts = list(zip(tweets, contexts, images, strict=True))
+        encoded = [self.tokenizer.encode(tweet.text, context) for tweet, context, _ in posts]
+        predictions = [Prediction()] * len(posts)
         for rows in batches(encoded, BATCH_TOKENS):
-            part = [self._with_pixels(encoded[row], shown[row]) for row in rows]
+            part = [self._with_pixels(encoded[row], posts[row][2]) for row in rows]
             for row, prediction in zip(rows, self.predictor.predict(part), strict=True):
                 predictions[row] = prediction
         return [
             Extracted(
-                list(mentions(tweet.text, found)),
-                list(candidate_mentions(tweet.text, found)),
-                found.typicality,
-                found.read,
+                list(mentions(tweet.text, prediction)),
+                list(candidate_mentions(tweet.text, prediction)),
+                prediction.typicality,
+                prediction.read,
             )
-            for tweet, found in zip(tweets, predictions, strict=True)
+            for tweet, prediction in zip(tweets, predictions, strict=True)
         ]
 
     def _with_pixels(self, encoded: Encoded, image: Image | None) -> Encoded:
-        """Of an image that nobody sees nothing is read."""
+        """Leaves images unread that the checkpoint does not use."""
         if self.info.vision is None or image is None:
             return encoded
         return replace(encoded, pixels=Pixels.of(image))
 
 
 def batches(encoded: Sequence[Encoded], tokens: int) -> Iterator[list[int]]:
-    """Indices in batches of like length, each of `tokens` padded tokens (longest x count) at most, or of one tweet."""
+    """Yields indices of posts of similar length. A batch has at most `tokens` padded tokens, or a single post."""
     batch: list[int] = []
     for index in sorted(range(len(encoded)), key=lambda index: encoded[index].cost):
         if batch and encoded[index].cost * (len(batch) + 1) > tokens:

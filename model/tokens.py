@@ -1,4 +1,4 @@
-"""From a raw tweet to what the encoder reads, and back to code points. Imports no torch: the pipeline runs it too."""
+"""Turns raw posts into subwords with offsets in code points. No torch: the pipeline's process runs this."""
 
 from __future__ import annotations
 
@@ -17,47 +17,43 @@ from core.pixels import Pixels
 from model.words import SIGILS, URL, Word, split_words
 
 SHAPES = ("other", "lower", "title", "upper", "mixed", "digit")
-"""The casing of a word, which an uncased encoder would not see: one embedding each."""
+"""The casings of words, with one embedding each. An uncased encoder would not see them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One tweet for the network. Small and picklable: it crosses to the model's process.
+    """One post for the network, small and picklable, since it is sent to the model's process.
 
-    `text`: ids of the T subwords, without special tokens; `shapes`: T indices into `SHAPES`;
-    `context`: ids of the visual context, None when the tweet has none;
-    `heads`: for each of the W labelled words the index of its first subword in `text`;
-    `spans`: for each of them [start, end) in code points of the raw tweet;
-    `pixels`: its image, for a model that sees; `image`: (P, D) features made of it. None when there are none.
+    T subwords of text, W labelled words, P positions of the image's features, D their width.
     """
 
-    text: tuple[int, ...]
-    shapes: tuple[int, ...]
-    context: tuple[int, ...] | None
-    heads: tuple[int, ...]
-    spans: tuple[tuple[int, int], ...]
-    image: NDArray[np.floating] | None = None
-    pixels: Pixels | None = None
+    text: tuple[int, ...]  # T ids, without special tokens
+    shapes: tuple[int, ...]  # T indices into `SHAPES`
+    context: tuple[int, ...] | None  # ids of the visual context, None if there is none
+    heads: tuple[int, ...]  # W positions in `text` of each word's first subword
+    spans: tuple[tuple[int, int], ...]  # W times [start, end) in code points of the raw text
+    image: NDArray[np.floating] | None = None  # (P, D) features of the image
+    pixels: Pixels | None = None  # the image, until features are made of it
 
     @property
     def cost(self) -> int:
-        """Tokens of the longest view's sequence, special tokens included: what padding is counted in."""
+        """Tokens of the longest view's sequence, with special tokens."""
         return len(self.text) + 2 + (0 if self.context is None else len(self.context) + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizerConfig:
-    """Ids of the special tokens, and how many subwords of text and of context are read at most."""
+    """Ids of special tokens, and limits."""
 
     cls: int
     sep: int
     pad: int
-    max_text: int
-    max_context: int
+    max_text: int  # subwords of text that are read
+    max_context: int  # subwords of context that are read
 
 
 class TweetTokenizer:
-    """Splits, encodes, keeps offsets. Words beyond `max_text` subwords are not read and so never labelled."""
+    """Splits posts into words and subwords. Words beyond `max_text` subwords are neither read nor labelled."""
 
     def __init__(self, tokenizer: Tokenizer, config: TokenizerConfig) -> None:
         tokenizer.no_truncation()
@@ -67,7 +63,7 @@ class TweetTokenizer:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """From a checkpoint folder: `tokenizer.json` and the part `tokenizer` of `config.json`."""
+        """Loads `tokenizer.json` and the part `tokenizer` of `config.json`. Raises `UserError`."""
         try:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             return cls(Tokenizer.from_file(str(folder / "tokenizer.json")), TokenizerConfig(**config["tokenizer"]))
@@ -77,13 +73,13 @@ class TweetTokenizer:
             raise UserError(f"the checkpoint {folder} has a broken tokenizer: {error}") from None
 
     def encode(self, text: str, context: str | None) -> Encoded:
-        """A raw tweet; spans are code points of `text`."""
+        """Encodes a raw post. Spans are code points of `text`."""
         return self._encode(split_words(text), context)
 
     def encode_words(
         self, words: Sequence[str], context: str | None, image: NDArray[np.floating] | None = None
     ) -> Encoded:
-        """A tweet that a corpus has already split; the span of word i is (i, i + 1)."""
+        """Encodes a post that a corpus has already split. The span of word i is (i, i + 1)."""
         parts: list[Word] = []
         for index, word in enumerate(words):
             sigil = len(word) - len(word.lstrip(SIGILS))
@@ -94,7 +90,7 @@ class TweetTokenizer:
         return replace(self._encode(parts, context), image=image)
 
     def _encode(self, words: Sequence[Word], context: str | None) -> Encoded:
-        words = words[: self.config.max_text]  # nearly every word has a subword or more
+        words = words[: self.config.max_text]  # nearly every word has at least one subword
         pieces = self.tokenizer.encode(
             [_read(word.text) for word in words], is_pretokenized=True, add_special_tokens=False
         )
@@ -120,12 +116,12 @@ class TweetTokenizer:
 
 
 def _read(word: str) -> str:
-    """What the encoder reads for a word: an address says only that it is one."""
+    """Returns the encoder's input for a word. All URLs look alike."""
     return "http" if URL.match(word) else word
 
 
 def shape(word: str) -> int:
-    """Index into `SHAPES`."""
+    """Returns the index of the word's casing in `SHAPES`."""
     if word.isdigit():
         return SHAPES.index("digit")
     if word.islower():

@@ -1,8 +1,8 @@
-"""Where the words of a raw tweet are: split as in the training data, offsets in code points of the raw text.
+"""Splits a raw post into words as the training data does. Offsets are code points of the raw text.
 
-The published corpora split punctuation off, keep inner hyphens and numbers such as `3-1` and `10,000` whole, and
-break `@name` and `#Word` after the sigil or not at all, depending on the year. Here a sigil is read but never
-labelled: a mention in `#NBA` is `NBA`. Addresses (URLs) are one word each.
+The published corpora split off punctuation, but keep inner hyphens and numbers such as `3-1` and `10,000` whole.
+Some years split `@name` and `#Word` after the sigil, others do not. Here a sigil is read but never labelled: the
+mention in `#NBA` is `NBA`. A URL is one word.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ Kind = Literal["word", "mark", "format", "space", "symbol"]
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """`text` is what the encoder reads (entities decoded); [start, end) is where it stands in the raw tweet."""
+    """A word of a post."""
 
-    text: str
-    start: int
-    end: int
+    text: str  # with entities such as `&amp;` decoded
+    start: int  # code point of the raw text
+    end: int  # code point of the raw text, exclusive
     labelled: bool = True
 
 
 @lru_cache(maxsize=4096)
 def kind(character: str) -> Kind:
-    """The part a code point plays. A lone surrogate counts as space: no tokenizer can read it."""
+    """Returns the role of a code point. A lone surrogate counts as space, since no tokenizer can read it."""
     category = unicodedata.category(character)
     if category[0] in "LN":
         return "word"
@@ -48,9 +48,9 @@ def kind(character: str) -> Kind:
 
 
 def decode_entities(text: str) -> tuple[str, list[int]]:
-    """`&amp;` as `&`, and where each decoded code point starts in `text` (one more entry: the end of the text).
+    """Returns the text with `&amp;` as `&`, and the position in `text` of each code point and of the end.
 
-    An entity that is unknown, or stands for several code points, is left as it is.
+    Entities that are unknown or stand for several code points stay as they are.
     """
     parts: list[str] = []
     starts: list[int] = []
@@ -68,7 +68,7 @@ def decode_entities(text: str) -> tuple[str, list[int]]:
 
 
 def split_words(text: str) -> list[Word]:
-    """The words of a raw tweet, in order, none overlapping, none empty."""
+    """Returns the words of a raw post, in order, none overlapping, none empty."""
     decoded, starts = decode_entities(text)
     words: list[Word] = []
     position = 0
@@ -77,16 +77,16 @@ def split_words(text: str) -> list[Word]:
         position = end
         if kind(decoded[first]) in ("space", "format"):
             continue
-        while kind(decoded[end - 1]) == "format":  # joiners hold characters together; at the end they hold nothing
+        while kind(decoded[end - 1]) == "format":  # a joiner at the end joins nothing
             end -= 1
-        # a sigil right before a word belongs to it; alone it is a word like any other
+        # a sigil right before a word is not labelled; a sigil alone is a word like any other
         labelled = not (decoded[first] in SIGILS and end < len(decoded) and kind(decoded[end]) == "word")
         words.append(Word(decoded[first:end], starts[first], starts[end], labelled))
     return words
 
 
 def _end_of_word(text: str, position: int) -> int:
-    """Where the word, symbol or single blank that begins at `position` ends."""
+    """Returns the end of the word, symbol or single blank that begins at `position`."""
     if url := URL.match(text, position):
         return url.end()
     is_word = kind(text[position]) == "word"
@@ -104,7 +104,7 @@ def _end_of_word(text: str, position: int) -> int:
 
 
 def _joins(text: str, position: int) -> bool:
-    """Whether the symbol at `position` holds a word together, as in `game-winning` and `10,000`."""
+    """Returns whether the symbol at `position` is part of a word, as in `game-winning` and `10,000`."""
     if position + 1 >= len(text):
         return False
     before, symbol, after = text[position - 1], text[position], text[position + 1]

@@ -1,8 +1,11 @@
-"""One Faust app an agent: its own consumer group, so that a slow topic starves no other and agents can run apart.
+"""Makes one Faust app for each agent.
 
-Settings that matter, each measured (docs/delivery.md): raw bytes, so that a bad message reaches the dead letters as it
-came; no waiting for unacknowledged events on stop, since our own pipeline drains; bounded buffers; no web server, no
-tables, no leader topic.
+Each app has its own consumer group. A slow topic then delays no other, and agents can run in separate workers.
+docs/delivery.md gives the measurements behind these options of Faust:
+
+- Keys and values are raw bytes, so that a bad message reaches the dead letters unchanged.
+- Faust does not wait for unacknowledged events when it stops, since the pipeline drains them.
+- Buffers are bounded. There is no web server, no table and no leader topic.
 """
 
 from __future__ import annotations
@@ -13,20 +16,30 @@ from typing import Any
 
 import faust
 
+from streams.agents.names import AgentName
 from streams.pipeline.intake import Intake
 from streams.pipeline.pipeline import Pipeline
 from streams.settings import Settings
 
 BUFFER = 256
-"""Events that Faust holds before the pipeline takes them."""
+"""Events that Faust buffers before the pipeline takes them."""
 
 
 def faust_app(
-    agent: str, topic: str, settings: Settings, brokers: str, pipeline: Pipeline[Any], intake: Intake, folder: Path
+    agent: AgentName,
+    topic: str,
+    settings: Settings,
+    brokers: str,
+    pipeline: Pipeline[Any],
+    intake: Intake,
+    folder: Path,
 ) -> faust.App:
-    """The app that pours `topic` into `pipeline`. Not started. `folder`: this worker's own, for Faust."""
+    """Returns an app that moves events of `topic` into `pipeline`. It is not started.
+
+    `folder`: a folder of this worker that Faust may use.
+    """
     app = faust.App(
-        settings.name(f"mner-{agent}"),
+        settings.name(agent.group),
         broker=[f"kafka://{address.strip()}" for address in brokers.split(",")],
         datadir=str(folder),
         autodiscover=False,

@@ -1,5 +1,7 @@
-"""Feeding a file of tweet events, one JSON a line, into the tweets topic, as it stands: what is broken in it is for
-the extract agent to refuse, with its reason, not for the feed to swallow."""
+"""Feeds a file of events, one JSON object on each line, into the tweets topic.
+
+The lines are sent unchanged. A broken one becomes a dead letter of the extract agent, with its reason.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +21,19 @@ from streams.topics import EVENT_BYTES
 ACK_S = 60.0
 WINDOW = 5000
 WINDOW_BYTES = 32_000_000
-"""What may be unacknowledged, in events and in bytes: so much of a file is held in memory, however long it is."""
+"""Most unacknowledged events, and most bytes of them. This bounds the memory, however long the file is."""
 
 
 def key_of(line: bytes) -> bytes | None:
-    """The tweet's id, so that all events of one tweet share a partition; none for what cannot be read. Never raises."""
+    """Returns the post's id, so that all events of a post share a partition. Returns None for a broken line.
+
+    Never raises.
+    """
     try:
         event = json.loads(line)
         name = event.get("id") if isinstance(event, dict) else None
         return str(name).encode() if isinstance(name, str | int) else None
-    except (ValueError, RecursionError):  # also a lone surrogate, a number of ten thousand digits, a tower of brackets
+    except (ValueError, RecursionError):  # also for lone surrogates, endless numbers and deep nesting
         return None
 
 
@@ -40,9 +45,10 @@ def feed(
     rate: float | None = None,
     on_fed: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Send every non-blank line; returns how many. `rate`: events a second at most. Returns when the broker has all.
+    """Sends every line that is not blank. Returns their number when the broker has them all.
 
-    Raises `UserError` when the broker is away or refuses a record; it names the line, counted from 1, blank ones too.
+    `rate`: most events per second. `on_fed` is called with the number of lines sent so far.
+    Raises `UserError` when the broker is away or refuses a record. It names the line; blank lines count too.
     """
     try:
         producer = KafkaProducer(
@@ -62,7 +68,7 @@ def feed(
             try:
                 future = producer.send(topic, value=value, key=key_of(value), headers=HEADERS)
             except KafkaError as error:
-                awaited.settle(0, 0)  # it may be an earlier line that the producer failed on
+                awaited.settle(0, 0)  # the producer may have failed on an earlier line
                 raise _refused(topic, number, len(value), error) from None
             awaited.add(number, len(value), future)
             sent += 1
@@ -74,7 +80,7 @@ def feed(
 
 
 class _Awaited:
-    """Acknowledgements to come, in the order of the lines, within the window."""
+    """Pending acknowledgements within the window, in the order of the lines."""
 
     def __init__(self, topic: str) -> None:
         self._topic = topic
@@ -87,7 +93,7 @@ class _Awaited:
         self.settle(WINDOW, WINDOW_BYTES)
 
     def settle(self, events: int, most_bytes: int) -> None:
-        """Look at those that came; wait until no more than this is open. Raises `UserError` of the first refused."""
+        """Waits until no more than this is pending. Raises `UserError` for the first refused line."""
         while self._open and (len(self._open) > events or self._bytes > most_bytes or self._open[0][-1].is_done):
             number, size, future = self._open.popleft()
             self._bytes -= size
@@ -98,10 +104,10 @@ class _Awaited:
 
 
 def _refused(topic: str, number: int, size: int, error: KafkaError) -> UserError:
-    """The lines before `number` are acknowledged."""
+    """Returns the error for line `number`. The lines before it are acknowledged."""
     if isinstance(error, MessageSizeTooLargeError):
         return UserError(
-            f"line {number} is larger than topic {topic} takes: {size} bytes. No tweet is so large, and the "
-            f"lines before it are fed: feed on from line {number + 1}"
+            f"line {number} has {size} bytes, more than topic {topic} allows. The lines before it are fed: "
+            f"continue with line {number + 1}"
         )
-    return UserError(f"Kafka did not take line {number} for topic {topic}: {error!r}; the lines before it are fed")
+    return UserError(f"Kafka did not accept line {number} for topic {topic}: {error!r}; the lines before it are fed")

@@ -1,4 +1,4 @@
-"""Producing from inside the worker: returns when every in-sync replica has the record."""
+"""Sends records from inside a worker. A send returns when every in-sync replica has the record."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from core.errors import Reject, Retry, Stop, UserError
 from core.events import HEADERS, DeadLetter
 from streams.topics import MAX_MESSAGE_BYTES
 
-BEYOND_REPAIR = (
+FATAL = (
     ClusterAuthorizationFailedError,
     InvalidProducerEpoch,
     OutOfOrderSequenceNumber,
@@ -31,7 +31,10 @@ BEYOND_REPAIR = (
 
 
 class Producer:
-    """An idempotent producer (KIP-98), acks=all. An async context manager."""
+    """An idempotent producer (KIP-98) with acks=all. An async context manager.
+
+    Entering raises `UserError` when no broker answers.
+    """
 
     def __init__(self, brokers: str) -> None:
         self._brokers = brokers
@@ -55,20 +58,23 @@ class Producer:
         await self._producer.stop()
 
     async def send(self, topic: str, key: bytes | None, value: bytes | None) -> None:
-        """Raises `Retry` when the broker is away, `Reject` when the record is larger than the topic takes, `Stop` when
-        the broker refuses us or this producer's session is beyond repair: a new one, after a restart, is not."""
+        """Sends one record and returns when the brokers have it.
+
+        Raises `Retry` when the broker is away, and `Reject` when the record is larger than the topic allows. Raises
+        `Stop` when the broker refuses this client, or when the producer's session is lost: a restart makes a new one.
+        """
         try:
             await self._producer.send_and_wait(topic, value=value, key=key, headers=HEADERS)
         except MessageSizeTooLargeError:
-            raise Reject(f"{len(value or b'')} bytes are more than the topic {topic} takes") from None
-        except BEYOND_REPAIR as error:
-            raise Stop(f"Kafka takes nothing for {topic} from us any more: {error!r}") from error
+            raise Reject(f"the record has {len(value or b'')} bytes, more than the topic {topic} allows") from None
+        except FATAL as error:
+            raise Stop(f"Kafka refuses all records of this worker for {topic}: {error!r}") from error
         except KafkaError as error:
             raise Retry(f"Kafka did not take a record for {topic}: {error!r}") from error
 
 
 class DeadLetterTopic:
-    """Sends dead letters to their topic, under the key that the event came with."""
+    """Sends dead letters to their topic, with the key of the original event."""
 
     def __init__(self, producer: Producer, topic: str) -> None:
         self._producer = producer

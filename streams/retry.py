@@ -1,4 +1,4 @@
-"""Waiting out passing faults: exponential backoff with full jitter (AWS Architecture Blog, 2015)."""
+"""Repeats calls that fail for a while, with exponential backoff and jitter (AWS Architecture Blog, 2015)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FIRST_S = 0.1
-TOLD_AT = 3
-"""Repeats after which a fault is worth a line in the log."""
+WARN_AT, WARN_EVERY = 3, 20
+"""Repeats at which a fault is worth a warning in the log. The others are logged at DEBUG."""
 
 
 def backoff_s(attempt: int, max_s: float, floor_s: float = 0.0) -> float:
-    """Seconds to wait before try `attempt` (1 is the first repeat), at least `floor_s`."""
+    """Returns the seconds to wait before repeat number `attempt`, which counts from 1. At least `floor_s`."""
     ceiling = min(max_s, FIRST_S * 2 ** min(attempt, 20))
     return max(floor_s, random.uniform(ceiling / 2, ceiling))
 
 
-async def patiently(
+async def retry_forever(
     call: Callable[[], Awaitable[T]],
     *,
     what: str,
@@ -32,7 +32,11 @@ async def patiently(
     on_retry: Callable[[], None] = lambda: None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> T:
-    """Call until it does not raise `Retry`. There is no limit of tries: the event stays unacknowledged meanwhile."""
+    """Calls until `call` does not raise `Retry`, and returns its result.
+
+    The tries have no limit, since the event stays unacknowledged meanwhile. `max_s`: longest wait between two tries,
+    in seconds. A longer `after_s` of the fault wins.
+    """
     attempt = 0
     while True:
         try:
@@ -42,8 +46,8 @@ async def patiently(
             on_retry()
             wait = backoff_s(attempt, max_s, fault.after_s)
             log.log(
-                logging.WARNING if attempt == TOLD_AT or attempt % 20 == 0 else logging.DEBUG,
-                "%s: %s; try %d in %.1f s",
+                logging.WARNING if attempt == WARN_AT or attempt % WARN_EVERY == 0 else logging.DEBUG,
+                "%s: %s; try %d follows in %.1f s",
                 what,
                 fault,
                 attempt + 1,
@@ -51,6 +55,6 @@ async def patiently(
             )
             await sleep(wait)
         else:
-            if attempt >= TOLD_AT:
-                log.warning("%s: passed after %d repeats", what, attempt)
+            if attempt >= WARN_AT:
+                log.warning("%s: succeeded after %d repeats", what, attempt)
             return result

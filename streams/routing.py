@@ -1,8 +1,8 @@
-"""Which mentions go to the index and which to a person, and why. Pure: the same extraction routes the same way.
+"""Decides which mentions go to the index and which to a person, and why. The same extraction always routes the same.
 
-A mention whose probability reaches the threshold is confident. The threshold is the checkpoint's, chosen on
-validation data for a promised precision, unless `MNER_THRESHOLD` says otherwise. What the model did not choose but
-holds for possible is asked about too, from the threshold `MNER_CANDIDATE_THRESHOLD` on, and is never confident.
+A mention whose probability reaches the threshold is confident. The checkpoint brings the threshold, chosen on
+validation data for a promised precision; `MNER_THRESHOLD` overrides it. A candidate goes to a person from
+`MNER_CANDIDATE_THRESHOLD` on, and is never confident.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from core.events import Extraction, Mention, Question, Reason, ReviewTask, overl
 from model.mentions import candidates_to_ask
 
 DISAGREE = 0.25
-"""Two views whose probabilities for the mention differ by this much disagree."""
+"""Two views disagree when their probabilities for a mention differ by this much."""
 
-RIVAL = 40
-"""Characters of a rival that a doubt quotes: a mention may be as long as its tweet."""
+MAX_QUOTE = 40
+"""Characters of a mention that a reason quotes. A mention may be as long as its post."""
 
 
 @dataclass(frozen=True)
 class Routing:
-    """`task` is none when nothing is uncertain."""
+    """Where an extraction's mentions go. `task` is None when nothing is uncertain."""
 
     confident: tuple[Mention, ...]
     task: ReviewTask | None
@@ -35,18 +35,18 @@ def route(extraction: Extraction, threshold: float | None = None, candidate_thre
     """
     limit = extraction.threshold if threshold is None else threshold
     chosen = extraction.mentions
-    others = [
-        one
-        for one in extraction.candidates
-        if candidate_threshold is None or (candidate_threshold < 1 and one.probability >= candidate_threshold)
+    candidates = [
+        candidate
+        for candidate in extraction.candidates
+        if candidate_threshold is None or (candidate_threshold < 1 and candidate.probability >= candidate_threshold)
     ]
     confident = tuple(mention for mention in chosen if mention.is_confident(limit))
     uncertain = [mention for mention in chosen if not mention.is_confident(limit)]
     questions = (
-        *(Question(mention=one, reasons=review_reasons(one, others, limit)) for one in uncertain),
+        *(Question(mention=mention, reasons=review_reasons(mention, candidates, limit)) for mention in uncertain),
         *(
-            Question(mention=one, reasons=candidate_reasons(one, others, chosen), is_candidate=True)
-            for one in candidates_to_ask(chosen, others)
+            Question(mention=mention, reasons=candidate_reasons(mention, candidates, chosen), is_candidate=True)
+            for mention in candidates_to_ask(chosen, candidates)
         ),
     )
     if not questions:
@@ -71,28 +71,33 @@ def route(extraction: Extraction, threshold: float | None = None, candidate_thre
 
 
 def review_reasons(mention: Mention, candidates: Sequence[Mention], threshold: float) -> tuple[Reason, ...]:
-    """Why this mention is uncertain, the gravest first; the low probability itself comes last, as it is always so."""
-    sentence = f"{mention.probability:.0%} sure that this is {mention.type}; the threshold is {threshold:.0%}"
+    """Returns why this mention is uncertain, the gravest reason first. The low probability always comes last."""
+    sure = f"the model is {mention.probability:.0%} sure that this is {mention.type}"
+    sentence = f"{sure}; the threshold is {threshold:.0%}"
     return (*_reasons(mention, candidates), Reason(kind="low_probability", sentence=sentence))
 
 
 def candidate_reasons(mention: Mention, candidates: Sequence[Mention], chosen: Sequence[Mention]) -> tuple[Reason, ...]:
-    """That the model did not choose this mention and what it chose instead; then, as above, why it is unsure."""
-    sentence = f"the model did not choose this, but holds it for {mention.probability:.0%} probable"
+    """Returns that the model did not choose this candidate, what it chose instead, and why it is unsure."""
+    sentence = f"the model did not choose this, but gives it a probability of {mention.probability:.0%}"
     rivals = [
         f"“{_cut(other.text)}” {other.type} ({other.probability:.0%})" for other in chosen if overlaps(mention, other)
     ]
     if rivals:
-        sentence += f"; it chose {', '.join(rivals)}, and both cannot be"
+        one, several = "the two overlap, so at most one is right", "each overlaps this one and excludes it"
+        sentence += f"; it chose {', '.join(rivals)}; {one if len(rivals) == 1 else several}"
     return Reason(kind="maybe_missed", sentence=sentence), *_reasons(mention, candidates)
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= RIVAL else text[: RIVAL - 1] + "…"
+    return text if len(text) <= MAX_QUOTE else text[: MAX_QUOTE - 1] + "…"
 
 
 def _reasons(mention: Mention, candidates: Sequence[Mention]) -> list[Reason]:
-    """`candidates`: where it has this mention's words under another type, that is a hint: one span is one question."""
+    """Returns the reasons that mentions and candidates share.
+
+    A candidate with the same words and another type becomes a reason, since one span is one question.
+    """
     found = []
     opinions = sorted(mention.views.items(), key=lambda view: view[1].probability)
     if len(opinions) > 1 and opinions[-1][1].probability - opinions[0][1].probability >= DISAGREE:
@@ -101,7 +106,7 @@ def _reasons(mention: Mention, candidates: Sequence[Mention]) -> list[Reason]:
         found.append(Reason(kind="views_disagree", sentence=f"the views disagree: {sides}"))
     variances = f"epistemic {mention.epistemic:.2f}, aleatoric {mention.aleatoric:.2f}"
     if mention.epistemic > mention.aleatoric:
-        found.append(Reason(kind="little_evidence", sentence=f"the model has seen little like it: {variances}"))
+        found.append(Reason(kind="little_evidence", sentence=f"the model has seen few posts like this: {variances}"))
     elif mention.aleatoric > 0:
         found.append(Reason(kind="ambiguous", sentence=f"the wording itself is ambiguous: {variances}"))
     words = mention.start, mention.end

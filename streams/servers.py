@@ -1,4 +1,4 @@
-"""Where Kafka, Elasticsearch and Redis are: the settings first, else the ones that `mner local up` started."""
+"""Finds Kafka, Elasticsearch and Redis: from the settings, else the servers that `mner local up` started."""
 
 from __future__ import annotations
 
@@ -10,40 +10,38 @@ from streams.settings import Settings
 
 @dataclass(frozen=True)
 class Addresses:
-    """`kafka` is host:port[,host:port]; `elasticsearch` and `redis` are URLs."""
-
-    kafka: str
-    elasticsearch: str
-    redis: str
+    kafka: str  # host:port, several separated by commas
+    elasticsearch: str  # URL
+    redis: str  # URL
 
 
 NAMES = ("kafka", "elasticsearch", "redis")
 
 
 def addresses(settings: Settings) -> Addresses:
-    """All three. Raises `UserError` when one is neither set nor running locally."""
-    found = _known(settings)
-    _require(found, NAMES)
-    return Addresses(**{name: str(found[name]) for name in NAMES})
+    """Returns all three addresses. Raises `UserError` when one is neither set nor running locally."""
+    known = _known(settings)
+    _require(known, NAMES)
+    return Addresses(**{name: str(known[name]) for name in NAMES})
 
 
 def address(settings: Settings, name: str) -> str:
-    """One of `NAMES`. Raises `UserError` when it is neither set nor running locally."""
-    found = _known(settings)
-    _require(found, (name,))
-    return str(found[name])
+    """Returns the address of one of `NAMES`. Raises `UserError` when it is neither set nor running locally."""
+    known = _known(settings)
+    _require(known, (name,))
+    return str(known[name])
 
 
 def _known(settings: Settings) -> dict[str, str | None]:
     from local import stack
 
-    given = {name: getattr(settings, name) for name in NAMES}
-    running = stack.running(settings.home) if not all(given.values()) else None
-    return {name: given[name] or (running or {}).get(name) for name in NAMES}
+    configured = {name: getattr(settings, name) for name in NAMES}
+    running = stack.running(settings.home) if not all(configured.values()) else None
+    return {name: configured[name] or (running or {}).get(name) for name in NAMES}
 
 
-def _require(found: dict[str, str | None], names: tuple[str, ...]) -> None:
-    missing = [name for name in names if not found[name]]
+def _require(known: dict[str, str | None], names: tuple[str, ...]) -> None:
+    missing = [name for name in names if not known[name]]
     if missing:
         variables = ", ".join(f"MNER_{name.upper()}" for name in missing)
         raise UserError(f"no address for {', '.join(missing)}: set {variables}, or start servers with `mner local up`")

@@ -1,11 +1,11 @@
-"""The topics between the agents: what each holds, for how long, and how they are made.
+"""The topics between the agents: what each holds, how long it is kept, and how they are made.
 
 | topic         | key      | value      | kept                                                     |
 | tweets        | tweet id | Tweet      | retention                                                |
-| extractions   | tweet id | Extraction | retention; compacted, since only a tweet's latest counts |
-| decisions     | tweet id | Decision   | for ever; compacted to a tweet's latest decision         |
+| extractions   | tweet id | Extraction | retention; compacted, since only the latest counts       |
+| decisions     | tweet id | Decision   | for ever; compacted to the latest decision of a post     |
 | tombstones    | tweet id | Tombstone  | for ever; compacted                                      |
-| tweets.dead   | as came  | DeadLetter | four times the retention                                 |
+| tweets.dead   | original | DeadLetter | four times the retention                                 |
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ DEAD = "tweets.dead"
 
 HOUR_MS = 3_600_000
 EVENT_BYTES = 1_048_588
-"""The largest event that a feed may send: Kafka's own default."""
+"""Largest event that a feed may send, in bytes. It is Kafka's default."""
 
 MAX_MESSAGE_BYTES = 8_000_000
-"""A dead letter holds any of those, in base64 where need be, and its reason."""
+"""Largest dead letter, in bytes. It holds an event, in base64 if necessary, and the reason."""
 
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic to make. `retention_ms` -1: for ever."""
+    """A topic to create. A `retention_ms` of -1 keeps records for ever."""
 
     name: str
     partitions: int
@@ -56,7 +56,10 @@ class Topic:
 
 
 def plan(settings: Settings) -> list[Topic]:
-    """Every topic of this deployment. All share one partition count, so that a tweet's events stay side by side."""
+    """Returns every topic of this deployment.
+
+    All have the same number of partitions, so that a post's events have the same partition in each.
+    """
     kept = settings.retention_hours * HOUR_MS
     shape = (settings.partitions, settings.replication)
     return [
@@ -69,7 +72,7 @@ def plan(settings: Settings) -> list[Topic]:
 
 
 def admin(brokers: str) -> KafkaAdminClient:
-    """A client for small administration. Raises `UserError` when no broker answers within ten seconds."""
+    """Returns an administration client. Raises `UserError` when no broker answers within ten seconds."""
     try:
         return KafkaAdminClient(bootstrap_servers=brokers.split(","), bootstrap_timeout_ms=10_000)
     except (KafkaError, OSError) as error:
@@ -78,39 +81,39 @@ def admin(brokers: str) -> KafkaAdminClient:
 
 @contextmanager
 def _administered(brokers: str) -> Iterator[KafkaAdminClient]:
-    """A client as `admin` gives it, closed behind us. Raises `UserError` also for what goes wrong while it is used."""
+    """Yields a client and closes it. Raises `UserError` also for errors of Kafka while it is used."""
     client = admin(brokers)
     try:
         yield client
     except KafkaError as error:
-        raise UserError(f"Kafka at {brokers} does not answer as it should: {error!r}") from None
+        raise UserError(f"Kafka at {brokers} fails: {error!r}") from None
     finally:
         client.close()
 
 
 def missing(brokers: str, settings: Settings) -> list[str]:
-    """Topics of the plan that the brokers do not have."""
+    """Returns the topics of the plan that the brokers do not have."""
     with _administered(brokers) as client:
-        there = set(client.list_topics())
-    return [topic.name for topic in plan(settings) if topic.name not in there]
+        existing = set(client.list_topics())
+    return [topic.name for topic in plan(settings) if topic.name not in existing]
 
 
 def create(brokers: str, settings: Settings) -> list[str]:
-    """Make what is missing; returns the names made. Topics that exist are left as they are."""
-    made = []
+    """Creates the missing topics and returns their names. Existing topics stay as they are."""
+    created = []
     with _administered(brokers) as client:
-        there = set(client.list_topics())
+        existing = set(client.list_topics())
         for topic in plan(settings):
-            if topic.name in there:
+            if topic.name in existing:
                 continue
             try:
                 client.create_topics(
                     [NewTopic(topic.name, topic.partitions, topic.replication, topic_configs=topic.config)]
                 )
-                made.append(topic.name)
+                created.append(topic.name)
             except TopicAlreadyExistsError:
-                continue  # another worker was quicker
+                continue  # another worker created it first
             except KafkaError as error:
-                raise UserError(f"Kafka refused to make topic {topic.name}: {error}") from None
-        client.wait_for_topics(made)  # until every broker's metadata shows them
-    return made
+                raise UserError(f"Kafka refused to create topic {topic.name}: {error}") from None
+        client.wait_for_topics(created)  # until every broker's metadata shows them
+    return created

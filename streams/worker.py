@@ -1,19 +1,16 @@
-"""A worker: starts the agents, watches over them, drains them on a signal and ends with a code that tells the truth.
+"""A worker: starts the agents, watches over them, drains them on a signal and returns an exit code.
 
-Exit codes: 0 stopped on request, 1 stopped by `Stop` or a fault, 3 ended by the
-watchdog. Whatever was not acknowledged is delivered again by Kafka.
+Exit codes: 0 after a requested stop, 1 after `Stop` or a fault, 3 when the watchdog ended it. Kafka delivers again
+whatever was not acknowledged.
 """
 
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import logging
-import os
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,46 +20,55 @@ import faust
 
 from core.errors import UserError
 from streams import topics
-from streams.agents import DECIDE, DELIVER, ERASE, EXTRACT, decide, deliver, erase, extract
+from streams.agents import decide, deliver, erase, extract
+from streams.agents.names import AgentName
 from streams.agents.resources import Resources
 from streams.app import faust_app
 from streams.pipeline.intake import Intake
 from streams.pipeline.pipeline import Pipeline
-from streams.retry import patiently
+from streams.retry import retry_forever
 from streams.servers import Addresses
 from streams.settings import Settings
+from streams.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
-AGENTS: dict[str, tuple[str, Callable[[Resources], Awaitable[Pipeline[Any]]]]] = {
-    EXTRACT: (topics.TWEETS, extract.pipeline),
-    DELIVER: (topics.EXTRACTIONS, deliver.pipeline),
-    DECIDE: (topics.DECISIONS, decide.pipeline),
-    ERASE: (topics.TOMBSTONES, erase.pipeline),
+AGENTS: dict[AgentName, tuple[str, Callable[[Resources], Awaitable[Pipeline[Any]]]]] = {
+    AgentName.EXTRACT: (topics.TWEETS, extract.pipeline),
+    AgentName.DELIVER: (topics.EXTRACTIONS, deliver.pipeline),
+    AgentName.DECIDE: (topics.DECISIONS, decide.pipeline),
+    AgentName.ERASE: (topics.TOMBSTONES, erase.pipeline),
 }
-STUCK = 3
+"""Each agent's topic and what builds its pipeline."""
+
+WRITERS = {AgentName.DELIVER, AgentName.DECIDE, AgentName.ERASE}
+"""Agents that write to the index."""
+
 STOP_S = 15.0
-"""Seconds that Faust gets to stop once nothing is in flight; it can hang, and then the process ends all the same."""
+"""Time, in seconds, that Faust has to stop once nothing is in flight. Faust can hang; the process ends all the same."""
+
+LOOK_S = 0.2
+"""Time, in seconds, between two looks at whether an agent has stopped by itself."""
 
 
 @dataclass
 class _Agent:
-    name: str
+    name: AgentName
     pipeline: Pipeline[Any]
     intake: Intake
     app: faust.App
 
 
 async def work(
-    settings: Settings, addresses: Addresses, only: Sequence[str] = tuple(AGENTS), *, owned: bool = False
+    settings: Settings, addresses: Addresses, only: Sequence[AgentName] = tuple(AgentName), *, owned: bool = False
 ) -> int:
-    """Run the agents named in `only` until a signal or a fault. Returns the exit code.
+    """Runs the agents named in `only` until a signal or a fault. Returns the exit code.
 
-    `owned`: standard input is a pipe from the process that this worker belongs to; it stops when the pipe closes.
+    With `owned`, standard input is a pipe from the process that owns this worker. The worker stops when it closes.
     """
-    absent = await asyncio.to_thread(topics.missing, addresses.kafka, settings)
-    if absent:
-        raise UserError(f"topics missing: {', '.join(absent)}; make them with `mner topics create`")
+    missing = await asyncio.to_thread(topics.missing, addresses.kafka, settings)
+    if missing:
+        raise UserError(f"topics missing: {', '.join(missing)}; make them with `mner topics create`")
     stopping = _stop_requests(owned=owned)
     with tempfile.TemporaryDirectory(prefix="mner-worker-") as folder:
         async with Resources(settings, addresses) as resources:
@@ -76,7 +82,7 @@ async def work(
 
 
 def _stop_requests(*, owned: bool) -> asyncio.Event:
-    """Set by SIGTERM, by Ctrl-C and, when `owned`, by the end of standard input."""
+    """Returns an event that SIGTERM and Ctrl-C set and, when `owned`, the end of standard input."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -92,16 +98,16 @@ def _stop_requests(*, owned: bool) -> asyncio.Event:
 
 
 async def _first(task: asyncio.Task[Any], event: asyncio.Event) -> None:
-    """Wait until the task is done or the event is set."""
+    """Waits until the task is done or the event is set."""
     waiting = asyncio.create_task(event.wait())
     await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
 
 
-async def _start(names: Sequence[str], resources: Resources, folder: Path) -> list[_Agent]:
-    if {DELIVER, DECIDE, ERASE} & set(names):
+async def _start(names: Sequence[AgentName], resources: Resources, folder: Path) -> list[_Agent]:
+    if WRITERS & set(names):
         index = await resources.index()
-        await patiently(index.prepare, what="preparing the index", max_s=resources.settings.retry_max_s)
+        await retry_forever(index.prepare, what="preparing the index", max_s=resources.settings.retry_max_s)
     agents = [await _prepare(name, resources, folder / name) for name in names]
     await asyncio.gather(*(agent.app.start() for agent in agents))
     log.info("worker ready: %s", ", ".join(names))
@@ -110,7 +116,8 @@ async def _start(names: Sequence[str], resources: Resources, folder: Path) -> li
 
 async def _run(agents: Sequence[_Agent], stopping: asyncio.Event, settings: Settings) -> int:
     try:
-        code = await _watch(agents, stopping, settings.stall_s)
+        with Watchdog([agent.pipeline for agent in agents], settings.stall_s):
+            code = await _watch(agents, stopping)
         await _stop(agents, settings.drain_s)
         return code
     finally:
@@ -118,7 +125,7 @@ async def _run(agents: Sequence[_Agent], stopping: asyncio.Event, settings: Sett
             await agent.pipeline.close()
 
 
-async def _prepare(name: str, resources: Resources, folder: Path) -> _Agent:
+async def _prepare(name: AgentName, resources: Resources, folder: Path) -> _Agent:
     topic, build = AGENTS[name]
     pipeline = await build(resources)
     pipeline.start()
@@ -129,8 +136,8 @@ async def _prepare(name: str, resources: Resources, folder: Path) -> _Agent:
     return _Agent(name, pipeline, intake, app)
 
 
-async def _watch(agents: Sequence[_Agent], stopping: asyncio.Event, stall_s: float) -> int:
-    """Wait for a reason to end. A pipeline that holds events and does not move is stuck: the process ends."""
+async def _watch(agents: Sequence[_Agent], stopping: asyncio.Event) -> int:
+    """Waits for a reason to stop. Returns the exit code."""
     while not stopping.is_set():
         for agent in agents:
             if agent.pipeline.halted.done():
@@ -139,20 +146,15 @@ async def _watch(agents: Sequence[_Agent], stopping: asyncio.Event, stall_s: flo
             if agent.app.should_stop or agent.app.crashed:
                 log.error("%s: Faust stopped by itself: %r", agent.name, agent.app.crash_reason)
                 return 1
-            still_s = time.monotonic() - agent.pipeline.moved_at
-            if agent.pipeline.open and still_s > stall_s:
-                log.error("%s: %d events in flight and none done for %.0f s", agent.name, agent.pipeline.open, still_s)
-                faulthandler.dump_traceback(file=sys.stderr)
-                os._exit(STUCK)
         try:
-            await asyncio.wait_for(stopping.wait(), timeout=0.2)
+            await asyncio.wait_for(stopping.wait(), timeout=LOOK_S)
         except TimeoutError:
             continue
     return 0
 
 
 async def _stop(agents: Sequence[_Agent], drain_s: float) -> None:
-    """Take no more, finish what is in flight, commit, leave the group."""
+    """Takes no more events, finishes what is in flight, commits and leaves the consumer groups."""
     for agent in agents:
         agent.intake.shut()
     drained = await asyncio.gather(*(agent.pipeline.drain(drain_s) for agent in agents))
@@ -162,4 +164,4 @@ async def _stop(agents: Sequence[_Agent], drain_s: float) -> None:
     stops = [asyncio.create_task(agent.app.stop()) for agent in agents]
     _, hanging = await asyncio.wait(stops, timeout=STOP_S)
     if hanging:
-        log.warning("Faust did not stop within %.0f s; ending without it", STOP_S)
+        log.warning("Faust did not stop within %.0f s; the worker ends without it", STOP_S)

@@ -1,4 +1,4 @@
-"""A worker as a child process: for the demo, the benchmarks and the tests that kill it."""
+"""Runs a worker as a child process, for the demo, the benchmarks and the tests."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ LOG_LINES = 12
 
 
 class WorkerProcess:
-    """`mner worker` with these settings, its log in a file. Unless `detached`, it ends when this process does.
+    """`mner worker` with these settings and its log in a file. Unless `detached`, it ends with this process.
 
     `python_path`: a folder whose modules it may import beside the installed ones: a `module` or a model of one's own.
     `pid_file`: a file that the worker locks and writes its process number to.
+    `only`: names of the agents to run; empty runs all. `module`: the module to run in place of `cli.main`.
+    `python_path`: a folder from which the worker may import modules too, such as another model.
     """
 
     def __init__(
@@ -51,14 +53,14 @@ class WorkerProcess:
 
     @property
     def code(self) -> int | None:
-        """Its exit code, none while it runs."""
+        """The exit code, None while it runs."""
         return None if self._process is None else self._process.poll()
 
     def start(self) -> None:
-        """Launch it; returns before it is ready. Its log is appended to."""
+        """Starts the worker and returns before it is ready. The log is appended to."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._read_from = self.log.stat().st_size if self.log.exists() else 0
-        # -P: a folder `model` or `streams` that happens to lie in the current one is not ours
+        # -P: a folder `model` or `streams` in the current folder must not be imported
         command = [sys.executable, "-P", "-m", self._module, "worker"]
         command += [f"--only={name}" for name in self._only]
         command += [] if self._detached else ["--owned"]
@@ -74,7 +76,7 @@ class WorkerProcess:
             )
 
     def ready(self, timeout_s: float = 120.0) -> None:
-        """Wait until its agents run. Raises `UserError` with the end of its log when it ends before."""
+        """Waits until the agents run. Raises `UserError` with the end of the log when the worker ends first."""
         deadline = time.monotonic() + timeout_s
         while READY not in self.output():
             if self.code is not None or time.monotonic() > deadline:
@@ -83,7 +85,7 @@ class WorkerProcess:
             time.sleep(0.05)
 
     def stop(self, timeout_s: float = 60.0) -> int:
-        """SIGTERM: finish what is in flight. Returns its exit code."""
+        """Sends SIGTERM, so that the worker finishes what is in flight. Returns its exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         code = self._process.wait(timeout_s)
@@ -91,24 +93,25 @@ class WorkerProcess:
         return code
 
     def kill(self) -> None:
-        """SIGKILL, as the out-of-memory killer would."""
+        """Sends SIGKILL, as the out-of-memory killer does."""
         assert self._process is not None
         self._process.kill()
         self._process.wait(10)
         self._close()
 
     def output(self) -> str:
-        """What this run has logged so far."""
+        """Returns the log of this run so far."""
         return self.log.read_bytes()[self._read_from :].decode(errors="replace")
 
     def tail(self) -> str:
+        """Returns the last lines of the log, indented."""
         return "\n".join(f"  {line}" for line in self.output().rstrip().splitlines()[-LOG_LINES:])
 
     def _imports(self) -> dict[str, str]:
         if self._python_path is None:
             return {}
-        there = os.environ.get("PYTHONPATH")
-        return {"PYTHONPATH": os.pathsep.join([str(self._python_path), *([there] if there else [])])}
+        existing = os.environ.get("PYTHONPATH")
+        return {"PYTHONPATH": os.pathsep.join([str(self._python_path), *([existing] if existing else [])])}
 
     def _close(self) -> None:
         if self._process is not None and self._process.stdin is not None:
@@ -116,7 +119,7 @@ class WorkerProcess:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The settings as MNER_* variables: what differs from the defaults."""
+    """Returns the settings that differ from the defaults, as MNER_* variables."""
     values = {variable: variable.value(settings) for variable in VARIABLES}
     return {
         variable.name: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -26,6 +26,8 @@ SETTINGS = ROOT / "docs" / "settings.md"
 BEGIN, END = "from streams/settings.py -->\n", "<!-- end -->"
 
 PAGES = sorted([ROOT / "README.md", ROOT / "examples" / "README.md", *(ROOT / "docs").glob("*.md")])
+RESEARCH = sorted((ROOT / "docs" / "research").glob("*.md"))
+"""Experiments. They may name commands and files of the version that they were made with."""
 OTHERS = [ROOT / ".env.example", ROOT / "docker-compose.yml", ROOT / "Dockerfile"]
 EVENTS = {
     "Tweet": Tweet,
@@ -36,9 +38,10 @@ EVENTS = {
 }
 
 page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+page_or_experiment = pytest.mark.parametrize("page", [*PAGES, *RESEARCH], ids=lambda path: str(path.relative_to(ROOT)))
 
 
-@page
+@page_or_experiment
 def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if re.match(r"[a-z]+:", target):
@@ -118,7 +121,7 @@ def test_the_python_example_of_the_readme_prints_what_the_readme_says() -> None:
     assert done.stdout == output
 
 
-@page
+@page_or_experiment
 def test_nothing_is_named_by_an_absolute_path_of_somebodys_machine(page: Path) -> None:
     assert not re.search(r"(?<![\w.:/-])/(?:home|root|work|Users|tmp)/", page.read_text())
 
@@ -148,6 +151,16 @@ def code(text: str) -> list[str]:
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     indented = re.findall(r"^    .+$", text, re.MULTILINE)
     return [*(line for block in blocks for line in block.splitlines()), *indented, *re.findall(r"`([^`\n]+)`", text)]
+
+
+def test_every_experiment_is_in_the_index_and_has_a_date_and_a_conclusion() -> None:
+    index = (ROOT / "docs" / "research" / "README.md").read_text()
+    for path in RESEARCH:
+        if path.name != "README.md":
+            text = path.read_text()
+            assert f"({path.name})" in index
+            assert re.search(r"^20\d\d-\d\d-\d\d\.", text, re.MULTILINE), path.name
+            assert "**Conclusion.**" in text, path.name
 
 
 def settings_table() -> str:

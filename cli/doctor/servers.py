@@ -84,7 +84,7 @@ def _groups(client: Any, config: Settings, partitions: Mapping[str, int]) -> lis
 
     from streams.worker import AGENTS
 
-    groups = {config.name(f"mner-{agent}"): config.name(topic) for agent, (topic, _) in AGENTS.items()}
+    groups = {config.name(agent.group): config.name(topic) for agent, (topic, _) in AGENTS.items()}
     known = {group["group_id"] for group in client.list_groups()} & set(groups)
     if not known:
         return [Finding("groups", "warning", "no worker has read anything yet", "start one with `mner worker`")]
@@ -134,19 +134,19 @@ def elasticsearch(url: str, config: Settings) -> list[Finding]:
 def _index(client: Any, name: str) -> Finding:
     from sinks.mapping import changed_fields, missing_fields
 
-    makes = "a worker makes it at its start: `mner worker`"
+    remedy = "a worker creates it when it starts: `mner worker`"
     if not client.indices.exists_alias(name=name):
-        return Finding("index", "warning", f"{name} is not there yet", makes)
+        return Finding("index", "warning", f"{name} does not exist yet", remedy)
     if not client.indices.exists_index_template(name=name):
-        return Finding("index", "warning", f"the template {name} is missing", makes)
-    for index, held in client.indices.get_mapping(index=name).items():
-        mapped = held["mappings"].get("properties", {})
-        if wrong := changed_fields(mapped):
-            said = f"{index} is mapped otherwise than this version writes: {', '.join(wrong)}"
-            return Finding("index", "broken", said, "make a new index: docs/index.md")
+        return Finding("index", "warning", f"the template {name} is missing", remedy)
+    for index, state in client.indices.get_mapping(index=name).items():
+        mapped = state["mappings"].get("properties", {})
+        if changed := changed_fields(mapped):
+            detail = f"{index} has another mapping than this version writes: {', '.join(changed)}"
+            return Finding("index", "broken", detail, "create a new index, as docs/index.md says")
         if missing := missing_fields(mapped):
-            said = f"{index} was made by an earlier version and lacks fields: {', '.join(missing)}"
-            return Finding("index", "warning", said, "a worker adds them at its start: `mner worker`")
+            detail = f"{index} comes from an earlier version and lacks fields: {', '.join(missing)}"
+            return Finding("index", "warning", detail, "a worker adds them when it starts: `mner worker`")
     return Finding(
         "index", "ok", f"{name}: template, alias and mapping as planned, {client.count(index=name)['count']} documents"
     )

@@ -110,7 +110,7 @@ def command(
             with_reference(density, network, tokenizer, examples, predictor.device).save(folder)
     write_config(folder, extractor.info.model_copy(update=update))
     console.print(
-        f"{folder}: temperature {calibration.temperature.told()}; review threshold {promise.threshold:.4f}: "
+        f"{folder}: temperature {calibration.temperature}; review threshold {promise.threshold:.4f}: "
         f"{promise.summary()}; candidates from {calibration.candidate_threshold:.4f} on: "
         f"{calibration.asked:.1%} more questions"
     )

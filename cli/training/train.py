@@ -17,7 +17,7 @@ from core.errors import UserError, first_line
 if TYPE_CHECKING:
     from model.checkpoint import Base, CheckpointInfo
     from model.design import Design
-    from model.pixels import Vision
+    from model.image_encoder import ImageEncoder
     from model.tagger import Tagger
     from model.training.config import TrainingConfig
     from model.training.material import Material
@@ -57,7 +57,7 @@ def _train(config: TrainingConfig, text: str, out: Path) -> None:
     from cli.training import teachers
     from cli.training.configuration import device_of
     from model.checkpoint import CARD, VISION
-    from model.pixels import Vision
+    from model.image_encoder import ImageEncoder
     from model.training import material as materials
     from model.training.encoder import pretrained, resolve
     from model.training.publish import CONFIG_COPY, publish
@@ -71,7 +71,7 @@ def _train(config: TrainingConfig, text: str, out: Path) -> None:
     if config.threads:
         torch.set_num_threads(config.threads)
     data = config.data
-    image_encoder = Vision(config.image_encoder, device) if config.image_encoder else None
+    image_encoder = ImageEncoder(config.image_encoder, device) if config.image_encoder else None
     design = config.network_design(image_encoder.width if image_encoder else 0)
     material = materials.read(data.folder, data.captions, data.unlabelled, data.auxiliary)
     _show_material(material)
@@ -178,13 +178,13 @@ def _bars() -> Progress:
     return Progress(*columns, console=console)
 
 
-def _with_images(material: Material, folder: Path, image_encoder: Vision) -> Material:
-    from model import pixels
+def _with_images(material: Material, folder: Path, image_encoder: ImageEncoder) -> Material:
+    from model.training.image_features import read_features
 
     ids = material.image_ids
     with _bars() as bars:
         bar = bars.add_task("images", total=1.0)
-        features = pixels.read(folder, ids, image_encoder, lambda done: bars.update(bar, completed=done))
+        features = read_features(folder, ids, image_encoder, lambda done: bars.update(bar, completed=done))
     console.print(f"{len(features)} of {len(ids)} images read from {folder}")
     return material.with_images(features)
 

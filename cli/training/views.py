@@ -31,8 +31,9 @@ def with_images(extractor: Extractor, examples: Sequence[Example], images: Path 
 
     Raises `UserError` if the checkpoint has a view `image` but no folder was given, or the other way round.
     """
-    from model import pixels
+    from model.image_encoder import ImageEncoder
     from model.training import corpus
+    from model.training.image_features import read_features
 
     info = extractor.info
     if info.vision is None and images is None:
@@ -41,6 +42,6 @@ def with_images(extractor: Extractor, examples: Sequence[Example], images: Path 
         raise UserError(f"--images: the checkpoint {info.name} reads no images; leave the option out")
     if images is None:
         raise UserError(f"the checkpoint {info.name} reads images: give --images")
-    encoder = pixels.Vision(info.vision, extractor.predictor.device)
-    features = pixels.read(images, [example.id for example in examples], encoder, lambda done: None)
+    encoder = ImageEncoder(info.vision, extractor.predictor.device)
+    features = read_features(images, [example.id for example in examples], encoder, lambda done: None)
     return corpus.with_images(examples, features)

@@ -19,7 +19,7 @@ from torch import Tensor
 from core.errors import UserError
 from model.batch import collate
 from model.checkpoint import Temperatures
-from model.density import DensityModel, of_tweets
+from model.density import DensityModel, mean_log_density
 from model.design import BATCH_TOKENS, TEXT
 from model.extractor import batches
 from model.mentions import MIN_CANDIDATE_PROBABILITY, Prediction, asking, candidates_to_ask
@@ -149,10 +149,10 @@ def with_reference(
 ) -> DensityModel:
     """Returns the density with these validation posts as the reference for typicality."""
     log_densities = (
-        of_tweets(density.log_densities(states), real).tolist()
+        mean_log_density(density.log_densities(states), real).tolist()
         for states, real in _inner_states(network, tokenizer, examples, device)
     )
-    return density.compared_with([value for batch in log_densities for value in batch])
+    return density.with_reference([value for batch in log_densities for value in batch])
 
 
 def _inner_states(

@@ -54,7 +54,7 @@ def stacked(network: Tagger, beliefs: Sequence[NIG], batch: Batch, labels: Tenso
     belief = NIG(*(torch.stack(part)[kinds, tweets] for part in zip(*beliefs, strict=True)))
     emissions, words = network.emissions(belief).float(), batch.words[tweets]
     if network.design.chain:
-        marginals, likelihood = network.chain.marginals_and_likelihood(emissions, labels[tweets], words)
+        marginals, likelihood = network.crf.marginals_and_likelihood(emissions, labels[tweets], words)
     else:
         marginals = torch.log_softmax(emissions, -1)
         allowed = torch.logsumexp(marginals.masked_fill(~labels[tweets], IMPOSSIBLE), -1)
@@ -114,7 +114,7 @@ def log_marginals(network: Tagger, belief: NIG, words: Tensor, temperature: Temp
     """Returns (B, W, L) log-probabilities of the labels; with a chain, over all its paths."""
     emissions = network.emissions(belief)
     if network.design.chain:
-        return network.chain.log_marginals(emissions, words, temperature)
+        return network.crf.log_marginals(emissions, words, temperature)
     return torch.log_softmax(emissions.float() / by_tweet(temperature, 2), -1)
 
 

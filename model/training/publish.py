@@ -131,7 +131,7 @@ belief per word and label; the views that a post has are fused into one belief.
 
 ## Chosen on validation data
 `mner calibrate` changes these in `config.json` and `density.safetensors`, not here.
-- temperature {info.temperature.told()}
+- temperature {info.temperature}
 - review threshold {info.threshold}: mentions at or above it have a precision of at least {info.target_precision:.4g} on
   posts of the same kind; this fails with probability {promise.delta:g} over draws of the validation data (Learn then
   Test); share of the mentions below it: {reviewed}

@@ -86,7 +86,7 @@ def save(path: Path, key: str, beliefs: Sequence[Beliefs]) -> None:
 def load(path: Path, key: str) -> list[Beliefs] | None:
     """Returns the beliefs that `save` wrote; None if there are none, or they have another key or are damaged."""
     try:
-        with np.load(path) as file:
+        with path.open("rb") as opened, np.load(opened) as file:  # numpy leaves a damaged file open
             if str(file["key"]) != key:
                 return None
             counts, words, rows = file["counts"], file["words"], file["rows"]

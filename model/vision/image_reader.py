@@ -140,7 +140,7 @@ class ImageReader:
         observe: Observe = lambda outcomes, seconds: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._config = config
+        self.config = config
         self._observe = observe
         self._clock = clock
         self._cache = ContextCache(store, config.version, config.cached) if store and config.cached else None
@@ -180,12 +180,12 @@ class ImageReader:
     async def check(self) -> None:
         """Starts the process and reads a blank image. Raises `UserError` when a configured model or device is not
         available. Other faults are reported with each image instead."""
-        if not self._config.channels:
+        if not self.config.channels:
             return
         blank = Pixels(64, 64, b"\xff" * (64 * 64 * 3))
         reasons: list[str] = []
         with suppress(BatchFailed, Retry, Stop):
-            (context,) = await self._process.infer([Request(blank, self._config.channels)])
+            (context,) = await self._process.infer([Request(blank, self.config.channels)])
             reasons += context.absent.values()
         for reason in reasons:
             if reason.startswith(MISCONFIGURED):
@@ -198,14 +198,14 @@ class ImageReader:
         image. Concurrent calls for the same file read it once. Never raises, except when cancelled.
         """
         started = self._clock()
-        channels = self._config.channels
+        channels = self.config.channels
         if not channels:
             return VisualContext(absent=self._off)
         try:
-            async with asyncio.timeout(self._config.timeout_s):
+            async with asyncio.timeout(self.config.timeout_s):
                 reading = await self._flights.do(sha256, lambda: self._read_safely(sha256, phash, pixels))
         except TimeoutError:  # the reading goes on, and is cached for the next time
-            reading = _Reading.without(NotRead("timeout", f"not read within {self._config.timeout_s:g} s"), channels)
+            reading = _Reading.without(NotRead("timeout", f"not read within {self.config.timeout_s:g} s"), channels)
         except FlightClosed:
             reading = _Reading.without(NotRead("closed"), channels)
         self._observe(reading.outcomes, self._clock() - started)
@@ -216,7 +216,7 @@ class ImageReader:
             return await self._known(sha256) or await self._read(sha256, phash, pixels)
         except Exception as error:  # a post is never lost because of its image
             log.exception("unexpected error in the image reader")
-            return _Reading.without(NotRead("internal", f"{type(error).__name__}: {error}"), self._config.channels)
+            return _Reading.without(NotRead("internal", f"{type(error).__name__}: {error}"), self.config.channels)
 
     async def _known(self, sha256: str) -> _Reading | None:
         """Returns what an earlier call read of the same file."""
@@ -224,12 +224,12 @@ class ImageReader:
         if context is None:
             until, failure = self._failures.get(sha256, (0.0, None))
             context = failure if self._clock() < until else None
-        return _Reading.of(context, self._config.channels, "cached") if context else None
+        return _Reading.of(context, self.config.channels, "cached") if context else None
 
     async def _read(self, sha256: str, phash: str, load: LoadPixels) -> _Reading:
         pixels = _LazyPixels(load)
         borrowed = await self._borrowed(phash, pixels)
-        channels = tuple(name for name in self._config.channels if name not in borrowed.outcomes)
+        channels = tuple(name for name in self.config.channels if name not in borrowed.outcomes)
         try:
             context = await self._queue.read(channels, pixels) if channels else VisualContext()
         except NotRead as reason:
@@ -248,8 +248,8 @@ class ImageReader:
 
     async def _borrowed(self, phash: str, pixels: _LazyPixels) -> _Reading:
         """Returns the tags and caption of a near-duplicate in the cache, if there is one."""
-        channels = tuple(name for name in self._config.channels if name in LENT)
-        if self._cache and channels and (lenders := await self._cache.near(phash, self._config.near)):
+        channels = tuple(name for name in self.config.channels if name in LENT)
+        if self._cache and channels and (lenders := await self._cache.near(phash, self.config.near)):
             own_colours = await pixels.colours()
             for lender in lenders:
                 if own_colours is not None and alike(own_colours, lender.colours):

@@ -8,12 +8,13 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Self
 
 from core.errors import BatchFailed, Retry, Stop, UserError
 from core.isolate import isolate
 from core.pixels import Pixels
 from model.vision.values import Channel, Request, VisualContext
+from model.worker import BatchProcess
 
 log = logging.getLogger(__name__)
 
@@ -46,18 +47,6 @@ class NotRead(Exception):
         self.kind = kind
 
 
-class ReaderProcess(Protocol):
-    """The part of `model.worker.BatchProcess` that the queue uses."""
-
-    timeout_s: float
-
-    async def start(self) -> None: ...
-
-    async def infer(self, batch: Sequence[Request], timeout_s: float | None = None) -> list[VisualContext]: ...
-
-    async def close(self) -> None: ...
-
-
 @dataclass(frozen=True, eq=False)
 class _QueuedImage:
     request: Request
@@ -78,7 +67,7 @@ class ReaderQueue:
 
     def __init__(
         self,
-        process: ReaderProcess,
+        process: BatchProcess[Request, VisualContext],
         *,
         batch: int,
         room: int,

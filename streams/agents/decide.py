@@ -1,4 +1,4 @@
-"""decisions ─► index and queue: a person's word on a task beats the model's, at every replay."""
+"""decisions ─► index and queue. A person's decision on a task wins over the model, in every replay too."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from core.events import Decision
 from sinks.document import from_decision, stamp_ms
 from sinks.index import Index
 from sinks.queue import ReviewQueue
+from streams.agents.names import AgentName
 from streams.agents.resources import Resources
 from streams.agents.write import write_one
 from streams.pipeline.decode import Decode
@@ -16,11 +17,11 @@ from streams.pipeline.stage import Stage
 
 async def pipeline(resources: Resources) -> Pipeline[Item[Decision]]:
     decide = Decide(await resources.index(), await resources.queue())
-    return resources.pipeline("decide", [Decode(Decision, erasable=True), decide], Item[Decision])
+    return resources.pipeline(AgentName.DECIDE, [Decode(Decision, erasable=True), decide], Item[Decision])
 
 
 class Decide(Stage[Item[Decision]]):
-    """One at a time, so that decisions on one tweet are applied in their order."""
+    """Applies one decision at a time, so that decisions on one post keep their order."""
 
     name = "decide"
 

@@ -1,4 +1,4 @@
-"""extractions ─► Elasticsearch and the review queue. An extraction is done when both have what they are owed."""
+"""extractions ─► Elasticsearch and the review queue. An extraction is done when both have their part."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sinks.document import Document, from_extraction
 from sinks.index import Index, Outcome
 from sinks.queue import ReviewQueue
 from streams import metrics
+from streams.agents.names import AgentName
 from streams.agents.resources import Resources
 from streams.pipeline.batch import MicroBatcher
 from streams.pipeline.decode import Decode
@@ -17,6 +18,7 @@ from streams.pipeline.item import Item
 from streams.pipeline.pipeline import Pipeline
 from streams.pipeline.stage import Batcher, BatchStage
 from streams.routing import Routing, route
+from streams.settings import Delivery
 
 
 async def pipeline(resources: Resources) -> Pipeline[Item[Extraction]]:
@@ -26,14 +28,13 @@ async def pipeline(resources: Resources) -> Pipeline[Item[Extraction]]:
         await resources.queue(),
         settings.threshold,
         settings.candidate_threshold,
-        size=settings.deliver.batch,
-        wait_s=settings.deliver.wait_ms / 1000,
+        settings.deliver,
     )
-    return resources.pipeline("deliver", [Decode(Extraction, erasable=True), deliver], Item[Extraction])
+    return resources.pipeline(AgentName.DELIVER, [Decode(Extraction, erasable=True), deliver], Item[Extraction])
 
 
 class Deliver(BatchStage[Item[Extraction]]):
-    """Routes each extraction, writes the documents, then the tasks of those that are not outdated."""
+    """Routes each extraction, writes the documents, then queues the tasks of those that are not outdated."""
 
     name = "deliver"
 
@@ -43,18 +44,16 @@ class Deliver(BatchStage[Item[Extraction]]):
         queue: ReviewQueue,
         threshold: float | None,
         candidate_threshold: float | None,
-        *,
-        size: int,
-        wait_s: float,
+        delivery: Delivery,
     ) -> None:
         self._index = index
         self._queue = queue
         self._threshold, self._candidate_threshold = threshold, candidate_threshold
-        self._size = size
-        self._wait_s = wait_s
+        self._delivery = delivery
 
     def batcher(self) -> Batcher[Item[Extraction]]:
-        return MicroBatcher(max_cost=self._size, max_items=self._size, wait_s=self._wait_s, cost=lambda _: 1)
+        size, wait_s = self._delivery.batch, self._delivery.wait_ms / 1000
+        return MicroBatcher(max_cost=size, max_items=size, wait_s=wait_s, cost=lambda _: 1)
 
     async def process(self, items: Sequence[Item[Extraction]]) -> None:
         routings = [route(item.event, self._threshold, self._candidate_threshold) for item in items]
@@ -69,13 +68,13 @@ class Deliver(BatchStage[Item[Extraction]]):
                 _count(routing)
         await self._ask(items, routings, documents, await self._outdated(documents, outcomes))
         busy = [outcome for outcome in outcomes if outcome.kind == "retry"]
-        if busy:  # all of it again: what was written is stale by then, and costs little
-            raise Retry(f"the index put off {len(busy)} of {len(items)} documents: {busy[0].reason}")
+        if busy:  # the whole batch again: written documents are stale by then and cost little
+            raise Retry(f"the index was too busy for {len(busy)} of {len(items)} documents: {busy[0].reason}")
 
     async def _outdated(self, documents: Sequence[Document], outcomes: Sequence[Outcome]) -> set[int]:
-        """Places of readings that count for nothing, since the index holds another, newer or first.
+        """Returns the places of documents for which the index holds another document.
 
-        A stale write may also be this very reading, repeated: then its task may still be owed.
+        A stale write may also repeat the document that the index holds. Its task may then still be missing.
         """
         stale = {place: documents[place] for place, outcome in enumerate(outcomes) if outcome.kind == "stale"}
         held = await self._index.held([document.id for document in stale.values()])
@@ -88,7 +87,10 @@ class Deliver(BatchStage[Item[Extraction]]):
         documents: Sequence[Document],
         outdated: set[int],
     ) -> None:
-        """The review queue's part: the newest reading of each tweet counts, and an outdated one asks nobody."""
+        """Queues the tasks and withdraws the old task of posts without questions.
+
+        Only the newest extraction of each post counts. An outdated one asks nobody.
+        """
         newest: dict[str, int] = {}
         for document in documents:
             newest[document.id] = max(document.version, newest.get(document.id, 0))
@@ -106,7 +108,6 @@ class Deliver(BatchStage[Item[Extraction]]):
 
 
 def _count(routing: Routing) -> None:
-    questions = routing.task.questions if routing.task else ()
-    metrics.MENTIONS.labels("index").inc(len(routing.confident))
-    for question in questions:
-        metrics.MENTIONS.labels("candidate" if question.is_candidate else "review").inc()
+    metrics.count_mentions("index", len(routing.confident))
+    for question in routing.task.questions if routing.task else ():
+        metrics.count_mentions("candidate" if question.is_candidate else "review")

@@ -1,7 +1,7 @@
-"""tombstones ─► index, queue and the compacted topics forget the tweet.
+"""tombstones ─► index, queue and the compacted topics forget the post.
 
-In the index a marker without content stays, which nothing can overwrite. The topics that keep a tweet's latest record
-get one without a value under its key, upon which Kafka's compaction drops what was there before.
+The index keeps a marker without content, which nothing can overwrite. The compacted topics get a record with the
+post's key and no value. Kafka's compaction then drops the older records of that key.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from core.events import Tombstone
 from sinks.document import from_tombstone
 from sinks.index import Index
 from sinks.queue import ReviewQueue
+from streams.agents.names import AgentName
 from streams.agents.resources import Resources
 from streams.agents.write import write_one
 from streams.pipeline.decode import Decode
@@ -25,10 +26,12 @@ from streams.topics import DECISIONS, EXTRACTIONS
 async def pipeline(resources: Resources) -> Pipeline[Item[Tombstone]]:
     names = [resources.settings.name(topic) for topic in (EXTRACTIONS, DECISIONS)]
     erase = Erase(await resources.index(), await resources.queue(), await resources.producer(), names)
-    return resources.pipeline("erase", [Decode(Tombstone), erase], Item[Tombstone])
+    return resources.pipeline(AgentName.ERASE, [Decode(Tombstone), erase], Item[Tombstone])
 
 
 class Erase(Stage[Item[Tombstone]]):
+    """Removes a deleted post. `compacted`: names of the compacted topics that hold records of it."""
+
     name = "erase"
 
     def __init__(self, index: Index, queue: ReviewQueue, producer: Producer, compacted: Sequence[str]) -> None:

@@ -1,8 +1,9 @@
-"""tweets ─► extractions: decode, fetch the image and read it, tokenise, micro-batch, infer, produce."""
+"""tweets ─► extractions: decode, fetch and read the image, tokenise, infer in micro-batches, produce."""
 
 from __future__ import annotations
 
 from core.events import Tweet
+from streams.agents.names import AgentName
 from streams.agents.resources import Resources
 from streams.pipeline.decode import Decode
 from streams.pipeline.fetch import Fetch
@@ -14,11 +15,11 @@ from streams.pipeline.tokenise import Tokenise
 from streams.topics import EXTRACTIONS
 
 PRODUCING = 128
-"""Records awaiting the broker's word at once: enough to fill the producer's batches."""
+"""Records that await the broker at once. This is enough to fill the producer's batches."""
 
 
 async def pipeline(resources: Resources) -> Pipeline[TweetItem]:
-    """Loads the model, in its own process, before anything is taken from Kafka."""
+    """Loads the model in its own process before anything is taken from Kafka."""
     settings = resources.settings
     info, tokenizer, model = await resources.model()
     threshold = info.threshold if settings.threshold is None else settings.threshold
@@ -26,7 +27,7 @@ async def pipeline(resources: Resources) -> Pipeline[TweetItem]:
         info.candidate_threshold if settings.candidate_threshold is None else settings.candidate_threshold
     )
     return resources.pipeline(
-        "extract",
+        AgentName.EXTRACT,
         [
             Decode(Tweet),
             Fetch(
@@ -41,9 +42,7 @@ async def pipeline(resources: Resources) -> Pipeline[TweetItem]:
                 info,
                 threshold,
                 candidate_threshold,
-                tokens=settings.batch.tokens,
-                tweets=settings.batch.tweets,
-                wait_s=settings.batch.wait_ms / 1000,
+                settings.batch,
             ),
             Produce(await resources.producer(), settings.name(EXTRACTIONS), PRODUCING),
         ],

@@ -1,23 +1,25 @@
-"""What agents share inside one worker: each made once, when first asked for, and closed in reverse order."""
+"""What the agents of one worker share. Each resource is made on first use and closed in reverse order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
+from core.errors import naming
 from model.checkpoint import CheckpointInfo, describe
 from model.tokens import TweetTokenizer
 from model.vision.image_reader import ImageReader
 from model.worker import ModelProcess
 from sinks.index import Index
 from sinks.queue import ReviewQueue
+from streams.agents.names import AgentName
 from streams.images.loader import ImageLoader
 from streams.pipeline.item import Origin
 from streams.pipeline.limits import DeadLetterLimit
 from streams.pipeline.pipeline import Pipeline
 from streams.pipeline.stage import BatchStage, I, Stage
 from streams.producer import DeadLetterTopic, Producer
-from streams.retry import patiently
+from streams.retry import retry_forever
 from streams.servers import Addresses
 from streams.settings import Settings
 from streams.topics import DEAD
@@ -25,7 +27,7 @@ from streams.vision import check_models, open_image_reader
 
 
 class Resources:
-    """An async context manager. Made and used within one event loop."""
+    """An async context manager. It is made and used within one event loop."""
 
     def __init__(self, settings: Settings, addresses: Addresses) -> None:
         self.settings = settings
@@ -36,16 +38,16 @@ class Resources:
         self._queue: ReviewQueue | None = None
 
     async def __aenter__(self) -> Resources:
-        await self.producer()  # every agent may have to write a dead letter
+        await self.producer()  # every agent may have to send a dead letter
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     def pipeline(
-        self, name: str, stages: Sequence[Stage[I] | BatchStage[I]], item: Callable[[Origin], I]
+        self, name: AgentName, stages: Sequence[Stage[I] | BatchStage[I]], item: Callable[[Origin], I]
     ) -> Pipeline[I]:
-        """A pipeline with this worker's limits and dead letters."""
+        """Returns a pipeline with this worker's limits and dead letters. It is not started."""
         assert self._producer is not None
         settings = self.settings
         return Pipeline(
@@ -88,10 +90,14 @@ class Resources:
         return vision
 
     async def model(self) -> tuple[CheckpointInfo, TweetTokenizer, ModelProcess]:
-        """Raises `UserError` when the checkpoint is missing or broken, or the model cannot be loaded."""
+        """Returns the checkpoint's description, its tokenizer and its started process.
+
+        Raises `UserError` when the checkpoint is missing or broken, or when the model cannot be loaded.
+        """
         settings = self.settings
-        info = describe(settings.model)
-        tokenizer = TweetTokenizer.load(settings.model)
+        with naming("MNER_MODEL"):
+            info = describe(settings.model)
+            tokenizer = TweetTokenizer.load(settings.model)
         process = ModelProcess(
             settings.model_factory,
             settings.model,
@@ -102,5 +108,5 @@ class Resources:
             info,
         )
         self._stack.push_async_callback(process.close)
-        await patiently(process.start, what="loading the model", max_s=settings.retry_max_s)
+        await retry_forever(process.start, what="loading the model", max_s=settings.retry_max_s)
         return info, tokenizer, process

@@ -1,4 +1,4 @@
-"""One document into the index, its outcome turned into the pipeline's errors."""
+"""Writes one document to the index and turns its outcome into the pipeline's errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from sinks.index import Index
 
 
 async def write_one(index: Index, document: Document) -> None:
-    """Returns when the index has it or something newer. Raises `Retry` when put off, `Reject` when refused."""
+    """Returns when the index has the document or a newer one.
+
+    Raises `Retry` when the index is busy, `Reject` when it refuses the document.
+    """
     (outcome,) = await index.write([document])
     if outcome.kind == "retry":
         raise Retry(f"the index put off {document.id}: {outcome.reason}")

@@ -55,6 +55,7 @@ class Decoders:
         for process in reversed(self._processes):
             self._idle.put_nowait(process)
         self._running: set[asyncio.Task[LoadedImage]] = set()
+        self._decoded = 0
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -75,6 +76,16 @@ class Decoders:
         """The process ids of the running processes."""
         return tuple(process.pid for process in self._processes if process.pid is not None)
 
+    @property
+    def busy(self) -> int:
+        """How many images are being decoded."""
+        return len(self._running)
+
+    @property
+    def decoded(self) -> int:
+        """How many images were handed to a process so far."""
+        return self._decoded
+
     async def decode(
         self, body: bytes, url: str, *, small: bool = True, sha256: str | None = None, refused: OnRefusal | None = None
     ) -> LoadedImage:
@@ -91,6 +102,7 @@ class Decoders:
                 process = await self._idle.get()
         except TimeoutError:
             raise ImageError("busy", f"no decoder was free within {self._wait_s:g} s") from None
+        self._decoded += 1
         # No await between these lines: from here on the task returns the process, even when the caller is cancelled.
         task = detached(self._decode(process, body, url, small, sha256, refused))
         self._running.add(task)

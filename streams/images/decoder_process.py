@@ -81,7 +81,7 @@ _READY: TypeAdapter[ReadyHeader] = TypeAdapter(ReadyHeader)
 _HEADER: TypeAdapter[ImageHeader | RefusalHeader] = TypeAdapter(ImageHeader | RefusalHeader)
 
 
-class DecoderProcess:
+class DecoderProcess(ChildProcess):
     """Decodes one image at a time, which the caller ensures. Starts a process when it needs one."""
 
     def __init__(self, module: str, max_pixels: int, memory_mb: int, timeout_s: float) -> None:
@@ -89,15 +89,8 @@ class DecoderProcess:
         self._memory_mb = memory_mb
         self._timeout_s = timeout_s
         inherited = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
-        self._child = ChildProcess(
-            module, [max_pixels, memory_mb, timeout_s], environment=inherited | ENVIRONMENT, cwd="/"
-        )
+        super().__init__(module, [max_pixels, memory_mb, timeout_s], environment=inherited | ENVIRONMENT, cwd="/")
         self._decoded = 0
-
-    @property
-    def pid(self) -> int | None:
-        """The process id, or None when no process is running."""
-        return self._child.pid
 
     async def decode(self, body: bytes, small: bool) -> tuple[ImageHeader, Pixels | None]:
         """Returns what the file contains, with the small copy when it is wanted. Raises `ImageError`."""
@@ -107,7 +100,7 @@ class DecoderProcess:
             return await self._read(receive, small)
 
         try:
-            reply, pixels = await self._child.exchange(_REQUEST.pack(len(body), small) + body, read, self._timeout_s)
+            reply, pixels = await self.exchange(_REQUEST.pack(len(body), small) + body, read, self._timeout_s)
         except ChildFailed as fault:
             if fault.kind == "timeout":
                 raise ImageError("too_slow", f"decoding takes more than {self._timeout_s:g} s") from None
@@ -115,24 +108,16 @@ class DecoderProcess:
         if isinstance(reply, ImageHeader):
             return reply, pixels
         if reply.kind == "memory":
-            await self._child.end()
+            await self.end()
             raise ImageError("bomb", f"needs more than {self._memory_mb} MB of memory")
         raise ImageError(reply.kind, reply.detail)
 
-    def stop(self) -> None:
-        """Kills the process for good. The image that it decodes fails."""
-        self._child.stop()
-
-    async def end(self) -> None:
-        """Kills the process and collects it. Not while it decodes."""
-        await self._child.end()
-
     async def _ensure_started(self) -> None:
-        if not self._child.ready or self._decoded == RECYCLE_AFTER:
+        if not self.ready or self._decoded == RECYCLE_AFTER:
             if self._decoded not in {0, RECYCLE_AFTER}:
                 DECODER_RESTARTS.inc()
             try:
-                await self._child.start(b"", _read_ready, START_TIMEOUT_S)
+                await self.start(b"", _read_ready, START_TIMEOUT_S)
             except ChildFailed as fault:
                 raise ImageError("internal", f"no decoder could be started: the process {fault}") from None
             self._decoded = 0
@@ -142,10 +127,8 @@ class DecoderProcess:
         header = _HEADER.validate_json(await receive_frame(receive, MAX_HEADER))
         if not isinstance(header, ImageHeader):
             return header, None
-        if header.width * header.height > self._max_pixels:
-            raise ValueError("more pixels than allowed")
-        if small is (header.small is None):
-            raise ValueError("a small copy that was not wanted, or none")
+        if header.width * header.height > self._max_pixels or small is (header.small is None):
+            raise ValueError("too many pixels, or a small copy where none was wanted, or none")
         if header.small is None:
             return header, None
         width, height = header.small

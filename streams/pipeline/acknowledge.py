@@ -1,8 +1,7 @@
-"""Acknowledge strictly in offset order per partition.
+"""Acknowledges events strictly in offset order in each partition.
 
-Faust commits one past the highest acknowledged offset that it believes to be gapless, and that belief can be wrong by
-one while events are in flight (docs/delivery.md). So a completion that comes early is held back until all before it
-are done; then no gap can exist.
+Faust commits the highest acknowledged offset below which it sees no gap. While events are in flight, it can miss a gap
+by one (docs/delivery.md). So an event that finishes early waits here for all events before it, and no gap exists.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ class _Partition:
 
 
 class InOrder:
-    """Tracks what was taken, per partition; acknowledges a run of completions once nothing before it is open.
+    """Tracks open events in each partition and acknowledges finished ones once no earlier event is open.
 
-    After a rebalance a partition starts again at its committed offset under a new generation: what was in flight
-    under the old one is forgotten here, for it will be delivered again, to us or to somebody else.
+    After a rebalance, a partition starts again at its committed offset, under a new generation. The open events of the
+    old generation are forgotten here, since Kafka delivers them again.
     """
 
     def __init__(self) -> None:
@@ -40,7 +39,7 @@ class InOrder:
         self.open = 0
 
     def taken(self, origin: Origin, acknowledge: Acknowledge) -> int:
-        """An event was taken from its partition; called in offset order. Returns how many older ones that forgot."""
+        """Notes an event; must be called in offset order. Returns how many events of an older generation it forgets."""
         key = (origin.topic, origin.partition)
         partition = self._partitions.get(key)
         forgotten = 0
@@ -53,10 +52,10 @@ class InOrder:
         return forgotten
 
     async def done(self, origin: Origin) -> int:
-        """The event is where it should be. Returns how many were acknowledged by that: 0 when one before is open."""
+        """Notes that an event is finished. Returns how many events that acknowledges: 0 while an earlier is open."""
         partition = self._partitions.get((origin.topic, origin.partition))
         if partition is None or partition.generation != origin.generation or origin.offset not in partition.entries:
-            return 0  # of an older generation: somebody else answers for it now
+            return 0  # of an older generation, which Kafka delivers again
         partition.entries[origin.offset].done = True
         ready: list[Acknowledge] = []
         while partition.entries:

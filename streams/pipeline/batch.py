@@ -1,4 +1,7 @@
-"""Micro-batching: close on a token budget, a count, or a deadline since the oldest item; at once when idle."""
+"""Closes a micro-batch at a token budget, at a count, or when its oldest item has waited long enough.
+
+A batch closes at once when nothing else is being processed.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ T = TypeVar("T")
 
 
 class MicroBatcher(Batcher[I]):
-    """Batches whose padded cost, longest x count, stays within `max_cost`.
+    """Makes batches whose padded cost, the longest item's times the number of items, stays within `max_cost`.
 
-    What waits is sorted by length when a batch closes, so that padding stays small; the batch is the run of similar
-    lengths around the oldest item, so that none waits for ever. An item longer than the budget goes alone.
+    A batch holds the oldest item, so that none waits for ever, and items of similar length, so that padding stays
+    small. An item longer than the budget goes alone.
     """
 
     def __init__(self, *, max_cost: int, max_items: int, wait_s: float, cost: Callable[[I], int]) -> None:
@@ -39,13 +42,13 @@ class MicroBatcher(Batcher[I]):
 
     def take(self) -> list[I]:
         ranked = sorted(range(len(self._waiting)), key=lambda index: (self._waiting[index][1], index))
-        low = high = ranked.index(0)  # the oldest item's rank
+        low = high = ranked.index(0)  # rank of the oldest item
         while high - low + 1 < self._max_items:
             longer = high + 1 < len(ranked) and self._fits(ranked, low, high + 1)
             shorter = low > 0 and self._fits(ranked, low - 1, high)
             if not longer and not shorter:
                 break
-            # The nearer in length of the two neighbours pads least.
+            # the neighbour that is nearer in length needs less padding
             if longer and (not shorter or self._gap(ranked, high, high + 1) <= self._gap(ranked, low - 1, low)):
                 high += 1
             else:

@@ -1,4 +1,4 @@
-"""Bytes into a validated value. What does not validate is that event's dead letter, with field, value and mend."""
+"""Decodes and validates events. An invalid event becomes a dead letter that names the field and what to change."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from streams.pipeline.stage import I, Stage
 
 
 class Decode(Stage[I]):
-    """`value` is the type that this topic carries. `erasable`: a record without a value is what an erased tweet leaves
-    in a compacted topic, and asks for nothing."""
+    """Decodes the JSON of a topic into its type, `value`.
+
+    With `erasable`, a record without a value is void: an erased post leaves it in a compacted topic.
+    """
 
     name = "decode"
 
@@ -24,7 +26,7 @@ class Decode(Stage[I]):
             item.void = True
             return
         if item.origin.value is None:
-            raise Reject(f"event: has no value; wanted a JSON {self._value.__name__}")
+            raise Reject(f"event: has no value; expected a JSON {self._value.__name__}")
         try:
             item.parsed = self._value.model_validate_json(item.origin.value)
         except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The tweet's image and what is read of it. A failed one never loses the tweet: it goes on as text, with the reason."""
+"""Fetches a post's image and reads its context. A post whose image fails goes on as text, with the reason."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ from streams.vision import with_channels
 
 
 class Fetch(Stage[TweetItem]):
-    """`workers`: as many as tweets may be in flight, so that none waits here for another's image. How many images are
-    fetched or read at once is for the loader and the vision handle to limit. `keep_pixels`: for a model that sees."""
+    """Adds the image's result, its context and, with `keep_pixels`, its pixels.
+
+    `workers` is the number of posts that may be in flight, so that no post waits here for another's image. The loader
+    and the vision models limit how many images are fetched and read at once.
+    """
 
     name = "fetch"
 
@@ -34,9 +37,9 @@ class Fetch(Stage[TweetItem]):
         item.image, picture = await self._loader.load_first_photo(item.event.media)
         item.timings_ms["fetch"] = 1000 * (time.monotonic() - started)
         if picture is not None and self._keep_pixels:
-            with suppress(ImageError):  # the cache lost it and its server fails now: the words stand alone
+            with suppress(ImageError):  # neither the cache nor the server has it now: the text stands alone
                 item.pixels = await self._loader.pixels(picture)
-                picture = replace(picture, pixels=item.pixels)  # so that the channels need not decode it again
+                picture = replace(picture, pixels=item.pixels)  # the channels need not decode it again
         visual = None if picture is None else await self._read(item, picture)
         item.context = context_text(item.event, visual)
 

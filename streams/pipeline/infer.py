@@ -1,4 +1,4 @@
-"""Micro-batches through the model's process. A batch that kills it is halved until the poisonous tweet is alone."""
+"""Sends micro-batches to the model's process. A batch that fails is halved until the poisonous post is alone."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from streams import metrics
 from streams.pipeline.batch import MicroBatcher
 from streams.pipeline.item import TweetItem
 from streams.pipeline.stage import Batcher, BatchStage
+from streams.settings import Batching
 
-PICTURE = 256
-"""Padded tokens that a picture counts for at least: seeing takes longer than reading."""
+IMAGE_COST = 256
+"""Padded tokens that a post with an image counts for at least, since the model takes longer for an image."""
 
 
 class Infer(BatchStage[TweetItem]):
+    """Adds the extraction to each item. Raises `Stop` when the checkpoint is missing or broken."""
+
     name = "infer"
     batches = 2  # one in the model, one ready for it
 
@@ -31,21 +34,19 @@ class Infer(BatchStage[TweetItem]):
         info: CheckpointInfo,
         threshold: float,
         candidate_threshold: float,
-        *,
-        tokens: int,
-        tweets: int,
-        wait_s: float,
+        batching: Batching,
     ) -> None:
         self._model = model
         self._info = info
         self._threshold, self._candidate_threshold = threshold, candidate_threshold
-        self._tokens, self._tweets, self._wait_s = tokens, tweets, wait_s
+        self._batching = batching
 
     def batcher(self) -> Batcher[TweetItem]:
-        return MicroBatcher(max_cost=self._tokens, max_items=self._tweets, wait_s=self._wait_s, cost=_cost)
+        limits = self._batching
+        return MicroBatcher(max_cost=limits.tokens, max_items=limits.tweets, wait_s=limits.wait_ms / 1000, cost=_cost)
 
     async def process(self, items: Sequence[TweetItem]) -> None:
-        # Called again after a `Retry`: what was settled before it stays settled.
+        # after a `Retry` this is called again: items with an extraction keep it
         pending = [item for item in items if item.dead is None and item.extraction is None]
         await isolate(pending, self._infer, self._fail)
 
@@ -53,7 +54,7 @@ class Infer(BatchStage[TweetItem]):
         started = time.monotonic()
         try:
             predictions = await self._model.infer([item.encoded for item in items if item.encoded is not None])
-        except UserError as error:  # the checkpoint is gone or broken: no tweet's fault
+        except UserError as error:  # the checkpoint is missing or broken, which is no post's fault
             raise Stop(str(error)) from None
         except BatchFailed:
             self.alive()
@@ -62,7 +63,7 @@ class Infer(BatchStage[TweetItem]):
         for item, prediction in zip(items, predictions, strict=True):
             item.timings_ms["infer"] = took_ms
             if prediction.typicality is not None:
-                metrics.TYPICALITY.observe(prediction.typicality)
+                metrics.observe_typicality(prediction.typicality)
             item.extraction = Extraction(
                 tweet=item.event,
                 mentions=mentions(item.event.text, prediction),
@@ -74,7 +75,7 @@ class Infer(BatchStage[TweetItem]):
                 threshold=self._threshold,
                 candidate_threshold=self._candidate_threshold if prediction.candidates else 1.0,
             )
-            item.encoded = None  # its pixels would be kept until the offset is acknowledged
+            item.encoded = None  # its pixels would otherwise stay in memory until the acknowledgement
 
     def _fail(self, item: TweetItem, fault: BatchFailed) -> bool:
         """Drops the item's image, which may be at fault, for another try. An item without one fails."""
@@ -88,4 +89,4 @@ class Infer(BatchStage[TweetItem]):
 def _cost(item: TweetItem) -> int:
     if item.encoded is None:
         return 1
-    return item.encoded.cost if item.encoded.pixels is None else max(PICTURE, item.encoded.cost)
+    return item.encoded.cost if item.encoded.pixels is None else max(IMAGE_COST, item.encoded.cost)

@@ -1,5 +1,8 @@
-"""From a Faust stream into a pipeline. Nothing here can raise for one event: an exception that escapes an agent makes
-Faust acknowledge the event and lose it (docs/delivery.md)."""
+"""Moves events from a Faust stream into a pipeline.
+
+Nothing here may raise for a single event. Faust acknowledges an event whose agent raises, so the event would be lost
+(docs/delivery.md).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from streams.pipeline.pipeline import Pipeline
 
 
 class Intake:
-    """The gate between Faust and the pipeline. `shut` it to stop taking events while what is inside drains."""
+    """The gate between Faust and a pipeline. After `shut` it takes no more events, so the pipeline can drain."""
 
     def __init__(self) -> None:
         self._open = asyncio.Event()
@@ -24,7 +27,7 @@ class Intake:
         self._open.clear()
 
     async def pour(self, stream: Stream[Any], pipeline: Pipeline[Any]) -> None:
-        """Runs until the stream ends."""
+        """Submits events until the stream ends."""
         events = stream.noack()
         async for event in events.events():
             await self._open.wait()

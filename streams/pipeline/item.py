@@ -1,4 +1,4 @@
-"""One event on its way through a pipeline: where it came from, what it became, or why it died."""
+"""An event in a pipeline: where it came from, what it became, or why it died."""
 
 from __future__ import annotations
 
@@ -18,44 +18,43 @@ E = TypeVar("E")
 NO_IMAGE = ImageResult()
 
 MAX_REASON = 2000
-"""Characters of a dead letter's reason and key."""
+"""Longest reason and key of a dead letter, in characters."""
 
 MAX_VALUE = 5_000_000
-"""Bytes of an event that a dead letter holds: in base64, with all the rest, less than the topic's 8 MB."""
+"""Bytes of an event that a dead letter keeps. In base64 and with the rest they stay below the topic's 8 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A Kafka record as it came. `timestamp` in unix seconds; `generation` counts the group's rebalances."""
+    """A Kafka record as it came."""
 
     topic: str
     partition: int
     offset: int
     key: bytes | None
     value: bytes | None
-    timestamp: float
-    generation: int = 0
+    timestamp: float  # unix seconds
+    generation: int = 0  # counts the consumer group's rebalances
 
 
 @dataclass(slots=True, eq=False)
 class Item(Generic[E]):
-    """`parsed` is set by decoding, `dead` by the first failure, `void` where there is nothing to do: an item with one
-    of the last two skips every later stage."""
+    """An event and what the stages made of it. A dead or void item skips every later stage."""
 
     origin: Origin
-    parsed: E | None = None
-    dead: DeadLetter | None = None
-    void: bool = False
-    taken_at: float = field(default_factory=time.monotonic)
+    parsed: E | None = None  # the event, once it is decoded
+    dead: DeadLetter | None = None  # set by the first failure
+    void: bool = False  # a record that asks for nothing
+    taken_at: float = field(default_factory=time.monotonic)  # monotonic seconds
 
     @property
     def event(self) -> E:
-        """The decoded event; a stage before decoding must not ask for it."""
+        """The decoded event. It exists after the decode stage."""
         assert self.parsed is not None
         return self.parsed
 
     def fail(self, stage: str, error: BaseException | str, name: str | None = None) -> None:
-        """Mark it dead, with the reason and the original bytes in place."""
+        """Marks the item dead, with the reason and the original bytes."""
         key = self.origin.key
         self.dead = DeadLetter(
             topic=self.origin.topic,
@@ -74,7 +73,10 @@ def _cut(text: str, limit: int) -> str:
 
 
 def _preserved(value: bytes | None) -> dict[str, Any]:
-    """The original bytes as a dead letter holds them: text if that is UTF-8 and not much longer as JSON."""
+    """Returns the fields of a dead letter that keep the original bytes.
+
+    They are text when the bytes are UTF-8 and not much longer in JSON, else base64.
+    """
     if value is None:
         return {"value": None}
     try:
@@ -93,7 +95,7 @@ def _encoded(value: bytes) -> dict[str, Any]:
 
 @dataclass(slots=True, eq=False)
 class TweetItem(Item[Tweet]):
-    """A tweet inside extract: gathers its image, context, tokens and at last its extraction."""
+    """A post in the extract agent. The stages add its image, context, tokens and extraction."""
 
     image: ImageResult = NO_IMAGE
     context: str | None = None

@@ -1,4 +1,4 @@
-"""Limits on dead letters: a bad deployment stops the worker rather than dead-lettering the stream."""
+"""Stops the worker when too many events become dead letters, as after a bad deployment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WINDOW = 500
 
 
 class DeadLetterLimit:
-    """Raises `Stop` at `run` dead letters in a row, or when more than `share` of the last 500 events died."""
+    """Raises `Stop` at `run` dead letters in a row, or when more than `share` of the last `WINDOW` events died."""
 
     def __init__(self, run: int, share: float) -> None:
         self._run_limit = run
@@ -19,12 +19,12 @@ class DeadLetterLimit:
         self._recent: deque[bool] = deque(maxlen=WINDOW)
 
     def passed(self) -> None:
-        """An event was processed."""
+        """Counts an event that was processed."""
         self._run = 0
         self._recent.append(False)
 
     def died(self, reason: str) -> None:
-        """An event is about to be dead-lettered; raises `Stop` when that is one too many."""
+        """Counts an event that becomes a dead letter. Raises `Stop` when it is one too many."""
         self._run += 1
         self._recent.append(True)
         if self._run >= self._run_limit:

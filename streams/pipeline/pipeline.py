@@ -1,11 +1,13 @@
-"""Runs stages side by side over bounded queues, and sees every item to its end: sinks or dead letters, then the ack.
+"""Runs stages side by side over bounded queues.
+
+Every item ends in the sinks or in the dead letters. Then it is acknowledged.
 
     submit ─► queue ─► stage ─► queue ─► stage ─► ... ─► acknowledge in order
                           └── failed ─► dead letter ─────────┘
 
-Backpressure goes all the way: `submit` waits while `in_flight` items are open. Nothing is acknowledged before its last
-stage has returned or its dead letter lies on the broker. `Stop`, and any fault of this machinery itself, halts: no
-further acknowledgement, and `halted` is set for the worker to end on.
+`submit` waits while `in_flight` items are open, so backpressure reaches Kafka. An item is acknowledged after its last
+stage has returned or the broker has its dead letter. `Stop`, or a fault of the pipeline itself, halts the pipeline:
+it acknowledges nothing more and sets `halted`, on which the worker ends.
 """
 
 from __future__ import annotations
@@ -16,27 +18,28 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Generic, Protocol
 
-from core.errors import Stop
+from core.errors import BatchFailed, Stop
 from core.events import DeadLetter
+from core.isolate import isolate
 from streams import metrics
 from streams.pipeline.acknowledge import Acknowledge, InOrder
 from streams.pipeline.item import Origin
 from streams.pipeline.limits import DeadLetterLimit
 from streams.pipeline.stage import BatchStage, I, Stage
-from streams.retry import patiently
+from streams.retry import retry_forever
 
 log = logging.getLogger(__name__)
 Forward = Callable[[I], Awaitable[None]]
 
 
 class DeadLetters(Protocol):
-    """Where dead letters go. Returns when the broker has it; raises `Retry` when it is away."""
+    """Sends dead letters. `send` returns when the broker has the letter and raises `Retry` when the broker is away."""
 
     async def send(self, letter: DeadLetter, key: bytes | None) -> None: ...
 
 
 class Pipeline(Generic[I]):
-    """One agent's stages. `item` makes an item of a record."""
+    """The stages of one agent. `item` makes an item from a Kafka record."""
 
     def __init__(
         self,
@@ -83,7 +86,7 @@ class Pipeline(Generic[I]):
                     self._spawn(self._run_each(stage, inbox, forward))
 
     async def submit(self, origin: Origin, acknowledge: Acknowledge) -> None:
-        """Take a record in; waits while the pipeline is full. Must be called in offset order per partition."""
+        """Takes a record; waits while the pipeline is full. Must be called in offset order for each partition."""
         await self._slots.acquire()
         if self._order.open == 0:
             self._moved()
@@ -91,7 +94,7 @@ class Pipeline(Generic[I]):
         await self._queues[0].put(self._item(origin))
 
     async def drain(self, timeout_s: float) -> bool:
-        """Wait until nothing is in flight. False when `timeout_s` ran out or the pipeline halted."""
+        """Waits until nothing is in flight. Returns False when `timeout_s` ran out or the pipeline halted."""
         if self.open:
             self._empty.clear()
             emptied = asyncio.ensure_future(self._empty.wait())
@@ -105,13 +108,13 @@ class Pipeline(Generic[I]):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.halted.done() and not self.halted.cancelled():
-            self.halted.exception()  # it has been read: the worker reports it
+            self.halted.exception()  # marks it as read: the worker reports it
 
     async def _run_each(self, stage: Stage[I], inbox: asyncio.Queue[I], forward: Forward[I]) -> None:
         while True:
             item = await inbox.get()
             try:
-                await self._patiently(lambda item=item: stage.process(item), stage.name)  # type: ignore[misc]
+                await self._retry(lambda item=item: stage.process(item), stage.name)  # type: ignore[misc]
             except Stop:
                 raise
             except Exception as error:
@@ -152,18 +155,22 @@ class Pipeline(Generic[I]):
             await (self._finish(item) if item.dead else forward(item))
 
     async def _process_batch(self, stage: BatchStage[I], items: list[I]) -> None:
-        try:
-            await self._patiently(lambda: stage.process(items), stage.name)
-        except Stop:
-            raise
-        except Exception as error:
-            if len(items) == 1:
-                log.debug("%s failed for %s", stage.name, items[0].origin, exc_info=True)
-                items[0].fail(stage.name, error)
-                return
-            for item in items:
-                if item.dead is None:
-                    await self._process_batch(stage, [item])
+        async def process(batch: Sequence[I]) -> None:
+            alive = [item for item in batch if item.dead is None]
+            try:
+                await self._retry(lambda: stage.process(alive), stage.name)
+            except Stop:
+                raise
+            except Exception as error:
+                raise BatchFailed(str(error)) from error
+
+        def fail(item: I, failure: BatchFailed) -> bool:
+            error = failure.__cause__ or failure
+            log.debug("%s failed for %s", stage.name, item.origin, exc_info=error)
+            item.fail(stage.name, error)
+            return False
+
+        await isolate(items, process, fail)
 
     async def _finish(self, item: I) -> None:
         if item.dead is None:
@@ -172,11 +179,11 @@ class Pipeline(Generic[I]):
             letter = item.dead
             self._limit.died(letter.reason)
             log.info("dead letter: %s/%d@%d in %s: %s", *_where(letter), letter.stage, letter.reason)
-            await self._patiently(lambda: self._dead_letters.send(letter, item.origin.key), "dead letters")
+            await self._retry(lambda: self._dead_letters.send(letter, item.origin.key), "dead letters")
             self.dead += 1
             metrics.DEAD.labels(self.name).inc()
         if self.halted.done():
-            return  # what is not acknowledged yet stays so
+            return  # a halted pipeline acknowledges nothing more
         acknowledged = await self._order.done(item.origin)
         self.acknowledged += acknowledged
         metrics.ACKNOWLEDGED.labels(self.name).inc(acknowledged)
@@ -187,13 +194,15 @@ class Pipeline(Generic[I]):
             self._empty.set()
 
     def _free(self, slots: int) -> None:
-        """A slot is held until its event is acknowledged, or is of a generation that is somebody else's now: so
-        `in_flight` bounds memory, and what would be delivered again after a crash."""
+        """Releases the slots of events that are acknowledged, or that another worker has after a rebalance.
+
+        So `in_flight` bounds the memory, and the events that Kafka delivers again after a crash.
+        """
         for _ in range(slots):
             self._slots.release()
 
-    async def _patiently(self, call: Callable[[], Awaitable[None]], stage: str) -> None:
-        await patiently(call, what=f"{self.name}: {stage}", max_s=self._retry_max_s, on_retry=self._moved)
+    async def _retry(self, call: Callable[[], Awaitable[None]], stage: str) -> None:
+        await retry_forever(call, what=f"{self.name}: {stage}", max_s=self._retry_max_s, on_retry=self._moved)
 
     def _moved(self) -> None:
         self.moved_at = time.monotonic()
@@ -204,7 +213,7 @@ class Pipeline(Generic[I]):
                 await work
             except Exception as error:
                 if not isinstance(error, Stop):
-                    log.exception("%s: a fault of the pipeline itself", self.name)
+                    log.exception("%s: fault of the pipeline itself", self.name)
                 if not self.halted.done():
                     self.halted.set_exception(error)
 

@@ -1,4 +1,4 @@
-"""The extraction onto its topic, keyed by tweet. Returns when the broker has it, so that the tweet may be acked."""
+"""Sends extractions to their topic, keyed by post. The post may be acknowledged once the broker has it."""
 
 from __future__ import annotations
 

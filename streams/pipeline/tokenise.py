@@ -1,4 +1,4 @@
-"""Text and visual context into token ids, in this process, while the model works in its own."""
+"""Turns text and context into token ids, in this process, while the model works in its own."""
 
 from __future__ import annotations
 

@@ -118,11 +118,11 @@ def test_data_sets_are_found_at_any_depth_and_words_hold_no_blanks(tmp_path: Pat
 
 def test_a_folder_without_the_split_is_named(tmp_path: Path) -> None:
     write(tmp_path / "set2017", "train.txt", ["Rome"])
-    with pytest.raises(UserError, match=r"no file there or below is called \*test\*"):
+    with pytest.raises(UserError, match=r"no file there or below is named \*test\*"):
         data_sets(tmp_path, None)
-    with pytest.raises(UserError, match=r"no file there or below is called valid\.txt or \*dev\*"):
+    with pytest.raises(UserError, match=r"no file there or below is named valid\.txt or \*dev\*"):
         data_sets(tmp_path, None, "valid")
-    with pytest.raises(UserError, match="--split train: wanted test or valid"):
+    with pytest.raises(UserError, match="--split train: choose test or valid"):
         data_sets(tmp_path, None, "train")
 
 
@@ -137,14 +137,14 @@ def test_validation_splits_are_found_by_either_name(tmp_path: Path) -> None:
     }
 
 
-def test_gold_mentions_of_signs_alone_are_none_where_told(tmp_path: Path) -> None:
+def test_gold_mentions_of_signs_alone_can_be_left_out(tmp_path: Path) -> None:
     (tmp_path / "btc.test").write_text("@\tB-PER\nann\tB-PER\nAT&T\tB-ORG\n\n")
     for signs, first in ((True, "B-PER"), (False, "O")):
         (tweets,) = data_sets(tmp_path, None, signs=signs).values()
         assert tweets[0].tags == (first, "B-PER", "B-ORG")
 
 
-def test_ours_alone_is_scored_without_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ours_can_be_measured_without_the_other_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fetch() -> None:
         raise AssertionError("CoreNLP was asked for")
 
@@ -185,13 +185,13 @@ def test_every_system_is_scored_and_timed_each_round() -> None:
     assert (one.data, one.tweets, two.system) == ("set", 3, "wrong")
 
 
-def test_a_system_that_contradicts_itself_gives_no_figure() -> None:
-    with pytest.raises(Wrong, match="fixed tagged set otherwise"):
+def test_a_system_whose_tags_differ_between_rounds_gives_no_figure() -> None:
+    with pytest.raises(Wrong, match="fixed tagged set differently"):
         list(compared([Fixed("O", "B-PER", "O")], "set", TWEETS, rounds=2))
 
 
 @pytest.mark.parametrize("captions", [False, True])
-def test_ours_reads_captions_only_where_told(captions: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ours_reads_captions_only_on_request(captions: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     class Loaded:
         predictor = tokenizer = None
 

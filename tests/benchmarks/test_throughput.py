@@ -1,4 +1,4 @@
-"""The benchmark itself, small: both contenders do the same work, and the report can be written and read."""
+"""A small run of the benchmark: both contenders do the same work, and the report can be written and read."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def extraction(**changes: object) -> Extraction:
         pytest.param({"end": 11, "text": "Paris again"}, False, id="another span"),
     ],
 )
-def test_contenders_that_found_something_else_fail_the_benchmark(changes: dict[str, object], same: bool) -> None:
+def test_contenders_with_different_mentions_fail_the_benchmark(changes: dict[str, object], same: bool) -> None:
     if same:
         agree({"1": extraction()}, {"1": extraction(**changes)})
         return

@@ -86,7 +86,7 @@ def probabilities(predictions: list[Prediction]) -> list[float]:
 
 
 @pytest.mark.parametrize("temperature", [1.0, 1.7])
-def test_a_mention_as_a_whole_is_as_probable_as_the_product_says(plain: Extractor, temperature: float) -> None:
+def test_the_probability_of_a_whole_mention_is_that_of_the_decoder(plain: Extractor, temperature: float) -> None:
     reading = read(plain, TWEETS, captions=False)
     chance = torch.Generator().manual_seed(0)
     logs = [torch.randn(output.together.gamma.shape, generator=chance) for output in reading.outputs]
@@ -101,7 +101,7 @@ def test_a_mention_as_a_whole_is_as_probable_as_the_product_says(plain: Extracto
 
 
 @pytest.mark.parametrize("way", EVIDENTIAL)
-def test_the_evidential_model_is_unsure_by_one_quantity_at_a_time(way: str) -> None:
+def test_each_evidential_uncertainty_reads_one_quantity(way: str) -> None:
     span = Span(0, 1, "PER", probability=0.9, aleatoric=0.2, epistemic=0.3, views={})
     sure = EVIDENTIAL[way]
     changed = {
@@ -141,7 +141,7 @@ def test_dropout_is_on_in_each_pass_seeded_and_off_again_after_it(plain: Extract
     assert not any(part.training for part in plain.predictor.network.modules())
 
 
-def test_the_temperature_undoes_what_made_a_model_too_sure(plain: Extractor) -> None:
+def test_the_temperature_corrects_an_overconfident_model(plain: Extractor) -> None:
     half_wrong = [replace(one, tags=("O",) * len(one.tags)) if place % 2 else one for place, one in enumerate(TWEETS)]
     held = beliefs(plain, half_wrong)
     own = best_temperature(held, RULES["mention"])
@@ -159,7 +159,7 @@ def test_validation_chooses_one_rule_for_all_baselines(plain: Extractor) -> None
     for rule, aurc in choice.aurc.items():
         assert aurc == pytest.approx(np.mean([baseline.scores("valid", way, rule).aurc for way in WAYS]))
     other = Baseline(plain, replace(DATA, tweets=OOD, ood=TWEETS), lambda: None)
-    assert choose([other], found) == choice, "what is measured chooses nothing"
+    assert choose([other], found) == choice, "the measured posts choose nothing"
 
 
 def test_validation_chooses_how_the_evidential_variances_of_a_tweet_are_measured(evidential: Extractor) -> None:
@@ -172,7 +172,7 @@ def test_validation_chooses_how_the_evidential_variances_of_a_tweet_are_measured
     assert found[HEADS_ALONE] != found["epistemic"]
     assert evidential.predictor.network.density is not None
     swapped = replace(DATA, tweets=OOD, ood=TWEETS)
-    assert measures([Read.of(evidential, swapped)]) == found, "what is measured chooses nothing"
+    assert measures([Read.of(evidential, swapped)]) == found, "the measured posts choose nothing"
     assert measures([Read.of(evidential, replace(DATA, ood_valid=[], ood=[]))]) == {}
 
 
@@ -191,7 +191,7 @@ def without_density(extractor: Extractor) -> Extractor:
     return Extractor(extractor.tokenizer, Predictor(network, predictor.info, predictor.device))
 
 
-def test_every_way_has_a_row_with_a_value_a_checkpoint(folder: Path) -> None:
+def test_every_uncertainty_has_a_row_with_a_value_per_checkpoint(folder: Path) -> None:
     seeds = (0, 1)
     ours, theirs = ([toy(folder, design, seed) for seed in seeds] for design in (TWO_VIEWS, PLAIN))
     result = measured(ours, theirs, DATA, seed=None)
@@ -222,7 +222,7 @@ def test_every_way_has_a_row_with_a_value_a_checkpoint(folder: Path) -> None:
     ], "without baselines the same, but for what is read by the rule of the baselines"
 
 
-def test_without_other_tweets_nothing_is_told_apart(plain: Extractor, evidential: Extractor) -> None:
+def test_without_ood_posts_there_is_no_ood_score(plain: Extractor, evidential: Extractor) -> None:
     result = measured([evidential], [plain], replace(DATA, ood_valid=[], ood=[]), seed=None)
     assert all(row.ood.mean is None for row in result.rows)
     assert result.choice.tweet_rule is None
@@ -346,7 +346,7 @@ def test_the_command_measures_checkpoints_and_writes_every_figure(
     plain: Extractor, evidential: Extractor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = corpus_of(tmp_path / "toy2017", {"train": TWEETS[:2], "valid": DATA.valid, "test": DATA.tweets})
-    ood = corpus_of(tmp_path / "other", {"valid": DATA.ood_valid, "test": DATA.strange})
+    ood = corpus_of(tmp_path / "other", {"valid": DATA.ood_valid, "test": DATA.ood})
     captions = tmp_path / "captions.jsonl"
     captions.write_text("\n".join(json.dumps({"set": "2017", "img": one.id, "caption": one.caption}) for one in TWEETS))
     folders = [str(written(one, tmp_path / name, 7)) for name, one in (("ours", evidential), ("theirs", plain))]

@@ -276,10 +276,10 @@ def test_one_text_as_json() -> None:
         pytest.param(["--jsonl", "-", "--context", "x"], "--context goes with a text", id="a file and a context"),
         pytest.param(["x", "--out", "y"], "--out goes with --jsonl", id="a text into a file"),
         pytest.param(["x", "--views", "text+context"], "this post has none; give --context", id="no context"),
+        pytest.param(["x", "--views", "text,image"], "views text,image: the checkpoint minilm-", id="no such view"),
         pytest.param(
-            ["x", "--views", "text,image"], "views text,image: wanted a list of some of those of", id="no such view"
+            ["x", "--checkpoint", "nowhere"], "--checkpoint: no model checkpoint in nowhere", id="no checkpoint"
         ),
-        pytest.param(["x", "--checkpoint", "nowhere"], "no model checkpoint in nowhere", id="no checkpoint"),
     ],
 )
 def test_an_error_that_the_user_can_correct_is_one_line(arguments: list[str], message: str) -> None:

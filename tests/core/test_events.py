@@ -1,4 +1,4 @@
-"""Values at the boundary: what is refused, and that the refusal names the field, the value and what was wanted."""
+"""Invalid values at the boundary are refused, with the field, the value and what is wrong."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_bad_tweet_is_refused_with_field_value_and_reason(event: Any, says: st
     assert says in explain(caught.value)
 
 
-def test_a_mention_must_be_what_stands_in_the_tweet() -> None:
+def test_a_mention_must_match_the_text_at_its_offsets() -> None:
     tweet = Tweet(id="1", text="🚀 NASA!")
     extraction = Extraction(tweet=tweet, mentions=(mention(2, 6, "NASA"),), model="m", model_version=1, threshold=0.9)
     assert extraction.mentions[0].text == "NASA"
@@ -58,7 +58,7 @@ def test_a_mention_must_be_what_stands_in_the_tweet() -> None:
             Extraction(tweet=tweet, model="m", model_version=1, threshold=0.9, **wrong)
 
 
-def test_what_says_nothing_of_possible_mentions_reads_as_before_there_were_any_and_is_written_so() -> None:
+def test_fields_about_candidates_are_written_only_when_set() -> None:
     tweet, nasa = Tweet(id="1", text="NASA!"), mention(0, 4, "NASA")
     extraction = Extraction(tweet=tweet, mentions=(nasa,), model="m", model_version=1, threshold=0.9)
     question = Question(mention=nasa, reasons=(Reason(kind="ambiguous", sentence="it is"),))

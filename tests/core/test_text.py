@@ -1,4 +1,4 @@
-"""What strangers wrote cannot reach the terminal as anything but text."""
+"""Strangers' text reaches the terminal as text only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The examples keep their word: sixty events, each planted fault with the outcome that `faults.json` names."""
+"""The examples: sixty events, in which each planted fault has the outcome that `faults.json` names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FAULTS = {fault.line: fault for fault in example_faults()}
 MISSING_HOST = "http://127.0.0.1:9"
 
 
-def test_every_event_is_a_tweet_unless_planted_as_dead_and_then_for_the_named_reason() -> None:
+def test_every_event_is_a_tweet_except_planted_faults_which_fail_for_the_named_reason() -> None:
     ids = []
     for line, event in enumerate(example_events(MISSING_HOST), start=1):
         fault = FAULTS.get(line)
@@ -30,7 +30,7 @@ def test_every_event_is_a_tweet_unless_planted_as_dead_and_then_for_the_named_re
     assert sum(fault.outcome == "dead" for fault in FAULTS.values()) == 4
 
 
-async def test_every_image_loads_unless_planted_as_faulty_and_nothing_but_the_server_is_dialled(
+async def test_every_image_loads_except_planted_faults_and_only_the_server_is_contacted(
     dialled: list[str],
 ) -> None:
     seen = set()
@@ -54,7 +54,7 @@ async def test_every_image_loads_unless_planted_as_faulty_and_nothing_but_the_se
     assert set(dialled) == {"127.0.0.1"}
 
 
-async def test_a_client_that_hangs_up_is_nothing_to_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_that_hangs_up_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     async with image_server() as url:
         address = url.removeprefix("http://")
         async with ImageLoader(ImageLimits(allow=(address,), timeout_s=0.5)) as loader:
@@ -65,7 +65,7 @@ async def test_a_client_that_hangs_up_is_nothing_to_log(caplog: pytest.LogCaptur
     assert not [record.getMessage() for record in caplog.records if record.name.startswith("aiohttp")]
 
 
-async def test_a_slow_image_meets_the_deadline() -> None:
+async def test_a_slow_image_fails_at_the_deadline() -> None:
     async with image_server() as url:
         address = url.removeprefix("http://")
         async with ImageLoader(ImageLimits(allow=(address,), timeout_s=0.3)) as loader:

@@ -27,7 +27,7 @@ def extractor() -> Iterator[Extractor]:
 
 @pytest.fixture
 def corpus_folder(tmp_path: Path) -> Callable[[str], Path]:
-    """Writes a split file of the given content and returns its path."""
+    """Returns a function that writes a split file and returns its path."""
 
     def write(content: str) -> Path:
         path = tmp_path / "twitter2017" / "train.txt"

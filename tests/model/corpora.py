@@ -11,13 +11,13 @@ SIZES = {"train": 32, "valid": 6, "test": 4}
 
 
 def write(folder: Path) -> Path:
-    """A data set whose tweets have nothing in common but their words; `captions.jsonl` beside it is of all of them."""
+    """Writes a data set, and `captions.jsonl` with a caption for each of its posts beside it."""
     folder.mkdir(parents=True)
     lines = []
     for split, size in SIZES.items():
         text = ""
-        for number, one in enumerate(examples(size)):
-            rows = [*zip(one.words[:3], one.tags[:3], strict=True), (f"{split}{number}", "O")]
+        for number, example in enumerate(examples(size)):
+            rows = [*zip(example.words[:3], example.tags[:3], strict=True), (f"{split}{number}", "O")]
             text += f"IMGID:{split}{number}\n" + "".join(f"{word}\t{tag}\n" for word, tag in rows) + "\n"
             lines.append(json.dumps({"set": folder.name[-4:], "img": f"{split}{number}", "caption": "a city"}))
         (folder / f"{split}.txt").write_text(text, encoding="utf-8")

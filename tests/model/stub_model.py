@@ -1,4 +1,4 @@
-"""A stand-in for `model.predictor:load` that dies, hangs and fails on demand. Runs in the model's process."""
+"""Stands in for `model.predictor:load`. It dies, hangs and fails on demand, in the model's process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HANG, DIE, RAISE, FORGET, LIE, PICKLE = 1, 2, 3, 4, 5, 6
 
 
 class Exploit:
-    """Runs where it is unpickled."""
+    """Ends the process that unpickles it."""
 
     def __reduce__(self) -> tuple[object, tuple[int]]:
         return os._exit, (13,)

@@ -1,4 +1,4 @@
-"""What the encoder reads of an image, in which order and form, and who gives way when there is too much."""
+"""The context of a post: order, form, and how long parts are cut."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BOX = ((0.0, 0.0), (1.0, 0.0), (1.0, 0.1), (0.0, 0.1))
 
 
 def tweet(*alts: str | None) -> Tweet:
-    return Tweet(id="1", text="x", media=tuple(Media(url="http://pictures.test/1.jpg", alt=alt) for alt in alts))
+    return Tweet(id="1", text="x", media=tuple(Media(url="http://images.test/1.jpg", alt=alt) for alt in alts))
 
 
 def visual(
@@ -32,24 +32,24 @@ def visual(
     ("alts", "read", "expected"),
     [
         pytest.param([], None, None, id="no media"),
-        pytest.param([None, " \n "], visual(), None, id="nobody wrote or read anything"),
+        pytest.param([None, " \n "], visual(), None, id="nothing but blanks"),
         pytest.param(["a dog\n runs", None, "a cat"], None, "a dog runs . a cat", id="alternative texts alone"),
         pytest.param([], visual({"dog": 0.9, "ball": 0.5}), "dog, ball", id="tags alone"),
-        pytest.param([], visual({"dog": 0.9, "cat": 0.01}), "dog", id="a tag that is likely wrong"),
+        pytest.param([], visual({"dog": 0.9, "cat": 0.01}), "dog", id="a tag with a low score"),
         pytest.param([], visual(lines=("CHRIS PAUL", "BE LIKE")), "CHRIS PAUL BE LIKE", id="text alone"),
         pytest.param(
             ["my dog"],
             visual({"dog": 0.9}, "a dog with a ball", ("GOOD", "BOY")),
             "my dog . a dog with a ball . dog . GOOD BOY",
-            id="people's words, caption, tags, text",
+            id="alternative text, caption, tags, text",
         ),
         pytest.param(
             ["A dog"],
             visual({"dog": 0.9}, "a  dog", ("a dog", "Dog", "bowl")),
             "A dog . dog . bowl",
-            id="nothing twice",
+            id="repetitions are dropped",
         ),
-        pytest.param([], visual({"dog": 0.9, "Dog": 0.8}), "dog", id="one tag of two boxes"),
+        pytest.param([], visual({"dog": 0.9, "Dog": 0.8}), "dog", id="one tag for two boxes"),
     ],
 )
 def test_order_and_form(alts: list[str | None], read: VisualContext | None, expected: str | None) -> None:
@@ -62,14 +62,14 @@ LONG = {"sentences": "s" * MAX_WORDS, "tags": "t" * MAX_WORDS, "text": "x" * MAX
 @pytest.mark.parametrize(
     ("long", "lengths"),
     [
-        pytest.param({"sentences"}, (256, 0, 0), id="a long caption alone has it all"),
-        pytest.param({"text"}, (0, 0, 256), id="long text alone has it all"),
-        pytest.param({"sentences", "text"}, (130 + 43, 0, 80), id="text leaves the caption its share, and more"),
-        pytest.param({"sentences", "tags"}, (256 - 40 - 3, 40, 0), id="tags have their share beside a long caption"),
-        pytest.param({"sentences", "tags", "text"}, (130, 40, 80), id="each its share"),
+        pytest.param({"sentences"}, (256, 0, 0), id="a long caption alone is not cut"),
+        pytest.param({"text"}, (0, 0, 256), id="long text alone is not cut"),
+        pytest.param({"sentences", "text"}, (130 + 43, 0, 80), id="a caption gets its share and what tags leave"),
+        pytest.param({"sentences", "tags"}, (256 - 40 - 3, 40, 0), id="tags keep their share beside a long caption"),
+        pytest.param({"sentences", "tags", "text"}, (130, 40, 80), id="each gets its share"),
     ],
 )
-def test_who_gives_way(long: set[str], lengths: tuple[int, int, int]) -> None:
+def test_long_parts_are_cut_to_their_shares(long: set[str], lengths: tuple[int, int, int]) -> None:
     read = visual(
         {LONG["tags"]: 1.0} if "tags" in long else None,
         LONG["sentences"] if "sentences" in long else None,
@@ -80,8 +80,8 @@ def test_who_gives_way(long: set[str], lengths: tuple[int, int, int]) -> None:
     assert len(context) <= MAX_CHARACTERS
 
 
-def test_the_encoder_reads_something_of_each(tokenizer: TweetTokenizer) -> None:
-    """Through the shipped tokenizer, which cuts a context after so many subwords."""
+def test_the_encoder_reads_part_of_each_source(tokenizer: TweetTokenizer) -> None:
+    """The shipped tokenizer cuts a context after `max_context` subwords."""
     alt = (
         "Two men in dark suits shake hands on a red carpet in front of a row of flags, while a dozen photographers "
         "behind a rope raise their cameras; it has rained, and an aide holds an umbrella over the older of the two, "
@@ -94,7 +94,7 @@ def test_the_encoder_reads_something_of_each(tokenizer: TweetTokenizer) -> None:
     assert read.endswith("suit. white house briefing")
 
 
-def test_without_pixels_it_is_what_training_and_evaluation_read() -> None:
+def test_without_images_the_context_is_the_alternative_texts() -> None:
     assert visual_context(tweet("a dog")) == context_text(tweet("a dog"), None) == "a dog"
 
 
@@ -104,6 +104,6 @@ def test_without_pixels_it_is_what_training_and_evaluation_read() -> None:
     labels=st.text(max_size=MAX_WORDS),
     text=st.text(max_size=MAX_WORDS),
 )
-def test_it_is_one_line_and_never_too_long(alt: str, caption: str, labels: str, text: str) -> None:
+def test_the_context_is_one_line_within_the_limit(alt: str, caption: str, labels: str, text: str) -> None:
     context = context_text(tweet(alt), visual({labels: 0.9}, caption, (text,)))
     assert context is None or (0 < len(context) <= MAX_CHARACTERS and " ".join(context.split()) == context)

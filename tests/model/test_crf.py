@@ -1,4 +1,4 @@
-"""The chain against all paths written out."""
+"""The CRF against a sum over all paths."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ LABELS = 5
 
 def crf(seed: int = 0) -> CRF:
     torch.manual_seed(seed)
-    chain = CRF(LABELS)
+    model = CRF(LABELS)
     with torch.no_grad():
-        for parameter in chain.parameters():
+        for parameter in model.parameters():
             parameter.normal_()
-    return chain
+    return model
 
 
 def batch(lengths: list[int], seed: int = 1) -> tuple[Tensor, Tensor]:
@@ -36,37 +36,37 @@ def legal(path: tuple[int, ...]) -> bool:
 
 
 def paths(model: CRF, scores: Tensor, temperature: float = 1.0) -> dict[tuple[int, ...], float]:
-    """The probability of every legal path over one tweet's words, by enumeration."""
+    """Returns the probability of every legal path over one post's words."""
     weights = {}
     for path in filter(legal, itertools.product(range(LABELS), repeat=len(scores))):
         score = model.begin[path[0]] + model.end[path[-1]] + sum(scores[i, label] for i, label in enumerate(path))
         score = score + sum(model.transitions[a, b] for a, b in itertools.pairwise(path))
-        weights[path] = math.exp(float(score) / temperature)
+        weights[path] = math.exp(score.item() / temperature)
     total = sum(weights.values())
     return {path: weight / total for path, weight in weights.items()}
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
-def test_marginals_are_those_of_all_paths(temperature: float) -> None:
+def test_marginals_equal_sums_over_all_paths(temperature: float) -> None:
     model, (scores, words) = crf(), batch([4, 1, 3])
-    found = model.log_marginals(scores, words, temperature).exp()
+    marginals = model.log_marginals(scores, words, temperature).exp()
     for row, length in enumerate([4, 1, 3]):
         every = paths(model, scores[row, :length], temperature)
         for word, label in itertools.product(range(length), range(LABELS)):
-            wanted = sum(probability for path, probability in every.items() if path[word] == label)
-            assert found[row, word, label].item() == pytest.approx(wanted, abs=1e-5)
+            expected = sum(probability for path, probability in every.items() if path[word] == label)
+            assert marginals[row, word, label].item() == pytest.approx(expected, abs=1e-5)
 
 
-def test_each_tweet_may_have_a_temperature_of_its_own() -> None:
+def test_each_post_may_have_its_own_temperature() -> None:
     model, (scores, words) = crf(), batch([4, 1, 3])
     temperatures = [1.0, 4.0, 2.5]
-    mixed = model.chain(scores, words, torch.tensor(temperatures))
+    mixed = model.forward_backward(scores, words, torch.tensor(temperatures))
     for row, temperature in enumerate(temperatures):
-        for own, found in zip(model.chain(scores, words, temperature), mixed, strict=True):
-            torch.testing.assert_close(found[row], own[row])
+        for alone, together in zip(model.forward_backward(scores, words, temperature), mixed, strict=True):
+            torch.testing.assert_close(together[row], alone[row])
 
 
-def test_likelihood_and_best_path_are_those_of_all_paths() -> None:
+def test_likelihood_and_best_labelling_agree_with_all_paths() -> None:
     model, (scores, words) = crf(), batch([4, 1, 3])
     best = model.best(scores, words)
     for row, length in enumerate([4, 1, 3]):
@@ -80,20 +80,20 @@ def test_likelihood_and_best_path_are_those_of_all_paths() -> None:
         torch.testing.assert_close(marginals, model.log_marginals(scores, words))
 
 
-def test_the_likelihood_of_words_that_may_have_several_labels_is_that_of_all_paths_through_them() -> None:
+def test_the_likelihood_of_a_partial_labelling_is_the_sum_over_the_allowed_paths() -> None:
     model, (scores, words) = crf(), batch([4, 1, 3])
     torch.manual_seed(2)
     labels = torch.rand(3, 4, LABELS) < 0.5
     labels[..., 0] = True
-    _, found = model.marginals_and_likelihood(scores, labels, words)
+    _, likelihood = model.marginals_and_likelihood(scores, labels, words)
     for row, length in enumerate([4, 1, 3]):
         every = paths(model, scores[row, :length])
         allowed = [p for path, p in every.items() if all(labels[row, word, label] for word, label in enumerate(path))]
         assert 0 < len(allowed) < len(every)
-        assert found[row].exp().item() == pytest.approx(sum(allowed), abs=1e-5)
+        assert likelihood[row].exp().item() == pytest.approx(sum(allowed), abs=1e-5)
 
 
-def test_padding_and_company_change_nothing() -> None:
+def test_padding_and_other_posts_change_nothing() -> None:
     model, (scores, words) = crf(), batch([2, 6])
     alone = model.log_marginals(scores[:1, :2], words[:1, :2])
     assert torch.allclose(model.log_marginals(scores, words)[:1, :2], alone, atol=1e-5)
@@ -101,7 +101,7 @@ def test_padding_and_company_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_gradients_are_finite_even_for_scores_that_are_not_moderate(dtype: torch.dtype) -> None:
+def test_gradients_are_finite_even_for_huge_scores(dtype: torch.dtype) -> None:
     model, (scores, words) = crf(), batch([5, 0, 3])
     scores = (scores * 1000).to(dtype).requires_grad_()
     outside = torch.arange(LABELS).expand(3, 5, LABELS) == 0
@@ -113,10 +113,10 @@ def test_gradients_are_finite_even_for_scores_that_are_not_moderate(dtype: torch
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
-def test_no_best_path_is_illegal_and_a_tweet_without_words_has_none() -> None:
+def test_the_best_labelling_is_legal_and_a_post_without_words_has_an_empty_one() -> None:
     model, (scores, words) = crf(), batch([5, 0, 3])
     scores[:, :, 2::2] += 10
-    found = model.best(scores, words)
-    assert [len(row) for row in found] == [5, 0, 3]
-    assert all(legal(tuple(row)) for row in found)
+    labellings = model.best(scores, words)
+    assert [len(row) for row in labellings] == [5, 0, 3]
+    assert all(legal(tuple(row)) for row in labellings)
     assert model.marginals_and_likelihood(scores, torch.ones(3, 5, LABELS, dtype=torch.bool), words)[1][1] == 0

@@ -1,4 +1,4 @@
-"""Normal-inverse-Gamma evidence against closed forms and plain numbers."""
+"""Normal-inverse-Gamma evidence against closed forms and numerical integrals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from model.evidence import NIG, fuse
 
@@ -37,8 +36,10 @@ def close(first: NIG, second: NIG) -> bool:
 def test_log_density_is_the_integral_over_mean_and_variance(
     gamma: float, nu: float, alpha: float, beta: float, target: float
 ) -> None:
-    """p(y) = integral of N(y | mu, s) N(mu | gamma, s/nu) InvGamma(s | alpha, beta), mu integrated by hand:
-    N(y | gamma, s (1 + 1/nu)); s numerically, on a logarithmic grid."""
+    """p(y) is the integral of N(y | mu, s) N(mu | gamma, s/nu) InvGamma(s | alpha, beta).
+
+    The integral over mu has the closed form N(y | gamma, s (1 + 1/nu)). The one over s is taken on a logarithmic grid.
+    """
     log_s = torch.linspace(-15, 25, 400_001, dtype=torch.float64)
     s = log_s.exp()
     width = s * (1 + 1 / nu)
@@ -54,7 +55,7 @@ def test_log_density_is_students_t(one: NIG, target: float) -> None:
     gamma, nu, alpha, beta = (part.item() for part in one)
     scale = math.sqrt(beta * (1 + nu) / (nu * alpha))
     student = torch.distributions.StudentT(2 * alpha, gamma, scale)
-    expected = student.log_prob(torch.tensor(target)).item()
+    expected = student.log_prob(torch.tensor(target)).item()  # type: ignore[no-untyped-call]
     assert one.log_density(torch.tensor([target])).item() == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
@@ -70,7 +71,7 @@ def test_fusion_is_commutative(one: NIG, two: NIG) -> None:
 
 
 @given(BELIEFS, BELIEFS, BELIEFS)
-def test_fusion_is_associative_and_many_at_once_is_the_same(one: NIG, two: NIG, three: NIG) -> None:
+def test_fusion_is_associative_and_equals_fusion_of_all_at_once(one: NIG, two: NIG, three: NIG) -> None:
     assert close(joined(joined(one, two), three), joined(one, joined(two, three)))
     assert close(joined(joined(one, two), three), joined(one, two, three))
 
@@ -85,14 +86,12 @@ def test_fusion_follows_the_published_equations(one: NIG, two: NIG) -> None:
 
 
 @given(BELIEFS, BELIEFS)
-def test_a_missing_view_leaves_the_other_as_it_is(one: NIG, missing: NIG) -> None:
+def test_a_missing_view_does_not_change_the_other(one: NIG, missing: NIG) -> None:
     assert close(fuse([one, missing], torch.tensor([[True], [False]])), one)
 
 
 @given(BELIEFS, BELIEFS, BELIEFS)
-def test_one_missing_of_three_leaves_the_other_two_as_they_are_whatever_stands_there(
-    one: NIG, two: NIG, missing: NIG
-) -> None:
+def test_a_missing_view_of_three_is_ignored_whatever_its_values(one: NIG, two: NIG, missing: NIG) -> None:
     nothing = NIG(*(torch.full_like(part, math.nan) for part in missing))
     present = torch.tensor([[True], [False], [True]])
     assert close(fuse([one, missing, two], present), joined(one, two))
@@ -100,12 +99,14 @@ def test_one_missing_of_three_leaves_the_other_two_as_they_are_whatever_stands_t
 
 
 @given(BELIEFS, BELIEFS, st.floats(0.01, 1))
-def test_a_share_of_a_view_is_that_share_of_all_it_brings(one: NIG, two: NIG, share: float) -> None:
+def test_a_share_discounts_all_evidence_of_a_view(one: NIG, two: NIG, share: float) -> None:
     shares = torch.tensor([[1.0], [share]], dtype=torch.float64)
     same = NIG(one.gamma, two.nu, two.alpha, two.beta)
-    found = fuse([one, same], shares)
-    wanted = NIG(one.gamma, one.nu + share * two.nu, one.alpha + share * (two.alpha + 0.5), one.beta + share * two.beta)
-    assert close(found, wanted)
+    fused = fuse([one, same], shares)
+    expected = NIG(
+        one.gamma, one.nu + share * two.nu, one.alpha + share * (two.alpha + 0.5), one.beta + share * two.beta
+    )
+    assert close(fused, expected)
     assert close(fuse([one, two], torch.ones(2, 1)), joined(one, two))
 
 
@@ -115,25 +116,25 @@ def test_agreement_lowers_epistemic_uncertainty(one: NIG, other: NIG) -> None:
     assert joined(one, agreeing).epistemic.item() < max(one.epistemic.item(), agreeing.epistemic.item())
 
 
-def test_a_confident_wrong_belief_pays_more_than_a_doubtful_wrong_one() -> None:
+def test_a_sure_wrong_belief_costs_more_than_an_unsure_one() -> None:
     target = torch.zeros(1, dtype=torch.float64)
     assert belief(1, 10, 5, 1).regulariser(target) > belief(1, 0.1, 1.1, 1).regulariser(target)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("size", [0.1, 30.0, 300.0], ids=["ordinary scores", "large", "far out"])
+@pytest.mark.parametrize("size", [0.1, 30.0, 300.0], ids=["ordinary scores", "large scores", "huge scores"])
 def test_gradients_are_finite(dtype: torch.dtype, size: float) -> None:
     torch.manual_seed(0)
     scores = (torch.randn(64, 9, 4) * size).to(dtype).requires_grad_()
     one, two = NIG.from_scores(scores), NIG.from_scores(scores.flip(0))
     together = fuse([one, two], torch.rand(2, 64, 1) > -1)
     target = torch.nn.functional.one_hot(torch.arange(64) % 9, 9).float()
-    value: Tensor = (
+    value = (
         -together.log_density(target).mean()
         + together.regulariser(target).mean()
         + together.log_odds().logsumexp(-1).mean()
     )
-    value.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(value)
     assert torch.isfinite(value)
     assert scores.grad is not None
     assert torch.isfinite(scores.grad).all()
@@ -141,10 +142,10 @@ def test_gradients_are_finite(dtype: torch.dtype, size: float) -> None:
 
 
 @given(BELIEFS, st.floats(1e-6, 1e6))
-def test_what_is_not_known_is_epistemic_and_at_most_a_hundred_times_the_noise(one: NIG, share: float) -> None:
+def test_low_weights_raise_epistemic_variance_to_at_most_100_times_aleatoric(one: NIG, share: float) -> None:
     counted = one.counted(torch.tensor([share], dtype=torch.float64))
     assert torch.equal(counted.aleatoric, one.aleatoric)
-    wanted = one.aleatoric / (0.01 + share * one.nu)
-    torch.testing.assert_close(counted.epistemic, wanted)
+    expected = one.aleatoric / (0.01 + share * one.nu)
+    torch.testing.assert_close(counted.epistemic, expected)
     assert counted.epistemic.item() <= 100 * one.aleatoric.item() * (1 + 1e-9)
     assert (counted.epistemic < one.epistemic).item() == (0.01 + share * one.nu > one.nu).item()

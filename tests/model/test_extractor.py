@@ -34,17 +34,17 @@ TEXTS = [
 ]
 
 LOW = 0.02
-"""Spans as probable as this are no rarity in any text."""
+"""Every text has spans with this probability."""
 
 
 def tweet(text: str, alt: str | None = None) -> Tweet:
-    media = (Media(url="http://pictures.test/1.jpg", alt=alt),) if alt else ()
+    media = (Media(url="http://images.test/1.jpg", alt=alt),) if alt else ()
     return Tweet(id="1", text=text, media=media)
 
 
-def test_plain_names_are_found_with_type_and_place(extractor: Extractor) -> None:
-    found = extractor.extract([tweet(TEXTS[0])])[0]
-    assert [(mention.text, mention.type) for mention in found] == [
+def test_plain_names_are_found_with_type_and_span(extractor: Extractor) -> None:
+    extracted = extractor.extract([tweet(TEXTS[0])])[0]
+    assert [(mention.text, mention.type) for mention in extracted] == [
         ("Steph Curry", "PER"),
         ("LeBron James", "PER"),
         ("Paris", "LOC"),
@@ -53,13 +53,13 @@ def test_plain_names_are_found_with_type_and_place(extractor: Extractor) -> None
 
 @given(text=st.text(min_size=1, max_size=40).filter(str.strip))
 @hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_any_text_gives_mentions_that_stand_in_it(extractor: Extractor, text: str) -> None:
+def test_mentions_of_any_text_are_slices_of_it(extractor: Extractor, text: str) -> None:
     post = tweet(f"Paris {text} New York")
-    found = tuple(extractor.extract([post])[0])
-    Extraction(tweet=post, mentions=found, model="m", model_version=0, threshold=0.5)  # checks every span
+    extracted = tuple(extractor.extract([post])[0])
+    Extraction(tweet=post, mentions=extracted, model="m", model_version=0, threshold=0.5)  # checks every span
 
 
-def test_a_tweet_without_context_has_the_text_view_alone(extractor: Extractor) -> None:
+def test_a_post_without_context_has_only_the_text_view(extractor: Extractor) -> None:
     for mention in extractor.extract([tweet(TEXTS[0])])[0]:
         assert set(mention.views) == {"text"}
         assert mention.views["text"].share == 1.0
@@ -67,14 +67,14 @@ def test_a_tweet_without_context_has_the_text_view_alone(extractor: Extractor) -
         assert mention.views["text"].epistemic == pytest.approx(mention.epistemic, abs=1e-5)
 
 
-def test_a_checkpoint_can_be_read_by_some_of_its_views(extractor: Extractor) -> None:
-    given = tweet(TEXTS[0], "two men playing basketball")
-    both = extractor.extract([given])[0]
+def test_a_checkpoint_can_be_restricted_to_some_of_its_views(extractor: Extractor) -> None:
+    post = tweet(TEXTS[0], "two men playing basketball")
+    fused = extractor.extract([post])[0]
     for view in ("text", "text+context"):
-        alone = Extractor.load(str(CHECKPOINT), device="cpu", views=[view]).extract([given])[0]
+        alone = Extractor.load(str(CHECKPOINT), device="cpu", views=[view]).extract([post])[0]
         assert {name for mention in alone for name in mention.views} == {view}
-        for one, other in zip(alone, both, strict=True):
-            assert one.probability == pytest.approx(other.views[view].probability, abs=1e-5)
+        for single, both in zip(alone, fused, strict=True):
+            assert single.probability == pytest.approx(both.views[view].probability, abs=1e-5)
 
 
 def test_with_context_two_views_share_the_evidence(extractor: Extractor) -> None:
@@ -83,33 +83,31 @@ def test_with_context_two_views_share_the_evidence(extractor: Extractor) -> None
         assert sum(view.share for view in mention.views.values()) == pytest.approx(1.0, abs=2e-6)
 
 
-def test_company_and_padding_change_no_prediction(extractor: Extractor) -> None:
+def test_padding_and_other_posts_change_no_prediction(extractor: Extractor) -> None:
     contexts = ["a basketball player", None, None, "a shop", None]
     together = extractor.extract([tweet(text) for text in [*TEXTS, "word " * 200]], [*contexts, None])
     alone = [extractor.extract([tweet(text)], [context])[0] for text, context in zip(TEXTS, contexts, strict=True)]
-    for first, second in zip(together[: len(TEXTS)], alone, strict=True):
-        assert [(one.start, one.end, one.type) for one in first] == [(one.start, one.end, one.type) for one in second]
-        for one, two in zip(first, second, strict=True):
-            assert one.probability == pytest.approx(two.probability, abs=2e-5)
-            assert one.epistemic == pytest.approx(two.epistemic, abs=2e-5)
+    for batched, single in zip(together[: len(TEXTS)], alone, strict=True):
+        assert [(m.start, m.end, m.type) for m in batched] == [(m.start, m.end, m.type) for m in single]
+        for first, second in zip(batched, single, strict=True):
+            assert first.probability == pytest.approx(second.probability, abs=2e-5)
+            assert first.epistemic == pytest.approx(second.epistemic, abs=2e-5)
 
 
-def test_company_changes_no_temperature(extractor: Extractor) -> None:
-    """A tweet with a context among tweets without: each fused belief has the temperature of its own kind, and each
-    view's own belief that of a single one."""
+def test_each_post_of_a_batch_has_the_temperature_of_its_kind(extractor: Extractor) -> None:
+    """Only the fused belief of the post with a context has the temperature `joined`."""
     old = extractor.predictor
     info = old.info.model_copy(update={"temperature": Temperatures(single=1.0, joined=9.0)})
     both = Extractor(extractor.tokenizer, Predictor(old.network, info, old.device))
     text = "Steph Curry was born in Akron"
-    alone, seen, other = both.extract([tweet(text), tweet(text, "a man plays basketball"), tweet(text)])
-    assert [one.probability for one in other] == pytest.approx([one.probability for one in alone], abs=1e-4)
-    assert [one.views["text"].probability for one in seen] == pytest.approx(
-        [one.probability for one in alone], abs=1e-4
-    )
-    assert all(one.probability < 0.8 < max(view.probability for view in one.views.values()) for one in seen)
+    first, fused, last = both.extract([tweet(text), tweet(text, "a man plays basketball"), tweet(text)])
+    alone = [mention.probability for mention in first]
+    assert [mention.probability for mention in last] == pytest.approx(alone, abs=1e-4)
+    assert [mention.views["text"].probability for mention in fused] == pytest.approx(alone, abs=1e-4)
+    assert all(m.probability < 0.8 < max(view.probability for view in m.views.values()) for m in fused)
 
 
-def test_the_same_batch_twice_gives_the_same_bytes(extractor: Extractor) -> None:
+def test_predictions_are_deterministic(extractor: Extractor) -> None:
     tweets = [tweet(text) for text in TEXTS]
     assert extractor.extract(tweets) == extractor.extract(tweets)
 
@@ -117,38 +115,43 @@ def test_the_same_batch_twice_gives_the_same_bytes(extractor: Extractor) -> None
 def test_threads_may_share_an_extractor(extractor: Extractor) -> None:
     expected = [extractor.extract([tweet(text)])[0] for text in TEXTS]
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda text: extractor.extract([tweet(text)])[0], TEXTS * 4))
-    assert found == expected * 4
+        extracted = list(pool.map(lambda text: extractor.extract([tweet(text)])[0], TEXTS * 4))
+    assert extracted == expected * 4
 
 
-def test_nothing_in_nothing_out(extractor: Extractor) -> None:
+def test_empty_batches_and_empty_posts_give_empty_results(extractor: Extractor) -> None:
     assert extractor.extract([]) == []
     assert extractor.predictor.predict([]) == []
     nothing = Encoded((), (), None, (), ())
     assert extractor.predictor.predict([nothing, nothing]) == [Prediction()] * 2
 
 
-def test_what_was_not_chosen_is_given_from_a_threshold_of_ones_own(extractor: Extractor) -> None:
+def test_candidates_have_at_least_the_probability_of_the_given_threshold(extractor: Extractor) -> None:
     asking = Extractor.load(CHECKPOINT, device="cpu", candidate_threshold=LOW)
     tweets = [tweet(text) for text in TEXTS]
-    found = asking.extract_all(tweets)
-    assert [one.mentions for one in found] == extractor.extract(tweets)
-    assert any(one.candidates for one in found)
-    for post, (chosen, candidates, *_) in zip(tweets, found, strict=True):
-        Extraction(
-            tweet=post, mentions=chosen, candidates=candidates, model="m", model_version=0, threshold=0.5
-        )  # checks every span
+    results = asking.extract_all(tweets)
+    assert [result.mentions for result in results] == extractor.extract(tweets)
+    assert any(result.candidates for result in results)
+    for post, (chosen, candidates, *_) in zip(tweets, results, strict=True):
+        Extraction(  # checks every span
+            tweet=post,
+            mentions=tuple(chosen),
+            candidates=tuple(candidates),
+            model="m",
+            model_version=0,
+            threshold=0.5,
+        )
         probabilities = [mention.probability for mention in candidates]
         assert probabilities == sorted(probabilities, reverse=True)
         assert all(probability >= LOW for probability in probabilities)
         assert not {(m.start, m.end, m.type) for m in candidates} & {(m.start, m.end, m.type) for m in chosen}
     none = Extractor.load(CHECKPOINT, device="cpu", candidate_threshold=1.0).extract_all(tweets)
-    assert not any(one.candidates for one in none)
+    assert not any(result.candidates for result in none)
 
 
-def test_a_threshold_of_possible_mentions_that_is_no_probability_is_told(copy: Path) -> None:
+def test_a_candidate_threshold_that_is_not_a_probability_is_refused(copy: Path) -> None:
     for wrong in (0.0, 1.5, float("nan")):
-        with pytest.raises(UserError, match="wanted a probability above 0, at most 1"):
+        with pytest.raises(UserError, match="choose a probability above 0 and at most 1"):
             Extractor.load(CHECKPOINT, device="cpu", candidate_threshold=wrong)
     config = json.loads((copy / "config.json").read_text()) | {"candidate_threshold": 0.0}
     (copy / "config.json").write_text(json.dumps(config))
@@ -156,7 +159,7 @@ def test_a_threshold_of_possible_mentions_that_is_no_probability_is_told(copy: P
         describe(copy)
 
 
-async def test_the_process_predicts_what_the_extractor_does() -> None:
+async def test_the_process_predicts_the_same_as_the_extractor() -> None:
     extractor = Extractor.load(CHECKPOINT, device="cpu", candidate_threshold=LOW)
     encoded = [extractor.tokenizer.encode(text, None) for text in TEXTS]
     worker = ModelProcess("model.predictor:load", CHECKPOINT, "cpu", 0, 60.0, LOW)
@@ -164,31 +167,31 @@ async def test_the_process_predicts_what_the_extractor_does() -> None:
         predictions = await worker.infer(encoded)
     finally:
         await worker.close()
-    found = [
+    results = [
         Extracted(list(mentions(text, prediction)), list(candidate_mentions(text, prediction)), prediction.typicality)
         for text, prediction in zip(TEXTS, predictions, strict=True)
     ]
-    assert found == extractor.extract_all([tweet(text) for text in TEXTS])
+    assert results == extractor.extract_all([tweet(text) for text in TEXTS])
 
 
-def test_batches_keep_the_budget_and_lose_nothing() -> None:
+def test_batches_stay_within_the_budget_and_hold_every_post() -> None:
     encoded = [Encoded((1,) * length, (0,) * length, None, (), ()) for length in (50, 3, 8, 8, 300, 1)]
-    found = list(batches(encoded, 100))
-    assert sorted(index for batch in found for index in batch) == list(range(6))
-    assert all(len(batch) == 1 or max(encoded[index].cost for index in batch) * len(batch) <= 100 for batch in found)
+    parts = list(batches(encoded, 100))
+    assert sorted(index for part in parts for index in part) == list(range(6))
+    assert all(len(part) == 1 or max(encoded[index].cost for index in part) * len(part) <= 100 for part in parts)
 
 
 @pytest.mark.parametrize(
     ("alts", "expected"),
     [
         pytest.param([], None, id="no media"),
-        pytest.param([None, " \n "], None, id="nobody wrote anything"),
+        pytest.param([None, " \n "], None, id="nothing but blanks"),
         pytest.param(["a dog\n runs", None, "a cat"], "a dog runs . a cat", id="joined"),
         pytest.param(["x" * 4000], "x" * 256, id="bounded"),
     ],
 )
 def test_visual_context(alts: list[str | None], expected: str | None) -> None:
-    media = tuple(Media(url="http://pictures.test/1.jpg", alt=alt) for alt in alts)
+    media = tuple(Media(url="http://images.test/1.jpg", alt=alt) for alt in alts)
     assert visual_context(Tweet(id="1", text="x", media=media)) == expected
 
 
@@ -228,7 +231,9 @@ def copy(tmp_path: Path) -> Path:
         pytest.param("tokenizer.json", b"[]", "broken tokenizer", id="broken tokenizer"),
     ],
 )
-def test_a_broken_checkpoint_is_told_in_one_line(copy: Path, name: str, content: bytes | None, message: str) -> None:
+def test_a_broken_checkpoint_raises_an_error_of_one_line(
+    copy: Path, name: str, content: bytes | None, message: str
+) -> None:
     (copy / name).unlink()
     if content is not None:
         (copy / name).write_bytes(content)
@@ -237,6 +242,6 @@ def test_a_broken_checkpoint_is_told_in_one_line(copy: Path, name: str, content:
     assert "\n" not in str(error.value)
 
 
-def test_a_missing_folder_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_folder_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no model checkpoint in .*mner train"):
         describe(tmp_path / "nowhere")

@@ -1,4 +1,4 @@
-"""Words, subwords and offsets: whatever the text, text[start:end] is what stands in the raw tweet."""
+"""Words, subwords and offsets, for ordinary and hostile texts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TWEETS = st.lists(NASTY, max_size=12).map("".join)
 
 
 def surfaces(text: str) -> list[str]:
-    """The labelled words as they stand in the raw text."""
+    """Returns the labelled words as slices of the raw text."""
     return [text[word.start : word.end] for word in split_words(text) if word.labelled]
 
 
@@ -34,26 +34,34 @@ def surfaces(text: str) -> list[str]:
         pytest.param("Paris, now!", ["Paris", ",", "now", "!"], id="punctuation is split off"),
         pytest.param("#NBA @StephCurry", ["NBA", "StephCurry"], id="a sigil is read, not labelled"),
         pytest.param("# NBA 50 @ home", ["#", "NBA", "50", "@", "home"], id="a sigil alone is a word"),
-        pytest.param("AT&amp;T rocks", ["AT", "&amp;", "T", "rocks"], id="an entity is one character"),
-        pytest.param("a &bogus; b", ["a", "&", "bogus", ";", "b"], id="no entity"),
-        pytest.param("a http://t.co/Z3n?x=1&amp;y=2 b", ["a", "http://t.co/Z3n?x=1&amp;y=2", "b"], id="an address"),
-        pytest.param("game-winning 3-1 10,000 6:25", ["game-winning", "3-1", "10,000", "6:25"], id="what stays whole"),
-        pytest.param("p.m. w/", ["p", ".", "m", ".", "w", "/"], id="what comes apart"),
-        pytest.param("can't LeBron's", ["can", "'", "t", "LeBron", "'", "s"], id="apostrophes, as in training"),
+        pytest.param("AT&amp;T rocks", ["AT", "&amp;", "T", "rocks"], id="an entity counts as its character"),
+        pytest.param("a &bogus; b", ["a", "&", "bogus", ";", "b"], id="an unknown entity stays"),
+        pytest.param(
+            "a http://t.co/Z3n?x=1&amp;y=2 b", ["a", "http://t.co/Z3n?x=1&amp;y=2", "b"], id="a URL is one word"
+        ),
+        pytest.param(
+            "game-winning 3-1 10,000 6:25",
+            ["game-winning", "3-1", "10,000", "6:25"],
+            id="hyphens and numbers stay whole",
+        ),
+        pytest.param("p.m. w/", ["p", ".", "m", ".", "w", "/"], id="abbreviations are split"),
+        pytest.param("can't LeBron's", ["can", "'", "t", "LeBron", "'", "s"], id="apostrophes are split off"),
         pytest.param("Paris❤️London", ["Paris", "❤️", "London"], id="emoji between words"),
-        pytest.param("👨‍👩‍👧 1️⃣", ["👨", "👩", "👧", "1️⃣"], id="joined emoji come apart, a keycap does not"),
+        pytest.param("👨‍👩‍👧 1️⃣", ["👨", "👩", "👧", "1️⃣"], id="joined emoji are split, a keycap is not"),
         pytest.param("Cafe\u0301 Malmö", ["Cafe\u0301", "Malmö"], id="a combining mark belongs to its letter"),
         pytest.param("\u200bParis\u200b\u2066London\u2069", ["Paris", "London"], id="zero-width space and bidi marks"),
-        pytest.param("Pa\u00adris \ud83d x", ["Pa\u00adris", "x"], id="soft hyphen inside, lone surrogate"),
+        pytest.param(
+            "Pa\u00adris \ud83d x", ["Pa\u00adris", "x"], id="a soft hyphen stays, a lone surrogate is a space"
+        ),
         pytest.param("", [], id="nothing"),
     ],
 )
-def test_a_tweet_is_split_as_the_training_data_are(text: str, expected: list[str]) -> None:
+def test_a_post_is_split_as_the_training_data_is(text: str, expected: list[str]) -> None:
     assert surfaces(text) == expected
 
 
 @given(TWEETS)
-def test_words_are_ordered_apart_and_not_empty_in_any_text(text: str) -> None:
+def test_words_are_in_order_disjoint_and_not_empty(text: str) -> None:
     position = 0
     for word in split_words(text):
         assert position <= word.start < word.end <= len(text)
@@ -63,7 +71,7 @@ def test_words_are_ordered_apart_and_not_empty_in_any_text(text: str) -> None:
 
 
 @given(TWEETS, st.none() | TWEETS)
-def test_any_text_is_encoded_with_a_span_for_each_labelled_word(
+def test_every_span_of_an_encoded_text_is_a_labelled_word(
     tokenizer: TweetTokenizer, text: str, context: str | None
 ) -> None:
     encoded = tokenizer.encode(text, context)
@@ -77,7 +85,7 @@ def test_any_text_is_encoded_with_a_span_for_each_labelled_word(
     assert pickle.loads(pickle.dumps(encoded)) == encoded
 
 
-def test_a_very_long_text_is_cut_and_what_lies_beyond_is_not_labelled(tokenizer: TweetTokenizer) -> None:
+def test_a_very_long_text_is_cut_and_words_beyond_are_not_labelled(tokenizer: TweetTokenizer) -> None:
     text = "Paris " * 4000
     encoded = tokenizer.encode(text, "a man " * 4000)
     assert len(encoded.text) == tokenizer.config.max_text
@@ -87,15 +95,15 @@ def test_a_very_long_text_is_cut_and_what_lies_beyond_is_not_labelled(tokenizer:
 
 
 @pytest.mark.parametrize("context", [None, "", "  \n"])
-def test_no_context_is_none(tokenizer: TweetTokenizer, context: str | None) -> None:
+def test_a_blank_context_becomes_none(tokenizer: TweetTokenizer, context: str | None) -> None:
     assert tokenizer.encode("Paris", context).context is None
 
 
-def test_an_entity_is_read_as_the_character_it_stands_for(tokenizer: TweetTokenizer) -> None:
+def test_an_entity_is_encoded_as_its_character(tokenizer: TweetTokenizer) -> None:
     assert tokenizer.encode("AT&amp;T", None).text == tokenizer.encode("AT&T", None).text
 
 
-def test_a_corpus_word_keeps_one_label_and_is_read_as_the_raw_tweet_is(tokenizer: TweetTokenizer) -> None:
+def test_corpus_words_are_encoded_like_the_raw_post(tokenizer: TweetTokenizer) -> None:
     words = ["RT", "@StephCurry", ":", "#NBA", "#"]
     of_words, of_text = tokenizer.encode_words(words, None), tokenizer.encode("RT @StephCurry: #NBA #", None)
     assert of_words.text == of_text.text

@@ -1,4 +1,4 @@
-"""Somebody at a pseudo-terminal in which `mner review` runs."""
+"""A reviewer at a pseudo-terminal in which `mner review` runs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[()][A-Z0-9]")
 
 
 class Reviewer:
-    """Presses keys, and waits until the screen says something. Keys before that would not count."""
+    """Presses keys and waits for text on the screen. Keys pressed before a task is on the screen have no effect."""
 
     def __init__(self, child: pexpect.spawn[str]) -> None:
         self.child = child
         self._seen = ""
 
     def sees(self, wanted: str, within_s: float = 30) -> str:
-        """The first whole screen that holds `wanted`, as plain text; the lines are joined by single spaces."""
+        """Waits for a screen that contains `wanted`. Returns it as plain text, its lines joined by single spaces."""
         until = time.monotonic() + within_s
         while time.monotonic() < until:
             try:
@@ -27,17 +27,17 @@ class Reviewer:
                 continue
             except pexpect.EOF:
                 break
-            *_, frame = self._seen.split("\x1b[H")  # every frame begins at home
+            *_, frame = self._seen.split("\x1b[H")  # every frame begins with the cursor at home
             frame = " ".join(CONTROL.sub("", frame).split())
             if wanted in frame:
                 self._seen = ""
                 return frame
-        raise AssertionError(f"{wanted!r} did not come; the screen: {CONTROL.sub('', self._seen)[-3000:]}")
+        raise AssertionError(f"{wanted!r} did not appear; the screen: {CONTROL.sub('', self._seen)[-3000:]}")
 
     def presses(self, *keys: str) -> None:
         for key in keys:
             self.child.send(key)
-            time.sleep(0.02)  # as a hand does; a fresh task forgets what was typed before it was drawn
+            time.sleep(0.02)  # like a hand; a new task drops keys typed before it is drawn
 
     def leaves(self) -> int:
         self.child.expect(pexpect.EOF, timeout=30)

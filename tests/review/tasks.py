@@ -27,17 +27,17 @@ VIEWS = {
     "text": Opinion(probability=0.72, aleatoric=0.3, epistemic=0.1, share=0.62),
     "text+image": Opinion(probability=0.31, aleatoric=0.2, epistemic=0.4, share=0.38),
 }
-DOUBTS = (
+REASONS = (
     Reason(kind="views_disagree", sentence="the views disagree: text says PER with 72%, text+image with 31%"),
     Reason(kind="low_probability", sentence="58% sure that this is PER; the threshold is 80%"),
 )
 MISSED = (Reason(kind="maybe_missed", sentence="the model did not choose this, but holds it for 31% probable"),)
 ZIMMERMAN = mention("George Zimmerman", "PER", 0.58, views=VIEWS)
 NEW_YORK = mention("NewYork", "LOC", 0.41)
+#: A candidate that overlaps the chosen George Zimmerman.
 GEORGE = mention("George", "PER", 0.22)
-"""Possibly missed, where George Zimmerman was chosen."""
+#: A candidate that overlaps no mention.
 SHOT = mention("shot", "MISC", 0.31)
-"""Possibly missed, where nothing was chosen."""
 JAY = mention("jay", "PER", 0.97)
 
 
@@ -54,7 +54,7 @@ def task(
         id=f"{tweet_id}:0:tiny:1",
         tweet=Tweet(id=tweet_id, text=text),
         questions=(
-            *(Question(mention=asked, reasons=DOUBTS) for asked in questions),
+            *(Question(mention=asked, reasons=REASONS) for asked in questions),
             *(Question(mention=asked, reasons=MISSED, is_candidate=True) for asked in candidates),
         ),
         confident=confident,

@@ -65,7 +65,7 @@ def test_nothing_is_cut_off_in_80_by_24(name: str) -> None:
 @pytest.mark.parametrize(
     "shown",
     [
-        pytest.param("where [George Zimmerman PER?] got", id="the question in hand"),
+        pytest.param("where [George Zimmerman PER?] got", id="the current question"),
         pytest.param("#[NewYork LOC?]", id="the other question"),
         pytest.param("@[jay PER]", id="what the model is sure of"),
         pytest.param("question 1 of 2", id="how far we are"),
@@ -90,7 +90,9 @@ def test_a_candidate_is_marked_apart_and_hidden_where_it_overlaps_a_chosen_menti
     assert "where [George Zimmerman PER?] got (shot MISC?) ." in shown
     assert "question 3 of 3 · possibly missed" in shown
     assert "the model did not choose this, but holds it for 31% probable" in shown
-    assert "[shot MISC✓]" in draw_work(VIEWS["possibly missed"].work.accept()).plain  # type: ignore[union-attr]
+    work = VIEWS["possibly missed"].work
+    assert work is not None
+    assert "[shot MISC✓]" in draw_work(work.accept()).plain
 
 
 def test_a_reason_takes_at_most_three_lines_and_leaves_room_for_the_tweet() -> None:
@@ -109,7 +111,9 @@ def test_a_reason_takes_at_most_three_lines_and_leaves_room_for_the_tweet() -> N
         threshold=0.4,
         candidate_threshold=0.2,
     )
-    shown = screen(View("ana", "task", begin(route(extraction).task)))  # type: ignore[arg-type]
+    routed = route(extraction).task
+    assert routed is not None
+    shown = screen(View("ana", "task", begin(routed)))
     reason = shown[shown.index(" • the model did not choose") :].split(" • ")[1].splitlines()
     assert len(reason) == 3
     assert reason[-1].endswith("…")

@@ -1,4 +1,4 @@
-"""A reviewer's sitting, on a real Redis. The topic is a list: what reaches Kafka is tested with the terminal."""
+"""A reviewer's session on a real Redis. A list stands for the topic; `test_terminal` tests the real one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.review.tasks import task
 
 
 class Topic:
-    """Keeps decisions, or is away."""
+    """Collects decisions, or is away."""
 
     def __init__(self) -> None:
         self.decisions: list[Decision] = []
@@ -61,7 +61,7 @@ def session(queue: ReviewQueue, topic: Topic, clock: Clock) -> Session:
 
 
 async def answered(session: Session) -> Work:
-    """The next task with both its questions accepted."""
+    """Claims the next task and accepts both its questions."""
     work = await session.next()
     assert work is not None
     return work.accept().accept()
@@ -86,7 +86,7 @@ async def test_a_task_with_an_open_question_is_not_settled(session: Session, top
     assert topic.decisions == []
 
 
-async def test_what_kafka_did_not_confirm_stays_in_the_queue_and_can_be_sent_again(
+async def test_a_decision_that_kafka_did_not_confirm_can_be_sent_again(
     session: Session, topic: Topic, queue: ReviewQueue
 ) -> None:
     work = await answered(session)
@@ -109,14 +109,14 @@ async def test_a_lost_lease_publishes_nothing(session: Session, topic: Topic, qu
     assert not session.claimed
 
 
-async def test_an_ended_lease_that_nobody_took_costs_no_work(session: Session, topic: Topic, clock: Clock) -> None:
+async def test_an_expired_lease_that_nobody_took_is_renewed(session: Session, topic: Topic, clock: Clock) -> None:
     work = await answered(session)
     clock.now += 3_600_000
     await session.settle(work)
     assert len(topic.decisions) == 1
 
 
-async def test_skipped_tasks_go_back_to_others_and_not_to_us_until_we_ask(session: Session, queue: ReviewQueue) -> None:
+async def test_a_skipped_task_is_free_for_others_and_returns_after_unskip(session: Session, queue: ReviewQueue) -> None:
     first = await session.next()
     await session.skip()
     second = await session.next()
@@ -149,7 +149,7 @@ async def test_taking_back_retracts_and_returns_to_the_last_question(
     assert await queue.counts() == Counts(open=2, leased=0, decided=1)
 
 
-async def test_several_can_be_taken_back_one_after_another_and_no_more(session: Session, topic: Topic) -> None:
+async def test_each_settled_task_can_be_taken_back_once(session: Session, topic: Topic) -> None:
     for _ in range(2):
         await session.settle(await answered(session))
     assert [(await session.take_back()).task.tweet.id for _ in range(2)] == ["2", "1"]
@@ -171,13 +171,13 @@ async def test_a_retraction_that_kafka_did_not_confirm_leaves_it_settled(
 
 
 class Leaving(ReviewQueue):
-    """Redis goes away just when it should hear of a decision."""
+    """A queue whose Redis goes away just before `complete`."""
 
     async def complete(self, claim: Claim, stamp_ms: int) -> None:
         raise Retry("Redis is away")
 
 
-async def test_a_decision_survives_a_queue_that_is_away_when_told(
+async def test_a_decision_is_kept_when_redis_is_away(
     settings: Settings, topic: Topic, clock: Clock, queue: ReviewQueue
 ) -> None:
     leaving = Leaving(str(settings.redis), settings.name("review:"), clock)
@@ -188,7 +188,7 @@ async def test_a_decision_survives_a_queue_that_is_away_when_told(
     await leaving.close()
 
 
-async def test_a_later_stamp_is_given_whatever_this_machines_clock_says(
+async def test_a_decision_is_stamped_later_than_the_one_before_even_with_a_slow_clock(
     session: Session, topic: Topic, queue: ReviewQueue, clock: Clock
 ) -> None:
     ahead = clock.now + 5_000
@@ -198,7 +198,7 @@ async def test_a_later_stamp_is_given_whatever_this_machines_clock_says(
     assert stamp(topic.decisions[0]) == ahead + 2
 
 
-async def test_leaving_gives_the_task_back(session: Session, queue: ReviewQueue) -> None:
+async def test_release_gives_the_task_back(session: Session, queue: ReviewQueue) -> None:
     await session.next()
     await session.release()
     await session.release()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from review.span import Span, first_free
+from review.span import Edge, Span, first_free
 
 TEXT = "#Paris isn't  far 🗼!"
 
 
-def span(words: str, edge: str = "end") -> Span:
+def span(words: str, edge: Edge = "end") -> Span:
     start = TEXT.index(words)
-    return Span(TEXT, start, start + len(words), edge)  # type: ignore[arg-type]
+    return Span(TEXT, start, start + len(words), edge)
 
 
 @pytest.mark.parametrize(
@@ -49,16 +51,16 @@ def test_edges_move(before: Span, moves: str, after: str) -> None:
 
 
 @given(st.text(min_size=1, max_size=30), st.lists(st.sampled_from("rl><t"), max_size=20), st.data())
-def test_a_span_never_leaves_its_text_whatever_is_pressed(text: str, moves: list[str], data: st.DataObject) -> None:
+def test_no_sequence_of_keys_moves_a_span_out_of_its_text(text: str, moves: list[str], data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text) - 1))
     now = Span(text, start, data.draw(st.integers(start + 1, len(text))))
     for move in moves:
-        step = 1 if move in "r>" else -1
-        now = now.switch() if move == "t" else now.by_word(step) if move in "rl" else now.by_character(step)  # type: ignore[arg-type]
+        step: Literal[-1, 1] = 1 if move in "r>" else -1
+        now = now.switch() if move == "t" else now.by_word(step) if move in "rl" else now.by_character(step)
         assert 0 <= now.start < now.end <= len(text)
 
 
-def test_a_new_mention_begins_at_the_first_word_that_is_in_no_other() -> None:
+def test_a_new_mention_begins_at_the_first_free_word() -> None:
     assert first_free(TEXT, []).covered == "Paris"
     assert first_free(TEXT, [(0, 6)]).covered == "isn't"
     assert first_free(TEXT, [(0, len(TEXT))]).covered == "Paris"

@@ -1,4 +1,4 @@
-"""`mner review` as a person has it: in a real pseudo-terminal, on a real Redis and a real Kafka."""
+"""`mner review` in a real pseudo-terminal, on a real Redis and a real Kafka."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @pytest.fixture
 def environment(settings: Settings) -> dict[str, str]:
-    """A process of its own with the test's settings, without colour."""
+    """The environment of a process with the test's settings, without colour."""
     topics.create(str(settings.kafka), settings)
     names = {f"MNER_{n.upper()}": str(getattr(settings, n)) for n in ("kafka", "elasticsearch", "redis", "prefix")}
     return {**os.environ, **names, "NO_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "", "LINES": ""}
@@ -37,7 +37,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 @pytest.fixture
 def start(environment: dict[str, str]) -> Iterator[Callable[[], Reviewer]]:
-    """Opens `mner review` in a terminal of 80 by 24; closes what a test left open."""
+    """Opens `mner review` in a terminal of 80 by 24. Closes it after the test."""
     opened: list[Reviewer] = []
 
     def open_terminal() -> Reviewer:
@@ -54,7 +54,7 @@ def start(environment: dict[str, str]) -> Iterator[Callable[[], Reviewer]]:
 
 @pytest.fixture
 def on_queue(settings: Settings) -> Callable[[Callable[[ReviewQueue], Awaitable[T]]], T]:
-    """Does something with the queue, beside the terminal."""
+    """Runs an action on the queue, besides the terminal."""
 
     def run(action: Callable[[ReviewQueue], Awaitable[T]]) -> T:
         async def inside() -> T:
@@ -82,7 +82,7 @@ def three() -> list[ReviewTask]:
 
 
 def decisions(settings: Settings) -> list[tuple[Decision, dict[str, bytes], bytes]]:
-    """Every decision in the topic with its headers and key, in the order of their stamps."""
+    """Returns every decision in the topic with its headers and key, in the order of their stamps."""
     topic = settings.name(topics.DECISIONS)
     consumer = KafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
     partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
@@ -97,7 +97,7 @@ def decisions(settings: Settings) -> list[tuple[Decision, dict[str, bytes], byte
     return sorted(read, key=lambda each: each[0].decided_at)
 
 
-def test_three_tasks_are_settled_with_one_key_an_answer(
+def test_three_tasks_are_settled_with_one_key_per_answer(
     start: Callable[[], Reviewer], on_queue: OnQueue, settings: Settings
 ) -> None:
     on_queue(lambda queue: queue.add(three()))
@@ -132,7 +132,7 @@ def test_three_tasks_are_settled_with_one_key_an_answer(
     assert on_queue(lambda queue: queue.counts()) == Counts(open=0, leased=0, decided=3)
 
 
-def test_undo_goes_back_an_answer_and_then_reopens_what_was_settled(
+def test_undo_removes_an_answer_and_then_reopens_the_last_settled_task(
     start: Callable[[], Reviewer], on_queue: OnQueue, settings: Settings
 ) -> None:
     on_queue(lambda queue: queue.add(three()[:1]))
@@ -157,7 +157,7 @@ def test_undo_goes_back_an_answer_and_then_reopens_what_was_settled(
     assert on_queue(lambda queue: queue.counts()) == Counts(open=0, leased=0, decided=1)
 
 
-def test_a_missed_mention_is_added_and_help_and_skip_lose_nothing(
+def test_a_missed_mention_is_added_and_help_and_skip_lose_no_work(
     start: Callable[[], Reviewer], on_queue: OnQueue, settings: Settings
 ) -> None:
     on_queue(lambda queue: queue.add(three()[:2]))
@@ -184,7 +184,7 @@ def test_a_missed_mention_is_added_and_help_and_skip_lose_nothing(
     assert on_queue(lambda queue: queue.counts()) == Counts(open=1, leased=0, decided=1)
 
 
-def test_a_lost_lease_is_told_and_nothing_is_recorded(
+def test_a_lost_lease_shows_a_message_and_publishes_nothing(
     start: Callable[[], Reviewer], on_queue: OnQueue, settings: Settings
 ) -> None:
     on_queue(lambda queue: queue.add(three()[1:]))
@@ -210,7 +210,7 @@ def test_a_signal_gives_the_task_back(start: Callable[[], Reviewer], on_queue: O
     assert on_queue(lambda queue: queue.counts()) == Counts(open=1, leased=0, decided=0)
 
 
-def test_who_waits_gets_the_next_task_when_it_comes(start: Callable[[], Reviewer], on_queue: OnQueue) -> None:
+def test_a_waiting_reviewer_gets_a_task_when_it_arrives(start: Callable[[], Reviewer], on_queue: OnQueue) -> None:
     ana = start()
     ana.sees("No task waits for you.")
     ana.presses("w")
@@ -219,7 +219,7 @@ def test_who_waits_gets_the_next_task_when_it_comes(start: Callable[[], Reviewer
     ana.sees("[George Zimmerman PER?]")
 
 
-def test_keys_typed_before_a_task_could_be_seen_do_not_answer_it(
+def test_keys_typed_before_a_task_is_on_the_screen_do_not_answer_it(
     start: Callable[[], Reviewer], on_queue: OnQueue
 ) -> None:
     on_queue(lambda queue: queue.add(three()))
@@ -232,7 +232,7 @@ def test_keys_typed_before_a_task_could_be_seen_do_not_answer_it(
     assert on_queue(lambda queue: queue.counts()) == Counts(open=1, leased=1, decided=1)
 
 
-def test_another_size_of_the_terminal_is_drawn_anew(start: Callable[[], Reviewer], on_queue: OnQueue) -> None:
+def test_the_screen_is_redrawn_when_the_terminal_changes_size(start: Callable[[], Reviewer], on_queue: OnQueue) -> None:
     on_queue(lambda queue: queue.add(three()[:1]))
     ana = start()
     ana.sees("1 in review · 0 settled")
@@ -247,7 +247,7 @@ def test_another_size_of_the_terminal_is_drawn_anew(start: Callable[[], Reviewer
         pytest.param({"MNER_REDIS": "not a url"}, "MNER_REDIS", id="bad setting"),
     ],
 )
-def test_what_a_person_can_mend_is_one_line(environment: dict[str, str], changes: dict[str, str], told: str) -> None:
+def test_an_error_of_the_user_is_one_line(environment: dict[str, str], changes: dict[str, str], told: str) -> None:
     command = [*MNER[:3], "queue", "counts"] if changes else MNER
     ended = subprocess.run(
         command, env=environment | changes, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
@@ -257,7 +257,7 @@ def test_what_a_person_can_mend_is_one_line(environment: dict[str, str], changes
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_a_redis_that_is_away_is_told_before_the_screen_is_taken(environment: dict[str, str]) -> None:
+def test_an_unreachable_redis_is_reported_before_the_screen_opens(environment: dict[str, str]) -> None:
     child = pexpect.spawn(MNER[0], MNER[1:], env=environment | {"MNER_REDIS": "redis://127.0.0.1:1"}, encoding="utf-8")
     child.expect(pexpect.EOF, timeout=30)
     child.close()

@@ -1,4 +1,4 @@
-"""What a person says of a task's mentions, and what follows from it."""
+"""A person's answers about a task's mentions, and the verdicts that follow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def named(work: Work) -> list[tuple[str, str]]:
     return [(mention.text, mention.type) for mention in work.mentions]
 
 
-def test_the_first_question_is_in_hand_and_confident_mentions_stand_unasked() -> None:
+def test_the_first_question_is_current_and_confident_mentions_need_no_answer() -> None:
     work = begin(task())
     assert work.current.mention == ZIMMERMAN
     assert [item.asked for item in work.items] == [False, True, True]  # in reading order
@@ -46,17 +46,17 @@ def test_each_action_makes_its_verdict_and_its_mention(
     assert verdict.action == action
     assert verdict.before == ZIMMERMAN  # with the model's own figures
     assert named(work) == ([result] if result else [])
-    assert work.current.mention == NEW_YORK  # the next question is in hand
+    assert work.current.mention == NEW_YORK  # the next question is current
 
 
-def test_all_that_is_settled_is_a_persons_and_certain() -> None:
+def test_every_mention_of_a_settled_task_is_human_and_certain() -> None:
     work = begin(task()).accept().retype("ORG")
     assert work.done
     assert named(work) == [("jay", "PER"), ("George Zimmerman", "PER"), ("NewYork", "ORG")]
     assert {(m.source, m.probability, m.aleatoric, m.epistemic) for m in work.mentions} == {("human", 1.0, 0.0, 0.0)}
 
 
-def test_a_confident_mention_can_be_put_right_too() -> None:
+def test_a_confident_mention_can_be_corrected() -> None:
     work = begin(task()).move(-1)
     assert work.current.mention == JAY
     work = work.reject().accept().accept()
@@ -65,7 +65,7 @@ def test_a_confident_mention_can_be_put_right_too() -> None:
     assert [verdict.action for verdict in work.verdicts] == ["reject", "accept", "accept"]
 
 
-def test_a_mention_that_the_model_missed_is_added_and_may_be_taken_away_again() -> None:
+def test_a_missed_mention_can_be_added_and_removed_again() -> None:
     start = TEXT.index("🗽")
     added = begin(task()).add(start, start + 1, "MISC")
     assert added.current.mention == ZIMMERMAN
@@ -76,7 +76,7 @@ def test_a_mention_that_the_model_missed_is_added_and_may_be_taken_away_again() 
     assert gone.verdicts == ()
 
 
-def test_moving_on_goes_round() -> None:
+def test_moving_wraps_around() -> None:
     work = begin(task())
     assert [work.move(step).current.mention.text for step in (1, 2, 3, -1)] == [
         "NewYork",
@@ -98,20 +98,20 @@ def test_moving_on_goes_round() -> None:
         pytest.param(lambda work: work.undo(), id="undo of nothing"),
     ],
 )
-def test_what_makes_no_sense_is_refused_and_changes_nothing(act: Callable[[Work], Work]) -> None:
+def test_an_invalid_action_is_refused_and_changes_nothing(act: Callable[[Work], Work]) -> None:
     work = begin(task())
     with pytest.raises(InvalidAction):
         act(work)
     assert work == begin(task())
 
 
-def test_a_question_that_an_answer_leaves_no_room_for_is_asked_no_more() -> None:
+def test_a_question_that_an_accepted_mention_overlaps_is_no_longer_asked() -> None:
     text = "in New York"
     halves = tuple(ZIMMERMAN.model_copy(update={"start": s, "end": e, "text": text[s:e]}) for s, e in ((3, 6), (7, 11)))
     work = begin(task(text=text, questions=halves, confident=())).respan(3, 11, "LOC")
     assert work.done
     assert named(work) == [("New York", "LOC")]
-    assert [verdict.action for verdict in work.verdicts] == ["respan"]  # of the other the person said nothing
+    assert [verdict.action for verdict in work.verdicts] == ["respan"]  # there is no verdict on the other
     with pytest.raises(InvalidAction, match="overlaps 'New York'"):
         work.move(1).accept()
 
@@ -125,7 +125,7 @@ def test_a_question_that_an_answer_leaves_no_room_for_is_asked_no_more() -> None
         pytest.param(lambda work: work.respan(44, 52), "respan", [("got shot", "MISC")], id="respan"),
     ],
 )
-def test_what_the_model_possibly_missed_is_in_the_final_list_only_by_a_persons_word(
+def test_a_candidate_is_in_the_final_list_only_if_a_person_accepts_it(
     act: Callable[[Work], Work], action: str, result: list[tuple[str, str]]
 ) -> None:
     work = begin(task(questions=(), confident=(), candidates=(SHOT,)))
@@ -142,7 +142,7 @@ def test_what_the_model_possibly_missed_is_in_the_final_list_only_by_a_persons_w
 @pytest.mark.parametrize(
     ("act", "result", "verdicts"),
     [
-        pytest.param(lambda work: work.accept(), "George", [("accept", True)], id="the possible one is right"),
+        pytest.param(lambda work: work.accept(), "George", [("accept", True)], id="the candidate is right"),
         pytest.param(
             lambda work: work.move(1).accept(),
             "George Zimmerman",
@@ -157,7 +157,7 @@ def test_what_the_model_possibly_missed_is_in_the_final_list_only_by_a_persons_w
         ),
     ],
 )
-def test_of_a_chosen_and_a_possible_mention_that_exclude_each_other_one_answer_settles_both(
+def test_one_answer_settles_an_uncertain_mention_and_a_candidate_that_overlap(
     act: Callable[[Work], Work], result: str, verdicts: list[tuple[str, bool]]
 ) -> None:
     work = begin(task(questions=(ZIMMERMAN,), confident=(), candidates=(GEORGE,)))
@@ -199,7 +199,7 @@ def hand(work: Work, words: str) -> Work:
         ),
     ],
 )
-def test_a_question_is_asked_again_once_the_answer_that_left_no_room_for_it_is_gone(
+def test_a_question_is_asked_again_when_the_mention_that_overlapped_it_is_gone(
     act: Callable[[Work], Work], asked: list[str]
 ) -> None:
     work = act(begin(task(questions=(ZIMMERMAN, NEW_YORK), confident=(), candidates=(GEORGE,))))
@@ -208,14 +208,14 @@ def test_a_question_is_asked_again_once_the_answer_that_left_no_room_for_it_is_g
     assert not work.done
 
 
-def test_adding_a_mention_leaves_the_question_in_hand_only_if_it_is_asked_no_more() -> None:
+def test_adding_a_mention_keeps_the_current_question_unless_it_overlaps() -> None:
     work = begin(task(confident=()))
     assert work.add(44, 47, "ORG").current.mention == ZIMMERMAN
     assert work.add(27, 36, "ORG").current.mention == NEW_YORK
 
 
 @given(st.lists(st.sampled_from(["accept", "reject", "retype", "respan", "add", "move"]), max_size=12))
-def test_undo_leads_back_through_every_answer_to_the_beginning(actions: list[str]) -> None:
+def test_undo_returns_through_every_answer_to_the_start(actions: list[str]) -> None:
     acts: dict[str, Callable[[Work], Work]] = {
         "accept": lambda work: work.accept(),
         "reject": lambda work: work.reject(),
@@ -240,7 +240,7 @@ def test_undo_leads_back_through_every_answer_to_the_beginning(actions: list[str
     assert work.items == begin(task()).items
 
 
-def test_decisions_carry_all_that_the_index_needs_and_their_stamp_exactly() -> None:
+def test_a_decision_carries_its_task_and_its_exact_stamp() -> None:
     work = begin(task()).accept().reject()
     decision = settle(work, "ana", 1_763_712_345_678)
     assert (decision.kind, decision.task, decision.reviewer) == ("settle", task(), "ana")

@@ -1,4 +1,4 @@
-"""The sinks on real servers, each test with names of its own."""
+"""The sinks on real servers. Each test has its own index and key names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streams.settings import Settings
 
 
 class Clock:
-    """Unix milliseconds that a test moves by hand."""
+    """A clock in Unix milliseconds that a test moves."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000_000

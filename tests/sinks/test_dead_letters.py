@@ -35,7 +35,7 @@ def write(settings: Settings) -> Callable[[bytes, int], None]:
     return one
 
 
-def test_letters_come_oldest_first_across_partitions_and_the_newest_can_be_asked_for(
+def test_letters_come_oldest_first_across_partitions_and_can_be_limited_to_the_newest(
     settings: Settings, write: Callable[[bytes, int], None]
 ) -> None:
     start = 1_790_000_000
@@ -49,18 +49,18 @@ def test_letters_come_oldest_first_across_partitions_and_the_newest_can_be_asked
     assert read(brokers, topic, newest=0) == []
 
 
-def test_what_is_no_dead_letter_is_shown_as_it_is(settings: Settings, write: Callable[[bytes, int], None]) -> None:
+def test_a_record_of_another_kind_is_shown_as_it_is(settings: Settings, write: Callable[[bytes, int], None]) -> None:
     write(b"\xff not json", 1_790_000_000)
     (letter,) = read(str(settings.kafka), settings.name(topics.DEAD))
     assert "not a dead letter" in letter.letter.reason
     assert letter.letter.value == "\ufffd not json"
 
 
-def test_a_topic_that_is_not_there_has_no_letters(settings: Settings) -> None:
+def test_a_missing_topic_has_no_letters(settings: Settings) -> None:
     assert read(str(settings.kafka), settings.name("nothing.here")) == []
 
 
-def test_brokers_that_are_away_are_a_passing_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_brokers_raise_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sinks.dead_letters.IDLE_S", 0.5)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -1,8 +1,9 @@
-"""A document is a pure function of its event, and its version says which of two writes wins."""
+"""A document is a pure function of its event, and its version decides which of two writes wins."""
 
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -12,26 +13,29 @@ from core.events import MAX_EDIT, ImageResult, Tombstone
 from sinks.document import ERASED, from_decision, from_extraction, from_tombstone, normalise, stamp_ms, version
 from tests.sinks.values import MODEL_VERSION, MOMENT, decision, extraction, mention, task, tweet
 
+Rank = Literal["model", "human"]
+Write = tuple[int, Rank, int]
+
 edits = st.integers(0, MAX_EDIT)
 stamps = st.integers(0, 2**44 - 1)
-ranks = st.sampled_from(["model", "human"])
+ranks: st.SearchStrategy[Rank] = st.sampled_from(["model", "human"])
 
 
 @given(st.tuples(edits, ranks, stamps), st.tuples(edits, ranks, stamps))
-def test_versions_order_by_edit_then_person_over_model_then_stamp(one: tuple, other: tuple) -> None:  # type: ignore[type-arg]
-    def key(write: tuple) -> tuple:  # type: ignore[type-arg]
+def test_versions_order_by_edit_then_person_over_model_then_stamp(a: Write, b: Write) -> None:
+    def key(write: Write) -> tuple[int, bool, int]:
         return write[0], write[1] == "human", write[2]
 
-    assert (version(*one) < version(*other)) == (key(one) < key(other))
-    assert 0 <= version(*one) < ERASED < 2**63
+    assert (version(*a) < version(*b)) == (key(a) < key(b))
+    assert 0 <= version(*a) < ERASED < 2**63
 
 
-def test_a_stamp_that_would_spill_into_the_rank_is_refused() -> None:
+def test_a_stamp_that_needs_too_many_bits_is_refused() -> None:
     with pytest.raises(ValueError, match="44 bits"):
         version(0, "model", 2**44)
 
 
-def test_the_same_event_makes_the_same_bytes_whatever_it_took_to_make_it() -> None:
+def test_the_same_event_makes_the_same_bytes_whatever_its_timings_and_order() -> None:
     paris, ana = mention("Paris"), mention("Ana", "PER")
     one = from_extraction(extraction(tweet(), paris, ana, timings_ms={"model": 3.0}), [paris, ana])
     other = from_extraction(extraction(tweet(), paris, ana, timings_ms={"model": 9.0}), [ana, paris])
@@ -39,7 +43,7 @@ def test_the_same_event_makes_the_same_bytes_whatever_it_took_to_make_it() -> No
     assert one.version == other.version
 
 
-def test_a_document_holds_what_a_search_and_a_reader_need() -> None:
+def test_a_document_holds_the_fields_of_post_mentions_and_model() -> None:
     paris = mention("#Paris")
     image = ImageResult(status="failed", reason="not an image", url="http://x/y")
     made = tweet("7", author={"id": "a", "name": "Ana"}, media=[{"url": "http://x/y"}], lang="en", source="file")
@@ -75,7 +79,7 @@ def test_a_document_holds_what_a_search_and_a_reader_need() -> None:
     }
 
 
-def test_a_decision_is_shown_as_a_persons_and_its_retraction_as_the_models_again_but_later() -> None:
+def test_a_decision_is_of_source_human_and_its_retraction_of_source_model_but_newer() -> None:
     human = mention("Paris", source="human")
     settled = from_decision(decision(task(), 1000, human))
     retracted = from_decision(decision(task(), 1001, mention("Ana", "PER"), kind="retract"))
@@ -86,7 +90,7 @@ def test_a_decision_is_shown_as_a_persons_and_its_retraction_as_the_models_again
     assert retracted.version > settled.version > from_extraction(extraction(tweet()), []).version
 
 
-def test_a_tombstone_leaves_nothing_of_the_tweet() -> None:
+def test_a_tombstone_holds_nothing_of_the_tweet() -> None:
     document = from_tombstone(Tombstone(id="7", reason="the author, Ana, deleted it"))
     assert document.body == {"id": "7", "erased": True}
     assert document.version == ERASED

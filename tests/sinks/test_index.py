@@ -1,4 +1,4 @@
-"""Writes that can be repeated, triage of each item, searches: on a real Elasticsearch."""
+"""Repeatable writes, an outcome for each document, and searches, on a real Elasticsearch."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ def kinds(outcomes: list[Outcome]) -> list[str]:
 
 
 async def stored(settings: Settings, *tweet_ids: str) -> list[tuple[object, ...]]:
-    """What Elasticsearch holds of each tweet, down to the sequence number that every write moves."""
+    """Returns each tweet's document with its version and the sequence number, which every write changes."""
     async with AsyncElasticsearch(str(settings.elasticsearch)) as client:
         found = [await client.get(index=settings.name("mentions"), id=tweet_id) for tweet_id in tweet_ids]
         return [(a["_source"], a["_version"], a["_seq_no"], a["_primary_term"]) for a in found]
 
 
-async def test_a_replay_leaves_every_document_as_it_was_to_the_byte(index: Index, settings: Settings) -> None:
+async def test_a_replay_changes_no_byte_of_any_document(index: Index, settings: Settings) -> None:
     documents = [by_model("1"), by_model("2"), by_person("2"), erased("3")]
     assert kinds(await index.write(documents)) == ["written"] * 4
     before = await stored(settings, "1", "2", "3")
     for _ in range(3):
         assert kinds(await index.write(documents)) == ["stale"] * 4
-    # another machine's floats may differ in the last digit: the first write of a release stands
+    # another machine's floats may differ in the last digit; the first write of a model version stays
     assert kinds(await index.write([by_model("1", probability=0.9000000001)])) == ["stale"]
     assert await stored(settings, "1", "2", "3") == before
 
@@ -63,15 +63,15 @@ async def test_a_replay_leaves_every_document_as_it_was_to_the_byte(index: Index
     ("older", "newer"),
     [
         pytest.param(
-            by_model(model_version=MODEL_VERSION), by_model(model_version=MODEL_VERSION + 1), id="a newer release"
+            by_model(model_version=MODEL_VERSION), by_model(model_version=MODEL_VERSION + 1), id="a newer model version"
         ),
-        pytest.param(by_model(model_version=MODEL_VERSION + 9), by_person(), id="a person over any release"),
+        pytest.param(by_model(model_version=MODEL_VERSION + 9), by_person(), id="a person over any model version"),
         pytest.param(by_person(stamp_ms=1000), by_person(stamp_ms=1001), id="the later decision"),
         pytest.param(by_person(stamp_ms=2**43), by_model(edit=1, model_version=1), id="a newer edit over a person"),
         pytest.param(by_person(edit=65535, stamp_ms=2**43), erased(), id="a tombstone over all"),
     ],
 )
-async def test_the_newer_write_wins_in_whatever_order_they_come(index: Index, older: Document, newer: Document) -> None:
+async def test_the_newer_write_wins_in_any_order(index: Index, older: Document, newer: Document) -> None:
     assert kinds(await index.write([older])) == ["written"]
     assert kinds(await index.write([newer])) == ["written"]
     assert kinds(await index.write([older])) == ["stale"]
@@ -93,7 +93,7 @@ async def test_one_bad_document_is_rejected_with_its_reason_and_its_neighbours_a
     assert await index.get("2") is None
 
 
-async def test_a_write_block_is_put_off_and_not_rejected(index: Index, settings: Settings) -> None:
+async def test_a_write_under_a_write_block_is_retried_and_not_rejected(index: Index, settings: Settings) -> None:
     async with AsyncElasticsearch(str(settings.elasticsearch)) as client:
         await client.indices.put_settings(index=settings.name("mentions"), settings={"index.blocks.write": True})
         (outcome,) = await index.write([by_model()])
@@ -103,7 +103,7 @@ async def test_a_write_block_is_put_off_and_not_rejected(index: Index, settings:
     assert kinds(await index.write([by_model()])) == ["written"]
 
 
-async def test_an_index_that_is_lost_is_made_again_with_its_mapping(index: Index, settings: Settings) -> None:
+async def test_a_deleted_index_is_created_again_with_its_mapping(index: Index, settings: Settings) -> None:
     async with AsyncElasticsearch(str(settings.elasticsearch)) as client:
         await client.indices.delete(index=settings.name("mentions") + "-1")
         assert kinds(await index.write([by_model()])) == ["retry"]
@@ -121,7 +121,7 @@ async def test_a_bulk_is_split_by_bytes_and_keeps_its_order(index: Index, monkey
     assert kinds(outcomes) == ["written"] * 20 + ["rejected"] + ["written"] * 20
 
 
-async def test_no_document_is_no_request(settings: Settings) -> None:
+async def test_writing_no_document_sends_no_request(settings: Settings) -> None:
     nowhere = Index("http://127.0.0.1:1", settings.name("mentions"))
     assert await nowhere.write([]) == []
     await nowhere.close()
@@ -177,7 +177,7 @@ async def test_an_index_that_has_the_aliass_name_stops_with_its_name(settings: S
     await one.close()
 
 
-async def test_a_search_finds_words_and_names_and_says_what_matched(index: Index) -> None:
+async def test_a_search_finds_words_and_names_and_returns_what_matched(index: Index) -> None:
     extracted = extraction(tweet("1"), PARIS, HILTON, ANA)
     await index.write(
         [
@@ -230,7 +230,7 @@ async def test_entities_are_counted_by_tweet_under_one_name(index: Index) -> Non
     assert [e.name for e in await index.entities("paris", "PER")] == ["paris hilton"]
 
 
-async def test_a_server_that_is_away_is_a_passing_fault(settings: Settings) -> None:
+async def test_an_unreachable_server_raises_retry(settings: Settings) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         one = Index(f"http://127.0.0.1:{taken.getsockname()[1]}", settings.name("mentions"))
@@ -241,7 +241,7 @@ async def test_a_server_that_is_away_is_a_passing_fault(settings: Settings) -> N
 
 @asynccontextmanager
 async def answering(status: str, body: str) -> AsyncIterator[str]:
-    """An HTTP server that gives one answer to everything: for states that the core of Elasticsearch cannot be in."""
+    """Runs an HTTP server with one answer to every request, for states that a test cannot put Elasticsearch into."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -271,7 +271,7 @@ def bulk_item(status: int, kind: str) -> str:
         pytest.param("405 Method Not Allowed", Stop, id="something else answers"),
     ],
 )
-async def test_an_answer_to_the_whole_request_is_classed(status: str, error: type[Exception]) -> None:
+async def test_an_error_of_the_whole_request_raises_retry_or_stop(status: str, error: type[Exception]) -> None:
     async with answering(status, '{"error":{"type":"t","reason":"because"}}') as url:
         one = Index(url, "mentions")
         with pytest.raises(error, match="because"):
@@ -296,7 +296,7 @@ async def test_an_item_is_triaged_by_its_status(status: int, kind: str, outcome:
         await one.close()
 
 
-async def test_an_item_refused_for_lack_of_rights_stops_rather_than_dead_letters_the_stream() -> None:
+async def test_a_write_refused_for_lack_of_rights_raises_stop() -> None:
     async with answering("200 OK", bulk_item(403, "security_exception")) as url:
         one = Index(url, "mentions")
         with pytest.raises(Stop, match="security_exception"):

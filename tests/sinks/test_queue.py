@@ -32,7 +32,7 @@ async def claimed(queue: ReviewQueue, reviewer: str = "ana", lease_s: float = 60
     return claim
 
 
-async def test_the_most_uncertain_comes_first_and_ties_stand_by_tweet_id(queue: ReviewQueue) -> None:
+async def test_the_most_uncertain_task_comes_first_and_ties_are_in_order_of_tweet_id(queue: ReviewQueue) -> None:
     await queue.add([task("b", 0.5), task("d", 0.2), task("a", 0.5), task("c", 0.9)])
     assert await order(queue) == ["c", "a", "b", "d"]
     assert [entry.task.tweet.id for entry in await queue.list(limit=2, offset=1)] == ["a", "b"]
@@ -59,17 +59,17 @@ async def test_adding_again_does_not_end_a_lease(queue: ReviewQueue) -> None:
     [
         pytest.param(task(), task(edit=1), "second", id="a newer edit replaces"),
         pytest.param(task(edit=1), task(), "first", id="an older edit is refused"),
-        pytest.param(task(), task(model_version=MODEL_VERSION + 1), "second", id="a newer release replaces"),
-        pytest.param(task(model_version=MODEL_VERSION + 1), task(), "first", id="an older release is refused"),
+        pytest.param(task(), task(model_version=MODEL_VERSION + 1), "second", id="a newer model version replaces"),
+        pytest.param(task(model_version=MODEL_VERSION + 1), task(), "first", id="an older model version is refused"),
         pytest.param(
             task(edit=1, model_version=1),
             task(model_version=MODEL_VERSION),
             "first",
-            id="an edit counts before a release",
+            id="an edit counts before a model version",
         ),
     ],
 )
-async def test_one_tweet_has_one_task_the_newest(
+async def test_a_tweet_has_one_task_and_the_newest_wins(
     queue: ReviewQueue, first: ReviewTask, second: ReviewTask, stays: str
 ) -> None:
     await queue.add([first])
@@ -77,12 +77,12 @@ async def test_one_tweet_has_one_task_the_newest(
     assert await queue.add([second]) == (stays == "second")
     (entry,) = await queue.list()
     assert entry.task == (second if stays == "second" else first)
-    if stays == "second":  # what the reviewer reads is out of date
+    if stays == "second":  # the reviewer's task is out of date
         with pytest.raises(LeaseLost):
             await queue.complete(claim, 1)
 
 
-async def test_a_newer_reading_without_questions_makes_a_task_void(queue: ReviewQueue) -> None:
+async def test_a_newer_extraction_without_questions_withdraws_the_task(queue: ReviewQueue) -> None:
     await queue.add([task("1"), task("2", edit=1)])
     newer = [extraction(tweet("1", edit=1)), extraction(tweet("2", edit=0)), extraction(tweet("3"))]
     assert await queue.withdraw(newer) == 1
@@ -105,7 +105,7 @@ async def test_two_claimers_at_once_never_get_the_same_task(queue: ReviewQueue, 
     await asyncio.gather(*(mine.close() for mine in reviewers))
 
 
-async def test_a_lease_that_ends_puts_the_task_back_by_itself(queue: ReviewQueue, clock: Clock) -> None:
+async def test_a_task_is_free_again_when_its_lease_ends(queue: ReviewQueue, clock: Clock) -> None:
     await queue.add([task()])
     await claimed(queue, "ana", lease_s=60)
     clock.pass_s(59.9)
@@ -134,7 +134,7 @@ async def test_a_lost_lease_cannot_complete_renew_or_release(queue: ReviewQueue,
     assert await queue.counts() == Counts(open=0, leased=0, decided=1)
 
 
-async def test_a_lease_is_renewed_also_after_its_end_if_nobody_took_the_task(queue: ReviewQueue, clock: Clock) -> None:
+async def test_a_lease_can_be_renewed_after_its_end_if_nobody_took_the_task(queue: ReviewQueue, clock: Clock) -> None:
     await queue.add([task()])
     claim = await claimed(queue, lease_s=60)
     clock.pass_s(61)
@@ -145,7 +145,7 @@ async def test_a_lease_is_renewed_also_after_its_end_if_nobody_took_the_task(que
     await queue.complete(claim, 1)
 
 
-async def test_a_task_given_back_is_free_for_others_and_may_be_passed(queue: ReviewQueue) -> None:
+async def test_a_released_task_is_free_for_others_and_can_be_skipped(queue: ReviewQueue) -> None:
     await queue.add([task("1", 0.9), task("2", 0.1)])
     await queue.release(await claimed(queue))
     second = await queue.claim("ana", 60, skipped={"1"})
@@ -155,7 +155,7 @@ async def test_a_task_given_back_is_free_for_others_and_may_be_passed(queue: Rev
     assert (await claimed(queue, "bob")).task.tweet.id == "1"
 
 
-async def test_a_certain_tweet_can_be_taken_unless_somebody_has_it(queue: ReviewQueue) -> None:
+async def test_a_given_tweet_can_be_taken_unless_somebody_has_leased_it(queue: ReviewQueue) -> None:
     await queue.add([task("1"), task("2")])
     claim = await queue.take("2", "a name of words", 60)
     assert claim is not None
@@ -165,15 +165,15 @@ async def test_a_certain_tweet_can_be_taken_unless_somebody_has_it(queue: Review
     assert await queue.take("none", "bob", 60) is None
 
 
-async def test_a_decided_task_stays_decided_whatever_reads_the_same_edit_again(queue: ReviewQueue) -> None:
+async def test_a_decided_edit_stays_decided_whatever_model_version_reads_it(queue: ReviewQueue) -> None:
     await queue.add([task()])
     await queue.complete(await claimed(queue), 1000)
     assert await queue.add([task(), task(model_version=MODEL_VERSION + 1)]) == 0
-    assert await queue.add([task(edit=1)]) == 1  # another text asks anew
+    assert await queue.add([task(edit=1)]) == 1  # a new text is asked about again
     assert await queue.add([task()]) == 0
 
 
-async def test_completing_is_done_when_the_decisions_event_was_quicker(queue: ReviewQueue) -> None:
+async def test_complete_succeeds_when_the_same_decision_was_applied_before(queue: ReviewQueue) -> None:
     await queue.add([task()])
     claim = await claimed(queue)
     assert await queue.settle(task(), 1000)
@@ -188,18 +188,18 @@ async def test_a_decision_may_come_before_its_task(queue: ReviewQueue) -> None:
     assert await queue.counts() == Counts(open=0, leased=0, decided=1)
 
 
-async def test_a_retraction_opens_the_task_again_and_says_which_stamp_must_be_beaten(queue: ReviewQueue) -> None:
+async def test_a_retraction_reopens_the_task_and_returns_the_stamp_to_beat(queue: ReviewQueue) -> None:
     await queue.settle(task(), 1000)
     assert await queue.reopen(task(), 1001)
     claim = await claimed(queue)
     assert (claim.task, claim.after_ms) == (task(), 1001)
-    assert not await queue.reopen(task(), 1001)  # replayed: our lease is not touched
+    assert not await queue.reopen(task(), 1001)  # replayed: the lease stays
     assert not await queue.settle(task(), 1000)
     await queue.complete(claim, 1002)
     assert await queue.counts() == Counts(open=0, leased=0, decided=1)
 
 
-async def test_a_retracted_task_waits_for_a_person_whatever_a_newer_release_thinks(queue: ReviewQueue) -> None:
+async def test_a_retracted_task_waits_for_a_person_whatever_a_newer_model_finds(queue: ReviewQueue) -> None:
     await queue.settle(task(), 1000)
     await queue.reopen(task(), 1001)
     assert await queue.add([task(model_version=MODEL_VERSION + 1)]) == 0
@@ -211,7 +211,7 @@ async def test_a_decision_on_an_old_edit_does_not_touch_the_new_ones_task(queue:
     await queue.add([task(edit=2)])
     assert await queue.settle(task(edit=1), 1000)
     assert await order(queue) == ["1"]
-    assert await queue.settle(task(edit=2), 500)  # an older stamp, yet about a newer text
+    assert await queue.settle(task(edit=2), 500)  # an older stamp, but about a newer text
     assert not await queue.settle(task(edit=1), 2000)
     assert await order(queue) == []
 
@@ -264,7 +264,7 @@ async def apply(queue: ReviewQueue, events: list[tuple[int, str, ReviewTask, int
 @hypothesis_settings(
     max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_a_lost_queue_is_the_same_again_in_whatever_order_the_topics_are_replayed(
+def test_a_lost_queue_can_be_rebuilt_by_replaying_the_topics_in_any_order(
     settings: Settings, data: st.DataObject
 ) -> None:
     """Any interleaving of tasks and decisions, each event once or twice, on an empty Redis."""
@@ -281,11 +281,11 @@ def test_a_lost_queue_is_the_same_again_in_whatever_order_the_topics_are_replaye
         return state
 
     waiting, counts = asyncio.run(rebuilt())
-    assert waiting == [TASKS[2], TASKS[1]]  # taken back: the task that the person had; a newer edit: its own
+    assert waiting == [TASKS[2], TASKS[1]]  # the task that was taken back, and the task of the newer edit
     assert counts == Counts(open=2, leased=0, decided=2)
 
 
-async def test_without_a_clock_of_its_own_the_servers_counts(settings: Settings) -> None:
+async def test_without_a_clock_the_servers_clock_is_used(settings: Settings) -> None:
     queue = ReviewQueue(str(settings.redis), settings.name("review:"))
     await queue.add([task()])
     claim = await claimed(queue, lease_s=100)
@@ -295,7 +295,7 @@ async def test_without_a_clock_of_its_own_the_servers_counts(settings: Settings)
     await queue.close()
 
 
-async def test_scripts_that_the_server_forgot_are_loaded_again(queue: ReviewQueue, settings: Settings) -> None:
+async def test_scripts_are_loaded_again_after_the_server_lost_them(queue: ReviewQueue, settings: Settings) -> None:
     await queue.add([task()])
     async with Redis.from_url(str(settings.redis)) as redis:
         await redis.script_flush()
@@ -304,7 +304,7 @@ async def test_scripts_that_the_server_forgot_are_loaded_again(queue: ReviewQueu
     assert await queue.add([task("2")]) == 1
 
 
-async def test_a_server_that_is_away_is_a_passing_fault() -> None:
+async def test_an_unreachable_server_raises_retry() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         queue = ReviewQueue(f"redis://:secret@127.0.0.1:{taken.getsockname()[1]}", "review:")
@@ -314,7 +314,7 @@ async def test_a_server_that_is_away_is_a_passing_fault() -> None:
         await queue.close()
 
 
-async def test_a_server_that_refuses_us_stops(settings: Settings) -> None:
+async def test_a_server_that_refuses_the_credentials_raises_stop(settings: Settings) -> None:
     url = str(settings.redis).replace("redis://", "redis://nobody:wrong@")
     queue = ReviewQueue(url, settings.name("review:"))
     with pytest.raises(Stop, match="refuses our credentials"):
@@ -322,7 +322,7 @@ async def test_a_server_that_refuses_us_stops(settings: Settings) -> None:
     await queue.close()
 
 
-async def test_keys_that_belong_to_something_else_stop(queue: ReviewQueue, settings: Settings) -> None:
+async def test_keys_of_another_program_raise_stop(queue: ReviewQueue, settings: Settings) -> None:
     async with Redis.from_url(str(settings.redis)) as redis:
         await redis.set(settings.name("review:open"), "mine")
     with pytest.raises(Stop, match="WRONGTYPE"):
@@ -331,25 +331,25 @@ async def test_keys_that_belong_to_something_else_stop(queue: ReviewQueue, setti
 
 @pytest.fixture
 def redis_alone(tmp_path: Path) -> Iterator[str]:
-    """The URL of a server of this test's own, to be upset."""
+    """Yields the URL of a Redis of this test alone, which it may reconfigure."""
     with Stack(tmp_path, ["redis"]) as stack:
         yield stack.addresses["redis"]
 
 
 @pytest.mark.parametrize(
-    "settings_of_the_server",
+    "server_settings",
     [
         pytest.param([("maxmemory", "1"), ("maxmemory-policy", "noeviction")], id="full"),
         pytest.param([("min-replicas-to-write", "1")], id="without its replicas"),
     ],
 )
-async def test_a_server_that_cannot_write_now_is_a_passing_fault(
-    redis_alone: str, settings_of_the_server: list[tuple[str, str]]
+async def test_a_server_that_cannot_write_raises_retry(
+    redis_alone: str, server_settings: list[tuple[str, str]]
 ) -> None:
     queue = ReviewQueue(redis_alone, "review:")
     await queue.add([task("0")])
     async with Redis.from_url(redis_alone) as redis:
-        for name, value in settings_of_the_server:
+        for name, value in server_settings:
             await redis.config_set(name, value)
     with pytest.raises(Retry):
         await queue.add([task("1"), task("2")])
@@ -358,7 +358,7 @@ async def test_a_server_that_cannot_write_now_is_a_passing_fault(
     await queue.close()
 
 
-async def test_a_replica_is_a_passing_fault(redis_alone: str) -> None:
+async def test_a_replica_raises_retry(redis_alone: str) -> None:
     queue = ReviewQueue(redis_alone, "review:")
     async with Redis.from_url(redis_alone) as redis:
         await redis.replicaof("127.0.0.1", 1)
@@ -367,7 +367,7 @@ async def test_a_replica_is_a_passing_fault(redis_alone: str) -> None:
     await queue.close()
 
 
-async def test_a_task_that_cannot_be_read_is_passed_over_and_named(
+async def test_a_task_that_cannot_be_read_is_skipped_with_a_warning(
     queue: ReviewQueue, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     await queue.add([task("1", 0.1), task("2", 0.9), task("3", 0.5)])

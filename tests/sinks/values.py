@@ -49,7 +49,7 @@ def task(
 
 
 def missed(tweet_id: str, uncertainty: float) -> ReviewTask:
-    """A task about a mention that the model did not choose."""
+    """Returns a task whose question is a candidate."""
     asked = Question(
         mention=mention("Ana", "PER", probability=uncertainty),
         reasons=(Reason(kind="maybe_missed", sentence="not chosen"),),

@@ -22,6 +22,7 @@ from sinks.dead_letters import read
 from sinks.index import Index
 from sinks.queue import ReviewQueue
 from streams import topics
+from streams.agents.names import AgentName
 from streams.feed import feed
 from streams.settings import Settings
 from streams.worker import AGENTS
@@ -137,7 +138,7 @@ def lag(settings: Settings, agents: Iterable[str]) -> int:
 
 
 def _lag(client: KafkaAdminClient, settings: Settings, agent: str) -> int:
-    group = settings.name(f"mner-{agent}")
+    group = settings.name(AgentName(agent).group)
     partitions = _partitions(settings, agent)
     ends = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
     done = client.list_group_offsets(group)[group]
@@ -145,7 +146,7 @@ def _lag(client: KafkaAdminClient, settings: Settings, agent: str) -> int:
 
 
 def _partitions(settings: Settings, agent: str) -> list[TopicPartition]:
-    topic, _ = AGENTS[agent]
+    topic, _ = AGENTS[AgentName(agent)]
     return [TopicPartition(settings.name(topic), partition) for partition in range(settings.partitions)]
 
 
@@ -156,7 +157,7 @@ def rewind(settings: Settings, *agents: str) -> None:
     try:
         for agent in agents:
             offsets = dict.fromkeys(_partitions(settings, agent), OffsetAndMetadata(0, "", -1))
-            client.alter_group_offsets(settings.name(f"mner-{agent}"), offsets)
+            client.alter_group_offsets(settings.name(AgentName(agent).group), offsets)
     finally:
         client.close()
 
@@ -166,7 +167,7 @@ def members(settings: Settings, agent: str) -> int:
     assert settings.kafka is not None
     client = topics.admin(settings.kafka)
     try:
-        group = settings.name(f"mner-{agent}")
+        group = settings.name(AgentName(agent).group)
         described = client.describe_groups([group])[group]
         return sum(bool(member["member_assignment"]["assigned_partitions"]) for member in described["members"])
     finally:

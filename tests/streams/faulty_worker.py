@@ -1,10 +1,15 @@
-"""`mner worker` with a bug planted in one stage, for one tweet. FAULTY_STAGE names the stage; with
-FAULTY_HANGS it does not raise but waits for ever."""
+"""`mner worker` with a bug in one stage, for one post.
+
+FAULTY_STAGE names the stage. FAULTY_HOW says what the bug does: it raises (the default), "hangs", "blocks" the event
+loop, or "locks" the interpreter by holding its global lock.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -27,9 +32,15 @@ def plant(stage: Any) -> None:
     async def faulty(self: Any, work: Item[Any] | Sequence[Item[Any]]) -> None:
         items = [work] if isinstance(work, Item) else work
         if any(item.origin.key == POISON for item in items):
-            if "FAULTY_HANGS" in os.environ:
-                await asyncio.Event().wait()
-            raise RuntimeError(f"a bug in {stage.name}")
+            match os.environ.get("FAULTY_HOW"):
+                case "hangs":
+                    await asyncio.Event().wait()
+                case "blocks":
+                    time.sleep(3600)  # noqa: ASYNC251
+                case "locks":
+                    re.match(r"(a+)+$", "a" * 99 + "b")
+                case _:
+                    raise RuntimeError(f"a bug in {stage.name}")
         await process(self, work)
 
     stage.process = faulty

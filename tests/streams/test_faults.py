@@ -188,16 +188,25 @@ async def test_a_deployment_that_fails_every_tweet_stops_instead_of_dead_letteri
     assert len((await books(stubbed)).dead) < 40
 
 
+@pytest.mark.parametrize(
+    ("how", "code", "says"),
+    [
+        pytest.param("hangs", 3, "in flight and none done for", id="a stage hangs"),
+        pytest.param("blocks", 3, "the event loop has been blocked for", id="a stage blocks the event loop"),
+        pytest.param("locks", 1, "Timeout", id="a stage holds Python's global lock"),
+    ],
+)
 async def test_a_worker_that_is_stuck_ends_itself_and_another_goes_on(
-    stubbed: Settings, start: Start, monkeypatch: pytest.MonkeyPatch
+    stubbed: Settings, start: Start, monkeypatch: pytest.MonkeyPatch, how: str, code: int, says: str
 ) -> None:
     monkeypatch.setenv("FAULTY_STAGE", "tokenise")
-    monkeypatch.setenv("FAULTY_HANGS", "yes")
-    stuck = start(stubbed.model_copy(update={"stall_s": 2.0}), module="tests.streams.faulty_worker")
+    monkeypatch.setenv("FAULTY_HOW", how)
+    stuck = start(stubbed.changed(stall_s=2.0), module="tests.streams.faulty_worker")
     await asyncio.to_thread(fed, stubbed, tweets(range(100)))
     await until_ended(stuck)
-    assert stuck.code == 3
-    assert "in flight and none done for" in stuck.output()
+    assert stuck.code == code
+    assert says in stuck.output()
+    assert stuck.output().count("most recent call first") > 1, "the stacks of all threads"
     start(stubbed)
     await until_caught_up(stubbed)
     assert_exactly_once(await books(stubbed), range(100))

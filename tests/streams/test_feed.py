@@ -70,7 +70,7 @@ def test_every_line_is_fed_as_it_stands_also_after_those_that_are_broken(brokers
 
 def test_a_line_larger_than_the_topic_takes_is_named_and_what_stood_before_it_is_in(brokers: str, topic: str) -> None:
     lines = [b"one\n", b"\n", b"two\n", b"x" * topics.EVENT_BYTES, b"three\n"]
-    with pytest.raises(UserError, match=r"line 4 is larger .*: \d+ bytes.* feed on from line 5"):
+    with pytest.raises(UserError, match=r"line 4 has \d+ bytes, more than .* continue with line 5"):
         feed(lines, brokers, topic)
     assert held(brokers, topic) == [b"one", b"two"]
 

@@ -48,18 +48,18 @@ def test_the_uncertain_ones_become_one_task_ordered_by_its_least_probable_mentio
     assert routing.task.id == "7:2:m:9"
 
 
-def test_a_threshold_of_ones_own_beats_the_checkpoints() -> None:
+def test_a_configured_threshold_wins_over_the_checkpoints() -> None:
     assert route(extraction(mention("Bob", 0.6)), threshold=0.5).task is None
 
 
 def test_views_that_disagree_are_the_first_reason() -> None:
     views = {"text": opinion(0.9), "context": opinion(0.3)}
     (question,) = route(extraction(mention("Bob", 0.6, views=views))).task.questions  # type: ignore[union-attr]
-    assert [doubt.kind for doubt in question.reasons] == ["views_disagree", "ambiguous", "low_probability"]
+    assert [reason.kind for reason in question.reasons] == ["views_disagree", "ambiguous", "low_probability"]
     assert "text says PER with 90%, context with 30%" in question.reasons[0].sentence
 
 
-def test_more_epistemic_than_aleatoric_is_told_as_little_evidence() -> None:
+def test_more_epistemic_than_aleatoric_is_little_evidence() -> None:
     (question,) = route(extraction(mention("Bob", 0.6, epistemic=0.5))).task.questions  # type: ignore[union-attr]
     assert question.reasons[0].kind == "little_evidence"
 
@@ -69,17 +69,17 @@ def questions(*mentions: Mention, candidates: tuple[Mention, ...], least: float 
     return list(routing.task.questions) if routing.task else []
 
 
-def test_what_the_model_did_not_choose_but_holds_for_possible_is_asked_about_and_marked() -> None:
+def test_a_candidate_is_asked_about_and_marked() -> None:
     routing = route(extraction(mention("Ada", 0.99), candidates=(mention("Rome", 0.31),)))
     assert [m.text for m in routing.confident] == ["Ada"]
     assert routing.task is not None
     (question,) = routing.task.questions
     assert (question.mention.text, question.is_candidate) == ("Rome", True)
-    assert [doubt.kind for doubt in question.reasons] == ["maybe_missed", "ambiguous"]
-    assert question.reasons[0].sentence == "the model did not choose this, but holds it for 31% probable"
+    assert [reason.kind for reason in question.reasons] == ["maybe_missed", "ambiguous"]
+    assert question.reasons[0].sentence == "the model did not choose this, but gives it a probability of 31%"
 
 
-def test_the_queue_is_ordered_by_how_probably_the_choice_of_the_model_is_wrong() -> None:
+def test_a_tasks_uncertainty_is_how_probably_the_models_choice_is_wrong() -> None:
     def uncertainty(*mentions: Mention, candidates: tuple[Mention, ...] = ()) -> float:
         task = route(extraction(*mentions, candidates=candidates)).task
         assert task is not None
@@ -90,11 +90,11 @@ def test_the_queue_is_ordered_by_how_probably_the_choice_of_the_model_is_wrong()
     assert uncertainty(mention("Bob", 0.79), candidates=(mention("Rome", 0.31),)) == 0.31
 
 
-def test_a_possible_mention_says_what_was_chosen_in_its_place() -> None:
+def test_a_candidate_says_what_the_model_chose_instead() -> None:
     bob, question = questions(mention("Bob", 0.6), candidates=(mention("met Bob", 0.3),))
     assert not bob.is_candidate
     assert question.is_candidate
-    assert question.reasons[0].sentence.endswith("; it chose “Bob” PER (60%), and both cannot be")
+    assert question.reasons[0].sentence.endswith("; it chose “Bob” PER (60%); the two overlap, so at most one is right")
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,15 @@ def test_a_possible_mention_says_what_was_chosen_in_its_place() -> None:
         pytest.param(0.85, None, id="left out where the mention is confident"),
     ],
 )
-def test_another_type_for_the_same_words_is_no_question_of_its_own(probability: float, asked: list[str] | None) -> None:
+def test_another_type_for_the_same_words_is_a_reason_and_no_question(
+    probability: float, asked: list[str] | None
+) -> None:
     found = questions(mention("Bob", probability), candidates=(mention("Bob", 0.3, type="ORG"),))
-    assert [[doubt.kind for doubt in question.reasons] for question in found] == ([asked] if asked else [])
+    assert [[reason.kind for reason in question.reasons] for question in found] == ([asked] if asked else [])
     assert [question.is_candidate for question in found] == ([False] if asked else [])
 
 
-def test_of_possible_mentions_that_overlap_the_likeliest_is_asked_about() -> None:
+def test_the_likeliest_of_overlapping_candidates_is_asked_about() -> None:
     candidates = (
         mention("met Bob", 0.4),
         mention("met Bob", 0.3, type="ORG"),
@@ -123,7 +125,7 @@ def test_of_possible_mentions_that_overlap_the_likeliest_is_asked_about() -> Non
     assert found[0].reasons[-1].sentence == "it may also be ORG (30%)"
 
 
-def test_a_threshold_of_ones_own_leaves_out_what_is_less_possible() -> None:
+def test_a_configured_candidate_threshold_leaves_out_less_probable_candidates() -> None:
     candidates = (mention("Bob", 0.4), mention("Rome", 0.3))
     assert [question.mention.text for question in questions(candidates=candidates, least=0.35)] == ["Bob"]
     assert questions(candidates=candidates, least=1.0) == []
@@ -132,16 +134,16 @@ def test_a_threshold_of_ones_own_leaves_out_what_is_less_possible() -> None:
     assert questions(candidates=certain, least=1.0) == []
 
 
-def test_a_task_says_from_which_probability_possible_mentions_were_asked_about() -> None:
-    def told(*mentions: Mention, candidates: tuple[Mention, ...], least: float | None) -> float:
+def test_a_task_holds_the_candidate_threshold_it_was_made_with() -> None:
+    def threshold_of(*mentions: Mention, candidates: tuple[Mention, ...], least: float | None) -> float:
         task = route(extraction(*mentions, candidates=candidates), candidate_threshold=least).task
         assert task is not None
         return task.candidate_threshold
 
-    assert told(candidates=(mention("Bob", 0.4),), least=None) == 0.2
-    assert told(candidates=(mention("Bob", 0.4),), least=0.35) == 0.35
-    assert told(candidates=(mention("Bob", 0.4),), least=0.1) == 0.2
-    assert told(mention("Ada", 0.4), candidates=(), least=0.35) == 1.0
+    assert threshold_of(candidates=(mention("Bob", 0.4),), least=None) == 0.2
+    assert threshold_of(candidates=(mention("Bob", 0.4),), least=0.35) == 0.35
+    assert threshold_of(candidates=(mention("Bob", 0.4),), least=0.1) == 0.2
+    assert threshold_of(mention("Ada", 0.4), candidates=(), least=0.35) == 1.0
 
 
 def test_a_long_rival_is_quoted_in_part() -> None:

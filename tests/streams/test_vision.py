@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
@@ -22,9 +22,9 @@ from tests.model.vision.stub_reader import chessboard
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings whose image reader runs the stub."""
 
-    def config(limits: VisionLimits, device: str, **more: Any) -> ImageReaderConfig:
-        stub = {"reader": str(tmp_path / "diary"), "factory": "tests.model.vision.stub_reader:load"}
-        return replace(image_reader_config(limits, device, **more), **stub)
+    def config(limits: VisionLimits, device: str, wait_s: float = math.inf) -> ImageReaderConfig:
+        config = image_reader_config(limits, device, wait_s)
+        return replace(config, reader=str(tmp_path / "diary"), factory="tests.model.vision.stub_reader:load")
 
     monkeypatch.setattr("streams.vision.image_reader_config", config)
     return Settings(home=tmp_path, vision=VisionLimits(channels=("tags", "ocr")))

@@ -22,3 +22,4 @@ def test_folders_named_like_ours_where_it_runs_are_not_imported(
     worker.start()
     with pytest.raises(UserError, match="MNER_KAFKA"):  # it came as far as to ask where the servers are
         worker.ready(60)
+    worker.kill()  # closes its pipe

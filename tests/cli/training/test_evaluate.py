@@ -82,9 +82,7 @@ def test_captions_must_belong_to_the_posts_and_a_view_that_reads_them_needs_some
         command.command(data=data, captions=captions)
     with pytest.raises(UserError, match="reads only posts with captions, and none has one"):
         command.command(data=data, views="text+context")
-    with pytest.raises(
-        UserError, match=r"views image: wanted a list of some of those of minilm-.*: text, text\+context"
-    ):
+    with pytest.raises(UserError, match=r"views image: the checkpoint minilm-.* has text, text\+context"):
         command.command(data=data, views="image")
 
 

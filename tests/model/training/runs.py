@@ -12,13 +12,6 @@ from cli.training.train import command
 def train(out: Path, data: Path, overrides: Mapping[str, object] | None = None) -> None:
     """Trains on the data set `data` into `out`. `overrides`: values by dotted key, as `--set` takes them."""
     config = out.parent / f"{out.name}.toml"
-    if out.parent.is_dir():
-        config.write_text(f"[data]\nfolder = {json.dumps(str(data))}\n", encoding="utf-8")
-    else:
-        config = data.parent / "training.toml"
-        config.write_text(f"[data]\nfolder = {json.dumps(str(data))}\n", encoding="utf-8")
-    command(
-        config,
-        out=out,
-        overrides=[f"{key}={json.dumps(value, default=str)}" for key, value in (overrides or {}).items()],
-    )
+    config.write_text(f"[data]\nfolder = {json.dumps(str(data))}\n", encoding="utf-8")
+    values = [f"{key}={json.dumps(value, default=str)}" for key, value in (overrides or {}).items()]
+    command(config, out=out, overrides=values)

@@ -106,7 +106,7 @@ def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsy
     assert (checkpoint / "model.safetensors").stat().st_mtime_ns == weights
     known = DensityModel.load(checkpoint, after.encoder["hidden_size"])
     assert known is not None
-    assert len(known.known) == 80, "all validation tweets, however they are read"
+    assert len(known.reference) == 80, "all validation tweets, however they are read"
     assert fitted.counts is not None
     assert known.counts is not None
     for one, other in ((known.centre, fitted.centre), (known.whitening, fitted.whitening)):

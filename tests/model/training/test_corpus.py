@@ -60,10 +60,10 @@ def test_the_file_of_a_split_is_found_by_its_name(tmp_path: Path, names: list[st
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param(TWEET + "IMGID:2\nParis B-LOC\n", ":7: wanted `word<TAB>tag`, got 'Paris B-LOC'", id="no tab"),
+        pytest.param(TWEET + "IMGID:2\nParis B-LOC\n", ":7: expected `word<TAB>tag`, got 'Paris B-LOC'", id="no tab"),
         pytest.param("IMGID:1\nParis\tB-CITY\n", ":2: unknown tag 'B-CITY'", id="unknown type"),
         pytest.param("IMGID:1\nParis\tE-LOC\n", ":2: unknown tag 'E-LOC'", id="another tagging scheme"),
-        pytest.param("\n\n", ": no tweets in it", id="empty"),
+        pytest.param("\n\n", ": contains no posts", id="empty"),
     ],
 )
 def test_a_broken_file_is_named_with_its_line(corpus_folder: Write, content: str, message: str) -> None:
@@ -90,7 +90,7 @@ def test_captions_are_those_of_the_folders_set(tmp_path: Path) -> None:
     path.write_text('{"set": "2015", "img": "1", "caption": "a"}\n{"set": "2017", "img": "1", "caption": "b"}\n')
     assert read_captions(path, "twitter2017") == {"1": "b"}
     path.write_text('{"set": "2017", "image": "1"}\n')
-    with pytest.raises(UserError, match=r"captions\.jsonl:1: wanted .*: img: Field required"):
+    with pytest.raises(UserError, match=r"captions\.jsonl:1: expected .*: img: Field required"):
         read_captions(path, "twitter2017")
 
 
@@ -146,7 +146,7 @@ def test_types_that_an_auxiliary_corpus_never_marks_are_unannotated_and_its_lone
     )
 
 
-def test_training_tweets_that_are_also_held_out_are_dropped_whatever_their_case_and_address() -> None:
+def test_training_posts_that_are_also_held_out_are_dropped_whatever_their_case_and_urls() -> None:
     held_out = Example("1", ("Paris", "!", "http://t.co/a"), ("O",) * 3)
     same = Example("2", ("paris", "!!", "http://t.co/b"), ("O",) * 3)
     other = Example("3", ("Paris", "Hilton"), ("O",) * 2)

@@ -1,4 +1,4 @@
-"""The promise of the threshold: exact tails, and how often it is broken over many draws."""
+"""The promise of the review threshold: exact p-values, and how often the promise fails over many draws."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from model.training.guarantee import GRID, Kept, Marks, highest, promise
 
 
 def tweets(random: np.random.Generator, number: int, mentions: int, together: bool) -> list[Marks]:
-    """Whose probabilities are what they say, spread evenly: above a threshold t the true precision is (1 + t) / 2.
-    `together`: the mentions of a tweet are all right or all wrong."""
+    """Draws mentions with calibrated, uniform probabilities: above a threshold t the true precision is (1 + t) / 2.
+
+    `together`: the mentions of a post are all right or all wrong.
+    """
     probability = random.random((number, 1 if together else mentions))
     right = random.random(probability.shape) < probability
     rows = zip(*(np.broadcast_to(part, (number, mentions)).tolist() for part in (probability, right)), strict=True)
@@ -48,7 +50,7 @@ def test_with_too_few_mentions_nothing_can_be_promised() -> None:
         pytest.param(400, 4, True, id="all mentions of a tweet right or wrong together"),
     ],
 )
-def test_the_promise_is_broken_no_more_often_than_it_says(number: int, mentions: int, together: bool) -> None:
+def test_the_promise_fails_no_more_often_than_delta(number: int, mentions: int, together: bool) -> None:
     random, broken, given = np.random.default_rng(7), 0, 0
     for _ in range(400):
         found = promise({"text": tweets(random, number, mentions, together)}, start=0.9, target=0.85, delta=0.1)
@@ -60,7 +62,7 @@ def test_the_promise_is_broken_no_more_often_than_it_says(number: int, mentions:
 
 
 @pytest.mark.parametrize("number", [100, 200])
-def test_few_tweets_whose_mentions_are_right_or_wrong_together_break_it_no_more_often(number: int) -> None:
+def test_the_promise_holds_for_few_posts_whose_mentions_are_right_or_wrong_together(number: int) -> None:
     """Each has three mentions, 95% right at any probability; some thirty tweets are above the first threshold."""
     random, broken = np.random.default_rng(11), {"promise": 0, "highest": 0}
     for _ in range(200):
@@ -72,7 +74,7 @@ def test_few_tweets_whose_mentions_are_right_or_wrong_together_break_it_no_more_
     assert max(broken.values()) / 200 <= 0.1, broken
 
 
-def test_where_few_err_a_tweet_counts_as_one_mention_at_most() -> None:
+def test_a_post_counts_as_at_most_one_mention_when_few_posts_have_errors() -> None:
     def at_most(sizes: list[int], wrong: int) -> float:
         """Mentions of one tweet each, of which the first tweets have one wrong."""
         tweets = [[(0.9, place >= wrong or mention > 0) for mention in range(n)] for place, n in enumerate(sizes)]
@@ -106,7 +108,7 @@ def test_the_threshold_keeps_the_target_in_every_reading() -> None:
 
 
 def test_tests_stop_at_the_first_threshold_that_fails() -> None:
-    """Though less cautious ones, looked at alone, would pass."""
+    """Less cautious thresholds would pass if they were tested alone."""
     dip = [[(0.9, True)]] * 100 + [[(0.7, False)]] * 40 + [[(0.5, True)]] * 1000
     found = promise({"text": dip}, 0.9, 0.9, 0.1)
     assert found is not None

@@ -48,7 +48,7 @@ def share(trainer: Trainer, learned: list[Item]) -> float:
     trainer.network.eval()
     batch = collate([item.encoded for item in learned], trainer.tokenizer.config, trainer.network.design)
     with torch.inference_mode():
-        return float(trainer.network.shares(batch, trainer.network(batch).own)[1].mean())
+        return float(trainer.network.shares(batch, trainer.network(batch).match_logit)[1].mean())
 
 
 def test_the_loss_is_the_log_loss_of_the_odds_that_the_context_belongs_to_the_post() -> None:
@@ -73,18 +73,18 @@ def test_the_odds_discount_the_contexts_evidence_in_the_fusion(tmp_path: Path) -
     assert torch.allclose(together.nu[2], wanted)
     alone = replace(batch, present=torch.tensor([[False] * 3, [True, False, True]]))
     assert network.shares(alone, own).tolist() == [[0.0, 0.0, 0.0], [1.0, 0.0, 1.0]], "there is nothing else to rely on"
-    network.belonging.middle.data.fill_(1e6)
-    nothing = fuse(beliefs, network.shares(batch, network(batch).own))
+    network.get_parameter("matching.middle").data.fill_(1e6)
+    nothing = fuse(beliefs, network.shares(batch, network(batch).match_logit))
     for found, text in zip(nothing, beliefs[0], strict=True):
         assert torch.allclose(found, text), "as if there were no context"
 
 
 def test_the_view_shares_of_a_prediction_show_the_discount(tmp_path: Path) -> None:
     trainer, tokenizer = prepared(tmp_path)
-    trainer.network.belonging.middle.data.fill_(1e6)
+    trainer.network.get_parameter("matching.middle").data.fill_(1e6)
     tweet = tokenizer.encode("ann visits rome", "portrait")
     without = trainer.predictor().predict([tweet])[0].spans
-    trainer.network.belonging.middle.data.fill_(-1e6)
+    trainer.network.get_parameter("matching.middle").data.fill_(-1e6)
     relied = trainer.predictor().predict([tweet])[0].spans
     assert {span.views["text+context"].share for span in without} == {0}
     assert min(span.views["text+context"].share for span in relied) > 0.1
@@ -94,7 +94,9 @@ def test_the_similarity_of_text_and_context_does_not_depend_on_padding(tmp_path:
     trainer, tokenizer = prepared(tmp_path)
     network = trainer.network.eval()
     short, long = (tokenizer.encode(f"ann visits rome{' a' * number}", "a city") for number in (0, 20))
-    alone, both = (network(collate(some, tokenizer.config, network.design)).own for some in ([short], [short, long]))
+    alone, both = (
+        network(collate(some, tokenizer.config, network.design)).match_logit for some in ([short], [short, long])
+    )
     assert both[0].item() == pytest.approx(alone[0].item(), rel=1e-4)
 
 

@@ -128,20 +128,20 @@ def test_the_error_about_a_damaged_state_is_one_line(encoder: Path, tmp_path: Pa
         training.resume(tmp_path)
 
 
-def test_every_tweet_is_seen_each_epoch_and_the_loss_reaches_both_views(encoder: Path) -> None:
+def test_every_epoch_reads_every_post_and_the_loss_reaches_both_views(encoder: Path) -> None:
     training = trainer(encoder)
     for epoch in range(2):
         assert sum(len(batch) for batch in training.epoch_batches(epoch)) == 32
     group = training.training[:6]
     batch = collate([item.encoded for item in group], training.tokenizer.config, training.network.design)
-    value = loss(training.network, batch, label_tensor(group, batch), training.weights)
+    value = loss(training.network, batch, label_tensor(group, batch), training.losses)
     torch.autograd.backward(value)
     for head in training.network.heads.values():
         assert head.weight.grad is not None
         assert head.weight.grad.abs().sum() > 0
 
 
-def test_a_view_that_is_absent_has_no_part_in_loss_or_fusion(encoder: Path) -> None:
+def test_an_absent_view_takes_no_part_in_loss_and_fusion(encoder: Path) -> None:
     training = trainer(encoder)
     training.network.eval()
     group = [item for item in training.training if item.encoded.context is None][:4]
@@ -149,7 +149,7 @@ def test_a_view_that_is_absent_has_no_part_in_loss_or_fusion(encoder: Path) -> N
     beliefs = training.network(batch).beliefs
     together = fuse(beliefs, batch.present)
     assert all(torch.allclose(one, two) for one, two in zip(together, beliefs[0], strict=True))
-    torch.autograd.backward(loss(training.network, batch, label_tensor(group, batch), training.weights))
+    torch.autograd.backward(loss(training.network, batch, label_tensor(group, batch), training.losses))
     unused = training.network.heads["text_context"].weight.grad
     assert unused is None or unused.abs().sum() == 0
 
@@ -324,7 +324,7 @@ def test_the_beliefs_of_several_teachers_are_their_mean(tmp_path: Path) -> None:
     assert len({teaching.key(tmp_path / name, examples(number)) for name in "ab" for number in (2, 3)}) == 4
 
 
-def test_other_sets_train_and_are_never_measured(small: Path, data: Path, tmp_path: Path) -> None:
+def test_auxiliary_sets_are_trained_on_and_never_measured(small: Path, data: Path, tmp_path: Path) -> None:
     others = tmp_path / "others"
     others.mkdir()
     for split, filler in (("train", "novel"), ("valid", "v"), ("test", "t")):
@@ -355,7 +355,7 @@ def test_other_sets_train_and_are_never_measured(small: Path, data: Path, tmp_pa
     assert "auxiliary: tweets: 1 of" in describe(tmp_path / "student").provenance["teacher"]
 
 
-def test_other_sets_that_would_teach_nothing_are_refused(small: Path, data: Path, tmp_path: Path) -> None:
+def test_auxiliary_sets_without_new_posts_are_refused(small: Path, data: Path, tmp_path: Path) -> None:
     options: dict[str, object] = {"encoder": small, "data.auxiliary": [str(data)]}
     with pytest.raises(UserError, match=r"data\.auxiliary: all of its posts also stand in data\.folder"):
         train(tmp_path / "out", data, options)
@@ -364,6 +364,6 @@ def test_other_sets_that_would_teach_nothing_are_refused(small: Path, data: Path
         train(tmp_path / "out", data, options | captions)
 
 
-def test_a_checkpoint_of_another_encoder_is_no_start(small: Path, data: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_encoder_cannot_be_the_start(small: Path, data: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"start .*: it has another encoder or design"):
         train(tmp_path / "out", data, {"encoder": small, "start": CHECKPOINT})

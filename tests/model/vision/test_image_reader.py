@@ -20,6 +20,7 @@ from model.vision import cache
 from model.vision.image_reader import FAILURE_TTL_S, ImageReader, ImageReaderConfig
 from model.vision.reader_queue import RESTART_PAUSE_S, ReaderQueue
 from model.vision.values import MAX_REASON, Channel, Request, VisualContext
+from model.worker import BatchProcess
 from streams.images.database import Database
 from tests.model.vision.stub_reader import BABBLE, DIE, HANG, NO_TEXT, PRINT, RAISE, SLOW, SLOW_S, chessboard
 
@@ -350,12 +351,11 @@ async def test_a_check_passes_with_good_channels_and_with_none(start: Start) -> 
     assert without.reader.pid is None
 
 
-class RecordingProcess:
+class RecordingProcess(BatchProcess[Request, VisualContext]):
     """Takes the place of the process. Records the size and the time limit of each batch."""
 
-    timeout_s = 10.0
-
     def __init__(self) -> None:
+        super().__init__("the image reader", "", None, VisualContext, "cpu", 1, timeout_s=10.0)
         self.batches: list[tuple[int, float]] = []
 
     async def start(self) -> None: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -147,10 +148,10 @@ async def test_the_least_recently_used_contexts_are_evicted_first(store: Databas
 async def test_a_damaged_row_is_a_miss_and_is_deleted(store: Database, path: Path) -> None:
     cache = ContextCache(store, "one", 10)
     await cache.put("a", phash(1), COLOURS, context())
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE contexts SET context = '{\"tags\": 7}'")
     assert await cache.get("a") is None
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         assert connection.execute("SELECT count(*) FROM contexts").fetchone() == (0,)
 
 

@@ -1,20 +1,22 @@
-"""What deliver asks the queue when a batch holds one tweet twice. Sinks are played here; test_replay has real ones."""
+"""What the deliver stage writes and asks. The sinks are stubs here; test_replay has real ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from prometheus_client import REGISTRY
+
 from core.events import Extraction, Mention, ReviewTask, Tweet
 from sinks.document import Document
 from sinks.index import Outcome
-from streams import metrics
 from streams.agents.deliver import Deliver
 from streams.pipeline.item import Item, Origin
+from streams.settings import Delivery
 
 
 class FirstWins:
-    """An index that takes the first write of a version, and a queue that notes what it is given."""
+    """An index that takes the first write of a version, and a queue that notes its tasks."""
 
     def __init__(self) -> None:
         self.documents: dict[str, Document] = {}
@@ -30,7 +32,7 @@ class FirstWins:
         return outcomes
 
     async def held(self, ids: Sequence[str]) -> dict[str, Document]:
-        return {one: self.documents[one] for one in ids if one in self.documents}
+        return {id: self.documents[id] for id in ids if id in self.documents}
 
     async def add(self, tasks: Sequence[ReviewTask]) -> int:
         self.tasks += tasks
@@ -53,26 +55,29 @@ def item(*mentions: Mention, candidates: tuple[Mention, ...] = ()) -> Item[Extra
     return Item(Origin("extractions", 0, 0, b"1", b"{}", 0.0), parsed=extraction)
 
 
-def reading(last_digit: float) -> Item[Extraction]:
+def extracted(last_digit: float) -> Item[Extraction]:
     return item(mention(0, 3, 0.99 + last_digit), mention(8, 11, 0.4))
 
 
 def routed() -> list[float]:
-    """What was counted so far: to the index, to review, possible."""
-    return [metrics.MENTIONS.labels(route)._value.get() for route in ("index", "review", "candidate")]
+    """Returns the mentions counted so far, by route."""
+    routes = ("index", "review", "candidate", "possible")
+    return [REGISTRY.get_sample_value("mner_mentions_total", {"route": route}) or 0.0 for route in routes]
 
 
-async def test_of_two_readings_in_one_batch_that_differ_in_the_last_digit_the_first_keeps_its_task() -> None:
+async def test_two_extractions_that_differ_in_the_last_digit_make_one_task() -> None:
     sinks: Any = FirstWins()
-    first, second = reading(0.0), reading(1e-6)
-    await Deliver(sinks, sinks, None, None, size=10, wait_s=0.0).process([first, second])
+    first, second = extracted(0.0), extracted(1e-6)
+    await Deliver(sinks, sinks, None, None, Delivery(batch=10, wait_ms=0)).process([first, second])
     assert len(sinks.tasks) == 1
     assert sinks.tasks[0].confident[0].probability == 0.99
 
 
-async def test_a_tweet_with_nothing_but_a_possible_mention_makes_a_task_and_is_indexed_without_it() -> None:
+async def test_a_post_with_one_candidate_makes_a_task_and_is_indexed_without_it() -> None:
     sinks: Any = FirstWins()
-    await Deliver(sinks, sinks, None, None, size=10, wait_s=0.0).process([item(candidates=(mention(8, 11, 0.3),))])
+    await Deliver(sinks, sinks, None, None, Delivery(batch=10, wait_ms=0)).process(
+        [item(candidates=(mention(8, 11, 0.3),))]
+    )
     (task,) = sinks.tasks
     assert [(question.mention.text, question.is_candidate) for question in task.questions] == [("Bob", True)]
     assert task.confident == ()
@@ -80,15 +85,17 @@ async def test_a_tweet_with_nothing_but_a_possible_mention_makes_a_task_and_is_i
     assert b"Bob" not in sinks.documents["1"].encoded.replace(b"Ada met Bob", b"")
 
 
-async def test_a_higher_threshold_of_ones_own_keeps_possible_mentions_out() -> None:
+async def test_a_candidate_below_the_configured_threshold_is_not_asked_about() -> None:
     sinks: Any = FirstWins()
-    await Deliver(sinks, sinks, None, 0.31, size=10, wait_s=0.0).process([item(candidates=(mention(8, 11, 0.3),))])
+    await Deliver(sinks, sinks, None, 0.31, Delivery(batch=10, wait_ms=0)).process(
+        [item(candidates=(mention(8, 11, 0.3),))]
+    )
     assert sinks.tasks == []
 
 
-async def test_mentions_are_counted_once_by_where_they_go_whatever_is_repeated() -> None:
+async def test_a_repeated_extraction_is_counted_once_by_route() -> None:
     sinks: Any = FirstWins()
-    deliver, before = Deliver(sinks, sinks, None, None, size=10, wait_s=0.0), routed()
+    deliver, before = Deliver(sinks, sinks, None, None, Delivery(batch=10, wait_ms=0)), routed()
     for _ in range(2):
         await deliver.process([item(mention(0, 3, 0.99), candidates=(mention(8, 11, 0.3),))])
-    assert [now - then for now, then in zip(routed(), before, strict=True)] == [1, 0, 1]
+    assert [now - then for now, then in zip(routed(), before, strict=True)] == [1, 0, 1, 1]

@@ -8,6 +8,7 @@ import random
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 
 from PIL import Image
 
@@ -173,7 +174,7 @@ def png_interlaced(side: int = 64) -> bytes:
 
 ANY_REFUSAL = ("bomb", "broken", "not_an_image", "too_slow", "decoder_died")
 
-FILES = {
+FILES: dict[str, tuple[Callable[[], bytes], str | tuple[str, ...]]] = {
     # bombs: few bytes, many pixels, much work or much memory
     "PNG bomb, 400 million pixels": (png_bomb, "bomb"),
     "PNG bomb, 40 million and a few": (lambda: png_bomb(6325), "bomb"),

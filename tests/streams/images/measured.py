@@ -47,7 +47,8 @@ COSTS: list[Cost] = []
 
 async def attack(case: str, loader: ImageLoader, url: str, max_seconds: float) -> str:
     """What came of it, `kind: detail` or `ok: ...`; asserts that the cost was bounded."""
-    for pid in ("self", *decoder_pids(loader)):
+    pids: tuple[int | str, ...] = ("self", *decoder_pids(loader))
+    for pid in pids:
         _reset_peak(pid)
     before, started = _status_mb("VmRSS"), monotonic()
     peaks = [0.0]

@@ -6,6 +6,7 @@ import hashlib
 import os
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -56,7 +57,7 @@ async def test_a_file_is_stored_once_for_all_its_urls(make: Make, path: Path) ->
     cache = make()
     for number in range(5):
         await keep(cache, b"body", f"{URL}?{number}")
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path)) as file, file:
         assert file.execute("SELECT count(*) FROM body").fetchone() == (1,)
 
 
@@ -259,7 +260,7 @@ async def test_the_number_of_urls_is_limited(make: Make, path: Path) -> None:
     for number in range(150):
         await keep(cache, b"body", f"{URL}?{number}")
         await cache.refuse(f"{OTHER}?{number}", ImageError("not_found", "HTTP 404"))
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path)) as file, file:
         assert file.execute("SELECT count(*) FROM answer").fetchone() == (100,)
         assert file.execute("SELECT count(*) FROM refusal").fetchone() == (100,)
     assert await is_fresh(cache, f"{URL}?149")

@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,7 @@ async def test_only_its_owner_can_read_the_file(make: Make, path: Path) -> None:
 async def test_an_invalid_row_is_a_miss_and_is_replaced(make: Make, clock: Clock, path: Path, tampering: str) -> None:
     cache = make()
     await keep(cache, b"body")
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path)) as file, file:
         file.execute(tampering)
     assert await cache.find(URL) == CacheLookup()
     clock.now += PAUSE_S
@@ -70,7 +71,7 @@ async def test_an_invalid_row_is_a_miss_and_is_replaced(make: Make, clock: Clock
 async def test_an_invalid_refusal_is_ignored(make: Make, path: Path, kind: object) -> None:
     cache = make()
     await cache.refuse(URL, ImageError("not_found", "HTTP 404"))
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path)) as file, file:
         file.execute("UPDATE refusal SET kind = ?", (kind,))
     assert await cache.find(URL) == CacheLookup()
 
@@ -78,7 +79,7 @@ async def test_an_invalid_refusal_is_ignored(make: Make, path: Path, kind: objec
 async def test_a_file_that_does_not_match_its_hash_is_deleted(make: Make, path: Path) -> None:
     cache = make()
     image = await keep(cache, b"body")
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path)) as file, file:
         file.execute("UPDATE body SET bytes = x'00'")
     assert await cache.body(image.sha256) is None
     assert await cache.find(URL) == CacheLookup()
@@ -97,13 +98,13 @@ def _damaged_within(path: Path) -> None:
 
 
 def _other_version(path: Path) -> None:
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path)) as file, file:
         file.execute("PRAGMA user_version = 99")
 
 
 def _other_tables(path: Path) -> None:
     path.unlink()
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path)) as file, file:
         file.execute("CREATE TABLE image(name TEXT)")
 
 
@@ -174,7 +175,7 @@ async def test_a_lock_that_is_held_for_long_does_no_harm_and_is_then_not_waited_
     cache = make()
     await keep(cache, b"body")
     loop = asyncio.get_running_loop()
-    with sqlite3.connect(path, isolation_level=None) as file:
+    with closing(sqlite3.connect(path, isolation_level=None)) as file, file:
         file.execute("BEGIN IMMEDIATE")
         started = loop.time()
         for _ in range(20):
@@ -262,7 +263,7 @@ async def test_a_worker_that_is_killed_while_it_writes_leaves_a_usable_file(
         killed.send_signal(signal.SIGKILL)
         killed.wait()
         killed.stdout.close()
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path)) as file, file:
         assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     clock.now = 4_000_000_000.0
     cache = make(cache_s=1e10)

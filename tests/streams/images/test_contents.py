@@ -62,7 +62,7 @@ async def test_a_refusal_is_remembered_even_if_nobody_waits_for_it(
     server.answers = {"/left": KILLING, "/again": KILLING}
     known = metric("mner_image_known_total")
     left = asyncio.create_task(remembering.load(f"{server.url}/left"))
-    while not remembering.decoders.pids:
+    while not remembering.decoders.busy:
         await asyncio.sleep(0.01)
     left.cancel()
     await asyncio.wait([left])

@@ -173,7 +173,7 @@ def test_another_model_or_channel_reads_anew(change: dict[str, Any]) -> None:
 
 async def test_a_workers_pictures_wait_for_as_long_as_the_setting_says(tmp_path: Path) -> None:
     async with opened(Settings(home=tmp_path, vision=VisionLimits(wait_s=0.5))) as resources:
-        assert (await resources.vision())._config.wait_s == 0.5
+        assert (await resources.vision()).config.wait_s == 0.5
 
 
 @pytest.mark.parametrize(

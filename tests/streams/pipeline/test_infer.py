@@ -1,4 +1,4 @@
-"""Isolating the tweet that kills the model. The model's process is played here; tests/model has the real one."""
+"""The infer stage isolates the post that kills the model. The process is a stub here; tests/model has the real one."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from core.events import Tweet
 from core.pixels import Pixels
 from model.mentions import Prediction, Span
 from model.tokens import Encoded
-from streams.pipeline.infer import PICTURE, Infer, _cost
+from streams.pipeline.infer import IMAGE_COST, Infer, _cost
 from streams.pipeline.item import Origin, TweetItem
+from streams.settings import Batching
 
 POISON = 37
 
@@ -46,7 +47,7 @@ class Info:
 def stage(model: Model) -> Infer:
     fake: Any = model
     info: Any = Info()
-    return Infer(fake, info, 0.9, 0.2, tokens=4096, tweets=64, wait_s=0.02)
+    return Infer(fake, info, 0.9, 0.2, Batching())
 
 
 def batch(count: int) -> list[TweetItem]:
@@ -58,21 +59,21 @@ def batch(count: int) -> list[TweetItem]:
     return items
 
 
-async def test_the_poisonous_tweet_is_alone_after_six_halvings_and_a_second_life() -> None:
+async def test_the_poisonous_post_is_isolated_and_tried_twice() -> None:
     model, items = Model(), batch(64)
     infer, alive = stage(model), []
     infer.alive = lambda: alive.append(1)
     await infer.process(items)
     assert [item.origin.offset for item in items if item.dead] == [POISON]
     assert all(item.extraction for item in items if not item.dead)
-    assert model.deaths == len(alive) == 8, "each death tells the watchdog that the batch is getting on"
+    assert model.deaths == len(alive) == 8, "each death counts as progress for the watchdog"
 
 
-@pytest.mark.parametrize("fault", [ProcessDied("out of memory"), BatchFailed("no such picture")])
-async def test_a_picture_that_the_model_cannot_take_costs_the_tweet_its_picture_alone(fault: Exception) -> None:
-    class Squeamish(Model):
+@pytest.mark.parametrize("fault", [ProcessDied("out of memory"), BatchFailed("no such image")])
+async def test_a_post_whose_image_fails_the_model_is_tried_without_the_image(fault: Exception) -> None:
+    class Blind(Model):
         async def infer(self, batch: Sequence[Encoded]) -> list[Prediction]:
-            if any(one.pixels is not None for one in batch):
+            if any(encoded.pixels is not None for encoded in batch):
                 raise fault
             return await super().infer(batch)
 
@@ -80,28 +81,29 @@ async def test_a_picture_that_the_model_cannot_take_costs_the_tweet_its_picture_
     for item in items[1:3]:
         assert item.encoded is not None
         item.encoded = replace(item.encoded, pixels=Pixels(1, 1, b"rgb"))
-    await stage(Squeamish()).process(items)
+    await stage(Blind()).process(items)
     assert all(item.dead is None and item.extraction for item in items)
 
 
-def test_a_picture_counts_for_many_words() -> None:
+def test_an_image_counts_for_many_words() -> None:
     (item,) = batch(1)
     assert item.encoded is not None
     words = _cost(item)
     item.encoded = replace(item.encoded, pixels=Pixels(1, 1, b"rgb"))
-    assert _cost(item) == PICTURE > words
+    assert _cost(item) == IMAGE_COST > words
 
 
-async def test_how_familiar_each_tweet_is_is_counted() -> None:
-    def counted() -> float:
-        return REGISTRY.get_sample_value("mner_tweet_familiar_bucket", {"le": "0.05"}) or 0.0
+async def test_the_typicality_of_each_post_is_observed() -> None:
+    def observed() -> list[float]:
+        names = ("mner_typicality_bucket", "mner_tweet_familiar_bucket")
+        return [REGISTRY.get_sample_value(name, {"le": "0.05"}) or 0.0 for name in names]
 
-    before = counted()
+    before = observed()
     await stage(Model()).process(batch(3))
-    assert counted() == before + 3
+    assert observed() == [count + 3 for count in before], "the old name is exported too"
 
 
-async def test_what_is_possible_is_handed_on_with_the_threshold_it_was_looked_for_at() -> None:
+async def test_candidates_come_with_their_threshold() -> None:
     items = batch(1)
     await stage(Model()).process(items)
     extraction = items[0].extraction
@@ -109,7 +111,7 @@ async def test_what_is_possible_is_handed_on_with_the_threshold_it_was_looked_fo
     assert extraction.mentions == ()
     assert [(mention.text, mention.probability) for mention in extraction.candidates] == [("x", 0.3)]
     assert (extraction.threshold, extraction.candidate_threshold) == (0.9, 0.2)
-    assert items[0].encoded is None, "its pixels are not kept until the offset is acknowledged"
+    assert items[0].encoded is None, "its pixels leave memory before the acknowledgement"
     nothing = batch(1)
     model = Model()
     model.candidates = ()
@@ -118,7 +120,7 @@ async def test_what_is_possible_is_handed_on_with_the_threshold_it_was_looked_fo
     assert nothing[0].extraction.candidate_threshold == 1.0
 
 
-async def test_a_passing_fault_in_the_middle_of_halving_forgets_nothing_and_repeats_nothing() -> None:
+async def test_a_retry_while_halving_loses_nothing_and_repeats_nothing() -> None:
     model, items = Model(), batch(64)
     infer = stage(model)
     model.errors = [ProcessDied("killed by hand"), Retry("the model's process cannot start: no memory")]
@@ -129,7 +131,7 @@ async def test_a_passing_fault_in_the_middle_of_halving_forgets_nothing_and_repe
     assert sorted(model.seen) == [number for number in range(64) if number != POISON]
 
 
-async def test_a_checkpoint_that_is_gone_stops_the_worker_and_no_tweet_dies() -> None:
+async def test_a_missing_checkpoint_stops_the_worker_and_no_post_dies() -> None:
     items = batch(4)
     with pytest.raises(Stop, match="no model checkpoint"):
         await stage(Model(UserError("no model checkpoint in x"))).process(items)

@@ -1,4 +1,4 @@
-"""The view `image`: a vision model's features in training and at prediction, from files and from pictures."""
+"""The view `image`: features of images, in training and for prediction."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from model import predictor as model_predictor
 from model.checkpoint import describe, write_config
 from model.design import Design
 from model.extractor import Extractor
+from model.image_encoder import ImageEncoder
 from model.mentions import candidate_mentions, mentions
-from model.pixels import Vision, read
 from model.predictor import Predictor
 from model.tagger import Tagger
+from model.training.image_features import read_features
 from model.training.publish import write
 from model.worker import ModelProcess
 from streams.settings import CHECKPOINT
@@ -34,31 +35,31 @@ from tests.model.toys import bert, examples, save, save_vit
 from tests.model.training.runs import train
 
 
-def picture(colour: str) -> Image.Image:
+def image(colour: str) -> Image.Image:
     return Image.new("RGB", (40, 24), colour)
 
 
 def test_images_that_are_missing_or_broken_are_left_out(tmp_path: Path) -> None:
-    vision = Vision(str(save_vit(tmp_path / "vit")), "cpu")
-    picture("red").save(tmp_path / "1.jpg")
-    (tmp_path / "2.jpg").write_bytes(b"no picture")
-    seen: list[float] = []
-    found = read(tmp_path, ["1", "2", "3", "1"], vision, seen.append)
-    assert set(found) == {"1"}
-    assert found["1"].shape == (5, vision.width) == (5, 16)
-    assert seen == [1.0]
+    encoder = ImageEncoder(str(save_vit(tmp_path / "vit")), "cpu")
+    image("red").save(tmp_path / "1.jpg")
+    (tmp_path / "2.jpg").write_bytes(b"not an image")
+    progress: list[float] = []
+    features = read_features(tmp_path, ["1", "2", "3", "1"], encoder, progress.append)
+    assert set(features) == {"1"}
+    assert features["1"].shape == (5, encoder.width) == (5, 16)
+    assert progress == [1.0]
 
 
-def test_a_convolutional_network_gives_a_row_a_patch(tmp_path: Path) -> None:
+def test_a_convolutional_network_gives_one_row_per_patch(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    shape = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
-    ResNetModel(ResNetConfig(**shape)).save_pretrained(tmp_path)
+    config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
+    ResNetModel(config).save_pretrained(tmp_path)  # type: ignore[no-untyped-call]
     ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
-    vision = Vision(str(tmp_path), "cpu")
-    assert vision.features([picture("red")]).shape == (1, 16, vision.width) == (1, 16, 16)
+    encoder = ImageEncoder(str(tmp_path), "cpu")
+    assert encoder.features([image("red")]).shape == (1, 16, encoder.width) == (1, 16, 16)
 
 
-def test_a_checkpoint_with_the_view_image_is_trained_and_sees_pictures(
+def test_a_checkpoint_with_the_view_image_is_trained_and_reads_images(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, images = tmp_path / "toy2017", tmp_path / "images"
@@ -67,10 +68,10 @@ def test_a_checkpoint_with_the_view_image_is_trained_and_sees_pictures(
     number = 0
     for split, size in (("train", 48), ("valid", 24), ("test", 8)):
         text = ""
-        for one in examples(size):
+        for example in examples(size):
             number += 1
-            picture("red" if number % 2 else "blue").save(images / f"{number}.jpg")
-            rows = [*zip(one.words, one.tags, strict=True), (f"{split}{number}", "O")]
+            image("red" if number % 2 else "blue").save(images / f"{number}.jpg")
+            rows = [*zip(example.words, example.tags, strict=True), (f"{split}{number}", "O")]
             text += f"IMGID:{number}\n" + "".join(f"{word}\t{tag}\n" for word, tag in rows) + "\n"
         (data / f"{split}.txt").write_text(text, encoding="utf-8")
     encoder, vision = save(tmp_path / "encoder", bert), save_vit(tmp_path / "vit")
@@ -102,9 +103,9 @@ def test_a_checkpoint_with_the_view_image_is_trained_and_sees_pictures(
     assert json.loads((tmp_path / "out" / "config.json").read_text())["vision"] == "vision"
 
     extractor, tweet = Extractor.load(tmp_path / "out", device="cpu"), Tweet(id="1", text="ann visits rome")
-    blind, red, blue = extractor.extract([tweet] * 3, None, [None, picture("red"), picture("blue")])
-    assert all((blind, red, blue))
-    assert blind[0].views.keys() == {"text"}
+    no_image, red, blue = extractor.extract([tweet] * 3, None, [None, image("red"), image("blue")])
+    assert all((no_image, red, blue))
+    assert no_image[0].views.keys() == {"text"}
     assert red[0].views.keys() == {"text", "image"}
     assert sum(view.share for view in red[0].views.values()) == pytest.approx(1, abs=1e-4)
     assert red[0].views["image"] != blue[0].views["image"]
@@ -117,16 +118,16 @@ def test_a_checkpoint_with_the_view_image_is_trained_and_sees_pictures(
     assert mention["views"].keys() == {"text", "image"}
 
 
-def test_a_vision_model_that_cannot_be_loaded_is_told_in_one_line(tmp_path: Path) -> None:
+def test_an_encoder_that_cannot_be_loaded_raises_an_error_of_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the vision model /nowhere/x cannot be loaded") as error:
-        Vision("/nowhere/x", "cpu")
+        ImageEncoder("/nowhere/x", "cpu")
     assert "\n" not in str(error.value)
 
 
-def test_the_vision_model_is_loaded_once_for_the_first_image_and_a_missing_one_names_the_checkpoint(
+def test_the_encoder_is_loaded_once_with_the_first_image_and_errors_name_the_checkpoint(
     extractor: Extractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def seeing(name: str) -> Extractor:
+    def with_encoder(name: str) -> Extractor:
         old = extractor.predictor
         design = Design(views=("text", "image"), image_width=16)
         info = old.info.model_copy(update={"vision": name, "design": design})
@@ -134,74 +135,73 @@ def test_the_vision_model_is_loaded_once_for_the_first_image_and_a_missing_one_n
 
     loaded: list[str] = []
 
-    class Counted(Vision):
+    class Counted(ImageEncoder):
         def __init__(self, name: str, device: str) -> None:
             loaded.append(name)
             super().__init__(name, device)
 
-    monkeypatch.setattr(model_predictor, "Vision", Counted)
-    missing = seeing("/nowhere/x")
+    monkeypatch.setattr(model_predictor, "ImageEncoder", Counted)
+    missing = with_encoder("/nowhere/x")
     tweet = Tweet(id="1", text="Paris")
     assert missing.extract([tweet], images=[None]) == missing.extract([tweet])
     assert loaded == []
     with pytest.raises(UserError, match=rf"the checkpoint {extractor.info.name} .* /nowhere/x cannot be loaded"):
-        missing.extract([tweet], images=[picture("red")])
-    there = seeing(str(save_vit(tmp_path / "vit")))
+        missing.extract([tweet], images=[image("red")])
+    intact = with_encoder(str(save_vit(tmp_path / "vit")))
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: there.predictor.vision(), range(4)))
-    assert all(one is found[0] for one in found)
-    other = seeing(str(tmp_path / "vit"))
+        encoders = list(pool.map(lambda _: intact.predictor.image_encoder(), range(4)))
+    assert all(encoder is encoders[0] for encoder in encoders)
+    other = with_encoder(str(tmp_path / "vit"))
     other.predictor.info = other.info.model_copy(update={"design": Design(views=("text", "image"), image_width=24)})
-    with pytest.raises(UserError, match=r"sees images by features 24 wide: .*vit makes 16"):
-        other.extract([tweet], images=[picture("red")])
+    with pytest.raises(UserError, match=r"reads image features of width 24: .*vit makes 16"):
+        other.extract([tweet], images=[image("red")])
     loaded.pop()
     assert loaded == ["/nowhere/x", str(tmp_path / "vit")]
 
 
-def test_a_model_that_sees_nothing_opens_no_image(extractor: Extractor, tmp_path: Path) -> None:
+def test_a_model_without_the_view_image_does_not_open_images(extractor: Extractor, tmp_path: Path) -> None:
     (tmp_path / "cut.jpg").write_bytes((EXAMPLES / "images" / "coffee.jpg").read_bytes()[:2000])
     with Image.open(tmp_path / "cut.jpg") as broken:
         assert extractor.extract([Tweet(id="1", text="Paris")], images=[broken])
 
 
-def test_images_must_be_as_many_as_tweets(extractor: Extractor, tmp_path: Path) -> None:
+def test_there_must_be_as_many_images_as_posts(extractor: Extractor, tmp_path: Path) -> None:
     tweets = [Tweet(id="1", text="Paris"), Tweet(id="2", text="Rome")]
-    for wrong in ([], [None], [picture("red")] * 3):
+    for wrong in ([], [None], [image("red")] * 3):
         with pytest.raises(ValueError, match="zip"):
             extractor.extract(tweets, images=wrong)
 
 
-async def test_the_model_s_process_sees_what_the_extractor_sees(extractor: Extractor, tmp_path: Path) -> None:
-    """The shipped checkpoint's encoder beside a view of images that nobody trained."""
-    folder, design = tmp_path / "seeing", Design(views=("text", "image"), image_width=16)
+async def test_the_process_reads_images_as_the_extractor_does(extractor: Extractor, tmp_path: Path) -> None:
+    """The checkpoint has the shipped encoder and an untrained view `image`."""
+    folder, design = tmp_path / "checkpoint", Design(views=("text", "image"), image_width=16)
     old, vision = extractor.predictor, str(save_vit(tmp_path / "vit"))
     torch.manual_seed(0)
     network = Tagger(old.network.config, design)
     update = {"design": design, "base": None, "vision": vision}
     write(folder, network, extractor.tokenizer, old.info.model_copy(update=update))
-    own, tweet = Extractor.load(folder, device="cpu", candidate_threshold=0.01), Tweet(id="1", text="Paris")
-    pixels = Pixels.of(picture("red"))
-    encoded = replace(own.tokenizer.encode(tweet.text, None), pixels=pixels)
+    here, tweet = Extractor.load(folder, device="cpu", candidate_threshold=0.01), Tweet(id="1", text="Paris")
+    pixels = Pixels.of(image("red"))
+    encoded = replace(here.tokenizer.encode(tweet.text, None), pixels=pixels)
     worker = ModelProcess("model.predictor:load", folder, "cpu", 1, 60.0, 0.01, describe(folder))
     try:
-        (found,) = await worker.infer([encoded])
+        (prediction,) = await worker.infer([encoded])
     finally:
         await worker.close()
-    (shown,) = own.extract_all([tweet], images=[pixels.image()])
-    assert shown.mentions or shown.candidates
-    assert [list(mentions(tweet.text, found)), list(candidate_mentions(tweet.text, found))] == list(shown[:2])
-    assert all(one.views.keys() == {"text", "image"} for one in (*found.spans, *found.candidates))
+    (extracted,) = here.extract_all([tweet], images=[pixels.image()])
+    assert extracted.mentions or extracted.candidates
+    assert list(mentions(tweet.text, prediction)) == extracted.mentions
+    assert list(candidate_mentions(tweet.text, prediction)) == extracted.candidates
+    assert all(span.views.keys() == {"text", "image"} for span in (*prediction.spans, *prediction.candidates))
 
 
-async def test_a_vision_model_that_is_gone_is_told_when_the_process_starts(
-    extractor: Extractor, tmp_path: Path
-) -> None:
+async def test_a_process_does_not_start_without_its_image_encoder(extractor: Extractor, tmp_path: Path) -> None:
     shutil.copytree(CHECKPOINT, tmp_path / "copy")
     info = extractor.info.model_copy(update={"vision": "/nowhere/x"})
     write_config(tmp_path / "copy", info)
     worker = ModelProcess("model.predictor:load", tmp_path / "copy", "cpu", 1, 60.0, info=info)
     try:
-        with pytest.raises(UserError, match=r"sees images: the vision model /nowhere/x cannot be loaded"):
+        with pytest.raises(UserError, match=r"reads images: the vision model /nowhere/x cannot be loaded"):
             await worker.start()
     finally:
         await worker.close()

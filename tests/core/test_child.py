@@ -1,0 +1,85 @@
+"""The child process that the model, the image reader and the image decoders share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from core.child import ChildFailed, ChildProcess, Receive, receive_frame
+from core.child_socket import frame
+
+
+async def read(receive: Receive) -> bytes:
+    return await receive_frame(receive, 100)
+
+
+async def ask(child: ChildProcess, request: bytes, timeout_s: float = 30.0) -> bytes:
+    return await child.exchange(frame(request), read, timeout_s)
+
+
+@pytest.fixture
+async def child() -> AsyncIterator[ChildProcess]:
+    child = ChildProcess("tests.core.echo_child", [], environment={"KEPT": "1"})
+    assert await child.start(frame(b"ready"), read, 60.0) == b"ready"
+    yield child
+    child.stop()
+    await child.end()
+
+
+async def test_a_child_replies_and_stays(child: ChildProcess) -> None:
+    pid = child.pid
+    assert [await ask(child, request) for request in (b"a", b"", b"b")] == [b"a", b"", b"b"]
+    assert child.ready
+    assert child.pid == pid
+
+
+async def test_a_child_inherits_only_the_environment_that_is_passed(child: ChildProcess) -> None:
+    names = (await ask(child, b"environment")).decode()
+    assert "KEPT" in names
+    assert "HOME" not in names
+
+
+@pytest.mark.parametrize(
+    ("request_", "kind", "message"),
+    [
+        pytest.param(b"exit", "died", "died: exit code 7", id="dies"),
+        pytest.param(b"hang", "timeout", "did not answer within 1 s and was killed", id="hangs"),
+        pytest.param(b"long", "invalid", "sent an invalid reply and was killed: ", id="sends too long a frame"),
+    ],
+)
+async def test_a_child_has_ended_when_it(child: ChildProcess, request_: bytes, kind: str, message: str) -> None:
+    with pytest.raises(ChildFailed) as failed:
+        await ask(child, request_, 1.0)
+    assert failed.value.kind == kind
+    assert str(failed.value).startswith(message)
+    assert (child.pid, child.ready) == (None, False)
+    assert await child.start(frame(b"again"), read, 60.0) == b"again"
+
+
+async def test_a_child_is_killed_when_its_exchange_is_cancelled(child: ChildProcess) -> None:
+    exchange = asyncio.ensure_future(ask(child, b"hang"))
+    await asyncio.sleep(0.1)
+    exchange.cancel()
+    await asyncio.wait([exchange])
+    assert exchange.cancelled()
+    assert not child.ready, "its late reply could be taken for the next one"
+    await child.end()
+    assert child.pid is None
+
+
+async def test_a_child_that_says_more_than_it_was_asked_is_not_ready(child: ChildProcess) -> None:
+    assert await ask(child, b"twice") == b"twice"
+    assert not child.ready
+
+
+async def test_a_stop_fails_the_exchange_and_every_later_start(child: ChildProcess) -> None:
+    exchange = asyncio.ensure_future(ask(child, b"hang"))
+    await asyncio.sleep(0.1)
+    child.stop()
+    with pytest.raises(ChildFailed, match="died: SIGKILL"):
+        await exchange
+    assert child.pid is None
+    with pytest.raises(ChildFailed, match="did not start"):
+        await child.start(frame(b"again"), read, 60.0)
