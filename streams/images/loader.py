@@ -61,11 +61,6 @@ class ImageLoader:
         self._decodings = SingleFlight[LoadedImage]()
         self._copying = asyncio.Semaphore(2 * self.decoders.count)  # limits the files that wait for a decoder
 
-    @property
-    def decoders(self) -> Decoders:
-        """The pool that decodes this loader's images."""
-        return self._decoders
-
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._cache.close)
