@@ -34,5 +34,5 @@ def size(path: Path) -> int:
 
 
 async def is_fresh(cache: ImageCache, url: str = URL) -> bool:
-    kept = (await cache.find(url)).cached
-    return kept is not None and kept.fresh
+    cached = (await cache.find(url)).cached
+    return cached is not None and cached.fresh

@@ -41,9 +41,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [*new, "-subj", "/CN=authority of a test", *of_authority, "-keyout", "ca.key", "-out", "ca.pem"],
         [*new, *of_server, *signed, "-keyout", "server.key", "-out", "server.pem"],
     ):
-        made = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
-        if made.returncode:
-            pytest.skip(f"needs OpenSSL 3 to make certificates: {made.stderr.strip()[-200:]}")
+        process = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+        if process.returncode:
+            pytest.skip(f"needs OpenSSL 3 to make certificates: {process.stderr.strip()[-200:]}")
     return folder
 
 

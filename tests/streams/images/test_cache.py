@@ -25,9 +25,9 @@ from tests.streams.images.clock import Clock
 async def test_an_image_is_found_by_url_and_by_content(make: Make) -> None:
     cache = make()
     image = await keep(cache, b"body")
-    kept = (await cache.find(URL)).cached
-    assert kept is not None
-    assert (kept.image, kept.validators, kept.fresh) == (image, VALIDATORS, True)
+    cached = (await cache.find(URL)).cached
+    assert cached is not None
+    assert (cached.image, cached.validators, cached.fresh) == (image, VALIDATORS, True)
     assert await cache.find_decoded(image.sha256, OTHER) == image_of(b"body", OTHER)
     assert await cache.body(image.sha256) == b"body"
     assert await cache.find(OTHER) == CacheLookup()
@@ -82,41 +82,41 @@ async def test_a_304_makes_an_image_fresh_again_with_new_validators(make: Make, 
     cache = make(cache_s=60)
     await keep(cache, b"body")
     clock.now += 61
-    kept = (await cache.find(URL)).cached
-    assert kept is not None
+    cached = (await cache.find(URL)).cached
+    assert cached is not None
     newer = Validators(URL, '"two"', None)
-    await cache.renew(kept, Answer(None, newer))
-    kept = (await cache.find(URL)).cached
-    assert kept is not None
-    assert (kept.fresh, kept.validators) == (True, newer)
+    await cache.renew(cached, Answer(None, newer))
+    cached = (await cache.find(URL)).cached
+    assert cached is not None
+    assert (cached.fresh, cached.validators) == (True, newer)
 
 
 @pytest.mark.parametrize(
-    ("said", "holds"),
+    ("answered", "expected"),
     [
         pytest.param(Freshness(), Freshness(0, stale=False), id="it says nothing of it: as before"),
         pytest.param(Freshness(30), Freshness(30), id="it says something else"),
         pytest.param(Freshness(store=False), None, id="it forbids it now"),
     ],
 )
-async def test_a_304_updates_the_freshness(make: Make, said: Freshness, holds: Freshness | None) -> None:
+async def test_a_304_updates_the_freshness(make: Make, answered: Freshness, expected: Freshness | None) -> None:
     cache = make()
     await keep(cache, b"body", life=Freshness(0, stale=False))
-    kept = (await cache.find(URL)).cached
-    assert kept is not None
-    await cache.renew(kept, Answer(None, kept.validators, said))
-    kept = (await cache.find(URL)).cached
-    assert (kept and kept.freshness) == holds
+    cached = (await cache.find(URL)).cached
+    assert cached is not None
+    await cache.renew(cached, Answer(None, cached.validators, answered))
+    cached = (await cache.find(URL)).cached
+    assert (cached and cached.freshness) == expected
 
 
 async def test_a_stale_image_is_usable_for_a_limited_time(make: Make, clock: Clock) -> None:
     cache = make(cache_s=60)
     await keep(cache, b"body")
-    for after, stands_in in ((60 * STALE_FACTOR - 1, True), (1, False)):
+    for after, usable in ((60 * STALE_FACTOR - 1, True), (1, False)):
         clock.now += after
-        kept = (await cache.find(URL)).cached
-        assert kept is not None
-        assert (kept.fresh, kept.usable_when_stale) == (False, stands_in)
+        cached = (await cache.find(URL)).cached
+        assert cached is not None
+        assert (cached.fresh, cached.usable_when_stale) == (False, usable)
 
 
 async def test_a_clock_that_goes_back_makes_nothing_fresh(make: Make, clock: Clock) -> None:
@@ -183,8 +183,8 @@ async def test_a_refusal_drops_the_image_unless_only_the_server_failed(make: Mak
     cache = make()
     image = await keep(cache, b"body")
     await cache.refuse(URL, ImageError("timeout", "not done"))
-    found = await cache.find(URL)
-    assert (found.cached is not None, found.refusal is not None) == (True, True)
+    lookup = await cache.find(URL)
+    assert (lookup.cached is not None, lookup.refusal is not None) == (True, True)
     await cache.refuse(URL, ImageError("not_found", "HTTP 404"))
     assert (await cache.find(URL)).cached is None
     assert await cache.body(image.sha256) is None
@@ -232,9 +232,9 @@ async def test_the_least_recently_used_image_is_evicted_to_keep_the_limit(make: 
         clock.now += 61
         await cache.find(f"{URL}?0")
         await keep(cache, body, f"{URL}?{number}")
-    kept = [number for number in range(30) if (await cache.find(f"{URL}?{number}")).cached]
-    assert kept == [0, *range(30 - len(kept) + 1, 30)]
-    assert 6 <= len(kept) <= 9
+    cached = [number for number in range(30) if (await cache.find(f"{URL}?{number}")).cached]
+    assert cached == [0, *range(30 - len(cached) + 1, 30)]
+    assert 6 <= len(cached) <= 9
     assert await cache.body(first.sha256) == bodies[0]
     await cache.close()
     assert size(path) <= 1_200_000  # pages given free by the last are used by the next

@@ -168,10 +168,10 @@ def look_up_here(host: str, port: int) -> object:
 @pytest.fixture
 def fetcher(limits: Callable[..., ImageLimits]) -> Callable[..., Fetcher]:
     def make(*also: HostileServer, clock: Clock | None = None, **overrides: object) -> Fetcher:
-        given = limits(break_after=AFTER, break_s=BREAK_S, **{"tries": 1, **overrides})
-        allow = (*given.allow, *(server.address for server in also))
+        image_limits = limits(break_after=AFTER, break_s=BREAK_S, **{"tries": 1, **overrides})
+        allow = (*image_limits.allow, *(server.address for server in also))
         options = {"clock": clock, "sleep": clock.sleep} if clock else {}
-        return Fetcher(given.model_copy(update={"allow": allow}), look_up_here, **options)  # type: ignore[arg-type]
+        return Fetcher(image_limits.model_copy(update={"allow": allow}), look_up_here, **options)  # type: ignore[arg-type]
 
     return make
 

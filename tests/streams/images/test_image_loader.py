@@ -202,8 +202,8 @@ async def test_the_wait_for_a_slot_after_a_redirect_is_busy_not_a_timeout(
 ) -> None:
     async with hostile_server() as other:
         server.answers["/a"] = reply(b"", f"Location: {other.url}/a", status="302 Found")
-        given = limits(timeout_s=0.2, per_host=1, allow=(server.address, other.address))
-        async with ImageLoader(given) as loader, loader.fetcher.slot(f"{other.url}/b"):
+        image_limits = limits(timeout_s=0.2, per_host=1, allow=(server.address, other.address))
+        async with ImageLoader(image_limits) as loader, loader.fetcher.slot(f"{other.url}/b"):
             assert await refused(loader, f"{server.url}/a") == "busy: no slot was free within 0.2 s"
 
 
@@ -283,8 +283,8 @@ def remembering(limits: Callable[..., ImageLimits], clock: Clock, tmp_path: Path
 
     @asynccontextmanager
     async def make(**overrides: Any) -> AsyncIterator[ImageLoader]:
-        given = {"cache_mb": 8, "cache_s": 100, "cache_failed_s": 50, "tries": 1, **overrides}
-        async with ImageLoader(limits(**given), clock=clock, home=tmp_path) as loader:
+        image_limits = {"cache_mb": 8, "cache_s": 100, "cache_failed_s": 50, "tries": 1, **overrides}
+        async with ImageLoader(limits(**image_limits), clock=clock, home=tmp_path) as loader:
             yield loader
 
     return make

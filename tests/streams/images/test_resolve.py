@@ -49,8 +49,8 @@ def limits(server: HostileServer) -> Callable[..., ImageLimits]:
     """A loader for which `honest.example` is the server."""
 
     def make(**overrides: object) -> ImageLimits:
-        given = {"allow": (f"honest.example:{server.port}",), "decoders": 1, "tries": 1, **overrides}
-        return ImageLimits(**given)  # type: ignore[arg-type]
+        image_limits = {"allow": (f"honest.example:{server.port}",), "decoders": 1, "tries": 1, **overrides}
+        return ImageLimits(**image_limits)  # type: ignore[arg-type]
 
     return make
 

@@ -21,8 +21,8 @@ UNCHANGED = reply(b"", 'ETag: "one"', status="304 Not Modified")
 
 @pytest.fixture
 async def loader(limits: Callable[..., ImageLimits], clock: Clock, tmp_path: Path) -> AsyncIterator[ImageLoader]:
-    given = limits(cache_mb=8, cache_s=100, decoders=1, tries=1)
-    async with ImageLoader(given, clock=clock, home=tmp_path) as loader:
+    image_limits = limits(cache_mb=8, cache_s=100, decoders=1, tries=1)
+    async with ImageLoader(image_limits, clock=clock, home=tmp_path) as loader:
         yield loader
 
 
