@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from model.vision.caption import INSTRUCTION, MAX_CAPTION, MAX_NEW_TOKENS, Caption
 from model.vision.channels import ReaderConfig
 from model.vision.reader import load
+from model.vision.tags import transformers as load_transformers
 from tests.model.vision.sample_images import noise, request, written
+
+transformers = load_transformers()
 
 WORDS = [
     "[PAD]",
@@ -75,8 +77,9 @@ def blip(folder: Path) -> None:
 
 
 def vision_encoder_decoder(folder: Path) -> None:
-    joined: Any = transformers.VisionEncoderDecoderConfig
-    config = joined.from_encoder_decoder_configs(transformers.ViTConfig(**TOWER), transformers.BertConfig(**LANGUAGE))
+    config = transformers.VisionEncoderDecoderConfig.from_encoder_decoder_configs(
+        transformers.ViTConfig(**TOWER), transformers.BertConfig(**LANGUAGE)
+    )
     network = transformers.VisionEncoderDecoderModel(config)
     network.generation_config.decoder_start_token_id = BOS
     network.generation_config.eos_token_id, network.generation_config.pad_token_id = EOS, PAD

@@ -13,7 +13,17 @@ from PIL import Image, ImageDraw
 
 from core.errors import UserError
 from model.vision.reader import ChannelReader
-from model.vision.tags import MAX_BOXES, MAX_TAGS, Classifier, Detector, ImageNet, best_tags, imagenet_labels, tags
+from model.vision.tags import (
+    MAX_BOXES,
+    MAX_TAGS,
+    Classifier,
+    Detector,
+    ImageNet,
+    best_tags,
+    imagenet_labels,
+    tags,
+    transformers,
+)
 from model.vision.values import Tag
 from tests.model.vision.sample_images import noise
 
@@ -88,26 +98,24 @@ def test_only_the_best_tags_are_returned() -> None:
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny ViT with random weights, but for its head: it always says class 1."""
-    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
-
+    library = transformers()
     folder = tmp_path_factory.mktemp("classifier")
-    network = ViTForImageClassification(ViTConfig(**_tiny(), id2label=LABELS))
+    network = library.ViTForImageClassification(library.ViTConfig(**_tiny(), id2label=LABELS))
     with torch.no_grad():
         network.classifier.weight.zero_()
         network.classifier.bias.copy_(torch.tensor([0.0, 3.0, 0.0]))
     network.save_pretrained(folder)
-    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    library.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny YOLOS with random weights, but for its heads: every query says class 2, in the middle of the image."""
-    from transformers import YolosConfig, YolosForObjectDetection, YolosImageProcessor
-
+    library = transformers()
     folder = tmp_path_factory.mktemp("detector")
-    config = YolosConfig(**_tiny() | {"image_size": [32, 32]}, id2label=LABELS, num_detection_tokens=20)
-    network = YolosForObjectDetection(config)
+    config = library.YolosConfig(**_tiny() | {"image_size": [32, 32]}, id2label=LABELS, num_detection_tokens=20)
+    network = library.YolosForObjectDetection(config)
     label, box = network.class_labels_classifier.layers[-1], network.bbox_predictor.layers[-1]
     with torch.no_grad():
         label.weight.zero_()
@@ -115,7 +123,7 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
         box.weight.zero_()
         box.bias.zero_()  # centre, width and height: a half each
     network.save_pretrained(folder)
-    YolosImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    library.YolosImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
 
 
@@ -146,9 +154,8 @@ def test_a_detector_by_name_gives_boxes_in_fractions(detector: Path) -> None:
 
 
 def test_a_model_that_neither_classifies_nor_detects_is_refused(tmp_path: Path) -> None:
-    from transformers import ViTConfig, ViTModel
-
-    ViTModel(ViTConfig(**_tiny())).save_pretrained(tmp_path)
+    library = transformers()
+    library.ViTModel(library.ViTConfig(**_tiny())).save_pretrained(tmp_path)
     with pytest.raises(UserError, match=r"the tags model .* is ViTModel: name a model for image classification"):
         tags(str(tmp_path), "cpu")
 

@@ -202,7 +202,7 @@ async def test_only_a_few_addresses_of_a_name_are_tried(dialled: list[str], monk
 
 PUBLIC = "http://93.184.216.34"
 
-REDIRECTS = {
+REDIRECTS: dict[str, tuple[str, str | tuple[str, ...]]] = {
     "to cloud metadata": (METADATA, "private_address: "),
     "to loopback by name": ("http://localhost/", "private_address: "),
     "to loopback by enclosed digits": ("http://①②⑦.⓪.⓪.①/", "private_address: "),

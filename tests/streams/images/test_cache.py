@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from streams.images import cache_tables
 from streams.images.cache import CacheLookup
 from streams.images.cache_policy import PASSING_S, STALE_FACTOR
 from streams.images.conditional import Answer, Freshness, Validators
+from streams.images.decode import DECODER
 from streams.images.errors import ImageError
 from tests.streams.images.caches import OTHER, URL, VALIDATORS, Make, image_of, is_fresh, keep, size
 from tests.streams.images.clock import Clock
@@ -217,7 +217,7 @@ async def test_a_shorter_freshness_applies_to_stored_images(make: Make, clock: C
 async def test_results_of_another_decoder_version_are_ignored(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = make()
     image = await keep(cache, b"body")
-    monkeypatch.setattr(cache_tables, "DECODER", cache_tables.DECODER + 1)
+    monkeypatch.setattr("streams.images.cache_tables.DECODER", DECODER + 1)
     assert await cache.find(URL) == CacheLookup()
     assert await cache.find_decoded(image.sha256, URL) is None
     await keep(cache, b"body")

@@ -259,7 +259,9 @@ async def test_a_worker_that_is_killed_while_it_writes_leaves_a_usable_file(
     for _ in range(2):
         killed = writer(tmp_path, "killed", -1)
         assert killed.stdout is not None
-        await asyncio.to_thread(lambda stdout=killed.stdout: [stdout.readline() for _ in range(20)])
+        stdout = killed.stdout
+        for _ in range(20):
+            await asyncio.to_thread(stdout.readline)
         killed.send_signal(signal.SIGKILL)
         killed.wait()
         killed.stdout.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from streams.images import cache_policy
+from streams.images.decode import DECODER
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
 from streams.settings import ImageLimits
@@ -104,7 +104,7 @@ async def test_a_refusal_is_valid_only_under_its_limits(make: Make, changed: dic
 
 async def test_a_refusal_is_valid_only_for_its_decoder_version(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     await make().refuse_content(CONTENT, ImageError("broken", "truncated"))
-    monkeypatch.setattr(cache_policy, "DECODER", cache_policy.DECODER + 1)
+    monkeypatch.setattr("streams.images.cache_policy.DECODER", DECODER + 1)
     assert await make().find_decoded(CONTENT, URL) is None
 
 

@@ -187,7 +187,7 @@ async def kind(coroutine: object) -> str:
 async def test_an_open_breaker_lets_no_request_out_until_the_probe(
     fetcher: Callable[..., Fetcher], server: HostileServer, clock: Clock
 ) -> None:
-    server.answers = {f"/{number}": DOWN for number in range(AFTER)} | {"/a": OK}
+    server.answers = {**{f"/{number}": DOWN for number in range(AFTER)}, "/a": OK}
     async with fetcher(clock=clock) as fetch:
         for number in range(AFTER):
             assert await kind(fetch.get(f"{server.url}/{number}")) == "http_status"
@@ -236,7 +236,7 @@ async def test_a_timeout_counts_against_the_host(fetcher: Callable[..., Fetcher]
 async def test_a_cancelled_caller_does_not_count_against_the_host(
     fetcher: Callable[..., Fetcher], server: HostileServer
 ) -> None:
-    server.answers = dict.fromkeys([f"/{number}" for number in range(AFTER)], silence) | {"/a": OK}
+    server.answers = {**{f"/{number}": silence for number in range(AFTER)}, "/a": OK}
     async with fetcher() as fetch:
         for number in range(AFTER):
             with pytest.raises(TimeoutError):
@@ -258,7 +258,7 @@ async def test_a_late_redirect_cannot_blame_an_honest_host_for_the_timeout(
             return answer
 
         server.answers = {f"/{number}": late(f"{honest.url}/{number}") for number in range(AFTER)}
-        honest.answers = {f"/{number}": silence for number in range(AFTER)} | {"/a": OK}
+        honest.answers = {**{f"/{number}": silence for number in range(AFTER)}, "/a": OK}
         async with fetcher(honest) as fetch:
             for number in range(AFTER):
                 with pytest.raises(TimeoutError):

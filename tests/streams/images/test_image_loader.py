@@ -49,7 +49,11 @@ async def test_each_format_is_loaded(loader: ImageLoader, server: HostileServer,
 
 async def test_a_tweet_without_a_photo_has_no_image(loader: ImageLoader) -> None:
     video = Media(url="http://10.0.0.7/film.mp4", type="video")
-    assert await loader.load_first_photo([]) == await loader.look([video]) == (ImageResult(status="none"), None)
+    assert (
+        await loader.load_first_photo([])
+        == await loader.load_first_photo([video])
+        == (ImageResult(status="none"), None)
+    )
 
 
 async def test_the_first_photo_is_taken(loader: ImageLoader, server: HostileServer) -> None:

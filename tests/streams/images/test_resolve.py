@@ -50,7 +50,7 @@ def limits(server: HostileServer) -> Callable[..., ImageLimits]:
 
     def make(**overrides: object) -> ImageLimits:
         image_limits = {"allow": (f"honest.example:{server.port}",), "decoders": 1, "tries": 1, **overrides}
-        return ImageLimits(**image_limits)  # type: ignore[arg-type]
+        return ImageLimits(**image_limits)
 
     return make
 
