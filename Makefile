@@ -8,7 +8,7 @@ STAMP := .venv/.installed
 COMPILE := $(UV) pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 \
   --no-emit-index-url --no-header --quiet
 
-.PHONY: help install demo test check lint types pythons bench lock clean
+.PHONY: help install demo test check lint types pythons screenshots bench lock clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -43,6 +43,10 @@ types: install   ## mypy --strict over sources and tests
 
 pythons: install ## the unit tests on Python 3.12 and 3.13, where they are installed
 	.ci/pythons $(ARGS)
+
+screenshots: install  ## docs/review.svg and docs/look.png anew; needs Chromium
+	.venv/bin/python -m examples.review_screenshot
+	.venv/bin/python -m examples.look_screenshot
 
 bench: install   ## throughput of the extract agent beside a hand-written program
 	.venv/bin/python -m benchmarks.throughput $(ARGS)

@@ -33,7 +33,7 @@ def command(
     ] = None,
     channels: Annotated[
         str | None,
-        typer.Option(help="Channels to read, separated by commas: tags, ocr, caption. [MNER_VISION_CHANNELS]"),
+        typer.Option(help="Channels to read, separated by commas: tags, ocr, caption. By default, the settings' ones."),
     ] = None,
 ) -> int:
     """Show what the model reads of images: tags, text and caption.

@@ -12,7 +12,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from cli.look.inspector import InspectedImage
 from core.text import one_line
@@ -90,15 +89,15 @@ def page(images: Sequence[InspectedImage]) -> str:
     size = SINGLE_SIZE if len(images) == 1 else GRID_SIZE
     cards = [_card(image, size) for image in images]
     refused = sum(image.image is None for image in images)
+    title = f"{len(cards)} image{'' if len(cards) == 1 else 's'}" + (f", {refused} refused" if refused else "")
     css = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     template = _environment().get_template("page.html")
     return template.render(
-        title=cards[0].name if len(cards) == 1 else f"{len(cards)} images",
-        subtitle=f"{len(cards) - refused} read" + (f", {refused} refused" if refused else ""),
+        title=title,
         policy=policy,
-        css=Markup(css),
+        css=css,
         cards=cards,
         tag_score=TAG_SCORE,
     )

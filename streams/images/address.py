@@ -131,7 +131,7 @@ class UrlPolicy:
             return url
         if port not in self.ports:
             allowed = ", ".join(map(str, sorted(self.ports)))
-            raise ImageError("port", f"port {port} is not allowed; allowed are {allowed}")
+            raise ImageError("port", f"{port} is not allowed; only {allowed}")
         self._check_literal(host, port)
         return url
 

@@ -95,7 +95,7 @@ def decode(body: bytes, max_pixels: int, *, small: bool = True) -> Decoded:
     except (ImageError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # Pillow's own limit
-        raise ImageError("bomb", f"the image has more than the {max_pixels} pixels allowed") from None
+        raise ImageError("bomb", f"more than the {max_pixels} pixels allowed") from None
     except Exception as error:  # a damaged file makes Pillow raise many kinds of exceptions, such as struct.error
         raise ImageError("broken", f"{type(error).__name__}: {error}") from error
     return Decoded(name, width, height, phash, copy)

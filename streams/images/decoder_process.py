@@ -15,6 +15,7 @@ from core.child import ChildFailed, ChildProcess, Receive, receive_frame
 from core.pixels import Pixels
 from streams.images.decode import MAX_SIDE
 from streams.images.errors import MAX_REASON, ImageError
+from streams.images.formats import ImageFormat
 from streams.metrics import DECODER_RESTARTS
 
 START_TIMEOUT_S = 60.0
@@ -54,7 +55,7 @@ class ReadyHeader(_Header):
 class ImageHeader(_Header):
     """The reply for an image. The pixels of the small copy follow when it was wanted."""
 
-    format: Literal["JPEG", "PNG", "WEBP", "GIF"]
+    format: ImageFormat
     width: int = Field(ge=1)
     height: int = Field(ge=1)
     phash: str = Field(pattern=r"\A[0-9a-f]{64}\z")

@@ -210,7 +210,7 @@ class Fetcher:
             raise _refusal(response.status, headers.get("Retry-After"))
         encodings = ", ".join(headers.getall("Content-Encoding", ["identity"]))
         if encodings.strip().lower() != "identity":
-            raise ImageError("encoded", f"the server sent {encodings}, although identity was requested")
+            raise ImageError("encoded", f"sent as {encodings}, although identity was requested")
         body = await self._read(response)
         return Answer(body, Validators(str(url), headers.get("ETag"), headers.get("Last-Modified")), freshness)
 
@@ -218,13 +218,13 @@ class Fetcher:
         """Reads the body. Counts its bytes, whatever Content-Length says."""
         allowed = self._limits.max_bytes
         if (response.content_length or 0) > allowed:
-            raise ImageError("too_big", f"the server announced {response.content_length} bytes; {allowed} are allowed")
+            raise ImageError("too_big", f"{response.content_length} bytes announced; {allowed} are allowed")
         body = bytearray()
         try:
             async for chunk in response.content.iter_any():
                 body += chunk
                 if len(body) > allowed:
-                    raise ImageError("too_big", f"the server sent more than the {allowed} bytes allowed")
+                    raise ImageError("too_big", f"more than the {allowed} bytes allowed")
         finally:
             IMAGE_BYTES.inc(len(body))
         return bytes(body)

@@ -32,7 +32,7 @@ def _read(url: str, max_bytes: int) -> bytes:
         if not path.is_file():
             raise ImageError("not_found", f"there is no file {path}")
         if path.stat().st_size > max_bytes:
-            raise ImageError("too_big", f"the file has more than the {max_bytes} bytes allowed")
+            raise ImageError("too_big", f"more than the {max_bytes} bytes allowed")
         return path.read_bytes()
     except OSError as error:
         raise ImageError("unreachable", f"{path}: {error.strerror}") from None

@@ -48,8 +48,8 @@ class ImageLoader:
     ) -> None:
         self._limits = limits
         self._policy = UrlPolicy.of(limits)
-        self._fetcher = Fetcher(limits, look_up or SystemLookUp(limits.workers))
-        self._decoders = Decoders(
+        self.fetcher = Fetcher(limits, look_up or SystemLookUp(limits.workers))
+        self.decoders = Decoders(
             limits.decoders,
             max_pixels=limits.max_pixels,
             memory_mb=limits.memory_mb,
@@ -59,18 +59,13 @@ class ImageLoader:
         self._cache = ImageCache(limits, home, clock)
         self._loads = SingleFlight[LoadedImage]()
         self._decodings = SingleFlight[LoadedImage]()
-        self._copying = asyncio.Semaphore(2 * self._decoders.count)  # limits the files that wait for a decoder
-
-    @property
-    def decoders(self) -> Decoders:
-        """The pool that decodes this loader's images."""
-        return self._decoders
+        self._copying = asyncio.Semaphore(2 * self.decoders.count)  # limits the files that wait for a decoder
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._cache.close)
-            await stack.enter_async_context(self._decoders)
-            await stack.enter_async_context(self._fetcher)
+            await stack.enter_async_context(self.decoders)
+            await stack.enter_async_context(self.fetcher)
             self._open = stack.pop_all()
         return self
 
@@ -124,7 +119,7 @@ class ImageLoader:
     async def decode(self, body: bytes, url: str) -> LoadedImage:
         """Decodes a file, with its pixels. Waits for a decoder, with a limit. Raises only `ImageError`."""
         async with self._image_errors():
-            return await self._decoders.decode(body, url)
+            return await self.decoders.decode(body, url)
 
     async def _find_or_fetch(self, url: str) -> LoadedImage:
         """The server's answer replaces what is cached, unless the server fails."""
@@ -152,7 +147,7 @@ class ImageLoader:
         It does not cover decoding, which has a limit of its own that starts when a decoder is free. Until then the host
         keeps its slot, so that the files of one host do not occupy all decoders.
         """
-        async with self._image_errors(), self._fetcher.slot(url) as slot:
+        async with self._image_errors(), self.fetcher.slot(url) as slot:
             answer = await self._get(url, cached.validators if cached else None, slot)
             if answer.body is None:
                 assert cached is not None, "the fetcher refuses an HTTP 304 without a condition"
@@ -164,12 +159,12 @@ class ImageLoader:
             metrics.CACHE.labels("miss").inc()
             if await self._cache.keep(image, answer) or image.pixels:
                 return image
-            return await self._decoders.decode(answer.body, url)
+            return await self.decoders.decode(answer.body, url)
 
     async def _get(self, url: str, validators: Validators | None, slot: Slot) -> Answer:
         try:
             async with asyncio.timeout(self._limits.timeout_s) as timeout:
-                return await self._fetcher.get(url, validators, slot=slot, deadline=timeout.when())
+                return await self.fetcher.get(url, validators, slot=slot, deadline=timeout.when())
         except TimeoutError:
             if slot.waiting:
                 raise busy(self._limits.timeout_s) from None
@@ -191,7 +186,7 @@ class ImageLoader:
 
         A refusal is remembered even if nobody waits for the result any more.
         """
-        return await self._decoders.decode(
+        return await self.decoders.decode(
             body,
             url,
             small=not will_keep,

@@ -59,7 +59,7 @@ async def test_an_exception_reaches_every_caller_and_is_not_remembered() -> None
     work.error = ValueError("broken")
     work.may_end.set()
     results = await asyncio.gather(flights.do("a", work), flights.do("a", work), return_exceptions=True)
-    assert results == [work.error, work.error]
+    assert list(results) == [work.error, work.error]
     work.error = None
     assert await flights.do("a", work) == "result"
 

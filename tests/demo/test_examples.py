@@ -71,7 +71,7 @@ async def test_a_slow_image_fails_at_the_deadline() -> None:
         async with ImageLoader(ImageLimits(allow=(address,), timeout_s=0.3)) as loader:
             tweet = Tweet.model_validate({"id": "1", "text": "slow", "media": [{"url": f"{url}/slow.jpg"}]})
             result, _ = await loader.load_first_photo(tweet.media)
-            assert result.reason == "timeout: not done within 0.3 s"
+            assert result.reason == "timeout: not fetched within 0.3 s"
 
 
 def test_images_are_small_and_their_host_is_replaced() -> None:

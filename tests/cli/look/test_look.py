@@ -1,8 +1,7 @@
-"""`mner look` as a person or a script runs it."""
+"""`mner look`, as a person or a script runs it."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
@@ -15,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from cli.look import command as look
+from cli.look.inspector import ImageInspector
 from core.errors import UserError
 from demo.examples import EXAMPLES
 from model.vision.image_reader import ImageReaderConfig
@@ -25,7 +24,7 @@ from model.vision.values import CHANNELS, VisualContext
 from streams.settings import Settings, VisionLimits
 from streams.vision import image_reader_config
 from tests.conftest import ROOT
-from tests.streams.images.pictures import encoded, half_and_half
+from tests.streams.images.sample_images import encoded, half_and_half
 
 COFFEE, CLOCK = (str(EXAMPLES / "images" / name) for name in ("coffee.jpg", "clock.png"))
 STUB = "tests.model.vision.stub_reader"
@@ -67,15 +66,15 @@ def mner(*words: str, start: tuple[str, ...] = ("-m", "cli.main"), **variables: 
 
 
 def looked(capsys: pytest.CaptureFixture[str], *sources: str, code: int = 0, **options: Any) -> list[dict[str, Any]]:
-    """In this process, and without a model unless `channels` are named."""
-    assert look.command(list(sources), as_json=True, **{"channels": "", "draw": None} | options) == code
+    """Runs the command in this process, without models unless `channels` are named. Returns its JSON."""
+    assert look.command(list(sources), as_json=True, **{"channels": "", "html": None} | options) == code
     answers: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
     return answers
 
 
-def test_what_the_model_would_read_of_each_image_or_the_reason_of_a_refusal(tmp_path: Path) -> None:
-    drawn = tmp_path / "sheet.png"
-    result = mner(COFFEE, PRIVATE, CLOCK, COFFEE, "--json", "--draw", str(drawn))
+def test_json_shows_what_the_model_reads_of_each_image_or_why_it_was_refused(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    result = mner(COFFEE, PRIVATE, CLOCK, COFFEE, "--json", "--html", str(page))
     answers = json.loads(result.stdout)  # exactly one document
     assert result.returncode == 1, result.stderr
     assert [answer["source"] for answer in answers] == [COFFEE, PRIVATE, CLOCK, COFFEE]
@@ -93,13 +92,13 @@ def test_what_the_model_would_read_of_each_image_or_the_reason_of_a_refusal(tmp_
         VisualContext.model_validate({name: answer[name] for name in READ})
     assert refused["reason"].startswith("private_address: ")
     assert {refused[name] for name in ("format", "width", "sha256", "phash", "caption", "context")} == {None}
-    with Image.open(drawn) as sheet:
-        assert (sheet.format, sheet.mode) == ("PNG", "RGB")
-        assert sheet.width > 3 * 500  # a source given twice is drawn once
-    assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
+    html = page.read_text(encoding="utf-8")
+    assert html.count("<article ") == 3  # a source that is named twice is shown once
+    assert html.count("data:image/jpeg;base64,") == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 
-def test_where_all_is_refused_no_model_is_loaded() -> None:
+def test_no_model_is_loaded_if_every_image_is_refused() -> None:
     result = mner(PRIVATE, TEXT, "nowhere.png", start=("-c", WATCHED))
     assert result.returncode == 1
     assert result.stderr.endswith("False\n")
@@ -112,7 +111,7 @@ def test_where_all_is_refused_no_model_is_loaded() -> None:
     ]
 
 
-def test_a_path_and_its_url_are_one_picture(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_path_and_its_url_name_the_same_image(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     odd = tmp_path / "50% #1? é.png"
     odd.write_bytes(encoded(half_and_half(), "PNG"))
     by_path, by_url = looked(capsys, str(odd), odd.as_uri())
@@ -120,10 +119,12 @@ def test_a_path_and_its_url_are_one_picture(capsys: pytest.CaptureFixture[str], 
     assert (by_path["status"], by_path["width"]) == ("ok", 80)
 
 
-def test_addresses_have_a_workers_rules(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_urls_are_fetched_under_the_rules_of_a_worker(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        answer = f"HTTP/1.1 200 OK\r\nContent-Length: {len(picture := encoded(half_and_half(), 'GIF'))}\r\n\r\n"
+        answer = f"HTTP/1.1 200 OK\r\nContent-Length: {len(image := encoded(half_and_half(), 'GIF'))}\r\n\r\n"
         url = f"http://127.0.0.1:{port}/1.jpg"
         (refused,) = looked(capsys, url, code=1)
         assert refused["reason"].startswith("port: ")
@@ -131,11 +132,11 @@ def test_addresses_have_a_workers_rules(capsys: pytest.CaptureFixture[str], monk
         if os.fork() == 0:
             connection, _ = server.accept()
             connection.recv(4096)
-            connection.sendall(answer.encode() + picture)
+            connection.sendall(answer.encode() + image)
             os._exit(0)
-        (had,) = looked(capsys, url)
+        (loaded,) = looked(capsys, url)
         os.wait()
-    assert (had["status"], had["format"]) == ("ok", "GIF")
+    assert (loaded["status"], loaded["format"]) == ("ok", "GIF")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ def test_addresses_have_a_workers_rules(capsys: pytest.CaptureFixture[str], monk
         pytest.param("", "ocr", (), id="none by the option"),
     ],
 )
-def test_the_channels_that_are_read(
+def test_the_option_and_then_the_settings_choose_the_channels(
     channels: str | None, environment: str | None, wanted: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MNER_VISION_CHANNELS", raising=False)
@@ -156,7 +157,7 @@ def test_the_channels_that_are_read(
         monkeypatch.setenv("MNER_VISION_CHANNELS", environment)
     settings = look._settings(channels)
     assert settings.vision.channels == wanted
-    assert (settings.image.cache_mb, settings.vision.cache) == (0, 0)  # shown is what is there now
+    assert (settings.image.cache_mb, settings.vision.cache) == (0, 0)  # shows what a URL serves now
 
 
 def test_a_channel_that_is_off_says_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,78 +166,77 @@ def test_a_channel_that_is_off_says_so(capsys: pytest.CaptureFixture[str]) -> No
     assert answer["context"] is None
 
 
-def test_the_real_tweet_images_are_had_and_fit_on_a_sheet(
+def test_the_images_of_real_posts_are_loaded_and_shown(
     capsys: pytest.CaptureFixture[str], data_sets: Path, tmp_path: Path
 ) -> None:
     files = sorted(map(str, (data_sets / "images").glob("*.jpg")))
-    answers = looked(capsys, *files, draw=tmp_path / "sheet.png")
+    answers = looked(capsys, *files, html=tmp_path / "page.html")
     assert [answer["source"] for answer in answers] == files
     assert len(answers) == 24
-    with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.width > 4 * 500
-        assert sheet.height > 6 * 375
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count("data:image/jpeg;base64,") == 24
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_nothing_of_strangers_steers_the_terminal(as_json: bool, capsys: pytest.CaptureFixture[str]) -> None:
-    assert look.command(["\x1b[31m\x9b[/red]\u202e.png"], as_json=as_json, draw=None, channels="") == 1
-    told = "".join(capsys.readouterr())
-    assert not set(told) & set("\x1b\x9b\u202e")
-    assert "[/red]" in told
+def test_no_control_character_reaches_the_terminal(as_json: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    assert look.command(["\x1b[31m\x9b[/red]\u202e.png"], as_json=as_json, html=None, channels="") == 1
+    output = "".join(capsys.readouterr())
+    assert not set(output) & set("\x1b\x9b\u202e")
+    assert "[/red]" in output
 
 
-def test_misuse_is_told_with_exit_code_2() -> None:
+def test_misuse_is_an_error_with_exit_code_2() -> None:
     nothing = mner()
     assert (nothing.returncode, nothing.stdout) == (2, "")
-    with pytest.raises(UserError, match="--channels: no channel is called 'smell'; wanted some of tags, caption, ocr"):
-        look.command([COFFEE], draw=None, channels="tags,smell")
+    with pytest.raises(UserError, match="--channels: there is no channel 'smell'; choose from tags, caption, ocr"):
+        look.command([COFFEE], html=None, channels="tags,smell")
 
 
 @pytest.mark.parametrize(
-    ("draw", "told"),
+    ("html", "message"),
     [
-        pytest.param("/nowhere/x.png", "--draw /nowhere/x.png: No such file", id="no folder"),
-        pytest.param("/tmp", "--draw /tmp: Is a directory", id="a folder"),
-        pytest.param("/tmp/x.jpg", "wanted a name that ends in .png", id="another format"),
-        pytest.param(CLOCK, "is an image to look at", id="a source"),
+        pytest.param("/nowhere/x.html", "--html /nowhere/x.html: No such file", id="no folder"),
+        pytest.param("/tmp", "--html /tmp: Is a directory", id="a folder"),
+        pytest.param("/tmp/x.jpg", "the name must end in .html", id="another format"),
     ],
 )
-def test_an_impossible_drawing_is_told_before_the_work(draw: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(look, "_look", lambda *_, **__: pytest.fail("has begun to work"))
-    with pytest.raises(UserError, match=told):
-        look.command([COFFEE, CLOCK], draw=Path(draw), channels=None)
+def test_a_page_that_cannot_be_written_is_an_error_before_the_work(
+    html: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look, "_inspect", lambda *_, **__: pytest.fail("the work has begun"))
+    with pytest.raises(UserError, match=message):
+        look.command([COFFEE, CLOCK], html=Path(html), channels=None)
 
 
-def test_a_drawing_does_not_take_the_place_of_a_source_named_by_its_url(tmp_path: Path) -> None:
-    source = tmp_path / "50% é.png"
+def test_the_page_does_not_replace_a_source_that_a_url_names(tmp_path: Path) -> None:
+    source = tmp_path / "50% é.html"
     source.write_bytes(encoded(half_and_half(), "PNG"))
     before = source.read_bytes()
     for url in (source.as_uri(), source.as_uri().replace("file:", "FILE:")):
-        with pytest.raises(UserError, match="is an image to look at"):
-            look.command(["file://[", "x" * 5000, url], draw=source, channels="")
+        with pytest.raises(UserError, match="is one of the images to look at"):
+            look.command(["file://[", "x" * 5000, url], html=source, channels="")
     assert source.read_bytes() == before
 
 
-def test_a_sheet_has_its_limit() -> None:
-    with pytest.raises(UserError, match="201 images do not go on one sheet; at most 200"):
-        look.command([str(number) for number in range(201)], draw=Path("x.png"), channels=None)
+def test_a_page_has_a_limit() -> None:
+    with pytest.raises(UserError, match="one page shows at most 200 images; you named 201"):
+        look.command([str(number) for number in range(201)], html=Path("x.html"), channels=None)
 
 
-def test_a_failed_run_leaves_the_drawing_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = tmp_path / "sheet.png"
-    drawn.write_bytes(b"precious")
-    monkeypatch.setattr("cli.look.cards.contact_sheet", lambda _: 1 / 0)
+def test_a_failed_run_leaves_the_old_page_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "page.html"
+    page.write_bytes(b"precious")
+    monkeypatch.setattr("cli.look.page.page", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        look.command([CLOCK], draw=drawn, channels="")
-    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("sheet.png", b"precious")]
+        look.command([CLOCK], html=page, channels="")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("page.html", b"precious")]
 
 
-def test_ctrl_c_ends_it_without_a_word_and_leaves_nothing(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_command_silently_and_leaves_no_file(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         host = f"127.0.0.1:{server.getsockname()[1]}"
         command = [sys.executable, "-c", HEARING, "look", COFFEE, f"http://{host}/1.jpg", "--json"]
         with subprocess.Popen(
-            [*command, "--channels", "", "--draw", str(tmp_path / "x.png")],
+            [*command, "--channels", "", "--html", str(tmp_path / "x.html")],
             env=environment(MNER_IMAGE_ALLOW=host, MNER_IMAGE_TIMEOUT_S="60"),
             start_new_session=True,  # a terminal's Ctrl-C reaches the whole group
             stdout=subprocess.PIPE,
@@ -254,7 +254,7 @@ def test_ctrl_c_ends_it_without_a_word_and_leaves_nothing(tmp_path: Path) -> Non
 
 @pytest.fixture
 def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Puts a stub of that name in the reader's place."""
+    """Replaces the image reader by a stub of this name."""
 
     def put(loader: str) -> None:
         def config(limits: VisionLimits, device: str, **changes: Any) -> ImageReaderConfig:
@@ -269,11 +269,11 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Non
     return put
 
 
-def test_every_picture_is_read_however_long_the_others_take(
+def test_every_image_is_read_however_long_the_others_take(
     stub: Callable[[str], None], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stub("load")
-    monkeypatch.setenv("MNER_VISION_WAIT_S", "1e-6")  # so that any reader is too slow for a worker
+    monkeypatch.setenv("MNER_VISION_WAIT_S", "1e-6")  # any reader is then too slow for a worker
     files = [tmp_path / f"{number}.png" for number in range(24)]
     for number, file in enumerate(files):
         file.write_bytes(encoded(half_and_half().rotate(number), "PNG"))
@@ -281,28 +281,19 @@ def test_every_picture_is_read_however_long_the_others_take(
     assert [answer["absent"] for answer in answers] == [{"tags": "off", "caption": "off"}] * 24
 
 
-def test_a_named_model_that_cannot_be_loaded_is_told_in_place_of_what_was_read(
+def test_a_model_that_cannot_be_loaded_is_an_error(
     stub: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stub("load_misconfigured")
     monkeypatch.setenv("MNER_VISION_TAGS", "/nowhere")
     with pytest.raises(UserError, match=r"^the tags model /nowhere cannot be loaded: .* \(see MNER_VISION_TAGS\)$"):
-        look.command([CLOCK, COFFEE], as_json=True, draw=None, channels="tags")
+        look.command([CLOCK, COFFEE], as_json=True, html=None, channels="tags")
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_pixels_are_held_only_for_a_drawing(keep: bool) -> None:
-    found = look.asyncio.run(look._look([CLOCK], Settings(vision=VisionLimits(channels=())), keep_pixels=keep))[CLOCK]
-    assert found.picture is not None
-    assert found.picture.pixels is None
-    assert (found.pixels is not None) == keep
-
-
-def test_a_drawing_of_one_image_shows_it_large() -> None:
-    out = io.BytesIO()
-    look._draw(
-        [look.asyncio.run(look._look([CLOCK], Settings(vision=VisionLimits(channels=())), keep_pixels=True))[CLOCK]],
-        out,
-    )
-    with Image.open(out) as drawn:
-        assert drawn.width == 960 + 2 * 36
+async def test_pixels_are_kept_only_on_request(keep: bool) -> None:
+    async with ImageInspector(Settings(vision=VisionLimits(channels=()))) as inspector:
+        clock = await inspector.inspect(CLOCK, keep_pixels=keep)
+    assert clock.image is not None
+    assert clock.image.pixels is None
+    assert (clock.pixels is not None) == keep

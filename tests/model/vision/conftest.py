@@ -1,4 +1,4 @@
-"""The real reader, loaded once: torch, EfficientNet and RapidOCR."""
+"""The real image reader, loaded once: torch, EfficientNet and RapidOCR."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Captions by any image-to-text model that a person names: here tiny ones with random weights, so their words mean
-nothing, but they are loaded, batched, bounded and cleaned as real ones would be."""
+"""Captions of tiny models with random weights. Their words mean nothing, but they are handled like real ones."""
 
 from __future__ import annotations
 
@@ -8,13 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from model.vision.caption import INSTRUCTION, MAX_CAPTION, MAX_NEW_TOKENS, Caption
 from model.vision.channels import ReaderConfig
 from model.vision.reader import load
-from tests.model.vision.pictures import noise, request, written
+from model.vision.tags import transformers as load_transformers
+from tests.model.vision.sample_images import noise, request, written
+
+transformers = load_transformers()
 
 WORDS = [
     "[PAD]",
@@ -76,8 +77,9 @@ def blip(folder: Path) -> None:
 
 
 def vision_encoder_decoder(folder: Path) -> None:
-    joined: Any = transformers.VisionEncoderDecoderConfig
-    config = joined.from_encoder_decoder_configs(transformers.ViTConfig(**TOWER), transformers.BertConfig(**LANGUAGE))
+    config = transformers.VisionEncoderDecoderConfig.from_encoder_decoder_configs(
+        transformers.ViTConfig(**TOWER), transformers.BertConfig(**LANGUAGE)
+    )
     network = transformers.VisionEncoderDecoderModel(config)
     network.generation_config.decoder_start_token_id = BOS
     network.generation_config.eos_token_id, network.generation_config.pad_token_id = EOS, PAD
@@ -104,14 +106,14 @@ def llava(folder: Path) -> None:
 
 @pytest.fixture(scope="module", params=[blip, vision_encoder_decoder, llava], ids=lambda make: str(make.__name__))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint folder with all its files, as a hub model has them."""
+    """Returns a folder with all the files of a hub model."""
     made = tmp_path_factory.mktemp(request.param.__name__)
     torch.manual_seed(0)
     request.param(made)
     return made
 
 
-def test_each_picture_of_a_batch_gets_a_bounded_plain_caption(folder: Path) -> None:
+def test_each_image_of_a_batch_gets_a_short_clean_caption(folder: Path) -> None:
     captions = Caption(str(folder), "cpu").read([noise((50, 40)), written((5, 5, "x")), noise((1, 1))])
     assert len(captions) == 3
     for caption in captions:
@@ -123,15 +125,15 @@ def test_each_picture_of_a_batch_gets_a_bounded_plain_caption(folder: Path) -> N
     assert any(captions)
 
 
-def test_captions_are_greedy_so_the_same_picture_gives_the_same_words(folder: Path) -> None:
+def test_captions_are_greedy_so_the_same_image_gives_the_same_words(folder: Path) -> None:
     channel = Caption(str(folder), "cpu")
-    picture = noise((50, 40))
-    assert channel.read([picture]) == channel.read([picture])
+    image = noise((50, 40))
+    assert channel.read([image]) == channel.read([image])
 
 
-def test_the_reader_hands_the_caption_on(folder: Path) -> None:
+def test_the_reader_returns_the_caption(folder: Path) -> None:
     reader = load(ReaderConfig(("caption",), caption=str(folder)).to_json(), device="cpu", threads=1)
-    picture = noise((50, 40))
-    (context,) = reader.predict([request(picture)])
-    assert context.caption == Caption(str(folder), "cpu").read([picture])[0]
+    image = noise((50, 40))
+    (context,) = reader.predict([request(image)])
+    assert context.caption == Caption(str(folder), "cpu").read([image])[0]
     assert context.absent == {"tags": "off", "ocr": "off"}

@@ -1,4 +1,4 @@
-"""What holds for every channel: words are cleaned and bounded, the configuration survives its trip to the process."""
+"""All channels clean and limit their words, and the configuration survives JSON."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from model.vision.values import MAX_LINES, MAX_REASON, MAX_TAGS, MAX_WORDS, Visu
         pytest.param("word " * 100, "word word word word", id="cut, without a blank at the end"),
     ],
 )
-def test_a_strangers_words_are_one_plain_line(text: str, wanted: str) -> None:
+def test_words_become_one_clean_line(text: str, wanted: str) -> None:
     assert plain(text, 20) == wanted
 
 
 @given(st.text(alphabet=st.characters(), max_size=200), st.integers(1, 40))
-def test_no_text_gets_past_the_limit_or_keeps_what_steers(text: str, most: int) -> None:
+def test_any_text_is_cut_and_loses_its_control_characters(text: str, most: int) -> None:
     line = plain(text, most)
     assert len(line) <= most
     assert line == line.strip()
@@ -44,7 +44,7 @@ def test_no_text_gets_past_the_limit_or_keeps_what_steers(text: str, most: int) 
 
 
 @pytest.mark.parametrize(("value", "wanted"), [(1.00001, 1.0), (-0.2, 0.0), (0.123456, 0.1235)])
-def test_scores_and_fractions_stay_between_0_and_1_and_are_short(value: float, wanted: float) -> None:
+def test_scores_and_fractions_are_clamped_and_rounded(value: float, wanted: float) -> None:
     assert rounded(value) == wanted
 
 
@@ -67,12 +67,12 @@ BOX = ((0, 0), (1, 0), (1, 1), (0, 1))
         pytest.param({"absent": {"smell": "x"}}, id="another channel"),
     ],
 )
-def test_what_no_reader_of_ours_would_say_is_refused(context: dict[str, Any]) -> None:
+def test_a_context_beyond_the_limits_is_refused(context: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         VisualContext.model_validate_json(json.dumps(context))
 
 
-def test_what_a_process_or_a_file_says_of_a_picture_is_plain() -> None:
+def test_words_from_a_process_or_a_file_are_cleaned() -> None:
     said = {"caption": "a\u202e\x1b[31mb", "absent": {"ocr": "\x9b" + "x" * 1_000_000}}
     context = VisualContext.model_validate_json(json.dumps(said))
     assert (context.caption, context.absent) == ("a [31mb", {"ocr": "x" * (MAX_REASON)})

@@ -1,4 +1,4 @@
-"""Pictures that a perceptual hash takes for one, and which of them pass for one all the same."""
+"""Images with similar perceptual hashes, and which of them show the same thing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from model.vision.likeness import alike, colours
-from tests.model.vision.pictures import pixels, written
+from tests.model.vision.sample_images import pixels, written
 
 PLAIN = {
     "red": Image.new("RGB", (640, 640), "red"),
@@ -41,13 +41,13 @@ def photo(shade: Sequence[float] = (1, 1, 1), size: tuple[int, int] = (480, 360)
     return Image.fromarray(blobs.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
 
 
-@pytest.mark.parametrize("picture", [pytest.param(one, id=name) for name, one in (PLAIN | FLAGS).items()])
-def test_plain_pictures_are_not_told_by_a_hash(picture: Image.Image) -> None:
-    assert colours(pixels(picture)) is None
+@pytest.mark.parametrize("image", [pytest.param(one, id=name) for name, one in (PLAIN | FLAGS).items()])
+def test_images_without_detail_have_no_colours(image: Image.Image) -> None:
+    assert colours(pixels(image)) is None
 
 
-def of(picture: Image.Image) -> bytes:
-    found = colours(pixels(picture))
+def of(image: Image.Image) -> bytes:
+    found = colours(pixels(image))
     assert found is not None
     return found
 
@@ -65,11 +65,11 @@ def test_copies_are_alike(copy: Image.Image) -> None:
     assert alike(of(photo()), of(copy))
 
 
-def test_what_differs_in_colour_alone_is_not_alike() -> None:
+def test_images_that_differ_only_in_colour_are_not_alike() -> None:
     shades = [(1, 1, 1), (1, 0.6, 1), (0.6, 1, 1), (0.7, 0.7, 0.7)]
     for one, two in combinations(shades, 2):
         assert not alike(of(photo(one)), of(photo(two)))
 
 
-def test_what_a_file_says_of_colours_may_be_nonsense() -> None:
+def test_damaged_colours_are_not_alike() -> None:
     assert not alike(of(photo()), b"")

@@ -14,7 +14,7 @@ from core.pixels import Pixels
 from model.vision.channels import ReaderConfig
 from model.vision.reader import MAX_BROKEN_BATCHES, Absent, ChannelReader, load
 from model.vision.values import Request, Tag
-from tests.model.vision.pictures import noise, pixels, real, request, written
+from tests.model.vision.sample_images import noise, pixels, real, request, written
 
 
 class Narrow:

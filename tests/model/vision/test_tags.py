@@ -1,4 +1,4 @@
-"""What is in a picture: the built-in classifier, and any of `transformers` that a person names."""
+"""Tags of the built-in classifier and of any model of `transformers`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,19 @@ from PIL import Image, ImageDraw
 
 from core.errors import UserError
 from model.vision.reader import ChannelReader
-from model.vision.tags import MAX_BOXES, MAX_TAGS, Classifier, Detector, ImageNet, best, imagenet_labels, tags
+from model.vision.tags import (
+    MAX_BOXES,
+    MAX_TAGS,
+    Classifier,
+    Detector,
+    ImageNet,
+    best_tags,
+    imagenet_labels,
+    tags,
+    transformers,
+)
 from model.vision.values import Tag
-from tests.model.vision.pictures import noise
+from tests.model.vision.sample_images import noise
 
 LABELS = {0: "cat", 1: "do\u202eg", 2: "bird"}
 
@@ -31,30 +41,30 @@ def test_the_class_names_are_those_of_torchvisions_weights_without_its_slow_impo
 
 
 def traffic_light() -> Image.Image:
-    picture = Image.new("RGB", (400, 400), (135, 180, 235))
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (400, 400), (135, 180, 235))
+    draw = ImageDraw.Draw(image)
     draw.rectangle((190, 300, 210, 400), "#555555")
     draw.rounded_rectangle((150, 60, 250, 320), 12, (30, 30, 30))
     for top, colour in ((70, (255, 40, 30)), (155, (70, 55, 10)), (240, (10, 60, 20))):
         draw.ellipse((162, top, 238, top + 70), colour)
-    return picture
+    return image
 
 
 def envelope() -> Image.Image:
-    picture = Image.new("RGB", (400, 400), (120, 90, 60))
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (400, 400), (120, 90, 60))
+    draw = ImageDraw.Draw(image)
     draw.rectangle((40, 100, 360, 300), (240, 235, 220), "gray", 2)
     draw.line((40, 100, 200, 220, 360, 100), "gray", 3)
-    return picture
+    return image
 
 
 def crossword_puzzle() -> Image.Image:
-    picture = Image.new("RGB", (400, 400), "white")
-    draw, black = ImageDraw.Draw(picture), random.Random(0)
+    image = Image.new("RGB", (400, 400), "white")
+    draw, black = ImageDraw.Draw(image), random.Random(0)
     for left in range(5, 395, 30):
         for top in range(5, 395, 30):
             draw.rectangle((left, top, left + 30, top + 30), "black" if black.random() < 0.25 else "white", "black")
-    return picture
+    return image
 
 
 @pytest.mark.parametrize("make", [traffic_light, envelope, crossword_puzzle])
@@ -69,45 +79,43 @@ def test_simple_drawings_are_named(make: Callable[[], Image.Image], reader: Chan
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 640), (640, 1), (7, 300)])
-def test_every_size_of_picture_can_be_read(size: tuple[int, int], reader: ChannelReader) -> None:
+def test_every_size_of_image_can_be_read(size: tuple[int, int], reader: ChannelReader) -> None:
     assert isinstance(reader.tags, ImageNet)
     assert len(reader.tags.read([noise(size)])) == 1
 
 
-def test_few_tags_and_good_ones() -> None:
+def test_only_the_best_tags_are_returned() -> None:
     names = ["a", "b", "c", "d", "e"]
-    assert best(torch.tensor([0.31, 0.02, 0.32, 0.05, 0.10]), names) == (
+    assert best_tags(torch.tensor([0.31, 0.02, 0.32, 0.05, 0.10]), names) == (
         Tag(label="c", score=0.32),
         Tag(label="a", score=0.31),
         Tag(label="e", score=0.1),
     )
-    assert best(torch.tensor([0.09, 0.0, 0.01, 0.02, 0.099]), names) == ()
-    assert len(best(torch.full((5,), 0.9), names)) == MAX_TAGS
+    assert best_tags(torch.tensor([0.09, 0.0, 0.01, 0.02, 0.099]), names) == ()
+    assert len(best_tags(torch.full((5,), 0.9), names)) == MAX_TAGS
 
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny ViT with random weights, but for its head: it always says class 1."""
-    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
-
+    library = transformers()
     folder = tmp_path_factory.mktemp("classifier")
-    network = ViTForImageClassification(ViTConfig(**_tiny(), id2label=LABELS))
+    network = library.ViTForImageClassification(library.ViTConfig(**_tiny(), id2label=LABELS))
     with torch.no_grad():
         network.classifier.weight.zero_()
         network.classifier.bias.copy_(torch.tensor([0.0, 3.0, 0.0]))
     network.save_pretrained(folder)
-    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    library.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny YOLOS with random weights, but for its heads: every query says class 2, in the middle of the picture."""
-    from transformers import YolosConfig, YolosForObjectDetection, YolosImageProcessor
-
+    """A tiny YOLOS with random weights, but for its heads: every query says class 2, in the middle of the image."""
+    library = transformers()
     folder = tmp_path_factory.mktemp("detector")
-    config = YolosConfig(**_tiny() | {"image_size": [32, 32]}, id2label=LABELS, num_detection_tokens=20)
-    network = YolosForObjectDetection(config)
+    config = library.YolosConfig(**_tiny() | {"image_size": [32, 32]}, id2label=LABELS, num_detection_tokens=20)
+    network = library.YolosForObjectDetection(config)
     label, box = network.class_labels_classifier.layers[-1], network.bbox_predictor.layers[-1]
     with torch.no_grad():
         label.weight.zero_()
@@ -115,7 +123,7 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
         box.weight.zero_()
         box.bias.zero_()  # centre, width and height: a half each
     network.save_pretrained(folder)
-    YolosImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    library.YolosImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
 
 
@@ -130,7 +138,7 @@ def _tiny() -> dict[str, object]:
     }
 
 
-def test_a_classifier_by_name_names_the_whole_picture(classifier: Path) -> None:
+def test_a_classifier_by_name_names_the_whole_image(classifier: Path) -> None:
     channel = tags(str(classifier), "cpu")
     assert isinstance(channel, Classifier)
     read = channel.read([noise((50, 80)), noise((640, 2))])
@@ -146,9 +154,8 @@ def test_a_detector_by_name_gives_boxes_in_fractions(detector: Path) -> None:
 
 
 def test_a_model_that_neither_classifies_nor_detects_is_refused(tmp_path: Path) -> None:
-    from transformers import ViTConfig, ViTModel
-
-    ViTModel(ViTConfig(**_tiny())).save_pretrained(tmp_path)
+    library = transformers()
+    library.ViTModel(library.ViTConfig(**_tiny())).save_pretrained(tmp_path)
     with pytest.raises(UserError, match=r"the tags model .* is ViTModel: name a model for image classification"):
         tags(str(tmp_path), "cpu")
 

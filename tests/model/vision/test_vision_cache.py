@@ -1,4 +1,4 @@
-"""Contexts on disk: found by content and by likeness, bounded, and no fault of the file is anybody's trouble."""
+"""The cache of visual contexts: found by hash or by likeness, limited, and harmless when its file is faulty."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.vision.cache import LENDERS, SCHEMA, SCHEMA_VERSION, UNUSED_S, ContextCache, HashIndex
+from model.vision.cache import MAX_NEAR, SCHEMA, SCHEMA_VERSION, UNUSED_S, ContextCache, HashIndex
 from model.vision.values import MAX_LINES, MAX_WORDS, Tag, TextLine, VisualContext
 from streams.images.database import Database
 
@@ -42,7 +42,7 @@ async def store(path: Path) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def test_what_was_put_is_got_by_its_reader_alone(store: Database) -> None:
+async def test_only_the_same_reader_version_finds_a_context(store: Database) -> None:
     cache = ContextCache(store, "one", 10)
     await cache.put("a", phash(1), COLOURS, context())
     assert await cache.get("a") == context()
@@ -64,7 +64,7 @@ async def test_what_was_put_is_got_by_its_reader_alone(store: Database) -> None:
         pytest.param("ff", 256, [], id="a shorter hash"),
     ],
 )
-async def test_likeness_is_bits_that_differ(store: Database, asked: str, bits: int, found: list[str]) -> None:
+async def test_near_duplicates_differ_in_few_bits(store: Database, asked: str, bits: int, found: list[str]) -> None:
     cache = ContextCache(store, "one", 10)
     await cache.put("a", phash(1, 2), COLOURS, context("few bits"))
     await cache.put("b", phash(*range(100, 200)), COLOURS, context("many bits"))
@@ -74,14 +74,14 @@ async def test_likeness_is_bits_that_differ(store: Database, asked: str, bits: i
     assert await near(cache, asked, bits) == found
 
 
-async def test_likeness_survives_a_restart(store: Database) -> None:
+async def test_near_duplicates_are_found_after_a_restart(store: Database) -> None:
     await ContextCache(store, "one", 10).put("a", phash(1), COLOURS, context())
     assert await ContextCache(store, "one", 10).near(phash(2), 2) == [("a", COLOURS, context())]
 
 
-async def test_what_was_deleted_under_a_worker_does_not_hide_what_is_kept_again(store: Database, path: Path) -> None:
-    cache = ContextCache(store, "one", 10 * LENDERS)
-    for number in range(LENDERS):
+async def test_a_deleted_file_does_not_hide_new_contexts(store: Database, path: Path) -> None:
+    cache = ContextCache(store, "one", 10 * MAX_NEAR)
+    for number in range(MAX_NEAR):
         await cache.put(f"old {number}", phash(1), COLOURS, context("old"))
     for file in path.parent.iterdir():
         file.unlink()
@@ -89,7 +89,7 @@ async def test_what_was_deleted_under_a_worker_does_not_hide_what_is_kept_again(
     assert await near(cache, phash(1), 0) == ["new"]
 
 
-async def test_who_was_thrown_out_does_not_hide_who_is_kept(store: Database) -> None:
+async def test_an_evicted_context_does_not_hide_others(store: Database) -> None:
     cache = ContextCache(store, "one", 2)
     await cache.put("a", phash(1), COLOURS, context("a"))
     await ContextCache(store, "another worker", 1).put("b", None, None, context("b"))
@@ -97,7 +97,7 @@ async def test_who_was_thrown_out_does_not_hide_who_is_kept(store: Database) -> 
     assert await near(cache, phash(1), 0) == ["c"]
 
 
-async def test_who_lends_is_kept_for_longer(store: Database) -> None:
+async def test_use_by_a_near_duplicate_keeps_a_context_for_longer(store: Database) -> None:
     now = iter(range(100))
     cache = ContextCache(store, "one", 2, lambda: float(next(now)))
     for name in "ab":
@@ -107,7 +107,7 @@ async def test_who_lends_is_kept_for_longer(store: Database) -> None:
     assert [name for name in "abc" if await cache.get(name)] == ["a", "c"]
 
 
-async def test_use_is_noted_though_nothing_new_is_put(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_uses_are_written_without_a_new_context(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(100))
     cache = ContextCache(store, "one", 3, lambda: float(next(now)))
     for name in "abc":
@@ -121,7 +121,7 @@ async def test_use_is_noted_though_nothing_new_is_put(store: Database, monkeypat
     assert [name for name in "abcd" if await again.get(name)] == ["a", "b", "d"]
 
 
-async def test_what_nobody_uses_goes_in_time(store: Database) -> None:
+async def test_unused_contexts_are_deleted_after_a_while(store: Database) -> None:
     now = [1000.0]
     cache = ContextCache(store, "one", 10, lambda: now[0])
     for name in "ab":
@@ -133,7 +133,7 @@ async def test_what_nobody_uses_goes_in_time(store: Database) -> None:
     assert [name for name in "abc" if await cache.get(name)] == ["a", "c"]
 
 
-async def test_the_least_recently_used_go_first(store: Database) -> None:
+async def test_the_least_recently_used_contexts_are_evicted_first(store: Database) -> None:
     now = iter(range(100))
     cache = ContextCache(store, "one", 3, lambda: float(next(now)))
     for name in "abc":
@@ -145,7 +145,7 @@ async def test_the_least_recently_used_go_first(store: Database) -> None:
     assert await cache.near(phash(ord("b")), 0) == [], "what was thrown out is not lent either"
 
 
-async def test_a_damaged_row_is_a_miss_and_goes(store: Database, path: Path) -> None:
+async def test_a_damaged_row_is_a_miss_and_is_deleted(store: Database, path: Path) -> None:
     cache = ContextCache(store, "one", 10)
     await cache.put("a", phash(1), COLOURS, context())
     with closing(sqlite3.connect(path)) as connection, connection:
@@ -163,12 +163,12 @@ def broken(path: Path) -> None:
 
 @pytest.fixture
 def folder(path: Path) -> None:
-    """Where the file should be."""
+    """Makes a folder where the file should be."""
     path.mkdir(parents=True)
 
 
 @pytest.mark.usefixtures("broken")
-async def test_a_broken_file_is_made_anew(store: Database) -> None:
+async def test_a_broken_file_is_replaced(store: Database) -> None:
     cache = ContextCache(store, "one", 10)
     assert await cache.near(phash(1), 4) == []
     await cache.put("a", phash(1), COLOURS, context())
@@ -176,21 +176,21 @@ async def test_a_broken_file_is_made_anew(store: Database) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-async def test_a_file_that_cannot_be_used_fails_nothing(store: Database) -> None:
+async def test_an_unusable_file_does_no_harm(store: Database) -> None:
     cache = ContextCache(store, "one", 10)
     await cache.put("a", phash(1), COLOURS, context())
     assert await cache.get("a") is None
     assert await cache.near(phash(1), 4) == []
 
 
-async def test_a_wall_of_text_is_not_kept(store: Database) -> None:
+async def test_a_page_full_of_text_is_not_kept(store: Database) -> None:
     cache = ContextCache(store, "one", 10)
     line = TextLine(text='"' * MAX_WORDS, score=0.5, box=((0.0, 0.0),) * 4)
     await cache.put("a", phash(1), COLOURS, VisualContext(lines=(line,) * MAX_LINES))
     assert await cache.get("a") is None
 
 
-def test_the_index_forgets_the_oldest_and_agrees_with_counting_bits() -> None:
+def test_the_index_forgets_the_oldest_hash_and_counts_differing_bits() -> None:
     chance = np.random.default_rng(7)
     hashes = [chance.bytes(32) for _ in range(300)]
     index = HashIndex(200)
@@ -201,4 +201,4 @@ def test_the_index_forgets_the_oldest_and_agrees_with_counting_bits() -> None:
     for _ in range(20):
         asked = chance.bytes(32)
         apart = [(int.from_bytes(one) ^ int.from_bytes(asked)).bit_count() for one in hashes[100:]]
-        assert [apart[int(owner) - 100] for owner in index.nearest(asked, 256)] == sorted(apart)[:LENDERS]
+        assert [apart[int(owner) - 100] for owner in index.nearest(asked, 256)] == sorted(apart)[:MAX_NEAR]

@@ -1,4 +1,4 @@
-"""The version under which contexts are kept: what may read otherwise is another one, what cannot is the same."""
+"""The version of cached contexts changes with everything that can change what is read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONFIG = image_reader_config(VisionLimits(channels=("tags", "ocr")), "auto")
         pytest.param({"batch": 1, "queue": 1, "threads": 7, "near": -1, "cached": 1}, True, id="only the speed"),
     ],
 )
-def test_the_version_is_of_what_decides_what_is_read(changes: dict[str, Any], same: bool) -> None:
+def test_the_version_depends_on_everything_that_changes_what_is_read(changes: dict[str, Any], same: bool) -> None:
     assert (replace(CONFIG, **changes).version == CONFIG.version) == same
 
 
@@ -48,7 +48,7 @@ def version(**changes: Any) -> str:
     return image_reader_config(VisionLimits(**changes), "auto").version
 
 
-def test_the_order_of_the_channels_in_the_setting_is_no_other_version() -> None:
+def test_the_order_of_the_channels_does_not_change_the_version() -> None:
     assert (
         version(channels=("tags", "ocr"))
         == version(channels=("ocr", "tags"))
@@ -63,7 +63,7 @@ def test_another_decoder_is_another_version(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("setting", ["tags", "caption"])
-def test_a_model_trained_anew_in_its_folder_is_another_version(setting: str, tmp_path: Path) -> None:
+def test_a_retrained_model_is_another_version(setting: str, tmp_path: Path) -> None:
     def now() -> str:
         return version(channels=("tags", "caption"), **{setting: str(tmp_path)})
 

@@ -1,4 +1,4 @@
-"""What the tests of the cache share: pictures to keep, and whether they are found."""
+"""Helpers for the tests of the image cache."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from streams.images.cache import ImageCache
-from streams.images.conditional import Answer, Life, Validators
+from streams.images.conditional import Answer, Freshness, Validators
 from streams.images.decode import LoadedImage
 
-URL = "http://pictures.example/a.jpg"
+URL = "http://images.example/a.jpg"
 OTHER = "http://elsewhere.example/b.jpg"
 VALIDATORS = Validators("http://cdn.example/a.jpg", '"one"', "Sat, 21 Nov 2026 07:00:00 GMT")
 
@@ -18,14 +18,14 @@ Make = Callable[..., ImageCache]
 """The fixture `make`: a cache on this test's file, by its settings."""
 
 
-def picture_of(body: bytes, url: str = URL) -> LoadedImage:
+def image_of(body: bytes, url: str = URL) -> LoadedImage:
     return LoadedImage(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
 
 
-async def keep(cache: ImageCache, body: bytes, url: str = URL, life: Life | None = None) -> LoadedImage:
-    picture = picture_of(body, url)
-    await cache.keep(picture, Answer(body, VALIDATORS, life or Life()))
-    return picture
+async def keep(cache: ImageCache, body: bytes, url: str = URL, life: Freshness | None = None) -> LoadedImage:
+    image = image_of(body, url)
+    await cache.keep(image, Answer(body, VALIDATORS, life or Freshness()))
+    return image
 
 
 def size(path: Path) -> int:
@@ -34,5 +34,5 @@ def size(path: Path) -> int:
 
 
 async def is_fresh(cache: ImageCache, url: str = URL) -> bool:
-    kept = (await cache.find(url)).kept
-    return kept is not None and kept.fresh
+    cached = (await cache.find(url)).cached
+    return cached is not None and cached.fresh

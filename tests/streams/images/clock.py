@@ -1,10 +1,10 @@
-"""Time as a test says."""
+"""A clock that a test sets."""
 
 from __future__ import annotations
 
 
 class Clock:
-    """Unix seconds."""
+    """Returns Unix time."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0

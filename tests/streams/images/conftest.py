@@ -1,4 +1,4 @@
-"""A hostile server, a loader that may dial it, and a record of every address that was dialled."""
+"""A hostile server, a loader that may connect to it, and a record of every connection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.streams.images.caches import Make
 from tests.streams.images.clock import Clock
 from tests.streams.images.hostile import HostileServer, hostile_server, reply
 from tests.streams.images.measured import COSTS, table
-from tests.streams.images.pictures import encoded, half_and_half
+from tests.streams.images.sample_images import encoded, half_and_half
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def make(clock: Clock, tmp_path: Path) -> AsyncIterator[Make]:
-    """Caches on this test's file, closed at its end."""
+    """Makes caches on this test's file, and closes them at the end."""
     made: list[ImageCache] = []
 
     def make_one(home: Path = tmp_path, **limits: Any) -> ImageCache:
@@ -74,9 +74,9 @@ async def make(clock: Clock, tmp_path: Path) -> AsyncIterator[Make]:
 async def corpus(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[tuple[ImageLoader, HostileServer]]:
-    """One loader for all attacks of a module, as in a worker, and their server. `/honest` is a picture.
+    """One loader and one server for all attacks of a module. `/honest` serves a good image.
 
-    The module's LIMITS are settings of that loader.
+    The module's LIMITS are the loader's limits.
     """
     async with hostile_server() as hostile:
         hostile.answers["/honest"] = reply(encoded(half_and_half(), "PNG"))
@@ -106,13 +106,13 @@ def _record(event: str, arguments: tuple[Any, ...]) -> None:
         _dialled.append(arguments[1][0])
 
 
-sys.addaudithook(_record)  # below every library: no connection of this process escapes it
+sys.addaudithook(_record)  # below every library, so that it records every connection of this process
 
 
 @pytest.fixture
 def dialled() -> Iterator[list[str]]:
     """The hosts that this process connected to during the test."""
-    global _dialled  # noqa: PLW0603 (an audit hook cannot be removed, only told where to write)
+    global _dialled  # noqa: PLW0603 (an audit hook cannot be removed, only redirected)
     _dialled = []
     yield _dialled
     _dialled = None

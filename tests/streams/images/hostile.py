@@ -1,4 +1,4 @@
-"""A server that says whatever a test wants, byte for byte."""
+"""A server that answers with any bytes that a test chooses."""
 
 from __future__ import annotations
 

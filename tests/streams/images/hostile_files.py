@@ -13,7 +13,7 @@ from collections.abc import Callable
 from PIL import Image
 
 from demo.examples import png_bomb
-from tests.streams.images.pictures import encoded, half_and_half, noise
+from tests.streams.images.sample_images import encoded, half_and_half, noise
 
 MB = 1_000_000
 PNG_HEAD = b"\x89PNG\r\n\x1a\n"
@@ -95,7 +95,7 @@ def jpeg_that_claims(width: int, height: int) -> bytes:
 def jpeg_of_many_scans(count: int = 5_000, side: int = 6_000) -> bytes:
     """A progressive JPEG whose last scan, a few kB that say "nothing changes", comes again and again.
 
-    Each takes a pass over the whole picture ("Two Issues with the JPEG Standard", libjpeg-turbo project, 2015).
+    Each takes a pass over the whole image ("Two Issues with the JPEG Standard", libjpeg-turbo project, 2015).
     """
     body = encoded(Image.new("L", (side, side), 128), "JPEG", progressive=True)
     last = body.rindex(b"\xff\xda")
@@ -104,7 +104,7 @@ def jpeg_of_many_scans(count: int = 5_000, side: int = 6_000) -> bytes:
 
 
 def jpeg_with_segments(marker: int, data: bytes, size: int) -> bytes:
-    """`size` bytes of segments of 64 KB between the start and the picture."""
+    """`size` bytes of segments of 64 KB between the start and the image."""
     body = encoded(half_and_half(), "JPEG")
     segment = bytes([0xFF, marker]) + struct.pack(">H", 2 + len(data)) + data
     return body[:2] + segment * (size // len(segment)) + body[2:]

@@ -1,6 +1,6 @@
-"""What an attack cost: seconds, and the peak of memory here and in the process that decodes (Linux: /proc, proc(5)).
+"""Measures an attack: its time, and the peak memory of this process and of the decoder (from /proc, see proc(5)).
 
-`python -m tests.streams.images.measured` prints what honest pictures of 40 million pixels need.
+`python -m tests.streams.images.measured` prints the same for honest images of 40 million pixels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from PIL import Image
 from streams.images.decoder import Decoders
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
-from tests.streams.images.pictures import FILES, encoded
+from tests.streams.images.sample_images import FILES, encoded
 
 MAX_OWN_MB = 96
 """This process may grow by so much for one image, the attacking server in it included; one body may have 10 MB."""
@@ -54,11 +54,11 @@ async def attack(case: str, loader: ImageLoader, url: str, max_seconds: float) -
     peaks = [0.0]
     watch = asyncio.ensure_future(_watch(loader, peaks))
     try:
-        picture = await loader.load(url)
+        image = await loader.load(url)
     except ImageError as error:
         outcome = error.reason
     else:
-        outcome = f"ok: {picture.format} {picture.width} x {picture.height}"
+        outcome = f"ok: {image.format} {image.width} x {image.height}"
     finally:
         watch.cancel()
     seconds, own = monotonic() - started, max(0.0, _status_mb("VmHWM") - before)
@@ -97,7 +97,7 @@ def _status_mb(what: str, pid: int | str = "self") -> float:
     return 0.0
 
 
-def large_pictures() -> Iterator[tuple[str, bytes]]:
+def large_images() -> Iterator[tuple[str, bytes]]:
     """40 million pixels each, the most that is allowed."""
     size = (8000, 5000)
     colour = Image.linear_gradient("L").resize(size).convert("RGB")
@@ -111,10 +111,10 @@ def large_pictures() -> Iterator[tuple[str, bytes]]:
     yield "WEBP", encoded(colour, "WEBP", method=0)
 
 
-async def print_large_pictures() -> None:
+async def print_large_images() -> None:
     """Each in a process of its own that has decoded a small one: the peak of its address space, which is what the limit
     counts, beyond what it held before."""
-    for name, body in large_pictures():
+    for name, body in large_images():
         async with Decoders(1, max_pixels=40_000_000, memory_mb=2048, timeout_s=60.0) as pool:
             await pool.decode(FILES["JPEG"], "")
             (pid,) = pool.pids
@@ -135,4 +135,4 @@ def table() -> list[str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(print_large_pictures())
+    asyncio.run(print_large_images())

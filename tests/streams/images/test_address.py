@@ -1,4 +1,4 @@
-"""Which addresses are public, and which URLs are worth a look-up."""
+"""Which addresses are public, and which URLs may be looked up."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.images.address import Gate, is_public
+from streams.images.address import UrlPolicy, is_public
 from streams.images.errors import ImageError
 from streams.settings import ImageLimits
 
-GATE = Gate.of(ImageLimits(allow=("intranet.example:8080", "[::1]:9000")))
+GATE = UrlPolicy.of(ImageLimits(allow=("intranet.example:8080", "[::1]:9000")))
 
 
 @pytest.mark.parametrize(
@@ -69,19 +69,17 @@ def test_global_unicast_addresses_are_public(address: str) -> None:
     assert is_public(ip_address(address))
 
 
-def test_an_address_of_this_very_machine_is_refused_however_public_it_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is closed to the internet may be open to ourselves. Loopback stands in for the machine's public address."""
+def test_an_address_of_this_machine_is_refused_even_if_it_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loopback stands in for the machine's public address, where services may be open only to the machine itself."""
     monkeypatch.setattr("streams.images.address.is_public", lambda address: True)
-    with pytest.raises(
-        ImageError, match=r"^private_address: us.example \(127.0.0.1\) is an address of this very machine"
-    ):
+    with pytest.raises(ImageError, match=r"^private_address: us.example \(127.0.0.1\) is an address of this machine"):
         GATE.check_addresses("us.example", 80, ["8.8.8.8", "127.0.0.1"])
     GATE.check_addresses("others.example", 80, ["8.8.8.8", "2606:4700::1111"])
 
 
 @pytest.fixture
 def no_socket(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
-    """From here on no socket of this family can be made."""
+    """Makes every new socket of this family fail."""
     real = socket.socket
 
     def refuse(family: int, error: int) -> None:
@@ -95,28 +93,28 @@ def no_socket(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
     return refuse
 
 
-def test_where_ipv6_is_switched_off_a_host_that_has_both_kinds_of_addresses_is_not_lost(
+def test_a_host_with_both_kinds_of_addresses_works_without_ipv6(
     no_socket: Callable[[int, int], None],
 ) -> None:
     no_socket(socket.AF_INET6, errno.EAFNOSUPPORT)
     GATE.check_addresses("both.example", 80, ["8.8.8.8", "2606:4700::1111"])
 
 
-def test_that_we_have_no_sockets_left_is_not_the_hosts_fault(no_socket: Callable[[int, int], None]) -> None:
+def test_a_lack_of_sockets_is_not_the_hosts_fault(no_socket: Callable[[int, int], None]) -> None:
     no_socket(socket.AF_INET, errno.EMFILE)
-    with pytest.raises(ImageError, match=r"^internal: no socket: .*Too many open files"):
+    with pytest.raises(ImageError, match=r"^internal: cannot make a socket: .*Too many open files"):
         GATE.check_addresses("others.example", 80, ["8.8.8.8"])
 
 
 @given(st.ip_addresses(v=4))
-def test_an_ipv4_address_is_judged_alike_when_ipv6_carries_it(address: IPv4Address) -> None:
+def test_an_ipv4_address_inside_an_ipv6_address_gets_the_same_verdict(address: IPv4Address) -> None:
     mapped = IPv6Address(int(IPv6Address("::ffff:0:0")) + int(address))
     translated = IPv6Address(int(IPv6Address("64:ff9b::")) + int(address))
     assert is_public(mapped) == is_public(translated) == is_public(address)
 
 
 @given(st.ip_addresses(network="10.0.0.0/8"), st.sampled_from(["{0}", "{0:#x}", "{1:#o}.{2}", "{1:#x}.{2:#x}"]))
-def test_a_private_address_is_seen_through_every_way_to_write_it(address: IPv4Address, form: str) -> None:
+def test_a_private_address_is_recognised_in_every_spelling(address: IPv4Address, form: str) -> None:
     number = int(address)
     host = form.format(number, number >> 24, number & 0xFFFFFF).replace("0o", "0")
     with pytest.raises(ImageError, match=r"^private_address: "):
@@ -176,8 +174,8 @@ def test_an_ordinary_or_allowed_url_passes(url: str) -> None:
         pytest.param("INTRANET.example:08080", "http://intranet.example:8080/", id="capitals, a zero too many"),
     ],
 )
-def test_an_allowed_host_is_known_however_it_is_written(entry: str, url: str) -> None:
-    assert Gate.of(ImageLimits(allow=(entry,))).check_url(url).host
+def test_an_allowed_host_is_recognised_in_every_spelling(entry: str, url: str) -> None:
+    assert UrlPolicy.of(ImageLimits(allow=(entry,))).check_url(url).host
 
 
 def test_a_reason_is_one_printable_line_of_bounded_length() -> None:

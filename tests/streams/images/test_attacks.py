@@ -1,4 +1,4 @@
-"""What a stranger's URL can do to us, and the names and redirects behind it: refused, or bounded, with its reason."""
+"""Hostile URLs, names and redirects are refused or cost little, with a reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streams.images.wire import Connector
 from streams.settings import ImageLimits
 from tests.streams.images.hostile import HostileServer, forever, reply
 from tests.streams.images.measured import attack
-from tests.streams.images.pictures import encoded, half_and_half
+from tests.streams.images.sample_images import encoded, half_and_half
 
 PNG = encoded(half_and_half(), "PNG")
 LIMITS = {"timeout_s": 5}
@@ -99,7 +99,7 @@ HOSTS = {
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("name", HOSTS)
-async def test_no_way_to_write_a_private_address_is_dialled(
+async def test_no_spelling_of_a_private_address_is_connected_to(
     corpus: tuple[ImageLoader, HostileServer], dialled: list[str], name: str
 ) -> None:
     outcome = await attack(f"URL: {name}", corpus[0], f"http://{HOSTS[name]}/a.jpg", BOUND_S)
@@ -129,7 +129,7 @@ async def reason(loader: ImageLoader, url: str) -> str:
         pytest.param([], "unresolvable", id="no address at all"),
     ],
 )
-async def test_a_name_is_refused_if_any_address_of_it_is_private(
+async def test_a_name_is_refused_if_any_of_its_addresses_is_private(
     limits: Callable[..., ImageLimits], dialled: list[str], addresses: list[str], kind: str
 ) -> None:
     async def look_up(host: str, port: int) -> list[str]:
@@ -137,7 +137,7 @@ async def test_a_name_is_refused_if_any_address_of_it_is_private(
 
     async with ImageLoader(limits(), look_up) as loader:
         case = f"name that is {addresses[0] if addresses else 'nowhere'}, {len(addresses)} addresses in all"
-        assert (await attack(case, loader, "http://pictures.example/a.jpg", BOUND_S)).startswith(f"{kind}: ")
+        assert (await attack(case, loader, "http://images.example/a.jpg", BOUND_S)).startswith(f"{kind}: ")
     assert dialled == []
 
 
@@ -146,10 +146,10 @@ async def test_a_name_without_an_address_is_unresolvable(loader: ImageLoader, ho
     assert (await reason(loader, f"http://{host}/a.jpg")).startswith("unresolvable: ")
 
 
-async def test_a_name_is_looked_up_once_and_the_address_that_was_checked_is_dialled(
+async def test_a_name_is_looked_up_once_and_the_checked_address_is_used(
     server: HostileServer, dialled: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DNS rebinding: 127.0.0.2 plays a public address at the first look-up, 127.0.0.1 waits behind all others."""
+    """DNS rebinding: the first look-up gives 127.0.0.2, which plays a public address, all later ones 127.0.0.1."""
     monkeypatch.setattr("streams.images.address.is_public", lambda address: str(address) == "127.0.0.2")
     server.answers["/a.png"] = reply(PNG, "Connection: close")
     public = await asyncio.start_server(server.handle, "127.0.0.2", server.port)
@@ -168,8 +168,8 @@ async def test_a_name_is_looked_up_once_and_the_address_that_was_checked_is_dial
         assert dialled == ["127.0.0.2"]
 
 
-async def test_aiohttp_dials_nothing_that_our_resolver_did_not_name(dialled: list[str]) -> None:
-    """Its own idea of what is an address already would pass by the check."""
+async def test_aiohttp_connects_only_to_addresses_from_the_resolver(dialled: list[str]) -> None:
+    """aiohttp takes some hosts for addresses by itself, which would bypass the check."""
     asked: list[str] = []
 
     class Recorder(AbstractResolver):
@@ -188,10 +188,8 @@ async def test_aiohttp_dials_nothing_that_our_resolver_did_not_name(dialled: lis
     assert (asked, dialled) == (hosts, [])
 
 
-async def test_of_a_name_with_dozens_of_addresses_a_few_are_dialled(
-    dialled: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else a name could make us knock at every door of a network, from inside."""
+async def test_only_a_few_addresses_of_a_name_are_tried(dialled: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a name could make the worker scan a network from inside."""
     monkeypatch.setattr("streams.images.address.is_public", lambda address: True)
 
     async def look_up(host: str, port: int) -> list[str]:
@@ -204,7 +202,7 @@ async def test_of_a_name_with_dozens_of_addresses_a_few_are_dialled(
 
 PUBLIC = "http://93.184.216.34"
 
-REDIRECTS = {
+REDIRECTS: dict[str, tuple[str, str | tuple[str, ...]]] = {
     "to cloud metadata": (METADATA, "private_address: "),
     "to loopback by name": ("http://localhost/", "private_address: "),
     "to loopback by enclosed digits": ("http://①②⑦.⓪.⓪.①/", "private_address: "),
@@ -266,14 +264,14 @@ async def test_two_redirects_are_followed(corpus: tuple[ImageLoader, HostileServ
     assert (await loader.load(f"{server.url}/1")).format == "PNG"
 
 
-async def test_nobody_at_the_address_is_unreachable(limits: Callable[..., ImageLimits], server: HostileServer) -> None:
+async def test_a_closed_port_is_unreachable(limits: Callable[..., ImageLimits], server: HostileServer) -> None:
     async with await asyncio.start_server(server.handle, "127.0.0.1", 0) as other:
         address = f"127.0.0.1:{other.sockets[0].getsockname()[1]}"
     async with ImageLoader(limits(allow=(address,))) as loader:
         assert (await reason(loader, f"http://{address}/a.jpg")).startswith("unreachable: ")
 
 
-async def test_a_slow_name_server_is_waited_for_half_of_the_time_and_is_not_the_hosts_fault(
+async def test_a_slow_name_server_gets_half_of_the_time_and_is_not_the_hosts_fault(
     limits: Callable[..., ImageLimits],
 ) -> None:
     async def look_up(host: str, port: int) -> list[str]:
@@ -282,20 +280,20 @@ async def test_a_slow_name_server_is_waited_for_half_of_the_time_and_is_not_the_
 
     async with ImageLoader(limits(timeout_s=0.1), look_up) as loader:
         assert (
-            await reason(loader, "http://pictures.example/")
-            == "unresolvable: no answer about pictures.example within 0.05 s"
+            await reason(loader, "http://images.example/")
+            == "unresolvable: no answer about images.example within 0.05 s"
         )
 
 
-async def test_a_fault_of_our_own_is_a_reason_too(limits: Callable[..., ImageLimits]) -> None:
+async def test_a_bug_becomes_a_reason_too(limits: Callable[..., ImageLimits]) -> None:
     async def look_up(host: str, port: int) -> list[str]:
         raise ZeroDivisionError("a bug")
 
     async with ImageLoader(limits(), look_up) as loader:
-        assert await reason(loader, "http://pictures.example/") == "internal: ZeroDivisionError: a bug"
+        assert await reason(loader, "http://images.example/") == "internal: ZeroDivisionError: a bug"
 
 
-async def test_look_tells_of_a_failure_and_never_raises(loader: ImageLoader, server: HostileServer) -> None:
+async def test_load_first_photo_returns_a_failure_and_never_raises(loader: ImageLoader, server: HostileServer) -> None:
     server.answers["/a.jpg"] = reply(b"", status="404 Not Found")
     url = f"{server.url}/a.jpg"
     result, _ = await loader.load_first_photo([Media(url=url)])

@@ -1,5 +1,4 @@
-"""What a stranger's server can answer: each is refused with its reason, or bounded, and nothing of it reaches the next
-image."""
+"""Hostile responses are refused with a reason or cost little, and do not affect the next image."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ from streams.settings import ImageLimits
 from tests.streams.images.hostile import Answer, HostileServer, forever, reply
 from tests.streams.images.hostile_files import inflating
 from tests.streams.images.measured import attack
-from tests.streams.images.pictures import encoded, half_and_half, noise
+from tests.streams.images.sample_images import encoded, half_and_half, noise
 
 MAX_BYTES = 50_000
 LIMITS = {"timeout_s": 0.6, "max_bytes": MAX_BYTES}
@@ -125,7 +124,7 @@ ANSWERS: dict[str, tuple[Answer, str | tuple[str, ...]]] = {
     "302 to nowhere": (status("302 Found"), "http_status: HTTP 302"),
     "304 though nothing is kept": (status("304 Not Modified"), "bad_response: HTTP 304"),
     "401 that asks for a password": (status("401 No", "WWW-Authenticate: Basic realm=a"), "http_status: HTTP 401"),
-    "403 with a picture": (reply(PNG, status="403 Forbidden"), "http_status: HTTP 403"),
+    "403 with an image": (reply(PNG, status="403 Forbidden"), "http_status: HTTP 403"),
     "404": (reply(b"gone", status="404 Not Found"), "not_found: HTTP 404"),
     "407 that asks for a proxy": (status("407 No", "Proxy-Authenticate: NTLM"), "http_status: HTTP 407"),
     "410": (reply(b"gone", status="410 Gone"), "not_found: HTTP 410"),
@@ -162,9 +161,9 @@ async def no_look_up(host: str, port: int) -> list[str]:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "later"])
-async def test_what_is_left_behind_a_response_never_becomes_the_next_images_answer(late: bool) -> None:
-    """Whoever can split a response of an honest host would else choose what its next picture is."""
-    poison = reply(b"the attacker's picture")
+async def test_bytes_after_a_response_never_become_the_next_images_answer(late: bool) -> None:
+    """Otherwise whoever splits a response of an honest host could choose its next image."""
+    poison = reply(b"the attacker's image")
     connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -193,7 +192,7 @@ async def test_what_is_left_behind_a_response_never_becomes_the_next_images_answ
 @pytest.mark.parametrize(
     "size", [pytest.param(100, id="chunks of 100 bytes"), pytest.param(10**6, id="chunks of a megabyte")]
 )
-async def test_the_bound_on_what_is_not_body_stops_no_honest_server(
+async def test_the_limit_on_overhead_stops_no_honest_server(
     limits: Callable[..., ImageLimits], server: HostileServer, size: int
 ) -> None:
     photo = random.randbytes(20 * MAX_OVERHEAD)
@@ -204,7 +203,7 @@ async def test_the_bound_on_what_is_not_body_stops_no_honest_server(
 
 
 async def test_no_cookie_is_kept_and_no_header_of_a_url_is_injected(server: HostileServer) -> None:
-    """Asked by a name: of addresses aiohttp keeps no cookies anyway."""
+    """Uses a host name, because aiohttp keeps no cookies for addresses."""
 
     async def look_up(host: str, port: int) -> list[str]:
         return [server.host]
@@ -212,7 +211,7 @@ async def test_no_cookie_is_kept_and_no_header_of_a_url_is_injected(server: Host
     server.answers |= dict.fromkeys(
         ["/a", "/a%0D%0AX-Injected:%201", "/aX-Injected:%201"], reply(PNG, "Set-Cookie: a=1")
     )
-    address = f"pictures.example:{server.port}"
+    address = f"images.example:{server.port}"
     async with Fetcher(ImageLimits(allow=(address,)), look_up) as fetcher:
         for path in ("/a", "/a\r\nX-Injected: 1", "/a%0d%0aX-Injected: 1"):
             await fetcher.get(f"http://{address}{path}")
@@ -220,10 +219,10 @@ async def test_no_cookie_is_kept_and_no_header_of_a_url_is_injected(server: Host
     assert not any(line.startswith(("X-Injected", "Cookie")) for head in server.requests for line in head.splitlines())
 
 
-async def test_thousands_of_interim_responses_that_came_at_once_are_not_parsed_at_once(
+async def test_thousands_of_interim_responses_are_not_parsed_in_one_go(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """asyncio hands over up to 256 KB: parsing all of that would hold up the event loop, and every other image."""
+    """asyncio passes on up to 256 KB. Parsing all of it in one go would block the event loop, and every other image."""
     pieces: list[int] = []
     parse = ResponseHandler.data_received
 
@@ -242,7 +241,7 @@ async def test_thousands_of_interim_responses_that_came_at_once_are_not_parsed_a
     assert MAX_OVERHEAD < sum(pieces) <= MAX_OVERHEAD + PIECE
 
 
-async def test_proxies_of_the_environment_are_not_asked(
+async def test_proxies_of_the_environment_are_not_used(
     loader: ImageLoader, server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
@@ -254,7 +253,7 @@ async def test_proxies_of_the_environment_are_not_asked(
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_picture_is_known_by_its_content_whatever_the_header_says(
+async def test_the_content_decides_the_format_not_the_header(
     corpus: tuple[ImageLoader, HostileServer],
 ) -> None:
     loader, server = corpus

@@ -1,4 +1,4 @@
-"""Files made to hurt their decoder are refused or bounded, and the next image is read."""
+"""Files that attack their decoder are refused or cost little, and the next image is read."""
 
 from __future__ import annotations
 

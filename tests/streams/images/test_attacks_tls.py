@@ -1,4 +1,4 @@
-"""Certificates are checked against the URL's name, whatever address it has, by a real TLS server."""
+"""Certificates are checked against the host name of the URL, by a real TLS server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.streams.images.hostile import HostileServer, forever, reply
 from tests.streams.images.measured import attack
 
 BOUND_S = 3.0
-NAME = "pictures.example"
+NAME = "images.example"
 
 
 async def here(host: str, port: int) -> list[str]:
@@ -41,15 +41,15 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [*new, "-subj", "/CN=authority of a test", *of_authority, "-keyout", "ca.key", "-out", "ca.pem"],
         [*new, *of_server, *signed, "-keyout", "server.key", "-out", "server.pem"],
     ):
-        made = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
-        if made.returncode:
-            pytest.skip(f"needs OpenSSL 3 to make certificates: {made.stderr.strip()[-200:]}")
+        process = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+        if process.returncode:
+            pytest.skip(f"needs OpenSSL 3 to make certificates: {process.stderr.strip()[-200:]}")
     return folder
 
 
 @asynccontextmanager
 async def tls_server(authority: Path) -> AsyncIterator[tuple[HostileServer, list[str | None]]]:
-    """And the names that it was asked for (SNI, RFC 6066, 3)."""
+    """Also yields the names that clients asked for (SNI, RFC 6066, 3)."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(authority / "server.pem", authority / "server.key")
     names: list[str | None] = []
@@ -62,12 +62,12 @@ async def tls_server(authority: Path) -> AsyncIterator[tuple[HostileServer, list
 
 
 def fetcher(authority: Path, *allow: str, look_up: Callable[[str, int], Awaitable[list[str]]] = here) -> Fetcher:
-    """Trusts the test's authority."""
+    """A fetcher that trusts the test's authority."""
     context = ssl.create_default_context(cafile=str(authority / "ca.pem"))
     return Fetcher(ImageLimits(allow=allow, tries=1), look_up, tls=context)
 
 
-async def test_a_trusted_certificate_is_accepted_for_the_name_of_the_url_at_the_address_that_was_checked(
+async def test_a_trusted_certificate_is_accepted_at_the_checked_address(
     authority: Path,
 ) -> None:
     async with tls_server(authority) as (server, names):
@@ -87,7 +87,7 @@ async def test_a_certificate_for_another_name_is_refused(authority: Path, host: 
         assert server.requests == []
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(authority: Path) -> None:
+async def test_an_untrusted_certificate_is_refused(authority: Path) -> None:
     async with tls_server(authority) as (server, _):
         address = f"{NAME}:{server.port}"
         async with ImageLoader(ImageLimits(allow=(address,), tries=3), here) as loader:
@@ -115,7 +115,7 @@ async def test_a_redirect_to_https_is_checked_too(authority: Path, server: Hosti
         ("silence", forever(b"", b"", 0.01), ("timeout: ",)),
     ],
 )
-async def test_a_handshake_that_is_none_is_refused_in_bounded_time(
+async def test_a_broken_handshake_is_refused_in_bounded_time(
     name: str, answer: object, expected: tuple[str, ...]
 ) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

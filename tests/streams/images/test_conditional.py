@@ -1,4 +1,4 @@
-"""Asking whether what is kept still holds, and how long an answer may be kept (RFC 9110, 13; RFC 9111, 4.2)."""
+"""Conditional requests and freshness (RFC 9110, 13; RFC 9111, 4.2)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.images.conditional import Answer, Life, Validators, life
+from streams.images.conditional import Answer, Freshness, Validators, parse_freshness
 from streams.images.errors import ImageError
 from streams.images.fetch import Fetcher
 from streams.settings import ImageLimits
@@ -27,31 +27,29 @@ async def fetcher(limits: Callable[..., ImageLimits]) -> AsyncIterator[Fetcher]:
         yield fetcher
 
 
-async def test_an_answer_brings_its_validators_and_its_freshness(fetcher: Fetcher, server: HostileServer) -> None:
+async def test_an_answer_has_validators_and_freshness(fetcher: Fetcher, server: HostileServer) -> None:
     server.answers["/a"] = reply(b"body", 'ETag: W/"v1"', f"Last-Modified: {DATE}", "Cache-Control: public, max-age=60")
     url = f"{server.url}/a"
-    assert await fetcher.get(url) == Answer(b"body", Validators(url, 'W/"v1"', DATE), Life(60))
+    assert await fetcher.get(url) == Answer(b"body", Validators(url, 'W/"v1"', DATE), Freshness(60))
     assert "if-" not in server.requests[0].lower()
 
 
-async def test_what_is_kept_still_holds_when_the_server_says_so(fetcher: Fetcher, server: HostileServer) -> None:
+async def test_a_304_confirms_the_cached_image(fetcher: Fetcher, server: HostileServer) -> None:
     server.answers["/a"] = UNCHANGED
     known = Validators(f"{server.url}/a", '"v1"', DATE)
-    assert await fetcher.get(known.url, known) == Answer(None, known, Life(60))
+    assert await fetcher.get(known.url, known) == Answer(None, known, Freshness(60))
     assert 'If-None-Match: "v1"\r\n' in server.requests[0]
     assert f"If-Modified-Since: {DATE}\r\n" in server.requests[0]
 
 
-async def test_only_the_hop_that_gave_the_validators_is_asked_by_them(fetcher: Fetcher, server: HostileServer) -> None:
+async def test_validators_go_only_to_the_url_that_sent_them(fetcher: Fetcher, server: HostileServer) -> None:
     server.answers = {"/a": reply(b"", "Location: /b", status="302 Found"), "/b": UNCHANGED}
     known = Validators(f"{server.url}/b", '"v1"')
     assert (await fetcher.get(f"{server.url}/a", known)).body is None
     assert ["If-None-Match" in request for request in server.requests] == [False, True]
 
 
-async def test_validators_are_never_told_to_another_host(
-    limits: Callable[..., ImageLimits], server: HostileServer
-) -> None:
+async def test_validators_never_go_to_another_host(limits: Callable[..., ImageLimits], server: HostileServer) -> None:
     async with hostile_server() as other:
         server.answers["/a"] = reply(b"", f"Location: {other.url}/a", status="302 Found")
         other.answers["/a"] = reply(b"new")
@@ -74,7 +72,7 @@ async def test_validators_are_never_told_to_another_host(
         pytest.param(Validators("{url}", None, None), id="known without validators"),
     ],
 )
-async def test_not_modified_is_refused_where_no_condition_was_set(
+async def test_a_304_to_an_unconditional_request_is_refused(
     fetcher: Fetcher, server: HostileServer, known: Validators | None
 ) -> None:
     server.answers["/a"] = UNCHANGED
@@ -120,38 +118,38 @@ def test_no_validator_injects_a_header(etag: str, modified: str) -> None:
 
 
 @pytest.mark.parametrize("etag", ['""', '"v1"', 'W/"v1"', '"a,b;c=d"', '"' + "x" * 200 + '"'])
-def test_an_etag_of_the_standard_is_sent_back_as_it_came(etag: str) -> None:
+def test_a_valid_etag_is_sent_back_unchanged(etag: str) -> None:
     assert Validators("http://a.example/", etag).headers() == {"If-None-Match": etag}
 
 
 @pytest.mark.parametrize(
     ("cache_control", "age", "said"),
     [
-        pytest.param([], None, Life(), id="says nothing"),
-        pytest.param(["max-age=60"], None, Life(60), id="max-age"),
-        pytest.param(["Public , MAX-AGE = 60, immutable"], None, Life(60), id="capitals and spaces"),
-        pytest.param(['max-age="60"'], None, Life(60), id="quoted"),
-        pytest.param(["max-age=60", "max-age=30"], None, Life(30), id="the smaller one of two"),
-        pytest.param(["max-age=60"], "50", Life(10), id="a proxy had it for 50 s"),
-        pytest.param(["max-age=60"], "500", Life(0), id="stale on arrival"),
-        pytest.param(["max-age=60"], "old", Life(60), id="an age that is nonsense"),
-        pytest.param(["max-age=60, no-store"], None, Life(60, store=False), id="no-store"),
-        pytest.param(["no-cache"], None, Life(0, stale=False), id="no-cache"),
-        pytest.param(['no-cache="Set-Cookie"'], None, Life(0, stale=False), id="no-cache for a field"),
-        pytest.param(["max-age=60, no-cache"], None, Life(0, stale=False), id="no-cache beside max-age"),
-        pytest.param(["max-age=60", "Must-Revalidate"], None, Life(60, stale=False), id="must-revalidate"),
-        pytest.param(["max-age=-1"], None, Life(), id="negative"),
-        pytest.param(["max-age=1e9"], None, Life(), id="not an integer"),
-        pytest.param(["max-age=" + "9" * 5000], None, Life(), id="digits without end"),
-        pytest.param(["x=" + "y" * 100_000 + ", max-age=60"], None, Life(), id="beyond what is read"),
-        pytest.param(["s-maxage=60, stale-while-revalidate=5"], None, Life(), id="for shared caches only"),
+        pytest.param([], None, Freshness(), id="says nothing"),
+        pytest.param(["max-age=60"], None, Freshness(60), id="max-age"),
+        pytest.param(["Public , MAX-AGE = 60, immutable"], None, Freshness(60), id="capitals and spaces"),
+        pytest.param(['max-age="60"'], None, Freshness(60), id="quoted"),
+        pytest.param(["max-age=60", "max-age=30"], None, Freshness(30), id="the smaller one of two"),
+        pytest.param(["max-age=60"], "50", Freshness(10), id="a proxy had it for 50 s"),
+        pytest.param(["max-age=60"], "500", Freshness(0), id="stale on arrival"),
+        pytest.param(["max-age=60"], "old", Freshness(60), id="an age that is nonsense"),
+        pytest.param(["max-age=60, no-store"], None, Freshness(60, store=False), id="no-store"),
+        pytest.param(["no-cache"], None, Freshness(0, stale=False), id="no-cache"),
+        pytest.param(['no-cache="Set-Cookie"'], None, Freshness(0, stale=False), id="no-cache for a field"),
+        pytest.param(["max-age=60, no-cache"], None, Freshness(0, stale=False), id="no-cache beside max-age"),
+        pytest.param(["max-age=60", "Must-Revalidate"], None, Freshness(60, stale=False), id="must-revalidate"),
+        pytest.param(["max-age=-1"], None, Freshness(), id="negative"),
+        pytest.param(["max-age=1e9"], None, Freshness(), id="not an integer"),
+        pytest.param(["max-age=" + "9" * 5000], None, Freshness(), id="digits without end"),
+        pytest.param(["x=" + "y" * 100_000 + ", max-age=60"], None, Freshness(), id="beyond what is read"),
+        pytest.param(["s-maxage=60, stale-while-revalidate=5"], None, Freshness(), id="for shared caches only"),
     ],
 )
-def test_freshness_is_what_cache_control_says(cache_control: list[str], age: str | None, said: Life) -> None:
-    assert life(cache_control, {} if age is None else {"Age": age}) == said
+def test_cache_control_determines_the_freshness(cache_control: list[str], age: str | None, said: Freshness) -> None:
+    assert parse_freshness(cache_control, {} if age is None else {"Age": age}) == said
 
 
 @given(st.lists(st.text()), st.text())
-def test_no_cache_control_is_a_surprise(cache_control: list[str], age: str) -> None:
-    seconds = life(cache_control, {"Age": age}).fresh_s
+def test_any_cache_control_can_be_parsed(cache_control: list[str], age: str) -> None:
+    seconds = parse_freshness(cache_control, {"Age": age}).fresh_s
     assert seconds is None or 0 <= seconds < 1e10

@@ -1,4 +1,4 @@
-"""One SQLite file and its thread: whether much to do, a fault and a disk that hangs are told apart."""
+"""The thread of a SQLite file tells a heavy load, a fault and a hanging disk apart."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from streams import metrics
 from streams.images import database
-from streams.images.database import AWAY_S, Database
+from streams.images.database import PAUSE_S, Database
+from tests.metrics_read import metric
 from tests.streams.images.clock import Clock
 
-PATIENCE_S = 0.3
+OPERATION_S = 0.3
 
 
 @pytest.fixture
 async def file(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
-    monkeypatch.setattr(database, "PATIENCE_S", PATIENCE_S)
+    monkeypatch.setattr(database, "OPERATION_S", OPERATION_S)
     file = Database(tmp_path / "cache" / "things.sqlite3", "CREATE TABLE thing(name TEXT)", 1, clock)
     assert await file.read(count) == 0
     yield file
@@ -36,18 +36,16 @@ def count(connection: sqlite3.Connection) -> int:
 
 
 def slowly(connection: sqlite3.Connection) -> bool:
-    time.sleep(PATIENCE_S / 3)
+    time.sleep(OPERATION_S / 3)
     connection.execute("INSERT INTO thing VALUES('one')")
     return True
 
 
 def faults(kind: str) -> float:
-    return metrics.CACHE_FAULTS.labels("things", kind)._value.get()
+    return metric("mner_cache_faults_total", file="things", fault=kind)
 
 
-async def test_a_queue_that_is_too_long_is_no_fault_of_the_file(
-    file: Database, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_long_queue_is_not_a_fault_of_the_file(file: Database, caplog: pytest.LogCaptureFixture) -> None:
     before = faults("busy")
     done = await asyncio.gather(*(file.write(slowly) for _ in range(8)))
     kept = done.count(True)
@@ -58,18 +56,16 @@ async def test_a_queue_that_is_too_long_is_no_fault_of_the_file(
     assert "has more to do than it can (said once): Busy: not begun within 0.3 s" in warning
 
 
-async def test_a_file_that_gives_nobody_what_it_wants_is_left_alone_too(
-    file: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMES", 4)
+async def test_a_file_that_answers_nobody_is_paused(file: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "MAX_BUSY", 4)
     monkeypatch.setattr(database, "MAX_WAITING", 0)
     for _ in range(4):
-        assert not file.away
+        assert not file.paused
         assert await file.read(count) is None
-    assert file.away
+    assert file.paused
 
 
-async def test_what_waits_is_bounded_in_number_and_in_bytes(file: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_queue_is_limited_in_operations_and_bytes(file: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "MAX_WAITING", 2)
     monkeypatch.setattr(database, "MAX_WAITING_BYTES", 100)
     assert await asyncio.gather(*(file.read(count) for _ in range(4))) == [0, 0, None, None]
@@ -78,10 +74,10 @@ async def test_what_waits_is_bounded_in_number_and_in_bytes(file: Database, monk
 
 
 class Body:
-    """Of a picture."""
+    """The size of an image."""
 
 
-async def test_a_disk_that_hangs_is_left_alone_and_holds_nothing_of_those_who_went(
+async def test_a_hanging_disk_is_paused_and_keeps_no_abandoned_work_alive(
     file: Database, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     go = threading.Event()
@@ -97,15 +93,15 @@ async def test_a_disk_that_hangs_is_left_alone_and_holds_nothing_of_those_who_we
     assert "is gone around for 30 s (said once): Hangs: an operation takes more than 0.3 s" in warning
     gc.collect()
     assert held() is None
-    clock.now += AWAY_S
+    clock.now += PAUSE_S
     assert await file.read(count) is None
     assert faults("hangs") == before + 3
     go.set()
-    clock.now += AWAY_S
+    clock.now += PAUSE_S
     assert await file.read(count) == 0
 
 
-async def test_a_caller_that_leaves_takes_what_was_not_begun_along(file: Database) -> None:
+async def test_abandoned_work_that_has_not_started_is_dropped(file: Database) -> None:
     first = asyncio.create_task(file.write(slowly))
     second = asyncio.create_task(file.write(slowly))
     await asyncio.sleep(0.02)

@@ -27,7 +27,7 @@ from streams.images.decoder import MODULE, Decoders
 from streams.images.errors import ImageError
 from tests.local.processes import eventually
 from tests.streams.images.echo_decoder import FOUND, PIXELS, answer
-from tests.streams.images.pictures import FILES, GIF_BOMB, WEBP_BOMB, encoded, half_and_half, slow_jpeg
+from tests.streams.images.sample_images import FILES, GIF_BOMB, WEBP_BOMB, encoded, half_and_half, slow_jpeg
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and limits memory as Linux does")
 
@@ -516,7 +516,7 @@ def test_no_limit_that_can_be_set_kills_a_process_by_itself(seconds: float) -> N
 OWNER = """
 import asyncio, sys
 from streams.images.decoder import Decoders
-from tests.streams.images.pictures import FILES, slow_jpeg
+from tests.streams.images.sample_images import FILES, slow_jpeg
 async def main():
     pool = Decoders(2, max_pixels=40_000_000, memory_mb=1024, timeout_s=60)
     await asyncio.gather(*(pool.decode(FILES["JPEG"], "") for _ in range(2)))

@@ -1,4 +1,4 @@
-"""Pictures that `mner predict` reads from the disk: whatever the URL, a result, never an exception."""
+"""`file:` URLs give an image or a reason, never another exception."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from pathlib import Path
 import pytest
 
 from core.events import Media
-from streams.images.files import load_anywhere
-from streams.images.loader import ImageLoader, looked_at
+from streams.images.files import load_url_or_file
+from streams.images.loader import ImageLoader, load_first_photo
 from streams.settings import ImageLimits
-from tests.streams.images.pictures import encoded, half_and_half
+from tests.streams.images.sample_images import encoded, half_and_half
 
 
 async def test_a_file_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "a picture.png"
+    path = tmp_path / "an image.png"
     path.write_bytes(encoded(half_and_half(), "PNG"))
     async with ImageLoader(ImageLimits()) as loader:
-        result, picture = await looked_at(
-            [Media(url=path.as_uri())], lambda url: load_anywhere(url, loader, ImageLimits())
+        result, image = await load_first_photo(
+            [Media(url=path.as_uri())], lambda url: load_url_or_file(url, loader, ImageLimits())
         )
     assert (result.status, result.format, result.width) == ("ok", "PNG", 80)
-    assert picture is not None
-    assert picture.pixels is not None
+    assert image is not None
+    assert image.pixels is not None
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,8 @@ async def test_a_file_is_read(tmp_path: Path) -> None:
 )
 async def test_a_bad_url_is_a_reason(url: str, kind: str) -> None:
     async with ImageLoader(ImageLimits()) as loader:
-        result, picture = await looked_at([Media(url=url)], lambda url: load_anywhere(url, loader, ImageLimits()))
-    assert (result.status, picture) == ("failed", None)
+        result, image = await load_first_photo(
+            [Media(url=url)], lambda url: load_url_or_file(url, loader, ImageLimits())
+        )
+    assert (result.status, image) == ("failed", None)
     assert (result.reason or "").startswith(f"{kind}: ")

@@ -1,4 +1,4 @@
-"""How much is asked of one host, and when it is left alone."""
+"""The limits of requests to one host, and its circuit breaker."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def never() -> bool:
 
 
 def fail(breaker: Breaker, url: str = "", error: BaseException | None = None) -> None:
-    """One request that ends in `error`; an unreachable host if none is given."""
+    """Sends one request that ends in `error`, by default an unreachable host."""
     error = error or HostFault("unreachable", "refused")
     with pytest.raises(type(error)), breaker.watch(url, overdue=lambda: True):
         raise error
@@ -56,19 +56,17 @@ def opened(breaker: Breaker) -> Breaker:
     return breaker
 
 
-def test_a_host_that_failed_many_times_in_a_row_is_left_alone_and_the_reason_says_for_how_long(
-    breaker: Breaker, clock: Clock
-) -> None:
+def test_a_failing_host_gets_no_requests_and_the_reason_says_for_how_long(breaker: Breaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += 10
     with pytest.raises(
-        ImageError, match=r"^host_down: a.example:80 failed 3 times in a row; left alone for 2\d s more"
+        ImageError, match=r"^host_down: a.example:80 failed 3 times in a row; no requests for 2\d s more"
     ) as down:
         breaker.check()
     assert BREAK_S - 10 <= down.value.after_s <= BREAK_S * (1 + JITTER) - 10
 
 
-def test_failures_with_an_answer_in_between_are_not_in_a_row(breaker: Breaker) -> None:
+def test_an_answer_ends_a_row_of_failures(breaker: Breaker) -> None:
     for _ in range(AFTER):
         fail(breaker)
         with breaker.watch("/", never):
@@ -76,7 +74,7 @@ def test_failures_with_an_answer_in_between_are_not_in_a_row(breaker: Breaker) -
     assert not is_down(breaker)
 
 
-def test_after_the_break_exactly_one_request_finds_out_and_its_success_lets_all_in(
+def test_after_the_pause_one_request_probes_the_host_and_its_success_closes_the_breaker(
     breaker: Breaker, clock: Clock
 ) -> None:
     opened(breaker)
@@ -87,7 +85,7 @@ def test_after_the_break_exactly_one_request_finds_out_and_its_success_lets_all_
     assert not is_down(breaker)
 
 
-def test_a_probe_that_fails_starts_the_break_anew(breaker: Breaker, clock: Clock) -> None:
+def test_a_failed_probe_restarts_the_pause(breaker: Breaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += BREAK_S * (1 + JITTER)
     fail(breaker)
@@ -99,7 +97,7 @@ def test_a_probe_that_fails_starts_the_break_anew(breaker: Breaker, clock: Clock
 @pytest.mark.parametrize(
     "error", [asyncio.CancelledError(), ImageError("private_address", "10.0.0.7"), ImageError("unresolvable", "who?")]
 )
-def test_a_probe_that_never_reached_the_host_leaves_the_question_to_the_next(
+def test_after_a_probe_that_never_reached_the_host_the_next_request_probes(
     breaker: Breaker, clock: Clock, error: BaseException
 ) -> None:
     opened(breaker)
@@ -121,7 +119,7 @@ def test_a_probe_that_never_reached_the_host_leaves_the_question_to_the_next(
         pytest.param(asyncio.CancelledError(), id="the caller's deadline"),
     ],
 )
-def test_what_counts_as_the_hosts_fault(breaker: Breaker, error: BaseException) -> None:
+def test_failures_that_count_against_the_host(breaker: Breaker, error: BaseException) -> None:
     for number in range(AFTER):
         assert not is_down_quietly(breaker)
         fail(breaker, f"/{number}", error)
@@ -129,19 +127,19 @@ def test_what_counts_as_the_hosts_fault(breaker: Breaker, error: BaseException) 
 
 
 def is_down_quietly(breaker: Breaker) -> bool:
-    """Without an answer that would end the row."""
+    """Sends a request that ends in `error`, without an answer that would end the row."""
     return not breaker.closed()
 
 
 @pytest.mark.parametrize("kind", ["not_found", "http_status", "too_big", "encoded", "bad_response", "private_address"])
-def test_what_does_not(breaker: Breaker, kind: str) -> None:
+def test_failures_that_do_not_count_against_the_host(breaker: Breaker, kind: str) -> None:
     for number in range(AFTER):
         fail(breaker, f"/{number}", ImageError(kind, "..."))  # type: ignore[arg-type]
     assert not is_down(breaker)
 
 
-def test_one_url_alone_cannot_have_its_host_cut_off(breaker: Breaker) -> None:
-    """Else one tweet with a broken URL, retweeted, would stop every picture of an honest host."""
+def test_one_url_alone_cannot_open_the_breaker(breaker: Breaker) -> None:
+    """Otherwise a broken URL in many posts would block an honest host."""
     for _ in range(AFTER * 10):
         fail(breaker, "/broken", HostFault("http_status", "HTTP 500"))
     assert not is_down_quietly(breaker)
@@ -150,7 +148,7 @@ def test_one_url_alone_cannot_have_its_host_cut_off(breaker: Breaker) -> None:
     assert is_down(breaker)
 
 
-def test_the_table_of_hosts_is_bounded_and_a_host_in_use_is_not_forgotten() -> None:
+def test_the_number_of_hosts_is_limited_and_a_host_in_use_is_kept() -> None:
     hosts = Hosts(ImageLimits())
     used = hosts.of(URL("http://used.example/"))
     used.users += 1
@@ -170,10 +168,10 @@ def look_up_here(host: str, port: int) -> object:
 @pytest.fixture
 def fetcher(limits: Callable[..., ImageLimits]) -> Callable[..., Fetcher]:
     def make(*also: HostileServer, clock: Clock | None = None, **overrides: object) -> Fetcher:
-        given = limits(break_after=AFTER, break_s=BREAK_S, **{"tries": 1, **overrides})
-        allow = (*given.allow, *(server.address for server in also))
+        image_limits = limits(break_after=AFTER, break_s=BREAK_S, **{"tries": 1, **overrides})
+        allow = (*image_limits.allow, *(server.address for server in also))
         options = {"clock": clock, "sleep": clock.sleep} if clock else {}
-        return Fetcher(given.model_copy(update={"allow": allow}), look_up_here, **options)  # type: ignore[arg-type]
+        return Fetcher(image_limits.model_copy(update={"allow": allow}), look_up_here, **options)  # type: ignore[arg-type]
 
     return make
 
@@ -186,10 +184,10 @@ async def kind(coroutine: object) -> str:
     return "ok"
 
 
-async def test_a_host_that_is_left_alone_gets_no_request_until_one_asks_whether_it_is_back(
+async def test_an_open_breaker_lets_no_request_out_until_the_probe(
     fetcher: Callable[..., Fetcher], server: HostileServer, clock: Clock
 ) -> None:
-    server.answers = {f"/{number}": DOWN for number in range(AFTER)} | {"/a": OK}
+    server.answers = {**{f"/{number}": DOWN for number in range(AFTER)}, "/a": OK}
     async with fetcher(clock=clock) as fetch:
         for number in range(AFTER):
             assert await kind(fetch.get(f"{server.url}/{number}")) == "http_status"
@@ -202,7 +200,7 @@ async def test_a_host_that_is_left_alone_gets_no_request_until_one_asks_whether_
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOBUFS])
-async def test_that_we_have_no_sockets_left_does_not_count_against_the_host(
+async def test_a_lack_of_sockets_does_not_count_against_the_host(
     fetcher: Callable[..., Fetcher], server: HostileServer, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     async def no_socket(*_: object, **__: object) -> object:
@@ -223,12 +221,10 @@ async def silence(writer: asyncio.StreamWriter) -> None:
 
 async def within(fetch: Fetcher, url: str, seconds: float) -> bytes | None:
     async with asyncio.timeout(seconds) as deadline:
-        return (await fetch.get(url, until=deadline.when())).body
+        return (await fetch.get(url, deadline=deadline.when())).body
 
 
-async def test_a_deadline_that_cancels_counts_against_the_host(
-    fetcher: Callable[..., Fetcher], server: HostileServer
-) -> None:
+async def test_a_timeout_counts_against_the_host(fetcher: Callable[..., Fetcher], server: HostileServer) -> None:
     server.answers = dict.fromkeys([f"/{number}" for number in range(AFTER)], silence)
     async with fetcher() as fetch:
         for number in range(AFTER):
@@ -237,10 +233,10 @@ async def test_a_deadline_that_cancels_counts_against_the_host(
         assert await kind(fetch.get(f"{server.url}/a")) == "host_down"
 
 
-async def test_a_caller_that_goes_away_does_not_count_against_the_host(
+async def test_a_cancelled_caller_does_not_count_against_the_host(
     fetcher: Callable[..., Fetcher], server: HostileServer
 ) -> None:
-    server.answers = dict.fromkeys([f"/{number}" for number in range(AFTER)], silence) | {"/a": OK}
+    server.answers = {**{f"/{number}": silence for number in range(AFTER)}, "/a": OK}
     async with fetcher() as fetch:
         for number in range(AFTER):
             with pytest.raises(TimeoutError):
@@ -248,10 +244,10 @@ async def test_a_caller_that_goes_away_does_not_count_against_the_host(
         assert await kind(fetch.get(f"{server.url}/a")) == "ok"
 
 
-async def test_who_redirects_at_the_last_moment_cannot_have_an_honest_host_blamed_for_the_timeout(
+async def test_a_late_redirect_cannot_blame_an_honest_host_for_the_timeout(
     fetcher: Callable[..., Fetcher], server: HostileServer
 ) -> None:
-    """The attacker uses up the time, then sends us to a host that would have needed a little more."""
+    """The attacker uses up the time, then redirects to a host that would have needed a little more."""
     async with hostile_server() as honest:
 
         def late(to: str) -> Answer:
@@ -262,7 +258,7 @@ async def test_who_redirects_at_the_last_moment_cannot_have_an_honest_host_blame
             return answer
 
         server.answers = {f"/{number}": late(f"{honest.url}/{number}") for number in range(AFTER)}
-        honest.answers = {f"/{number}": silence for number in range(AFTER)} | {"/a": OK}
+        honest.answers = {**{f"/{number}": silence for number in range(AFTER)}, "/a": OK}
         async with fetcher(honest) as fetch:
             for number in range(AFTER):
                 with pytest.raises(TimeoutError):
@@ -270,7 +266,7 @@ async def test_who_redirects_at_the_last_moment_cannot_have_an_honest_host_blame
             assert await kind(fetch.get(f"{honest.url}/a")) == "ok"
 
 
-async def test_each_hop_is_judged_by_its_own_answers(fetcher: Callable[..., Fetcher], server: HostileServer) -> None:
+async def test_each_hop_counts_only_its_own_answers(fetcher: Callable[..., Fetcher], server: HostileServer) -> None:
     async with hostile_server() as other:
         for number in range(AFTER):
             server.answers[f"/{number}"] = reply(b"", f"Location: {other.url}/{number}", status="302 Found")
@@ -285,7 +281,7 @@ async def test_each_hop_is_judged_by_its_own_answers(fetcher: Callable[..., Fetc
 
 
 def counting(limit: float, most: list[int]) -> Answer:
-    """Answers after `limit` seconds, and writes down how many were being answered at once."""
+    """Answers after `limit` seconds, and records the largest number of concurrent requests."""
     now = 0
 
     async def answer(writer: asyncio.StreamWriter) -> None:
@@ -300,7 +296,7 @@ def counting(limit: float, most: list[int]) -> Answer:
     return answer
 
 
-async def test_a_slow_host_gets_no_more_than_its_share_and_holds_up_nobody_else(
+async def test_a_slow_host_uses_only_its_share_and_delays_no_other(
     fetcher: Callable[..., Fetcher], server: HostileServer
 ) -> None:
     async with hostile_server() as quick:
@@ -317,7 +313,7 @@ async def test_a_slow_host_gets_no_more_than_its_share_and_holds_up_nobody_else(
     assert max(most) == 2
 
 
-async def test_no_more_than_the_workers_are_at_it_over_all_hosts(
+async def test_requests_to_all_hosts_together_are_limited(
     fetcher: Callable[..., Fetcher], server: HostileServer
 ) -> None:
     async with hostile_server() as other:
@@ -328,7 +324,7 @@ async def test_no_more_than_the_workers_are_at_it_over_all_hosts(
     assert max(most) == 3
 
 
-async def test_redirects_to_and_fro_between_full_hosts_do_not_wait_for_each_other(
+async def test_redirects_between_full_hosts_do_not_deadlock(
     fetcher: Callable[..., Fetcher], server: HostileServer
 ) -> None:
     async with hostile_server() as other:
@@ -339,7 +335,7 @@ async def test_redirects_to_and_fro_between_full_hosts_do_not_wait_for_each_othe
             assert await asyncio.gather(*asked) == [b"body"] * 20
 
 
-async def test_the_hosts_slot_is_free_when_the_caller_says_so_and_the_one_of_all_when_it_is_done(
+async def test_the_host_part_of_a_slot_can_be_released_early(
     fetcher: Callable[..., Fetcher], server: HostileServer
 ) -> None:
     async with hostile_server() as other:
@@ -356,7 +352,7 @@ async def test_the_hosts_slot_is_free_when_the_caller_says_so_and_the_one_of_all
                         pass
 
 
-async def test_the_wait_for_a_slot_is_bounded() -> None:
+async def test_the_wait_for_a_slot_is_limited() -> None:
     hosts = Hosts(ImageLimits(workers=2, per_host=1, wait_s=0.05))
     full = URL("http://a.example/")
     async with hosts.slot(full):
@@ -371,7 +367,7 @@ async def test_the_wait_for_a_slot_is_bounded() -> None:
         assert hosts.of(full).users == 1
 
 
-async def test_who_is_cancelled_while_waiting_leaves_no_slot_behind() -> None:
+async def test_a_cancelled_wait_takes_no_slot() -> None:
     hosts = Hosts(ImageLimits(workers=1, per_host=1))
     url = URL("http://a.example/")
 

@@ -1,4 +1,4 @@
-"""Bytes of every kind become an upright RGB picture or one of three reasons."""
+"""Any bytes give an upright RGB image or one of three reasons."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 from demo.examples import png_bomb
 from streams.images.decode import Decoded, decode
 from streams.images.errors import ImageError
-from tests.streams.images.pictures import GIF_BOMB, WEBP_BOMB, encoded, half_and_half, noise, png, small, ycck
+from tests.streams.images.sample_images import GIF_BOMB, WEBP_BOMB, encoded, half_and_half, noise, png, small, ycck
 
 # the product silences these for good (see `decode`), pytest sets them back
 pytestmark = [pytest.mark.filterwarnings("ignore:Corrupt EXIF"), pytest.mark.filterwarnings("ignore:Image size")]
@@ -31,7 +31,7 @@ def read(body: bytes) -> Decoded:
 
 
 def near(found: object, wanted: tuple[int, int, int]) -> bool:
-    """Within what JPEG's lossy colours are off by."""
+    """Whether two colours differ by no more than JPEG's loss."""
     assert isinstance(found, tuple)
     return all(abs(a - b) <= 12 for a, b in zip(found, wanted, strict=True))
 
@@ -67,11 +67,11 @@ def near(found: object, wanted: tuple[int, int, int]) -> bool:
         ),
     ],
 )
-def test_good_files_become_rgb_in_their_colours(body: bytes, name: str) -> None:
-    picture = read(body)
-    assert (picture.format, picture.width, picture.height, small(picture).size) == (name, 80, 40, (80, 40))
-    assert near(small(picture).getpixel((10, 20)), RED)
-    assert near(small(picture).getpixel((70, 20)), BLUE)
+def test_good_files_become_rgb_with_the_right_colours(body: bytes, name: str) -> None:
+    image = read(body)
+    assert (image.format, image.width, image.height, small(image).size) == (name, 80, 40, (80, 40))
+    assert near(small(image).getpixel((10, 20)), RED)
+    assert near(small(image).getpixel((70, 20)), BLUE)
 
 
 GREY, KEY = struct.pack("!H", 0x8000), struct.pack("!3B", 1, 2, 3)
@@ -122,7 +122,7 @@ ENTRIES = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack("!H", 65_000) + b"\x01\x12\0\
         pytest.param(encoded(half_and_half(), "WEBP", exif=ENTRIES), None, id="65,000 entries of EXIF"),
     ],
 )
-def test_metadata_is_bounded_too(body: bytes, kind: str | None) -> None:
+def test_metadata_is_limited_too(body: bytes, kind: str | None) -> None:
     started = time.process_time()
     if kind is None:
         assert max(small(read(body)).size) == 80
@@ -132,7 +132,7 @@ def test_metadata_is_bounded_too(body: bytes, kind: str | None) -> None:
     assert time.process_time() - started < 1
 
 
-def test_the_hash_is_the_same_in_every_process_and_near_for_a_copy_of_another_size_and_quality() -> None:
+def test_the_hash_is_stable_and_similar_for_copies_of_another_size_and_quality() -> None:
     image = Image.linear_gradient("L").resize((600, 450)).convert("RGB")
     image.paste(half_and_half(size=(200, 150)), (90, 60))
     first = read(encoded(image, "PNG")).phash
@@ -145,7 +145,7 @@ def test_the_hash_is_the_same_in_every_process_and_near_for_a_copy_of_another_si
     assert (int(first, 16) ^ int(copy, 16)).bit_count() < 20 < (int(first, 16) ^ int(other, 16)).bit_count()
 
 
-def test_importing_the_decoder_changes_nothing_for_the_rest_of_this_process() -> None:
+def test_importing_the_decoder_changes_no_global_state() -> None:
     script = """
 import sys, warnings
 from PIL import Image, ImageFile
@@ -164,7 +164,7 @@ def test_sixteen_bits_of_grey_are_scaled_not_clipped() -> None:
     assert values == [(0, 0, 0), (64, 64, 64), (128, 128, 128), (255, 255, 255)]
 
 
-def test_black_and_white_stay_so() -> None:
+def test_black_and_white_stay_black_and_white() -> None:
     assert small(read(encoded(Image.new("1", (9, 9), 1), "PNG"))).getpixel((4, 4)) == WHITE
 
 
@@ -175,7 +175,7 @@ def test_black_and_white_stay_so() -> None:
         pytest.param(Image.new("LA", (9, 9), (0, 0)), id="grey with alpha"),
     ],
 )
-def test_what_is_transparent_turns_white(image: Image.Image) -> None:
+def test_transparent_areas_become_white(image: Image.Image) -> None:
     assert small(read(encoded(image, "PNG"))).getpixel((4, 4)) == WHITE
 
 
@@ -196,39 +196,39 @@ def test_what_is_transparent_turns_white(image: Image.Image) -> None:
 def test_exif_orientation_is_undone(orientation: int, size: tuple[int, int], red_at: tuple[int, int]) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = read(encoded(half_and_half(), "JPEG", exif=exif, quality=95))
-    assert (picture.width, picture.height) == small(picture).size == size
-    assert near(small(picture).getpixel(red_at), RED)
+    image = read(encoded(half_and_half(), "JPEG", exif=exif, quality=95))
+    assert (image.width, image.height) == small(image).size == size
+    assert near(small(image).getpixel(red_at), RED)
 
 
-def test_damaged_exif_does_not_cost_the_picture() -> None:
+def test_damaged_exif_data_is_ignored() -> None:
     assert read(encoded(half_and_half(), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xffgarbage")).format == "JPEG"
 
 
-def test_the_small_copy_is_bounded_and_keeps_its_shape() -> None:
-    picture = read(encoded(half_and_half(size=(1000, 500)), "JPEG"))
-    assert (picture.width, picture.height, small(picture).size) == (1000, 500, (640, 320))
-    assert len(small(picture).tobytes()) == 640 * 320 * 3
+def test_the_small_copy_is_limited_and_keeps_the_aspect_ratio() -> None:
+    image = read(encoded(half_and_half(size=(1000, 500)), "JPEG"))
+    assert (image.width, image.height, small(image).size) == (1000, 500, (640, 320))
+    assert len(small(image).tobytes()) == 640 * 320 * 3
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "P", "RGBA", "LA", "I;16"])
 def test_shrinking_in_strips_leaves_no_seams(mode: str) -> None:
-    """A ramp from top to bottom, and a picture so tall that it takes several strips."""
+    """A ramp from top to bottom, and an image so tall that it takes several strips."""
     ramp = Image.linear_gradient("L").resize((300, 3000))
     body = encoded(
         ramp.convert("I;16").point(lambda value: value * 257) if mode == "I;16" else ramp.convert(mode), "PNG"
     )
-    picture = read(body)
-    assert small(picture).size == (64, 640)
-    found, wanted = small(picture).convert("L"), ramp.resize((64, 640), Image.Resampling.BOX)
+    image = read(body)
+    assert small(image).size == (64, 640)
+    found, wanted = small(image).convert("L"), ramp.resize((64, 640), Image.Resampling.BOX)
     assert max(abs(a - b) for a, b in zip(found.tobytes(), wanted.tobytes(), strict=True)) <= 2
 
 
 @pytest.mark.parametrize("size", [(100_000, 1), (1, 100_000), (700, 3), (641, 641), (1300, 11)], ids=str)
-def test_any_shape_is_shrunk_within_bounds(size: tuple[int, int]) -> None:
-    picture = read(encoded(Image.new("RGB", size, RED), "PNG"))
-    assert max(small(picture).size) == 640
-    assert small(picture).getpixel((small(picture).width - 1, small(picture).height - 1)) == RED
+def test_every_shape_is_reduced_within_the_limit(size: tuple[int, int]) -> None:
+    image = read(encoded(Image.new("RGB", size, RED), "PNG"))
+    assert max(small(image).size) == 640
+    assert small(image).getpixel((small(image).width - 1, small(image).height - 1)) == RED
 
 
 PEAK = """
@@ -253,7 +253,7 @@ print(peak() - before)
         pytest.param(lambda size: Image.new("RGBA", size), 4, id="RGBA"),
     ],
 )
-def test_a_large_picture_is_held_in_memory_once(
+def test_a_large_image_is_held_in_memory_once(
     image: Callable[[tuple[int, int]], Image.Image], bytes_a_pixel: int
 ) -> None:
     size = (4000, 4000)
@@ -284,14 +284,14 @@ def test_a_large_picture_is_held_in_memory_once(
         pytest.param(WEBP_BOMB, "bomb", id="WEBP bomb"),
     ],
 )
-def test_bad_files_are_refused_with_their_reason(body: bytes, reason: str) -> None:
+def test_bad_files_are_refused_with_the_reason(body: bytes, reason: str) -> None:
     with pytest.raises(ImageError) as refused:
         read(body)
     assert refused.value.kind == reason, refused.value.reason
 
 
 def test_a_truncated_webp_is_refused() -> None:
-    """Cut early its header is unreadable, cut late its pixels are: libwebp knows but one kind of failure."""
+    """libwebp has one kind of failure, whether the header or the pixels are unreadable."""
     body = encoded(noise(), "WEBP")
     for cut in (20, 200, len(body) // 2):
         with pytest.raises(ImageError, match=r"^(broken|not_an_image): "):

@@ -1,4 +1,4 @@
-"""The loader as the pipeline sees it: photos chosen, bounded at once, shared, remembered, cancelled cleanly."""
+"""The loader as the pipeline uses it: limits, sharing, caching and cancellation."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from typing import Any
 import pytest
 
 from core.events import ImageResult, Media
-from streams import metrics
 from streams.images.cache import ImageCache
-from streams.images.cache_policy import BRIEF_S
+from streams.images.cache_policy import PASSING_S
 from streams.images.conditional import Answer, Validators
 from streams.images.decode import LoadedImage
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
 from streams.settings import ImageLimits
+from tests.metrics_read import metric
 from tests.streams.images.clock import Clock
 from tests.streams.images.hostile import HostileServer, hostile_server, reply
-from tests.streams.images.pictures import encoded, half_and_half
+from tests.streams.images.sample_images import encoded, half_and_half
 
 PNG = encoded(half_and_half(), "PNG")
 OTHER_PNG = encoded(half_and_half(size=(60, 60)), "PNG")
@@ -40,16 +40,20 @@ async def refused(loader: ImageLoader, url: str) -> str:
 async def test_each_format_is_loaded(loader: ImageLoader, server: HostileServer, kind: str) -> None:
     server.answers["/a"] = reply(encoded(half_and_half(), kind))
     url = f"{server.url}/a"
-    result, picture = await loader.load_first_photo([Media(url=url)])
+    result, image = await loader.load_first_photo([Media(url=url)])
     assert result == ImageResult(status="ok", url=url, width=80, height=40, format=kind)
-    assert picture is not None
-    assert (picture.url, picture.format, picture.width, picture.height) == (url, kind, 80, 40)
-    assert await loader.pixels(picture) is picture.pixels is not None
+    assert image is not None
+    assert (image.url, image.format, image.width, image.height) == (url, kind, 80, 40)
+    assert await loader.pixels(image) is image.pixels is not None
 
 
 async def test_a_tweet_without_a_photo_has_no_image(loader: ImageLoader) -> None:
     video = Media(url="http://10.0.0.7/film.mp4", type="video")
-    assert await loader.load_first_photo([]) == await loader.look([video]) == (ImageResult(status="none"), None)
+    assert (
+        await loader.load_first_photo([])
+        == await loader.load_first_photo([video])
+        == (ImageResult(status="none"), None)
+    )
 
 
 async def test_the_first_photo_is_taken(loader: ImageLoader, server: HostileServer) -> None:
@@ -64,7 +68,7 @@ async def test_the_first_photo_is_taken(loader: ImageLoader, server: HostileServ
     assert len(server.requests) == 1
 
 
-async def test_no_more_than_the_allowed_number_are_fetched_at_once_and_waiting_is_not_counted_as_slow(
+async def test_concurrent_fetches_are_limited_and_waiting_does_not_count_as_slow(
     limits: Callable[..., ImageLimits], server: HostileServer
 ) -> None:
     now = most = 0
@@ -85,28 +89,26 @@ async def test_no_more_than_the_allowed_number_are_fetched_at_once_and_waiting_i
             while (await loader.load_first_photo([Media(url=f"{server.url}/warm")]))[0].status != "ok":
                 pass
         server.answers |= {f"/{number}": answer for number in range(9)}
-        pictures = await asyncio.gather(*(loader.load(f"{server.url}/{number}") for number in range(9)))
-    assert (len(pictures), most) == (9, 3)
+        images = await asyncio.gather(*(loader.load(f"{server.url}/{number}") for number in range(9)))
+    assert (len(images), most) == (9, 3)
 
 
-async def test_the_bytes_that_came_are_counted_also_of_bodies_that_are_refused(
+async def test_received_bytes_are_counted_also_for_refused_images(
     limits: Callable[..., ImageLimits], server: HostileServer
 ) -> None:
     server.answers = {"/a": reply(PNG), "/lost": reply(bytes(2000), length=3000)}
     server.answers["/endless"] = b"HTTP/1.1 200 OK\r\n\r\n" + bytes(100_000)
-    before = metrics.IMAGE_BYTES._value.get()
+    before = metric("mner_image_bytes_total")
     async with ImageLoader(limits(max_bytes=50_000, tries=1)) as loader:
         await loader.load(f"{server.url}/a")
-        assert metrics.IMAGE_BYTES._value.get() == before + len(PNG)
+        assert metric("mner_image_bytes_total") == before + len(PNG)
         assert (await refused(loader, f"{server.url}/lost")).startswith("connection_lost: ")
-        assert metrics.IMAGE_BYTES._value.get() == before + len(PNG) + 2000
+        assert metric("mner_image_bytes_total") == before + len(PNG) + 2000
         assert (await refused(loader, f"{server.url}/endless")).startswith("too_big: ")
-        assert metrics.IMAGE_BYTES._value.get() > before + len(PNG) + 52_000
+        assert metric("mner_image_bytes_total") > before + len(PNG) + 52_000
 
 
-async def test_cancellation_goes_through_and_frees_the_slot(
-    limits: Callable[..., ImageLimits], server: HostileServer
-) -> None:
+async def test_cancellation_frees_the_slot(limits: Callable[..., ImageLimits], server: HostileServer) -> None:
     reached = asyncio.Event()
 
     async def silent(writer: asyncio.StreamWriter) -> None:
@@ -135,18 +137,18 @@ async def test_a_decoder_that_died_is_replaced_and_counted(
     limits: Callable[..., ImageLimits], server: HostileServer
 ) -> None:
     server.answers["/a"] = reply(PNG)
-    restarts = metrics.DECODER_RESTARTS._value.get()
+    restarts = metric("mner_image_decoder_restarts_total")
     async with ImageLoader(limits(decoders=1)) as loader:
         await loader.load(f"{server.url}/a")
         os.kill(loader.decoders.pids[0], signal.SIGKILL)
         while loader.decoders.pids:
             await asyncio.sleep(0.01)
         await loader.load(f"{server.url}/a")
-    assert metrics.DECODER_RESTARTS._value.get() == restarts + 1
+    assert metric("mner_image_decoder_restarts_total") == restarts + 1
 
 
 class SlowDecoder:
-    """Before a loader's decoders: each picture waits for `seconds`, and `most` of them did at once."""
+    """Delays each decoding by `seconds`. `most` is the largest number of concurrent decodings."""
 
     def __init__(self, loader: ImageLoader, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         self.most = self.now = 0
@@ -162,10 +164,10 @@ class SlowDecoder:
         return await self._decode(body, url, **options)
 
 
-async def test_a_host_keeps_its_slot_until_its_picture_is_decoded(
+async def test_a_host_keeps_its_slot_until_its_image_is_decoded(
     limits: Callable[..., ImageLimits], server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else the files of one host would hold every decoder."""
+    """Otherwise the files of one host would occupy every decoder."""
     server.answers = {f"/{number}": reply(PNG + bytes(number)) for number in range(6)}
     async with ImageLoader(limits(per_host=2, decoders=1)) as loader:
         decoder = SlowDecoder(loader, monkeypatch, 0.05)
@@ -173,7 +175,7 @@ async def test_a_host_keeps_its_slot_until_its_picture_is_decoded(
     assert decoder.most == 2
 
 
-async def test_the_wait_for_a_decoder_is_neither_the_pictures_fault_nor_its_hosts(
+async def test_the_wait_for_a_decoder_counts_neither_against_the_image_nor_the_host(
     limits: Callable[..., ImageLimits], server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.answers = {f"/{number}": reply(PNG + bytes(number)) for number in range(3)}
@@ -183,7 +185,7 @@ async def test_the_wait_for_a_decoder_is_neither_the_pictures_fault_nor_its_host
             assert (await loader.load(f"{server.url}/{number}")).format == "PNG"
 
 
-async def test_a_crowd_at_a_slow_host_is_refused_in_time_which_is_not_remembered(
+async def test_a_crowd_at_a_slow_host_is_refused_in_time_and_not_remembered(
     remembering: Remembering, server: HostileServer
 ) -> None:
     async def silent(writer: asyncio.StreamWriter) -> None:
@@ -193,24 +195,24 @@ async def test_a_crowd_at_a_slow_host_is_refused_in_time_which_is_not_remembered
     async with remembering(timeout_s=0.3, wait_s=0.3, per_host=2, break_after=5) as loader:
         async with asyncio.timeout(2 * 0.3 + 0.4):
             reasons = await asyncio.gather(*(refused(loader, f"{server.url}/{number}") for number in range(12)))
-        assert set(reasons) == {"timeout: not done within 0.3 s", "busy: no slot was free within 0.3 s"}
+        assert set(reasons) == {"timeout: not fetched within 0.3 s", "busy: no slot was free within 0.3 s"}
         server.answers = {f"/{number}": reply(PNG) for number in range(12)}
         busy = next(number for number, reason in enumerate(reasons) if reason.startswith("busy"))
         assert (await loader.load(f"{server.url}/{busy}")).format == "PNG"
 
 
-async def test_the_wait_for_a_slot_behind_a_redirect_is_not_the_urls_fault_either(
+async def test_the_wait_for_a_slot_after_a_redirect_is_busy_not_a_timeout(
     limits: Callable[..., ImageLimits], server: HostileServer
 ) -> None:
     async with hostile_server() as other:
         server.answers["/a"] = reply(b"", f"Location: {other.url}/a", status="302 Found")
-        given = limits(timeout_s=0.2, per_host=1, allow=(server.address, other.address))
-        async with ImageLoader(given) as loader, loader._fetcher.slot(f"{other.url}/b"):
+        image_limits = limits(timeout_s=0.2, per_host=1, allow=(server.address, other.address))
+        async with ImageLoader(image_limits) as loader, loader.fetcher.slot(f"{other.url}/b"):
             assert await refused(loader, f"{server.url}/a") == "busy: no slot was free within 0.2 s"
 
 
 class Held:
-    """A server's answer that waits until the test lets it go."""
+    """A server's answer that waits until the test releases it."""
 
     def __init__(self, answer: bytes) -> None:
         self.answer = answer
@@ -226,9 +228,9 @@ class Held:
 
 @pytest.mark.parametrize(
     ("answer", "outcome"),
-    [pytest.param(PNG, "PNG", id="a picture"), pytest.param(b"<p>hi", "not_an_image", id="a failure")],
+    [pytest.param(PNG, "PNG", id="an image"), pytest.param(b"<p>hi", "not_an_image", id="a failure")],
 )
-async def test_what_fifty_ask_for_at_once_is_fetched_once_and_all_are_told(
+async def test_fifty_concurrent_callers_share_one_fetch(
     loader: ImageLoader, server: HostileServer, answer: bytes, outcome: str
 ) -> None:
     held = server.answers["/a"] = Held(reply(answer))
@@ -247,7 +249,7 @@ async def test_what_fifty_ask_for_at_once_is_fetched_once_and_all_are_told(
     assert len(server.requests) == 1
 
 
-async def test_a_caller_that_leaves_takes_nothing_from_the_others(loader: ImageLoader, server: HostileServer) -> None:
+async def test_a_cancelled_caller_does_not_disturb_the_others(loader: ImageLoader, server: HostileServer) -> None:
     held = server.answers["/a"] = Held(reply(PNG))
     callers = [asyncio.create_task(loader.load(f"{server.url}/a")) for _ in range(3)]
     await held.asked.wait()
@@ -259,9 +261,7 @@ async def test_a_caller_that_leaves_takes_nothing_from_the_others(loader: ImageL
     assert len(server.requests) == 1
 
 
-async def test_when_the_last_caller_leaves_the_server_is_left_and_the_next_one_asks_anew(
-    loader: ImageLoader, server: HostileServer
-) -> None:
+async def test_the_fetch_is_cancelled_with_its_last_caller(loader: ImageLoader, server: HostileServer) -> None:
     held = server.answers["/a"] = Held(reply(PNG))
     callers = [asyncio.create_task(loader.load(f"{server.url}/a")) for _ in range(3)]
     await held.asked.wait()
@@ -283,26 +283,26 @@ def clock() -> Clock:
 
 @pytest.fixture
 def remembering(limits: Callable[..., ImageLimits], clock: Clock, tmp_path: Path) -> Remembering:
-    """Loaders with one cache on disk among them."""
+    """Makes loaders that share one cache on disk."""
 
     @asynccontextmanager
     async def make(**overrides: Any) -> AsyncIterator[ImageLoader]:
-        given = {"cache_mb": 8, "cache_s": 100, "cache_failed_s": 50, "tries": 1, **overrides}
-        async with ImageLoader(limits(**given), clock=clock, home=tmp_path) as loader:
+        image_limits = {"cache_mb": 8, "cache_s": 100, "cache_failed_s": 50, "tries": 1, **overrides}
+        async with ImageLoader(limits(**image_limits), clock=clock, home=tmp_path) as loader:
             yield loader
 
     return make
 
 
 def cache_count(outcome: str) -> float:
-    return metrics.CACHE.labels(outcome)._value.get()
+    return metric("mner_image_cache_total", outcome=outcome)
 
 
-async def test_a_retweeted_picture_is_neither_fetched_nor_decoded_and_its_pixels_are_still_to_be_had(
+async def test_a_cached_image_is_not_fetched_again_and_still_has_pixels(
     remembering: Remembering, server: HostileServer
 ) -> None:
     server.answers = {"/a": reply(PNG), "/b": reply(PNG)}
-    hits, known = cache_count("hit"), metrics.KNOWN._value.get()
+    hits, known = cache_count("hit"), metric("mner_image_known_total")
     async with remembering() as loader:
         first = await loader.load(f"{server.url}/a")
         again = await loader.load(f"{server.url}/a")
@@ -314,20 +314,22 @@ async def test_a_retweeted_picture_is_neither_fetched_nor_decoded_and_its_pixels
     async with remembering() as next_worker:
         assert (await next_worker.load(f"{server.url}/a")).sha256 == first.sha256
     assert len(server.requests) == 2
-    assert (cache_count("hit") - hits, metrics.KNOWN._value.get() - known) == (2, 1)
+    assert (cache_count("hit") - hits, metric("mner_image_known_total") - known) == (2, 1)
 
 
-async def test_what_may_not_be_kept_has_its_pixels_at_hand(remembering: Remembering, server: HostileServer) -> None:
+async def test_an_image_that_may_not_be_cached_is_decoded_once_with_its_pixels(
+    remembering: Remembering, server: HostileServer
+) -> None:
     server.answers["/a"] = reply(PNG, "Cache-Control: no-store")
     async with remembering() as loader:
-        picture = await loader.load(f"{server.url}/a")
-        assert picture.pixels is not None
-        assert await loader.pixels(picture) is picture.pixels
-        assert loader.decoders.decoded == 1  # in one go
+        image = await loader.load(f"{server.url}/a")
+        assert image.pixels is not None
+        assert await loader.pixels(image) is image.pixels
+        assert loader.decoders.decoded == 1
     assert len(server.requests) == 1
 
 
-async def test_pixels_that_the_cache_has_lost_are_fetched_again(
+async def test_pixels_are_fetched_again_if_the_cache_has_lost_them(
     remembering: Remembering, server: HostileServer, tmp_path: Path
 ) -> None:
     server.answers["/a"] = reply(PNG)
@@ -340,11 +342,11 @@ async def test_pixels_that_the_cache_has_lost_are_fetched_again(
         server.answers["/a"] = reply(OTHER_PNG)
         for file in (tmp_path / "cache").iterdir():
             file.unlink()
-        with pytest.raises(ImageError, match="another picture stands there now"):
+        with pytest.raises(ImageError, match="the URL now serves another image"):
             await loader.pixels(kept)
 
 
-async def test_a_picture_that_grew_old_is_asked_for_with_its_validators(
+async def test_a_stale_image_is_requested_with_its_validators(
     remembering: Remembering, server: HostileServer, clock: Clock
 ) -> None:
     server.answers["/a"] = reply(PNG, 'ETag: "one"')
@@ -375,7 +377,7 @@ async def test_a_picture_that_grew_old_is_asked_for_with_its_validators(
         pytest.param("no-store", 0, 2, id="not kept at all"),
     ],
 )
-async def test_cache_control_is_heeded(
+async def test_cache_control_is_obeyed(
     remembering: Remembering, server: HostileServer, clock: Clock, header: str, seconds: float, requests: int
 ) -> None:
     server.answers["/a"] = reply(PNG, f"Cache-Control: {header}")
@@ -386,7 +388,7 @@ async def test_cache_control_is_heeded(
     assert len(server.requests) == requests
 
 
-async def test_a_refusal_is_remembered_and_then_asked_for_again(
+async def test_a_refusal_is_remembered_for_a_while(
     remembering: Remembering, server: HostileServer, clock: Clock
 ) -> None:
     server.answers["/a"] = reply(b"", status="404 Not Found")
@@ -401,7 +403,7 @@ async def test_a_refusal_is_remembered_and_then_asked_for_again(
         assert len(server.requests) == 2
 
 
-async def test_a_kept_picture_stands_in_for_a_server_that_fails_which_is_not_asked_by_everybody(
+async def test_a_stale_image_is_used_while_the_server_fails(
     remembering: Remembering, server: HostileServer, clock: Clock
 ) -> None:
     server.answers["/a"] = reply(PNG)
@@ -413,14 +415,12 @@ async def test_a_kept_picture_stands_in_for_a_server_that_fails_which_is_not_ask
         for _ in range(3):
             assert (await loader.load(f"{server.url}/a")).sha256 == first.sha256
         assert (len(server.requests), cache_count("stale") - stale) == (2, 3)
-        clock.now += BRIEF_S
+        clock.now += PASSING_S
         server.answers["/a"] = reply(OTHER_PNG)
         assert (await loader.load(f"{server.url}/a")).width == 60
 
 
-async def test_a_server_that_said_when_to_come_back_is_not_asked_before(
-    remembering: Remembering, server: HostileServer, clock: Clock
-) -> None:
+async def test_retry_after_is_obeyed(remembering: Remembering, server: HostileServer, clock: Clock) -> None:
     server.answers["/a"] = reply(b"", "Retry-After: 120", status="429 Slow down")
     async with remembering() as loader:
         reason = await refused(loader, f"{server.url}/a")
@@ -437,10 +437,10 @@ async def test_a_server_that_said_when_to_come_back_is_not_asked_before(
     [
         pytest.param(reply(b"", status="404 Not Found"), "not_found: HTTP 404", id="gone"),
         pytest.param(reply(b"", status="403 Forbidden"), "http_status: HTTP 403", id="made private"),
-        pytest.param(reply(b"<p>hi"), "not_an_image: ", id="no picture any more"),
+        pytest.param(reply(b"<p>hi"), "not_an_image: ", id="no image any more"),
     ],
 )
-async def test_it_does_not_stand_in_where_the_server_has_spoken(
+async def test_a_stale_image_is_not_used_if_the_server_refuses_it(
     remembering: Remembering, server: HostileServer, clock: Clock, answer: bytes, expected: str
 ) -> None:
     server.answers["/a"] = reply(PNG)
@@ -451,7 +451,7 @@ async def test_it_does_not_stand_in_where_the_server_has_spoken(
         assert (await refused(loader, f"{server.url}/a")).startswith(expected)
 
 
-async def test_what_is_kept_of_a_host_that_is_no_longer_allowed_is_not_served(
+async def test_images_of_a_host_that_is_no_longer_allowed_are_not_served(
     remembering: Remembering, server: HostileServer
 ) -> None:
     server.answers["/a"] = reply(PNG)
@@ -461,38 +461,35 @@ async def test_what_is_kept_of_a_host_that_is_no_longer_allowed_is_not_served(
         assert (await refused(loader, f"{server.url}/a")).startswith("private_address: ")
 
 
-async def test_the_url_is_checked_before_the_cache_is_asked(
+async def test_the_url_is_checked_before_the_cache_is_read(
     remembering: Remembering, limits: Callable[..., ImageLimits], clock: Clock, tmp_path: Path
 ) -> None:
     url, body = "http://10.11.12.13/a.jpg", b"body"
     cache = ImageCache(limits(cache_mb=8), tmp_path, clock)
-    picture = LoadedImage(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
-    await cache.keep(picture, Answer(body, Validators(url)))
-    assert (await cache.find(url)).kept
+    image = LoadedImage(url, hashlib.sha256(body).hexdigest(), "PNG", 80, 40, "0f" * 32, None)
+    await cache.keep(image, Answer(body, Validators(url)))
+    assert (await cache.find(url)).cached
     await cache.close()
     async with remembering() as loader:
         assert (await refused(loader, url)).startswith("private_address: ")
 
 
-async def test_a_known_body_is_held_against_the_pixels_allowed_today(
-    remembering: Remembering, server: HostileServer
-) -> None:
+async def test_a_cached_file_must_obey_the_current_pixel_limit(remembering: Remembering, server: HostileServer) -> None:
     server.answers["/a"] = reply(encoded(half_and_half(size=(80, 40)), "PNG"))
     async with remembering() as loader:
         await loader.load(f"{server.url}/a")
     async with remembering(max_pixels=1024) as loader:
-        assert (await refused(loader, f"{server.url}/a")).startswith("bomb: 80 x 40 pixels, 1024 allowed")
+        assert (await refused(loader, f"{server.url}/a")).startswith("bomb: 80 x 40 pixels; 1024 are allowed")
 
 
-async def test_a_cache_that_cannot_be_used_changes_nothing_but_the_work(
+async def test_an_unusable_cache_only_costs_extra_work(
     remembering: Remembering, server: HostileServer, tmp_path: Path
 ) -> None:
     server.answers["/a"] = reply(PNG)
     (tmp_path / "cache").write_bytes(b"where the folder should be")
-    faults = metrics.CACHE_FAULTS.labels("images", "error")
-    before = faults._value.get()
+    before = metric("mner_cache_faults_total", file="images", fault="error")
     async with remembering() as loader:
         for _ in range(2):
             assert (await loader.load(f"{server.url}/a")).pixels is not None
     assert len(server.requests) == 2
-    assert faults._value.get() > before
+    assert metric("mner_cache_faults_total", file="images", fault="error") > before

@@ -1,4 +1,4 @@
-"""Names are looked up within bounds, and a slow name server holds up nobody else and is nobody else's fault."""
+"""Look-ups of names are limited, and a slow name server delays no other host."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from streams.images.cache_policy import BRIEF_S, remembered_s
+from streams.images.cache_policy import PASSING_S, remembered_s
 from streams.images.errors import ImageError
 from streams.images.loader import ImageLoader
 from streams.settings import ImageLimits
 from tests.streams.images.hostile import HostileServer, reply
-from tests.streams.images.pictures import encoded, half_and_half
+from tests.streams.images.sample_images import encoded, half_and_half
 
 PNG = encoded(half_and_half(), "PNG")
 
 
 @dataclass
 class NameServers:
-    """Every name is 127.0.0.1. Those that `slow` tells of are answered when `answers` is set, as unknown."""
+    """Resolves every name to 127.0.0.1. Names for which `slow` is true fail, and only once `answers` is set."""
 
     slow: Callable[[str], bool] = lambda host: False
     answers: threading.Event = field(default_factory=threading.Event)
@@ -46,11 +46,11 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServers]:
 
 @pytest.fixture
 def limits(server: HostileServer) -> Callable[..., ImageLimits]:
-    """`honest.example` is the server."""
+    """A loader for which `honest.example` is the server."""
 
     def make(**overrides: object) -> ImageLimits:
-        given = {"allow": (f"honest.example:{server.port}",), "decoders": 1, "tries": 1, **overrides}
-        return ImageLimits(**given)  # type: ignore[arg-type]
+        image_limits = {"allow": (f"honest.example:{server.port}",), "decoders": 1, "tries": 1, **overrides}
+        return ImageLimits(**image_limits)
 
     return make
 
@@ -62,7 +62,7 @@ async def outcome(loader: ImageLoader, url: str) -> str:
         return error.reason
 
 
-async def test_a_domain_whose_name_server_is_slow_holds_up_no_other(
+async def test_a_slow_name_server_delays_no_other_domain(
     limits: Callable[..., ImageLimits], server: HostileServer, names: NameServers
 ) -> None:
     server.answers = {f"/{number}": reply(PNG) for number in range(12)}
@@ -77,7 +77,7 @@ async def test_a_domain_whose_name_server_is_slow_holds_up_no_other(
         assert len(names.held) == 2  # a quarter of eight
 
 
-async def test_whoever_gave_up_waiting_for_a_thread_leaves_its_place_and_the_domain_recovers(
+async def test_a_cancelled_wait_for_a_thread_frees_its_place(
     limits: Callable[..., ImageLimits], server: HostileServer, names: NameServers
 ) -> None:
     server.answers["/a"] = reply(PNG)
@@ -111,7 +111,7 @@ async def test_a_slow_name_server_is_not_the_hosts_fault(
         assert await outcome(loader, f"{url}/a") == "PNG"
 
 
-async def test_nobody_waits_for_a_slow_name_server_when_the_program_ends(
+async def test_the_program_ends_without_waiting_for_name_servers(
     limits: Callable[..., ImageLimits], names: NameServers
 ) -> None:
     names.slow = lambda host: True
@@ -131,22 +131,22 @@ async def test_nobody_waits_for_a_slow_name_server_when_the_program_ends(
         pytest.param(socket.EAI_NONAME, False, id="there is no such name"),
     ],
 )
-async def test_what_may_pass_is_remembered_briefly(
+async def test_a_passing_failure_is_remembered_briefly(
     limits: Callable[..., ImageLimits], number: int, brief: bool
 ) -> None:
     async def look_up(host: str, port: int) -> list[str]:
         raise socket.gaierror(number, "says the C library")
 
     async with ImageLoader(limits(), look_up) as loader:
-        with pytest.raises(ImageError, match=r"^unresolvable: .*pictures.example: .*says the C library") as refused:
-            await loader.load("http://pictures.example/a")
-    assert remembered_s(refused.value, 60) == (BRIEF_S if brief else 60)
+        with pytest.raises(ImageError, match=r"^unresolvable: .*images.example: .*says the C library") as refused:
+            await loader.load("http://images.example/a")
+    assert remembered_s(refused.value, 60) == (PASSING_S if brief else 60)
 
 
-async def test_no_answer_in_time_is_remembered_briefly(limits: Callable[..., ImageLimits], names: NameServers) -> None:
+async def test_a_slow_look_up_is_remembered_briefly(limits: Callable[..., ImageLimits], names: NameServers) -> None:
     names.slow = lambda host: True
     async with ImageLoader(limits(timeout_s=0.1)) as loader:
         with pytest.raises(ImageError) as refused:
             await loader.load("http://slow.example/a")
     assert refused.value.reason == "unresolvable: no answer about slow.example within 0.05 s"
-    assert remembered_s(refused.value, 60) == BRIEF_S
+    assert remembered_s(refused.value, 60) == PASSING_S

@@ -1,4 +1,4 @@
-"""What is asked for again, when, and when it is not worth it."""
+"""Which failures are retried, how often and when."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams import metrics
 from streams.images.errors import ImageError
 from streams.images.fetch import Fetcher
 from streams.images.retries import LONGEST_S, MAX_AFTER_S, retry_after_s
 from streams.settings import ImageLimits
+from tests.metrics_read import metric
 from tests.streams.images.hostile import Answer, Clock, HostileServer, hostile_server, reply
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -51,7 +51,7 @@ def test_retry_after_is_a_number_of_seconds_or_a_date(value: str, seconds: float
 
 
 @given(st.text())
-def test_no_retry_after_is_a_surprise(value: str) -> None:
+def test_any_retry_after_can_be_parsed(value: str) -> None:
     seconds = retry_after_s(value, NOW)
     assert seconds is None or 0 <= seconds <= MAX_AFTER_S
 
@@ -73,7 +73,7 @@ def fetcher(limits: Callable[..., ImageLimits], clock: Clock) -> Callable[..., F
 
 
 def in_turn(*answers: bytes) -> Answer:
-    """One answer a request, the last one for ever."""
+    """Gives one answer per request, and repeats the last one."""
     left: Iterator[bytes] = chain(answers, repeat(answers[-1]))
 
     async def answer(writer: asyncio.StreamWriter) -> None:
@@ -104,20 +104,18 @@ def aborted() -> Answer:
         pytest.param(reply(b"half", length=1000), id="breaks off in the body"),
     ],
 )
-async def test_what_may_pass_is_asked_for_again(
+async def test_a_passing_failure_is_retried(
     fetcher: Callable[..., Fetcher], server: HostileServer, failure: bytes
 ) -> None:
     server.answers["/a"] = in_turn(failure, failure, OK)
-    before = metrics.RETRIES._value.get()
+    before = metric("mner_image_retries_total")
     async with fetcher() as fetch:
         assert (await fetch.get(f"{server.url}/a")).body == b"body"
     assert len(server.requests) == 3
-    assert metrics.RETRIES._value.get() == before + 2
+    assert metric("mner_image_retries_total") == before + 2
 
 
-async def test_a_connection_that_is_reset_is_asked_for_again(
-    fetcher: Callable[..., Fetcher], server: HostileServer
-) -> None:
+async def test_a_reset_connection_is_retried(fetcher: Callable[..., Fetcher], server: HostileServer) -> None:
     server.answers["/a"] = aborted()
     async with fetcher() as fetch:
         with pytest.raises(ImageError, match=r"^connection_lost: "):
@@ -125,7 +123,7 @@ async def test_a_connection_that_is_reset_is_asked_for_again(
     assert len(server.requests) == 3
 
 
-async def test_a_host_that_refuses_is_dialled_again(fetcher: Callable[..., Fetcher], clock: Clock) -> None:
+async def test_a_refused_connection_is_retried(fetcher: Callable[..., Fetcher], clock: Clock) -> None:
     async with hostile_server() as gone:
         pass
     async with fetcher(allow=(gone.address,)) as fetch:
@@ -149,7 +147,7 @@ async def test_a_host_that_refuses_is_dialled_again(fetcher: Callable[..., Fetch
         pytest.param(reply(b"", "Location: /a", status="302 Found"), id="redirect loop"),
     ],
 )
-async def test_what_will_not_pass_is_not(
+async def test_a_lasting_failure_is_not_retried(
     fetcher: Callable[..., Fetcher], server: HostileServer, clock: Clock, failure: bytes
 ) -> None:
     server.answers["/a"] = failure
@@ -160,7 +158,7 @@ async def test_what_will_not_pass_is_not(
 
 
 @pytest.mark.parametrize("tries", [1, 2, 5])
-async def test_the_number_of_tries_is_the_settings(
+async def test_the_setting_limits_the_number_of_tries(
     fetcher: Callable[..., Fetcher], server: HostileServer, tries: int
 ) -> None:
     server.answers["/a"] = BUSY
@@ -182,7 +180,7 @@ async def test_tries_are_counted_over_all_hops_of_an_image(
     assert [request.split()[1] for request in server.requests] == ["/1", "/1", "/2", "/2", "/3"]
 
 
-async def test_at_least_what_the_server_asked_for_is_waited_and_a_little_more_each_time_another(
+async def test_a_wait_is_the_retry_after_plus_jitter(
     fetcher: Callable[..., Fetcher], server: HostileServer, clock: Clock
 ) -> None:
     server.answers["/a"] = reply(b"", "Retry-After: 4", status="503 Busy")
@@ -195,14 +193,14 @@ async def test_at_least_what_the_server_asked_for_is_waited_and_a_little_more_ea
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
 @pytest.mark.parametrize("status", ["429 Slow down", "503 Busy"])
-async def test_a_wait_beyond_the_deadline_is_not_begun_and_the_reason_says_when_to_come_back(
+async def test_a_wait_beyond_the_deadline_is_an_error_at_once(
     fetcher: Callable[..., Fetcher], server: HostileServer, clock: Clock, status: str, form: str
 ) -> None:
     after = "120" if form == "seconds" else format_datetime(datetime.now(UTC) + timedelta(seconds=120.9), usegmt=True)
     server.answers["/a"] = reply(b"", f"Retry-After: {after}", status=status)
     async with fetcher() as fetch:
         with pytest.raises(ImageError, match=r"^http_status: HTTP \d+, may be asked again in 1[12]\d s$") as refused:
-            await fetch.get(f"{server.url}/a", until=clock.now + 5)
+            await fetch.get(f"{server.url}/a", deadline=clock.now + 5)
     assert clock.slept == []
     assert refused.value.after_s == pytest.approx(120, abs=10)
 
@@ -228,9 +226,7 @@ async def test_no_slot_is_held_while_waiting(limits: Callable[..., ImageLimits],
             await busy
 
 
-async def test_a_host_whose_breaker_opened_is_not_asked_again_and_the_reason_is_its_own(
-    fetcher: Callable[..., Fetcher], server: HostileServer
-) -> None:
+async def test_an_open_breaker_ends_the_retries(fetcher: Callable[..., Fetcher], server: HostileServer) -> None:
     server.answers["/a"] = BUSY
     async with fetcher(tries=5, break_after=1) as fetch:
         with pytest.raises(ImageError, match=r"^http_status: HTTP 503$"):

@@ -1,4 +1,4 @@
-"""What a server says of keeping its answer (RFC 9111, 4.2 and 5.2.2), from its header to the next request."""
+"""Caching headers (RFC 9111, 4.2 and 5.2.2), from the response to the next request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streams.images.loader import ImageLoader
 from streams.settings import ImageLimits
 from tests.streams.images.clock import Clock
 from tests.streams.images.hostile import HostileServer, reply
-from tests.streams.images.pictures import encoded, half_and_half
+from tests.streams.images.sample_images import encoded, half_and_half
 
 PNG = encoded(half_and_half(), "PNG")
 UNAVAILABLE = reply(b"", status="503 Unavailable")
@@ -21,8 +21,8 @@ UNCHANGED = reply(b"", 'ETag: "one"', status="304 Not Modified")
 
 @pytest.fixture
 async def loader(limits: Callable[..., ImageLimits], clock: Clock, tmp_path: Path) -> AsyncIterator[ImageLoader]:
-    given = limits(cache_mb=8, cache_s=100, decoders=1, tries=1)
-    async with ImageLoader(given, clock=clock, home=tmp_path) as loader:
+    image_limits = limits(cache_mb=8, cache_s=100, decoders=1, tries=1)
+    async with ImageLoader(image_limits, clock=clock, home=tmp_path) as loader:
         yield loader
 
 
@@ -38,7 +38,7 @@ def conditional(request: str) -> bool:
         pytest.param(["Cache-Control: max-age=60", "Age: 61"], id="stale on arrival"),
     ],
 )
-async def test_what_is_stale_at_once_is_kept_and_asked_for_by_its_validators(
+async def test_an_image_that_is_stale_at_once_is_cached_and_revalidated(
     loader: ImageLoader, server: HostileServer, headers: list[str]
 ) -> None:
     server.answers["/a"] = reply(PNG, 'ETag: "one"', *headers)
@@ -51,9 +51,7 @@ async def test_what_is_stale_at_once_is_kept_and_asked_for_by_its_validators(
     assert [conditional(request) for request in server.requests] == [False, True, True]
 
 
-async def test_what_may_not_be_stored_is_never_asked_for_by_its_validators(
-    loader: ImageLoader, server: HostileServer
-) -> None:
+async def test_an_image_that_may_not_be_stored_is_never_revalidated(loader: ImageLoader, server: HostileServer) -> None:
     server.answers["/a"] = reply(PNG, 'ETag: "one"', "Cache-Control: no-store")
     for _ in range(2):
         await loader.load(f"{server.url}/a")
@@ -69,7 +67,7 @@ async def test_what_may_not_be_stored_is_never_asked_for_by_its_validators(
         pytest.param("no-cache", False, id="no-cache"),
     ],
 )
-async def test_a_stale_picture_stands_in_for_a_server_that_fails_unless_that_forbade_it(
+async def test_a_stale_image_is_used_while_the_server_fails_unless_it_forbids_that(
     loader: ImageLoader, server: HostileServer, clock: Clock, cache_control: str, stands_in: bool
 ) -> None:
     server.answers["/a"] = reply(PNG, 'ETag: "one"', f"Cache-Control: {cache_control}")

@@ -1,4 +1,4 @@
-"""Pictures to feed the decoder with."""
+"""Images for the tests of the decoder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def half_and_half(mode: str = "RGB", size: tuple[int, int] = (80, 40)) -> Image.
 
 
 def noise(size: tuple[int, int] = (300, 200)) -> Image.Image:
-    """A picture that does not compress, so that cutting its file hurts the pixels."""
+    """A image that does not compress, so that cutting its file hurts the pixels."""
     return Image.effect_noise(size, 80).convert("RGB")
 
 

@@ -1,4 +1,4 @@
-"""Pictures made on the spot, whose text is known."""
+"""Generated images whose text is known."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SIZE = (640, 400)
 
 def written(*lines: tuple[int, int, str], size: tuple[int, int] = SIZE, points: float = 32) -> Image.Image:
     """Black on white; each line's left, top and words."""
-    picture = Image.new("RGB", size, "white")
+    image = Image.new("RGB", size, "white")
     font = ImageFont.load_default(points)
     for left, top, words in lines:
-        ImageDraw.Draw(picture).text((left, top), words, "black", font)
-    return picture
+        ImageDraw.Draw(image).text((left, top), words, "black", font)
+    return image
 
 
 def noise(size: tuple[int, int] = SIZE) -> Image.Image:
@@ -28,17 +28,17 @@ def noise(size: tuple[int, int] = SIZE) -> Image.Image:
     return Image.fromarray(values)
 
 
-def pixels(picture: Image.Image) -> Pixels:
-    return Pixels(*picture.size, picture.convert("RGB").tobytes())
+def pixels(image: Image.Image) -> Pixels:
+    return Pixels(*image.size, image.convert("RGB").tobytes())
 
 
-def request(picture: Image.Image, channels: Sequence[Channel] = CHANNELS) -> Request:
-    return Request(pixels(picture), tuple(channels))
+def request(image: Image.Image, channels: Sequence[Channel] = CHANNELS) -> Request:
+    return Request(pixels(image), tuple(channels))
 
 
 def real(data_sets: Path, name: str) -> Image.Image:
-    """One of the real posts' pictures, as the decoder hands it on: upright, at most 640 pixels a side."""
+    """One of the real posts' images, as the decoder hands it on: upright, at most 640 pixels a side."""
     with Image.open(data_sets / "images" / f"{name}.jpg") as file:
-        picture = ImageOps.exif_transpose(file).convert("RGB")
-    picture.thumbnail((640, 640), Image.Resampling.BICUBIC)
-    return picture
+        image = ImageOps.exif_transpose(file).convert("RGB")
+    image.thumbnail((640, 640), Image.Resampling.BICUBIC)
+    return image
