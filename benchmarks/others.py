@@ -1,7 +1,7 @@
 """`python -m benchmarks.others`: F1 and speed of our checkpoint beside Stanford CoreNLP and spaCy.
 
 Only persons, locations and organisations count, since all systems know them. Each system gets the same words of the
-same splits. docs/research/other-taggers.md explains the rules.
+same splits. docs/research/other-recognisers.md explains the rules.
 """
 
 from __future__ import annotations
