@@ -122,7 +122,7 @@ class UrlPolicy:
         except ValueError as error:
             raise ImageError("bad_url", str(error)) from None
         if url.scheme not in SCHEMES:
-            raise ImageError("scheme", f"the scheme is {url.scheme or 'missing'}; allowed are {', '.join(SCHEMES)}")
+            raise ImageError("scheme", f"{url.scheme or 'none'} is not allowed; only {', '.join(SCHEMES)}")
         if not host or not port or "%" in host:
             raise ImageError("bad_url", "the URL has no usable host and port")
         if url.user is not None or url.password is not None:

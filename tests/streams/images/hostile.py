@@ -19,6 +19,8 @@ class HostileServer:
     port: int = 0
     answers: dict[str, Answer] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
+    #: The running handlers and their connections.
+    open: dict[asyncio.Task[None], asyncio.StreamWriter] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
@@ -29,7 +31,10 @@ class HostileServer:
         return f"http://{self.address}"
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
+        task = asyncio.current_task()
+        assert task is not None
+        self.open[task] = writer
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             self.requests.append(head)
             answer = self.answers.get(head.split(" ")[1], reply(b"", status="404 Not Found"))
@@ -39,6 +44,15 @@ class HostileServer:
             else:
                 await answer(writer)
         writer.close()
+
+    async def close(self) -> None:
+        """Ends all handlers and connections, so that none is left to the garbage collector."""
+        for task in self.open:
+            task.cancel()
+        await asyncio.gather(*self.open, return_exceptions=True)
+        for writer in self.open.values():
+            writer.transport.abort()
+        await asyncio.sleep(0)
 
 
 @asynccontextmanager
@@ -51,6 +65,7 @@ async def hostile_server(host: str = "127.0.0.1") -> AsyncIterator[HostileServer
         yield hostile
     finally:
         listening.close()
+        await hostile.close()
 
 
 @dataclass

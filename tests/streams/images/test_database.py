@@ -53,7 +53,7 @@ async def test_a_long_queue_is_not_a_fault_of_the_file(file: Database, caplog: p
     assert await file.read(count) == kept  # at once, and what nobody waited for was never begun
     assert faults("busy") == before + 8 - kept
     (warning,) = caplog.messages
-    assert "has more to do than it can (said once): Busy: not begun within 0.3 s" in warning
+    assert "is too slow for the load (logged once): Busy: not started within 0.3 s" in warning
 
 
 async def test_a_file_that_answers_nobody_is_paused(file: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,7 @@ async def test_a_hanging_disk_is_paused_and_keeps_no_abandoned_work_alive(
 
     held = await behind_it()
     (warning,) = caplog.messages
-    assert "is gone around for 30 s (said once): Hangs: an operation takes more than 0.3 s" in warning
+    assert "is not used for 30 s (logged once): Hangs: an operation takes longer than 0.3 s" in warning
     gc.collect()
     assert held() is None
     clock.now += PAUSE_S
