@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -26,6 +26,9 @@ ERASED = 2**62
 RANK = {"model": 0, "human": 1}
 STAMP_BITS = 44
 RANK_BITS = 2
+
+FORMER_NAMES = {"release": "model_version"}
+"""Names of fields until version 0.1, and their present names."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,12 @@ def stamp_ms(moment: datetime) -> int:
 def normalise(text: str) -> str:
     """Returns the name under which a mention is counted and matched: NFKC, casefolded, no `#` or `@` in front."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().lstrip("#@").split())
+
+
+def stored(answer: Mapping[str, Any]) -> Document:
+    """Returns a document as Elasticsearch answered it. Fields that version 0.1 wrote get their present names."""
+    body = {FORMER_NAMES.get(name, name): value for name, value in answer["_source"].items()}
+    return Document(answer["_id"], answer["_version"], body)
 
 
 def from_extraction(extraction: Extraction, confident: Sequence[Mention]) -> Document:

@@ -29,7 +29,7 @@ from elasticsearch import (
 )
 
 from core.errors import Retry, Stop
-from sinks.document import Document
+from sinks.document import Document, stored
 from sinks.mapping import TEMPLATE, missing_fields
 from sinks.search import ALIVE, Entity, Results, entities, entities_request, request, results
 
@@ -110,7 +110,7 @@ class Index:
                 answer = await self._client.get(index=self.name, id=tweet_id)
             except NotFoundError:
                 return None
-        return Document(answer["_id"], answer["_version"], answer["_source"])
+        return stored(answer)
 
     async def held(self, tweet_ids: Sequence[str]) -> dict[str, Document]:
         """Returns the documents of these posts by tweet id, without those that the index does not hold."""
@@ -118,11 +118,7 @@ class Index:
             return {}
         with self._reaching():
             answer = await self._client.mget(index=self.name, ids=list(tweet_ids))
-        return {
-            item["_id"]: Document(item["_id"], item["_version"], item["_source"])
-            for item in answer["docs"]
-            if item.get("found")
-        }
+        return {item["_id"]: stored(item) for item in answer["docs"] if item.get("found")}
 
     async def search(self, words: str, entity_type: str | None = None, limit: int = 10) -> Results:
         """Searches posts by text and mentions, best first; see `sinks.search.request`. Never finds erased ones."""

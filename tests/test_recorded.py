@@ -208,6 +208,7 @@ async def test_the_recorded_index_is_searched_and_takes_newer_documents(recorded
 
     extraction = next(e for e in events("extractions", Extraction) if e.tweet.id == "1039")
     same = from_extraction(extraction, [m for m in extraction.mentions if m.probability >= extraction.threshold])
+    assert await index.get("1039") == same, "a replay asks about the recorded document, not about another one"
     assert same.version == documents["1039"]["_version"], "a replay is no newer than the recorded document"
     newer_tweet = extraction.tweet.model_copy(update={"edit": extraction.tweet.edit + 1})
     newer = from_extraction(extraction.model_copy(update={"tweet": newer_tweet}), [])
