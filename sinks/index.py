@@ -110,7 +110,7 @@ class Index:
                 answer = await self._client.get(index=self.name, id=tweet_id)
             except NotFoundError:
                 return None
-        return stored(answer)
+        return stored(answer.body)
 
     async def held(self, tweet_ids: Sequence[str]) -> dict[str, Document]:
         """Returns the documents of these posts by tweet id, without those that the index does not hold."""
