@@ -31,7 +31,7 @@ from streams.settings import Settings
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "review.svg"
 WIDTH, HEIGHT = 92, 22
 REVIEWED = 3
-"""How many posts are reviewed before the picture is taken."""
+"""How many posts are reviewed before the screenshot."""
 
 BACKGROUND, FOREGROUND = (22, 27, 34), (230, 237, 243)
 COLOURS = [

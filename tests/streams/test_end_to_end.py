@@ -75,7 +75,7 @@ async def test_real_tweets_with_their_images(own_servers: Stack, tmp_path: Path,
     assert found.dead == []
     assert Counter(document["_source"]["image"]["status"] for document in found.documents.values()) == {"ok": 24}
     contexts = [document["_source"].get("context", "") for document in found.documents.values()]
-    assert any("CHRIS PAUL BE LIKE" in context for context in contexts), "the text in a picture was not read"
+    assert any("CHRIS PAUL BE LIKE" in context for context in contexts), "the text in an image was not read"
     assert set(found.tasks) <= set(found.documents)
     mentioned = sum(len(document["_source"]["mentions"]) for document in found.documents.values())
     assert mentioned + len(found.tasks) >= REAL_TWEETS / 2, "the shipped model finds hardly anything"

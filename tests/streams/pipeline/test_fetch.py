@@ -188,7 +188,7 @@ async def test_a_worker_does_not_start_with_a_model_that_cannot_be_loaded(
 
     monkeypatch.setattr("streams.vision.image_reader_config", config)
     async with opened(Settings(home=tmp_path)) as resources:
-        await resources.vision()  # what nobody named is loaded for the first picture
+        await resources.vision()  # what nobody named is loaded for the first image
     async with opened(Settings(home=tmp_path, **changes)) as resources:
         with pytest.raises(UserError, match=r"^the tags model /nowhere cannot be loaded: .* \(see MNER_\w+\)$"):
             await resources.vision()
