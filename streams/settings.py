@@ -55,9 +55,11 @@ class Batching(Group):
     """When the extract agent closes a batch for the model."""
 
     tokens: int = Field(
-        BATCH_TOKENS, ge=128, description="Most padded tokens in a batch: its longest post times its posts."
+        BATCH_TOKENS,
+        ge=128,
+        description="Maximum number of padded tokens in a batch: length of its longest post times number of posts.",
     )
-    tweets: int = Field(64, ge=1, le=4096, description="Most posts in a batch.")
+    tweets: int = Field(64, ge=1, le=4096, description="Maximum number of posts in a batch.")
     wait_ms: FiniteFloat = Field(20.0, ge=0, description="Longest time, in milliseconds, that a post waits for others.")
 
 
@@ -73,13 +75,15 @@ class DeadLetterLimits(Group):
 class ImageLimits(Group):
     """What fetching, decoding and caching images may cost, and which servers it may reach."""
 
-    workers: int = Field(64, ge=1, description="Most images that are fetched at once.")
-    per_host: int = Field(16, ge=1, description="Most images that are fetched from one host at once.")
+    workers: int = Field(64, ge=1, description="Maximum number of images that are fetched at once.")
+    per_host: int = Field(16, ge=1, description="Maximum number of images that are fetched from one host at once.")
     timeout_s: FiniteFloat = Field(
         5.0, gt=0, description="Longest time, in seconds, to fetch one image. Waiting for a slot does not count."
     )
     wait_s: FiniteFloat = Field(30.0, gt=0, description="Longest time, in seconds, that an image waits for a slot.")
-    tries: int = Field(3, ge=1, le=10, description="Most requests for one image when failures may pass.")
+    tries: int = Field(
+        3, ge=1, le=10, description="Maximum number of requests for one image if the failures may be temporary."
+    )
     break_after: int = Field(8, ge=1, description="Failures in a row after which a host is left alone.")
     break_s: FiniteFloat = Field(30.0, gt=0, description="Time, in seconds, for which a failing host is left alone.")
     max_bytes: int = Field(10_000_000, ge=1024, description="Largest image file, in bytes.")
@@ -108,25 +112,26 @@ class VisionLimits(Group):
     caption: str | None = Field(
         None, description="Image-to-text model for captions: a hub name or a folder. Unset makes no captions."
     )
-    batch: int = Field(8, ge=1, le=256, description="Most images that are read at once.")
+    batch: int = Field(8, ge=1, le=256, description="Maximum number of images that are read at once.")
     wait_s: FiniteFloat = Field(
         2.0,
         gt=0,
-        description="Longest time, in seconds, that an image waits for the vision models. Later images skip them.",
+        description="Longest time, in seconds, that an image waits for the vision models. "
+        "An image that would wait longer is not read.",
     )
     timeout_s: FiniteFloat = Field(
         60.0,
         gt=0,
-        description="Longest time, in seconds, that a post waits for its image and that a batch of 8 takes. "
-        "Larger batches may take longer in proportion.",
+        description="Longest time, in seconds, that a post waits for its image. "
+        "The vision models may take as long for a batch of 8 images, and in proportion for a larger one.",
     )
-    cache: int = Field(100_000, ge=0, description="Images whose context is kept on disk. 0 keeps none.")
+    cache: int = Field(100_000, ge=0, description="Number of images whose context is kept on disk. 0 keeps none.")
 
 
 class Delivery(Group):
     """When the deliver agent writes a batch."""
 
-    batch: int = Field(200, ge=1, description="Most extractions that are written at once.")
+    batch: int = Field(200, ge=1, description="Maximum number of extractions that are written at once.")
     wait_ms: FiniteFloat = Field(
         50.0, ge=0, description="Longest time, in milliseconds, that an extraction waits for others."
     )
@@ -146,13 +151,15 @@ class Settings(BaseSettings):
 
     # servers
     kafka: Annotated[str, AfterValidator(addresses.brokers)] | None = Field(
-        None, description="Kafka brokers: host:port, separated by commas. Unset uses the one of `mner local up`."
+        None,
+        description="Kafka brokers: host:port, separated by commas. "
+        "If unset, the one that `mner local up` started is used.",
     )
     elasticsearch: Annotated[str, AfterValidator(addresses.elasticsearch)] | None = Field(
-        None, description="URL of Elasticsearch. Unset uses the one of `mner local up`."
+        None, description="URL of Elasticsearch. If unset, the one that `mner local up` started is used."
     )
     redis: Annotated[str, AfterValidator(addresses.redis)] | None = Field(
-        None, description="URL of Redis. Unset uses the one of `mner local up`."
+        None, description="URL of Redis. If unset, the one that `mner local up` started is used."
     )
     home: Path = Field(Path(".mner"), description="Folder for local servers' data, logs and caches.")
     prefix: str = Field(
@@ -184,8 +191,8 @@ class Settings(BaseSettings):
         None,
         ge=0.01,
         le=1,
-        description="Spans that the model did not choose go to a person from this probability on. "
-        "Unset uses the checkpoint's. 1 turns this off.",
+        description="A person is asked about spans that the model did not choose from this probability on. "
+        "If unset, the checkpoint's candidate threshold is used. 1 turns candidates off.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where models run. auto uses a GPU if there is one."
@@ -197,7 +204,7 @@ class Settings(BaseSettings):
     batch: Batching = Batching()
 
     # pipeline
-    in_flight: int = Field(512, ge=1, description="Most posts between consumption and acknowledgement.")
+    in_flight: int = Field(512, ge=1, description="Maximum number of posts that are consumed but not yet acknowledged.")
     retry_max_s: FiniteFloat = Field(
         5.0, gt=0, description="Longest time, in seconds, between two tries while a server is away."
     )
