@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from core.errors import UserError
+from cli.output import output_file
 
 
 def command(
@@ -41,11 +41,12 @@ def command(
     report = asyncio.run(run.demo(config, console, keep=keep))
     report.show(console)
     if json_out is not None:
-        numbers = json.dumps(report.numbers(), indent=2)
-        try:
-            sys.stdout.write(numbers + "\n") if str(json_out) == "-" else json_out.write_text(numbers + "\n")
-        except OSError as error:
-            raise UserError(f"--json {json_out}: {error.strerror}") from None
+        numbers = json.dumps(report.numbers(), indent=2) + "\n"
+        if str(json_out) == "-":
+            sys.stdout.write(numbers)
+        else:
+            with output_file(json_out, "--json") as file:
+                file.write(numbers.encode())
     if keep:
         run.show_addresses(config, console)
     if report.problems:

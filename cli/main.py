@@ -37,7 +37,8 @@ COMMANDS = {
     "doctor": "doctor.command",
     "local": "local",
 }
-"""Command -> module in `cli`. A module has either `app` (a Typer group) or `command` (a function)."""
+"""Command -> module in `cli`. A module has either `app` (a Typer group) or `command` (a function).
+A constant `HELP` of the module takes the place of the function's docstring in the help."""
 
 FAILED = 2
 STOPPED = 130
@@ -58,7 +59,7 @@ def build() -> typer.Typer:
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)
         else:
-            app.command(name)(module.command)
+            app.command(name, help=getattr(module, "HELP", None))(module.command)
     return app
 
 

@@ -102,7 +102,7 @@ def command(
         )
         if tweet is None:
             batch_lines = BATCH_LINES_WITH_PIXELS if needs_pixels else BATCH_LINES
-            return _predict_lines(extractor, source, sink, load_images, batch_lines)
+            return predict_lines(extractor, source, sink, load_images, batch_lines)
         ((result, image_context, pixels),) = load_images([tweet])
     words = image_context if context is None else context
     (extracted,) = extractor.extract_all([tweet], [words], [None if pixels is None else pixels.image()])
@@ -158,7 +158,7 @@ def _tweet_of(text: str, image: str | None) -> Tweet:
         raise UserError(f"this post is not valid: {explain(error)}") from None
 
 
-def _predict_lines(
+def predict_lines(
     extractor: Extractor, source: IO[bytes], sink: IO[bytes], load_images: LoadImages, batch_lines: int
 ) -> int:
     """Writes one result per line, in order. Returns the exit code."""
@@ -242,7 +242,7 @@ def _show(tweet: Tweet, extracted: Extracted, threshold: float) -> None:
     table = Table("mention", "type", "at", "probability", "aleatoric", "epistemic", "views", box=None)
     for mention in (*mentions, *asked):
         remark = "" if mention.is_confident(threshold) else "  [red]to review[/]"
-        remark = "  [red]possibly missed[/]" if mention in asked else remark
+        remark = "  [red]candidate: not chosen by the model[/]" if mention in asked else remark
         views = ", ".join(f"{name} {view.probability:.2f} ({view.share:.0%})" for name, view in mention.views.items())
         table.add_row(
             Text(one_line(mention.text), style=COLOURS[mention.type]),

@@ -63,13 +63,13 @@ def rendered(entry: Entry) -> Text:
     from review.work import begin
 
     task = entry.task
-    text = Text.assemble((f"{task.uncertainty:.2f}", "bold"), (f"  tweet {task.tweet.id}", "dim"))
+    text = Text.assemble((f"{task.uncertainty:.2f}", "bold"), (f"  post {task.tweet.id}", "dim"))
     if entry.reviewer:
         text.append(f"  with {one_line(entry.reviewer)}", style="dim")
     text.append("\n").append_text(draw_work(begin(task), show_current=False))
     for question in task.questions:
         reasons = "; ".join(one_line(reason.sentence) for reason in question.reasons)
-        kind = "possibly missed: " if question.is_candidate else ""
+        kind = "candidate " if question.is_candidate else ""
         text.append(f"\n  {kind}“{one_line(question.mention.text)}”: {reasons}", style="dim")
     return text
 

@@ -13,7 +13,18 @@ from typing import Annotated
 import typer
 
 from core.errors import UserError
+from core.events import ENTITY_TYPES
 from streams.settings import Settings, load
+
+_KEYS = (
+    f"a accept, r reject, 1-{len(ENTITY_TYPES)} change the type, e edit the span, n new mention, s skip, u undo, "
+    "? help, q quit"
+)
+HELP = f"""Decide uncertain mentions, one key each. The most uncertain post comes first.
+
+Keys: {_KEYS}.
+Each decided post becomes an event on the topic `decisions`. A running worker applies it to the index.
+"""
 
 
 def command(
@@ -21,11 +32,7 @@ def command(
         str, typer.Option(help="Your name in the decisions and in the index.", show_default="login name")
     ] = "",
 ) -> None:
-    """Decide uncertain mentions, one key each. The most uncertain post comes first.
-
-    Keys: a accept, r reject, 1-4 change the type, e edit the span, n new mention, s skip, u undo, ? help, q quit.
-    Each decided post becomes an event on the topic `decisions`. A running worker applies it to the index.
-    """
+    """Runs a review session. `HELP` is what the user sees of this command."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM", "dumb") in {"dumb", "unknown"}:
         raise UserError("`mner review` needs a terminal; scripts can use `mner queue list --json`")
     name = (reviewer or _login_name()).strip()

@@ -93,7 +93,7 @@ def _rendered(hit: Hit) -> Text:
 
     by = f"by {one_line(hit.reviewer)}" if hit.source == "human" and hit.reviewer else f"by the {hit.source}"
     when = f"  {one_line(hit.created_at[:16]).replace('T', ' ')}" if hit.created_at else ""
-    text = Text.assemble((f"tweet {one_line(hit.id)}", "bold"), (f"{when}  {by}\n", "dim"))
+    text = Text.assemble((f"post {one_line(hit.id)}", "bold"), (f"{when}  {by}\n", "dim"))
     return text.append_text(draw_mentions(hit.text, hit.mentions, hit.matches))
 
 

@@ -80,7 +80,7 @@ def _numbers(tally: Tally) -> Table:
         "indexed": (str(tally.indexed), "bold green"),
         "queued": (str(tally.queued), "bold yellow"),
         "dead": (str(tally.dead), "bold red" if tally.dead else "bold"),
-        "tweets/s": (f"{tally.tweets_per_s:.1f}", "bold cyan"),
+        "posts/s": (f"{tally.tweets_per_s:.1f}", "bold cyan"),
         "p50": (f"{tally.latency_ms(0.5):.0f} ms", "cyan"),
         "p99": (f"{tally.latency_ms(0.99):.0f} ms", "cyan"),
     }
@@ -93,6 +93,6 @@ def _numbers(tally: Tally) -> Table:
 def _line(tally: Tally) -> str:
     return (
         f"fed {tally.fed}  extracted {tally.extracted}  indexed {tally.indexed}  queued {tally.queued}  "
-        f"dead {tally.dead}  {tally.tweets_per_s:.1f} tweets/s  latency p50 {tally.latency_ms(0.5):.0f} ms "
+        f"dead {tally.dead}  {tally.tweets_per_s:.1f} posts/s  latency p50 {tally.latency_ms(0.5):.0f} ms "
         f"p99 {tally.latency_ms(0.99):.0f} ms"
     )

@@ -35,7 +35,7 @@ class Fault:
     """A planted fault."""
 
     line: int  # counts from 1
-    id: str  # of the tweet
+    id: str  # of the post
     what: str
     outcome: Literal["dead", "image"]  # a dead letter, or an extraction from the text alone
     reason: str  # the start of the reason that the system gives

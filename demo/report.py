@@ -20,7 +20,7 @@ from review.work import begin
 from sinks.search import Entity, Results
 from streams.settings import Settings
 
-SHOWN_TWEETS = 14
+SHOWN_POSTS = 14
 SHOWN_TASKS = 8
 
 
@@ -75,33 +75,33 @@ class Report:
 
     def _mentions(self) -> Table:
         table = Table(title="Indexed: confident mentions", title_justify="left", expand=True)
-        table.add_column("tweet", ratio=3)
+        table.add_column("post", ratio=3)
         table.add_column("mentions", ratio=2)
         extractions = [extraction for extraction in self.tally.extractions.values() if _confident(extraction)]
-        for extraction in extractions[:SHOWN_TWEETS]:
+        for extraction in extractions[:SHOWN_POSTS]:
             mentions = _confident(extraction)
             names = [_name(mention).append(f" {mention.probability:.0%}") for mention in mentions]
             table.add_row(draw_mentions(extraction.tweet.text, mentions), Text("\n").join(names))
-        if len(extractions) > SHOWN_TWEETS:
-            table.caption = f"and {len(extractions) - SHOWN_TWEETS} more tweets with mentions"
+        if len(extractions) > SHOWN_POSTS:
+            table.caption = f"and {len(extractions) - SHOWN_POSTS} more posts with mentions"
         return table
 
     def _queue(self) -> Table:
         table = Table(title="Review queue: the most uncertain first", title_justify="left", expand=True)
         table.add_column("uncertainty", justify="right")
         table.add_column("is it?", ratio=1)
-        table.add_column("tweet", ratio=2)
+        table.add_column("post", ratio=2)
         table.add_column("why a person decides", ratio=2)
         for task in self.tasks[:SHOWN_TASKS]:
             question = max(task.questions, key=lambda question: question.uncertainty)
             table.add_row(
                 f"{task.uncertainty:.2f}",
-                _name(question.mention).append("\npossibly missed" * question.is_candidate, "dim"),
+                _name(question.mention).append("\ncandidate: not chosen by the model" * question.is_candidate, "dim"),
                 draw_work(begin(task), show_current=False),
                 Text("; ".join(one_line(reason.sentence) for reason in question.reasons)),
             )
         uncertain, candidates = self._questions()
-        table.caption = f"{uncertain} uncertain mentions and {candidates} possibly missed in all"
+        table.caption = f"{uncertain} uncertain mentions and {candidates} candidates in all"
         if len(self.tasks) > SHOWN_TASKS:
             table.caption = f"and {len(self.tasks) - SHOWN_TASKS} more tasks; {table.caption}"
         return table
@@ -120,10 +120,10 @@ class Report:
         return table
 
     def _search(self) -> Table:
-        title = f"mner search {self.query}: {self.results.total} tweets"
+        title = f"mner search {self.query}: {self.results.total} posts"
         table = Table(title=title, title_justify="left", expand=True)
         table.add_column("score", justify="right")
-        table.add_column("tweet", ratio=1)
+        table.add_column("post", ratio=1)
         for hit in self.results.hits:
             table.add_row(f"{hit.score:.1f}", draw_mentions(hit.text, hit.mentions, hit.matches))
         names = ", ".join(f"{one_line(entity.name)} ({entity.type}, {entity.tweets})" for entity in self.entities)
@@ -135,7 +135,7 @@ class Report:
         console.print(
             f"fed {tally.fed} = extracted {tally.extracted} + dead {tally.dead};  "
             f"indexed {tally.indexed}, in the review queue {tally.queued};  "
-            f"{tally.tweets_per_s:.1f} tweets/s, latency p50 {tally.latency_ms(0.5):.0f} ms, "
+            f"{tally.tweets_per_s:.1f} posts/s, latency p50 {tally.latency_ms(0.5):.0f} ms, "
             f"p99 {tally.latency_ms(0.99):.0f} ms"
         )
         for problem in self.problems:

@@ -34,13 +34,13 @@ RATE = 20.0
 #: Seconds that the examples may take to arrive in the sinks.
 ARRIVAL_S = 120.0
 
-#: Seconds between two looks at the sinks, and looks without a change after which everything has arrived.
+#: Seconds between two looks at the sinks. After so many looks without a change, everything has arrived.
 LOOK_S, QUIET_LOOKS = 0.5, 3
 
 #: Tasks to list; the examples make fewer.
 TASK_LIMIT = 1000
 
-#: A file in a home that `--keep` made.
+#: Marks a home that `--keep` created.
 MARKER = "kept-demo"
 
 #: What `--keep` leaves in its home. The marker is removed last.
@@ -136,7 +136,7 @@ async def _report(
     settings: Settings, index: Index, queue: ReviewQueue, tally: Tally, faults: Sequence[Fault]
 ) -> Report:
     tasks = [entry.task for entry in await queue.list(limit=TASK_LIMIT)]
-    indexed = [tweet for tweet in tally.extractions if await index.get(tweet) is not None]
+    indexed = [post_id for post_id in tally.extractions if await index.get(post_id) is not None]
     problems = find_problems(tally, faults, indexed, [task.tweet.id for task in tasks])
     results = await index.search("NASA", limit=3)
     entities = await index.entities(limit=12)
@@ -150,7 +150,7 @@ def _home(settings: Settings, *, keep: bool) -> Iterator[Path]:
         home = settings.home.resolve()
         if stack.running(home) or kept.running(home):
             raise UserError("servers already run here; stop them with `mner demo --stop` or `mner local down`")
-        _clear(home)
+        clear(home)
         home.mkdir(parents=True, exist_ok=True)
         (home / MARKER).touch()
         yield home
@@ -159,8 +159,8 @@ def _home(settings: Settings, *, keep: bool) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _clear(home: Path) -> None:
-    """Removes an earlier demo, whose tweets would change the sums. Raises `UserError` when the folder is no demo."""
+def clear(home: Path) -> None:
+    """Removes an earlier demo, whose posts would change the sums. Raises `UserError` if the folder holds no demo."""
     if home.exists() and not (home / MARKER).exists() and any(home.iterdir()):
         raise UserError(f"{home} is not empty and holds no earlier demo: set MNER_HOME to a new folder for the demo")
     for entry in (home / name for name in HOME_ENTRIES):
@@ -197,8 +197,8 @@ def show_addresses(settings: Settings, console: Console) -> None:
 
 
 def stop(home: Path) -> list[str]:
-    """Stops what `demo --keep` left running and removes its data. Returns the names of what was stopped."""
+    """Stops what `demo --keep` left running and removes its data. Returns the names of the stopped processes."""
     stopped = ["worker"] * kept.stop(home) + stack.down(home)
     if (home / MARKER).exists():  # otherwise the marker would claim servers that are started here later
-        _clear(home)
+        clear(home)
     return stopped

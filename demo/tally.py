@@ -1,4 +1,4 @@
-"""What the demo counts while it runs. It reads topics and sinks itself and does not rely on the worker's numbers."""
+"""The demo's counts while it runs. The demo reads topics and sinks itself and does not rely on the worker's numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Tally:
     letters: list[DeadLetter] = field(default_factory=list)
     latencies_ms: list[float] = field(default_factory=list)  # from the broker's timestamp of a post to its extraction
     first_at: float | None = None  # monotonic time of the first extraction, in seconds
-    last_at: float | None = None  # and of the last one
+    last_at: float | None = None  # monotonic time of the last extraction, in seconds
 
     @property
     def extracted(self) -> int:

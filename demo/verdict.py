@@ -24,7 +24,7 @@ def find_problems(
 ) -> list[str]:
     """Returns one sentence for each check that fails.
 
-    `indexed` and `queued` are the ids of the tweets in the index and in the review queue.
+    `indexed` and `queued` are the ids of the posts in the index and in the review queue.
     """
     problems = []
     if tally.fed != tally.extracted + tally.dead:
@@ -33,13 +33,13 @@ def find_problems(
     if lost:
         problems.append(f"extracted but in no sink: {', '.join(sorted(lost))}")
     uncertain = {
-        tweet
-        for tweet, extraction in tally.extractions.items()
+        post_id
+        for post_id, extraction in tally.extractions.items()
         if any(not mention.is_confident(extraction.threshold) for mention in extraction.mentions)
         or candidates_to_ask(extraction.mentions, extraction.candidates)
     }
     if uncertain != set(queued):
-        problems.append(f"the queue and the uncertain tweets differ by {', '.join(sorted(uncertain ^ set(queued)))}")
+        problems.append(f"the queue and the uncertain posts differ by {', '.join(sorted(uncertain ^ set(queued)))}")
     problems.extend(
         f"no reason given for the fault in line {fault.line}: {fault.what}"
         for fault in faults

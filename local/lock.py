@@ -1,4 +1,4 @@
-"""Locks between processes (flock(2)). The kernel releases a lock when its holder dies, however it dies."""
+"""Locks between processes (flock(2)). The kernel releases a lock when its holder dies, even by SIGKILL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def alone(file: Path) -> Iterator[None]:
-    """Holds the lock on `file` for the length of the block, after waiting for it. Creates the file and its folder."""
+    """Waits for the lock on `file` and holds it during the block. Creates the file and its folder."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -20,7 +20,7 @@ def alone(file: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def pid_file(file: Path) -> Iterator[None]:
-    """Holds the lock on `file`, which contains the number of this process meanwhile.
+    """Holds the lock on `file` during the block. The file then contains this process's number.
 
     A held lock proves that this process runs. The number alone would not, since another process may get it later.
     """

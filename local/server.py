@@ -95,7 +95,7 @@ class Server(ABC):
 
     @property
     def known_address(self) -> str | None:
-        """Like `address`, but none when the server has never been ready."""
+        """Returns the address, or None if the server has never been ready."""
         ports = self._ports or self._known_ports()
         return self.url(ports[0]) if ports else None
 
@@ -106,7 +106,7 @@ class Server(ABC):
 
     @property
     def pid(self) -> int | None:
-        """The process number of the server; none while it does not run or is just starting."""
+        """The process number of the server. None while it does not run or is just starting."""
         pids = self._pids()
         return pids.server if pids and self.alive else None
 

@@ -21,7 +21,7 @@ TYPE_RANGE = f"1-{len(TYPE_KEYS)}"
 TONES = {"plain": "", "good": "green", "bad": "bold red"}
 BAR = 8
 COLUMN = BAR + 8
-#: Lines that one reason takes at most, so that the post stays in view.
+#: Largest number of lines for one reason, so that the post stays in view.
 REASON_LINES = 3
 
 KEYS = {
@@ -40,7 +40,7 @@ KEYS = {
 
 HELP = f"""\
  The model is unsure of the mentions with a question mark. When you have
- answered every question of a tweet, the tweet is settled.
+ answered every question of a post, the post is settled.
 
  a         accept the mention as it is
  r         reject it: it is no entity
@@ -48,15 +48,15 @@ HELP = f"""\
  e         edit its span: ←/→ by word, </> by character, tab for the other edge
  n         add a mention that the model missed; do so before the last answer
  tab ↓ ↑   go to another mention, also to one that the model is sure of
- s         skip: the tweet goes back to the queue for other reviewers
- u         undo the last answer; before any, take back the last settled tweet
- q         quit: the tweet goes back to the queue
+ s         skip: the post goes back to the queue for other reviewers
+ u         undo the last answer; if there is none, take back the last settled post
+ q         quit: the post goes back to the queue
 
- [Paris LOC] confident   [Paris LOC?] question   (Paris LOC?) possibly missed
+ [Paris LOC] confident   [Paris LOC?] question   (Paris LOC?) candidate
  [Paris LOC✓] answered   [Paris ✗] rejected, or overlaps one that you accepted
  probability   that span and type are right
  aleatoric     noise in the words or the image; more training would not help
- epistemic     what the model does not know; it has seen little like this
+ epistemic     what the model does not know, having seen little like this
  share         a view's part of the evidence"""
 
 
@@ -81,10 +81,10 @@ def _body(view: View, width: int, room: int) -> list[Text]:
     work = view.work
     question = _question(view, work, width)
     author, *image = _about(work)
-    tweet_room = max(1, room - len(question) - 1 - len(image))
-    tweet = window(draw_work(work, view.span, adding=view.adding), width, tweet_room)
-    gap = [Text()] if len(tweet) + 2 <= tweet_room else []
-    return [author, *gap, *tweet, *gap, *image, *question]
+    post_room = max(1, room - len(question) - 1 - len(image))
+    post = window(draw_work(work, view.span, adding=view.adding), width, post_room)
+    gap = [Text()] if len(post) + 2 <= post_room else []
+    return [author, *gap, *post, *gap, *image, *question]
 
 
 def _header(view: View, width: int) -> Text:
@@ -101,14 +101,14 @@ def _message(view: View, width: int) -> list[Text]:
 
 
 def _about(work: Work) -> list[Text]:
-    """Returns a line on author and date, and the lines on the image: its status and the context it gives."""
+    """Returns a line on author and date, and the lines on the image: its status and its context."""
     tweet, image = work.task.tweet, work.task.image
     name = tweet.author and (tweet.author.name or tweet.author.id)
     parts = [
         f"@{one_line(name).lstrip(chr(64))}" if name else "",
         f"{tweet.created_at:%Y-%m-%d %H:%M}" if tweet.created_at else "",
         one_line(tweet.lang or ""),
-        f"tweet {tweet.id}",
+        f"post {tweet.id}",
         f"edit {tweet.edit}" if tweet.edit else "",
     ]
     lines = [Text(" " + " · ".join(part for part in parts if part), style="dim")]
@@ -128,7 +128,7 @@ def _question(view: View, work: Work, width: int) -> list[Text]:
     item = work.current
     asked = [other for other in work.items if other.asked]
     position = f"question {asked.index(item) + 1} of {len(asked)}" if item.asked else "confident"
-    position += " · possibly missed" * item.is_candidate
+    position += " · candidate: not chosen by the model" * item.is_candidate
     title = Text.assemble(" ", (f"“{one_line(item.mention.text)}”", "bold"), "  ", _type(item), "  ", _verdict(item))
     lines = [_rule(position, width), title]
     if item.before is not None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-#: The bytes of an escape sequence arrive together. An ESC with nothing after it for this long is the key itself.
+#: The bytes of an escape sequence arrive together. An ESC that nothing follows within this time is the key ESC.
 ESCAPE_S = 0.05
 
 SEQUENCES = {

@@ -71,7 +71,7 @@ class Session:
         return len(self._settled)
 
     async def next(self) -> Work | None:
-        """Claims the most uncertain task that is free and was not skipped. None when there is none."""
+        """Claims the most uncertain task that is free and was not skipped. Returns None if no task is free."""
         await self.release()
         self._claim = await self._queue.claim(self.reviewer, self.lease_s, self._skipped)
         return begin(self._claim.task) if self._claim else None
@@ -92,7 +92,7 @@ class Session:
     async def take_back(self) -> Work:
         """Retracts the last decision of this session. Claims its task again, as it was before its last answer."""
         if not self._settled:
-            raise InvalidAction("nothing to undo: no answer on this tweet, and no tweet settled in this session")
+            raise InvalidAction("nothing to undo: this post has no answer, and no post was settled in this session")
         last = self._settled[-1]
         retraction = decisions.retract(last.decision, self.reviewer, self._stamp(decisions.stamp(last.decision)))
         await self._topic.publish(retraction)
@@ -103,7 +103,8 @@ class Session:
         self._settled.pop()  # only now: after a `Retry` above, the next call must retract this task, not the one before
         if self._claim is None or self._claim.task != task:
             raise LeaseLost(
-                f"tweet {task.tweet.id} is taken back, but no longer yours: another reviewer took it, or it changed"
+                f"your decision on post {task.tweet.id} is taken back, but another reviewer has the task now, "
+                "or the post changed"
             )
         return last.work.previous or last.work
 

@@ -20,13 +20,14 @@ class InvalidAction(Exception):
 class Item:
     """One mention of the task, and what a person decided about it."""
 
-    before: Mention | None  # as the model had it; None if a person added it
-    after: Mention | None  # as it is now; None if rejected
-    asked: bool = False  # a question: the model is unsure. A confident mention stands unless a person changes it.
+    before: Mention | None  # the model's mention; None if a person added it
+    after: Mention | None  # the mention now; None if rejected
+    #: The model is unsure and asks a person. Otherwise the mention is confident and stands unless a person changes it.
+    asked: bool = False
     answered: bool = False
     reasons: tuple[Reason, ...] = ()
-    is_candidate: bool = False  # the model did not choose it
-    superseded: bool = False  # an answer overlaps it, so it is no longer asked
+    is_candidate: bool = False  # not chosen by the model
+    superseded: bool = False  # an accepted mention overlaps it, so it is no longer asked
 
     @property
     def mention(self) -> Mention:

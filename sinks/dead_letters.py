@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from core.errors import Retry
 from core.events import DeadLetter, explain
 
-#: Seconds after which a silent broker counts as away, while letters are still to come.
+#: Seconds after which a silent broker counts as away, while the topic holds unread letters.
 IDLE_S = 10.0
 
 
@@ -29,7 +29,7 @@ class Letter:
 
 
 def read(brokers: str, topic: str, newest: int | None = None) -> list[Letter]:
-    """Returns the dead letters that the topic holds now, oldest first; of them the `newest` ones, if given.
+    """Returns the dead letters in the topic, oldest first. With `newest`, returns only so many of the newest.
 
     A topic that does not exist holds none. Raises `Retry` when the brokers are away.
     """
@@ -68,7 +68,7 @@ def _until(consumer: Any, ends: dict[Any, int]) -> Iterator[Letter]:
     while any(consumer.position(partition) < end for partition, end in ends.items()):
         fetched = consumer.poll(timeout_ms=int(IDLE_S * 1000))
         if not fetched:
-            raise Retry(f"Kafka sent no dead letter for {IDLE_S:g} s, though more are to come")
+            raise Retry(f"Kafka sent no dead letter for {IDLE_S:g} s, but the topic holds more")
         for partition, records in fetched.items():
             for record in records:
                 if record.offset < ends.get(partition, 0) and record.value is not None:

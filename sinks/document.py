@@ -70,7 +70,7 @@ def stored(answer: Mapping[str, Any]) -> Document:
 
 
 def from_extraction(extraction: Extraction, confident: Sequence[Mention]) -> Document:
-    """Returns the document of what the model found. It holds the confident mentions only."""
+    """Returns the document of an extraction. It holds only the confident mentions."""
     tweet = extraction.tweet
     body = _body(tweet, confident, extraction.image, extraction.context, extraction.model, extraction.model_version)
     return Document(tweet.id, version(tweet.edit, "model", extraction.model_version), body | {"source": "model"})

@@ -39,10 +39,10 @@ BULK_BYTES = 5_000_000
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one document.
+    """The result of writing one document.
 
     - written: the index holds it.
-    - stale: the index holds a document at least as new, so this one is done.
+    - stale: the index already holds a document with the same or a greater version, so nothing is left to do.
     - retry: write it again later.
     - rejected: it can never be written; `reason` says why.
     """
@@ -113,7 +113,7 @@ class Index:
         return stored(answer.body)
 
     async def held(self, tweet_ids: Sequence[str]) -> dict[str, Document]:
-        """Returns the documents of these posts by tweet id, without those that the index does not hold."""
+        """Returns the documents of these posts by id, without those that the index does not hold."""
         if not tweet_ids:
             return {}
         with self._reaching():

@@ -24,7 +24,7 @@ PROPERTIES: dict[str, Any] = {
     "image": {"properties": {"status": KEYWORD, "reason": KEYWORD}},
     "context": TEXT,
     "mentions": {
-        "type": "nested",  # one mention must match as a whole: "Paris" with type PER, not each from another mention
+        "type": "nested",  # so that name and type must match in the same mention
         "properties": {
             "start": {"type": "integer"},
             "end": {"type": "integer"},

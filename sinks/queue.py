@@ -2,8 +2,8 @@
 
 - A post has at most one task. Adding the task again changes nothing. A newer edit or model version replaces it and ends
   its lease; an older one is refused.
-- A settled post stays settled for that edit, whatever model version reads it again. A newer edit is asked about again.
-- A settled post that was taken back is open again, until a person settles it or a newer edit comes.
+- A settled post stays settled for that edit, whatever model version reads it again. A newer edit gets a new task.
+- When a decision is taken back, the post is open again until a person settles it or a newer edit comes.
 - Decisions are ordered by their stamps (Unix milliseconds). `settle` and `reopen` may come twice, late, or before the
   task itself; the later stamp wins. So a lost queue can be rebuilt from the topics.
 - An erased post never returns.
@@ -57,7 +57,7 @@ PASSING = re.compile(
 
 
 class LeaseLost(Exception):
-    """The task is no longer ours: another reviewer took it after the lease, or it was decided, replaced or erased."""
+    """The task is no longer ours: another reviewer took it, or it was decided, replaced or erased."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class ReviewQueue:
         return await self._many(calls)
 
     async def claim(self, reviewer: str, lease_s: float, skipped: Collection[str] = ()) -> Claim | None:
-        """Leases the most uncertain free task, except those of the tweets `skipped`. None when there is none."""
+        """Leases the most uncertain free task, except those of the posts `skipped`. Returns None if no task is free."""
         token, passed = secrets.token_hex(8), set(skipped)
         while row := await self._call("claim", reviewer, token, _ms(lease_s), *passed):
             if claim := await self._claimed(row, reviewer, token):
@@ -131,13 +131,13 @@ class ReviewQueue:
         return None
 
     async def take(self, tweet_id: str, reviewer: str, lease_s: float) -> Claim | None:
-        """Leases this tweet's task. None when it is not open or somebody else has leased it."""
+        """Leases this post's task. Returns None if it is not open, or if somebody else has leased it."""
         token = secrets.token_hex(8)
         row = await self._call("take", tweet_id, reviewer, token, _ms(lease_s))
         return await self._claimed(row, reviewer, token) if row else None
 
     async def renew(self, claim: Claim, lease_s: float) -> Claim:
-        """Extends the lease from now, even after its end, unless somebody else took the task. Raises `LeaseLost`."""
+        """Extends the lease from now, even if it has ended. Raises `LeaseLost` when somebody else took the task."""
         until = await self._call("renew", claim.task.tweet.id, claim.token, _ms(lease_s))
         if not until:
             raise LeaseLost(_lost(claim))
@@ -154,20 +154,26 @@ class ReviewQueue:
             raise LeaseLost(_lost(claim))
 
     async def settle(self, task: ReviewTask, stamp_ms: int) -> bool:
-        """Applies a decision, whoever has leased the task. False when one at least as late was applied before."""
+        """Applies a decision, whoever has leased the task.
+
+        Returns False when a decision with the same or a later stamp was applied before.
+        """
         return bool(await self._call("settle", task.tweet.id, task.tweet.edit, stamp_ms))
 
     async def reopen(self, task: ReviewTask, stamp_ms: int) -> bool:
-        """Applies a retraction: the task is open again. False when one at least as late was applied before."""
+        """Applies a retraction, which opens the task again.
+
+        Returns False when a decision with the same or a later stamp was applied before.
+        """
         tweet, edit, model_version, score, payload = _described(task)
         return bool(await self._call("reopen", tweet, edit, stamp_ms, model_version, score, payload))
 
     async def erase(self, tweet_id: str) -> None:
-        """Forgets the tweet and refuses it from now on."""
+        """Forgets the post and refuses it from now on."""
         await self._call("erase", tweet_id)
 
     async def list(self, limit: int = 20, offset: int = 0) -> list[Entry]:
-        """Returns undecided tasks, leased ones too, the most uncertain first. Ties are in the order of tweet ids."""
+        """Returns undecided tasks, also leased ones, the most uncertain first. Ties are in the order of post ids."""
         entries = []
         for tweet, payload, until, reviewer in await self._call("list", limit, offset):
             if task := self._read(tweet, payload):
@@ -194,7 +200,7 @@ class ReviewQueue:
             return ReviewTask.model_validate_json(payload)
         except ValidationError as error:
             if tweet not in self._warned:
-                log.warning("skipping tweet %s: its task cannot be read: %s", tweet.decode(), explain(error))
+                log.warning("skipping post %s: its task cannot be read: %s", tweet.decode(), explain(error))
                 self._warned.add(tweet)
             return None
 
@@ -231,7 +237,7 @@ class ReviewQueue:
 
 
 def _described(task: ReviewTask) -> tuple[str, int, int, str, str]:
-    """Returns tweet id, edit, model version, score and payload, as the script expects them."""
+    """Returns the post's id, edit, model version, score and payload, as the script expects them."""
     return task.tweet.id, task.tweet.edit, task.model_version, repr(-task.uncertainty), task.model_dump_json()
 
 
@@ -241,6 +247,6 @@ def _ms(seconds: float) -> int:
 
 def _lost(claim: Claim) -> str:
     return (
-        f"tweet {claim.task.tweet.id} is no longer yours: another reviewer took it after your lease ended, "
+        f"post {claim.task.tweet.id} is no longer yours: another reviewer took it after your lease ended, "
         "or it was decided, edited or erased"
     )

@@ -41,7 +41,7 @@ def command(
     Also shows size and hashes. A refused image is shown with the reason, and the exit code is then 1. URLs are fetched
     under the rules of a worker.
     """
-    settings = _settings(channels)
+    settings = look_settings(channels)
     unique = list(dict.fromkeys(sources))
     if html is not None:
         _check_page(html, unique)
@@ -59,7 +59,7 @@ def command(
     return int(any(image.image is None for image in images))
 
 
-def _settings(channels: str | None) -> Settings:
+def look_settings(channels: str | None) -> Settings:
     """Returns a worker's settings without its caches, so that the command shows what a URL serves now."""
     settings = load(image={"cache_mb": 0}, vision={"cache": 0})
     if channels is None:

@@ -24,7 +24,7 @@ from streams.vision import QUEUE, check_models, open_image_reader, with_channels
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|file:", re.IGNORECASE)
 
 _EMPTY_POST = Tweet(id="1", text=".")
-"""Stands for the post of an image that is read by itself."""
+"""Placeholder post for an image that belongs to no post."""
 
 WAIT_S = 86_400.0
 """Longest time, in seconds, that an image waits for its turn. A person who names many images wants all of them."""
@@ -34,13 +34,13 @@ NOTHING_READ = VisualContext()
 
 @dataclass(frozen=True)
 class InspectedImage:
-    """What became of one path or URL: either a `reason` for its refusal, or an `image` and what was read of it."""
+    """The result for one path or URL: either a `reason` for its refusal, or an `image` and what was read in it."""
 
     source: str
     reason: str | None = None
     #: Without its pixels.
     image: LoadedImage | None = None
-    #: Only if they were asked for, since those of many images need much memory.
+    #: Set only if requested, since the pixels of many images need much memory.
     pixels: Pixels | None = None
     visual: VisualContext = NOTHING_READ
     #: The words that the model reads.

@@ -23,7 +23,7 @@ GRID_SIZE = (420, 280)
 """Width and height, in CSS pixels, into which an image of a grid is fitted."""
 
 SINGLE_SIZE = (900, 720)
-"""The same for an image that has the page to itself."""
+"""Width and height, in CSS pixels, into which the only image of a page is fitted."""
 
 JPEG_QUALITY = 88
 

@@ -18,7 +18,7 @@ from core.errors import UserError
 from core.events import Extraction, Mention, Question, Reason, ReviewTask, Tweet
 from demo import kept
 from demo.report import Report
-from demo.run import _clear
+from demo.run import clear
 from demo.tally import Tally
 from demo.verdict import find_problems
 from sinks.search import Entity, Hit, Results
@@ -121,10 +121,10 @@ def test_only_the_files_of_an_earlier_demo_are_removed_from_its_home(tmp_path: P
     for file in ("kept-demo", "worker.pid", "up.lock", "thesis.txt"):
         (tmp_path / file).touch()
     (tmp_path / "runs").mkdir()
-    _clear(tmp_path)
+    clear(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs", "thesis.txt"]
     with pytest.raises(UserError, match="not empty"):
-        _clear(tmp_path)
+        clear(tmp_path)
 
 
 def test_stopping_spares_a_process_that_merely_has_the_number_of_the_worker(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_the_demo_counts_candidates_apart_and_expects_them_in_the_queue() -> Non
     )
     tally = Tally(fed=1, extractions={"1": extraction})
     assert find_problems(tally, [], {"1"}, {"1"}) == []
-    assert find_problems(tally, [], {"1"}, set()) == ["the queue and the uncertain tweets differ by 1"]
+    assert find_problems(tally, [], {"1"}, set()) == ["the queue and the uncertain posts differ by 1"]
     task = route(extraction).task
     assert task is not None
 
@@ -196,6 +196,6 @@ def test_the_demo_counts_candidates_apart_and_expects_them_in_the_queue() -> Non
         report.show(Console(file=out, width=120))
         return out.getvalue()
 
-    assert "possibly missed" in shown(1)
+    assert "candidate: not" in shown(1)
     assert "more tasks" not in shown(8)
-    assert "and 1 more tasks; 0 uncertain mentions and 9 possibly missed in all" in shown(9)
+    assert "and 1 more tasks; 0 uncertain mentions and 9 candidates in all" in shown(9)

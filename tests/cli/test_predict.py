@@ -196,7 +196,7 @@ def output_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     return run
 
 
-def test_a_candidate_is_shown_as_possibly_missed(
+def test_a_candidate_is_shown_as_not_chosen_by_the_model(
     output_of: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = "the new york gamer show in Oz with Dax"
@@ -205,10 +205,10 @@ def test_a_candidate_is_shown_as_possibly_missed(
     line = json.loads(mner("--jsonl", "-", stdin=json.dumps({"id": "1", "text": text})).stdout)
     assert answer["candidates"] == line["candidates"] != []
     assert all(text[mention["start"] : mention["end"]] == mention["text"] for mention in answer["candidates"])
-    assert "possibly missed" in output_of(text)
+    assert "candidate: not chosen by the model" in output_of(text)
     monkeypatch.setenv("MNER_CANDIDATE_THRESHOLD", "1")
     assert json.loads(output_of(text, as_json=True))["candidates"] == []
-    assert "possibly missed" not in output_of(text)
+    assert "candidate: not chosen by the model" not in output_of(text)
 
 
 def test_the_threshold_setting_decides_what_goes_to_review(
@@ -238,7 +238,7 @@ def test_few_images_are_in_memory_at_once_when_the_model_needs_pixels() -> None:
     extractor: Any = NoMentions()
     lines = b"".join(json.dumps({"id": str(number), "text": "x"}).encode() + b"\n" for number in range(40))
     written = io.BytesIO()
-    code = predict._predict_lines(extractor, io.BytesIO(lines), written, load_images, predict.BATCH_LINES_WITH_PIXELS)
+    code = predict.predict_lines(extractor, io.BytesIO(lines), written, load_images, predict.BATCH_LINES_WITH_PIXELS)
     assert code == 0
     assert batches == [16, 16, 8]
     assert [json.loads(line)["id"] for line in written.getvalue().splitlines()] == [str(place) for place in range(40)]

@@ -83,7 +83,7 @@ def filled_index(settings: Settings) -> None:
 @pytest.mark.usefixtures("filled_queue")
 def test_the_queue_is_listed_most_uncertain_first_with_the_reasons(mner: Mner) -> None:
     listed = mner("queue", "list", "--limit", "2").out
-    assert listed.index("tweet 2") < listed.index("tweet 3  with bob")
+    assert listed.index("post 2") < listed.index("post 3  with bob")
     assert "[Paris LOC?] Hilton was seen" in listed
     assert "“Paris”: seldom seen" in listed
     assert "2 shown, 1 more; 1 settled" in listed
@@ -95,7 +95,7 @@ def test_the_queue_is_listed_most_uncertain_first_with_the_reasons(mner: Mner) -
     ]
 
 
-def test_a_candidate_is_listed_as_possibly_missed(mner: Mner, settings: Settings) -> None:
+def test_a_candidate_is_listed_as_one(mner: Mner, settings: Settings) -> None:
     async def fill() -> None:
         queue = ReviewQueue(str(settings.redis), settings.name("review:"))
         await queue.add([missed("1", 0.3)])
@@ -104,7 +104,7 @@ def test_a_candidate_is_listed_as_possibly_missed(mner: Mner, settings: Settings
     asyncio.run(fill())
     listed = mner("queue", "list").out
     assert "by (Ana PER?)" in listed
-    assert "possibly missed: “Ana”: not chosen" in listed
+    assert "candidate “Ana”: not chosen" in listed
     (entry,) = json.loads(mner("queue", "list", "--json").out)
     assert [question["is_candidate"] for question in entry["questions"]] == [True]
 

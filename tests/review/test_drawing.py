@@ -28,9 +28,7 @@ VIEWS = {
     "failed image": View("ana", "task", begin(task(image=FAILED))),
     "editing": View("ana", "span", begin(task()), span=Span(TEXT, 34, 43)),
     "message": View("ana", "task", begin(task()), message="Redis at 127.0.0.1:6379 is away: " + "because " * 12),
-    "possibly missed": View(
-        "ana", "task", begin(task(questions=(ZIMMERMAN,), candidates=(GEORGE, SHOT))).move(1).move(1)
-    ),
+    "candidate": View("ana", "task", begin(task(questions=(ZIMMERMAN,), candidates=(GEORGE, SHOT))).move(1).move(1)),
     "help": View("ana", "help", begin(task())),
     "empty": View("ana", "empty", skipped=2),
     "waiting": View("ana", "waiting", counts=Counts(0, 3, 9)),
@@ -57,7 +55,7 @@ def test_any_tweet_fits(text: str, width: int, height: int) -> None:
     assert all("\n" not in line.plain and "\x1b" not in line.plain for line in lines)
 
 
-@pytest.mark.parametrize("name", ["task", "possibly missed", "help"])
+@pytest.mark.parametrize("name", ["task", "candidate", "help"])
 def test_nothing_is_cut_off_in_80_by_24(name: str) -> None:
     assert "…" not in screen(VIEWS[name])
 
@@ -86,11 +84,11 @@ def test_a_failed_image_shows_its_reason() -> None:
 
 
 def test_a_candidate_is_marked_apart_and_hidden_where_it_overlaps_a_chosen_mention() -> None:
-    shown = screen(VIEWS["possibly missed"])
+    shown = screen(VIEWS["candidate"])
     assert "where [George Zimmerman PER?] got (shot MISC?) ." in shown
-    assert "question 3 of 3 · possibly missed" in shown
+    assert "question 3 of 3 · candidate: not chosen by the model" in shown
     assert "the model did not choose this, but holds it for 31% probable" in shown
-    work = VIEWS["possibly missed"].work
+    work = VIEWS["candidate"].work
     assert work is not None
     assert "[shot MISC✓]" in draw_work(work.accept()).plain
 

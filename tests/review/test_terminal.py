@@ -192,7 +192,7 @@ def test_a_lost_lease_shows_a_message_and_publishes_nothing(
     ana.sees("[Paris LOC?]")
     on_queue(lambda queue: queue.erase("2"))
     ana.presses("a")
-    frame = ana.sees("tweet 2 is no longer yours")
+    frame = ana.sees("post 2 is no longer yours")
     assert "George Zimmerman" in frame  # the next one is there already
     ana.presses("q")
     assert ana.leaves() == 0

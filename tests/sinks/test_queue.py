@@ -379,4 +379,4 @@ async def test_a_task_that_cannot_be_read_is_skipped_with_a_warning(
     assert await queue.claim("ana", 60) is None
     assert await queue.take("2", "ana", 60) is None
     assert await queue.counts() == Counts(open=1, leased=2, decided=0)  # nobody holds it
-    assert [record.message.partition(":")[0] for record in caplog.records] == ["skipping tweet 2"]
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["skipping post 2"]

@@ -106,14 +106,10 @@ def test_a_number_of_partitions_that_differs_from_the_setting_is_a_warning(
 async def test_an_index_with_another_mapping_is_broken_and_the_field_is_named(deployment: Settings) -> None:
     assert deployment.elasticsearch
     name = deployment.name("mentions")
-    index = Index(deployment.elasticsearch, name)
-    await index.prepare()
-    client = index._client
-    await client.indices.delete(index=f"{name}-1")
-    await client.indices.put_index_template(name=name, index_patterns=[f"{name}-*"], priority=len(name))
     mapping = {"properties": {"mentions": {"type": "nested", "properties": {"type": {"type": "text"}}}}}
-    await client.indices.create(index=f"{name}-1", aliases={name: {}}, mappings=mapping)
-    await index.close()
+    async with AsyncElasticsearch(deployment.elasticsearch) as client:
+        await client.indices.put_index_template(name=name, index_patterns=[f"{name}-*"], priority=len(name))
+        await client.indices.create(index=f"{name}-1", aliases={name: {}}, mappings=mapping)
     finding = findings()["index"]
     assert finding.level == "broken"
     assert "mentions.type" in finding.detail

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from cli.look import command as look
+from cli.look import inspector
 from cli.look.inspector import ImageInspector
 from core.errors import UserError
 from demo.examples import EXAMPLES
@@ -155,7 +156,7 @@ def test_the_option_and_then_the_settings_choose_the_channels(
     monkeypatch.delenv("MNER_VISION_CHANNELS", raising=False)
     if environment is not None:
         monkeypatch.setenv("MNER_VISION_CHANNELS", environment)
-    settings = look._settings(channels)
+    settings = look.look_settings(channels)
     assert settings.vision.channels == wanted
     assert (settings.image.cache_mb, settings.vision.cache) == (0, 0)  # shows what a URL serves now
 
@@ -202,7 +203,7 @@ def test_misuse_is_an_error_with_exit_code_2() -> None:
 def test_a_page_that_cannot_be_written_is_an_error_before_the_work(
     html: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(look, "_inspect", lambda *_, **__: pytest.fail("the work has begun"))
+    monkeypatch.setattr(inspector, "ImageInspector", lambda *_: pytest.fail("the work has begun"))
     with pytest.raises(UserError, match=message):
         look.command([COFFEE, CLOCK], html=Path(html), channels=None)
 
