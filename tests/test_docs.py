@@ -72,7 +72,9 @@ def test_every_command_named_exists_with_its_options(page: Path) -> None:
                 name = rest.pop(0)
                 assert name in command.commands, f"{page.name}: mner {words}"
                 command = command.commands[name]
-            known = {option for one in command.params for option in (*one.opts, *one.secondary_opts)} | {"--help", "-h"}
+            known = {
+                option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
+            } | {"--help", "-h"}
             used = {word.split("=")[0] for word in rest if word.startswith("--")}
             assert used <= known, f"{page.name}: mner {words}"
 

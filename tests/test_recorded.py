@@ -57,7 +57,7 @@ def lines(name: str) -> list[dict[str, Any]]:
 def values(topic: str) -> list[str]:
     """The values of a topic's records, as text. Records without a value are left out."""
     records = lines(f"topics/{topic}.jsonl")
-    return [one["value"] for one in records if one["value"] is not None and "encoding" not in one]
+    return [record["value"] for record in records if record["value"] is not None and "encoding" not in record]
 
 
 def events(topic: str, kind: type[BaseModel]) -> list[Any]:
@@ -69,7 +69,7 @@ def differences(raw: Any, event: Any, path: str = "") -> Iterator[str]:
     if isinstance(raw, dict):
         held = event if isinstance(event, dict) else fields(event)
         for name, value in raw.items():
-            today = next((one for one in (name, *RENAMED.get(name, ())) if one in held), None)
+            today = next((known_name for known_name in (name, *RENAMED.get(name, ())) if known_name in held), None)
             if today is not None:
                 yield from differences(value, held[today], f"{path}.{name}")
             elif value not in (None, [], {}):
@@ -77,8 +77,8 @@ def differences(raw: Any, event: Any, path: str = "") -> Iterator[str]:
     elif isinstance(raw, list):
         if len(raw) != len(event):
             yield f"{path}: {len(raw)} recorded, {len(event)} read"
-        for place, (one, other) in enumerate(zip(raw, event, strict=False)):
-            yield from differences(one, other, f"{path}[{place}]")
+        for place, (recorded, read) in enumerate(zip(raw, event, strict=False)):
+            yield from differences(recorded, read, f"{path}[{place}]")
     elif raw != event and not (isinstance(event, datetime) and event == datetime.fromisoformat(raw)):
         yield f"{path}: {raw!r} is read as {event!r}"
 
@@ -103,7 +103,7 @@ def test_every_recorded_event_is_read_without_loss(topic: str) -> None:
 
 def test_the_recording_has_every_kind_of_decision_and_candidates() -> None:
     decisions = events("decisions", Decision)
-    assert {one.action for each in decisions for one in each.verdicts} == set(get_args(Action))
+    assert {verdict.action for each in decisions for verdict in each.verdicts} == set(get_args(Action))
     assert {each.kind for each in decisions} == {"settle", "retract"}
     assert sum('"possible":[' in value for value in values("extractions")) >= 3
 
@@ -112,16 +112,16 @@ def test_the_recording_has_every_kind_of_decision_and_candidates() -> None:
 def recorded_queue(settings: Settings) -> ReviewQueue:
     """Restores the recorded keys in Redis. The queue's clock stands a minute before the recorded lease ends."""
     server, until = Redis.from_url(str(settings.redis), decode_responses=True), 0.0
-    for one in lines("queue.jsonl"):
-        key, value = settings.name(one["key"]), one["value"]
-        if one["type"] == "hash":
+    for entry in lines("queue.jsonl"):
+        key, value = settings.name(entry["key"]), entry["value"]
+        if entry["type"] == "hash":
             server.hset(key, mapping=value)
-        elif one["type"] == "zset":
+        elif entry["type"] == "zset":
             server.zadd(key, value)
         else:
-            assert one["type"] == "set"
+            assert entry["type"] == "set"
             server.sadd(key, *value)
-        until = max(value.values()) if one["key"].endswith("leases") else until
+        until = max(value.values()) if entry["key"].endswith("leases") else until
     server.close()
     return ReviewQueue(str(settings.redis), settings.name("review:"), lambda: int(until) - 60_000)
 
@@ -135,7 +135,7 @@ class Topic:
 
 
 async def test_the_recorded_queue_is_listed_claimed_and_settled(recorded_queue: ReviewQueue) -> None:
-    queue, stored = recorded_queue, {one["key"]: one["value"] for one in lines("queue.jsonl")}
+    queue, stored = recorded_queue, {entry["key"]: entry["value"] for entry in lines("queue.jsonl")}
     entries = await queue.list(100)
     waiting = sorted(stored["review:open"], key=lambda tweet: (stored["review:open"][tweet], tweet))
     assert [entry.task.tweet.id for entry in entries] == waiting
@@ -161,7 +161,7 @@ async def test_the_recorded_queue_is_listed_claimed_and_settled(recorded_queue: 
 
 async def test_settled_retracted_and_erased_posts_stay_so(recorded_queue: ReviewQueue) -> None:
     queue = recorded_queue
-    first = {one.kind: one for one in reversed(events("decisions", Decision))}
+    first = {decision.kind: decision for decision in reversed(events("decisions", Decision))}
     settled, taken_back = first["settle"], first["retract"]
     assert await queue.add([settled.task]) == 0, "a settled task stays settled"
     (gone,) = events("tombstones", Tombstone)
@@ -178,22 +178,22 @@ async def test_settled_retracted_and_erased_posts_stay_so(recorded_queue: Review
 def recorded_index(settings: Settings) -> Index:
     """Restores the recorded index and its documents in Elasticsearch."""
     server = Elasticsearch(str(settings.elasticsearch))
-    for name, one in json.loads((RECORDED / "index.json").read_text(encoding="utf-8"))["indices"].items():
-        aliases = {settings.name(alias): options for alias, options in one.pop("aliases").items()}
-        server.indices.create(index=settings.name(name), aliases=aliases, **one)
+    for name, definition in json.loads((RECORDED / "index.json").read_text(encoding="utf-8"))["indices"].items():
+        aliases = {settings.name(alias): options for alias, options in definition.pop("aliases").items()}
+        server.indices.create(index=settings.name(name), aliases=aliases, **definition)
     lots: list[dict[str, Any]] = []
-    for one in lines("documents.jsonl"):
-        place = {"_id": one["_id"], "version": one["_version"], "version_type": "external"}
-        lots += [{"index": place}, one["_source"]]
+    for document in lines("documents.jsonl"):
+        place = {"_id": document["_id"], "version": document["_version"], "version_type": "external"}
+        lots += [{"index": place}, document["_source"]]
     assert not server.bulk(index=settings.name("mentions"), operations=lots, refresh=True)["errors"]
     server.close()
     return Index(str(settings.elasticsearch), settings.name("mentions"))
 
 
 async def test_the_recorded_index_is_searched_and_takes_newer_documents(recorded_index: Index) -> None:
-    index, documents = recorded_index, {one["_id"]: one for one in lines("documents.jsonl")}
+    index, documents = recorded_index, {document["_id"]: document for document in lines("documents.jsonl")}
     await index.prepare()
-    erased = {name for name, one in documents.items() if one["_source"].get("erased")}
+    erased = {name for name, document in documents.items() if document["_source"].get("erased")}
     assert await index.count() == len(documents) - len(erased) > 10
     found = await index.search("Kaká", "PER")
     assert [(hit.id, hit.source, hit.reviewer) for hit in found.hits] == [("1009", "human", "ana")]
@@ -215,7 +215,7 @@ async def test_the_recorded_index_is_searched_and_takes_newer_documents(recorded
     late = from_decision(next(d for d in events("decisions", Decision) if d.kind == "settle"))
     (gone,) = events("tombstones", Tombstone)
     outcomes = await index.write([same, newer, late, from_tombstone(gone)])
-    assert [one.kind for one in outcomes] == ["stale", "written", "stale", "stale"]
+    assert [outcome.kind for outcome in outcomes] == ["stale", "written", "stale", "stale"]
     held = await index.get("1039")
     assert held == newer
     await index.close()
@@ -231,11 +231,16 @@ def test_a_recorded_checkpoint_makes_the_recorded_predictions(name: str) -> None
     found = reader.extract_all(tweets, images=[image_of(tweet) for tweet in tweets])
     torch.set_num_threads(threads)
     for line, read in zip(lines(f"checkpoints/{name}.predictions.jsonl"), found, strict=True):
-        then = [Mention.model_validate(one) for one in (*line["mentions"], *line["possible"])]
+        then = [Mention.model_validate(mention) for mention in (*line["mentions"], *line["possible"])]
         assert (len(read.mentions), len(read.candidates)) == (len(line["mentions"]), len(line["possible"]))
-        for one, other in zip(then, (*read.mentions, *read.candidates), strict=True):
-            assert (other.start, other.end, other.text, other.type) == (one.start, one.end, one.text, one.type)
-            assert figures(other) == pytest.approx(figures(one), abs=TOLERANCE, rel=TOLERANCE)
+        for recorded, mention in zip(then, (*read.mentions, *read.candidates), strict=True):
+            assert (mention.start, mention.end, mention.text, mention.type) == (
+                recorded.start,
+                recorded.end,
+                recorded.text,
+                recorded.type,
+            )
+            assert figures(mention) == pytest.approx(figures(recorded), abs=TOLERANCE, rel=TOLERANCE)
         assert read.typicality == (None if line["familiar"] is None else pytest.approx(line["familiar"], abs=TOLERANCE))
 
 

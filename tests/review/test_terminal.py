@@ -241,19 +241,19 @@ def test_the_screen_is_redrawn_when_the_terminal_changes_size(start: Callable[[]
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         pytest.param({}, "needs a terminal", id="no terminal"),
         pytest.param({"MNER_REDIS": "not a url"}, "MNER_REDIS", id="bad setting"),
     ],
 )
-def test_an_error_of_the_user_is_one_line(environment: dict[str, str], changes: dict[str, str], told: str) -> None:
+def test_an_error_of_the_user_is_one_line(environment: dict[str, str], changes: dict[str, str], message: str) -> None:
     command = [*MNER[:3], "queue", "counts"] if changes else MNER
     ended = subprocess.run(
         command, env=environment | changes, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 2
-    assert told in ended.stderr
+    assert message in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 
 

@@ -232,7 +232,7 @@ def test_undo_returns_through_every_answer_to_the_start(actions: list[str]) -> N
             continue
         answers += action != "move"
         spans = sorted((m.start, m.end) for m in work.mentions)
-        assert all(one[1] <= other[0] for one, other in itertools.pairwise(spans))
+        assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
         assert all(TEXT[m.start : m.end] == m.text for m in work.mentions)
     for _ in range(answers):
         work = work.undo()

@@ -37,10 +37,10 @@ def test_a_stamp_that_needs_too_many_bits_is_refused() -> None:
 
 def test_the_same_event_makes_the_same_bytes_whatever_its_timings_and_order() -> None:
     paris, ana = mention("Paris"), mention("Ana", "PER")
-    one = from_extraction(extraction(tweet(), paris, ana, timings_ms={"model": 3.0}), [paris, ana])
-    other = from_extraction(extraction(tweet(), paris, ana, timings_ms={"model": 9.0}), [ana, paris])
-    assert one.encoded == other.encoded
-    assert one.version == other.version
+    first = from_extraction(extraction(tweet(), paris, ana, timings_ms={"model": 3.0}), [paris, ana])
+    second = from_extraction(extraction(tweet(), paris, ana, timings_ms={"model": 9.0}), [ana, paris])
+    assert first.encoded == second.encoded
+    assert first.version == second.version
 
 
 def test_a_document_holds_the_fields_of_post_mentions_and_model() -> None:

@@ -128,11 +128,11 @@ async def test_writing_no_document_sends_no_request(settings: Settings) -> None:
 
 
 async def test_two_workers_may_prepare_at_once_and_again(settings: Settings) -> None:
-    some = [Index(str(settings.elasticsearch), settings.name("mentions")) for _ in range(4)]
-    await asyncio.gather(*(one.prepare() for one in some))
-    await some[0].prepare()
-    assert kinds(await some[1].write([by_model()])) == ["written"]
-    await asyncio.gather(*(one.close() for one in some))
+    indexes = [Index(str(settings.elasticsearch), settings.name("mentions")) for _ in range(4)]
+    await asyncio.gather(*(index.prepare() for index in indexes))
+    await indexes[0].prepare()
+    assert kinds(await indexes[1].write([by_model()])) == ["written"]
+    await asyncio.gather(*(index.close() for index in indexes))
 
 
 def as_version_0_1(document: Document) -> Document:
@@ -171,10 +171,10 @@ async def test_an_index_that_has_the_aliass_name_stops_with_its_name(settings: S
     name = settings.name("mentions")
     async with AsyncElasticsearch(str(settings.elasticsearch)) as client:
         await client.indices.create(index=name)
-    one = Index(str(settings.elasticsearch), name)
+    index = Index(str(settings.elasticsearch), name)
     with pytest.raises(Stop, match=name):
-        await one.prepare()
-    await one.close()
+        await index.prepare()
+    await index.close()
 
 
 async def test_a_search_finds_words_and_names_and_returns_what_matched(index: Index) -> None:
@@ -233,10 +233,10 @@ async def test_entities_are_counted_by_tweet_under_one_name(index: Index) -> Non
 async def test_an_unreachable_server_raises_retry(settings: Settings) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        one = Index(f"http://127.0.0.1:{taken.getsockname()[1]}", settings.name("mentions"))
+        index = Index(f"http://127.0.0.1:{taken.getsockname()[1]}", settings.name("mentions"))
         with pytest.raises(Retry, match=r"127\.0\.0\.1.* is away"):
-            await one.write([by_model()])
-        await one.close()
+            await index.write([by_model()])
+        await index.close()
 
 
 @asynccontextmanager
@@ -273,10 +273,10 @@ def bulk_item(status: int, kind: str) -> str:
 )
 async def test_an_error_of_the_whole_request_raises_retry_or_stop(status: str, error: type[Exception]) -> None:
     async with answering(status, '{"error":{"type":"t","reason":"because"}}') as url:
-        one = Index(url, "mentions")
+        index = Index(url, "mentions")
         with pytest.raises(error, match="because"):
-            await one.write([by_model()])
-        await one.close()
+            await index.write([by_model()])
+        await index.close()
 
 
 @pytest.mark.parametrize(
@@ -291,14 +291,14 @@ async def test_an_error_of_the_whole_request_raises_retry_or_stop(status: str, e
 )
 async def test_an_item_is_triaged_by_its_status(status: int, kind: str, outcome: str) -> None:
     async with answering("200 OK", bulk_item(status, kind)) as url:
-        one = Index(url, "mentions")
-        assert kinds(await one.write([by_model()])) == [outcome]
-        await one.close()
+        index = Index(url, "mentions")
+        assert kinds(await index.write([by_model()])) == [outcome]
+        await index.close()
 
 
 async def test_a_write_refused_for_lack_of_rights_raises_stop() -> None:
     async with answering("200 OK", bulk_item(403, "security_exception")) as url:
-        one = Index(url, "mentions")
+        index = Index(url, "mentions")
         with pytest.raises(Stop, match="security_exception"):
-            await one.write([by_model()])
-        await one.close()
+            await index.write([by_model()])
+        await index.close()

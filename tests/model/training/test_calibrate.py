@@ -87,7 +87,9 @@ def test_questions_about_candidates_stay_within_their_budget(budget: float, thre
 def test_a_fifth_of_the_tweets_chooses_and_copies_stay_together() -> None:
     examples = [Example(str(n), (f"tweet{n}",), ("O",)) for n in range(1000)]
     assert 150 < sum(map(is_tuning, examples)) < 250
-    assert all(is_tuning(one) == is_tuning(Example("x", (one.words[0].upper(), "!"), ("O", "O"))) for one in examples)
+    assert all(
+        is_tuning(post) == is_tuning(Example("x", (post.words[0].upper(), "!"), ("O", "O"))) for post in examples
+    )
 
 
 def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,8 +111,8 @@ def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsy
     assert len(known.reference) == 80, "all validation tweets, however they are read"
     assert fitted.counts is not None
     assert known.counts is not None
-    for one, other in ((known.centre, fitted.centre), (known.whitening, fitted.whitening)):
-        assert torch.equal(one, other), "what the model was trained on is no other now"
+    for known_part, fitted_part in ((known.centre, fitted.centre), (known.whitening, fitted.whitening)):
+        assert torch.equal(known_part, fitted_part), "what the model was trained on is no other now"
     assert torch.equal(known.counts, fitted.counts)
 
 
@@ -137,19 +139,19 @@ def test_the_density_is_fitted_beside_a_background(
 ) -> None:
     (data / "train.txt").write_text((data / "valid.txt").read_text().replace("times", "days"), encoding="utf-8")
     (data / "test.txt").write_text("of\tO\ntheir\tO\ntest\tO\n\n", encoding="utf-8")
-    others = corpus(tmp_path / "others", train="who runs\nof their test\nown dev", valid="own dev")
+    background = corpus(tmp_path / "others", train="who runs\nof their test\nown dev", valid="own dev")
     asked = Mock(wraps=calibration.fit_density)
     monkeypatch.setattr(calibration, "fit_density", asked)
     size = describe(checkpoint).encoder["hidden_size"]
     before = DensityModel.load(checkpoint, size)
-    command.command(data=data, checkpoint=checkpoint, target_precision=0.6, delta=0.2, background=[others])
+    command.command(data=data, checkpoint=checkpoint, target_precision=0.6, delta=0.2, background=[background])
     after = DensityModel.load(checkpoint, size)
     assert before is not None
     assert after is not None
     assert after.counts is not None
     assert not torch.equal(before.centre, after.centre)
     assert describe(checkpoint).provenance["density"] == f"by `mner calibrate`, beside {tmp_path.name}/others"
-    assert [one.words for one in asked.call_args.args[-1]] == [("who", "runs")], "no text of a held-out split"
+    assert [post.words for post in asked.call_args.args[-1]] == [("who", "runs")], "no text of a held-out split"
 
 
 @pytest.mark.parametrize(
@@ -165,9 +167,9 @@ def test_a_background_without_new_texts_is_refused(
     before = (checkpoint / DENSITY).read_bytes()
     (data / "train.txt").write_text("who\tO\nruns\tO\n\n", encoding="utf-8")
     (data / "test.txt").write_text("of\tO\ntheir\tO\ntest\tO\n\n", encoding="utf-8")
-    others = tmp_path / spoil if spoil == "nowhere" else corpus(tmp_path / spoil, train="who runs\nof their test")
+    background = tmp_path / spoil if spoil == "nowhere" else corpus(tmp_path / spoil, train="who runs\nof their test")
     with pytest.raises(UserError, match=message):
-        command.command(data=data, checkpoint=checkpoint, target_precision=0.6, delta=0.2, background=[others])
+        command.command(data=data, checkpoint=checkpoint, target_precision=0.6, delta=0.2, background=[background])
     assert (checkpoint / DENSITY).read_bytes() == before
 
 
@@ -194,7 +196,7 @@ def test_a_design_is_calibrated_in_all_modes_that_it_reads(
 ) -> None:
     network, tokenizer, tweets = learned(tmp_path, Design(views=views))
     if not captioned:
-        tweets = [replace(one, caption=None) for one in tweets]
+        tweets = [replace(post, caption=None) for post in tweets]
     found = calibrate(network, tokenizer, tweets, 0.05, "cpu")
     assert found.readings.keys() == modes
     assert found.highest().target > 0
@@ -203,7 +205,7 @@ def test_a_design_is_calibrated_in_all_modes_that_it_reads(
 def test_a_model_that_reads_images_is_calibrated_without_them_too(tmp_path: Path) -> None:
     chance = np.random.default_rng(0)
     network, tokenizer, tweets = learned(tmp_path, Design(views=(TEXT, IMAGE), image_width=4))
-    tweets = [replace(one, image=chance.normal(size=(2, 4))) for one in tweets]
+    tweets = [replace(post, image=chance.normal(size=(2, 4))) for post in tweets]
     found = calibrate(network, tokenizer, tweets, 0.05, "cpu")
     assert found.readings.keys() == {"text", "text, no image"}
     assert calibrate(network, tokenizer, tweets, 0.05, "cpu", Temperatures.same(9.9)).temperature.single < 9.9
@@ -212,7 +214,7 @@ def test_a_model_that_reads_images_is_calibrated_without_them_too(tmp_path: Path
 def test_a_context_without_captions_cannot_be_calibrated_and_all_goes_to_review(tmp_path: Path) -> None:
     network, tokenizer, tweets = learned(tmp_path, Design(views=(CONTEXT,)))
     with pytest.raises(UserError, match="too few mentions are predicted"):
-        calibrate(network, tokenizer, [replace(one, caption=None) for one in tweets], 0.05, "cpu")
+        calibrate(network, tokenizer, [replace(post, caption=None) for post in tweets], 0.05, "cpu")
     assert UNCALIBRATED.promise(0.5) is None
     last = UNCALIBRATED.highest()
     assert (last.threshold, last.target, last.reviewed) == (1.0, 0.0, {})
@@ -232,21 +234,21 @@ def learned(folder: Path, design: Design) -> tuple[Tagger, TweetTokenizer, list[
 def test_joined_views_have_their_own_temperature(tmp_path: Path) -> None:
     """Scores half as large again need a temperature half as high again. A tweet with one view keeps its own."""
     network, tokenizer, tweets = learned(tmp_path, Design(emission="location", chain=False))
-    tweets = [one if number % 5 else replace(one, tags=("O",) * len(one.tags)) for number, one in enumerate(tweets)]
+    tweets = [post if number % 5 else replace(post, tags=("O",) * len(post.tags)) for number, post in enumerate(tweets)]
     same = read(network, tokenizer, tweets, False, "cpu")
     louder = [
         replace(
-            one,
-            batch=replace(one.batch, present=torch.ones_like(one.batch.present)),
-            together=one.together._replace(gamma=1.5 * one.together.gamma),
+            output,
+            batch=replace(output.batch, present=torch.ones_like(output.batch.present)),
+            together=output.together._replace(gamma=1.5 * output.together.gamma),
         )
-        for one in same.outputs
+        for output in same.outputs
     ]
     found = best_temperatures([same, replace(same, outputs=louder)])
     assert found.joined == pytest.approx(1.5 * found.single, abs=0.16)
     quiet, loud = same.predictions(found), replace(same, outputs=louder).predictions(found)
-    assert [span.probability for one in loud for span in one.spans] == pytest.approx(
-        [span.probability for one in quiet for span in one.spans], abs=0.05
+    assert [span.probability for prediction in loud for span in prediction.spans] == pytest.approx(
+        [span.probability for prediction in quiet for span in prediction.spans], abs=0.05
     )
     assert best_temperatures([same]) == Temperatures.same(found.single)
     before = Temperatures(single=3.3, joined=3.4)

@@ -68,7 +68,7 @@ def test_the_promise_holds_for_few_posts_whose_mentions_are_right_or_wrong_toget
     for _ in range(200):
         probability = random.uniform(0.9, 1.0, number)
         right = random.random(number) < 0.95
-        data = {"text": [[(one, good)] * 3 for one, good in zip(probability.tolist(), right.tolist(), strict=True)]}
+        data = {"text": [[(value, good)] * 3 for value, good in zip(probability.tolist(), right.tolist(), strict=True)]}
         broken["highest"] += highest(data, 1 - 3 / number, 0.1).target > 0.95
         broken["promise"] += promise(data, 1 - 3 / number, 0.951, 0.1) is not None
     assert max(broken.values()) / 200 <= 0.1, broken
@@ -88,8 +88,8 @@ def test_a_post_counts_as_at_most_one_mention_when_few_posts_have_errors() -> No
 def test_no_precision_above_the_highest_is_promised_more_often_than_delta() -> None:
     random = np.random.default_rng(3)
     found = [highest({"text": tweets(random, 400, 2, True)}, start=0.8, delta=0.1) for _ in range(300)]
-    assert sum((1 + one.threshold) / 2 < one.target for one in found) / 300 <= 0.1
-    assert np.mean([one.target for one in found]) > 0.8
+    assert sum((1 + promised.threshold) / 2 < promised.target for promised in found) / 300 <= 0.1
+    assert np.mean([promised.target for promised in found]) > 0.8
 
 
 def test_the_threshold_keeps_the_target_in_every_reading() -> None:

@@ -61,8 +61,8 @@ def test_the_loss_is_the_log_loss_of_the_odds_that_the_context_belongs_to_the_po
 def test_the_odds_discount_the_contexts_evidence_in_the_fusion(tmp_path: Path) -> None:
     trainer, tokenizer = prepared(tmp_path)
     network = trainer.network.eval()
-    some = [tokenizer.encode("ann visits rome", context) for context in ("portrait", None, "a city")]
-    batch = collate(some, tokenizer.config, network.design)
+    posts = [tokenizer.encode("ann visits rome", context) for context in ("portrait", None, "a city")]
+    batch = collate(posts, tokenizer.config, network.design)
     beliefs, _, own = network(batch)
     assert own.shape == (2,)
     likely = torch.sigmoid(own).detach()
@@ -95,7 +95,7 @@ def test_the_similarity_of_text_and_context_does_not_depend_on_padding(tmp_path:
     network = trainer.network.eval()
     short, long = (tokenizer.encode(f"ann visits rome{' a' * number}", "a city") for number in (0, 20))
     alone, both = (
-        network(collate(some, tokenizer.config, network.design)).match_logit for some in ([short], [short, long])
+        network(collate(group, tokenizer.config, network.design)).match_logit for group in ([short], [short, long])
     )
     assert both[0].item() == pytest.approx(alone[0].item(), rel=1e-4)
 
@@ -107,13 +107,13 @@ def test_a_share_of_the_contexts_is_exchanged_and_marked_as_foreign(tmp_path: Pa
         for row, item in enumerate(trainer.training)
     ]
     found = exchanged(own, 0.5, random.Random(0))
-    assert [one.foreign for one in found] == [
-        one.encoded.context != item.encoded.context for one, item in zip(found, own, strict=True)
+    assert [exchanged_item.foreign for exchanged_item in found] == [
+        exchanged_item.encoded.context != item.encoded.context for exchanged_item, item in zip(found, own, strict=True)
     ]
-    assert all(one is item for one, item in zip(found[:8], own[:8], strict=True))
-    assert 8 <= sum(one.foreign for one in found) <= 36  # half of 56, of which a fourth draw a caption like their own
-    assert [replace(one.encoded, context=None) for one in found] == [replace(i.encoded, context=None) for i in own]
-    assert not any(one.foreign for one in exchanged(own, 0.0, random.Random(0)))
+    assert all(exchanged_item is item for exchanged_item, item in zip(found[:8], own[:8], strict=True))
+    assert 8 <= sum(item.foreign for item in found) <= 36  # half of 56, of which a fourth draw a caption like their own
+    assert [replace(item.encoded, context=None) for item in found] == [replace(i.encoded, context=None) for i in own]
+    assert not any(item.foreign for item in exchanged(own, 0.0, random.Random(0)))
 
 
 def test_a_foreign_context_does_not_teach_the_text(tmp_path: Path) -> None:
@@ -121,9 +121,9 @@ def test_a_foreign_context_does_not_teach_the_text(tmp_path: Path) -> None:
     network = trainer.network.eval()
     batch = collate([item.encoded for item in trainer.training], trainer.tokenizer.config, network.design)
     beliefs, at = network(batch).beliefs, torch.ones(6)
-    some = torch.tensor([True, True, False, False, True, False])
-    kept = replace(batch, present=batch.present & torch.stack([torch.ones(6, dtype=torch.bool), ~some]))
-    assert alignment(network, beliefs, batch, at, some).item() == alignment(network, beliefs, kept, at).item() > 0
+    foreign = torch.tensor([True, True, False, False, True, False])
+    kept = replace(batch, present=batch.present & torch.stack([torch.ones(6, dtype=torch.bool), ~foreign]))
+    assert alignment(network, beliefs, batch, at, foreign).item() == alignment(network, beliefs, kept, at).item() > 0
     assert alignment(network, beliefs, batch, at, torch.ones(6, dtype=torch.bool)).item() == 0
 
 
@@ -161,7 +161,8 @@ def test_training_lets_the_share_of_foreign_contexts_fall(tmp_path: Path) -> Non
     """Foreign contexts have other words here, since a toy encoder cannot compare a caption with a text."""
     trainer, tokenizer = prepared(tmp_path, foreign=0.0)
     own, foreign = (
-        items([replace(one, caption=caption) for one in examples(32)], tokenizer) for caption in ("a city", "portrait")
+        items([replace(post, caption=caption) for post in examples(32)], tokenizer)
+        for caption in ("a city", "portrait")
     )
     trainer.training = [*own, *(replace(item, foreign=True) for item in foreign)]
     while not trainer.finished:

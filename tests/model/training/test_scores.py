@@ -33,7 +33,7 @@ PREDICTED = [Prediction((span(0, 2), span(3, 4, 0.4))), Prediction((span(0, 1, 0
 
 
 def test_a_mention_is_right_only_with_span_and_type_and_gold_is_read_as_seqeval_does() -> None:
-    assert [one.correct for one in judge(GOLD, PREDICTED)] == [True, False, True]
+    assert [mention.correct for mention in judge(GOLD, PREDICTED)] == [True, False, True]
 
 
 def test_the_scoreboard_counts_mentions() -> None:
@@ -85,11 +85,13 @@ def test_f1_at_coverage_drops_the_least_probable_or_has_them_reviewed() -> None:
 
 
 def test_a_threshold_sends_the_less_probable_to_people_and_has_a_precision_of_the_others() -> None:
-    some = [Judged(probability, 0.0, 0.0, correct) for probability, correct in ((0.9, True), (0.8, False), (0.5, True))]
-    at_80 = routed(some, 0.8)
+    judged = [
+        Judged(probability, 0.0, 0.0, correct) for probability, correct in ((0.9, True), (0.8, False), (0.5, True))
+    ]
+    at_80 = routed(judged, 0.8)
     assert at_80.reviewed == pytest.approx(1 / 3)
     assert (at_80.threshold, at_80.precision) == (0.8, 0.5)
-    assert routed(some, 0.95) == Routed(0.95, 1.0, None)
+    assert routed(judged, 0.95) == Routed(0.95, 1.0, None)
     assert routed([], 0.5) == Routed(0.5, 0.0, None)
 
 

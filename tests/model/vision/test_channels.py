@@ -73,6 +73,6 @@ def test_a_context_beyond_the_limits_is_refused(context: dict[str, Any]) -> None
 
 
 def test_words_from_a_process_or_a_file_are_cleaned() -> None:
-    said = {"caption": "a\u202e\x1b[31mb", "absent": {"ocr": "\x9b" + "x" * 1_000_000}}
-    context = VisualContext.model_validate_json(json.dumps(said))
+    cached = {"caption": "a\u202e\x1b[31mb", "absent": {"ocr": "\x9b" + "x" * 1_000_000}}
+    context = VisualContext.model_validate_json(json.dumps(cached))
     assert (context.caption, context.absent) == ("a [31mb", {"ocr": "x" * (MAX_REASON)})

@@ -123,7 +123,7 @@ def test_a_valid_etag_is_sent_back_unchanged(etag: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cache_control", "age", "said"),
+    ("cache_control", "age", "freshness"),
     [
         pytest.param([], None, Freshness(), id="says nothing"),
         pytest.param(["max-age=60"], None, Freshness(60), id="max-age"),
@@ -145,8 +145,10 @@ def test_a_valid_etag_is_sent_back_unchanged(etag: str) -> None:
         pytest.param(["s-maxage=60, stale-while-revalidate=5"], None, Freshness(), id="for shared caches only"),
     ],
 )
-def test_cache_control_determines_the_freshness(cache_control: list[str], age: str | None, said: Freshness) -> None:
-    assert parse_freshness(cache_control, {} if age is None else {"Age": age}) == said
+def test_cache_control_determines_the_freshness(
+    cache_control: list[str], age: str | None, freshness: Freshness
+) -> None:
+    assert parse_freshness(cache_control, {} if age is None else {"Age": age}) == freshness
 
 
 @given(st.lists(st.text()), st.text())
