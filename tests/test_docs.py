@@ -1,6 +1,6 @@
-"""The documents say what is so: links lead somewhere, commands and settings exist, examples of events are valid.
+"""The documents are correct: links resolve, commands and settings exist, and examples of events are valid.
 
-`python -m tests.test_docs` writes the table of settings anew.
+`python -m tests.test_docs` rewrites the table of settings.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BEGIN, END = "from streams/settings.py -->\n", "<!-- end -->"
 
 PAGES = sorted([ROOT / "README.md", ROOT / "examples" / "README.md", *(ROOT / "docs").glob("*.md")])
 RESEARCH = sorted((ROOT / "docs" / "research").glob("*.md"))
-"""Experiments. They may name commands and files of the version that they were made with."""
+"""Reports of experiments. They may name commands and files of the version that they were made with."""
 OTHERS = [ROOT / ".env.example", ROOT / "docker-compose.yml", ROOT / "Dockerfile"]
 EVENTS: dict[str, type[BaseModel]] = {
     "Tweet": Tweet,
@@ -130,7 +130,7 @@ def test_nothing_is_named_by_an_absolute_path_of_somebodys_machine(page: Path) -
 
 
 def described(text: str) -> set[str]:
-    """What the first column of the tables names in backticks."""
+    """Returns the names in backticks in the first column of the tables."""
     rows = re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE)
     return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
 
@@ -145,12 +145,12 @@ def headings(file: Path) -> list[str]:
 
 
 def anchor_of(heading: str) -> str:
-    """As GitHub makes it."""
+    """Returns the anchor of a heading, as GitHub makes it."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def code(text: str) -> list[str]:
-    """Lines of code blocks, and what stands in backticks."""
+    """Returns the lines of code blocks, and the text in backticks."""
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     indented = re.findall(r"^    .+$", text, re.MULTILINE)
     return [*(line for block in blocks for line in block.splitlines()), *indented, *re.findall(r"`([^`\n]+)`", text)]

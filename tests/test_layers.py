@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = ("core", "sinks", "model", "local", "streams", "review", "demo", "cli", "benchmarks")
-"""The packages, lowest first. A package imports itself and what stands before it, and nothing else of ours."""
+"""The packages, lowest first. A package imports only itself and the packages before it."""
 NEVER = {
     "core": {"faust", "mode", "kafka", "aiokafka", "redis", "elasticsearch", "torch", "transformers"},
     "sinks": {"faust", "mode", "torch", "transformers"},
@@ -27,7 +27,7 @@ NEVER = {
 
 
 def imports(folder: str) -> Iterator[tuple[str, str]]:
-    """(file, module) for every import statement below the folder, those inside functions too."""
+    """Yields (file, module) for every import statement below the folder, also inside functions."""
     for path in sorted((ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):

@@ -228,7 +228,7 @@ def test_keys_typed_before_a_task_is_on_the_screen_do_not_answer_it(
     ana.child.send("aaaaaa")  # a key that sticks: two of them answer this task
     ana.sees("[Paris LOC?]")
     ana.presses("?")
-    ana.sees("that the model missed")  # every key before it has had its say
+    ana.sees("that the model missed")  # all earlier keys have been handled
     assert on_queue(lambda queue: queue.counts()) == Counts(open=1, leased=1, decided=1)
 
 

@@ -1,4 +1,4 @@
-"""The books: where every tweet of a test is, read from the sinks and the dead letters themselves."""
+"""Finds where every post of a test is, from the sinks and the dead letters themselves."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.streams import stub_model
 
 @dataclass(frozen=True)
 class Books:
-    """`documents`: tweet id -> everything that Elasticsearch holds of it. `tasks`: tweet ids in the queue."""
+    """`documents`: post id -> everything that Elasticsearch has of it. `tasks`: post ids in the queue."""
 
     documents: dict[str, Any]
     tasks: Counter[str]
@@ -56,7 +56,7 @@ async def sinks(settings: Settings) -> AsyncIterator[tuple[Index, ReviewQueue]]:
 
 
 async def books(settings: Settings) -> Books:
-    """A full reading of both sinks and of the dead letters."""
+    """Reads both sinks and the dead letters completely."""
     async with sinks(settings) as (index, queue):
         await index.refresh()
         documents: dict[str, Any] = {}
@@ -90,7 +90,7 @@ async def _page(index: Index, after: list[Any]) -> list[Any]:
 
 
 def tweets(numbers: Iterable[int]) -> list[bytes]:
-    """Events that the stub model knows how to answer."""
+    """Returns events that the stub model can answer."""
     return [json.dumps({"id": f"t{number}", "text": stub_model.text(number)}).encode() for number in numbers]
 
 
@@ -100,7 +100,7 @@ def fed(settings: Settings, events: list[bytes]) -> int:
 
 
 async def counted(settings: Settings) -> int:
-    """Documents in the index right now; 0 while it does not answer."""
+    """Returns the number of documents in the index, or 0 while it does not answer."""
     async with sinks(settings) as (index, _):
         try:
             await index.refresh()
@@ -110,7 +110,7 @@ async def counted(settings: Settings) -> int:
 
 
 async def until(settings: Settings, enough: Callable[[int], bool], timeout_s: float = 120.0) -> None:
-    """Wait until the number of documents satisfies `enough`."""
+    """Waits until the number of documents satisfies `enough`."""
     deadline = time.monotonic() + timeout_s
     while not enough(count := await counted(settings)):
         assert time.monotonic() < deadline, f"{count} documents after {timeout_s:.0f} s"
@@ -118,7 +118,7 @@ async def until(settings: Settings, enough: Callable[[int], bool], timeout_s: fl
 
 
 async def until_caught_up(settings: Settings, *agents: str, timeout_s: float = 120.0) -> None:
-    """Wait until the agents' groups (default: extract and deliver) have committed all that their topics hold."""
+    """Waits until the agents (by default extract and deliver) have committed everything in their topics."""
     deadline = time.monotonic() + timeout_s
     while behind := await asyncio.to_thread(lag, settings, agents or ("extract", "deliver")):
         assert time.monotonic() < deadline, f"{behind} events not acknowledged after {timeout_s:.0f} s"
@@ -126,7 +126,7 @@ async def until_caught_up(settings: Settings, *agents: str, timeout_s: float = 1
 
 
 def lag(settings: Settings, agents: Iterable[str]) -> int:
-    """Events that the agents' groups have not acknowledged; -1 when the broker cannot tell."""
+    """Returns the number of events that the agents' groups have not acknowledged, or -1 when the broker cannot tell."""
     assert settings.kafka is not None
     client = topics.admin(settings.kafka)
     try:
@@ -153,7 +153,7 @@ def _partitions(settings: Settings, agent: str) -> list[TopicPartition]:
 
 
 def rewind(settings: Settings, *agents: str) -> None:
-    """Set the agents' groups, which must be stopped, back to the beginning of their topics."""
+    """Sets the agents' groups back to the beginning of their topics. The agents must be stopped."""
     assert settings.kafka is not None
     client = topics.admin(settings.kafka)
     try:
@@ -165,7 +165,7 @@ def rewind(settings: Settings, *agents: str) -> None:
 
 
 def members(settings: Settings, agent: str) -> int:
-    """Workers that hold at least one partition of this agent's topic."""
+    """Returns the number of workers that hold a partition of this agent's topic."""
     assert settings.kafka is not None
     client = topics.admin(settings.kafka)
     try:
@@ -177,7 +177,7 @@ def members(settings: Settings, agent: str) -> int:
 
 
 def assert_exactly_once(found: Books, numbers: Iterable[int]) -> None:
-    """Every tweet has one document; the uncertain ones one task each; nothing else is anywhere."""
+    """Asserts that every post has one document, every uncertain post one task, and that nothing else exists."""
     numbers = list(numbers)
     wanted = {f"t{number}" for number in numbers}
     missing, strange = wanted - set(found.documents), set(found.documents) - wanted

@@ -18,7 +18,7 @@ Start = Callable[..., WorkerProcess]
 
 @pytest.fixture
 def stubbed(own_servers: Stack, tmp_path: Path) -> Settings:
-    """Settings of one test on this module's own servers, topics made, the stub model plugged in."""
+    """Settings of one test on this module's own servers, with topics and with the stub model."""
     settings = settings_for(own_servers.addresses, tmp_path).changed(
         model_factory="tests.streams.stub_model:load", batch={"tweets": 32}, model_timeout_s=5.0, threshold=0.5
     )
@@ -29,7 +29,7 @@ def stubbed(own_servers: Stack, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts workers and waits until they are ready; whatever still runs at the end is killed."""
+    """Starts workers and waits until they are ready. Kills those that still run at the end."""
     workers: list[WorkerProcess] = []
 
     def start_one(settings: Settings, module: str = "cli.main", **options: object) -> WorkerProcess:

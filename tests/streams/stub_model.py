@@ -27,12 +27,12 @@ LAST_DIGIT = 1e-6
 
 
 def text(number: int) -> str:
-    """The tweet that the tests feed under this number."""
+    """Returns the post that the tests feed under this number."""
     return f"word {'again ' * (number % 7)}{number}"
 
 
 def uncertain(number: int) -> bool:
-    """Whether that tweet must end in the review queue."""
+    """Returns whether that post must end in the review queue."""
     return number % 7 % 3 == 0
 
 
@@ -56,7 +56,9 @@ class StubModel:
 
     def _predict(self, encoded: Encoded, company: int) -> Prediction:
         probability = UNCERTAIN if (len(encoded.spans) - 2) % 3 == 0 else CONFIDENT
-        probability = round(probability + company * LAST_DIGIT, 6)  # as with a real network, company changes a little
+        probability = round(
+            probability + company * LAST_DIGIT, 6
+        )  # as with a real network, other posts in the batch change the figures a little
         opinion = ViewOpinion(probability=probability, aleatoric=0.1, epistemic=0.1, share=1.0)
         start, end = encoded.spans[0]
         candidates = tuple(

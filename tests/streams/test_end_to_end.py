@@ -155,7 +155,7 @@ async def test_a_lost_redis_is_made_again_from_the_topics(own_servers: Stack, st
 
 
 def settle(settings: Settings, keys: list[str]) -> None:
-    """`mner review` in a pseudo-terminal: one key a task, each once the task can be seen, then quit."""
+    """Presses one key per task in `mner review`, each when the task is on the screen, then quits."""
     environ = {**os.environ, **environment(settings), "NO_COLOR": "1", "TERM": "xterm-256color"}
     child = pexpect.spawn(
         MNER[0],

@@ -234,7 +234,7 @@ async def until_ended(worker: WorkerProcess, timeout_s: float = 60.0) -> None:
 
 
 def model_pid(worker: int) -> int:
-    """The process that runs the model for this worker, from the process table."""
+    """Returns the process of the model of this worker, from the process table."""
     with os.popen(f"ps -o pid=,args= --ppid {worker}") as table:
         (pid,) = (int(line.split()[0]) for line in table if re.search(r"model\.worker_main", line))
     return pid

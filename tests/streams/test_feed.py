@@ -1,4 +1,4 @@
-"""A file of events into Kafka: every line as it stands, whatever it holds, in bounded memory."""
+"""Feeding a file into Kafka sends every line unchanged, in bounded memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def topic(settings: Settings, brokers: str) -> str:
 
 
 def held(brokers: str, topic: str) -> list[bytes]:
-    """Every value in the topic, sorted."""
+    """Returns all values in the topic, sorted."""
     with closing(KafkaConsumer(bootstrap_servers=brokers, group_id=None)) as consumer:
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
         consumer.assign(partitions)
@@ -87,7 +87,7 @@ def test_the_line_that_the_broker_refuses_is_the_one_that_is_named(settings: Set
 
 
 class Watched(KafkaProducer):  # type: ignore[misc]
-    """Knows of every acknowledgement that is still held by somebody."""
+    """A producer with weak references to all its acknowledgements, which show those that are still in use."""
 
     futures: ClassVar[list[weakref.ref[Any]]] = []
 

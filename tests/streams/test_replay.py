@@ -1,4 +1,4 @@
-"""Replays, rebalances, edits and erasures: what is written twice is written once, and the newer always wins."""
+"""Replays, rebalances, edits and erasures: repeated writes change nothing, and the newer write always wins."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ async def test_replaying_the_topic_three_times_changes_not_a_byte(stubbed: Setti
     assert_exactly_once(first, range(300))
     await asyncio.to_thread(worker.stop)
     for replay in range(3):
-        # Other batches each time: the numbers a model gives may differ in their last digit then, the index must not.
-        # So must it be when the threshold has changed meanwhile: the first reading stands until a newer release reads.
+        # Batches differ on each run. The model's figures may then differ in the last digit, but the index must not.
+        # The same holds for a changed threshold: the first reading stands until a newer model version reads the post.
         other = stubbed.changed(batch={"tweets": 5 + replay}, threshold=(0.5, 0.1, 0.9995)[replay])
         await asyncio.to_thread(rewind, stubbed, "extract", "deliver")
         worker = start(other)

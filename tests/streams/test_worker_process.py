@@ -1,4 +1,4 @@
-"""A worker as a child process: it imports ours, wherever it is started."""
+"""A worker as a child process imports our modules, wherever it is started."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def test_folders_named_like_ours_where_it_runs_are_not_imported(
     monkeypatch.chdir(tmp_path)
     worker = WorkerProcess(Settings(_env_file=None, home=tmp_path), tmp_path / "log")
     worker.start()
-    with pytest.raises(UserError, match="MNER_KAFKA"):  # it came as far as to ask where the servers are
+    with pytest.raises(UserError, match="MNER_KAFKA"):  # it got as far as looking for the servers
         worker.ready(60)
     worker.kill()  # closes its pipe

@@ -274,7 +274,7 @@ def test_every_image_is_read_however_long_the_others_take(
     stub: Callable[[str], None], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stub("load")
-    monkeypatch.setenv("MNER_VISION_WAIT_S", "1e-6")  # any reader is then too slow for a worker
+    monkeypatch.setenv("MNER_VISION_WAIT_S", "1e-6")  # any reader is too slow for a worker under this limit
     files = [tmp_path / f"{number}.png" for number in range(24)]
     for number, file in enumerate(files):
         file.write_bytes(encoded(half_and_half().rotate(number), "PNG"))

@@ -140,7 +140,10 @@ def test_nothing_predicted_can_be_drawn(tmp_path: Path) -> None:
 
 
 def test_each_measure_reads_one_uncertainty() -> None:
-    """Two words, three labels; the other tweet is noisy in its second word's best label alone, and well known."""
+    """Compares two posts of two words and three labels.
+
+    The second post is noisy only in the best label of its second word, and the model knows it well.
+    """
     calm = TweetUncertainty(np.full((2, 3), 1.0), np.full((2, 3), 1.0), np.array([0, 2]))
     noisy = calm.aleatoric.copy()
     noisy[1, 2], noisy[0, 0] = 1.5, 0.1
@@ -157,7 +160,7 @@ def test_each_measure_reads_one_uncertainty() -> None:
 
 
 def test_little_evidence_is_detected_whatever_the_noise() -> None:
-    """Evidence nu is 1 in the one, 1/2 in the other, whose noise is less, so that its epistemic variance is no more."""
+    """The unknown post has half the evidence and less noise, so its epistemic variance is no larger."""
     best = np.array([0, 2])
     known = TweetUncertainty(np.full((2, 3), 1.0), np.full((2, 3), 1.0), best)
     unknown = TweetUncertainty(np.full((2, 3), 0.3), np.full((2, 3), 0.6), best)

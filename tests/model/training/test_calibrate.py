@@ -46,7 +46,7 @@ def span(start: int, probability: float) -> Span:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """The shipped one, to be written to."""
+    """A copy of the shipped checkpoint that the test may change."""
     folder = tmp_path / "checkpoint"
     shutil.copytree(CHECKPOINT, folder)
     return folder
@@ -54,7 +54,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Eighty tweets with a place each, of which every second has a caption."""
+    """Eighty posts with one place each. Every second post has a caption."""
     folder = tmp_path / "toy2017"
     folder.mkdir()
     lines = [f"IMGID:{n}\nI\tO\nlove\tO\n{PLACES[n % 8]}\tB-LOC\n{n}\tO\ntimes\tO\n" for n in range(80)]
@@ -125,7 +125,7 @@ def test_a_checkpoint_without_a_density_gets_one(checkpoint: Path, data: Path) -
 
 
 def corpus(folder: Path, **splits: str) -> Path:
-    """A data set of tweets of these words, without mentions, one a line."""
+    """Writes a data set with one post per line and without mentions."""
     folder.mkdir(exist_ok=True)
     for split in ("train", "valid", "test"):
         lines = splits.get(split, f"nothing here in {split}").splitlines()
@@ -221,7 +221,7 @@ def test_a_context_without_captions_cannot_be_calibrated_and_all_goes_to_review(
 
 
 def learned(folder: Path, design: Design) -> tuple[Tagger, TweetTokenizer, list[Example]]:
-    """A toy network trained for a moment, and the tweets."""
+    """Returns a toy network that was trained briefly, and its posts."""
     network, tokenizer = pretrained(str(save(folder, bert)), 0, design)
     tweets = examples(80)
     config = OptimisationConfig(epochs=3, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=128)
@@ -232,7 +232,7 @@ def learned(folder: Path, design: Design) -> tuple[Tagger, TweetTokenizer, list[
 
 
 def test_joined_views_have_their_own_temperature(tmp_path: Path) -> None:
-    """Scores half as large again need a temperature half as high again. A tweet with one view keeps its own."""
+    """Scores 1.5 times as large need a temperature 1.5 times as high. A post with one view keeps its own."""
     network, tokenizer, tweets = learned(tmp_path, Design(emission="location", chain=False))
     tweets = [post if number % 5 else replace(post, tags=("O",) * len(post.tags)) for number, post in enumerate(tweets)]
     same = read(network, tokenizer, tweets, False, "cpu")

@@ -63,7 +63,7 @@ def test_the_promise_fails_no_more_often_than_delta(number: int, mentions: int, 
 
 @pytest.mark.parametrize("number", [100, 200])
 def test_the_promise_holds_for_few_posts_whose_mentions_are_right_or_wrong_together(number: int) -> None:
-    """Each has three mentions, 95% right at any probability; some thirty tweets are above the first threshold."""
+    """Each post has three mentions, right with probability 0.95. About thirty posts are above the first threshold."""
     random, broken = np.random.default_rng(11), {"promise": 0, "highest": 0}
     for _ in range(200):
         probability = random.uniform(0.9, 1.0, number)
@@ -76,7 +76,7 @@ def test_the_promise_holds_for_few_posts_whose_mentions_are_right_or_wrong_toget
 
 def test_a_post_counts_as_at_most_one_mention_when_few_posts_have_errors() -> None:
     def at_most(sizes: list[int], wrong: int) -> float:
-        """Mentions of one tweet each, of which the first tweets have one wrong."""
+        """Makes posts of these sizes. The first `wrong` posts have one wrong mention each."""
         tweets = [[(0.9, place >= wrong or mention > 0) for mention in range(n)] for place, n in enumerate(sizes)]
         return highest({"text": tweets}, 0.9, 0.1).target
 

@@ -78,7 +78,7 @@ def test_average_precision_is_the_mean_precision_at_each_positive_ties_together(
 
 
 def test_f1_at_coverage_drops_the_least_probable_or_has_them_reviewed() -> None:
-    """Of five gold mentions, three are predicted, and two that are none; one right and one wrong one are not kept."""
+    """Three of five gold mentions are predicted, and two wrong ones. A right and a wrong one are dropped."""
     probability, correct = np.array([0.9, 0.5, 0.8, 0.4, 0.7]), np.array([True, True, True, False, False])
     assert covered(probability, correct, 5, 0.6) == Covered(f1=0.5, f1_reviewed=round(6 / 9, 6))
     assert covered(probability, correct, 5, 1.0) == Covered(0.6, 0.6)

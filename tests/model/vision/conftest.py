@@ -14,7 +14,7 @@ from model.vision.reader import ChannelReader, load
 
 @pytest.fixture(scope="session")
 def reader() -> Iterator[ChannelReader]:
-    """Tags and OCR as they come, on one CPU thread; no caption model."""
+    """Reads tags and text on one CPU thread, without a caption model."""
     before = torch.get_num_threads(), cv2.getNumThreads()
     yield load(ReaderConfig(channels=("tags", "caption", "ocr")).to_json(), device="cpu", threads=1)
     torch.set_num_threads(before[0])

@@ -69,8 +69,10 @@ def crossword_puzzle() -> Image.Image:
 
 @pytest.mark.parametrize("make", [traffic_light, envelope, crossword_puzzle])
 def test_simple_drawings_are_named(make: Callable[[], Image.Image], reader: ChannelReader) -> None:
-    """Class names, weights and input fit together: with red and blue swapped or another scale, the traffic light has
-    less than half of the probability."""
+    """Class names, weights and input fit together.
+
+    With red and blue swapped, or with another scale, the traffic light gets less than half of the probability.
+    """
     assert isinstance(reader.tags, ImageNet)
     ((tag, *_),) = reader.tags.read([make()])
     assert tag.label == make.__name__.replace("_", " ")

@@ -15,7 +15,7 @@ OTHER = "http://elsewhere.example/b.jpg"
 VALIDATORS = Validators("http://cdn.example/a.jpg", '"one"', "Sat, 21 Nov 2026 07:00:00 GMT")
 
 Make = Callable[..., ImageCache]
-"""The fixture `make`: a cache on this test's file, by its settings."""
+"""The type of the fixture `make`, which opens a cache on the test's file."""
 
 
 def image_of(body: bytes, url: str = URL) -> LoadedImage:
@@ -29,7 +29,7 @@ async def keep(cache: ImageCache, body: bytes, url: str = URL, life: Freshness |
 
 
 def size(path: Path) -> int:
-    """Bytes."""
+    """Size in bytes."""
     return path.stat().st_size
 
 

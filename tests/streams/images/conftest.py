@@ -30,7 +30,7 @@ async def server() -> AsyncIterator[HostileServer]:
 
 @pytest.fixture
 def limits(server: HostileServer) -> Callable[..., ImageLimits]:
-    """Limits under which the hostile server, and no other private address, may be dialled."""
+    """Limits that allow the address of the hostile server, and no other private address."""
 
     def make(**overrides: Any) -> ImageLimits:
         return ImageLimits(**{"allow": (server.address,), "timeout_s": 5, **overrides})
@@ -51,7 +51,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Of the cache's file."""
+    """Path of the cache's file."""
     return tmp_path / "cache" / "images.sqlite3"
 
 

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]] | bytes
-"""What to send: all of it as bytes, or a function that writes as it likes."""
+"""The response: bytes, or a function that writes."""
 
 
 @dataclass
 class HostileServer:
-    """Answers each path with what `answers` holds for it. `requests` are the request heads that came."""
+    """Serves each path from `answers`. `requests` holds the heads of the requests."""
 
     host: str
     port: int = 0
@@ -70,7 +70,7 @@ async def hostile_server(host: str = "127.0.0.1") -> AsyncIterator[HostileServer
 
 @dataclass
 class Clock:
-    """Seconds that pass when a test says so. What sleeps by it wakes at once, later."""
+    """A clock that a test moves. `sleep` returns at once and moves the clock."""
 
     now: float = 1000.0
     slept: list[float] = field(default_factory=list)
@@ -84,7 +84,7 @@ class Clock:
 
 
 def forever(head: bytes, piece: bytes, pause_s: float = 0.0) -> Answer:
-    """`head`, then `piece` again and again."""
+    """Sends `head`, then `piece` for ever."""
 
     async def answer(writer: asyncio.StreamWriter) -> None:
         writer.write(head)
@@ -97,6 +97,6 @@ def forever(head: bytes, piece: bytes, pause_s: float = 0.0) -> Answer:
 
 
 def reply(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> bytes:
-    """An HTTP response; `length` lies about the body's."""
+    """Returns an HTTP response. `length` replaces the true Content-Length."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body

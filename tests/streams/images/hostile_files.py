@@ -25,14 +25,14 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png(width: int, height: int, *before: bytes, data: bytes | None = None, depth: int = 8, colour: int = 2) -> bytes:
-    """An RGB PNG, black unless `data` is the whole of its IDAT; `before`: chunks in front of that."""
+    """Returns an RGB PNG, black by default. `data` replaces the content of IDAT. The chunks `before` precede it."""
     pixels = zlib.compress(bytes((1 + 3 * width) * height)) if data is None else data
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return PNG_HEAD + chunk(b"IHDR", header) + b"".join(before) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def inflating(megabytes: int) -> bytes:
-    """A zlib stream (RFC 1950) of so many zeros, a thousandth as long: one megabyte squeezed, many times over."""
+    """Returns a zlib stream (RFC 1950) of so many zeros, a thousandth as long. It repeats one compressed megabyte."""
     squeezer = zlib.compressobj(9, wbits=-15)
     megabyte = squeezer.compress(bytes(MB)) + squeezer.flush(zlib.Z_FULL_FLUSH)
     adler = (megabytes * MB % 65_521) << 16 | 1
@@ -48,7 +48,7 @@ def png_with_a_huge_chunk() -> bytes:
 
 
 def apng(frames: int) -> bytes:
-    """Animated PNG: the frames are 1 x 1 each, one after the other."""
+    """Returns an animated PNG of frames of 1 x 1."""
     pixel = zlib.compress(bytes(4))
     parts = [chunk(b"acTL", struct.pack(">II", frames, 0))]
     tail = []
@@ -61,7 +61,7 @@ def apng(frames: int) -> bytes:
 
 
 def gif(screen: tuple[int, int], frame: tuple[int, int, int, int], frames: int = 1) -> bytes:
-    """All of one colour. `frame`: left, top, width, height. Its pixels end early."""
+    """Returns a GIF of one colour whose pixels end early. `frame`: left, top, width, height."""
     head = b"GIF89a" + struct.pack("<HHBBB", *screen, 0x80, 0, 0) + b"\x00\x00\x00\xff\xff\xff"
     image = b"\x2c" + struct.pack("<HHHHB", *frame, 0) + b"\x02\x02\x44\x01\x00"
     return head + image * frames + b"\x3b"
@@ -72,7 +72,7 @@ def gif_of_many_frames() -> bytes:
 
 
 def webp_that_claims(width: int, height: int) -> bytes:
-    """A lossless WEBP (RFC 9649, 3.4) whose 14-bit sizes are patched in its header."""
+    """Returns a lossless WEBP (RFC 9649, 3.4) with patched 14-bit sizes in the header."""
     body = bytearray(encoded(half_and_half(size=(16, 16)), "WEBP", lossless=True))
     at = body.index(b"VP8L") + 9
     bits = int.from_bytes(body[at : at + 4], "little")
@@ -93,9 +93,9 @@ def jpeg_that_claims(width: int, height: int) -> bytes:
 
 
 def jpeg_of_many_scans(count: int = 5_000, side: int = 6_000) -> bytes:
-    """A progressive JPEG whose last scan, a few kB that say "nothing changes", comes again and again.
+    """Returns a progressive JPEG that repeats its last scan, which changes nothing in a few kB.
 
-    Each takes a pass over the whole image ("Two Issues with the JPEG Standard", libjpeg-turbo project, 2015).
+    Each scan takes a pass over the whole image ("Two Issues with the JPEG Standard", libjpeg-turbo project, 2015).
     """
     body = encoded(Image.new("L", (side, side), 128), "JPEG", progressive=True)
     last = body.rindex(b"\xff\xda")
@@ -104,7 +104,7 @@ def jpeg_of_many_scans(count: int = 5_000, side: int = 6_000) -> bytes:
 
 
 def jpeg_with_segments(marker: int, data: bytes, size: int) -> bytes:
-    """`size` bytes of segments of 64 KB between the start and the image."""
+    """Returns an image after `size` bytes of segments of 64 KB."""
     body = encoded(half_and_half(), "JPEG")
     segment = bytes([0xFF, marker]) + struct.pack(">H", 2 + len(data)) + data
     return body[:2] + segment * (size // len(segment)) + body[2:]
@@ -115,7 +115,7 @@ def jpeg_with_icc() -> bytes:
 
 
 def jpeg_with_endless_exif() -> bytes:
-    """An EXIF directory that claims 65,535 entries and names itself as the next one."""
+    """Returns an EXIF directory that claims 65,535 entries and points to itself."""
     tiff = b"II*\0\x08\0\0\0" + b"\xff\xff" + struct.pack("<HHII", 0x0112, 3, 0xFFFF_FFFF, 8) * 5_000 + b"\x08\0\0\0"
     return jpeg_with_segments(0xE1, b"Exif\0\0" + tiff, 61_000)
 
@@ -136,7 +136,7 @@ def gifar() -> bytes:
 
 
 def gif_and_script() -> bytes:
-    """`GIF89a/*...*/=1;alert(1)` is JavaScript too: the screen's width is the two characters `/*`."""
+    """Returns a GIF that is also JavaScript: `GIF89a/*...*/=1;alert(1)`. The screen's width is the characters `/*`."""
     return b"GIF89a" + struct.pack("<HHBBB", 0x2A2F, 1, 0, 0, 0) + b"*/=1;alert(1)//" + b"\x3b"
 
 
@@ -153,7 +153,7 @@ def svg_squeezed() -> bytes:
 
 
 def png_interlaced(side: int = 64) -> bytes:
-    """In the seven passes of Adam7, which Pillow does not write (PNG specification, third edition, section 8)."""
+    """Returns a PNG in the seven passes of Adam7, which Pillow does not write (PNG, third edition, section 8)."""
     rows = b""
     for left, top, across, down in (
         (0, 0, 8, 8),
@@ -236,4 +236,4 @@ FILES: dict[str, tuple[Callable[[], bytes], str | tuple[str, ...]]] = {
     "ZIP": (zipped, "not_an_image"),
     "ELF": (lambda: b"\x7fELF" + bytes(100), "not_an_image"),
 }
-"""Name of the attack -> what builds its file, and how the outcome may begin."""
+"""Name of the attack -> the function that builds its file, and the start of the expected outcome."""

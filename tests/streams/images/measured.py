@@ -20,19 +20,22 @@ from streams.images.loader import ImageLoader
 from tests.streams.images.sample_images import FILES, encoded
 
 MAX_OWN_MB = 96
-"""This process may grow by so much for one image, the attacking server in it included; one body may have 10 MB."""
+"""Largest growth of this process, in MB, for one image. It includes the attacking server, and a body of 10 MB."""
 
 MAX_DECODER_MB = 384
-"""A decoding process, Python and its libraries included, over the whole corpus; half as much again as was measured."""
+"""Largest memory of a decoding process, in MB, with Python and its libraries: 1.5 times the measured peak."""
 
 SAMPLE_S = 0.01
-"""Seconds between two looks at the decoding processes, whose peak is gone with them."""
+"""Seconds between two looks at the decoding processes, whose peaks are lost when they end."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """One attack. MB are 10^6 bytes in memory; `own_mb` is growth, `decoder_mb` a total, also of a process that was
-    killed; 0 where there was none."""
+    """The cost of one attack, in MB of 10^6 bytes.
+
+    `own_mb` is the growth of this process. `decoder_mb` is the total of the decoder, also of a killed one. Without a
+    decoder it is 0.
+    """
 
     case: str
     outcome: str
@@ -42,11 +45,11 @@ class Cost:
 
 
 COSTS: list[Cost] = []
-"""Of all attacks of this run, printed at its end."""
+"""All attacks of this run, printed at its end."""
 
 
 async def attack(case: str, loader: ImageLoader, url: str, max_seconds: float) -> str:
-    """What came of it, `kind: detail` or `ok: ...`; asserts that the cost was bounded."""
+    """Returns the outcome, `kind: detail` or `ok: ...`. Asserts that the cost was bounded."""
     pids: tuple[int | str, ...] = ("self", *decoder_pids(loader))
     for pid in pids:
         _reset_peak(pid)
@@ -98,7 +101,7 @@ def _status_mb(what: str, pid: int | str = "self") -> float:
 
 
 def large_images() -> Iterator[tuple[str, bytes]]:
-    """40 million pixels each, the most that is allowed."""
+    """Images of 40 million pixels, the largest number allowed."""
     size = (8000, 5000)
     colour = Image.linear_gradient("L").resize(size).convert("RGB")
     yield "JPEG", encoded(colour, "JPEG")
@@ -112,8 +115,10 @@ def large_images() -> Iterator[tuple[str, bytes]]:
 
 
 async def print_large_images() -> None:
-    """Each in a process of its own that has decoded a small one: the peak of its address space, which is what the limit
-    counts, beyond what it held before."""
+    """Measures the peak of the address space beyond the idle process, which is what the limit counts.
+
+    Each image gets its own process, which has decoded a small image before.
+    """
     for name, body in large_images():
         async with Decoders(1, max_pixels=40_000_000, memory_mb=2048, timeout_s=60.0) as pool:
             await pool.decode(FILES["JPEG"], "")
@@ -126,7 +131,7 @@ async def print_large_images() -> None:
 
 
 def table() -> list[str]:
-    """One line an attack."""
+    """Prints one line per attack."""
     head = f"{'seconds':>8} {'own +MB':>8} {'decoder MB':>10}  {'attack':<58} outcome"
     return [head] + [
         f"{cost.seconds:8.2f} {cost.own_mb:8.1f} {cost.decoder_mb:10.0f}  {cost.case:<58.58} {cost.outcome[:70]}"

@@ -19,14 +19,14 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def half_and_half(mode: str = "RGB", size: tuple[int, int] = (80, 40)) -> Image.Image:
-    """Red on the left, blue on the right, so that turning and colours can be checked."""
+    """Returns an image that is red on the left and blue on the right, so that rotation and colours can be checked."""
     image = Image.new("RGB", size, (255, 0, 0))
     image.paste((0, 0, 255), (size[0] // 2, 0, size[0], size[1]))
     return image.convert(mode)
 
 
 def noise(size: tuple[int, int] = (300, 200)) -> Image.Image:
-    """A image that does not compress, so that cutting its file hurts the pixels."""
+    """Returns an image that does not compress, so that a truncated file lacks pixels."""
     return Image.effect_noise(size, 80).convert("RGB")
 
 
@@ -36,7 +36,7 @@ def small(found: Decoded) -> Image.Image:
 
 
 def png(depth: int, colour: int, row: bytes, transparent: bytes = b"") -> bytes:
-    """9 x 9, every row the same, in a depth and a colour type that Pillow does not write (PNG, section 11.2.1)."""
+    """Returns a PNG of 9 x 9 with equal rows, of a depth and colour type that Pillow does not write (PNG, 11.2.1)."""
     chunks = [(b"IHDR", struct.pack("!IIBBBBB", 9, 9, depth, colour, 0, 0, 0))]
     chunks += [(b"tRNS", transparent)] if transparent else []
     chunks += [(b"IDAT", zlib.compress((b"\0" + row) * 9)), (b"IEND", b"")]
@@ -45,7 +45,7 @@ def png(depth: int, colour: int, row: bytes, transparent: bytes = b"") -> bytes:
 
 
 def ycck(colour: tuple[int, int, int]) -> bytes:
-    """A JPEG as Photoshop writes it for print: YCbCr of the inverted ink, and black (Adobe TN 5116, section 18)."""
+    """Returns a JPEG as Photoshop writes it for print: YCbCr of the inverted ink, and black (Adobe TN 5116, 18)."""
     ink = Image.new("RGB", (80, 40), colour)
     planes = [ImageChops.invert(plane) for plane in ImageChops.invert(ink).convert("YCbCr").split()]
     body = encoded(Image.merge("CMYK", [*planes, Image.new("L", ink.size, 0)]), "JPEG", quality=100)
@@ -54,7 +54,7 @@ def ycck(colour: tuple[int, int, int]) -> bytes:
 
 
 def slow_jpeg(scans: int = 5000) -> bytes:
-    """A small file that keeps a decoder busy for long, some 5 ms a scan: one progressive scan over and over."""
+    """Returns a small progressive JPEG that keeps a decoder busy. Each repeated scan takes about 5 ms."""
     body = encoded(Image.new("L", (2000, 2000), 90), "JPEG", progressive=True)
     last = body.rindex(b"\xff\xda")
     return body[:last] + body[last:-2] * scans + body[-2:]
@@ -69,7 +69,7 @@ GIF_BOMB = (
 )
 _WEBP = encoded(half_and_half(), "WEBP", save_all=True, append_images=[Image.new("RGB", (80, 40))])
 WEBP_BOMB = _WEBP[:24] + b"\x0f\x27\0\x0f\x27\0" + _WEBP[30:]
-"""10,000 x 10,000 in the header, frames of 80 x 40."""
+"""A WEBP whose header says 10,000 x 10,000 and whose frames have 80 x 40."""
 
 FILES = {
     "JPEG": encoded(noise(), "JPEG"),
@@ -81,4 +81,4 @@ FILES = {
     "lossless WEBP": encoded(noise((90, 60)).convert("RGBA"), "WEBP", lossless=True),
     "GIF": encoded(noise(), "GIF", save_all=True, append_images=[noise()]),
 }
-"""One small file of each kind that is read."""
+"""A small file of each format."""

@@ -94,7 +94,7 @@ HOSTS = {
     "a port in other digits": "127.0.0.1:８０",
     "no host": "",
 }
-"""Name of the attack -> what stands behind `http://`."""
+"""Name of the attack -> the URL after `http://`."""
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -228,7 +228,7 @@ REDIRECTS: dict[str, tuple[str, str | tuple[str, ...]]] = {
     "three in a row": ("/1", "too_many_redirects: "),
     "to an endless body": ("/endless", "too_big: "),
 }
-"""Name of the attack -> Location, and how the outcome begins."""
+"""Name of the attack -> Location, and the start of the expected outcome."""
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -35,7 +35,7 @@ CHUNKED_PNG = b"%x\r\n%s\r\n" % (len(PNG), PNG)
 END = b"0\r\n\r\n"
 
 EITHER = ("bad_response: ", "broken: ", "not_an_image: ", "connection_lost: ", "ok: PNG")
-"""A reader may take it or leave it, as long as it is one answer to one request."""
+"""A reader may accept or refuse these, but must read one response per request."""
 
 
 def status(line: str, *headers: str) -> bytes:
@@ -43,7 +43,7 @@ def status(line: str, *headers: str) -> bytes:
 
 
 ANSWERS: dict[str, tuple[Answer, str | tuple[str, ...]]] = {
-    # without end
+    # endless
     "endless body": (forever(OK + b"\r\n", bytes(8192)), "too_big: more than"),
     "endless chunks": (forever(CHUNKED, CHUNK), "too_big: more than"),
     "endless body behind an honest length": (
@@ -74,11 +74,11 @@ ANSWERS: dict[str, tuple[Answer, str | tuple[str, ...]]] = {
     "slow drip of interim responses": (forever(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.01), "timeout: "),
     "silence": (forever(b"", b"", 0.01), "timeout: "),
     "silence after the head": (forever(OK + LENGTH + b"\r\n", b"", 0.01), "timeout: "),
-    # lengths
+    # wrong lengths
     "more than allowed is announced": (reply(b"", length=MAX_BYTES + 1), f"too_big: {MAX_BYTES + 1} bytes announced"),
     "one byte more than allowed": (reply(bytes(MAX_BYTES + 1)), "too_big: "),
     "length too long": (reply(PHOTO[:3000], "Connection: close", length=9000), "connection_lost: "),
-    # what follows the announced length is either the next, nonsensical response or too late to matter
+    # bytes after the announced length are the next, invalid response, or come too late
     "length too short": (reply(PHOTO, length=3000), ("bad_response: ", "broken: ")),
     "two lengths": (reply(PNG, "Content-Length: 5"), "bad_response: "),
     "a list of lengths": (reply(PNG, length=5).replace(b": 5", b": 5, 5"), "bad_response: "),
@@ -90,7 +90,7 @@ ANSWERS: dict[str, tuple[Answer, str | tuple[str, ...]]] = {
     "chunk of 2^64 bytes": (CHUNKED + b"10000000000000000\r\n", ("bad_response: ", "connection_lost: ")),
     "negative chunk": (CHUNKED + b"-1\r\nX\r\n", ("bad_response: ", "connection_lost: ")),
     "chunks that break off": (CHUNKED + CHUNKED_PNG, "connection_lost: "),
-    # what two readers could understand differently
+    # ambiguous framing
     "length and chunks": (OK + LENGTH + CHUNKED[len(OK) :] + CHUNKED_PNG + END, ("bad_response: ", "ok: PNG")),
     "chunked twice": (OK + b"Transfer-Encoding: chunked, chunked\r\n\r\n" + CHUNKED_PNG + END, EITHER),
     "chunked under another name": (OK + b"Transfer-Encoding: xchunked\r\n\r\n" + CHUNKED_PNG + END, EITHER),
@@ -103,7 +103,7 @@ ANSWERS: dict[str, tuple[Answer, str | tuple[str, ...]]] = {
     "header without a colon": (OK + b"hello\r\n" + LENGTH + b"\r\n" + PNG, "bad_response: "),
     "another response behind": (reply(PNG) + reply(b"<p>the next image?"), ("ok: PNG", "bad_response: ")),
     "garbage behind": (reply(PNG) + b"\x16\x03\x01garbage" * 100, ("ok: PNG", "bad_response: ")),
-    # not what was asked for
+    # not the requested content
     "SSH": (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "bad_response: "),
     "HTTP/0.9": (b"<html>", ("bad_response: ", "connection_lost: ")),
     "HTTP/2": (b"HTTP/2 200\r\n\r\n", "bad_response: "),
@@ -130,7 +130,7 @@ ANSWERS: dict[str, tuple[Answer, str | tuple[str, ...]]] = {
     "410": (reply(b"gone", status="410 Gone"), "not_found: HTTP 410"),
     "503": (status("503 Unavailable"), "http_status: HTTP 503"),
     "503 until the end of time": (status("503 Wait", "Retry-After: 99999999999999999999"), "http_status: HTTP 503, "),
-    # squeezed
+    # compressed
     "gzip bomb": (reply(gzip.compress(bytes(30_000_000)), "Content-Encoding: gzip"), "encoded: sent as gzip"),
     "deflate bomb": (reply(inflating(20), "Content-Encoding: deflate"), "encoded: "),
     "brotli": (reply(b"\x1b", "Content-Encoding: br"), "encoded: "),
@@ -144,7 +144,7 @@ ANSWERS: dict[str, tuple[Answer, str | tuple[str, ...]]] = {
     "gzip, unannounced": (reply(gzip.compress(PNG), "Content-Type: image/png"), "not_an_image: "),
     "deflate, unannounced": (reply(zlib.compress(PNG)), "not_an_image: "),
 }
-"""Name of the attack -> what the server sends, and how the outcome may begin."""
+"""Name of the attack -> the response, and the start of the expected outcome."""
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -162,12 +162,12 @@ async def no_look_up(host: str, port: int) -> list[str]:
 
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "later"])
 async def test_bytes_after_a_response_never_become_the_next_images_answer(late: bool) -> None:
-    """Otherwise whoever splits a response of an honest host could choose its next image."""
+    """Otherwise the author of a split response could choose the next image of an honest host."""
     poison = reply(b"the attacker's image")
     connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Keeps the connection, as long as the other side does."""
+        """Keeps the connection open until the client closes it."""
         nonlocal connections
         connections += 1
         with suppress(ConnectionError, asyncio.IncompleteReadError):

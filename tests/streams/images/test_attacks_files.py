@@ -13,7 +13,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LIMITS = {"timeout_s": 10, "decode_s": 2}
 SECONDS = 6.0
-"""Decoding may take 2 of them, and replacing the process some more."""
+"""Longest time of an attack. Decoding may take 2 s, and the replacement of the process some more."""
 
 
 @pytest.mark.parametrize("name", FILES)

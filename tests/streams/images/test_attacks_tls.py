@@ -29,7 +29,7 @@ async def here(host: str, port: int) -> list[str]:
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a certificate authority of the test's own (`ca.pem`) and `server.pem`, signed by it for NAME."""
+    """A folder with a test certificate authority (`ca.pem`), and `server.pem`, which it signed for NAME."""
     if shutil.which("openssl") is None:
         pytest.skip("makes certificates with the command openssl, which is not installed")
     folder = tmp_path_factory.mktemp("tls")
@@ -62,7 +62,7 @@ async def tls_server(authority: Path) -> AsyncIterator[tuple[HostileServer, list
 
 
 def fetcher(authority: Path, *allow: str, look_up: Callable[[str, int], Awaitable[list[str]]] = here) -> Fetcher:
-    """A fetcher that trusts the test's authority."""
+    """A fetcher that trusts the test authority."""
     context = ssl.create_default_context(cafile=str(authority / "ca.pem"))
     return Fetcher(ImageLimits(allow=allow, tries=1), look_up, tls=context)
 

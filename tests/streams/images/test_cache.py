@@ -237,7 +237,7 @@ async def test_the_least_recently_used_image_is_evicted_to_keep_the_limit(make: 
     assert 6 <= len(cached) <= 9
     assert await cache.body(first.sha256) == bodies[0]
     await cache.close()
-    assert size(path) <= 1_200_000  # pages given free by the last are used by the next
+    assert size(path) <= 1_200_000  # the next write uses the pages that the last deletion freed
 
 
 async def test_a_lower_limit_frees_the_space(make: Make, path: Path) -> None:

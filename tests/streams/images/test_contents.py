@@ -26,7 +26,7 @@ KILLING = reply(slow_jpeg(300))
 
 @pytest.fixture
 async def remembering(limits: Callable[..., ImageLimits], clock: Clock, tmp_path: Path) -> AsyncIterator[ImageLoader]:
-    """A loader with one started decoder. The killing file occupies it for longer than allowed."""
+    """A loader with one started decoder. The killing file occupies it for longer than the limit."""
     image_limits = limits(cache_mb=8, decoders=1, decode_s=0.2, timeout_s=0.5)
     async with ImageLoader(image_limits, clock=clock, home=tmp_path) as loader:
         await loader.decode(PNG, URL)

@@ -50,7 +50,7 @@ async def test_a_long_queue_is_not_a_fault_of_the_file(file: Database, caplog: p
     done = await asyncio.gather(*(file.write(slowly) for _ in range(8)))
     kept = done.count(True)
     assert 1 <= kept <= 4
-    assert await file.read(count) == kept  # at once, and what nobody waited for was never begun
+    assert await file.read(count) == kept  # at once: writes that nobody waits for any more were never started
     assert faults("busy") == before + 8 - kept
     (warning,) = caplog.messages
     assert "is too slow for the load (logged once): Busy: not started within 0.3 s" in warning
@@ -74,7 +74,7 @@ async def test_the_queue_is_limited_in_operations_and_bytes(file: Database, monk
 
 
 class Body:
-    """The size of an image."""
+    """Stands for a large image whose memory must be freed."""
 
 
 async def test_a_hanging_disk_is_paused_and_keeps_no_abandoned_work_alive(

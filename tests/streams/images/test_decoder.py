@@ -467,7 +467,7 @@ OPEN = {"stat", "chmod", "connect by path", "send", "share memory"}
 def test_code_in_a_confined_process_reaches_no_file_no_network_and_no_other_process(
     before: str, remains: set[str], tmp_path: Path
 ) -> None:
-    """Skips by what the kernel says it offers, never by what the intruder reached."""
+    """Skips by what the kernel offers, never by the results of the intruder."""
     if ctypes.CDLL(None).syscall(444, None, 0, 1) < 6:
         pytest.skip("this kernel does not offer landlock(7) version 6")
     bare = before or UNPRIVILEGED + NAMESPACES

@@ -31,7 +31,7 @@ def read(body: bytes) -> Decoded:
 
 
 def near(found: object, wanted: tuple[int, int, int]) -> bool:
-    """Whether two colours differ by no more than JPEG's loss."""
+    """Returns whether two colours differ by no more than JPEG's loss."""
     assert isinstance(found, tuple)
     return all(abs(a - b) <= 12 for a, b in zip(found, wanted, strict=True))
 

@@ -84,7 +84,7 @@ async def test_concurrent_fetches_are_limited_and_waiting_does_not_count_as_slow
 
     async with ImageLoader(limits(workers=3, decoders=1, timeout_s=0.5)) as loader:
         server.answers["/warm"] = reply(PNG)
-        with_decoder = asyncio.timeout(60)  # starting a process that decodes is not what is measured here
+        with_decoder = asyncio.timeout(60)  # the start of a decoding process is not measured here
         async with with_decoder:
             while (await loader.load_first_photo([Media(url=f"{server.url}/warm")]))[0].status != "ok":
                 pass
@@ -308,7 +308,7 @@ async def test_a_cached_image_is_not_fetched_again_and_still_has_pixels(
         again = await loader.load(f"{server.url}/a")
         elsewhere = await loader.load(f"{server.url}/b")
         assert len(server.requests) == 2
-        assert first.pixels is again.pixels is elsewhere.pixels is None  # until somebody asks for them
+        assert first.pixels is again.pixels is elsewhere.pixels is None  # until a caller asks for them
         assert (again.sha256, again.phash) == (elsewhere.sha256, elsewhere.phash) == (first.sha256, first.phash)
         assert await loader.pixels(again) == await loader.pixels(elsewhere) == await loader.pixels(first)
     async with remembering() as next_worker:

@@ -68,7 +68,7 @@ async def test_a_slow_name_server_delays_no_other_domain(
     server.answers = {f"/{number}": reply(PNG) for number in range(12)}
     names.slow = lambda host: host.endswith(".evil.example")
     async with ImageLoader(limits(workers=8, timeout_s=0.6)) as loader:
-        await loader.decode(PNG, "")  # the slots are not held by a decoder that starts
+        await loader.decode(PNG, "")  # a starting decoder holds none of the slots
         evil = [outcome(loader, f"http://n{number}.evil.example/a") for number in range(8)]
         reasons = await asyncio.gather(*evil)
         assert {reason.split(" about ")[0] for reason in reasons} == {"unresolvable: no answer"}

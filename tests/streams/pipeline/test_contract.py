@@ -49,7 +49,7 @@ COUNT, MARKED = 8, "3"
 
 @dataclass
 class Faults:
-    """Raised by the stubs for the marked item, in this order. `hangs` waits for ever instead."""
+    """Errors that the stubs raise for the marked item, in this order. `hangs` waits for ever instead."""
 
     errors: list[Exception] = field(default_factory=list)
     always: Exception | None = None
@@ -98,7 +98,7 @@ class Sinks:
 
 
 class Model:
-    """A tokenizer, a model's process and an image loader. A post's text is its id."""
+    """Stubs of the tokenizer, the model's process and the image loader. A post's text is its id."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
@@ -143,7 +143,7 @@ def decision(id: str) -> Decision:
 
 @dataclass(frozen=True)
 class Case:
-    """How to make a stage, and the event that it handles for an id."""
+    """Makes a stage, and the event that it handles for an id."""
 
     make: Callable[[Any, Any, Faults], Stage[Any] | BatchStage[Any]]  # sinks, model, faults
     event: Callable[[str], Any] = tweet
@@ -194,7 +194,7 @@ class Letters:
 
 
 class Running:
-    """A pipeline with one stage under test and one after it that notes what arrives."""
+    """A pipeline of the stage under test and a stage that records what arrives."""
 
     def __init__(self, case: Case, faults: Faults) -> None:
         self.letters, self.arrived, self.acked = Letters(), [], []  # type: ignore[var-annotated]

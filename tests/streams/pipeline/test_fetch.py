@@ -1,4 +1,4 @@
-"""Tweets whose images are slow to come or to be read keep nobody else waiting, and go on with what is known."""
+"""Posts with slow images delay no other post, and continue without what is missing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ IN_FLIGHT = 16
 
 
 class Passed(Stage[TweetItem]):
-    """What comes out of the stage before it, in that order."""
+    """The next stage. It records the items in the order of their arrival."""
 
     name = "passed"
 
@@ -188,7 +188,7 @@ async def test_a_worker_does_not_start_with_a_model_that_cannot_be_loaded(
 
     monkeypatch.setattr("streams.vision.image_reader_config", config)
     async with opened(Settings(home=tmp_path)) as resources:
-        await resources.vision()  # what nobody named is loaded for the first image
+        await resources.vision()  # channels without a configured model are loaded for the first image
     async with opened(Settings(home=tmp_path, **changes)) as resources:
         with pytest.raises(UserError, match=r"^the tags model /nowhere cannot be loaded: .* \(see MNER_\w+\)$"):
             await resources.vision()
@@ -200,7 +200,7 @@ def version(**changes: Any) -> str:
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Resources]:
-    """A worker's, without its servers."""
+    """Yields the resources of a worker, without its servers."""
     resources = Resources(settings, Addresses("", "", ""))
     try:
         yield resources

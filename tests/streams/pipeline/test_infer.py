@@ -22,7 +22,7 @@ POISON = 37
 
 
 class Model:
-    """Dies on the poisonous tweet. `errors` are raised first, one a call."""
+    """Dies on the poisonous post. Raises `errors` first, one per call."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)

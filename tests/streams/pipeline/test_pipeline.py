@@ -22,7 +22,7 @@ Act = Callable[[int], None]
 
 
 class Pass(Stage[Item[Any]]):
-    """Does `act` with each item's offset."""
+    """Calls `act` with each item's offset."""
 
     name = "pass"
     workers = 4
