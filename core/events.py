@@ -167,7 +167,7 @@ def _check_spans(text: str, mentions: tuple[Mention, ...]) -> None:
     for mention in mentions:
         if text[mention.start : mention.end] != mention.text:
             raise ValueError(
-                f"mention {mention.text!r} is not the tweet's text at [{mention.start}:{mention.end}], "
+                f"mention {mention.text!r} is not the post's text at [{mention.start}:{mention.end}], "
                 f"which is {text[mention.start : mention.end]!r}"
             )
 
@@ -220,7 +220,7 @@ class Question(Value):
 class ReviewTask(Value):
     """A post with at least one question."""
 
-    id: str  # made of tweet id, edit, model and model version
+    id: str  # made of the post's id, edit, model and model version
     tweet: Tweet
     questions: tuple[Question, ...] = Field(min_length=1)
     confident: tuple[Mention, ...] = ()

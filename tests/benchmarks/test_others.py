@@ -46,7 +46,7 @@ def test_corenlps_answer_is_read_word_by_word_over_its_sentences() -> None:
     assert tags(lines, ["50%"]) == ["O"]
 
 
-def test_corenlps_answer_on_other_words_than_the_tweets_is_refused() -> None:
+def test_corenlps_answer_on_other_words_than_the_posts_is_refused() -> None:
     with pytest.raises(Wrong, match="'Lee' for the word 'Leé'"):
         tags(iter(ANSWERED.split("\n")), ["Ann", "Leé"])
 

@@ -27,7 +27,7 @@ def on_kafka_alone(settings: Settings) -> Settings:
     return settings.model_copy(update={"elasticsearch": "http://127.0.0.1:9", "redis": "redis://127.0.0.1:9"})
 
 
-def test_both_contenders_extract_every_tweet_once_and_find_the_same(
+def test_both_contenders_extract_every_post_once_and_find_the_same(
     servers: Stack | Given, settings: Settings, tmp_path: Path
 ) -> None:
     with Progress(console=Console(quiet=True)) as progress:

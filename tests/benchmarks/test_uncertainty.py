@@ -168,7 +168,7 @@ def test_validation_chooses_one_rule_for_all_baselines(plain: Extractor) -> None
     assert choose([other], found) == choice, "the measured posts choose nothing"
 
 
-def test_validation_chooses_how_the_evidential_variances_of_a_tweet_are_measured(evidential: Extractor) -> None:
+def test_validation_chooses_how_the_evidential_variances_of_a_post_are_measured(evidential: Extractor) -> None:
     found = measures([Read.of(evidential, DATA)])
     scores = ood_scores(evidential)
     assert found["epistemic"] == {name: score.epistemic for name, score in scores.items()}
@@ -239,7 +239,7 @@ def test_without_ood_posts_there_is_no_ood_score(plain: Extractor, evidential: E
     assert result.choice.tweet_rule is None
 
 
-def test_shuffling_gives_every_caption_to_another_tweet_and_leaves_those_without_one() -> None:
+def test_shuffling_gives_every_caption_to_another_post_and_leaves_those_without_one() -> None:
     tweets = [replace(post, caption=f"caption {post.id}" if place else None) for place, post in enumerate(TWEETS)]
     mixed = shuffled(tweets, seed=3)
     assert mixed[0].caption is None
@@ -273,7 +273,7 @@ def test_a_view_alone_is_what_a_model_of_that_view_would_say(evidential: Extract
     assert blind.evidence.effect is None, "its nu is the same for any caption"
 
 
-def test_the_effect_is_of_paired_tweets_with_caption_and_mention(evidential: Extractor) -> None:
+def test_the_effect_is_of_paired_posts_with_caption_and_mention(evidential: Extractor) -> None:
     found = evidence({"1": 3.0, "2": 5.0, "3": 4.0, "4": 9.0}, {"1": 2.0, "2": 2.0, "3": 2.0, "5": 0.0})
     assert (found.tweets, found.own, found.shuffled) == (3, 4.0, 2.0)
     assert found.effect == pytest.approx(2.0)

@@ -51,7 +51,7 @@ def mner(*arguments: str, stdin: str = "", start: tuple[str, ...] = MAIN) -> sub
     return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=120)
 
 
-def test_a_file_of_tweets_gives_one_line_each_in_order_and_bad_lines_say_why() -> None:
+def test_a_file_of_posts_gives_one_line_each_in_order_and_bad_lines_say_why() -> None:
     result = mner("--jsonl", "-", stdin="\n".join(LINES))
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.returncode == 1, result.stderr

@@ -109,7 +109,7 @@ def test_a_candidate_is_listed_as_one(mner: Mner, settings: Settings) -> None:
     assert [question["is_candidate"] for question in entry["questions"]] == [True]
 
 
-def test_no_control_character_of_a_tweet_is_printed(mner: Mner, settings: Settings) -> None:
+def test_no_control_character_of_a_post_is_printed(mner: Mner, settings: Settings) -> None:
     async def fill() -> None:
         queue = ReviewQueue(str(settings.redis), settings.name("review:"))
         await queue.add([task("1", text="Paris \x9b2J\x1b[2J\x7f\u202e")])

@@ -42,7 +42,7 @@ def test_fields_that_a_platform_adds_are_ignored() -> None:
         pytest.param('{"id": "1", "text": "\\ud83d"}', "event: Invalid JSON", id="half a surrogate pair"),
     ],
 )
-def test_a_bad_tweet_is_refused_with_field_value_and_reason(event: Any, says: str) -> None:
+def test_a_bad_post_is_refused_with_field_value_and_reason(event: Any, says: str) -> None:
     raw = event if isinstance(event, str) else json.dumps(event)
     with pytest.raises(ValidationError) as caught:
         Tweet.model_validate_json(raw)
@@ -54,7 +54,7 @@ def test_a_mention_must_match_the_text_at_its_offsets() -> None:
     extraction = Extraction(tweet=tweet, mentions=(mention(2, 6, "NASA"),), model="m", model_version=1, threshold=0.9)
     assert extraction.mentions[0].text == "NASA"
     for wrong in ({"mentions": (mention(3, 7, "NASA"),)}, {"candidates": (mention(3, 7, "NASA"),)}):
-        with pytest.raises(ValidationError, match="is not the tweet's text at"):
+        with pytest.raises(ValidationError, match="is not the post's text at"):
             Extraction(tweet=tweet, model="m", model_version=1, threshold=0.9, **wrong)
 
 

@@ -16,7 +16,7 @@ FAULTS = {fault.line: fault for fault in example_faults()}
 MISSING_HOST = "http://127.0.0.1:9"
 
 
-def test_every_event_is_a_tweet_except_planted_faults_which_fail_for_the_named_reason() -> None:
+def test_every_event_is_a_post_except_planted_faults_which_fail_for_the_named_reason() -> None:
     ids = []
     for line, event in enumerate(example_events(MISSING_HOST), start=1):
         fault = FAULTS.get(line)

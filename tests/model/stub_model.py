@@ -18,7 +18,7 @@ from model.mentions import Prediction, Span
 from model.tokens import Encoded
 
 HANG, DIE, RAISE, FORGET, LIE, PICKLE = 1, 2, 3, 4, 5, 6
-"""Orders to the stub, given as the first subword id of a tweet."""
+"""Orders to the stub, given as the first subword id of a post."""
 
 
 class Exploit:

@@ -47,7 +47,7 @@ def test_every_screen_fits_every_terminal(name: str, size: tuple[int, int]) -> N
 
 
 @given(st.text(min_size=1).filter(str.strip), st.integers(20, 100), st.integers(8, 40))
-def test_any_tweet_fits(text: str, width: int, height: int) -> None:
+def test_any_post_fits(text: str, width: int, height: int) -> None:
     whole = ZIMMERMAN.model_copy(update={"start": 0, "end": len(text), "text": text})
     lines = draw(View("ana", "task", begin(task(text=text, questions=(whole,), confident=()))), width, height)
     assert len(lines) == height
@@ -93,7 +93,7 @@ def test_a_candidate_is_marked_apart_and_hidden_where_it_overlaps_a_chosen_menti
     assert "[shot MISC✓]" in draw_work(work.accept()).plain
 
 
-def test_a_reason_takes_at_most_three_lines_and_leaves_room_for_the_tweet() -> None:
+def test_a_reason_takes_at_most_three_lines_and_leaves_room_for_the_post() -> None:
     words = [f"#{letter * 60}" for letter in "ABCDEFGH"]
     text = " ".join([*words, "says Ana"])
     chosen = [mention(word, "MISC", text=text) for word in words]
@@ -118,7 +118,7 @@ def test_a_reason_takes_at_most_three_lines_and_leaves_room_for_the_tweet() -> N
     assert "AAAA" in shown[: shown.index("question")]
 
 
-def test_a_long_tweet_shows_the_lines_around_the_current_mention() -> None:
+def test_a_long_post_shows_the_lines_around_the_current_mention() -> None:
     shown = screen(VIEWS["long tweet"])
     assert "[Ana PER?]" in shown
     assert "\n↑ " in shown
@@ -147,7 +147,7 @@ def test_an_edited_span_shows_with_an_arrow_at_the_moving_edge() -> None:
     assert "press 1-4" in screen(View("ana", "span", work, span=span, adding=True))
 
 
-def test_escape_sequences_in_a_tweet_are_shown_as_text() -> None:
+def test_escape_sequences_in_a_post_are_shown_as_text() -> None:
     text = "\x1b[2J George Zimmerman"
     view = View(
         "\x1b[1m", "task", begin(task(text=text, questions=(mention("George", "PER", text=text),), confident=()))

@@ -90,7 +90,7 @@ def test_a_decision_is_of_source_human_and_its_retraction_of_source_model_but_ne
     assert retracted.version > settled.version > from_extraction(extraction(tweet()), []).version
 
 
-def test_a_tombstone_holds_nothing_of_the_tweet() -> None:
+def test_a_tombstone_holds_nothing_of_the_post() -> None:
     document = from_tombstone(Tombstone(id="7", reason="the author, Ana, deleted it"))
     assert document.body == {"id": "7", "erased": True}
     assert document.version == ERASED

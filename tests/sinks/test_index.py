@@ -42,7 +42,7 @@ def kinds(outcomes: list[Outcome]) -> list[str]:
 
 
 async def stored(settings: Settings, *tweet_ids: str) -> list[tuple[object, ...]]:
-    """Returns each tweet's document with its version and the sequence number, which every write changes."""
+    """Returns each post's document with its version and the sequence number, which every write changes."""
     async with AsyncElasticsearch(str(settings.elasticsearch)) as client:
         found = [await client.get(index=settings.name("mentions"), id=tweet_id) for tweet_id in tweet_ids]
         return [(a["_source"], a["_version"], a["_seq_no"], a["_primary_term"]) for a in found]
@@ -78,7 +78,7 @@ async def test_the_newer_write_wins_in_any_order(index: Index, older: Document, 
     assert await index.get("1") == newer
 
 
-async def test_two_writes_of_one_tweet_in_one_call_leave_the_newer(index: Index) -> None:
+async def test_two_writes_of_one_post_in_one_call_leave_the_newer(index: Index) -> None:
     outcomes = await index.write([by_person(), by_model(), by_model(edit=1), by_model(edit=1)])
     assert kinds(outcomes) == ["written", "stale", "written", "stale"]
     assert await index.get("1") == by_model(edit=1)
@@ -216,7 +216,7 @@ async def test_a_type_narrows_a_search_to_mentions(
     assert found == ([] if matched is None else [matched])
 
 
-async def test_entities_are_counted_by_tweet_under_one_name(index: Index) -> None:
+async def test_entities_are_counted_by_post_under_one_name(index: Index) -> None:
     first = extraction(tweet("1"), PARIS, HILTON)
     text = "PARIS, paris"
     both = [mention("PARIS", within=text), mention("paris", within=text)]

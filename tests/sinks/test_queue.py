@@ -32,7 +32,7 @@ async def claimed(queue: ReviewQueue, reviewer: str = "ana", lease_s: float = 60
     return claim
 
 
-async def test_the_most_uncertain_task_comes_first_and_ties_are_in_order_of_tweet_id(queue: ReviewQueue) -> None:
+async def test_the_most_uncertain_task_comes_first_and_ties_are_in_order_of_post_id(queue: ReviewQueue) -> None:
     await queue.add([task("b", 0.5), task("d", 0.2), task("a", 0.5), task("c", 0.9)])
     assert await order(queue) == ["c", "a", "b", "d"]
     assert [entry.task.tweet.id for entry in await queue.list(limit=2, offset=1)] == ["a", "b"]
@@ -69,7 +69,7 @@ async def test_adding_again_does_not_end_a_lease(queue: ReviewQueue) -> None:
         ),
     ],
 )
-async def test_a_tweet_has_one_task_and_the_newest_wins(
+async def test_a_post_has_one_task_and_the_newest_wins(
     queue: ReviewQueue, first: ReviewTask, second: ReviewTask, stays: str
 ) -> None:
     await queue.add([first])
@@ -155,7 +155,7 @@ async def test_a_released_task_is_free_for_others_and_can_be_skipped(queue: Revi
     assert (await claimed(queue, "bob")).task.tweet.id == "1"
 
 
-async def test_a_given_tweet_can_be_taken_unless_somebody_has_leased_it(queue: ReviewQueue) -> None:
+async def test_a_given_post_can_be_taken_unless_somebody_has_leased_it(queue: ReviewQueue) -> None:
     await queue.add([task("1"), task("2")])
     claim = await queue.take("2", "a name of words", 60)
     assert claim is not None
@@ -216,7 +216,7 @@ async def test_a_decision_on_an_old_edit_does_not_touch_the_new_ones_task(queue:
     assert await order(queue) == []
 
 
-async def test_an_erased_tweet_never_returns(queue: ReviewQueue) -> None:
+async def test_an_erased_post_never_returns(queue: ReviewQueue) -> None:
     await queue.add([task("1"), task("2")])
     claim = await claimed(queue)
     await queue.erase("1")
@@ -230,7 +230,7 @@ async def test_an_erased_tweet_never_returns(queue: ReviewQueue) -> None:
     assert await queue.counts() == Counts(open=1, leased=0, decided=0)
 
 
-async def test_nothing_of_an_erased_tweet_stays_in_redis(queue: ReviewQueue, settings: Settings) -> None:
+async def test_nothing_of_an_erased_post_stays_in_redis(queue: ReviewQueue, settings: Settings) -> None:
     await queue.add([task("1", text="Paris is a secret")])
     await claimed(queue)
     await queue.erase("1")

@@ -1,4 +1,4 @@
-"""The whole system on real servers, with the shipped model: examples, real tweets with their images, a person."""
+"""The whole system on real servers, with the shipped model: examples, real posts with their images, a person."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_demo_adds_up_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("mner")] == []
 
 
-async def test_real_tweets_with_their_images(own_servers: Stack, tmp_path: Path, data_sets: Path, start: Start) -> None:
+async def test_real_posts_with_their_images(own_servers: Stack, tmp_path: Path, data_sets: Path, start: Start) -> None:
     folder = data_sets / "images"
     rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
     assert len(rows) == REAL_TWEETS

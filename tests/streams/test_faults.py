@@ -1,4 +1,4 @@
-"""Kills, outages and poison in the middle of a stream: every tweet is accounted for exactly once in the sinks."""
+"""Kills, outages and poison in the middle of a stream: every post is accounted for exactly once in the sinks."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def test_a_server_is_down_for_twenty_seconds(
     assert_exactly_once(await books(stubbed), range(COUNT))
 
 
-async def test_a_tweet_that_kills_or_fails_the_model_dies_alone(stubbed: Settings, start: Start) -> None:
+async def test_a_post_that_kills_or_fails_the_model_dies_alone(stubbed: Settings, start: Start) -> None:
     worker = start(stubbed)
     poison = [
         b'{"id": "k", "text": "killer tweet"}',
@@ -100,7 +100,7 @@ async def test_a_tweet_that_kills_or_fails_the_model_dies_alone(stubbed: Setting
 
 
 @pytest.mark.parametrize("stage", ["decode", "fetch", "tokenise", "infer", "produce", "deliver"])
-async def test_an_exception_in_any_stage_loses_that_tweet_nowhere(
+async def test_an_exception_in_any_stage_loses_that_post_nowhere(
     stubbed: Settings, start: Start, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     monkeypatch.setenv("FAULTY_STAGE", stage)
@@ -179,7 +179,7 @@ async def test_a_worker_that_waits_for_elasticsearch_stops_when_asked(stubbed: S
     assert "stopped before it was ready" in worker.output()
 
 
-async def test_a_deployment_that_fails_every_tweet_stops_instead_of_dead_lettering_all(
+async def test_a_deployment_that_fails_every_post_stops_instead_of_dead_lettering_all(
     stubbed: Settings, start: Start
 ) -> None:
     worker = start(stubbed.changed(dead_letter={"run": 20}))

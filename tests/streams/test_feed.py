@@ -58,7 +58,7 @@ def held(brokers: str, topic: str) -> list[bytes]:
         pytest.param(b'{"id": ' + b"9" * 10_000 + b"}", None, id="a number of ten thousand digits"),
     ],
 )
-def test_the_key_is_the_tweets_id_or_none(line: bytes, key: bytes | None) -> None:
+def test_the_key_is_the_posts_id_or_none(line: bytes, key: bytes | None) -> None:
     assert key_of(line) == key
 
 

@@ -99,9 +99,7 @@ async def test_a_newer_edit_replaces_document_and_task_and_an_older_one_does_not
     assert not found.tasks
 
 
-async def test_an_erased_tweet_is_forgotten_and_a_replay_does_not_bring_it_back(
-    stubbed: Settings, start: Start
-) -> None:
+async def test_an_erased_post_is_forgotten_and_a_replay_does_not_bring_it_back(stubbed: Settings, start: Start) -> None:
     worker = start(stubbed)
     await asyncio.to_thread(fed, stubbed, tweets(range(10)))
     await until_caught_up(stubbed)

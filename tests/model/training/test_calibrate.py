@@ -84,7 +84,7 @@ def test_questions_about_candidates_stay_within_their_budget(budget: float, thre
     assert asked_about(predictions, threshold) <= budget
 
 
-def test_a_fifth_of_the_tweets_chooses_and_copies_stay_together() -> None:
+def test_a_fifth_of_the_posts_chooses_and_copies_stay_together() -> None:
     examples = [Example(str(n), (f"tweet{n}",), ("O",)) for n in range(1000)]
     assert 150 < sum(map(is_tuning, examples)) < 250
     assert all(

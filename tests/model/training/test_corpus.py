@@ -19,7 +19,7 @@ TWEET = "IMGID:1\nParis\tB-LOC\n,\tO\nOlympics\tB-OTHER\n\n"
 Write = Callable[[str], Path]
 
 
-def test_words_tags_and_captions_of_each_tweet(corpus_folder: Write) -> None:
+def test_words_tags_and_captions_of_each_post(corpus_folder: Write) -> None:
     examples = read(corpus_folder(TWEET + "IMGID:2\n#\tO\nNBA\tB-ORG\n"), {"1": "a tower"})
     assert examples == [
         Example("1", ("Paris", ",", "Olympics"), ("B-LOC", "O", "B-MISC"), "a tower"),

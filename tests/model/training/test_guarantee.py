@@ -46,8 +46,8 @@ def test_with_too_few_mentions_nothing_can_be_promised() -> None:
     ("number", "mentions", "together"),
     [
         pytest.param(1500, 1, False, id="independent mentions"),
-        pytest.param(400, 4, False, id="independent mentions, four a tweet"),
-        pytest.param(400, 4, True, id="all mentions of a tweet right or wrong together"),
+        pytest.param(400, 4, False, id="independent mentions, four a post"),
+        pytest.param(400, 4, True, id="all mentions of a post right or wrong together"),
     ],
 )
 def test_the_promise_fails_no_more_often_than_delta(number: int, mentions: int, together: bool) -> None:

@@ -102,7 +102,7 @@ def test_a_missed_mention_is_recovered_where_a_question_names_its_span_and_type(
     assert recovered([["O"]], [Prediction()]) == Recovered(0, None, 0.0)
 
 
-def test_a_budget_goes_to_the_likeliest_questions_of_all_tweets() -> None:
+def test_a_budget_goes_to_the_likeliest_questions_of_all_posts() -> None:
     gold = [["B-PER", "O", "B-LOC"], ["B-PER", "O", "B-PER"]]
     predictions = [Prediction((span(0, 1),), (span(2, 3, 0.2),)), Prediction((span(0, 1),), (span(2, 3, 0.4),))]
     assert recovered(gold, predictions, 0.5) == Recovered(missed=2, share=0.5, asked=0.5)

@@ -55,7 +55,7 @@ def small(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A data set named toy2017 with captions, whose last training tweet also stands in the test set."""
+    """A data set named toy2017 with captions, whose last training post also stands in the test set."""
     folder = tmp_path / "toy2017"
     folder.mkdir()
     parts: dict[str, Sequence[Example]] = {"train": examples(32), "valid": examples(6), "test": examples(4)}
@@ -219,7 +219,7 @@ def test_batches_in_which_no_post_has_a_view_are_skipped(small: Path) -> None:
     [
         pytest.param({"design": Design(evidence=False)}, id="another design"),
         pytest.param({"seed": 1}, id="other weights"),
-        pytest.param({"number": 31}, id="other tweets"),
+        pytest.param({"number": 31}, id="other posts"),
         pytest.param({"teacher": True}, id="a teacher"),
         pytest.param({"unannotated": frozenset({"MISC"})}, id="another annotation scheme"),
     ],
@@ -299,7 +299,7 @@ def test_a_student_learns_the_mean_of_its_teachers(
     assert np.allclose(both, (first + second) / 2, atol=1e-3)
 
 
-def test_beliefs_come_back_only_for_the_same_teacher_and_tweets(tmp_path: Path) -> None:
+def test_beliefs_come_back_only_for_the_same_teacher_and_posts(tmp_path: Path) -> None:
     beliefs = [{0: np.full(len(LABELS), 0.5, np.float16), 2: np.zeros(len(LABELS), np.float16)}, {}]
     path = tmp_path / "teacher.npz"
     assert teaching.load(path, "a") is None

@@ -47,7 +47,7 @@ async def test_each_format_is_loaded(loader: ImageLoader, server: HostileServer,
     assert await loader.pixels(image) is image.pixels is not None
 
 
-async def test_a_tweet_without_a_photo_has_no_image(loader: ImageLoader) -> None:
+async def test_a_post_without_a_photo_has_no_image(loader: ImageLoader) -> None:
     video = Media(url="http://10.0.0.7/film.mp4", type="video")
     assert (
         await loader.load_first_photo([])

@@ -121,9 +121,7 @@ async def test_a_failed_image_leaves_the_words_that_people_wrote(tmp_path: Path)
         pytest.param("coffee.jpg", "load_stuck", id="slow to be read"),
     ],
 )
-async def test_a_tweet_without_a_photo_overtakes_those_whose_images_are(
-    tmp_path: Path, image: str, reader: str
-) -> None:
+async def test_a_post_without_a_photo_overtakes_those_whose_images_are(tmp_path: Path, image: str, reader: str) -> None:
     async with running(tmp_path, reader, workers=2, timeout_s=60) as run:
         for number in range(IN_FLIGHT - 1):
             await run.submit(f"photo-{number}", f"{image}?{number}")
