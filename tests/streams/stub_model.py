@@ -1,8 +1,8 @@
 """A model without a network, for tests of everything around it: same process, same protocol, known answers.
 
-It can be told by its tweets to misbehave: a tweet that begins with one of the words below kills the process, raises,
-or takes long. Other tweets have one mention, their first word; every third of them is uncertain. Of a tweet that begins
-with `MAYBE` the second word is a possible mention.
+A post that begins with one of the words below makes the stub kill its process, raise, or take long. Any other post has
+one mention, its first word, and every third post is uncertain. In a post that begins with `MAYBE`, the second word is a
+candidate.
 """
 
 from __future__ import annotations
