@@ -17,7 +17,7 @@ EXTRAS = {
 
 
 def missing(error: ModuleNotFoundError) -> str | None:
-    """Returns the message for a module that belongs to an extra; none for any other module."""
+    """Returns the message for a module that belongs to an extra, or None for any other module."""
     module = (error.name or "").partition(".")[0]
     if (extra := EXTRAS.get(module)) is None:
         return None

@@ -89,7 +89,7 @@ class Kafka(Server):
         return self.folder / "data"
 
     def _cluster(self) -> str | None:
-        """Returns the cluster ID of the formatted storage; none before it is formatted."""
+        """Returns the cluster ID of the formatted storage, or None before it is formatted."""
         properties = self._data / "meta.properties"
         if not properties.exists():
             return None

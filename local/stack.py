@@ -68,9 +68,9 @@ class Status:
 
     name: str
     running: bool
-    #: none when the server does not run
+    #: None when the server does not run
     address: str | None
-    #: process number; none when the server does not run
+    #: Process number. None when the server does not run.
     pid: int | None
     log: Path
 
@@ -103,7 +103,7 @@ def status(home: Path) -> list[Status]:
 
 
 def running(home: Path) -> dict[str, str] | None:
-    """Returns the addresses of the servers that run in `home`; none when no server runs.
+    """Returns the addresses of the servers that run in `home`, or None when no server runs.
 
     Files that a crash left behind do not count: the guard of a running server holds a lock, and the kernel releases it
     when the guard dies.

@@ -95,7 +95,7 @@ class Keys:
 
 
 def _sequence(typed: str) -> int | None:
-    """Returns the length of the escape sequence at the start; None when it is incomplete (ECMA-48, 5.4)."""
+    """Returns the length of the escape sequence at the start, or None when it is incomplete (ECMA-48, 5.4)."""
     if len(typed) == 1:
         return None
     if typed[1] == "O":

@@ -77,7 +77,7 @@ class Session:
         return begin(self._claim.task) if self._claim else None
 
     async def settle(self, work: Work) -> Decision:
-        """Publishes the decision, then completes the task. Raises `LeaseLost`; nothing is published then."""
+        """Publishes the decision, then completes the task. Raises `LeaseLost` before anything is published."""
         if not work.done:
             raise InvalidAction("some questions have no answer yet")
         await self.renew()
@@ -118,7 +118,7 @@ class Session:
         self._skipped.clear()
 
     async def renew(self) -> None:
-        """Extends the lease of the task. Raises `LeaseLost`; no task is claimed then."""
+        """Extends the lease of the task. After `LeaseLost` no task is claimed."""
         try:
             self._claim = await self._queue.renew(self._claimed_task(), self.lease_s)
         except LeaseLost:
@@ -140,7 +140,7 @@ class Session:
         with contextlib.suppress(Retry):
             try:
                 await self._queue.complete(claim, stamp)
-            except LeaseLost:  # lost since the renewal; of two decisions the later wins
+            except LeaseLost:  # lost since the renewal; the later of two decisions wins
                 await self._queue.settle(claim.task, stamp)
 
     def _claimed_task(self) -> Claim:

@@ -1,17 +1,17 @@
--- The review queue's operations, each atomic. One tweet has at most one task, so a tweet id names both.
+-- The review queue's operations, each atomic. A post has at most one task, so the post's id names both.
 --
 -- ARGV: operation, now (Unix ms; '' means this server's clock), then the operation's own arguments.
 -- A task's age is (edit, model version); the greater is newer. A stamp is a decision's Unix ms; the later wins.
 
 local OPEN, TASKS, AGES, LEASES, HOLDERS, SETTLED, RETRACTED, ERASED = unpack(KEYS)
--- OPEN      zset  tweet -> -uncertainty     undecided tasks, leased or not; lowest score first, ties by tweet id
+-- OPEN      zset  tweet -> -uncertainty     undecided tasks, leased or not; lowest score first, ties by post id
 -- TASKS     hash  tweet -> task as JSON     of the open tasks
 -- AGES      hash  tweet -> 'edit version'   of the open tasks
 -- LEASES    zset  tweet -> end, Unix ms     a lease past its end does not count
 -- HOLDERS   hash  tweet -> 'token reviewer'
 -- SETTLED   hash  tweet -> 'edit stamp'     decided; stays after the task is gone, so that a replay adds no task
 -- RETRACTED hash  tweet -> 'edit stamp'     decided, then taken back
--- ERASED    set   tweets that must never return
+-- ERASED    set   posts that must never return
 
 local function now()
   if ARGV[2] ~= '' then return tonumber(ARGV[2]) end
@@ -46,7 +46,7 @@ local function drop_task(tweet)
   redis.call('HDEL', AGES, tweet)
 end
 
--- Puts a task into the queue. It replaces the tweet's earlier task and ends that task's lease.
+-- Puts a task into the queue. It replaces the post's earlier task and ends that task's lease.
 local function put_task(tweet, edit, version, score, task)
   if redis.call('HGET', TASKS, tweet) == task then return end
   redis.call('ZADD', OPEN, score, tweet)  -- first, since a full server refuses the first write, not a later one
@@ -66,7 +66,7 @@ local function decide(key, tweet, edit, stamp)
   return true
 end
 
--- Returns the end of the tweet's lease, or nil.
+-- Returns the end of the lease on the post's task, or nil.
 local function lease(tweet)
   local ends = redis.call('ZSCORE', LEASES, tweet)
   return ends and tonumber(ends) > now() and tonumber(ends) or nil
@@ -176,7 +176,7 @@ function operations.list(limit, offset)
   return rows
 end
 
--- Returns the numbers of free tasks, leased tasks and settled tweets.
+-- Returns the numbers of free tasks, leased tasks and settled posts.
 function operations.counts()
   local leased = redis.call('ZCOUNT', LEASES, '(' .. string.format('%.0f', now()), '+inf')
   return {redis.call('ZCARD', OPEN) - leased, leased, redis.call('HLEN', SETTLED)}

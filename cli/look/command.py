@@ -1,4 +1,4 @@
-"""`mner look`: what the model reads of images, or why it does not get to see them."""
+"""`mner look` shows what the model reads in images, or why an image is refused."""
 
 from __future__ import annotations
 
