@@ -92,8 +92,8 @@ class ImageInspector:
     ) -> tuple[ImageResult, str | None, Pixels | None]:
         """Loads and reads a post's first photo, which may have a file URL.
 
-        Returns what became of the photo, the context that it gives, and its pixels if `keep_pixels`. Raises
-        `UserError` if a model that the settings name cannot be loaded.
+        Returns the photo's result, its context, and its pixels if `keep_pixels`. Raises `UserError` if a model that the
+        settings name cannot be loaded.
         """
         async with self._slots:
             result, image = await load_first_photo(tweet.media, self._load)
