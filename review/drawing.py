@@ -49,7 +49,7 @@ HELP = f"""\
  n         add a mention that the model missed; do so before the last answer
  tab ↓ ↑   go to another mention, also to one that the model is sure of
  s         skip: the post goes back to the queue for other reviewers
- u         undo the last answer; if there is none, take back the last settled post
+ u         undo the last answer, or take back the last settled post
  q         quit: the post goes back to the queue
 
  [Paris LOC] confident   [Paris LOC?] question   (Paris LOC?) candidate

@@ -247,7 +247,10 @@ def test_a_recorded_checkpoint_makes_the_recorded_predictions(name: str) -> None
 def image_of(tweet: Tweet) -> Image.Image | None:
     names = [Path(media.url).name for media in tweet.media]
     files = [EXAMPLES / "images" / name for name in names]
-    return Image.open(files[0]) if files and files[0].is_file() else None
+    if not files or not files[0].is_file():
+        return None
+    with Image.open(files[0]) as image:
+        return image.copy()
 
 
 def figures(mention: Mention) -> dict[str, float]:

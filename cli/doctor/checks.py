@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cli.doctor.servers import SERVERS, Finding, Level, server
-from core.errors import ProcessDied, Retry, Stop, UserError
+from core.errors import ProcessDied, Retry, Stop, UserError, naming
 from streams.settings import RENAMED, VARIABLES, Settings, load
 
 PYTHONS = ((3, 11), (3, 14))
@@ -102,7 +102,8 @@ def checkpoint(config: Settings) -> Finding:
     """Checks that the checkpoint is present and complete, without loading it."""
     from model.checkpoint import describe
 
-    info = describe(config.model)
+    with naming("MNER_MODEL"):
+        info = describe(config.model)
     trained = datetime.fromtimestamp(info.model_version, UTC)
     override = "" if config.threshold is None else f", replaced by MNER_THRESHOLD={config.threshold:g}"
     return Finding(
