@@ -9,6 +9,7 @@ from redis.asyncio import ConnectionPool
 
 from core.errors import UserError
 from streams.addresses import masked
+from streams.old_names import warn_once
 from streams.settings import VARIABLES, load
 
 
@@ -119,7 +120,7 @@ def test_an_old_name_works_and_says_so_once(
     new: str,
     value: str,
 ) -> None:
-    monkeypatch.setattr("streams.settings.warned", set())
+    warn_once.cache_clear()
     monkeypatch.chdir(tmp_path)
     if place == "environment":
         monkeypatch.setenv(old, value)
@@ -132,6 +133,56 @@ def test_an_old_name_works_and_says_so_once(
     assert warning == f"{old} is now called {new}. The old name works until release 0.3."
     monkeypatch.setenv(new, "0.5" if value == "0.25" else "tags")
     assert str(variable.value(load())) in ("0.5", "('tags',)"), "the new name wins"
+
+
+@pytest.mark.parametrize("value", ["64", "abc", "registry/mner:0.2", "", '{"allow": ["10.0.0.1:80"]}'])
+@pytest.mark.parametrize("name", ["MNER_IMAGE", "MNER_BATCH", "MNER_DELIVER", "MNER_DEAD_LETTER"])
+@pytest.mark.parametrize("place", ["environment", ".env"])
+def test_the_name_of_a_group_is_no_setting(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    place: str,
+    name: str,
+    value: str,
+) -> None:
+    warn_once.cache_clear()
+    monkeypatch.chdir(tmp_path)
+    before = load()
+    if place == "environment":
+        monkeypatch.setenv(name, value)
+    else:
+        (tmp_path / ".env").write_text(f"{name}='{value}'\n")
+    assert [load(), load()] == [before, before]
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning == f"{name} is ignored. It is no setting, but the first part of several settings' names."
+
+
+def test_the_old_name_of_the_channels_stands_beside_other_settings_of_its_group(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MNER_VISION", "ocr,tags")
+    monkeypatch.setenv("MNER_VISION_BATCH", "4")
+    assert (load().vision.channels, load().vision.batch) == (("ocr", "tags"), 4)
+    monkeypatch.setenv("MNER_VISION", "sound")
+    with pytest.raises(UserError, match="MNER_VISION_CHANNELS='sound'"):
+        load()
+
+
+def test_a_group_that_is_wrong_as_a_whole_is_named() -> None:
+    with pytest.raises(UserError, match="MNER_BATCH='5'"):
+        load(batch=5)
+
+
+@pytest.mark.parametrize("name", ["MNER_VISION_NEAR", "MNER_VISION_QUEUE"])
+def test_a_setting_that_became_a_constant_is_ignored_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    warn_once.cache_clear()
+    monkeypatch.setenv(name, "-1")
+    assert [load(), load()]
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning == f"{name} is ignored. It is a constant since release 0.2."
 
 
 @pytest.mark.parametrize(
