@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Set
 from functools import cache
 
 log = logging.getLogger(__name__)
@@ -15,7 +15,7 @@ CONSTANTS = ("MNER_VISION_NEAR", "MNER_VISION_QUEUE")
 """Settings of release 0.1 that became constants."""
 
 
-def settle(variables: Mapping[str, str | None], groups: Collection[str]) -> dict[str, str | None]:
+def settle(variables: Mapping[str, str | None], groups: Set[str]) -> dict[str, str | None]:
     """Returns the variables under their new names, without those that are named as a group of settings.
 
     pydantic-settings would read such a variable as JSON for the whole group. `groups` and `variables` have lower-case
