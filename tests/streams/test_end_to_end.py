@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pexpect
+from redis.asyncio import Redis
 
 from demo.examples import image_server
 from local.stack import Stack
@@ -19,7 +20,7 @@ from streams.settings import Settings
 from streams.worker_process import environment
 from tests.conftest import ROOT, settings_for
 from tests.review.reviewer import Reviewer
-from tests.streams.account import books, fed, rewind, sinks, tweets, until_caught_up
+from tests.streams.account import books, fed, rewind, tweets, until_caught_up
 from tests.streams.conftest import Start
 from tests.streams.stub_model import MAYBE
 
@@ -136,8 +137,9 @@ async def test_a_lost_redis_is_made_again_from_the_topics(own_servers: Stack, st
     before = (await books(stubbed)).tasks
     assert sum(before.values()) == 7
     await asyncio.to_thread(worker.stop)
-    async with sinks(stubbed) as (_, queue):
-        await queue._redis.flushall()
+    assert stubbed.redis is not None
+    async with Redis.from_url(stubbed.redis) as redis:
+        await redis.flushall()
     await asyncio.to_thread(rewind, stubbed, "deliver", "decide")
     start(stubbed)
     await until_caught_up(stubbed, "deliver", "decide")
