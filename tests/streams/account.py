@@ -144,7 +144,9 @@ def _lag(client: KafkaAdminClient, settings: Settings, agent: str) -> int:
     partitions = _partitions(settings, agent)
     ends = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
     done = client.list_group_offsets(group)[group]
-    return sum(ends[one].offset - (done[one].offset if one in done else 0) for one in partitions)
+    return sum(
+        ends[partition].offset - (done[partition].offset if partition in done else 0) for partition in partitions
+    )
 
 
 def _partitions(settings: Settings, agent: str) -> list[TopicPartition]:

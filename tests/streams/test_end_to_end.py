@@ -91,12 +91,12 @@ async def test_a_person_settles_three_tasks_and_a_replay_leaves_them_so(stubbed:
     await asyncio.to_thread(settle, stubbed, ["a", "r", "2"])
     await until_caught_up(stubbed, "decide")
     settled = await books(stubbed)
-    human = {tweet: one["_source"] for tweet, one in settled.documents.items() if one["_source"]["source"] == "human"}
+    human = {tweet: hit["_source"] for tweet, hit in settled.documents.items() if hit["_source"]["source"] == "human"}
     assert len(human) == 3
     assert set(human) == waiting - set(settled.tasks)
-    assert sorted([mention["type"] for mention in one["mentions"]] for one in human.values()) == [[], ["LOC"], ["PER"]]
-    assert all(mention["source"] == "human" for one in human.values() for mention in one["mentions"])
-    assert {one["reviewer"] for one in human.values()} == {"ana"}
+    assert sorted([m["type"] for m in document["mentions"]] for document in human.values()) == [[], ["LOC"], ["PER"]]
+    assert all(mention["source"] == "human" for document in human.values() for mention in document["mentions"])
+    assert {document["reviewer"] for document in human.values()} == {"ana"}
     await asyncio.to_thread(worker.stop)
     await asyncio.to_thread(rewind, stubbed, "extract", "deliver", "decide")
     start(stubbed)
@@ -115,14 +115,14 @@ async def test_what_the_model_passed_over_is_asked_about_and_a_person_puts_it_in
     await until_caught_up(stubbed)
     asked = await books(stubbed)
     assert asked.tasks == {"1": 1, "2": 1}, "the first word is sure, the second a question"
-    indexed = [[mention["text"] for mention in one["_source"]["mentions"]] for one in asked.documents.values()]
+    indexed = [[mention["text"] for mention in hit["_source"]["mentions"]] for hit in asked.documents.values()]
     assert indexed == [[MAYBE]] * 2
     await asyncio.to_thread(settle, stubbed, ["a"])
     await until_caught_up(stubbed, "decide")
     settled = await books(stubbed)
     (done,) = settled.documents.keys() - settled.tasks.keys()
     mentions = settled.documents[done]["_source"]["mentions"]
-    assert [(one["text"], one["type"], one["source"]) for one in mentions] == [
+    assert [(mention["text"], mention["type"], mention["source"]) for mention in mentions] == [
         (MAYBE, "PER", "human"),
         ("Akron", "LOC", "human"),
     ]

@@ -65,9 +65,9 @@ async def make(clock: Clock, tmp_path: Path) -> AsyncIterator[Make]:
         return made[-1]
 
     yield make_one
-    for one in made:
+    for cache in made:
         with suppress(RuntimeError):  # the test has closed it
-            await one.close()
+            await cache.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -41,7 +41,7 @@ def png(depth: int, colour: int, row: bytes, transparent: bytes = b"") -> bytes:
     chunks += [(b"tRNS", transparent)] if transparent else []
     chunks += [(b"IDAT", zlib.compress((b"\0" + row) * 9)), (b"IEND", b"")]
     framed = [struct.pack("!I", len(data)) + name + data for name, data in chunks]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(one + struct.pack("!I", zlib.crc32(one[4:])) for one in framed)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk + struct.pack("!I", zlib.crc32(chunk[4:])) for chunk in framed)
 
 
 def ycck(colour: tuple[int, int, int]) -> bytes:

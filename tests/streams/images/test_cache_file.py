@@ -245,9 +245,9 @@ def writer(home: Path, name: str, count: int) -> subprocess.Popen[str]:
 
 async def test_several_processes_create_and_share_one_file(tmp_path: Path) -> None:
     writers = [writer(tmp_path, name, 50) for name in ("a", "b")]
-    for one in writers:
-        output, _ = await asyncio.to_thread(one.communicate, timeout=60)
-        assert (one.returncode, len(output.split())) == (0, 50)
+    for writer in writers:
+        output, _ = await asyncio.to_thread(writer.communicate, timeout=60)
+        assert (writer.returncode, len(output.split())) == (0, 50)
     cache = ImageCache(ImageLimits(cache_mb=4), tmp_path)
     assert all([(await cache.find(f"http://{name}.example/49")).cached for name in ("a", "b")])
     await cache.close()
