@@ -34,6 +34,11 @@ def plain(text: str, most: int) -> str:
     return " ".join(unicodedata.normalize("NFC", kept).split())[:most].rstrip()
 
 
+def shorten(text: str, most: int, ending: str = "…") -> str:
+    """Returns the text, cut to at most `most` characters. `ending` then stands for the rest."""
+    return text if len(text) <= most else text[: most - len(ending)] + ending
+
+
 def _visible(char: str) -> str:
     code = ord(char)
     if char == "\n" or (code >= 0x20 and unicodedata.category(char) not in {"Cc", "Zl", "Zp"} and char not in BIDI):

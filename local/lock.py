@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
+
+from core.errors import UserError
 
 
 @contextlib.contextmanager
@@ -20,13 +24,27 @@ def alone(file: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def pid_file(file: Path) -> Iterator[None]:
-    """Holds the lock on `file` during the block. The file then contains this process's number.
+    """Holds the lock on `file` for the length of the block. The file then contains this process's number.
 
     A held lock proves that this process runs. The number alone would not, since another process may get it later.
+    Raises `UserError` if another process holds the lock.
     """
-    with alone(file):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as lock:
+        if not _locked(lock):
+            raise UserError(f"{file} belongs to a process that still runs; stop it, or name another file")
         file.write_text(str(os.getpid()))
         yield
+
+
+def _locked(lock: IO[str]) -> bool:
+    """Tries to lock the file for half a second, since `is_held` holds the lock for a moment."""
+    for _ in range(10):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def is_held(file: Path) -> bool:

@@ -7,11 +7,33 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from yarl import URL
 
-AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s\[\]:/?#@%\\]+):([0-9]{1,5})")
+URL_AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s\[\]:/?#@%\\]+):([0-9]{1,5})")
 """host:port as it stands in a URL; an IPv6 address stands in brackets."""
+
+AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
+"""The same without the international names that only URLs may have."""
+
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+REDIS_OPTIONS = {
+    "db",
+    "username",
+    "password",
+    "client_name",
+    "socket_timeout",
+    "socket_connect_timeout",
+    "health_check_interval",
+    "max_connections",
+    "ssl_cert_reqs",
+    "ssl_ca_certs",
+    "ssl_certfile",
+    "ssl_keyfile",
+}
+"""Options of redis-py that a URL may set. Others connect elsewhere (host), change the type of replies
+(decode_responses), or take Python objects, on which the client fails only when it connects."""
 
 REDIS_EXAMPLE = "expected a URL such as redis://127.0.0.1:6379 or unix:///path, with a port of 1 to 65535"
 ELASTICSEARCH_EXAMPLE = "expected a URL such as http://127.0.0.1:9200"
@@ -52,21 +74,30 @@ def elasticsearch(value: str) -> str:
 
 
 def redis(value: str) -> str:
-    from redis.asyncio.connection import ConnectionPool, parse_url
-    from redis.exceptions import RedisError
+    from redis.asyncio.connection import ConnectionPool
 
     try:
-        options = parse_url(value)
-    except ValueError as error:
-        raise ValueError(str(error) if str(error).startswith("Invalid value for") else REDIS_EXAMPLE) from None
-    if not options.get("path" if value.startswith("unix:") else "host"):
+        parts = urlsplit(value)
+        query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        is_socket, port = parts.scheme == "unix", parts.port
+    except ValueError:
+        raise ValueError(REDIS_EXAMPLE) from None
+    if parts.scheme not in REDIS_SCHEMES or not (parts.path if is_socket else parts.hostname) or port == 0:
         raise ValueError(REDIS_EXAMPLE)
-    if not value.startswith("unix:") and URL(value).path.strip("/") and "db" not in options:
+    if not is_socket and not re.fullmatch(r"(/[0-9]{0,5})?", parts.path):  # redis-py reads /1/2 as database 12
         raise ValueError("the path of a Redis URL is the database's number")
+    if "#" in value or "@" in parts.query:
+        raise ValueError("escape a `#`, `?`, `/` or `@` in the user or password, such as %23 for `#`")
+    for name, given in query:
+        if name not in REDIS_OPTIONS:
+            raise ValueError(f"a Redis URL takes no options but {', '.join(sorted(REDIS_OPTIONS))}")
+        if name == "db" and not re.fullmatch(r"[0-9]{1,5}", given):
+            raise ValueError("db is the database's number")
     try:
         ConnectionPool.from_url(value).make_connection()  # type: ignore[no-untyped-call]
-    except (TypeError, RedisError):
-        raise ValueError("redis-py does not accept an option behind the `?`") from None
+    except Exception as error:  # whatever redis-py raises: it checks each option in its own way
+        known = str(error).startswith("Invalid value for")  # the other messages may quote the URL
+        raise ValueError(str(error) if known else "redis-py does not accept an option behind the `?`") from None
     return value
 
 
@@ -83,8 +114,8 @@ def masked(value: Any) -> str:
     scheme, mark, rest = value.partition("://")
     if not mark:
         return f"***@{value.rpartition('@')[2]}" if "@" in value else value
-    head, asked, query = rest.partition("?")
-    login, at, place = head.rpartition("@")
+    login, at, address = rest.rpartition("@")
+    place, asked, query = address.partition("?")
     user, colon, _ = login.partition(":")
     shown = f"{user}:***@" if colon else "***@" if at else ""
     place = re.sub(r"^([^/:\[]*|\[[^\]]*\]):(?!\d*(/|$))[^/]*", r"\1:***", place)
@@ -98,13 +129,13 @@ def _masked_option(option: str) -> str:
     return f"{name}=***" if name in ("username", "password") else "***"
 
 
-def _authority(text: str) -> tuple[str, int] | None:
-    match = AUTHORITY.fullmatch(text)
+def _authority(text: str, pattern: re.Pattern[str] = AUTHORITY) -> tuple[str, int] | None:
+    match = pattern.fullmatch(text)
     return (match[1], int(match[2])) if match and 0 < int(match[2]) < 65536 else None
 
 
 def _url_authority(entry: str) -> str:
-    parts = _authority(entry)
+    parts = _authority(entry, URL_AUTHORITY)
     try:
         host = URL(f"http://{entry}").host_subcomponent if parts else None
     except ValueError:

@@ -27,7 +27,7 @@ IN_FLIGHT = Gauge("mner_in_flight", "events taken and not yet acknowledged", ["a
 # the thresholds were chosen on.
 MENTIONS = Counter(
     "mner_mentions",
-    "mentions by route: index, review or candidate; possible is deprecated: use candidate",
+    "mentions by route: index, review or candidate. possible repeats candidate until release 0.3: leave it out of sums",
     ["route"],
 )
 

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 FIRST_S = 0.1
 WARN_AT, WARN_EVERY = 3, 20
-"""Repeats at which a fault is worth a warning in the log. The others are logged at DEBUG."""
+"""The third repeat, and every twentieth, is logged as a warning; the others at DEBUG."""
 
 
 def backoff_s(attempt: int, max_s: float, floor_s: float = 0.0) -> float:

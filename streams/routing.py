@@ -1,8 +1,8 @@
-"""Decides which mentions go to the index and which to a person, and why. The same extraction always routes the same.
+"""Decides which mentions go to the index and which to a person, and why.
 
-A mention whose probability reaches the threshold is confident. The checkpoint brings the threshold, chosen on
-validation data for a promised precision; `MNER_THRESHOLD` overrides it. A candidate goes to a person from
-`MNER_CANDIDATE_THRESHOLD` on, and is never confident.
+The same extraction always gets the same routing. A mention whose probability reaches the threshold is confident. The
+checkpoint brings the threshold, chosen on validation data for a promised precision; `MNER_THRESHOLD` overrides it. A
+candidate goes to a person from `MNER_CANDIDATE_THRESHOLD` on, and is never confident.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.events import Extraction, Mention, Question, Reason, ReviewTask, overlaps
+from core.text import shorten
 from model.mentions import candidates_to_ask
 
 DISAGREE = 0.25
@@ -78,19 +79,23 @@ def review_reasons(mention: Mention, candidates: Sequence[Mention], threshold: f
 
 
 def candidate_reasons(mention: Mention, candidates: Sequence[Mention], chosen: Sequence[Mention]) -> tuple[Reason, ...]:
-    """Returns that the model did not choose this candidate, what it chose instead, and why it is unsure."""
+    """Returns the reasons for asking about this candidate.
+
+    The model did not choose it, what it chose instead, and why it is unsure.
+    """
     sentence = f"the model did not choose this, but gives it a probability of {mention.probability:.0%}"
     rivals = [
-        f"“{_cut(other.text)}” {other.type} ({other.probability:.0%})" for other in chosen if overlaps(mention, other)
+        f"“{shorten(other.text, MAX_QUOTE)}” {other.type} ({other.probability:.0%})"
+        for other in chosen
+        if overlaps(mention, other)
     ]
     if rivals:
-        one, several = "the two overlap, so at most one is right", "each overlaps this one and excludes it"
-        sentence += f"; it chose {', '.join(rivals)}; {one if len(rivals) == 1 else several}"
+        if len(rivals) == 1:
+            conflict = "the two overlap, so at most one is right"
+        else:
+            conflict = "each overlaps this candidate, which is right only if all of them are wrong"
+        sentence += f"; it chose {', '.join(rivals)}; {conflict}"
     return Reason(kind="maybe_missed", sentence=sentence), *_reasons(mention, candidates)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= MAX_QUOTE else text[: MAX_QUOTE - 1] + "…"
 
 
 def _reasons(mention: Mention, candidates: Sequence[Mention]) -> list[Reason]:

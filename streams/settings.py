@@ -6,8 +6,7 @@ A setting's variable is `MNER_` and its place in `Settings`, joined by underscor
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,16 +23,11 @@ from pydantic_settings import (
 
 from core.errors import UserError
 from model.design import BATCH_TOKENS
-from streams import addresses
+from streams import addresses, old_names
 from streams.addresses import masked
-
-log = logging.getLogger(__name__)
 
 CHECKPOINT = Path(__file__).resolve().parent.parent / "model" / "checkpoint"
 PREFIX = "MNER_"
-
-RENAMED = {"MNER_POSSIBLE": "MNER_CANDIDATE_THRESHOLD", "MNER_VISION": "MNER_VISION_CHANNELS"}
-"""Old name of a variable -> new name. The old names work until release 0.3."""
 
 
 def _commas(value: Any) -> Any:
@@ -254,36 +248,17 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Lets the old names of `RENAMED` stand for the new ones, in the environment and in `.env`."""
+        """Lets old names stand for the new ones, in the environment and in `.env`."""
+        groups = {f"{PREFIX}{name}".lower() for name, field in cls.model_fields.items() if _is_group(field)}
         for source in (env_settings, dotenv_settings):
             assert isinstance(source, EnvSettingsSource)
-            source.env_vars = _with_new_names(source.env_vars)
+            source.env_vars = old_names.settle(source.env_vars, groups)
         return init_settings, env_settings, dotenv_settings
-
-
-def _with_new_names(variables: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Logs each old name once. `variables` has lower-case names."""
-    new = {old.lower(): name.lower() for old, name in RENAMED.items()}
-    for old in new.keys() & variables.keys():
-        _warn_once(old.upper(), new[old].upper())
-    return {new[name]: value for name, value in variables.items() if name in new} | {
-        name: value for name, value in variables.items() if name not in new
-    }
-
-
-warned: set[str] = set()
-"""Old names that were warned about already."""
-
-
-def _warn_once(old: str, new: str) -> None:
-    if old not in warned:
-        warned.add(old)
-        log.warning("%s is now called %s. The old name works until release 0.3.", old, new)
 
 
 @dataclass(frozen=True, eq=False)
 class Variable:
-    """One setting. `path` is its place in `Settings`: one name, or a group's name and one in it."""
+    """One setting. `path` names it in `Settings`: a field, or a group and a field of that group."""
 
     path: tuple[str, ...]
     field: FieldInfo
@@ -314,9 +289,13 @@ class Variable:
         return (getattr(settings, group[0]) if group else settings), name
 
 
+def _is_group(field: FieldInfo) -> bool:
+    return isinstance(field.default, Group)
+
+
 def _variables() -> Iterator[Variable]:
     for name, field in Settings.model_fields.items():
-        if isinstance(field.default, Group):
+        if _is_group(field):
             for inner, inner_field in type(field.default).model_fields.items():
                 yield Variable((name, inner), inner_field)
         else:
@@ -345,4 +324,6 @@ def load(**overrides: Any) -> Settings:
 
 
 def _variable(location: tuple[int | str, ...]) -> str:
-    return next(known.name for known in VARIABLES if known.path == location[: len(known.path)])
+    """Returns the variable's name. A group that is wrong as a whole can only come from an argument of `load`."""
+    names = (known.name for known in VARIABLES if known.path == location[: len(known.path)])
+    return next(names, PREFIX + "_".join(map(str, location)).upper())

@@ -56,7 +56,19 @@ def test_every_package_stands_on_a_floor() -> None:
 # Inside streams/
 
 STREAMS = (
-    {"addresses", "settings", "metrics", "retry", "topics", "producer", "servers", "feed", "routing", "watchdog"},
+    {
+        "addresses",
+        "old_names",
+        "settings",
+        "metrics",
+        "retry",
+        "topics",
+        "producer",
+        "servers",
+        "feed",
+        "routing",
+        "watchdog",
+    },
     {"images"},
     {"vision"},
     {"pipeline"},

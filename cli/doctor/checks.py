@@ -19,7 +19,8 @@ from pathlib import Path
 
 from cli.doctor.servers import SERVERS, Finding, Level, server
 from core.errors import ProcessDied, Retry, Stop, UserError, naming
-from streams.settings import RENAMED, VARIABLES, Settings, load
+from streams.old_names import RENAMED
+from streams.settings import VARIABLES, Settings, load
 
 PYTHONS = ((3, 11), (3, 14))
 """The oldest supported version and the first unsupported one, as `requires-python` in pyproject.toml."""

@@ -1,4 +1,4 @@
-"""extractions ─► Elasticsearch and the review queue. An extraction is done when both have their part."""
+"""extractions ─► Elasticsearch and the review queue. An extraction is done when both have stored it."""
 
 from __future__ import annotations
 

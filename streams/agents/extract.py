@@ -15,7 +15,7 @@ from streams.pipeline.tokenise import Tokenise
 from streams.topics import EXTRACTIONS
 
 PRODUCING = 128
-"""Records that await the broker at once. This is enough to fill the producer's batches."""
+"""Records that may wait for the broker at the same time. This is enough to fill the producer's batches."""
 
 
 async def pipeline(resources: Resources) -> Pipeline[TweetItem]:

@@ -43,7 +43,7 @@ _REFUSED = tuple(
 
 
 def is_public(address: IPAddress) -> bool:
-    """Whether the address is global unicast and contains no IPv4 address that is not."""
+    """Returns whether the address is global unicast, and any IPv4 address inside it is public too."""
     if isinstance(address, IPv6Address):
         if address.scope_id is not None:
             return False
@@ -59,10 +59,12 @@ def is_public(address: IPAddress) -> bool:
 
 
 def is_this_machine(address: IPAddress) -> bool:
-    """Whether the address belongs to this machine. Its services may be closed to the internet, but open to itself.
+    """Returns whether the address belongs to this machine.
 
-    Asks the routing table through a datagram socket that sends nothing: a machine talks to itself from the address
-    that it talks to. Raises `ImageError` (internal) if no socket can be made.
+    Services of this machine may be closed to the internet, but open to itself.
+
+    Asks the routing table through a datagram socket that sends nothing. When a machine connects to itself, source and
+    target address are the same. Raises `ImageError` (internal) if no socket can be made.
     """
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:

@@ -51,7 +51,10 @@ class CachedImage:
 
 @dataclass(frozen=True)
 class CacheLookup:
-    """What the cache holds of a URL. Both, if the server first sent an image and has failed since."""
+    """The cached image and the remembered refusal of a URL.
+
+    Both exist if the server first sent an image and has failed since.
+    """
 
     cached: CachedImage | None = None
     refusal: ImageError | None = None

@@ -24,7 +24,7 @@ HASH_SIDE = 16
 """The perceptual hash has 16 x 16 bits. It is computed from 64 x 64 pixels."""
 
 HASH_MIN_SIDE = 8 * HASH_SIDE
-"""The 64 x 64 pixels are made from an image whose shorter side has at least this many pixels, if possible."""
+"""Shortest side, in pixels, to which an image is reduced before it is hashed. A smaller image is not reduced."""
 
 STRIP_ROWS = 64
 """Rows of the reduced image that are converted at a time."""

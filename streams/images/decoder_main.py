@@ -11,7 +11,6 @@ import io
 import json
 import os
 import socket
-import struct
 import sys
 import warnings
 
@@ -20,10 +19,10 @@ from PIL import Image
 from core.child_socket import frame, open_socket, receive
 from streams.images.confine import confine, limit, limit_cpu
 from streams.images.decode import decode
+from streams.images.decoder_protocol import REQUEST
 from streams.images.errors import MAX_REASON, ImageError
 from streams.images.formats import FORMATS
 
-REQUEST = struct.Struct("!I?")
 READY: dict[str, object] = {"ready": True}
 
 

@@ -6,7 +6,6 @@ A stranger's file is at work in that process, so its replies are checked as stri
 from __future__ import annotations
 
 import os
-import struct
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from core.child import ChildFailed, ChildProcess, Receive, receive_frame
 from core.pixels import Pixels
 from streams.images.decode import MAX_SIDE
+from streams.images.decoder_protocol import REQUEST
 from streams.images.errors import MAX_REASON, ImageError
 from streams.images.formats import ImageFormat
 from streams.metrics import DECODER_RESTARTS
@@ -37,9 +37,6 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": "33554432",
     "MALLOC_TRIM_THRESHOLD_": "67108864",
 }
-
-_REQUEST = struct.Struct("!I?")
-"""Comes before the file: its length, and whether the small copy is wanted."""
 
 _Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 
@@ -100,7 +97,7 @@ class DecoderProcess(ChildProcess):
             return await self._read(receive, small)
 
         try:
-            reply, pixels = await self.exchange(_REQUEST.pack(len(body), small) + body, read, self._timeout_s)
+            reply, pixels = await self.exchange(REQUEST.pack(len(body), small) + body, read, self._timeout_s)
         except ChildFailed as fault:
             if fault.kind == "timeout":
                 raise ImageError("too_slow", f"decoding takes more than {self._timeout_s:g} s") from None
@@ -128,7 +125,7 @@ class DecoderProcess(ChildProcess):
         if not isinstance(header, ImageHeader):
             return header, None
         if header.width * header.height > self._max_pixels or small is (header.small is None):
-            raise ValueError("too many pixels, or a small copy where none was wanted, or none")
+            raise ValueError("too many pixels, an unrequested small copy, or a missing one")
         if header.small is None:
             return header, None
         width, height = header.small

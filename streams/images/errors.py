@@ -39,8 +39,8 @@ MAX_REASON = 300
 class ImageError(Exception):
     """An image was refused. `reason` is `kind: detail`, one printable line of at most `MAX_REASON` characters.
 
-    The detail is cleaned, because it may quote a stranger, for example a host name. `after_s` is the number of seconds
-    for which another request is known to be useless.
+    The detail is cleaned, because it may quote a stranger, for example a host name. `after_s` is the
+    seconds to wait before another request can succeed.
     """
 
     def __init__(self, kind: Kind, detail: str, *, after_s: float = 0.0) -> None:

@@ -121,8 +121,8 @@ class Host:
 class Slot:
     """The right to send a request to one host. It has two parts: a slot of the host and a slot of the worker.
 
-    The host's part is taken first, and whoever waits for a host holds no slot of the worker. So a slow host holds up no
-    other host, and fetches that redirect to each other's hosts cannot deadlock.
+    The host's part is taken first, and a fetch that waits for a host holds no slot of the worker. So a slow host
+    holds up no other host, and fetches that redirect to each other's hosts cannot deadlock.
     """
 
     def __init__(self, worker_slots: asyncio.Semaphore) -> None:

@@ -122,7 +122,10 @@ class ImageLoader:
             return await self.decoders.decode(body, url)
 
     async def _find_or_fetch(self, url: str) -> LoadedImage:
-        """The server's answer replaces what is cached, unless the server fails."""
+        """Returns the cached image while it is fresh, else what the server answers.
+
+        Replaces the cached entry by the server's answer, unless the server fails.
+        """
         lookup = await self._cache.find(url)
         cached, refusal = lookup.cached, lookup.refusal
         if cached and cached.fresh:

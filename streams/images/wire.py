@@ -18,10 +18,10 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from streams.images.errors import ImageError
 
 MAX_OVERHEAD = 65_536
-"""Most bytes of header lines, interim responses, trailers and chunk sizes. An ordinary response has about 1,000."""
+"""Limit on the bytes of header lines, interim responses, trailers and chunk sizes. Most responses have about 1,000."""
 
 OVERHEAD_SHARE = 0.1
-"""Further such bytes that are allowed per byte of the body. Chunks of 100 bytes pass."""
+"""Additional overhead bytes allowed per byte of the body. Chunks of 100 bytes pass."""
 
 PIECE = 16_384
 """Bytes that are parsed at a time before the body begins. asyncio reads 256 KB at a time, which hold 10,000 interim

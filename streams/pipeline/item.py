@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from core.events import DeadLetter, Extraction, ImageResult, Tweet
+from core.text import shorten
 
 if TYPE_CHECKING:
     from core.pixels import Pixels
@@ -21,7 +22,7 @@ MAX_REASON = 2000
 """Longest reason and key of a dead letter, in characters."""
 
 MAX_VALUE = 5_000_000
-"""Bytes of an event that a dead letter keeps. In base64 and with the rest they stay below the topic's 8 MB."""
+"""Bytes of an event that a dead letter keeps. As base64, with the other fields, they fit the topic's limit of 8 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Item(Generic[E]):
     origin: Origin
     parsed: E | None = None  # the event, once it is decoded
     dead: DeadLetter | None = None  # set by the first failure
-    void: bool = False  # a record that asks for nothing
+    void: bool = False  # a record without a value; there is nothing to do
     taken_at: float = field(default_factory=time.monotonic)  # monotonic seconds
 
     @property
@@ -54,7 +55,9 @@ class Item(Generic[E]):
         return self.parsed
 
     def fail(self, stage: str, error: BaseException | str, name: str | None = None) -> None:
-        """Marks the item dead, with the reason and the original bytes."""
+        """Marks the item dead, with the reason and the original bytes. The first failure of an item is kept."""
+        if self.dead is not None:
+            return
         key = self.origin.key
         self.dead = DeadLetter(
             topic=self.origin.topic,
@@ -62,14 +65,10 @@ class Item(Generic[E]):
             offset=self.origin.offset,
             stage=stage,
             error=name or (type(error).__name__ if isinstance(error, BaseException) else "Reject"),
-            reason=_cut(str(error) or repr(error), MAX_REASON),
-            key=_cut(key.decode(errors="replace"), MAX_REASON) if key is not None else None,
+            reason=shorten(str(error) or repr(error), MAX_REASON, "..."),
+            key=shorten(key.decode(errors="replace"), MAX_REASON, "...") if key is not None else None,
             **_preserved(self.origin.value),
         )
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def _preserved(value: bytes | None) -> dict[str, Any]:

@@ -156,9 +156,12 @@ class Pipeline(Generic[I]):
 
     async def _process_batch(self, stage: BatchStage[I], items: list[I]) -> None:
         async def process(batch: Sequence[I]) -> None:
-            alive = [item for item in batch if item.dead is None]
+            async def call() -> None:  # before it raises, a stage may itself have failed some of the items
+                if alive := [item for item in batch if item.dead is None]:
+                    await stage.process(alive)
+
             try:
-                await self._retry(lambda: stage.process(alive), stage.name)
+                await self._retry(call, stage.name)
             except Stop:
                 raise
             except Exception as error:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.text import one_line, printable
+from core.text import one_line, printable, shorten
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,15 @@ def test_offsets_hold_and_no_control_gets_through(text: str) -> None:
     assert len(shown) == len(text)
     assert not [char for char in shown if unicodedata.category(char) == "Cc" and char != "\n"]
     assert "\n" not in one_line(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "ending", "shown"),
+    [
+        pytest.param("abcdef", "…", "abcdef", id="it fits"),
+        pytest.param("abcdefg", "…", "abcde…", id="cut"),
+        pytest.param("abcdefg", "...", "abc...", id="a longer ending"),
+    ],
+)
+def test_a_shortened_text_is_as_long_as_allowed(text: str, ending: str, shown: str) -> None:
+    assert shorten(text, 6, ending) == shown

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from elasticsearch import AsyncElasticsearch
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient, OffsetSpec
 from kafka.errors import KafkaError
@@ -56,13 +57,14 @@ async def sinks(settings: Settings) -> AsyncIterator[tuple[Index, ReviewQueue]]:
 
 
 async def books(settings: Settings) -> Books:
-    """Reads both sinks and the dead letters completely."""
-    async with sinks(settings) as (index, queue):
+    """A full reading of both sinks and of the dead letters."""
+    assert settings.elasticsearch is not None
+    async with sinks(settings) as (index, queue), AsyncElasticsearch(settings.elasticsearch) as client:
         await index.refresh()
         documents: dict[str, Any] = {}
         after: list[Any] = []
         while True:
-            page = await _page(index, after)
+            page = await _page(client, index.name, after)
             for hit in page:
                 assert hit["_id"] not in documents, "a tweet has two documents"
                 documents[hit["_id"]] = {key: hit[key] for key in ("_source", "_version", "_seq_no", "_primary_term")}
@@ -75,7 +77,7 @@ async def books(settings: Settings) -> Books:
     return Books(documents, tasks, [letter.letter for letter in letters])
 
 
-async def _page(index: Index, after: list[Any]) -> list[Any]:
+async def _page(client: AsyncElasticsearch, index: str, after: list[Any]) -> list[Any]:
     body: dict[str, Any] = {
         "size": 5000,
         "query": {"match_all": {}},
@@ -85,7 +87,7 @@ async def _page(index: Index, after: list[Any]) -> list[Any]:
     }
     if after:
         body["search_after"] = after
-    answer = await index._client.search(index=index.name, body=body)
+    answer = await client.search(index=index, body=body)
     return list(answer["hits"]["hits"])
 
 

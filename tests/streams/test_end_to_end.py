@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pexpect
+from redis.asyncio import Redis
 
 from demo.examples import image_server
 from local.stack import Stack
@@ -19,7 +20,7 @@ from streams.settings import Settings
 from streams.worker_process import environment
 from tests.conftest import ROOT, settings_for
 from tests.review.reviewer import Reviewer
-from tests.streams.account import books, fed, rewind, sinks, tweets, until_caught_up
+from tests.streams.account import books, fed, rewind, tweets, until_caught_up
 from tests.streams.conftest import Start
 from tests.streams.stub_model import MAYBE
 
@@ -90,18 +91,10 @@ async def test_a_person_settles_three_tasks_and_a_replay_leaves_them_so(stubbed:
     await asyncio.to_thread(settle, stubbed, ["a", "r", "2"])
     await until_caught_up(stubbed, "decide")
     settled = await books(stubbed)
-    human = {
-        tweet: document["_source"]
-        for tweet, document in settled.documents.items()
-        if document["_source"]["source"] == "human"
-    }
+    human = {tweet: hit["_source"] for tweet, hit in settled.documents.items() if hit["_source"]["source"] == "human"}
     assert len(human) == 3
     assert set(human) == waiting - set(settled.tasks)
-    assert sorted([mention["type"] for mention in document["mentions"]] for document in human.values()) == [
-        [],
-        ["LOC"],
-        ["PER"],
-    ]
+    assert sorted([m["type"] for m in document["mentions"]] for document in human.values()) == [[], ["LOC"], ["PER"]]
     assert all(mention["source"] == "human" for document in human.values() for mention in document["mentions"])
     assert {document["reviewer"] for document in human.values()} == {"ana"}
     await asyncio.to_thread(worker.stop)
@@ -122,9 +115,7 @@ async def test_what_the_model_passed_over_is_asked_about_and_a_person_puts_it_in
     await until_caught_up(stubbed)
     asked = await books(stubbed)
     assert asked.tasks == {"1": 1, "2": 1}, "the first word is sure, the second a question"
-    indexed = [
-        [mention["text"] for mention in document["_source"]["mentions"]] for document in asked.documents.values()
-    ]
+    indexed = [[mention["text"] for mention in hit["_source"]["mentions"]] for hit in asked.documents.values()]
     assert indexed == [[MAYBE]] * 2
     await asyncio.to_thread(settle, stubbed, ["a"])
     await until_caught_up(stubbed, "decide")
@@ -146,8 +137,9 @@ async def test_a_lost_redis_is_made_again_from_the_topics(own_servers: Stack, st
     before = (await books(stubbed)).tasks
     assert sum(before.values()) == 7
     await asyncio.to_thread(worker.stop)
-    async with sinks(stubbed) as (_, queue):
-        await queue._redis.flushall()
+    assert stubbed.redis is not None
+    async with Redis.from_url(stubbed.redis) as redis:
+        await redis.flushall()
     await asyncio.to_thread(rewind, stubbed, "deliver", "decide")
     start(stubbed)
     await until_caught_up(stubbed, "deliver", "decide")

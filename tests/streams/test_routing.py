@@ -95,6 +95,11 @@ def test_a_candidate_says_what_the_model_chose_instead() -> None:
     assert not bob.is_candidate
     assert question.is_candidate
     assert question.reasons[0].sentence.endswith("; it chose “Bob” PER (60%); the two overlap, so at most one is right")
+    *_, question = questions(mention("met", 0.5), mention("Bob", 0.6), candidates=(mention("met Bob", 0.3),))
+    assert question.reasons[0].sentence.endswith(
+        "; it chose “met” PER (50%), “Bob” PER (60%); "
+        "each overlaps this candidate, which is right only if all of them are wrong"
+    )
 
 
 @pytest.mark.parametrize(

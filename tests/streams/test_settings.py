@@ -9,6 +9,7 @@ from redis.asyncio import ConnectionPool
 
 from core.errors import UserError
 from streams.addresses import masked
+from streams.old_names import warn_once
 from streams.settings import VARIABLES, load
 
 
@@ -24,9 +25,31 @@ from streams.settings import VARIABLES, load
         pytest.param(
             "MNER_REDIS", "redis://h?socket_timeout=abc", "Invalid value for 'socket_timeout'", id="option's value"
         ),
-        pytest.param("MNER_REDIS", "redis://h?foo=abc", "does not accept an option", id="unknown option"),
+        pytest.param("MNER_REDIS", "redis://h?foo=abc", "takes no options but client_name, db,", id="unknown option"),
         pytest.param("MNER_REDIS", "redis://h?ssl_keyfile=k", "does not accept an option", id="option of rediss"),
         pytest.param("MNER_REDIS", "redis://h/first", "the database's number", id="database is a word"),
+        pytest.param("MNER_REDIS", "redis://h/1/2", "the database's number", id="two databases"),
+        pytest.param("MNER_REDIS", "redis://h/-1", "the database's number", id="database below 0"),
+        pytest.param("MNER_REDIS", "redis://h?db=-4", "the database's number", id="database below 0 as option"),
+        pytest.param("MNER_REDIS", "redis://h:0", "with a port of 1 to 65535", id="port 0 of Redis"),
+        pytest.param("MNER_REDIS", "redis://h/1#x", "such as %23", id="fragment"),
+        pytest.param("MNER_REDIS", "redis://h?max_connections=-1", "does not accept an option", id="connections"),
+        *(
+            pytest.param("MNER_REDIS", f"redis://h?{option}", "takes no options but", id=option)
+            for option in (
+                "host=other",
+                "port=1",
+                "path=/x",
+                "decode_responses=yes",
+                "encoding=foo",
+                "credential_provider=x",
+                "redis_connect_func=x",
+                "retry=x",
+                "maint_notifications_config=x",
+            )
+        ),
+        pytest.param("MNER_KAFKA", "h!$:1", "is not host:port", id="signs in a broker's name"),
+        pytest.param("MNER_METRICS", "user;x:1", "is not host:port", id="signs in a listener's name"),
         pytest.param("MNER_REDIS", "unix://", "unix:///path", id="unix without a path"),
         pytest.param("MNER_ELASTICSEARCH", "http://h:1?x=1", "nothing behind", id="options of Elasticsearch"),
         pytest.param("MNER_PARTITIONS", "many", "MNER_PARTITIONS='many'", id="not a number"),
@@ -82,6 +105,10 @@ def test_an_accepted_redis_url_works_with_the_client(monkeypatch: pytest.MonkeyP
         pytest.param("MNER_REDIS", "redis://:x/s3cret@h", id="slash in the password"),
         pytest.param("MNER_REDIS", "redis://:x?s3cret@h", id="question mark in the password"),
         pytest.param("MNER_REDIS", "redis://h?pasword=s3cret", id="option misspelt"),
+        pytest.param("MNER_REDIS", "redis://user:12#s3cret@h", id="hash behind digits of the password"),
+        pytest.param("MNER_REDIS", "redis://user:12?s3cret@h", id="question mark behind digits"),
+        pytest.param("MNER_REDIS", "redis://user:12?db=s3cret@h", id="a password that looks like an option"),
+        pytest.param("MNER_REDIS", "redis://user:12/3?s3cret@h", id="a password that looks like a database"),
         pytest.param("MNER_KAFKA", "SASL://me:s3cret@h:1", id="Kafka"),
         pytest.param("MNER_KAFKA", "h:1,me:s3cret@h", id="Kafka without a scheme"),
     ],
@@ -92,6 +119,7 @@ def test_an_error_does_not_show_a_password(monkeypatch: pytest.MonkeyPatch, name
         load()
     assert name in str(caught.value)
     assert "s3cret" not in str(caught.value)
+    assert "12" not in str(caught.value).replace("127.0.0.1", "")
 
 
 def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +147,7 @@ def test_an_old_name_works_and_says_so_once(
     new: str,
     value: str,
 ) -> None:
-    monkeypatch.setattr("streams.settings.warned", set())
+    warn_once.cache_clear()
     monkeypatch.chdir(tmp_path)
     if place == "environment":
         monkeypatch.setenv(old, value)
@@ -134,6 +162,56 @@ def test_an_old_name_works_and_says_so_once(
     assert str(variable.value(load())) in ("0.5", "('tags',)"), "the new name wins"
 
 
+@pytest.mark.parametrize("value", ["64", "abc", "registry/mner:0.2", "", '{"allow": ["10.0.0.1:80"]}'])
+@pytest.mark.parametrize("name", ["MNER_IMAGE", "MNER_BATCH", "MNER_DELIVER", "MNER_DEAD_LETTER"])
+@pytest.mark.parametrize("place", ["environment", ".env"])
+def test_the_name_of_a_group_is_no_setting(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    place: str,
+    name: str,
+    value: str,
+) -> None:
+    warn_once.cache_clear()
+    monkeypatch.chdir(tmp_path)
+    before = load()
+    if place == "environment":
+        monkeypatch.setenv(name, value)
+    else:
+        (tmp_path / ".env").write_text(f"{name}='{value}'\n")
+    assert [load(), load()] == [before, before]
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning == f"{name} is ignored. It is no setting, but the first part of several settings' names."
+
+
+def test_the_old_name_of_the_channels_stands_beside_other_settings_of_its_group(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MNER_VISION", "ocr,tags")
+    monkeypatch.setenv("MNER_VISION_BATCH", "4")
+    assert (load().vision.channels, load().vision.batch) == (("ocr", "tags"), 4)
+    monkeypatch.setenv("MNER_VISION", "sound")
+    with pytest.raises(UserError, match="MNER_VISION_CHANNELS='sound'"):
+        load()
+
+
+def test_a_group_that_is_wrong_as_a_whole_is_named() -> None:
+    with pytest.raises(UserError, match="MNER_BATCH='5'"):
+        load(batch=5)
+
+
+@pytest.mark.parametrize("name", ["MNER_VISION_NEAR", "MNER_VISION_QUEUE"])
+def test_a_setting_that_became_a_constant_is_ignored_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    warn_once.cache_clear()
+    monkeypatch.setenv(name, "-1")
+    assert [load(), load()]
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning == f"{name} is ignored. It is a constant since release 0.2."
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
@@ -145,6 +223,8 @@ def test_an_old_name_works_and_says_so_once(
         pytest.param("redis://:pa@ss@h", "redis://:***@h", id="at sign in the password"),
         pytest.param("https://apikey@h", "https://***@h", id="a key alone"),
         pytest.param("redis://u:pa/s@s@h:1/0", "redis://u:***@h:1/0", id="signs that should have been escaped"),
+        pytest.param("redis://user:12#secret@h", "redis://user:***@h", id="hash behind digits"),
+        pytest.param("redis://user:12?secret@h", "redis://user:***@h", id="question mark behind digits"),
         pytest.param("redis://[::1]:6379/0", "redis://[::1]:6379/0", id="IPv6"),
         pytest.param("unix:///tmp/x.sock", "unix:///tmp/x.sock", id="socket"),
         pytest.param("a:9092,b:9092", "a:9092,b:9092", id="brokers"),

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
 
-from streams.watchdog import Watchdog
+from streams.watchdog import LOOKS, Watchdog
+from tests.conftest import ROOT
+
+STALL_S = 10.0
+LOOK_S = STALL_S / LOOKS
 
 
 @dataclass
@@ -18,44 +27,120 @@ class StubPipeline:
     open: int = 1
 
 
-class Clock:
-    now = 0.0
+class Watched:
+    """A watchdog on a clock of its own. `answers`: whether the loop answers pings."""
 
-    def __call__(self) -> float:
-        return self.now
+    def __init__(self, *pipelines: StubPipeline, answers: bool = True) -> None:
+        self.now = 0.0
+        self.answers = answers
+        self.watchdog = Watchdog(pipelines, STALL_S, clock=lambda: self.now)
+
+    def look(self, after_s: float = LOOK_S) -> str | None:
+        self.now += after_s
+        return self.watchdog.look(self.watchdog.pong if self.answers else lambda: None)
+
+    def looks(self, seconds: float) -> Iterator[str | None]:
+        """Looks for so many seconds."""
+        for _ in range(round(seconds / LOOK_S)):
+            yield self.look()
+
+    def first(self, seconds: float) -> str | None:
+        """Returns the first reason to end within so many seconds."""
+        return next((reason for reason in self.looks(seconds) if reason), None)
+
+
+def move(watched: Watched, pipeline: StubPipeline) -> str | None:
+    """Lets the pipeline progress every 9 s, for a minute."""
+    for _ in range(7):
+        pipeline.moved_at = watched.now
+        if reason := watched.first(9.0):
+            return reason
+    return None
 
 
 @pytest.mark.parametrize(
-    ("pipeline", "now", "reason"),
+    ("watch", "reason"),
     [
-        pytest.param(StubPipeline(), 10.0, None, id="still for as long as it may be"),
-        pytest.param(StubPipeline(), 10.1, "extract: 1 events in flight and none done for 10 s", id="still for longer"),
-        pytest.param(StubPipeline(open=0), 99.0, None, id="nothing in flight"),
-        pytest.param(StubPipeline(moved_at=95.0), 99.0, None, id="it moves"),
+        pytest.param(lambda: Watched(StubPipeline()).first(STALL_S), None, id="still for as long as it may be"),
+        pytest.param(
+            lambda: Watched(StubPipeline()).first(STALL_S + 1),
+            "extract: 1 events in flight and none done for 10 s",
+            id="still for longer",
+        ),
+        pytest.param(lambda: Watched(StubPipeline(open=0)).first(99), None, id="nothing in flight"),
+        pytest.param(lambda: move(Watched(pipeline := StubPipeline()), pipeline), None, id="it moves"),
     ],
 )
-def test_a_pipeline_that_holds_events_must_move(pipeline: StubPipeline, now: float, reason: str | None) -> None:
-    clock = Clock()
-    watchdog = Watchdog([pipeline], 10.0, clock=clock)
-    clock.now = now
-    watchdog.pong()
-    assert watchdog.stall() == reason
+def test_a_pipeline_that_holds_events_must_move(watch: Callable[[], str | None], reason: str | None) -> None:
+    assert watch() == reason
 
 
 def test_a_loop_that_does_not_answer_is_blocked() -> None:
-    clock = Clock()
-    watchdog = Watchdog([], 10.0, clock=clock)
-    clock.now = 10.1
-    assert watchdog.stall() == "the event loop has been blocked for 10 s"
-    watchdog.pong()
-    assert watchdog.stall() is None
+    watched = Watched(answers=False)
+    assert watched.first(STALL_S) is None
+    assert watched.first(1) == "the event loop has been blocked for 10 s"
 
 
-async def test_a_loop_that_answers_lives_and_one_that_sleeps_ends() -> None:
+def test_a_late_answer_counts_from_the_next_ping() -> None:
+    watched = Watched(answers=False)
+    assert watched.first(STALL_S) is None
+    watched.watchdog.pong()
+    assert watched.first(STALL_S) is None
+    assert watched.first(1) == "the event loop has been blocked for 10 s"
+
+
+@pytest.mark.parametrize("answers", [True, False])
+@pytest.mark.parametrize("open", [0, 1])
+def test_a_pause_of_the_whole_process_is_no_stall(answers: bool, open: int) -> None:
+    watched = Watched(StubPipeline(open=open), answers=answers)
+    assert watched.first(5.0) is None
+    assert watched.look(after_s=1000.0) is None
+    assert watched.first(3.0) is None
+    assert bool(watched.first(3.0)) == (open > 0 or not answers), "after a pause, the count goes on"
+
+
+def test_a_loop_that_holds_the_interpreter_again_and_again_is_blocked() -> None:
+    watched = Watched(answers=False)
+    assert any(watched.look(after_s=LOOK_S * 3) for _ in range(LOOKS))
+
+
+async def test_the_thread_spares_a_loop_that_answers_and_ends_one_that_is_blocked() -> None:
+    stall_s = 0.2
+    now = 0.0
     reasons: list[str] = []
-    with Watchdog([], 0.3, end=reasons.append):
-        await asyncio.sleep(1)
+    ended = threading.Event()
+
+    def clock() -> float:
+        nonlocal now
+        now += stall_s / LOOKS  # each look comes in time, however busy the machine is
+        return now
+
+    def end(reason: str) -> None:
+        reasons.append(reason)
+        ended.set()
+
+    with Watchdog([], stall_s, end=end, clock=clock):
+        while now < 3 * stall_s:
+            await asyncio.sleep(stall_s / LOOKS)
         assert reasons == []
-        time.sleep(1)  # noqa: ASYNC251 (a stage that blocks the loop is what is tested)
+        assert ended.wait(30), "a stage blocks the loop"
     assert len(reasons) == 1
     assert "the event loop has been blocked" in reasons[0]
+
+
+@pytest.mark.parametrize("blocked", ["import logging; logging.basicConfig()", "import logging; logging.disable()"])
+def test_the_process_ends_even_when_nobody_reads_its_report(blocked: str) -> None:
+    """In the first case the log blocks, in the second the stacks."""
+    code = f"{blocked}\nfrom streams.watchdog import end_process\nend_process('stuck', report_s=0.2)"
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 1024)
+    os.set_blocking(writer, True)
+    try:
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=writer, check=False, timeout=60)
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert done.returncode == 1

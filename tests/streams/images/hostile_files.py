@@ -34,9 +34,9 @@ def png(width: int, height: int, *before: bytes, data: bytes | None = None, dept
 def inflating(megabytes: int) -> bytes:
     """Returns a zlib stream (RFC 1950) of so many zeros, a thousandth as long. It repeats one compressed megabyte."""
     squeezer = zlib.compressobj(9, wbits=-15)
-    megabyte = squeezer.compress(bytes(MB)) + squeezer.flush(zlib.Z_FULL_FLUSH)
+    squeezed = squeezer.compress(bytes(MB)) + squeezer.flush(zlib.Z_FULL_FLUSH)
     adler = (megabytes * MB % 65_521) << 16 | 1
-    return b"\x78\xda" + megabyte * megabytes + squeezer.flush() + struct.pack(">I", adler)
+    return b"\x78\xda" + squeezed * megabytes + squeezer.flush() + struct.pack(">I", adler)
 
 
 def png_of_many_small_chunks() -> bytes:

@@ -32,6 +32,7 @@ from sinks.index import Outcome
 from streams.agents.decide import Decide
 from streams.agents.deliver import Deliver
 from streams.agents.erase import Erase
+from streams.pipeline.batch import MicroBatcher
 from streams.pipeline.decode import Decode
 from streams.pipeline.fetch import Fetch
 from streams.pipeline.infer import Infer
@@ -39,7 +40,7 @@ from streams.pipeline.item import Item, Origin, TweetItem
 from streams.pipeline.limits import DeadLetterLimit
 from streams.pipeline.pipeline import Pipeline
 from streams.pipeline.produce import Produce
-from streams.pipeline.stage import BatchStage, Stage
+from streams.pipeline.stage import Batcher, BatchStage, Stage
 from streams.pipeline.tokenise import Tokenise
 from streams.settings import Batching, Delivery
 
@@ -72,11 +73,16 @@ class Sinks:
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
+        self.rejects: set[str] = set()
+        self.writes: list[list[str]] = []
+        self.withdraws: list[Exception] = []
 
     async def write(self, documents: Sequence[Document]) -> list[Outcome]:
+        self.writes.append([document.id for document in documents])
         for document in documents:
             await self._faults.meet(document.id)
-        return [Outcome("written") for _ in documents]
+        rejected = Outcome("rejected", "the index refused the document")
+        return [rejected if document.id in self.rejects else Outcome("written") for document in documents]
 
     async def held(self, ids: Sequence[str]) -> dict[str, Document]:
         return {}
@@ -85,6 +91,8 @@ class Sinks:
         return len(tasks)
 
     async def withdraw(self, extractions: Sequence[Extraction]) -> int:
+        if self.withdraws:
+            raise self.withdraws.pop()
         return len(extractions)
 
     async def settle(self, task: ReviewTask, stamp_ms: int) -> None: ...
@@ -152,20 +160,19 @@ class Case:
 INFO: Any = SimpleNamespace(name="m", model_version=1)
 
 
-class FaultyDecode(Decode[Any]):
-    """The decode stage has no collaborator, so the fault is planted before it."""
+def faulty_tweet(faults: Faults) -> Any:
+    """The only collaborator of the decode stage: the type of the topic's values."""
 
-    def __init__(self, faults: Faults) -> None:
-        super().__init__(Tweet)
-        self._faults = faults
+    def validate(value: bytes) -> Tweet:
+        parsed = Tweet.model_validate_json(value)
+        faults.raise_for(parsed.id)
+        return parsed
 
-    async def process(self, item: Any) -> None:
-        await self._faults.meet(str(item.origin.offset))
-        await super().process(item)
+    return SimpleNamespace(__name__="Tweet", model_validate_json=validate)
 
 
 CASES = {
-    "decode": Case(lambda sinks, model, faults: FaultyDecode(faults)),
+    "decode": Case(lambda sinks, model, faults: Decode(faulty_tweet(faults))),
     "fetch": Case(lambda sinks, model, faults: Fetch(model, model, workers=4)),
     "tokenise": Case(lambda sinks, model, faults: Tokenise(model)),
     "infer": Case(lambda sinks, model, faults: Infer(model, INFO, 0.9, 0.2, Batching(wait_ms=0))),
@@ -179,7 +186,7 @@ CASES = {
         lambda id: Tombstone(id=id, deleted_at=datetime.now(UTC)),
     ),
 }
-BLOCKING = {"tokenise"}
+BLOCKING = {"decode", "tokenise"}
 """Stages that never wait, so that nothing can be cancelled inside them."""
 
 every_stage = pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
@@ -207,7 +214,8 @@ class Running:
                 run.arrived.append(item.origin.offset)
 
         self._case = case
-        self.stage = case.make(Sinks(faults), Model(faults), faults)
+        self.sinks = Sinks(faults)
+        self.stage = case.make(self.sinks, Model(faults), faults)
         self.pipeline: Pipeline[Any] = Pipeline(
             "contract",
             [self.stage, Arrive()],
@@ -227,8 +235,8 @@ class Running:
                 item.extraction = extraction(str(origin.offset))
         return item
 
-    async def submit(self) -> None:
-        for offset in range(COUNT):
+    async def submit(self, count: int = COUNT) -> None:
+        for offset in range(count):
 
             async def acknowledge(offset: int = offset) -> None:
                 self.acked.append(offset)
@@ -286,6 +294,52 @@ async def test_a_stage_that_waits_can_be_cancelled_and_kills_nothing(name: str) 
         await asyncio.wait_for(run.pipeline.close(), timeout=5)
         assert int(MARKED) not in run.acked
         assert run.letters.sent == []
+
+
+@pytest.mark.parametrize("error", [Retry("away"), RuntimeError("a bug")], ids=["Retry", "bug"])
+async def test_an_item_that_its_stage_failed_is_not_processed_again(error: Exception) -> None:
+    """In a batch, the index refuses a document, and then the review queue raises."""
+    async with running(CASES["deliver"], Faults()) as run:
+        run.sinks.rejects = {"0", "1", "2", "3"}
+        run.sinks.withdraws = [error]
+        await run.submit()
+        assert await run.pipeline.drain(5)
+        assert {letter.offset: letter.error for letter in run.letters.sent} == dict.fromkeys(range(4), "IndexRejected")
+        assert all(run.sinks.writes), "no batch is empty"
+        written = [id for ids in run.sinks.writes for id in ids]
+        assert [written.count(id) for id in sorted(run.sinks.rejects)] == [1, 1, 1, 1]
+        assert run.acked == list(range(COUNT))
+
+
+async def test_a_stage_sees_no_item_that_it_failed_and_each_keeps_its_first_failure() -> None:
+    """The stage fails item 0 itself and then raises, until item 1 is alone."""
+    calls: list[list[int]] = []
+
+    class FailsAndRaises(BatchStage[Item[Any]]):
+        name = "fails-and-raises"
+
+        def batcher(self) -> Batcher[Item[Any]]:
+            return MicroBatcher(max_cost=4, max_items=4, wait_s=0.001, cost=lambda _: 1)
+
+        async def process(self, items: Sequence[Item[Any]]) -> None:
+            calls.append([item.origin.offset for item in items])
+            for item in items:
+                if item.origin.offset == 0:
+                    item.fail(self.name, "refused", "Refused")
+                    item.fail(self.name, "refused again", "Again")
+            if len(calls) == 1:
+                raise Retry("away")
+            if 1 in calls[-1]:
+                raise RuntimeError("a bug")
+
+    async with running(Case(lambda sinks, model, faults: FailsAndRaises()), Faults()) as run:
+        await run.submit(4)
+        assert await run.pipeline.drain(5)
+        assert calls == [[0, 1, 2, 3], [1, 2, 3], [1], [1], [2, 3]]
+        assert [(letter.offset, letter.error, letter.reason) for letter in run.letters.sent] == [
+            (0, "Refused", "refused"),
+            (1, "RuntimeError", "a bug"),
+        ]
 
 
 def test_every_stage_class_is_under_contract() -> None:

@@ -129,16 +129,16 @@ async def test_a_post_without_a_photo_overtakes_those_whose_images_are(tmp_path:
         assert (await run.passed.next()).event.id == "text"
 
 
-async def test_pictures_beyond_the_queue_go_on_without_a_context(tmp_path: Path) -> None:
+async def test_images_beyond_the_queue_go_on_without_a_context(tmp_path: Path) -> None:
     images = ("coffee.jpg", "astronaut.jpg", "hubble.jpg", "rocket.jpg")
     async with running(tmp_path, "load_stuck") as run:
         for image in images:
-            await run.submit(image, image, alt="a picture")
+            await run.submit(image, image, alt="a cup")
         passed = [await run.passed.next() for _ in range(2)]
     for item in passed:
         assert item.image.status == "ok"
         assert item.image.channels == {"tags": "busy", "caption": "off", "ocr": "busy"}
-        assert item.context == "a picture"
+        assert item.context == "a cup"
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_another_model_or_channel_reads_anew(change: dict[str, Any]) -> None:
     assert version(batch=1) == version()
 
 
-async def test_a_workers_pictures_wait_for_as_long_as_the_setting_says(tmp_path: Path) -> None:
+async def test_a_workers_images_wait_for_as_long_as_the_setting_says(tmp_path: Path) -> None:
     async with opened(Settings(home=tmp_path, vision=VisionLimits(wait_s=0.5))) as resources:
         assert (await resources.vision()).config.wait_s == 0.5
 
