@@ -97,7 +97,7 @@ class DensityModel:
         return fitted
 
     def with_reference(self, log_densities: Sequence[float]) -> Self:
-        """Returns the model with the mean log-densities of the posts that others are compared with."""
+        """Returns the model with these mean log-densities of reference posts, with which other posts are compared."""
         return replace(self, reference=torch.tensor(sorted(log_densities)))
 
     def log_densities(self, states: Tensor) -> Tensor:
@@ -114,9 +114,9 @@ class DensityModel:
         return torch.exp(POWER / self.whitening.shape[1] * log_densities)
 
     def typicality(self, log_density: float) -> float:
-        """Returns the share of the reference posts, with this one, that have this log-density or a lower one.
+        """Counts this post and the reference posts, and returns the share with this log-density or a lower one.
 
-        It is a conformal p-value (Bates et al., "Testing for outliers with conformal p-values", 2023): of posts
+        The share is a conformal p-value (Bates et al., "Testing for outliers with conformal p-values", 2023): of posts
         like the reference, at most a share p has a typicality of p or less.
         """
         if not math.isfinite(log_density):
@@ -125,7 +125,7 @@ class DensityModel:
         return (1 + lower) / (1 + len(self.reference))
 
     def to(self, device: str) -> Self:
-        """Moves all but `reference`, in which single numbers are looked up on the CPU."""
+        """Moves all tensors except `reference`, which stays on the CPU."""
         moved = {name: value.to(device) for name, value in self._tensors().items() if name != "reference"}
         return replace(self, **moved)
 
@@ -133,10 +133,11 @@ class DensityModel:
         return {name: value for name, value in vars(self).items() if value is not None}
 
     def save(self, folder: Path) -> None:
-        """Whole or not at all. Raises `OSError`."""
+        """Writes the file atomically, then removes the file of an earlier version. Raises `OSError`."""
         tensors = self._tensors() | {"centre": self.centre.half(), "whitening": self.whitening.half()}
         with atomic_write(folder / DENSITY) as file:
             file.write(save({name: value.cpu().contiguous() for name, value in tensors.items()}))
+        (folder / FORMER_FILE).unlink(missing_ok=True)
 
     @classmethod
     def load(cls, folder: Path, hidden: int) -> Self | None:
@@ -157,7 +158,7 @@ class DensityModel:
             model._check(hidden)
         except (SafetensorError, OSError, TypeError, ValueError) as error:
             raise UserError(
-                f"{path} cannot be used: {first_line(error)}; remove it, or run `mner calibrate` with a background"
+                f"{path} cannot be used: {first_line(error)}; remove it, or calibrate the checkpoint with a background"
             ) from None
         return model
 

@@ -114,6 +114,15 @@ def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsy
     assert torch.equal(known.counts, fitted.counts)
 
 
+def test_a_checkpoint_of_an_earlier_version_keeps_no_old_names(checkpoint: Path, data: Path) -> None:
+    info = describe(checkpoint)
+    write_config(checkpoint, info.model_copy(update={"provenance": {"familiar words": "beside others", "x": 1}}))
+    (checkpoint / DENSITY).rename(checkpoint / "familiarity.safetensors")
+    command.command(data=data, checkpoint=checkpoint, target_precision=0.6, delta=0.2)
+    assert describe(checkpoint).provenance == {"density": "beside others", "x": 1}
+    assert {path.name for path in checkpoint.glob("*.safetensors")} == {"model.safetensors", DENSITY}
+
+
 def test_a_checkpoint_without_a_density_gets_one(checkpoint: Path, data: Path) -> None:
     (checkpoint / DENSITY).unlink()
     (data / "test.txt").write_text("of\tO\ntheir\tO\ntest\tO\n\n", encoding="utf-8")
