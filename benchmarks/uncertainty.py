@@ -160,7 +160,7 @@ def measured(
 
 
 def checked(evidential: Sequence[Extractor], plain: Sequence[Extractor]) -> None:
-    """Raises `UserError` if a checkpoint is not what it is compared as."""
+    """Raises `UserError` if a checkpoint does not have the role it was passed for."""
     if not evidential:
         raise UserError("--evidential: give at least one checkpoint")
     if plain and len(evidential) != len(plain):

@@ -19,7 +19,7 @@ from benchmarks import uncertainty
 from benchmarks.evidential import EVIDENTIAL, HEADS_ALONE, measures
 from benchmarks.reading import Data, Read, read
 from benchmarks.seeds import seed_of, spread
-from benchmarks.softmax import RULES, Beliefs, Held, beliefs, best_temperature, certainty, dropped_out, probability
+from benchmarks.softmax import RULES, Beliefs, Chosen, beliefs, best_temperature, certainty, dropped_out, probability
 from benchmarks.uncertainty import WAYS, Baseline, checked, choose, measured
 from benchmarks.views import context_nu, evidence, shuffled, views
 from cli.training.typed import typed
@@ -115,8 +115,8 @@ def test_each_evidential_uncertainty_reads_one_quantity(way: str) -> None:
 
 
 def test_the_words_of_a_mention_are_joined_by_their_least_or_their_product() -> None:
-    held = Held(np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1]]), np.array([0, 1]))
-    sure = probability(held)
+    chosen = Chosen(np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1]]), np.array([0, 1]))
+    sure = probability(chosen)
     assert sure.tolist() == [0.8, 0.6]
     assert RULES["least sure word"].join(sure) == 0.6
     assert RULES["product over words"].join(sure) == pytest.approx(0.48)
@@ -124,8 +124,8 @@ def test_the_words_of_a_mention_are_joined_by_their_least_or_their_product() -> 
 
 def test_entropy_is_the_share_of_the_largest_one() -> None:
     third = 1 / 3
-    held = Held(np.array([[1.0, 0.0, 0.0], [third, third, third], [0.5, 0.5, 0.0]]), np.zeros(3, np.intp))
-    assert certainty(held) == pytest.approx([1.0, 0.0, 1 - math.log(2) / math.log(3)])
+    chosen = Chosen(np.array([[1.0, 0.0, 0.0], [third, third, third], [0.5, 0.5, 0.0]]), np.zeros(3, np.intp))
+    assert certainty(chosen) == pytest.approx([1.0, 0.0, 1 - math.log(2) / math.log(3)])
 
 
 def test_dropout_is_on_in_each_pass_seeded_and_off_again_after_it(plain: Extractor) -> None:
@@ -143,10 +143,10 @@ def test_dropout_is_on_in_each_pass_seeded_and_off_again_after_it(plain: Extract
 
 def test_the_temperature_corrects_an_overconfident_model(plain: Extractor) -> None:
     half_wrong = [replace(one, tags=("O",) * len(one.tags)) if place % 2 else one for place, one in enumerate(TWEETS)]
-    held = beliefs(plain, half_wrong)
-    own = best_temperature(held, RULES["mention"])
+    chosen = beliefs(plain, half_wrong)
+    own = best_temperature(chosen, RULES["mention"])
     assert 0.8 < own < 3
-    less_sure = replace(held, logs=[logs / 2 for logs in held.logs])
+    less_sure = replace(chosen, logs=[logs / 2 for logs in chosen.logs])
     assert best_temperature(less_sure, RULES["mention"]) == pytest.approx(own / 2, abs=0.11)
 
 
