@@ -6,7 +6,7 @@
     ├── Reject         this event can never succeed: it becomes a dead letter; other events go on
     ├── Stop           the deployment is broken: stop the worker, acknowledge nothing more
     └── BatchFailed    one item of a batch may be the cause: halve the batch until that item is alone
-        └── ProcessDied    as above; a single item gets a second try, since the death may have another cause
+        └── ProcessDied    like BatchFailed, but an isolated item gets a second try: the death may have another cause
 
 Any other exception inside a stage counts as `Reject` for the event that the stage handled.
 """

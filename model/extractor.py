@@ -1,4 +1,4 @@
-"""Posts in, mentions out, in this process. For Python code and for `mner predict`."""
+"""Posts in, mentions out, in this process. For Python code and for the command line."""
 
 from __future__ import annotations
 

@@ -96,8 +96,8 @@ def test_gradients_are_finite(design: Design, kind: torch.dtype, tmp_path: Path)
     trainer = training(tmp_path, design, alignment=1.0, matching=float(design.discount))
     batch, labels = batch_of(trainer, slice(12))
     with torch.autocast("cpu", kind, enabled=kind != torch.float32):
-        temperatures, foreign = torch.full((12,), 2.0), torch.arange(12) % 3 == 0
-        value = loss(trainer.network, batch, labels, trainer.losses, temperatures=temperatures, foreign=foreign)
+        temperatures, swapped = torch.full((12,), 2.0), torch.arange(12) % 3 == 0
+        value = loss(trainer.network, batch, labels, trainer.losses, temperatures=temperatures, swapped=swapped)
     torch.autograd.backward(value)
     gradients = [p.grad for p in trainer.network.parameters() if p.grad is not None]
     assert all(torch.isfinite(gradient).all() for gradient in gradients)

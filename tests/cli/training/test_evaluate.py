@@ -68,7 +68,7 @@ def test_the_scoreboard_its_plots_and_its_json(
             "aupr",
             "F1 at coverage",
             "candidates",
-            "wnut told apart",
+            "wnut separated",
             "by the density",
             *EPISTEMIC_MEASURES,
         )
