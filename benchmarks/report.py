@@ -36,7 +36,7 @@ class Figures:
     steady_rate: float | None
     """Posts a second at which the latencies were measured; None if they were not."""
     p50_ms: float | None
-    """Over all rounds, as `p99_ms`."""
+    """Median over all rounds."""
     p99_ms: float | None
 
     @property

@@ -44,7 +44,7 @@ MIN_BACKGROUND_VARIANCE = 0.75
 """Smallest variance of the background in a direction in which the training words have 1. Above `BACKGROUND`, so that
 the density falls with the distance from the centre in every direction."""
 PRIOR_WORDS = 10
-"""Words per direction with which a background is assumed to be like the training words. A few words change little."""
+"""Words per direction that stand for a background like the training words. So a few background words change little."""
 
 
 def mean_log_density(log_densities: Tensor, words: Tensor) -> Tensor:
