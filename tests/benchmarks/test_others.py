@@ -108,7 +108,7 @@ def test_data_sets_are_found_at_any_depth_and_words_hold_no_blanks(tmp_path: Pat
     captions = tmp_path / "captions.jsonl"
     captions.write_text(json.dumps({"set": "2017", "img": "7", "caption": "a street"}))
     splits = data_sets(tmp_path, captions)
-    assert {name: [one.words for one in each] for name, each in splits.items()} == {
+    assert {name: [item.words for item in each] for name, each in splits.items()} == {
         "ner/btc": [("😘", "New_York")],
         "set2017": [("Rome",)],
     }
@@ -131,7 +131,7 @@ def test_validation_splits_are_found_by_either_name(tmp_path: Path) -> None:
         write(tmp_path / folder, name, [folder])
     (tmp_path / "invalid_ids.json").write_text("[]")
     splits = data_sets(tmp_path, None, "valid")
-    assert {name: [one.words for one in each] for name, each in splits.items()} == {
+    assert {name: [item.words for item in each] for name, each in splits.items()} == {
         "btc": [("btc",)],
         "set2017": [("set2017",)],
     }
@@ -179,10 +179,10 @@ def test_every_system_is_scored_and_timed_each_round() -> None:
     right, wrong = Fixed("O", "I-PER", "I-PER"), Fixed("O", "B-LOC", "B-LOC")
     wrong.name = "wrong"
     systems: list[System] = [right, wrong]
-    one, two = compared(systems, "set", TWEETS, rounds=2)
-    assert (one.scores.f1, two.scores.f1) == (1.0, 0.0)
-    assert len(one.tweets_per_s) == 2
-    assert (one.data, one.tweets, two.system) == ("set", 3, "wrong")
+    first, second = compared(systems, "set", TWEETS, rounds=2)
+    assert (first.scores.f1, second.scores.f1) == (1.0, 0.0)
+    assert len(first.tweets_per_s) == 2
+    assert (first.data, first.tweets, second.system) == ("set", 3, "wrong")
 
 
 def test_a_system_whose_tags_differ_between_rounds_gives_no_figure() -> None:

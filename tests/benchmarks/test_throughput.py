@@ -37,8 +37,8 @@ def test_both_contenders_extract_every_tweet_once_and_find_the_same(
     report.show(Console(quiet=True))
 
     written = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert [one["contender"] for one in written["figures"]] == [OURS.name, HANDWRITTEN.name]
-    assert all(one["tweets_per_s"][0] > 0 and 0 < one["p50_ms"] <= one["p99_ms"] for one in written["figures"])
+    assert [each["contender"] for each in written["figures"]] == [OURS.name, HANDWRITTEN.name]
+    assert all(each["tweets_per_s"][0] > 0 and 0 < each["p50_ms"] <= each["p99_ms"] for each in written["figures"])
     assert len(report.ratios("stub")) == 1
 
 

@@ -40,7 +40,7 @@ from model.training.train import Trainer, items
 from tests.model.toys import bert, examples, save
 
 PLAIN = Design(views=("text",), evidence=False, chain=False)
-TWEETS = [replace(one, caption="a city" if place % 2 else "portrait") for place, one in enumerate(examples(24))]
+TWEETS = [replace(each, caption="a city" if place % 2 else "portrait") for place, each in enumerate(examples(24))]
 OOD = [Example(str(place), ("http", "in", *["portrait"] * place), ("O",) * (place + 2)) for place in range(6)]
 DATA = Data("toy2017", TWEETS[:12], TWEETS[12:], OOD[:3], OOD[3:])
 
@@ -82,7 +82,7 @@ def evidential(folder: Path) -> Extractor:
 
 
 def probabilities(predictions: list[Prediction]) -> list[float]:
-    return [span.probability for one in predictions for span in one.spans]
+    return [span.probability for each in predictions for span in each.spans]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 1.7])
@@ -91,12 +91,12 @@ def test_the_probability_of_a_whole_mention_is_that_of_the_decoder(plain: Extrac
     chance = torch.Generator().manual_seed(0)
     logs = [torch.randn(output.together.gamma.shape, generator=chance) for output in reading.outputs]
     same = [NIG(scores, *[torch.ones_like(scores)] * 3) for scores in logs]
-    outputs = [replace(one, views=[nig], together=nig) for one, nig in zip(reading.outputs, same, strict=True)]
+    outputs = [replace(each, views=[nig], together=nig) for each, nig in zip(reading.outputs, same, strict=True)]
     found = Beliefs(reading, logs).predictions(probability, RULES["mention"], temperature)
-    wanted = [one for output in outputs for one in decode(reading.network, output, Temperatures.same(temperature))]
-    spans = [[(span.start, span.end, span.type) for span in one.spans] for one in found]
-    assert spans == [[(span.start, span.end, span.type) for span in one.spans] for one in wanted]
-    assert max(end - start for one in spans for start, end, _ in one) > 1
+    wanted = [each for output in outputs for each in decode(reading.network, output, Temperatures.same(temperature))]
+    spans = [[(span.start, span.end, span.type) for span in each.spans] for each in found]
+    assert spans == [[(span.start, span.end, span.type) for span in each.spans] for each in wanted]
+    assert max(end - start for each in spans for start, end, _ in each) > 1
     assert probabilities(found) == pytest.approx(probabilities(wanted), abs=1e-5)
 
 
@@ -130,19 +130,21 @@ def test_entropy_is_the_share_of_the_largest_one() -> None:
 
 def test_dropout_is_on_in_each_pass_seeded_and_off_again_after_it(plain: Extractor) -> None:
     state, passed = torch.get_rng_state(), list[int]()
-    one = dropped_out(plain, TWEETS, lambda: passed.append(1))
-    two = dropped_out(plain, TWEETS, lambda: None)
+    first = dropped_out(plain, TWEETS, lambda: passed.append(1))
+    second = dropped_out(plain, TWEETS, lambda: None)
     single = [dropped_out(plain, TWEETS, lambda: None, passes=1), beliefs(plain, TWEETS)]
     assert len(passed) == 10
-    assert all(torch.equal(*logs) for logs in zip(one.logs, two.logs, strict=True))
+    assert all(torch.equal(*logs) for logs in zip(first.logs, second.logs, strict=True))
     assert not any(torch.allclose(*logs) for logs in zip(single[0].logs, single[1].logs, strict=True))
-    assert torch.allclose(one.logs[0].exp().sum(-1), torch.ones(()), atol=1e-5), "the mean of distributions is one"
+    assert torch.allclose(first.logs[0].exp().sum(-1), torch.ones(()), atol=1e-5), "the mean of distributions is one"
     assert torch.equal(torch.get_rng_state(), state)
     assert not any(part.training for part in plain.predictor.network.modules())
 
 
 def test_the_temperature_corrects_an_overconfident_model(plain: Extractor) -> None:
-    half_wrong = [replace(one, tags=("O",) * len(one.tags)) if place % 2 else one for place, one in enumerate(TWEETS)]
+    half_wrong = [
+        replace(each, tags=("O",) * len(each.tags)) if place % 2 else each for place, each in enumerate(TWEETS)
+    ]
     chosen = beliefs(plain, half_wrong)
     own = best_temperature(chosen, RULES["mention"])
     assert 0.8 < own < 3
@@ -165,10 +167,10 @@ def test_validation_chooses_one_rule_for_all_baselines(plain: Extractor) -> None
 def test_validation_chooses_how_the_evidential_variances_of_a_tweet_are_measured(evidential: Extractor) -> None:
     found = measures([Read.of(evidential, DATA)])
     told = ood_scores(evidential)
-    assert found["epistemic"] == {name: one.epistemic for name, one in told.items()}
-    assert found["aleatoric"] == {name: one.aleatoric for name, one in told.items() if name != "beyond_noise"}
+    assert found["epistemic"] == {name: each.epistemic for name, each in told.items()}
+    assert found["aleatoric"] == {name: each.aleatoric for name, each in told.items() if name != "beyond_noise"}
     alone = ood_scores(without_density(evidential))
-    assert found[HEADS_ALONE] == {name: one.epistemic for name, one in alone.items()}
+    assert found[HEADS_ALONE] == {name: each.epistemic for name, each in alone.items()}
     assert found[HEADS_ALONE] != found["epistemic"]
     assert evidential.predictor.network.density is not None
     swapped = replace(DATA, tweets=OOD, ood=TWEETS)
@@ -207,15 +209,15 @@ def test_every_uncertainty_has_a_row_with_a_value_per_checkpoint(folder: Path) -
         assert (row.ood.mean is None) == (row.reads != "text"), row.way
     first = result.rows[0]
     scores = [
-        scoreboard([one.tags for one in DATA.tweets], predict(one.predictor, one.tokenizer, DATA.tweets, True))
-        for one in ours
+        scoreboard([each.tags for each in DATA.tweets], predict(each.predictor, each.tokenizer, DATA.tweets, True))
+        for each in ours
     ]
     assert first.way == "fused probability"
-    assert first.aurc.values == pytest.approx([one.aurc for one in scores])
+    assert first.aurc.values == pytest.approx([each.aurc for each in scores])
     by_epistemic, alone = (next(row for row in result.rows if row.way == way) for way in ("epistemic", HEADS_ALONE))
-    assert by_epistemic.auroc_error.values == pytest.approx([one.auroc_error_epistemic for one in scores])
-    bare = [predict(one.predictor, one.tokenizer, DATA.tweets, True) for one in map(without_density, ours)]
-    wanted = [scoreboard([one.tags for one in DATA.tweets], found).auroc_error_epistemic for found in bare]
+    assert by_epistemic.auroc_error.values == pytest.approx([each.auroc_error_epistemic for each in scores])
+    bare = [predict(each.predictor, each.tokenizer, DATA.tweets, True) for each in map(without_density, ours)]
+    wanted = [scoreboard([each.tags for each in DATA.tweets], found).auroc_error_epistemic for found in bare]
     assert alone.auroc_error.values == pytest.approx(wanted)
     assert measured(ours, [], DATA, seed=0).rows == [
         replace(row, ood=spread([None, None])) if row.way == "fused probability" else row for row in result.rows[:8]
@@ -229,12 +231,12 @@ def test_without_ood_posts_there_is_no_ood_score(plain: Extractor, evidential: E
 
 
 def test_shuffling_gives_every_caption_to_another_tweet_and_leaves_those_without_one() -> None:
-    tweets = [replace(one, caption=f"caption {one.id}" if place else None) for place, one in enumerate(TWEETS)]
+    tweets = [replace(each, caption=f"caption {each.id}" if place else None) for place, each in enumerate(TWEETS)]
     mixed = shuffled(tweets, seed=3)
     assert mixed[0].caption is None
-    assert all(one.caption != two.caption for one, two in zip(mixed[1:], tweets[1:], strict=True))
-    assert {one.caption for one in mixed} == {one.caption for one in tweets}
-    assert [one.words for one in mixed] == [one.words for one in tweets]
+    assert all(first.caption != second.caption for first, second in zip(mixed[1:], tweets[1:], strict=True))
+    assert {each.caption for each in mixed} == {each.caption for each in tweets}
+    assert [each.words for each in mixed] == [each.words for each in tweets]
     assert mixed == shuffled(tweets, seed=3) != shuffled(tweets, seed=4)
 
 
@@ -243,7 +245,7 @@ def test_a_view_alone_is_what_a_model_of_that_view_would_say(evidential: Extract
     found = views(Read.of(evidential, data), TWEETS, seed=0)
     predictor, tokenizer = evidential.predictor, evidential.tokenizer
     dropped, together = (
-        scoreboard([one.tags for one in TWEETS], predict(predictor, tokenizer, TWEETS, captions)).f1
+        scoreboard([each.tags for each in TWEETS], predict(predictor, tokenizer, TWEETS, captions)).f1
         for captions in (False, True)
     )
     assert found.f1["text alone"] == found.f1["fused, captions dropped"] == dropped
@@ -269,7 +271,7 @@ def test_the_effect_is_of_paired_tweets_with_caption_and_mention(evidential: Ext
     tweets = [replace(TWEETS[0], caption=None), replace(TWEETS[1], tags=("O",) * len(TWEETS[1].tags)), *TWEETS[2:5]]
     reading = read(evidential, tweets, captions=True)
     nu = context_nu(reading)
-    assert nu.keys() == {one.id for one in TWEETS[2:5]}
+    assert nu.keys() == {each.id for each in TWEETS[2:5]}
     single = read(evidential, [TWEETS[2]], captions=True).outputs[0].views[1].nu[0, [0, 2]].mean()
     assert nu[TWEETS[2].id] == pytest.approx(float(single), rel=1e-4), "of the words that are mentions alone"
 
@@ -335,8 +337,8 @@ def corpus_of(folder: Path, parts: dict[str, list[Example]]) -> Path:
     folder.mkdir()
     for split, tweets in parts.items():
         lines = [
-            f"IMGID:{one.id}\n" + "".join(f"{word}\t{tag}\n" for word, tag in zip(one.words, one.tags, strict=True))
-            for one in tweets
+            f"IMGID:{each.id}\n" + "".join(f"{word}\t{tag}\n" for word, tag in zip(each.words, each.tags, strict=True))
+            for each in tweets
         ]
         (folder / f"{split}.txt").write_text("\n".join(lines), encoding="utf-8")
     return folder
@@ -348,8 +350,10 @@ def test_the_command_measures_checkpoints_and_writes_every_figure(
     data = corpus_of(tmp_path / "toy2017", {"train": TWEETS[:2], "valid": DATA.valid, "test": DATA.tweets})
     ood = corpus_of(tmp_path / "other", {"valid": DATA.ood_valid, "test": DATA.ood})
     captions = tmp_path / "captions.jsonl"
-    captions.write_text("\n".join(json.dumps({"set": "2017", "img": one.id, "caption": one.caption}) for one in TWEETS))
-    folders = [str(written(one, tmp_path / name, 7)) for name, one in (("ours", evidential), ("theirs", plain))]
+    captions.write_text(
+        "\n".join(json.dumps({"set": "2017", "img": each.id, "caption": each.caption}) for each in TWEETS)
+    )
+    folders = [str(written(each, tmp_path / name, 7)) for name, each in (("ours", evidential), ("theirs", plain))]
     out = tmp_path / "figures.json"
     options = {"data": data, "captions": captions, "ood": ood, "with_views": True, "json_to": out}
     uncertainty.command(folders[0], plain=folders[1], **options)  # type: ignore[arg-type]

@@ -65,11 +65,11 @@ async def test_an_exception_reaches_every_caller_and_is_not_remembered() -> None
 
 
 async def test_different_keys_have_different_tasks() -> None:
-    flights, one, two = SingleFlight[str](), Work(), Work()
-    one.may_end.set()
-    two.may_end.set()
-    await asyncio.gather(flights.do("a", one), flights.do("b", two))
-    assert one.began == two.began == 1
+    flights, first, second = SingleFlight[str](), Work(), Work()
+    first.may_end.set()
+    second.may_end.set()
+    await asyncio.gather(flights.do("a", first), flights.do("b", second))
+    assert first.began == second.began == 1
 
 
 async def test_a_cancelled_caller_does_not_disturb_the_others() -> None:

@@ -139,7 +139,9 @@ def test_alignment_of_posts_without_context_is_zero(tmp_path: Path) -> None:
 
 def test_each_data_set_has_its_own_alignment_temperature(tmp_path: Path) -> None:
     network, tokenizer = pretrained(str(save(tmp_path, bert)), 0, Design())
-    some = [replace(one, data=data) for one, data in zip(examples(3), ("twitter2015", "twitter2017", ""), strict=True)]
+    some = [
+        replace(each, data=data) for each, data in zip(examples(3), ("twitter2015", "twitter2017", ""), strict=True)
+    ]
     losses = LossConfig(alignment=1.0, alignment_temperature=3.0, alignment_temperatures={"twitter2015": 4.0})
     trainer = Trainer(network, items(some, tokenizer), tokenizer, OptimisationConfig(), "cpu", losses)
     assert trainer.alignment_temperatures(trainer.training).tolist() == [4.0, 3.0, 3.0]

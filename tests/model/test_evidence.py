@@ -51,69 +51,72 @@ def test_log_density_is_the_integral_over_mean_and_variance(
 
 
 @given(BELIEFS, st.floats(-3, 3))
-def test_log_density_is_students_t(one: NIG, target: float) -> None:
-    gamma, nu, alpha, beta = (part.item() for part in one)
+def test_log_density_is_students_t(nig: NIG, target: float) -> None:
+    gamma, nu, alpha, beta = (part.item() for part in nig)
     scale = math.sqrt(beta * (1 + nu) / (nu * alpha))
     student = torch.distributions.StudentT(2 * alpha, gamma, scale)
     expected = student.log_prob(torch.tensor(target)).item()  # type: ignore[no-untyped-call]
-    assert one.log_density(torch.tensor([target])).item() == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    assert nig.log_density(torch.tensor([target])).item() == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 @given(BELIEFS)
-def test_log_odds_are_the_difference_of_two_log_densities(one: NIG) -> None:
+def test_log_odds_are_the_difference_of_two_log_densities(nig: NIG) -> None:
     yes, no = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    assert torch.allclose(one.log_odds(), one.log_density(yes) - one.log_density(no), rtol=1e-9, atol=1e-9)
+    assert torch.allclose(nig.log_odds(), nig.log_density(yes) - nig.log_density(no), rtol=1e-9, atol=1e-9)
 
 
 @given(BELIEFS, BELIEFS)
-def test_fusion_is_commutative(one: NIG, two: NIG) -> None:
-    assert close(joined(one, two), joined(two, one))
+def test_fusion_is_commutative(first: NIG, second: NIG) -> None:
+    assert close(joined(first, second), joined(second, first))
 
 
 @given(BELIEFS, BELIEFS, BELIEFS)
-def test_fusion_is_associative_and_equals_fusion_of_all_at_once(one: NIG, two: NIG, three: NIG) -> None:
-    assert close(joined(joined(one, two), three), joined(one, joined(two, three)))
-    assert close(joined(joined(one, two), three), joined(one, two, three))
+def test_fusion_is_associative_and_equals_fusion_of_all_at_once(first: NIG, second: NIG, third: NIG) -> None:
+    assert close(joined(joined(first, second), third), joined(first, joined(second, third)))
+    assert close(joined(joined(first, second), third), joined(first, second, third))
 
 
 @given(BELIEFS, BELIEFS)
-def test_fusion_follows_the_published_equations(one: NIG, two: NIG) -> None:
-    nu = one.nu + two.nu
-    gamma = (one.nu * one.gamma + two.nu * two.gamma) / nu
-    between = one.nu * (one.gamma - gamma) ** 2 + two.nu * (two.gamma - gamma) ** 2
-    expected = NIG(gamma, nu, one.alpha + two.alpha + 0.5, one.beta + two.beta + 0.5 * between)
-    assert close(joined(one, two), expected)
+def test_fusion_follows_the_published_equations(first: NIG, second: NIG) -> None:
+    nu = first.nu + second.nu
+    gamma = (first.nu * first.gamma + second.nu * second.gamma) / nu
+    between = first.nu * (first.gamma - gamma) ** 2 + second.nu * (second.gamma - gamma) ** 2
+    expected = NIG(gamma, nu, first.alpha + second.alpha + 0.5, first.beta + second.beta + 0.5 * between)
+    assert close(joined(first, second), expected)
 
 
 @given(BELIEFS, BELIEFS)
-def test_a_missing_view_does_not_change_the_other(one: NIG, missing: NIG) -> None:
-    assert close(fuse([one, missing], torch.tensor([[True], [False]])), one)
+def test_a_missing_view_does_not_change_the_other(nig: NIG, missing: NIG) -> None:
+    assert close(fuse([nig, missing], torch.tensor([[True], [False]])), nig)
 
 
 @given(BELIEFS, BELIEFS, BELIEFS)
-def test_a_missing_view_of_three_is_ignored_whatever_its_values(one: NIG, two: NIG, missing: NIG) -> None:
+def test_a_missing_view_of_three_is_ignored_whatever_its_values(first: NIG, second: NIG, missing: NIG) -> None:
     nothing = NIG(*(torch.full_like(part, math.nan) for part in missing))
     present = torch.tensor([[True], [False], [True]])
-    assert close(fuse([one, missing, two], present), joined(one, two))
-    assert close(fuse([one, nothing, two], present), joined(one, two))
+    assert close(fuse([first, missing, second], present), joined(first, second))
+    assert close(fuse([first, nothing, second], present), joined(first, second))
 
 
 @given(BELIEFS, BELIEFS, st.floats(0.01, 1))
-def test_a_share_discounts_all_evidence_of_a_view(one: NIG, two: NIG, share: float) -> None:
+def test_a_share_discounts_all_evidence_of_a_view(first: NIG, second: NIG, share: float) -> None:
     shares = torch.tensor([[1.0], [share]], dtype=torch.float64)
-    same = NIG(one.gamma, two.nu, two.alpha, two.beta)
-    fused = fuse([one, same], shares)
+    same = NIG(first.gamma, second.nu, second.alpha, second.beta)
+    fused = fuse([first, same], shares)
     expected = NIG(
-        one.gamma, one.nu + share * two.nu, one.alpha + share * (two.alpha + 0.5), one.beta + share * two.beta
+        first.gamma,
+        first.nu + share * second.nu,
+        first.alpha + share * (second.alpha + 0.5),
+        first.beta + share * second.beta,
     )
     assert close(fused, expected)
-    assert close(fuse([one, two], torch.ones(2, 1)), joined(one, two))
+    assert close(fuse([first, second], torch.ones(2, 1)), joined(first, second))
 
 
 @given(BELIEFS, BELIEFS)
-def test_agreement_lowers_epistemic_uncertainty(one: NIG, other: NIG) -> None:
-    agreeing = NIG(one.gamma, other.nu, other.alpha, other.beta)
-    assert joined(one, agreeing).epistemic.item() < max(one.epistemic.item(), agreeing.epistemic.item())
+def test_agreement_lowers_epistemic_uncertainty(nig: NIG, other: NIG) -> None:
+    agreeing = NIG(nig.gamma, other.nu, other.alpha, other.beta)
+    assert joined(nig, agreeing).epistemic.item() < max(nig.epistemic.item(), agreeing.epistemic.item())
 
 
 def test_a_sure_wrong_belief_costs_more_than_an_unsure_one() -> None:
@@ -126,8 +129,8 @@ def test_a_sure_wrong_belief_costs_more_than_an_unsure_one() -> None:
 def test_gradients_are_finite(dtype: torch.dtype, size: float) -> None:
     torch.manual_seed(0)
     scores = (torch.randn(64, 9, 4) * size).to(dtype).requires_grad_()
-    one, two = NIG.from_scores(scores), NIG.from_scores(scores.flip(0))
-    together = fuse([one, two], torch.rand(2, 64, 1) > -1)
+    first, second = NIG.from_scores(scores), NIG.from_scores(scores.flip(0))
+    together = fuse([first, second], torch.rand(2, 64, 1) > -1)
     target = torch.nn.functional.one_hot(torch.arange(64) % 9, 9).float()
     value = (
         -together.log_density(target).mean()
@@ -138,14 +141,14 @@ def test_gradients_are_finite(dtype: torch.dtype, size: float) -> None:
     assert torch.isfinite(value)
     assert scores.grad is not None
     assert torch.isfinite(scores.grad).all()
-    assert all(torch.isfinite(part).all() for part in (one.aleatoric, one.epistemic, together.aleatoric))
+    assert all(torch.isfinite(part).all() for part in (first.aleatoric, first.epistemic, together.aleatoric))
 
 
 @given(BELIEFS, st.floats(1e-6, 1e6))
-def test_low_weights_raise_epistemic_variance_to_at_most_100_times_aleatoric(one: NIG, share: float) -> None:
-    counted = one.counted(torch.tensor([share], dtype=torch.float64))
-    assert torch.equal(counted.aleatoric, one.aleatoric)
-    expected = one.aleatoric / (0.01 + share * one.nu)
+def test_low_weights_raise_epistemic_variance_to_at_most_100_times_aleatoric(nig: NIG, share: float) -> None:
+    counted = nig.counted(torch.tensor([share], dtype=torch.float64))
+    assert torch.equal(counted.aleatoric, nig.aleatoric)
+    expected = nig.aleatoric / (0.01 + share * nig.nu)
     torch.testing.assert_close(counted.epistemic, expected)
-    assert counted.epistemic.item() <= 100 * one.aleatoric.item() * (1 + 1e-9)
-    assert (counted.epistemic < one.epistemic).item() == (0.01 + share * one.nu > one.nu).item()
+    assert counted.epistemic.item() <= 100 * nig.aleatoric.item() * (1 + 1e-9)
+    assert (counted.epistemic < nig.epistemic).item() == (0.01 + share * nig.nu > nig.nu).item()

@@ -52,7 +52,7 @@ def test_the_scoreboard_its_plots_and_its_json(
     assert scores["ood"] == "wnut"
     assert scores["ood_auroc"].keys() == EPISTEMIC_MEASURES.keys()
     assert 0 <= scores["ood_auroc_density"] <= 1
-    assert all(0 <= one["epistemic"] <= 1 for one in scores["ood_auroc"].values())
+    assert all(0 <= each["epistemic"] <= 1 for each in scores["ood_auroc"].values())
     assert scores["candidates_at_budgets"].keys() == {"0.02", "0.05", "0.1"}
     assert scores["at_threshold"]["threshold"] == Extractor.load(CHECKPOINT).info.threshold
     command.command(data=data, threshold=1.0, json_out=out)
@@ -102,7 +102,7 @@ def test_a_checkpoint_that_reads_images_gets_those_in_the_folder(tmp_path: Path)
     (folder := tmp_path / "images").mkdir()
     Image.new("RGB", (20, 20), "red").save(folder / "7.jpg")
     tweets = [Example(name, ("ann",), ("B-PER",)) for name in ("6", "7")]
-    assert [one.image is not None for one in with_images(extractor, tweets, folder)] == [False, True]
+    assert [each.image is not None for each in with_images(extractor, tweets, folder)] == [False, True]
     with pytest.raises(UserError, match="reads images: give --images"):
         with_images(extractor, tweets, None)
 
@@ -145,14 +145,14 @@ def test_each_measure_reads_one_uncertainty() -> None:
     noisy = calm.aleatoric.copy()
     noisy[1, 2], noisy[0, 0] = 1.5, 0.1
     found = out_of_distribution([calm], [TweetUncertainty(noisy, calm.epistemic * 0.5, calm.best)])
-    assert {name: one.aleatoric for name, one in found.items()} == {
+    assert {name: each.aleatoric for name, each in found.items()} == {
         "mean": 0.0,
         "max_word": 1.0,
         "mean_of_best": 0.0,
         "max_of_best": 1.0,
         "beyond_noise": None,
     }
-    assert {one.epistemic for one in found.values()} == {0.0}
+    assert {each.epistemic for each in found.values()} == {0.0}
     assert out_of_distribution([calm], [])["mean"].aleatoric is None
 
 

@@ -87,7 +87,9 @@ def test_questions_about_candidates_stay_within_their_budget(budget: float, thre
 def test_a_fifth_of_the_tweets_chooses_and_copies_stay_together() -> None:
     examples = [Example(str(n), (f"tweet{n}",), ("O",)) for n in range(1000)]
     assert 150 < sum(map(is_tuning, examples)) < 250
-    assert all(is_tuning(one) == is_tuning(Example("x", (one.words[0].upper(), "!"), ("O", "O"))) for one in examples)
+    assert all(
+        is_tuning(each) == is_tuning(Example("x", (each.words[0].upper(), "!"), ("O", "O"))) for each in examples
+    )
 
 
 def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,8 +111,8 @@ def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsy
     assert len(known.reference) == 80, "all validation tweets, however they are read"
     assert fitted.counts is not None
     assert known.counts is not None
-    for one, other in ((known.centre, fitted.centre), (known.whitening, fitted.whitening)):
-        assert torch.equal(one, other), "what the model was trained on is no other now"
+    for each, other in ((known.centre, fitted.centre), (known.whitening, fitted.whitening)):
+        assert torch.equal(each, other), "what the model was trained on is no other now"
     assert torch.equal(known.counts, fitted.counts)
 
 
@@ -158,7 +160,7 @@ def test_the_density_is_fitted_beside_a_background(
     assert after.counts is not None
     assert not torch.equal(before.centre, after.centre)
     assert describe(checkpoint).provenance["density"] == f"by `mner calibrate`, beside {tmp_path.name}/others"
-    assert [one.words for one in asked.call_args.args[-1]] == [("who", "runs")], "no text of a held-out split"
+    assert [each.words for each in asked.call_args.args[-1]] == [("who", "runs")], "no text of a held-out split"
 
 
 @pytest.mark.parametrize(
@@ -203,7 +205,7 @@ def test_a_design_is_calibrated_in_all_modes_that_it_reads(
 ) -> None:
     network, tokenizer, tweets = learned(tmp_path, Design(views=views))
     if not captioned:
-        tweets = [replace(one, caption=None) for one in tweets]
+        tweets = [replace(each, caption=None) for each in tweets]
     found = calibrate(network, tokenizer, tweets, 0.05, "cpu")
     assert found.readings.keys() == modes
     assert found.highest().target > 0
@@ -212,7 +214,7 @@ def test_a_design_is_calibrated_in_all_modes_that_it_reads(
 def test_a_model_that_reads_images_is_calibrated_without_them_too(tmp_path: Path) -> None:
     chance = np.random.default_rng(0)
     network, tokenizer, tweets = learned(tmp_path, Design(views=(TEXT, IMAGE), image_width=4))
-    tweets = [replace(one, image=chance.normal(size=(2, 4))) for one in tweets]
+    tweets = [replace(each, image=chance.normal(size=(2, 4))) for each in tweets]
     found = calibrate(network, tokenizer, tweets, 0.05, "cpu")
     assert found.readings.keys() == {"text", "text, no image"}
     assert calibrate(network, tokenizer, tweets, 0.05, "cpu", Temperatures.same(9.9)).temperature.single < 9.9
@@ -221,7 +223,7 @@ def test_a_model_that_reads_images_is_calibrated_without_them_too(tmp_path: Path
 def test_a_context_without_captions_cannot_be_calibrated_and_all_goes_to_review(tmp_path: Path) -> None:
     network, tokenizer, tweets = learned(tmp_path, Design(views=(CONTEXT,)))
     with pytest.raises(UserError, match="too few mentions are predicted"):
-        calibrate(network, tokenizer, [replace(one, caption=None) for one in tweets], 0.05, "cpu")
+        calibrate(network, tokenizer, [replace(each, caption=None) for each in tweets], 0.05, "cpu")
     assert UNCALIBRATED.promise(0.5) is None
     last = UNCALIBRATED.highest()
     assert (last.threshold, last.target, last.reviewed) == (1.0, 0.0, {})
@@ -241,21 +243,21 @@ def learned(folder: Path, design: Design) -> tuple[Tagger, TweetTokenizer, list[
 def test_joined_views_have_their_own_temperature(tmp_path: Path) -> None:
     """Scores half as large again need a temperature half as high again. A tweet with one view keeps its own."""
     network, tokenizer, tweets = learned(tmp_path, Design(emission="location", chain=False))
-    tweets = [one if number % 5 else replace(one, tags=("O",) * len(one.tags)) for number, one in enumerate(tweets)]
+    tweets = [each if number % 5 else replace(each, tags=("O",) * len(each.tags)) for number, each in enumerate(tweets)]
     same = read(network, tokenizer, tweets, False, "cpu")
     louder = [
         replace(
-            one,
-            batch=replace(one.batch, present=torch.ones_like(one.batch.present)),
-            together=one.together._replace(gamma=1.5 * one.together.gamma),
+            each,
+            batch=replace(each.batch, present=torch.ones_like(each.batch.present)),
+            together=each.together._replace(gamma=1.5 * each.together.gamma),
         )
-        for one in same.outputs
+        for each in same.outputs
     ]
     found = best_temperatures([same, replace(same, outputs=louder)])
     assert found.joined == pytest.approx(1.5 * found.single, abs=0.16)
     quiet, loud = same.predictions(found), replace(same, outputs=louder).predictions(found)
-    assert [span.probability for one in loud for span in one.spans] == pytest.approx(
-        [span.probability for one in quiet for span in one.spans], abs=0.05
+    assert [span.probability for each in loud for span in each.spans] == pytest.approx(
+        [span.probability for each in quiet for span in each.spans], abs=0.05
     )
     assert best_temperatures([same]) == Temperatures.same(found.single)
     before = Temperatures(single=3.3, joined=3.4)

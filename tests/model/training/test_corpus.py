@@ -141,7 +141,7 @@ def test_types_that_an_auxiliary_corpus_never_marks_are_unannotated_and_its_lone
     assert signs.tags == ("O", "O", "B-PER")
     assert signs.unannotated == {"LOC", "ORG", "MISC"}, "marked on signs alone is not marked"
     whole = Example("1", ("x",) * 4, ("B-PER", "B-LOC", "B-ORG", "B-MISC"), data="whole")
-    assert [one.unannotated for one in as_auxiliary([whole, tweets[0]])] == [frozenset(), {"ORG", "MISC"}], (
+    assert [each.unannotated for each in as_auxiliary([whole, tweets[0]])] == [frozenset(), {"ORG", "MISC"}], (
         "each by itself"
     )
 

@@ -107,13 +107,13 @@ def test_a_share_of_the_contexts_is_swapped_and_marked(tmp_path: Path) -> None:
         for row, item in enumerate(trainer.training)
     ]
     found = with_swapped_contexts(own, 0.5, random.Random(0))
-    assert [one.swapped for one in found] == [
-        one.encoded.context != item.encoded.context for one, item in zip(found, own, strict=True)
+    assert [each.swapped for each in found] == [
+        each.encoded.context != item.encoded.context for each, item in zip(found, own, strict=True)
     ]
-    assert all(one is item for one, item in zip(found[:8], own[:8], strict=True))
-    assert 8 <= sum(one.swapped for one in found) <= 36  # half of 56, of which a fourth draw a caption like their own
-    assert [replace(one.encoded, context=None) for one in found] == [replace(i.encoded, context=None) for i in own]
-    assert not any(one.swapped for one in with_swapped_contexts(own, 0.0, random.Random(0)))
+    assert all(each is item for each, item in zip(found[:8], own[:8], strict=True))
+    assert 8 <= sum(each.swapped for each in found) <= 36  # half of 56, of which a fourth draw a caption like their own
+    assert [replace(each.encoded, context=None) for each in found] == [replace(i.encoded, context=None) for i in own]
+    assert not any(each.swapped for each in with_swapped_contexts(own, 0.0, random.Random(0)))
 
 
 def test_a_swapped_context_does_not_teach_the_text(tmp_path: Path) -> None:
@@ -161,7 +161,8 @@ def test_training_lets_the_share_of_swapped_contexts_fall(tmp_path: Path) -> Non
     """Foreign contexts have other words here, since a toy encoder cannot compare a caption with a text."""
     trainer, tokenizer = prepared(tmp_path, swapped=0.0)
     own, swapped = (
-        items([replace(one, caption=caption) for one in examples(32)], tokenizer) for caption in ("a city", "portrait")
+        items([replace(each, caption=caption) for each in examples(32)], tokenizer)
+        for caption in ("a city", "portrait")
     )
     trainer.training = [*own, *(replace(item, swapped=True) for item in swapped)]
     while not trainer.finished:

@@ -33,7 +33,7 @@ PREDICTED = [Prediction((span(0, 2), span(3, 4, 0.4))), Prediction((span(0, 1, 0
 
 
 def test_a_mention_is_right_only_with_span_and_type_and_gold_is_read_as_seqeval_does() -> None:
-    assert [one.correct for one in judge(GOLD, PREDICTED)] == [True, False, True]
+    assert [each.correct for each in judge(GOLD, PREDICTED)] == [True, False, True]
 
 
 def test_the_scoreboard_counts_mentions() -> None:

@@ -62,9 +62,9 @@ def data(tmp_path: Path) -> Path:
     lines = []
     for split, tweets in parts.items():
         text = ""
-        for number, one in enumerate(tweets):
+        for number, each in enumerate(tweets):
             filler = f"{split}{number}" if (split, number) not in {("train", 31), ("test", 3)} else "same"
-            rows = [*zip(one.words[:3], one.tags[:3], strict=True), (filler, "O")]
+            rows = [*zip(each.words[:3], each.tags[:3], strict=True), (filler, "O")]
             text += f"IMGID:{split}{number}\n" + "".join(f"{word}\t{tag}\n" for word, tag in rows) + "\n"
             lines.append(json.dumps({"set": "2017", "img": f"{split}{number}", "caption": "a city"}))
         if split == "test":
@@ -151,7 +151,7 @@ def test_an_absent_view_takes_no_part_in_loss_and_fusion(encoder: Path) -> None:
     batch = collate([item.encoded for item in group], training.tokenizer.config, training.network.design)
     beliefs = training.network(batch).beliefs
     together = fuse(beliefs, batch.present)
-    assert all(torch.allclose(one, two) for one, two in zip(together, beliefs[0], strict=True))
+    assert all(torch.allclose(first, second) for first, second in zip(together, beliefs[0], strict=True))
     torch.autograd.backward(loss(training.network, batch, label_tensor(group, batch), training.losses))
     head = training.network.heads["text_context"]
     assert isinstance(head, nn.Linear)
@@ -234,7 +234,7 @@ def test_a_training_of_other_data_does_not_resume_this_one(small: Path, tmp_path
     ) -> Trainer:
         network, tokenizer = pretrained(str(small), seed, design)
         believed = [{0: np.full(len(LABELS), 1 / len(LABELS))}] * number if teacher else None
-        learned = items([replace(one, unannotated=unannotated) for one in examples(number)], tokenizer, believed)
+        learned = items([replace(each, unannotated=unannotated) for each in examples(number)], tokenizer, believed)
         return Trainer(network, learned, tokenizer, OptimisationConfig(epochs=1, batch_tokens=128), "cpu")
 
     build().save(tmp_path)
@@ -294,9 +294,9 @@ def test_a_student_learns_the_mean_of_its_teachers(
     for teachers in ([0], [1], [0, 1]):
         folders = [str(tmp_path / str(number)) for number in teachers]
         train(tmp_path / f"of-{len(teachers)}{teachers[0]}", data, options | {"data.teachers": folders})
-    one, other, both = (call.args[2][0][0] for call in encoded.call_args_list)
-    assert not np.allclose(one, other, atol=1e-3)
-    assert np.allclose(both, (one + other) / 2, atol=1e-3)
+    first, second, both = (call.args[2][0][0] for call in encoded.call_args_list)
+    assert not np.allclose(first, second, atol=1e-3)
+    assert np.allclose(both, (first + second) / 2, atol=1e-3)
 
 
 def test_beliefs_come_back_only_for_the_same_teacher_and_tweets(tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_beliefs_come_back_only_for_the_same_teacher_and_tweets(tmp_path: Path) 
     teaching.save(path, "a", beliefs)
     found = teaching.load(path, "a")
     assert found is not None
-    assert [one.keys() for one in found] == [{0, 2}, set()]
+    assert [each.keys() for each in found] == [{0, 2}, set()]
     assert np.array_equal(found[0][0], beliefs[0][0])
     assert teaching.load(path, "b") is None
     path.write_bytes(path.read_bytes()[:100])
@@ -314,12 +314,12 @@ def test_beliefs_come_back_only_for_the_same_teacher_and_tweets(tmp_path: Path) 
 
 
 def test_the_beliefs_of_several_teachers_are_their_mean(tmp_path: Path) -> None:
-    one = [{0: np.full(len(LABELS), 0.5, np.float16)}, {}, {}]
-    other = [{0: np.zeros(len(LABELS), np.float16), 2: np.ones(len(LABELS), np.float16)}, {1: one[0][0]}, {}]
-    found = teaching.mean_beliefs([one, other])
+    first = [{0: np.full(len(LABELS), 0.5, np.float16)}, {}, {}]
+    second = [{0: np.zeros(len(LABELS), np.float16), 2: np.ones(len(LABELS), np.float16)}, {1: first[0][0]}, {}]
+    found = teaching.mean_beliefs([first, second])
     assert [sorted(tweet) for tweet in found] == [[0, 2], [1], []]
     assert found[0][0].tolist() == [0.25] * len(LABELS)
-    assert found[0][2].tolist() == [1.0] * len(LABELS), "of a word that one has not read the other alone"
+    assert found[0][2].tolist() == [1.0] * len(LABELS), "the mean over the teachers that have read the word"
     for name in "ab":
         (tmp_path / name).mkdir()
         for file in (CONFIG, WEIGHTS):
@@ -335,7 +335,7 @@ def test_auxiliary_sets_are_trained_on_and_never_measured(small: Path, data: Pat
         copies = "ann\tO\nin\tO\nv\tO\n\nann\tO\nvisits\tO\nparis\tO\ntrain0\tO\n"
         (others / f"{split}.txt").write_text(text + copies if split == "train" else text)
     read = material.read(data, None, auxiliary=[others])
-    assert [one.words for one in read.auxiliary] == [("ann", "in", "novel")], (
+    assert [each.words for each in read.auxiliary] == [("ann", "in", "novel")], (
         "one stands in its valid.txt, one in --data"
     )
     assert read.left_out == 2

@@ -41,7 +41,7 @@ def photo(shade: Sequence[float] = (1, 1, 1), size: tuple[int, int] = (480, 360)
     return Image.fromarray(blobs.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
 
 
-@pytest.mark.parametrize("image", [pytest.param(one, id=name) for name, one in (PLAIN | FLAGS).items()])
+@pytest.mark.parametrize("image", [pytest.param(each, id=name) for name, each in (PLAIN | FLAGS).items()])
 def test_images_without_detail_have_no_colours(image: Image.Image) -> None:
     assert colours(pixels(image)) is None
 
@@ -67,8 +67,8 @@ def test_copies_are_alike(copy: Image.Image) -> None:
 
 def test_images_that_differ_only_in_colour_are_not_alike() -> None:
     shades = [(1, 1, 1), (1, 0.6, 1), (0.6, 1, 1), (0.7, 0.7, 0.7)]
-    for one, two in combinations(shades, 2):
-        assert not alike(of(photo(one)), of(photo(two)))
+    for first, second in combinations(shades, 2):
+        assert not alike(of(photo(first)), of(photo(second)))
 
 
 def test_damaged_colours_are_not_alike() -> None:
