@@ -72,7 +72,7 @@ class DensityModel:
     def fit(cls, words: Tensor, background: Tensor | None = None) -> Self:
         """Fits a Gaussian to the states of training words (N, H), and one with the same centre to a background (N, H).
 
-        The directions are chosen so that neither has a covariance. Raises `ValueError` when the words are too few, all
+        In the chosen directions, both are uncorrelated. Raises `ValueError` when the words are too few, all
         alike, or not finite.
         """
         states = words.double()
@@ -81,14 +81,14 @@ class DensityModel:
         covariance = centred.T @ centred / max(1, len(states) - 1)
         smallest = SHRINKAGE * covariance.trace() / len(mean) + torch.finfo(torch.float32).tiny
         covariance += smallest * torch.eye(len(mean), dtype=torch.float64)
-        others = None if background is None or not len(background) else background.double() - mean
-        if not covariance.isfinite().all() or not (others is None or others.isfinite().all()):
+        centred_background = None if background is None or not len(background) else background.double() - mean
+        if not covariance.isfinite().all() or not (centred_background is None or centred_background.isfinite().all()):
             raise ValueError("no density can be fitted: some states of words are not finite")
         values, vectors = torch.linalg.eigh(covariance)
         whitening = (vectors / values.sqrt())[:, -math.ceil(DIRECTIONS * len(mean)) :]
         counts = None
-        if others is not None:
-            variances, rotation = _background(others @ whitening)
+        if centred_background is not None:
+            variances, rotation = _background(centred_background @ whitening)
             whitening, counts = whitening @ rotation, ((1 - BACKGROUND / variances) / (1 - BACKGROUND)).float()
         # rounded as in the file, so that a model gives the same numbers before and after it is saved
         fitted = cls(mean.half().float(), whitening.half().float(), torch.empty(0), counts)
