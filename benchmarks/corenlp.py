@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -41,29 +39,22 @@ def fetch(cache: Path | None = None) -> list[Path]:
 def _fetch(classifier: str, sha256: str, folder: Path) -> Path:
     """Fetches a jar into a temporary folder, verifies it, and moves it into place."""
     import requests
-    from jgo.config import GlobalSettings
-    from jgo.constants import MAVEN_CENTRAL_URL
     from jgo.maven import MavenContext
 
     file = folder / f"{ARTIFACT}-{VERSION}{'-' if classifier else ''}{classifier}.jar"
-    if file.exists() and _sha256(file) == sha256:
+    if file.exists() and jars.sha256_of(file) == sha256:
         return file
-    repositories = {"central": MAVEN_CENTRAL_URL, **GlobalSettings.load().repositories}
+    repositories = jars.repositories()
     with tempfile.TemporaryDirectory(dir=folder) as fresh:
         context = MavenContext(repo_cache=Path(fresh), remote_repos=repositories, timeout=30)
         try:
             fetched = context.project(GROUP, ARTIFACT).at_version(VERSION).artifact(classifier).resolve()
         except (requests.RequestException, RuntimeError, OSError) as error:  # RuntimeError: jgo's "not found"
             raise UserError(f"cannot fetch {file.name} from {', '.join(repositories.values())}: {error}") from None
-        if (found := _sha256(fetched)) != sha256:
-            raise UserError(f"{file.name}: the fetched jar has SHA-256 {found}, not {sha256}; it was discarded")
-        shutil.move(fetched, file)
+        if (actual := jars.sha256_of(fetched)) != sha256:
+            raise UserError(f"{file.name}: the fetched jar has SHA-256 {actual}, not {sha256}; it was discarded")
+        fetched.replace(file)
     return file
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 class CoreNLP:
@@ -85,7 +76,7 @@ class CoreNLP:
 
 
 def tags(lines: Iterator[str], words: Sequence[str]) -> list[str]:
-    """Returns the tags of a post from lines `word TAB label`, with blank lines after sentences. Reads no line too many.
+    """Returns the tags of a post from lines `word TAB label`. Blank lines end sentences. Reads only the post's lines.
 
     Labels have no B-: adjacent mentions of the same type become one. Raises `Wrong` if the words are not the post's.
     """

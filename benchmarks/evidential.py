@@ -15,14 +15,14 @@ from model.training.reading import Reading
 from model.training.scores import scoreboard
 
 HEADS_ALONE = "epistemic, heads alone"
-"""Without the density of the words, which weighs the evidence."""
+"""The epistemic variance without the density of the words, which otherwise weighs the evidence."""
 EVIDENTIAL: dict[str, Callable[[Span], float]] = {
     "fused probability": lambda span: span.probability,
     "epistemic": lambda span: 1 / (1 + span.epistemic),
     HEADS_ALONE: lambda span: 1 / (1 + span.epistemic),
     "aleatoric": lambda span: 1 / (1 + span.aleatoric),
 }
-"""Certainty of a mention. Of the variances only the order of mentions matters."""
+"""Certainty of a mention. Only its order matters for the variances."""
 
 
 def heads_alone(reading: Reading) -> Reading:

@@ -1,4 +1,4 @@
-"""The work of `mner worker --only extract`, written by hand on aiokafka: a measure of what our machinery costs.
+"""The work of `mner worker --only extract`, written by hand on aiokafka. It measures the overhead of the pipeline.
 
 It has the same validation, tokenizer, predictor, batch limits, producer settings and extractions. Three tasks overlap
 Kafka, CPU and model; the model runs in a thread. It has no images, no dead letters (an invalid post ends it), no

@@ -143,15 +143,15 @@ def command(
     figures: list[Figures] = []
     with ExitStack() as stack:
         status = stack.enter_context(Console(stderr=True).status(""))
-        others = [] if alone else _other_systems(status)
-        for other in others:
-            stack.enter_context(other.process)
+        other_systems = [] if alone else _other_systems(status)
+        for system in other_systems:
+            stack.enter_context(system.process)
         extractor = Extractor.load(checkpoint, device="cpu", threads=threads)
         for name, tweets in splits.items():
             status.update(f"{name}: {len(tweets)} posts")
             captioned = any(tweet.caption for tweet in tweets)
             ours = [Ours(extractor, threads, captions=flag) for flag in ([False, True] if captioned else [False])]
-            figures += compared([*ours, *others], name, tweets, rounds)
+            figures += compared([*ours, *other_systems], name, tweets, rounds)
     report = Report(started, this, extractor.info.name, figures, split, signs)
     report.show(Console(width=None if sys.stdout.isatty() else 200), markdown=markdown)
     if json_to is not None:

@@ -38,7 +38,7 @@ def read(extractor: Extractor, examples: Sequence[Example], captions: bool) -> R
 
 @dataclass(frozen=True)
 class Read:
-    """What a checkpoint made of a data set."""
+    """A checkpoint's readings of a data set."""
 
     extractor: Extractor
     captioned: Reading | None

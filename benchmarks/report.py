@@ -15,6 +15,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from core.cores import usable_cores
+
 BAR = 40
 """Length of the longest bar, in characters."""
 
@@ -34,7 +36,7 @@ class Figures:
     steady_rate: float | None
     """Posts a second at which the latencies were measured; None if they were not."""
     p50_ms: float | None
-    """Over all rounds, as `p99_ms`."""
+    """Median over all rounds."""
     p99_ms: float | None
 
     @property
@@ -120,7 +122,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 def machine() -> Machine:
     """Describes this machine."""
     return Machine(
-        cores=len(os.sched_getaffinity(0)),
+        cores=usable_cores(),
         cpu=_cpu(),
         memory_gib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
         python=platform.python_version(),

@@ -31,7 +31,7 @@ WARM_TWEETS = 300
 
 
 class Wrong(Exception):
-    """A contender did not do its work, so its figures mean nothing."""
+    """A contender did wrong work, so its figures mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Filled:
     """From the first extraction in the broker's log to the last."""
     total_s: float
     """From the start of the process to the last extraction, loading the model included."""
-    found: dict[str, Extraction]
+    extractions: dict[str, Extraction]
     """Extractions by post id."""
 
 
@@ -66,11 +66,11 @@ class Steady:
 
     latencies_ms: list[int]
     """From the feed's timestamp of a post to its extraction in the broker's log."""
-    found: dict[str, Extraction]
+    extractions: dict[str, Extraction]
 
 
-def filled(contender: Contender, settings: Settings, count: int, tell: Callable[[int], None]) -> Filled:
-    """Measures throughput. Calls `tell(extractions so far)`.
+def filled(contender: Contender, settings: Settings, count: int, on_progress: Callable[[int], None]) -> Filled:
+    """Measures throughput. Calls `on_progress(extractions so far)`.
 
     Raises `Wrong` if the contender did wrong work, and `UserError` if it stopped.
     """
@@ -78,16 +78,16 @@ def filled(contender: Contender, settings: Settings, count: int, tell: Callable[
         _feed(settings, tweets(count))
         started = time.time()
         with _running(contender, settings) as worker:
-            _until(log, count, worker, tell)
+            _until(log, count, worker, on_progress)
         records = log.records()
-        found = _checked(contender, settings, records, count)
+        extractions = _checked(contender, settings, records, count)
     first, last = min(record.at_ms for record in records), max(record.at_ms for record in records)
     after_first = sum(record.at_ms > first for record in records)
-    return Filled(1000 * after_first / max(1, last - first), last / 1000 - started, found)
+    return Filled(1000 * after_first / max(1, last - first), last / 1000 - started, extractions)
 
 
 def steady(
-    contender: Contender, settings: Settings, rate: float, seconds: float, tell: Callable[[int], None]
+    contender: Contender, settings: Settings, rate: float, seconds: float, on_progress: Callable[[int], None]
 ) -> Steady:
     """Measures latency at `rate` posts a second. Arguments and errors as for `filled`."""
     count = WARM_TWEETS + round(rate * seconds)
@@ -97,15 +97,15 @@ def steady(
         with _running(contender, settings) as worker:
             worker.ready()
             feed(itertools.islice(events, WARM_TWEETS), brokers, name)
-            _until(log, WARM_TWEETS, worker, tell)
-            feed(events, brokers, name, rate=rate, on_fed=lambda fed: tell(WARM_TWEETS + fed))
-            _until(log, count, worker, tell)
+            _until(log, WARM_TWEETS, worker, on_progress)
+            feed(events, brokers, name, rate=rate, on_fed=lambda fed: on_progress(WARM_TWEETS + fed))
+            _until(log, count, worker, on_progress)
         records = log.records()
-        found = _checked(contender, settings, records, count)
+        extractions = _checked(contender, settings, records, count)
         with Log(brokers, name, settings.partitions) as fed:
             fed_ms = {record.key: record.at_ms for record in fed.records()}
     warm = set(_ids(WARM_TWEETS))
-    return Steady([record.at_ms - fed_ms[record.key] for record in records if record.key not in warm], found)
+    return Steady([record.at_ms - fed_ms[record.key] for record in records if record.key not in warm], extractions)
 
 
 def tweets(count: int) -> Iterator[bytes]:
@@ -152,7 +152,7 @@ def _extractions(settings: Settings) -> Log:
     return Log(_brokers(settings), settings.name(topics.EXTRACTIONS), settings.partitions)
 
 
-def _until(log: Log, count: int, worker: WorkerProcess, tell: Callable[[int], None]) -> None:
+def _until(log: Log, count: int, worker: WorkerProcess, on_progress: Callable[[int], None]) -> None:
     so_far, moved = 0, time.monotonic()
     while (now := log.count()) < count:
         if worker.code is not None or time.monotonic() - moved > STILL_S:
@@ -160,19 +160,20 @@ def _until(log: Log, count: int, worker: WorkerProcess, tell: Callable[[int], No
             raise UserError(f"the contender {state} after {now} of {count} posts; its log ends:\n{worker.tail()}")
         if now > so_far:
             so_far, moved = now, time.monotonic()
-            tell(now)
+            on_progress(now)
         time.sleep(POLL_S)
-    tell(count)
+    on_progress(count)
 
 
 def _checked(contender: Contender, settings: Settings, records: list[Record], count: int) -> dict[str, Extraction]:
     """Returns the extractions by post id. Raises `Wrong` unless there is one per post and all offsets are committed."""
-    found = {record.key: Extraction.model_validate_json(record.value) for record in records}
-    if set(found) != set(_ids(count)) or len(records) != count:
-        raise Wrong(f"{contender.name}: {len(records)} extractions of {len(found)} posts; expected {count} of {count}")
+    extractions = {record.key: Extraction.model_validate_json(record.value) for record in records}
+    if set(extractions) != set(_ids(count)) or len(records) != count:
+        got = f"{len(records)} extractions of {len(extractions)} posts"
+        raise Wrong(f"{contender.name}: {got}; expected {count} of {count}")
     if left := uncommitted(_brokers(settings), settings):
         raise Wrong(f"{contender.name}: {left} of {count} posts were not committed")
-    return found
+    return extractions
 
 
 def _brokers(settings: Settings) -> str:

@@ -33,36 +33,36 @@ from model.training.scores import auroc
 PASSES = 10
 
 
-class Held(NamedTuple):
+class Chosen(NamedTuple):
     """Distributions (N, K), and the chosen outcome of each (N)."""
 
     outcomes: Floats
     chosen: NDArray[np.intp]
 
 
-Measure = Callable[[Held], Floats]
+Measure = Callable[[Chosen], Floats]
 """Returns (N) the certainty of each distribution, from 0 to 1."""
 
 
-def probability(held: Held) -> Floats:
-    found: Floats = held.outcomes[np.arange(len(held.chosen)), held.chosen]
-    return found
+def probability(distributions: Chosen) -> Floats:
+    chosen: Floats = distributions.outcomes[np.arange(len(distributions.chosen)), distributions.chosen]
+    return chosen
 
 
-def certainty(held: Held) -> Floats:
+def certainty(distributions: Chosen) -> Floats:
     """Returns 1 minus the entropy, as a share of the largest possible entropy."""
-    entropy: Floats = -(held.outcomes * np.log(np.clip(held.outcomes, 1e-12, 1))).sum(-1)
-    found: Floats = np.clip(1 - entropy / math.log(held.outcomes.shape[-1]), 0, 1)
-    return found
+    entropy: Floats = -(distributions.outcomes * np.log(np.clip(distributions.outcomes, 1e-12, 1))).sum(-1)
+    share: Floats = np.clip(1 - entropy / math.log(distributions.outcomes.shape[-1]), 0, 1)
+    return share
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How the certainty of a mention is made."""
+    """A way to compute the certainty of a mention."""
 
     whole: bool
-    """Over the T types and "no mention of exactly these words", by their exact probability over all legal labellings;
-    otherwise over the labels of each word."""
+    """True: over the T types and "no mention of exactly these words", by their probability over all legal labellings.
+    False: over the labels of each word."""
     join: Callable[[Floats], np.floating]
 
 
@@ -108,7 +108,7 @@ class Beliefs:
         """Returns the certainty of each post that has words."""
         return np.array(
             [
-                join(measure(Held(tweet.words, tweet.words.argmax(-1))))
+                join(measure(Chosen(tweet.words, tweet.words.argmax(-1))))
                 for _, tweet in self._tweets(temperature)
                 if len(tweet.words)
             ],
@@ -143,16 +143,16 @@ class _Tweet:
     def spans(self) -> list[WordSpan]:
         return spans(self.labelling.tolist())
 
-    def each(self, span: WordSpan) -> Held:
+    def each(self, span: WordSpan) -> Chosen:
         words = slice(span.first, span.last)
-        return Held(self.words[words], self.labelling[words])
+        return Chosen(self.words[words], self.labelling[words])
 
-    def whole(self, span: WordSpan) -> Held:
+    def whole(self, span: WordSpan) -> Chosen:
         """Returns a distribution over the T types and none."""
         length = span.last - span.first
         types = np.exp(self.path.span_log_probabilities(length)[length - 1, span.first])
         none = max(0.0, 1 - types.sum())
-        return Held(np.array([[*types, none]]), np.array([span.begin // 2]))
+        return Chosen(np.array([[*types, none]]), np.array([span.begin // 2]))
 
 
 def beliefs(extractor: Extractor, examples: Sequence[Example]) -> Beliefs:
@@ -199,14 +199,14 @@ def _dropping(network: nn.Module) -> Iterator[None]:
             network.eval()
 
 
-def best_temperature(held: Beliefs, rule: Rule) -> float:
-    """Returns the temperature with the least log-loss of the mentions' probabilities, as `mner calibrate` does."""
+def best_temperature(validation: Beliefs, rule: Rule) -> float:
+    """Returns the temperature with the lowest log-loss of the mentions' probabilities, as `mner calibrate` does."""
     return calibrate.best_temperature(
-        lambda value: calibrate.marks_of(held.reading.gold, held.predictions(probability, rule, value))
+        lambda value: calibrate.marks_of(validation.reading.gold, validation.predictions(probability, rule, value))
     )
 
 
 def ood_auroc(reference: Beliefs, ood: Beliefs, measure: Measure, tweet_rule: str, temperature: float) -> float | None:
     """Returns the AUROC of telling `ood` posts from reference posts by their certainty."""
     sure = [each.sure(measure, TWEET_RULES[tweet_rule], temperature) for each in (reference, ood)]
-    return auroc(-np.concatenate(sure), np.repeat([False, True], [len(one) for one in sure]))
+    return auroc(-np.concatenate(sure), np.repeat([False, True], [len(certainties) for certainties in sure]))

@@ -104,8 +104,8 @@ class Bench:
         for number in range(rounds):
             for contender in CONTENDERS:
                 task = self._task(f"{model.name} {number + 1}/{rounds}: {contender.name}", tweets)
-                runs[contender].append(filled(contender, self._fresh(model), tweets, self._tell(task)))
-            agree(*(runs[contender][-1].found for contender in CONTENDERS))
+                runs[contender].append(filled(contender, self._fresh(model), tweets, self._on_progress(task)))
+            agree(*(runs[contender][-1].extractions for contender in CONTENDERS))
         return runs
 
     def _steady(self, model: Model, rate: float, rounds: int, seconds: float) -> dict[Contender, list[Steady]]:
@@ -113,8 +113,8 @@ class Bench:
         for number in range(rounds):
             for contender in CONTENDERS:
                 task = self._task(f"{model.name} {number + 1}/{rounds} at {rate:.0f}/s: {contender.name}", None)
-                runs[contender].append(steady(contender, self._fresh(model), rate, seconds, self._tell(task)))
-            agree(*(runs[contender][-1].found for contender in CONTENDERS))
+                runs[contender].append(steady(contender, self._fresh(model), rate, seconds, self._on_progress(task)))
+            agree(*(runs[contender][-1].extractions for contender in CONTENDERS))
         return runs
 
     def _fresh(self, model: Model) -> Settings:
@@ -126,7 +126,7 @@ class Bench:
     def _task(self, description: str, total: int | None) -> TaskID:
         return self._progress.add_task(description, total=total)
 
-    def _tell(self, task: TaskID) -> Callable[[int], None]:
+    def _on_progress(self, task: TaskID) -> Callable[[int], None]:
         return lambda done: self._progress.update(task, completed=done)
 
 
@@ -136,7 +136,7 @@ def measure(models: list[Model], tweets: int | None, rounds: int, steady_s: floa
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with _settings() as settings, Progress(*columns, console=console) as progress:
         bench = Bench(settings, progress)
-        figures = [one for model in models for one in bench.measure(model, tweets or model.tweets, rounds, steady_s)]
+        figures = [row for model in models for row in bench.measure(model, tweets or model.tweets, rounds, steady_s)]
     return Report(started, this, figures)
 
 

@@ -78,11 +78,11 @@ class Baseline:
 
     def scores(self, part: str, way: Way, rule: str) -> Scoreboard:
         """Returns the scores on a part of the data. Raises `Wrong` if no mention is predicted."""
-        held = self._beliefs[part, way.dropout]
-        predictions = held.predictions(way.measure, RULES[rule], self._temperature(way, rule))
+        beliefs = self._beliefs[part, way.dropout]
+        predictions = beliefs.predictions(way.measure, RULES[rule], self._temperature(way, rule))
         if not any(tweet.spans for tweet in predictions):
             raise Wrong(f"{self._name} finds no mention in {len(predictions)} posts")
-        return scoreboard(held.reading.gold, predictions)
+        return scoreboard(beliefs.reading.gold, predictions)
 
     def ood(self, reference: str, ood: str, way: Way, rule: str, tweet_rule: str | None) -> float | None:
         """Returns the AUROC of telling the part `ood` from the part `reference`."""
@@ -160,7 +160,7 @@ def measured(
 
 
 def checked(evidential: Sequence[Extractor], plain: Sequence[Extractor]) -> None:
-    """Raises `UserError` if a checkpoint is not what it is compared as."""
+    """Raises `UserError` if a checkpoint does not have the role it was passed for."""
     if not evidential:
         raise UserError("--evidential: give at least one checkpoint")
     if plain and len(evidential) != len(plain):

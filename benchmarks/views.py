@@ -36,11 +36,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Views:
-    """What the views are worth."""
+    """The F1 of the views, and the evidence of the context."""
 
     f1: dict[str, float]
-    """By what is read: each view alone (nothing is found in a post without it), and all views fused, also with the
-    captions dropped or shuffled among the posts."""
+    """F1 of each view alone, and of all views fused with own, dropped and shuffled captions.
+
+    A view alone finds nothing in a post without it.
+    """
     evidence: Evidence
 
 
@@ -65,7 +67,7 @@ def views(checkpoint: Read, examples: Sequence[Example], seed: int) -> Views:
 
 def shuffled(examples: Sequence[Example], seed: int) -> list[Example]:
     """Gives every caption to another post. Raises `UserError` with fewer than two captions."""
-    captioned = [place for place, one in enumerate(examples) if one.caption]
+    captioned = [place for place, example in enumerate(examples) if example.caption]
     if len(captioned) < 2:
         raise UserError("--captions: fewer than two posts have one, so none can be shuffled")
     random.Random(seed).shuffle(captioned)
@@ -96,7 +98,7 @@ def evidence(own: dict[str, float], other: dict[str, float]) -> Evidence:
     both = sorted(own.keys() & other.keys())
     if not both:
         raise UserError("--views: no post has a caption and a mention")
-    first, second = (np.array([nu[one] for one in both]) for nu in (own, other))
+    first, second = (np.array([nu[tweet] for tweet in both]) for nu in (own, other))
     differences = first - second
     deviation = float(differences.std(ddof=1)) if len(both) > 1 else 0.0
     effect = float(differences.mean()) / deviation if deviation else None

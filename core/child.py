@@ -14,6 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
@@ -23,7 +24,7 @@ from core.child_socket import LENGTH
 T = TypeVar("T")
 
 Receive = Callable[[int], Awaitable[bytes]]
-"""Returns so many bytes of the reply."""
+"""Returns the next bytes of the reply, as many as its argument says."""
 
 Read = Callable[[Receive], Awaitable[T]]
 """Reads and validates one reply. Raises `ValueError` when the reply is invalid."""
@@ -39,9 +40,14 @@ _MESSAGES = {
 
 
 class ChildFailed(Exception):
-    """The child failed in a start or an exchange, and has ended. The message continues the sentence "the process ...".
+    """The child failed in a start or an exchange, and has ended. Read the message after "the process".
 
-    `detail` by `kind`: the error (spawn), how the process ended (died), the limit (timeout), the fault (invalid).
+    `detail` depends on `kind`:
+
+        spawn      the error of the start
+        died       how the process ended
+        timeout    the time limit
+        invalid    what is wrong with the reply
     """
 
     def __init__(self, kind: Literal["spawn", "died", "timeout", "invalid"], detail: str) -> None:
@@ -104,7 +110,7 @@ class ChildProcess:
         return reply
 
     async def exchange(self, request: bytes, read: Read[T], timeout_s: float) -> T:
-        """Sends `request` and returns what `read` makes of the reply.
+        """Sends `request` and returns the reply as `read` validates it.
 
         Raises `ChildFailed` when the child dies, sends an invalid reply or takes longer than `timeout_s`. When the
         caller is cancelled, the child is killed: a late reply must not be taken for the next one.
@@ -163,7 +169,7 @@ class ChildProcess:
                 stdout=STDERR,  # libraries print, and the parent's output may be another program's input
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which decides
                 cwd=self._cwd,
-                env={**self._environment, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
+                env={**self._environment, "PYTHONPATH": os.pathsep.join(_import_path())},
             )
         if self._stopped:  # while the process was being spawned
             self._kill()
@@ -192,6 +198,11 @@ class ChildProcess:
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
+
+
+def _import_path() -> list[str]:
+    """Returns the parent's import path. An empty entry is the current folder, which the child must not import from."""
+    return [str(Path(entry).absolute()) for entry in sys.path if entry]
 
 
 async def receive_frame(receive: Receive, most: int) -> bytes:

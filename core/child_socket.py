@@ -27,7 +27,7 @@ def open_socket(descriptor: int) -> socket.socket:
 
 
 def end_with(parent: int) -> None:
-    """Asks Linux to kill this process when its parent dies. Elsewhere the end of the socket tells it."""
+    """Asks Linux to kill this process when its parent dies. On other systems, it ends when its socket closes."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # the parent died before the call

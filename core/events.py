@@ -1,7 +1,7 @@
 """The values that cross a boundary: Kafka topics, sinks, files. All are frozen and validated.
 
 Offsets are code points of the post's raw text, end exclusive: `text[start:end] == mention.text`, checked here.
-Fields with a `validation_alias` had that name in the release before; messages that carry it are still read.
+A `validation_alias` is the field's name until 0.1. Messages with that name are still read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_EDIT = 2**16 - 1
 MAX_EXPLAINED = 8
 
 EntityType = Literal["PER", "LOC", "ORG", "MISC"]
-#: In this order everywhere: the model's labels, the keys of `mner review`, colours.
+#: Everything that lists types uses this order: the model's labels, the keys of the review, the colours.
 ENTITY_TYPES: tuple[EntityType, ...] = get_args(EntityType)
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:@-]{1,128}$")]
@@ -90,7 +90,7 @@ class Tweet(LenientModel):
     @classmethod
     def _is_not_blank(cls, text: str) -> str:
         if not text.strip():
-            raise ValueError("is blank; wanted the post's words")
+            raise ValueError("is blank; give the post's words")
         return text
 
 
@@ -112,7 +112,7 @@ class Mention(Value):
     type: EntityType
     probability: Score  # that span and type are both right
     aleatoric: Variance  # E[sigma^2] = beta / (alpha - 1)
-    epistemic: Variance  # Var[mu] = beta / (nu (alpha - 1)); nu counts less where the model knows such words less
+    epistemic: Variance  # Var[mu] = beta / (nu (alpha - 1)), with a smaller nu for words unlike the training data
     views: dict[str, Opinion] = Field(default_factory=dict)
     source: Literal["model", "human"] = "model"
 
@@ -154,7 +154,7 @@ class ImageResult(Value):
     channels: dict[str, str] = Field(default_factory=dict)
 
 
-# Fields added by later versions are written only when set, so that readers from before them accept the other messages.
+# Fields of later versions are written only when they are set, so that older readers accept all other messages.
 def _is_empty(value: object) -> bool:
     return not value
 

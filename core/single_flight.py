@@ -1,4 +1,4 @@
-"""Runs the same work once for all who ask for it at the same time."""
+"""Runs work once when several callers ask for it at the same time."""
 
 from __future__ import annotations
 

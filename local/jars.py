@@ -60,7 +60,7 @@ class Jar:
     def lies_in(self, cache: Path) -> bool:
         """Returns whether the cache has this jar with the right checksum."""
         file = cache / self.path
-        return file.exists() and _sha256(file) == self.sha256
+        return file.exists() and sha256_of(file) == self.sha256
 
 
 def default_cache() -> Path:
@@ -115,7 +115,7 @@ def _fetch_one(jar: Jar, cache: Path, count: Callable[[int], None]) -> None:
     """Fetches a jar into a folder of its own, verifies it, then renames it, so that the cache never has half a jar."""
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=cache) as folder:
         file = _download(jar, Path(folder), count)
-        actual = _sha256(file)
+        actual = sha256_of(file)
         if actual != jar.sha256:
             raise UserError(
                 f"{jar.coordinate}: the fetched jar has SHA-256 {actual}, but the lock has {jar.sha256}. The jar was "
@@ -138,7 +138,7 @@ def _download(jar: Jar, folder: Path, count: Callable[[int], None]) -> Path:
         context = MavenContext(
             resolver=PythonResolver(progress_callback=report),
             repo_cache=folder / str(attempt),  # jgo does not overwrite the files of a failed attempt
-            remote_repos=_repositories(),
+            remote_repos=repositories(),
             timeout=30,
         )
         try:
@@ -147,13 +147,13 @@ def _download(jar: Jar, folder: Path, count: Callable[[int], None]) -> Path:
             cause = error
             time.sleep(attempt)
     raise UserError(
-        f"cannot fetch {jar.coordinate} from {', '.join(_repositories().values())}: {cause}. Check the network, set "
+        f"cannot fetch {jar.coordinate} from {', '.join(repositories().values())}: {cause}. Check the network, set "
         "`central` under [repositories] in jgo's configuration to a Maven mirror, or set MNER_KAFKA and "
         "MNER_ELASTICSEARCH to other servers"
     )
 
 
-def _repositories() -> dict[str, str]:
+def repositories() -> dict[str, str]:
     """Returns Maven Central, with the additions and replacements of the user's jgo configuration."""
     from jgo.config import GlobalSettings
     from jgo.constants import MAVEN_CENTRAL_URL
@@ -161,7 +161,8 @@ def _repositories() -> dict[str, str]:
     return {"central": MAVEN_CENTRAL_URL, **GlobalSettings.load().repositories}
 
 
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
+    """Returns the SHA-256 of a file, in hex."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
@@ -173,7 +174,7 @@ def write_lock(lock: Path = LOCK) -> None:
         for set_name, roots in ROOTS.items():
             lines.append(f"\n[{set_name}]")
             lines += [
-                f'"{coordinate}" = {{ size = {file.stat().st_size}, sha256 = "{_sha256(file)}" }}'
+                f'"{coordinate}" = {{ size = {file.stat().st_size}, sha256 = "{sha256_of(file)}" }}'
                 for coordinate, file in sorted(_resolve(roots, Path(folder)))
             ]
     lock.write_text("\n".join(lines) + "\n")
@@ -183,7 +184,7 @@ def _resolve(roots: tuple[str, ...], folder: Path) -> Iterator[tuple[str, Path]]
     from jgo.maven import MavenContext
     from jgo.parse import Coordinate
 
-    context = MavenContext(repo_cache=folder, remote_repos=_repositories(), timeout=30)
+    context = MavenContext(repo_cache=folder, remote_repos=repositories(), timeout=30)
     roots_needed = [context.create_dependency(replace(Coordinate.parse(root), scope="compile")) for root in roots]
     inputs, transitive = context.resolver.resolve(roots_needed)
     for dependency in [*inputs, *(needed for needed in transitive if needed.scope in {"compile", "runtime"})]:

@@ -1,7 +1,7 @@
 """Posts as padded tensors, with one sequence for each view that reads text.
 
 Shapes: B posts, B' posts that have a view, T subwords of text, S positions of a view's sequence, W words, V views,
-P positions of an image's features, D their width.
+P positions of an image's features, D the width of those features.
 """
 
 from __future__ import annotations

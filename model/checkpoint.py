@@ -122,7 +122,7 @@ def describe(folder: Path) -> CheckpointInfo:
         info = CheckpointInfo.model_validate_json((folder / CONFIG).read_text(encoding="utf-8"))
     except OSError:
         raise UserError(
-            f"no model checkpoint in {folder}: {CONFIG} is missing; choose another folder, or run `mner train`"
+            f"no model checkpoint in {folder}: {CONFIG} is missing; choose another folder, or train a checkpoint"
         ) from None
     except ValidationError as error:
         raise UserError(f"{folder / CONFIG} is broken: {explain(error)}") from None
@@ -136,7 +136,7 @@ def describe(folder: Path) -> CheckpointInfo:
 
 
 def write_config(folder: Path, info: CheckpointInfo) -> None:
-    """Writes `config.json`, whole or not at all. An image encoder inside the folder is named relative to it."""
+    """Writes `config.json` atomically. An image encoder inside the folder is named relative to it."""
     if info.vision is not None and Path(info.vision).resolve() == (folder / VISION).resolve():
         info = info.model_copy(update={"vision": VISION})
     with atomic_write(folder / CONFIG) as file:

@@ -44,7 +44,7 @@ MIN_BACKGROUND_VARIANCE = 0.75
 """Smallest variance of the background in a direction in which the training words have 1. Above `BACKGROUND`, so that
 the density falls with the distance from the centre in every direction."""
 PRIOR_WORDS = 10
-"""Words per direction with which a background is assumed to be like the training words. A few words change little."""
+"""Words per direction that stand for a background like the training words. So a few background words change little."""
 
 
 def mean_log_density(log_densities: Tensor, words: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class DensityModel:
     def fit(cls, words: Tensor, background: Tensor | None = None) -> Self:
         """Fits a Gaussian to the states of training words (N, H), and one with the same centre to a background (N, H).
 
-        The directions are chosen so that neither has a covariance. Raises `ValueError` when the words are too few, all
+        In the chosen directions, both are uncorrelated. Raises `ValueError` when the words are too few, all
         alike, or not finite.
         """
         states = words.double()
@@ -81,14 +81,14 @@ class DensityModel:
         covariance = centred.T @ centred / max(1, len(states) - 1)
         smallest = SHRINKAGE * covariance.trace() / len(mean) + torch.finfo(torch.float32).tiny
         covariance += smallest * torch.eye(len(mean), dtype=torch.float64)
-        others = None if background is None or not len(background) else background.double() - mean
-        if not covariance.isfinite().all() or not (others is None or others.isfinite().all()):
+        centred_background = None if background is None or not len(background) else background.double() - mean
+        if not covariance.isfinite().all() or not (centred_background is None or centred_background.isfinite().all()):
             raise ValueError("no density can be fitted: some states of words are not finite")
         values, vectors = torch.linalg.eigh(covariance)
         whitening = (vectors / values.sqrt())[:, -math.ceil(DIRECTIONS * len(mean)) :]
         counts = None
-        if others is not None:
-            variances, rotation = _background(others @ whitening)
+        if centred_background is not None:
+            variances, rotation = _background(centred_background @ whitening)
             whitening, counts = whitening @ rotation, ((1 - BACKGROUND / variances) / (1 - BACKGROUND)).float()
         # rounded as in the file, so that a model gives the same numbers before and after it is saved
         fitted = cls(mean.half().float(), whitening.half().float(), torch.empty(0), counts)
@@ -97,7 +97,7 @@ class DensityModel:
         return fitted
 
     def with_reference(self, log_densities: Sequence[float]) -> Self:
-        """Returns the model with the mean log-densities of the posts that others are compared with."""
+        """Returns the model with these mean log-densities of reference posts, with which other posts are compared."""
         return replace(self, reference=torch.tensor(sorted(log_densities)))
 
     def log_densities(self, states: Tensor) -> Tensor:
@@ -114,9 +114,9 @@ class DensityModel:
         return torch.exp(POWER / self.whitening.shape[1] * log_densities)
 
     def typicality(self, log_density: float) -> float:
-        """Returns the share of the reference posts, with this one, that have this log-density or a lower one.
+        """Counts this post and the reference posts, and returns the share with this log-density or a lower one.
 
-        It is a conformal p-value (Bates et al., "Testing for outliers with conformal p-values", 2023): of posts
+        The share is a conformal p-value (Bates et al., "Testing for outliers with conformal p-values", 2023): of posts
         like the reference, at most a share p has a typicality of p or less.
         """
         if not math.isfinite(log_density):
@@ -125,7 +125,7 @@ class DensityModel:
         return (1 + lower) / (1 + len(self.reference))
 
     def to(self, device: str) -> Self:
-        """Moves all but `reference`, in which single numbers are looked up on the CPU."""
+        """Moves all tensors except `reference`, which stays on the CPU."""
         moved = {name: value.to(device) for name, value in self._tensors().items() if name != "reference"}
         return replace(self, **moved)
 
@@ -133,10 +133,11 @@ class DensityModel:
         return {name: value for name, value in vars(self).items() if value is not None}
 
     def save(self, folder: Path) -> None:
-        """Whole or not at all. Raises `OSError`."""
+        """Writes the file atomically, then removes the file of an earlier version. Raises `OSError`."""
         tensors = self._tensors() | {"centre": self.centre.half(), "whitening": self.whitening.half()}
         with atomic_write(folder / DENSITY) as file:
             file.write(save({name: value.cpu().contiguous() for name, value in tensors.items()}))
+        (folder / FORMER_FILE).unlink(missing_ok=True)
 
     @classmethod
     def load(cls, folder: Path, hidden: int) -> Self | None:
@@ -157,7 +158,7 @@ class DensityModel:
             model._check(hidden)
         except (SafetensorError, OSError, TypeError, ValueError) as error:
             raise UserError(
-                f"{path} cannot be used: {first_line(error)}; remove it, or run `mner calibrate` with a background"
+                f"{path} cannot be used: {first_line(error)}; remove it, or calibrate the checkpoint with a background"
             ) from None
         return model
 

@@ -1,4 +1,4 @@
-"""The design of a network. Each part can be switched off, so that its worth can be measured. No torch."""
+"""The design of a network. Each part can be switched off, so that its contribution can be measured. No torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IMAGE: View = "image"
 LABELS = ("O", *(f"{prefix}-{entity_type}" for entity_type in ENTITY_TYPES for prefix in "BI"))
 
 BATCH_TOKENS = 4096
-"""Padded tokens in a batch of posts to tag: its longest post times its posts."""
+"""Padded tokens in a batch of posts to tag: length of its longest post times number of posts."""
 
 
 class Design(Value):
@@ -38,7 +38,7 @@ class Design(Value):
     adapt: Literal["full", "lora", "frozen"] = "full"
     #: Rank of the adapters.
     rank: int = Field(16, ge=1)
-    #: Width of the image features; 0 where no view reads them.
+    #: Width of the image features; 0 if no view reads them.
     image_width: int = Field(0, ge=0)
 
     @model_validator(mode="after")

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 SMALLEST = 1e-4
 """Distance from the bound of each parameter. It keeps variances finite and logarithms away from zero."""
 PRIOR = 0.01
-"""nu of a word that the model knows nothing about: its epistemic variance is 100 times its aleatoric one."""
+"""nu of a word unlike all training words: its epistemic variance is 100 times its aleatoric one."""
 
 
 class NIG(NamedTuple):

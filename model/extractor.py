@@ -1,4 +1,4 @@
-"""Posts in, mentions out, in this process. For Python code and for `mner predict`."""
+"""Posts in, mentions out, in this process. For Python code and for the command line."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from model.tokens import Encoded, TweetTokenizer
 
 
 class Extracted(NamedTuple):
-    """What the model found in one post."""
+    """The model's mentions and candidates of one post."""
 
     #: Mentions that the model chose, in order, none overlapping.
     mentions: list[Mention]
     #: Spans that the model did not choose but that may be mentions, most probable first.
     candidates: list[Mention]
-    #: Share of the reference posts that are as unusual or more so. None if the checkpoint or the post cannot tell.
+    #: Share of the reference posts that are at least as unusual. None without a density or without words.
     typicality: float | None
     #: Whether the post has any of the views that the checkpoint reads.
     read: bool = True

@@ -13,7 +13,7 @@ from core.events import EntityType, Mention, Opinion, overlaps
 
 @dataclass(frozen=True, slots=True)
 class ViewOpinion:
-    """What one view alone says about a span. The fields are those of `core.events.Opinion`."""
+    """The opinion of one view alone about a span. The fields are those of `core.events.Opinion`."""
 
     probability: float
     aleatoric: float
@@ -42,7 +42,7 @@ class Prediction:
     spans: tuple[Span, ...] = ()
     #: Other spans that may be mentions, most probable first. They may overlap `spans` and each other.
     candidates: tuple[Span, ...] = ()
-    #: Share of the reference posts that are as unusual or more so. None if the checkpoint or the post cannot tell.
+    #: Share of the reference posts that are at least as unusual. None without a density or without words.
     typicality: Annotated[float, Field(ge=0, le=1)] | None = None
     #: Whether the post has any of the views that the checkpoint reads.
     read: bool = True

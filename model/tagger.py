@@ -26,7 +26,7 @@ from model.tokens import SHAPES
 ATTENTION_HEADS = 8
 
 FORMER_NAMES = {"chain.": "crf.", "look.": "image_attention.", "belonging.": "matching."}
-"""Prefixes of weights in checkpoints that were written before version 0.2, and what they are called now."""
+"""Prefixes of weights in checkpoints that were written before version 0.2, and their names today."""
 
 VIEW_WEIGHTS = ("heads.", "image_attention.", "matching.")
 """Prefixes of weights that belong to single views."""
@@ -190,7 +190,7 @@ class ImageTextMatching(nn.Module):
 
 
 def current_names(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the weights with the names that modules have now in place of `FORMER_NAMES`."""
+    """Returns the weights with today's module names instead of `FORMER_NAMES`."""
     return {_current_name(name): value for name, value in weights.items()}
 
 

@@ -99,7 +99,8 @@ class BatchProcess(Generic[Request, Reply]):
             BatchFailed: Predicting the batch raised an exception, whose message this is. The process is fine.
             Retry, Stop, UserError: A fresh process was needed; see `start`.
         """
-        return await asyncio.shield(detached(self._infer(list(batch), timeout_s or self.timeout_s)))
+        limit_s = self.timeout_s if timeout_s is None else timeout_s
+        return await asyncio.shield(detached(self._infer(list(batch), limit_s)))
 
     async def close(self) -> None:
         """Ends the process at once, even in the middle of a batch. The object cannot be used afterwards."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from core.cores import usable_cores
 from core.errors import UserError
 from core.events import ImageResult
 from model.vision.cache import SCHEMA, SCHEMA_VERSION
@@ -72,7 +72,7 @@ def image_reader_config(limits: VisionLimits, device: str, wait_s: float = math.
         reader=reader.to_json(),
         state=f"decoder {DECODER}, {reader.weights_fingerprint()}",
         device=device,
-        threads=max(1, len(os.sched_getaffinity(0)) // 2),
+        threads=max(1, usable_cores() // 2),
         batch=limits.batch,
         queue=QUEUE,
         timeout_s=limits.timeout_s,

@@ -104,7 +104,7 @@ def test_streams_has_no_cycle_of_modules() -> None:
 # inside model/
 
 MODEL = [path.relative_to(ROOT) for path in sorted((ROOT / "model").rglob("*.py")) if path.stem != "__init__"]
-VISION_USES = ("core", "model.vision", "model.worker")
+VISION_USES = ("core", "model.device", "model.vision", "model.worker")
 """Packages and modules of ours that `model/vision` may import. It knows nothing of the tagger."""
 
 
@@ -129,16 +129,16 @@ def test_modules_of_model_import_each_other_without_a_cycle() -> None:
     TopologicalSorter(graph).prepare()  # raises `CycleError`, which names the modules
 
 
-# options and variables
+# options, variables and commands
 
-OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*|\bMNER_\w*")
+OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*|\bMNER_\w*|`mner [a-z]+")
 OPTIONS_OF_UV = {"--no-deps"}
 """In the command that installs a packaged encoder."""
 
 
 @pytest.mark.parametrize("floor", ["core", "sinks", "model"])
-def test_lower_floors_name_neither_options_nor_variables(floor: str) -> None:
-    """Their errors speak of the thing. `cli` and `streams` add the name of the option or the variable."""
+def test_lower_floors_name_no_options_variables_or_commands(floor: str) -> None:
+    """Their errors speak of the thing. `cli` and `streams` add the name of the option, the variable or the command."""
     for path in sorted((ROOT / floor).rglob("*.py")):
         for number, line in enumerate(path.read_text().splitlines(), start=1):
             named = set(OPTION.findall(line)) - OPTIONS_OF_UV

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from core.cores import usable_cores
 from core.events import ImageResult, Tweet
 from core.pixels import Pixels
 from model.context import context_text
@@ -54,7 +54,7 @@ class ImageInspector:
         self._settings = settings = settings.changed(image={"wait_s": WAIT_S})
         self._slots = asyncio.Semaphore(settings.image.workers)
         # The time that an image spends in a queue counts against its limits, so both queues are short.
-        self._decoding = asyncio.Semaphore(settings.image.decoders or len(os.sched_getaffinity(0)))
+        self._decoding = asyncio.Semaphore(settings.image.decoders or usable_cores())
         self._reading = asyncio.Semaphore(settings.vision.batch + min(settings.vision.batch, QUEUE))
         self._model_check: asyncio.Task[None] | None = None
 

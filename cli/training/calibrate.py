@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from model.training.material import Material
 
 SHOWN_TARGETS = (0.90, 0.95, 0.98)
-"""Target precisions in the table, beside the one that was asked for."""
+"""Target precisions in the table, beside the value of `--target-precision`."""
+
+FORMER_KEYS = {"familiar words": "density"}
+"""Keys of the provenance in checkpoints before version 0.2, and their names today."""
 
 console = Console()
 
@@ -38,7 +41,8 @@ def command(
     captions: Annotated[
         Path | None,
         typer.Option(
-            help='JSON lines {"set", "img", "caption", "tags", "text"}: the promise then holds with them too.'
+            help='Captions as JSON lines {"set", "img", "caption", "tags", "text"}. '
+            "The promise then also holds for posts with captions."
         ),
     ] = None,
     images: Annotated[
@@ -57,7 +61,7 @@ def command(
     ] = 0.1,
     candidate_budget: Annotated[
         float | None,
-        typer.Option(min=0, help="Questions about candidates per predicted mention, at most.", show_default="0.05"),
+        typer.Option(min=0, help="Limit of questions about candidates per predicted mention.", show_default="0.05"),
     ] = None,
 ) -> None:
     """Choose temperatures, review threshold and candidate threshold on the validation data.
@@ -103,9 +107,11 @@ def command(
         density = network.density if material is None else _fitted(extractor, material)
         if density is None and background:
             raise UserError("--background: no density can be fitted; the words of --data are too few, or all alike")
+        provenance = {FORMER_KEYS.get(key, key): value for key, value in extractor.info.provenance.items()}
         if background:
             names = ", ".join(map(display_name, background))
-            update["provenance"] = extractor.info.provenance | {"density": f"by `mner calibrate`, beside {names}"}
+            provenance["density"] = f"by `mner calibrate`, beside {names}"
+        update["provenance"] = provenance
         if density is not None:
             with_reference(density, network, tokenizer, examples, predictor.device).save(folder)
     write_config(folder, extractor.info.model_copy(update=update))
@@ -144,7 +150,7 @@ def _density_material(extractor: Extractor, data: Path, background: list[Path]) 
 
 
 def _fitted(extractor: Extractor, material: Material) -> DensityModel | None:
-    """Fits the density on the training data, which the checkpoint should have been trained on, and the background."""
+    """Fits the density on the training data and the background. Pass the data that the checkpoint was trained on."""
     from model.training.calibrate import fit_density
 
     network, device = extractor.predictor.network, extractor.predictor.device

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from cli.training.typed import DATA, portable
 from core.errors import UserError
 from model import packaged
 from model.training.config import TrainingConfig
 from streams.settings import load
 
-DATA = "$MNER_DATA"
 PATHS = ("start", "out", "data.folder", "data.captions", "data.images")
 PATH_LISTS = ("data.auxiliary", "data.unlabelled", "data.teachers")
 MODELS = ("encoder", "image_encoder")
@@ -26,7 +27,7 @@ Table = dict[str, Any]
 
 
 def read(file: Path, overrides: Sequence[str], device: str | None = None) -> tuple[TrainingConfig, str]:
-    """Returns the configuration with resolved paths, and its text as it is copied into the checkpoint.
+    """Returns the configuration with resolved paths, and its text for the checkpoint, which names no local folder.
 
     `overrides`: `key=value` with a dotted key and a TOML value; a value that is no TOML is a string. Relative paths
     start at the folder of the file; those of an override start at the current folder.
@@ -34,12 +35,11 @@ def read(file: Path, overrides: Sequence[str], device: str | None = None) -> tup
     Raises `UserError` naming the key, the value and what is allowed.
     """
     table = _parse(file)
-    for override in overrides:
-        _override(table, override)
+    overridden = [_override(table, override) for override in overrides]
     if device is not None:
         table["device"] = device
-    text = _toml(table)
-    _resolve(table, file.resolve().parent)
+    text = _copy(file, table, overridden)
+    _resolve(table, file.resolve().parent, overridden)
     try:
         return TrainingConfig.model_validate(table), text
     except ValidationError as error:
@@ -55,7 +55,8 @@ def _parse(file: Path) -> Table:
         raise UserError(f"{file}: not valid TOML: {error}") from None
 
 
-def _override(table: Table, override: str) -> None:
+def _override(table: Table, override: str) -> str:
+    """Sets a value in the table. Returns its key."""
     key, equals, text = override.partition("=")
     key = key.strip()
     if not equals or not key:
@@ -64,42 +65,58 @@ def _override(table: Table, override: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
-    here = Path.cwd()
-    if key in (*PATHS, *MODELS) and isinstance(value, str):
-        value = _place(key, value, here)
-    if key in PATH_LISTS and isinstance(value, list):
-        value = [_place(key, each, here) for each in value]
     *sections, last = key.split(".")
     for section in sections:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
             raise UserError(f"--set {override}: {section} is not a section")
     table[last] = value
+    return key
 
 
-def _resolve(table: Table, folder: Path) -> None:
-    """Replaces `$MNER_DATA` and relative paths in the table."""
+def _copy(file: Path, table: Table, overridden: Collection[str]) -> str:
+    """Returns the table as TOML that another person can read: no path names a folder of this machine."""
+    shared = deepcopy(table)
+    _map_paths(shared, lambda _, path: portable(path))
+    lines = [
+        f"# The configuration of this training: {file.name}, with the values of --set.",
+        f"# {DATA} is the folder with the data sets. Other absolute paths are cut to their last part.",
+        f"# Relative paths start at the folder of {file.name}.",
+    ]
+    if paths := [key for key in (*PATHS, *PATH_LISTS, *MODELS) if key in overridden]:
+        lines.append(f"# Those of {', '.join(paths)} start at the folder in which the training was started.")
+    return "\n".join([*lines, "", _toml(shared)])
+
+
+def _resolve(table: Table, folder: Path, overridden: Collection[str]) -> None:
+    """Replaces `$MNER_DATA` and relative paths in the table. Overridden ones start at the current folder."""
     data = load().data
 
-    def resolved(key: str, value: object) -> object:
-        if isinstance(value, list):
-            return [resolved(key, each) for each in value]
-        if isinstance(value, str) and (value == DATA or value.startswith(f"{DATA}/")):
+    def resolved(key: str, value: str) -> str:
+        if value == DATA or value.startswith(f"{DATA}/"):
             if data is None:
                 raise UserError(f"{key} {value}: MNER_DATA is not set; set it to the folder with the data sets")
             return f"{data}{value.removeprefix(DATA)}"
-        return _place(key, value, folder)
+        return _place(key, value, Path.cwd() if key in overridden else folder)
 
+    _map_paths(table, resolved)
+
+
+def _map_paths(table: Table, change: Callable[[str, str], str]) -> None:
+    """Replaces each path of the table by `change(key, path)`."""
     for key in (*PATHS, *PATH_LISTS, *MODELS):
         section, _, name = key.rpartition(".")
         part = table.get(section, {}) if section else table
-        if isinstance(part, dict) and name in part:
-            part[name] = resolved(key, part[name])
+        value = part.get(name) if isinstance(part, dict) else None
+        if isinstance(value, str):
+            part[name] = change(key, value)
+        elif isinstance(value, list):
+            part[name] = [change(key, each) if isinstance(each, str) else each for each in value]
 
 
-def _place(key: str, value: object, folder: Path) -> object:
+def _place(key: str, value: str, folder: Path) -> str:
     """Returns a relative path as a path below `folder`, and everything else unchanged."""
-    if not isinstance(value, str) or value.startswith((DATA, "/")):
+    if value.startswith((DATA, "/")):
         return value
     if key in MODELS and (value in packaged.NAMES or not value.startswith(".")):
         return value
@@ -132,12 +149,3 @@ def _toml(table: Table) -> str:
                 if isinstance(inner, dict):
                     lines += ["", f"[{section}.{name}]", *(f"{key} = {dump(value)}" for key, value in inner.items())]
     return "\n".join(lines).strip() + "\n"
-
-
-def device_of(name: str) -> str:
-    """Returns the torch device for `auto`, `cpu` or `cuda`. Raises `UserError` when there is no GPU for `cuda`."""
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device cuda: torch sees no GPU; use auto or cpu")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name

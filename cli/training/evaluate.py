@@ -30,7 +30,9 @@ console = Console()
 
 
 def command(
-    data: Annotated[Path, typer.Option(help="One data set: a folder with a file each of train, valid (or dev), test.")],
+    data: Annotated[
+        Path, typer.Option(help="One data set: a folder with one file each for train, valid (or dev) and test.")
+    ],
     checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint folder. Default: MNER_MODEL.")] = None,
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     captions: Annotated[
@@ -43,7 +45,7 @@ def command(
     views: Annotated[str | None, typer.Option(help="Comma-separated: read only these views of the checkpoint.")] = None,
     ood: Annotated[
         Path | None,
-        typer.Option(help="Out-of-distribution data set: score how well the uncertainties tell its posts apart."),
+        typer.Option(help="Out-of-distribution data set. Scores how well the uncertainties separate its posts."),
     ] = None,
     plots: Annotated[
         Path | None, typer.Option(help="Write reliability.png and risk_coverage.png into this folder.")
@@ -144,7 +146,7 @@ def _ood_scores(
 
 
 def _ood_table(name: str, by_measure: dict[str, OodScore]) -> Table:
-    table = Table(title=f"{name} told apart by a post's uncertainty, text alone: auroc", title_justify="left")
+    table = Table(title=f"{name} separated by a post's uncertainty (AUROC, text alone)", title_justify="left")
     for column in ("measure", "aleatoric", "epistemic"):
         table.add_column(column, justify="left" if column == "measure" else "right")
     for measure, score in by_measure.items():
@@ -153,7 +155,7 @@ def _ood_table(name: str, by_measure: dict[str, OodScore]) -> Table:
 
 
 def _make(folder: Path) -> None:
-    """Fails before the work, not after it."""
+    """Raises before the work starts if the folder cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

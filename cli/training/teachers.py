@@ -1,4 +1,4 @@
-"""What a training takes over from other checkpoints: the teachers' beliefs, and what the model card says of them."""
+"""Reads the teachers' beliefs for a training, and describes other checkpoints for the model card."""
 
 from __future__ import annotations
 

@@ -55,8 +55,8 @@ def _train(config: TrainingConfig, text: str, out: Path) -> None:
     import torch
 
     from cli.training import teachers
-    from cli.training.configuration import device_of
     from model.checkpoint import CARD, VISION
+    from model.device import torch_device
     from model.image_encoder import ImageEncoder
     from model.training import material as materials
     from model.training.encoder import pretrained, resolve
@@ -65,7 +65,7 @@ def _train(config: TrainingConfig, text: str, out: Path) -> None:
 
     if (out / CARD).is_file():
         raise UserError(f"{out} holds a finished checkpoint; choose another folder with --out, or remove it")
-    device = device_of(config.device)
+    device = torch_device(config.device)
     encoder_name, path = resolve(config.encoder)
     _check_writable(out)
     if config.threads:
@@ -103,7 +103,7 @@ def _train(config: TrainingConfig, text: str, out: Path) -> None:
 def _info(
     config: TrainingConfig, trainer: Trainer, material: Material, encoder_name: str, base: Base | None
 ) -> CheckpointInfo:
-    """Returns what the checkpoint says about itself, before calibration."""
+    """Returns the checkpoint's description before calibration."""
     from cli.training import teachers
     from model.checkpoint import VISION
     from model.training.publish import CONFIG_COPY
@@ -154,7 +154,7 @@ def _base(encoder: str, design: Design) -> Base | None:
 
 
 def _check_writable(out: Path) -> None:
-    """Fails now rather than after the first epoch."""
+    """Raises before the training starts if the folder cannot be written."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):

@@ -34,18 +34,18 @@ from model.training.scores import judge_each
 TEMPERATURES = tuple(round(float(value), 2) for value in np.arange(0.4, 4.01, 0.1))
 """Temperatures to choose from."""
 CANDIDATE_BUDGET = 0.05
-"""Questions about candidates per predicted mention, at most, unless the caller says otherwise."""
+"""Default limit of questions about candidates per predicted mention."""
 LEAST_KEPT = 0.1
-"""Share of the mentions above the most cautious threshold. With fewer, chance would end the tests at once."""
+"""Share of the mentions above the most cautious threshold. A smaller share would let chance end the tests at once."""
 FEWEST = 20
-"""Mentions that it takes to choose a temperature."""
+"""Fewest mentions from which a temperature is chosen."""
 MOST_TWEETS = 4000
-"""Posts that a density is fitted on, at most: tens of thousands of words, far more than it has dimensions."""
+"""Largest number of posts that a density is fitted on. Their words far outnumber its dimensions."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was chosen, and what it was chosen by."""
+    """The chosen thresholds and temperatures, and the data behind them."""
 
     temperature: Temperatures
     candidate_threshold: float
@@ -68,7 +68,7 @@ class Calibration:
 UNCALIBRATED = Calibration(
     temperature=Temperatures.same(1.0), candidate_threshold=1.0, asked=0.0, start=1.0, readings={}
 )
-"""When nothing can be calibrated: every mention goes to review, and the promised precision is 0."""
+"""Stands for a calibration that failed: every mention goes to review, and the promised precision is 0."""
 
 
 def is_tuning(example: Example) -> bool:
@@ -86,11 +86,11 @@ def calibrate(
 ) -> Calibration:
     """Calibrates on validation examples.
 
-    `budget`: questions about candidates per predicted mention, at most. `before`: the present temperatures; one of them
-    stays when the examples have too few mentions to choose a better one.
+    `budget` limits the questions about candidates per predicted mention. `before` holds the present temperatures. One
+    of them stays when the examples have too few mentions to choose a better one.
 
-    The temperatures minimise the log-loss of mention probabilities (temperature scaling: Guo et al., ICML 2017), one
-    over the posts with a single view, one over those with joined views.
+    The temperatures minimise the log-loss of mention probabilities (temperature scaling: Guo et al., ICML 2017): one
+    over the posts with a single view, the other over the posts with joined views.
     Raises `UserError` when nothing is predicted in one of the modes.
     """
     modes = {"captions" if captions else "text": captions for captions in caption_modes(network.design, examples)}
@@ -126,7 +126,7 @@ def fit_density(
     device: str,
     background: Sequence[Example] = (),
 ) -> DensityModel | None:
-    """Fits the density of words on training posts, beside that of a background of posts of all kinds.
+    """Fits the density of words on training posts, relative to a background of posts of all kinds.
 
     Returns None if no view reads the text without its context, or there are too few words.
     """
@@ -203,7 +203,7 @@ def best_temperatures(readings: Sequence[Reading], before: Temperatures | None =
 
 
 def best_temperature(marks: Callable[[float], Iterable[Marks]]) -> float:
-    """Returns the temperature of `TEMPERATURES` whose `marks` have the least log-loss.
+    """Returns the temperature of `TEMPERATURES` whose `marks` have the lowest log-loss.
 
     The loss has a single minimum, so every third temperature is tried first, then those beside the best.
     """

@@ -1,4 +1,4 @@
-"""The configuration of one training run: what `mner train` reads from a TOML file.
+"""The configuration of one training run, as a TOML file gives it.
 
 A key of the file is a field here; a section is a class. Paths are used as they stand: the caller expands variables and
 resolves relative paths.
@@ -36,7 +36,7 @@ class DataConfig(Value):
     unlabelled: tuple[Path, ...] = ()
     """Data sets whose texts are learned from the teachers alone."""
     teachers: tuple[Path, ...] = ()
-    """Checkpoints whose beliefs are learned too; the mean of several."""
+    """Checkpoints whose beliefs are learned too. With several, their mean."""
 
 
 class DesignConfig(Value):
@@ -78,9 +78,12 @@ class LossConfig(Value):
     teacher: Weight = 1.0
     """Divergence from the teachers' token marginals; without teachers it has no effect."""
     matching: Weight = 0.0
-    """Telling a post's own caption from another post's. Above 0, the context's evidence counts by that."""
-    foreign_share: Share = 0.25
-    """With `matching`: the share of the captions that is replaced by another post's, drawn anew in each epoch."""
+    """Weight of telling a post's own caption from another post's.
+
+    If above 0, the context's evidence is multiplied by the estimated probability of a match.
+    """
+    swapped_share: Share = 0.25
+    """With `matching`: share of the captions that are swapped for another post's. Each epoch draws them anew."""
 
 
 class OptimisationConfig(Value):
@@ -100,7 +103,7 @@ class OptimisationConfig(Value):
     clip: Rate = 1.0
     """Largest norm of a gradient."""
     batch_tokens: int = Field(1024, ge=128)
-    """Padded tokens of a batch at most: longest post times number of posts."""
+    """Largest number of padded tokens in a batch: length of its longest post times number of posts."""
     drop_context: Share = 0.5
     """Share of the captions that each epoch leaves out, so that the text alone is learned too."""
 
@@ -122,7 +125,7 @@ class TrainingConfig(Value):
     """Precision to promise for mentions at or above the review threshold."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(0, ge=0)
-    """CPU threads; 0 leaves the number to torch."""
+    """CPU threads. With 0, torch chooses the number."""
     data: DataConfig
     design: DesignConfig = DesignConfig()
     losses: LossConfig = LossConfig()

@@ -178,8 +178,9 @@ def check_captions(path: Path, examples: Iterable[Example]) -> None:
     """Raises `UserError` if no example has a caption from the file `path`."""
     if not any(example.caption for example in examples):
         raise UserError(
-            f'captions {path}: none belongs to these posts; the data set\'s folder name must end with "set", '
-            'and "img" must be an IMGID in it: "12" for IMGID:12'
+            f"captions {path}: none belongs to these posts; the name of the data set's folder must end with the value "
+            "of the line's key `set`, such as 2017, and its key `img` must be an IMGID of the data set, such as 12 for "
+            "IMGID:12"
         )
 
 

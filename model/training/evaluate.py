@@ -1,4 +1,4 @@
-"""Evaluates a predictor on a corpus: its mentions, and how well its uncertainties tell unusual posts apart."""
+"""Evaluates a predictor on a corpus: its mentions, and how well its uncertainties separate unusual posts."""
 
 from __future__ import annotations
 
@@ -74,12 +74,13 @@ MEASURES: dict[str, Measure] = {
     "mean_of_best": lambda tweet, variance: float(_of_best(tweet, variance).mean()),
     "max_of_best": lambda tweet, variance: float(_of_best(tweet, variance).max()),
 }
-"""Mean over words and labels; the highest mean of a word; mean and maximum of each word's best label."""
+"""Measures: the mean over words and labels, the highest mean of a word, and mean and maximum over the words' best
+labels."""
 
 EPISTEMIC_MEASURES: dict[str, Measure] = MEASURES | {
     "beyond_noise": lambda tweet, variance: float(np.log(variance / tweet.aleatoric).mean())
 }
-"""Also the mean of log(epistemic / aleatoric) = -log nu: how little evidence there is, whatever the noise."""
+"""`MEASURES`, and the mean of log(epistemic / aleatoric) = -log nu: a lack of evidence, whatever the noise."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def uncertainties_of(network: Tagger, read: Iterable[Output]) -> list[TweetUncer
 
 
 def out_of_distribution(reference: Sequence[TweetUncertainty], ood: Sequence[TweetUncertainty]) -> dict[str, OodScore]:
-    """Returns, by measure, how well each uncertainty tells the `ood` posts from the reference posts."""
+    """Returns, by measure, how well each uncertainty separates the `ood` posts from the reference posts."""
     is_ood = np.arange(len(reference) + len(ood)) >= len(reference)
     tweets = [*reference, *ood]
     return {
@@ -139,7 +140,7 @@ def out_of_distribution(reference: Sequence[TweetUncertainty], ood: Sequence[Twe
 
 
 def ood_by_density(reference: Sequence[TweetUncertainty], ood: Sequence[TweetUncertainty]) -> float | None:
-    """Returns the same AUROC by the density of the words alone; None if the checkpoint has no density."""
+    """Returns the AUROC of telling `ood` posts by the density of their words; None if the checkpoint has no density."""
     densities = [each.log_density for each in (*reference, *ood) if each.log_density is not None]
     if len(densities) < len(reference) + len(ood):
         return None

@@ -28,7 +28,7 @@ GRID: tuple[float, ...] = tuple((1 / (1 + np.exp(-np.arange(8, -8.05, -0.1)))).r
 """Thresholds to test, the most cautious first. They do not depend on the data."""
 
 FEW = 5
-"""Posts with a wrong mention below which the estimate of the design effect is not trusted alone."""
+"""Fewest posts with a wrong mention from which the estimate of the design effect is trusted alone."""
 
 Marks = Sequence[tuple[float, bool]]
 """The predicted mentions of one post: the probability of each, and whether it is right."""
@@ -88,18 +88,18 @@ def _thresholds_from(start: float) -> tuple[float, ...]:
 
 
 def _promise(counted: Mapping[str, _Counts], threshold: float, target: float, delta: float) -> Promise:
-    kept = {name: counts.at(threshold) for name, counts in counted.items()}
+    at_threshold = {name: counts.at(threshold) for name, counts in counted.items()}
     return Promise(
         threshold,
         target,
         delta,
-        precision={name: each.precision for name, each in kept.items()},
-        reviewed={name: 1 - each.mentions / max(1, counted[name].mentions) for name, each in kept.items()},
+        precision={name: each.precision for name, each in at_threshold.items()},
+        reviewed={name: 1 - each.mentions / max(1, counted[name].mentions) for name, each in at_threshold.items()},
     )
 
 
 @dataclass(frozen=True)
-class Kept:
+class AtThreshold:
     """The mentions at or above a threshold."""
 
     mentions: int
@@ -132,11 +132,11 @@ class _Counts:
         self._probability = np.array([mark[1] for mark in marks], dtype=float)
         self._right = np.array([mark[2] for mark in marks], dtype=bool)
 
-    def at(self, threshold: float) -> Kept:
+    def at(self, threshold: float) -> AtThreshold:
         kept = self._probability >= threshold
         mentions, right = int(kept.sum()), int(self._right[kept].sum())
         if not right:
-            return Kept(mentions, right, 1.0)
+            return AtThreshold(mentions, right, 1.0)
         precision, tweets = right / mentions, self._tweet[kept]
         effect = 1.0
         if right < mentions:
@@ -144,4 +144,4 @@ class _Counts:
             effect = float((residuals**2).sum() / (mentions * precision * (1 - precision)))
         if len(np.unique(self._tweet[kept & ~self._right])) < FEW:
             effect = max(effect, float((np.bincount(tweets) ** 2).sum() / mentions))
-        return Kept(mentions, right, max(1.0, effect))
+        return AtThreshold(mentions, right, max(1.0, effect))

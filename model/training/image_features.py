@@ -14,7 +14,7 @@ from model.training.material import Features
 def read_features(
     folder: Path, ids: Sequence[str], encoder: ImageEncoder, progress: Callable[[float], None]
 ) -> Features:
-    """Returns the features of the images ID.jpg in `folder`, without those that are missing or broken.
+    """Returns the features of the images ID.jpg in `folder`. Leaves out missing and broken images.
 
     `progress` is called with the share of the images that is done.
     """

@@ -42,7 +42,8 @@ class Stack:
     """(N) log-probability of the labellings that the annotation allows."""
 
     def mean(self, sums: Tensor, counts: Tensor) -> Tensor:
-        """Returns the mean for each kind, added up over the kinds. `sums`, `counts` (N): of each row."""
+        """Returns the mean for each kind, added up over the kinds. `sums` and `counts` (N) hold one
+        value per row."""
         sizes = counts.new_zeros(self.kind_count).index_add(0, self.kinds, counts)
         return (sums / sizes.clamp(min=1)[self.kinds]).sum()
 
@@ -69,32 +70,33 @@ def loss(
     weights: LossConfig,
     teacher: Tensor | None = None,
     temperatures: Tensor | None = None,
-    foreign: Tensor | None = None,
+    swapped: Tensor | None = None,
 ) -> Tensor:
     """Returns the mean over words of all losses, for every view that is present and for the fused belief.
 
-    `labels` (B, W, L) bool: the labels that each word may have: one where the annotators decided, several where a type
-    was not annotated, none in a post without labels.
+    `labels` (B, W, L) bool: the labels that each word may have: one label where the annotators decided,
+    several where a type was not annotated, none in a post without labels.
     `teacher` (B, W, L): the teachers' probabilities, NaN where there are none.
-    `temperatures` (B): of the alignment; needed when alignment has a weight.
-    `foreign` (B) bool: whether the context belongs to another post; needed when matching has a weight.
+    `temperatures` (B): the temperature of the alignment for each post; needed when alignment has a weight.
+    `swapped` (B) bool: whether the context belongs to another post; needed when matching has a weight.
     """
     beliefs, _, own = network(batch)
     stack = stacked(network, [*beliefs, fuse(beliefs, network.shares(batch, own))], batch, labels)
     total = _labels(network, stack, labels[stack.tweets], weights)
     if weights.alignment and {TEXT, CONTEXT} <= set(network.design.views):
         assert temperatures is not None, "alignment needs temperatures"
-        total = total + weights.alignment * alignment(network, beliefs, batch, temperatures, foreign)
+        total = total + weights.alignment * alignment(network, beliefs, batch, temperatures, swapped)
     if weights.matching and own is not None:
-        assert foreign is not None, "matching needs to know which contexts are foreign"
-        total = total + weights.matching * matching(own, foreign[batch.context.rows])
+        assert swapped is not None, "matching needs to know which contexts are swapped"
+        total = total + weights.matching * matching(own, swapped[batch.context.rows])
     if weights.teacher and teacher is not None:
         total = total + weights.teacher * distillation(stack, teacher)
     return total
 
 
 def _labels(network: Tagger, stack: Stack, labels: Tensor, weights: LossConfig) -> Tensor:
-    """Returns the loss of the labels and of the evidence. `labels` (N, W, L): of the rows of the stack."""
+    """Returns the loss of the labels and of the evidence. `labels` (N, W, L): one row per row
+    of the stack."""
     labelled = stack.words & labels.any(-1)
     if not labelled.any():
         return stack.marginals.new_zeros(())
@@ -119,7 +121,7 @@ def log_marginals(network: Tagger, belief: NIG, words: Tensor, temperature: Temp
 
 
 def alignment(
-    network: Tagger, beliefs: Sequence[NIG], batch: Batch, temperatures: Tensor, foreign: Tensor | None = None
+    network: Tagger, beliefs: Sequence[NIG], batch: Batch, temperatures: Tensor, swapped: Tensor | None = None
 ) -> Tensor:
     """Returns KL(text and context || text) of the token marginals; no gradient reaches the former.
 
@@ -129,7 +131,7 @@ def alignment(
     """
     views = network.design.views
     rows = batch.present[views.index(CONTEXT)]
-    rows = rows if foreign is None else rows & ~foreign
+    rows = rows if swapped is None else rows & ~swapped
     words, at = batch.words[rows], temperatures[rows]
     if not words.any():
         return batch.words.new_zeros((), dtype=torch.float32)
@@ -141,15 +143,15 @@ def alignment(
     return (divergences * at.square().unsqueeze(1).expand_as(words)[words]).mean()
 
 
-def matching(logits: Tensor, foreign: Tensor) -> Tensor:
+def matching(logits: Tensor, swapped: Tensor) -> Tensor:
     """Returns the log-loss of the log-odds (B') that a context belongs to its post.
 
-    `foreign` (B') says which contexts do not. The mean is over the posts with a context. This is image-text matching
+    `swapped` (B') says which contexts do not. The mean is over the posts with a context. This is image-text matching
     as in ALBEF (Li et al., NeurIPS 2021), by the image's words.
     """
     if not len(logits):
         return logits.new_zeros(())
-    return nn.functional.binary_cross_entropy_with_logits(logits, (~foreign).to(logits.dtype))
+    return nn.functional.binary_cross_entropy_with_logits(logits, (~swapped).to(logits.dtype))
 
 
 def distillation(stack: Stack, teacher: Tensor) -> Tensor:

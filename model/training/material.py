@@ -30,9 +30,9 @@ class Material:
 
     labelled: list[Example]
     auxiliary: list[Example]
-    """Posts with another annotation scheme (`corpus.as_auxiliary`), without those that are labelled too."""
+    """Posts with another annotation scheme (`corpus.as_auxiliary`), without posts that are in `labelled` too."""
     unlabelled: list[Example]
-    """Posts without labels, without those that have labels elsewhere."""
+    """Posts without labels, without posts that another data set labels."""
     held_out: Splits
     """Validation and test splits of the labelled data sets."""
     left_out: int

@@ -47,7 +47,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Published:
-    """What was written, and how it scored."""
+    """The written checkpoint, and its scores."""
 
     info: CheckpointInfo
     calibration: Calibration
@@ -102,7 +102,10 @@ def publish(
 
 
 def write(folder: Path, network: Tagger, tokenizer: TweetTokenizer, info: CheckpointInfo) -> None:
-    """Writes everything but the card: weights in fp16, and of a packaged encoder (`info.base`) only what was added."""
+    """Writes everything but the card, with weights in fp16.
+
+    For a packaged encoder (`info.base`), writes only the added weights.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     kept = adapters.added(network.state_dict()) if info.base else adapters.merged(network.state_dict())
     weights = {name: value.detach().cpu().to(torch.float16).contiguous() for name, value in kept.items()}
@@ -130,7 +133,7 @@ belief per word and label; the views that a post has are fused into one belief.
 - design: {info.design}{on}
 
 ## Chosen on validation data
-`mner calibrate` changes these in `config.json` and `density.safetensors`, not here.
+Another calibration changes these in `config.json` and `density.safetensors`, not here.
 - temperature {info.temperature}
 - review threshold {info.threshold}: mentions at or above it have a precision of at least {info.target_precision:.4g} on
   posts of the same kind; this fails with probability {promise.delta:g} over draws of the validation data (Learn then

@@ -16,7 +16,7 @@ from model.training.corpus import Example
 
 
 def caption_modes(design: Design, examples: Sequence[Example]) -> list[bool]:
-    """Returns how the examples are read, so that every view is measured: without captions, with them, or both."""
+    """Returns the modes that measure every view: False without captions, True with them."""
     without = bool(set(design.views) - {CONTEXT})
     captioned = CONTEXT in design.views and any(example.caption for example in examples)
     return [mode for mode, possible in ((False, without), (True, captioned)) if possible]
@@ -33,7 +33,7 @@ def outputs(
 
 @dataclass(frozen=True)
 class Reading:
-    """What a network made of some examples, before decoding."""
+    """A network's outputs for some examples, before decoding."""
 
     network: Tagger
     examples: list[Example]

@@ -40,14 +40,14 @@ class Covered:
     """F1 when only the most probable predicted mentions are kept."""
 
     f1: float
-    """The rest is dropped."""
+    """F1 when the other mentions are dropped."""
     f1_reviewed: float
-    """A person decides the rest: keeps the right ones and drops the wrong ones."""
+    """F1 when a person keeps the right ones of the other mentions and drops the wrong ones."""
 
 
 @dataclass(frozen=True)
 class Recovered:
-    """What candidates bring back."""
+    """The missed mentions that candidates recover, and the questions that this costs."""
 
     missed: int
     """Gold mentions that the best labelling misses."""
@@ -75,17 +75,17 @@ class Scoreboard:
     auroc_error: float | None
     """AUROC of telling wrong mentions from right ones by 1 - probability; None if all are right or all wrong."""
     auroc_error_aleatoric: float | None
-    """The same by the aleatoric uncertainty."""
+    """AUROC of telling wrong mentions from right ones by their aleatoric uncertainty."""
     auroc_error_epistemic: float | None
-    """The same by the epistemic uncertainty."""
+    """AUROC of telling wrong mentions from right ones by their epistemic uncertainty."""
     aupr_error: float | None
-    """As `auroc_error`, but average precision, with wrong mentions as positives."""
+    """Average precision of finding wrong mentions by 1 - probability; None if all are right or all wrong."""
     aurc: float
     """Mean share of wrong mentions among the k most probable, over all k."""
     at_80: Covered
-    """With the most probable 80% kept."""
+    """F1 when the most probable 80% of the mentions are kept."""
     at_90: Covered
-    """With the most probable 90% kept."""
+    """F1 when the most probable 90% of the mentions are kept."""
     candidates: Recovered
 
 
@@ -103,7 +103,7 @@ def judge(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction]) -> l
 
 
 def judge_each(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction]) -> list[list[Judged]]:
-    """Returns the same as `judge`, as one list per post."""
+    """Judges the mentions of each post; returns one list per post."""
     judged = []
     for tags, prediction in zip(gold, predictions, strict=True):
         true = _gold_mentions(tags)
@@ -249,9 +249,9 @@ def covered(probability: NDArray[np.float64], correct: NDArray[np.bool_], suppor
 def recovered(
     gold: Sequence[Sequence[str]], predictions: Sequence[Prediction], budget: float | None = None
 ) -> Recovered:
-    """Returns what the candidates bring back: all of them, or the most probable within the budget.
+    """Returns how many missed mentions the candidates recover: all candidates, or the most probable within the budget.
 
-    `budget`: questions per predicted mention, at most.
+    `budget` limits the questions per predicted mention.
     """
     missed = predicted = 0
     questions: list[tuple[float, bool]] = []

@@ -1,4 +1,4 @@
-"""What larger models believe of the training posts, for a smaller one to learn from (Hinton et al., 2015).
+"""The beliefs of larger models about the training posts. A smaller model learns from them (Hinton et al., 2015).
 
 Beliefs are a CRF's token marginals (Wang et al., ACL 2020, "Structure-Level Knowledge Distillation For Multilingual
 Sequence Labeling").
@@ -24,7 +24,7 @@ from model.training.losses import log_marginals
 from model.training.reading import outputs
 
 Beliefs = dict[int, Floats]
-"""Of one post: for each word that the teacher reads, the probability of each label (L), in half precision."""
+"""The beliefs about one post: for each word that the teacher reads, the probabilities of the labels (L), in fp16."""
 
 
 def marginals(teacher: Extractor, examples: Sequence[Example], progress: Callable[[float], None]) -> list[Beliefs]:

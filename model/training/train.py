@@ -42,10 +42,10 @@ class Item:
     """(W, L) the teachers' probabilities of each label; NaN for words that no teacher has read."""
     data: str = ""
     """Name of its data set."""
-    foreign: bool = False
+    swapped: bool = False
     """Whether its context belongs to another post."""
     unannotated: tuple[int, ...] = ()
-    """Label ids that a word tagged O may have all the same, since the annotators did not mark these types."""
+    """Label ids that a word tagged O may still have, because the annotators did not mark these types."""
 
 
 def items(
@@ -116,7 +116,7 @@ class Trainer:
             for item in self.training
         ]
         if self.losses.matching:
-            dropped = exchanged(dropped, self.losses.foreign_share, chance)
+            dropped = with_swapped_contexts(dropped, self.losses.swapped_share, chance)
         chance.shuffle(dropped)
         chunks = [dropped[start : start + 1024] for start in range(0, len(dropped), 1024)]
         result = [
@@ -155,8 +155,8 @@ class Trainer:
         labels = label_tensor(group, batch).to(self.device)
         batch = batch.to(self.device)
         temperatures = self.alignment_temperatures(group)
-        foreign = torch.tensor([item.foreign for item in group], device=self.device)
-        return loss(self.network, batch, labels, self.losses, teacher_tensor(group, batch), temperatures, foreign)
+        swapped = torch.tensor([item.swapped for item in group], device=self.device)
+        return loss(self.network, batch, labels, self.losses, teacher_tensor(group, batch), temperatures, swapped)
 
     def alignment_temperatures(self, group: Sequence[Item]) -> Tensor:
         """Returns the temperature of the alignment of each item (B), by its data set."""
@@ -278,17 +278,17 @@ def layer_depth(name: str) -> int:
     return int(number[1]) + 1 if number else 0
 
 
-def exchanged(items: Sequence[Item], share: float, chance: random.Random) -> list[Item]:
+def with_swapped_contexts(items: Sequence[Item], share: float, chance: random.Random) -> list[Item]:
     """Gives this share of the items with a context, chosen at random, the context of another item."""
     contexts = [item.encoded.context for item in items if item.encoded.context is not None]
 
-    def exchange(item: Item) -> Item:
+    def swap(item: Item) -> Item:
         if item.encoded.context is None or chance.random() >= share:
             return item
         context = chance.choice(contexts)
-        return replace(item, encoded=replace(item.encoded, context=context), foreign=context != item.encoded.context)
+        return replace(item, encoded=replace(item.encoded, context=context), swapped=context != item.encoded.context)
 
-    return [exchange(item) for item in items]
+    return [swap(item) for item in items]
 
 
 def label_tensor(group: Sequence[Item], batch: Batch) -> Tensor:

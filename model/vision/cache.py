@@ -1,4 +1,4 @@
-"""Keeps what was read of images. Finds it by the file's hash, or by perceptual hash for near-duplicates.
+"""Stores the contexts of images. Finds them by the file's hash, or by perceptual hash for near-duplicates.
 
 The caller decides what a near-duplicate may lend. A faulty file counts as a miss.
 """
@@ -40,13 +40,13 @@ SLACK = 64
 after this many."""
 
 UNUSED_S = 30 * 86_400.0
-"""Longest time, in seconds, that an unused context is kept. What strangers wrote is not stored for ever."""
+"""Longest time, in seconds, that an unused context is kept. Strangers' words are not stored for ever."""
 
 HASH_WORDS = 4
 """Number of 64-bit words in a perceptual hash."""
 
 MAX_NEAR = 16
-"""Most near-duplicates that a search returns. Several, because plain flags share one hash."""
+"""Largest number of near-duplicates that a search returns. Several images, such as plain flags, may share a hash."""
 
 
 class NearDuplicate(NamedTuple):

@@ -62,5 +62,5 @@ _CONFIG = TypeAdapter(ReaderConfig)
 
 
 def rounded(value: float) -> float:
-    """Returns `value` in [0, 1]. Rounding errors and boxes beyond the image's edge may lie outside."""
+    """Clips `value` to [0, 1] and rounds it. Rounding errors and boxes beyond the image's edge may lie outside."""
     return round(min(1.0, max(0.0, float(value))), DECIMALS)

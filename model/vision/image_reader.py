@@ -45,10 +45,10 @@ LENT: tuple[Channel, ...] = ("tags", "caption")
 from two JPEG qualities of one image (docs/vision.md, "Near-duplicates")."""
 
 MAX_FAILURES, FAILURE_TTL_S = 1024, 600.0
-"""How many images that could not be read in full are remembered, and for how many seconds."""
+"""Number of incompletely read images that are remembered, and for how many seconds."""
 
 RECIPE = 1
-"""Version of the reading code. Raise it when that code reads differently, so that cached contexts expire."""
+"""Version of the reading code. Raise it when that code gives other results, so that cached contexts expire."""
 
 PACKAGES = (
     "rapidocr",
@@ -73,21 +73,21 @@ class ImageReaderConfig:
     threads: int
     """CPU threads of the process."""
     batch: int
-    """Images that the process reads at once, at most."""
+    """Largest number of images that the process reads at once."""
     queue: int
     """Images that may wait for the process."""
     timeout_s: float
-    """Limit for a batch in the process, and for an image altogether."""
+    """Time limit, in seconds, for a batch in the process and for the whole reading of an image."""
     cached: int
-    """Contexts that the cache keeps."""
+    """Largest number of contexts in the cache."""
     near: int
-    """Bits, of 256, in which the hashes of near-duplicates may differ. Negative: nothing is borrowed."""
+    """Bits, of 256, in which the hashes of near-duplicates may differ. If negative, near-duplicates share nothing."""
     factory: str = "model.vision.reader:load"
     """`module:function` that loads the models in the process."""
     wait_s: float = math.inf
     """Longest time that an image may wait, estimated from the pace of recent batches."""
     off: Mapping[Channel, str] = field(default_factory=dict)
-    """Reasons why a channel is off, where "off" alone says too little."""
+    """Reason for each channel that is off. Without an entry, the reason is "off"."""
     state: str = ""
     """Anything else that affects what is read, such as the weights in a folder."""
 
@@ -115,7 +115,7 @@ class _Reading:
         return cls(VisualContext(absent=dict.fromkeys(channels, str(reason))), dict.fromkeys(channels, reason.kind))
 
     def joined(self, other: _Reading) -> _Reading:
-        """Returns both in one. They hold different channels."""
+        """Merges two contexts of different channels."""
         mine, theirs = self.context, other.context
         context = VisualContext(
             tags=mine.tags or theirs.tags,
@@ -192,7 +192,7 @@ class ImageReader:
                 raise UserError(reason.removeprefix(MISCONFIGURED))
 
     async def read(self, sha256: str, phash: str, pixels: LoadPixels) -> VisualContext:
-        """Returns what the image says. `absent` of the result says which channels could not be read, and why.
+        """Returns the context of the image. `absent` of the result says which channels could not be read, and why.
 
         `sha256` identifies the file; `phash` finds near-duplicates. `pixels` is called only to read or to compare the
         image. Concurrent calls for the same file read it once. Never raises, except when cancelled.
@@ -219,7 +219,7 @@ class ImageReader:
             return _Reading.without(NotRead("internal", f"{type(error).__name__}: {error}"), self.config.channels)
 
     async def _known(self, sha256: str) -> _Reading | None:
-        """Returns what an earlier call read of the same file."""
+        """Returns the context that an earlier call read from the same file."""
         context = await self._cache.get(sha256) if self._cache else None
         if context is None:
             until, failure = self._failures.get(sha256, (0.0, None))

@@ -35,7 +35,7 @@ HEIGHT, MIN_WIDTH, MAX_WIDTH = 48, 320, 1280
 """Size of a line for the recogniser, in pixels. Shorter lines are padded, longer ones squeezed."""
 
 BUDGET = 32_000
-"""Most pixels of width that are recognised in one image. The tallest lines come first.
+"""Largest total width, in pixels, of the lines that are recognised in one image. The tallest lines come first.
 The whole budget takes 3.4 to 4.0 s of one core. A screenshot full of text needs a little less."""
 
 MAX_TEXT = 256
@@ -113,7 +113,7 @@ class Text:
         operations: dict[str, dict[str, float]] = {"preprocess": {"ratio_h": 1.0, "ratio_w": 1.0}}
         try:
             crops, detected = self._engine.detect_and_crop(np.ascontiguousarray(pixels), operations)
-        except RapidOCRError:  # RapidOCR's way to say that it found no line
+        except RapidOCRError:  # RapidOCR raises it when it finds no line
             return []
         margin = operations["padding_1"]["top"]  # RapidOCR adds a margin to thin images
         return [

@@ -37,7 +37,7 @@ and has another message."""
 
 @dataclass(frozen=True)
 class Absent:
-    """In place of a channel or of a reading: why there is none."""
+    """Stands for a missing channel or reading, with the reason."""
 
     reason: str
 
@@ -131,6 +131,11 @@ def _context(
 
 
 def _read_or_absent(channel: Channel[T], batch: Sequence[Request]) -> list[T | Absent]:
+    """Returns the readings of one channel. After an error, it reads the images one by one.
+
+    `core.isolate` halves batches of awaitable work and retries after a death. This code runs synchronously inside the
+    process that would die, and only the failing channel is read again.
+    """
     try:
         readings = channel.read([request.pixels.image() for request in batch])
         if len(readings) != len(batch):
@@ -185,7 +190,7 @@ def _ocr(threads: int) -> Channel[tuple[TextLine, ...]]:
 def _torch_device(device: str, threads: int) -> str:
     import torch
 
+    from model.device import torch_device
+
     torch.set_num_threads(threads)
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("the device is cuda, but torch sees no GPU: choose auto or cpu")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return torch_device(device)

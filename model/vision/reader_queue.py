@@ -95,7 +95,7 @@ class ReaderQueue:
             await self._worker
 
     async def read(self, channels: tuple[Channel, ...], pixels: Callable[[], Awaitable[Pixels]]) -> VisualContext:
-        """Returns what `channels` read. Calls `pixels` once there is room. Raises only `NotRead`."""
+        """Returns the context with these `channels`. Calls `pixels` once there is room. Raises only `NotRead`."""
         if self._paused:
             raise _unavailable()
         if self._admitted >= self._capacity():

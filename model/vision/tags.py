@@ -49,7 +49,7 @@ def tags(model: str | None, device: str) -> ImageNet | Classifier | Detector:
         raise cannot_load("tags", model, error) from None
     raise UserError(
         f"the tags model {model} is {architectures or 'of no stated architecture'}: name a model for image "
-        "classification or object detection, or none for the built-in one"
+        "classification or object detection, or unset it to use the built-in model"
     )
 
 
@@ -65,7 +65,7 @@ def cannot_load(channel: Channel, model: str, error: Exception) -> UserError:
     first_line = plain((str(error).splitlines() or [""])[0], 150)  # short, so that the advice is not cut off
     return UserError(
         f"the {channel} model {model} cannot be loaded ({type(error).__name__}: {first_line}): name a hub model that "
-        "this machine can fetch or has fetched, or a folder with its weights and preprocessor_config.json, or none"
+        "this machine can fetch or has fetched, or a folder with its weights and preprocessor_config.json, or no model"
     )
 
 

@@ -29,14 +29,14 @@ MAX_REASON = 500
 """Longest reason for an absent channel, in characters. A person must be able to read all of the advice in it."""
 
 MAX_TAGS, MAX_LINES = 100, 200
-"""Most tags and lines of one image. The channels have stricter limits of their own; these guard against a reader that
-does not keep to them."""
+"""Largest numbers of tags and lines of one image. The channels have stricter limits of their own. These guard against a
+reader that exceeds them."""
 
 MISCONFIGURED = "misconfigured: "
 """Begins the reason of a channel that a person set up wrongly. The rest says what to do."""
 
 
-# Both are cleaned here too, because they come from a process that reads strangers' files.
+# Words and reasons are cleaned here too, because they come from a process that reads strangers' files.
 Words = Annotated[str, Field(max_length=MAX_WORDS), AfterValidator(lambda text: plain(text, MAX_WORDS))]
 Reason = Annotated[str, AfterValidator(lambda text: plain(text, MAX_REASON))]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-import os
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
 from core.child import detached
+from core.cores import usable_cores
 from streams.images.decode import LoadedImage
 from streams.images.decoder_process import DecoderProcess
 from streams.images.errors import ImageError
@@ -49,7 +49,7 @@ class Decoders:
     ) -> None:
         self._wait_s = wait_s
         self._processes = [
-            DecoderProcess(module, max_pixels, memory_mb, timeout_s) for _ in range(count or _available_cores())
+            DecoderProcess(module, max_pixels, memory_mb, timeout_s) for _ in range(count or usable_cores())
         ]
         self._idle: asyncio.LifoQueue[DecoderProcess] = asyncio.LifoQueue()
         for process in reversed(self._processes):
@@ -144,7 +144,3 @@ async def sha256_of(body: bytes) -> str:
 
 def _sha256(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
-
-
-def _available_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

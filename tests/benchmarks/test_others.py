@@ -46,7 +46,7 @@ def test_corenlps_answer_is_read_word_by_word_over_its_sentences() -> None:
     assert tags(lines, ["50%"]) == ["O"]
 
 
-def test_corenlps_answer_on_other_words_than_the_posts_is_refused() -> None:
+def test_corenlps_answer_on_other_words_than_the_tweets_is_refused() -> None:
     with pytest.raises(Wrong, match="'Lee' for the word 'Leé'"):
         tags(iter(ANSWERED.split("\n")), ["Ann", "Leé"])
 
@@ -108,7 +108,7 @@ def test_data_sets_are_found_at_any_depth_and_words_hold_no_blanks(tmp_path: Pat
     captions = tmp_path / "captions.jsonl"
     captions.write_text(json.dumps({"set": "2017", "img": "7", "caption": "a street"}))
     splits = data_sets(tmp_path, captions)
-    assert {name: [post.words for post in each] for name, each in splits.items()} == {
+    assert {name: [item.words for item in each] for name, each in splits.items()} == {
         "ner/btc": [("😘", "New_York")],
         "set2017": [("Rome",)],
     }
@@ -131,7 +131,7 @@ def test_validation_splits_are_found_by_either_name(tmp_path: Path) -> None:
         write(tmp_path / folder, name, [folder])
     (tmp_path / "invalid_ids.json").write_text("[]")
     splits = data_sets(tmp_path, None, "valid")
-    assert {name: [post.words for post in each] for name, each in splits.items()} == {
+    assert {name: [item.words for item in each] for name, each in splits.items()} == {
         "btc": [("btc",)],
         "set2017": [("set2017",)],
     }
@@ -153,9 +153,9 @@ def test_ours_can_be_measured_without_the_other_systems(tmp_path: Path, monkeypa
     (tmp_path / "valid.txt").write_text(words)
     wanted = tmp_path / "figures.json"
     others.command(tmp_path, split="valid", alone=True, rounds=1, json_to=wanted)
-    report = json.loads(wanted.read_text())
-    (ours,) = report["figures"]
-    assert (report["split"], report["signs"]) == ("valid", True)
+    told = json.loads(wanted.read_text())
+    (ours,) = told["figures"]
+    assert (told["split"], told["signs"]) == ("valid", True)
     assert (ours["system"], ours["tweets"], ours["scores"]["support"]) == ("ours", 1, 2)
 
 
@@ -179,10 +179,10 @@ def test_every_system_is_scored_and_timed_each_round() -> None:
     right, wrong = Fixed("O", "I-PER", "I-PER"), Fixed("O", "B-LOC", "B-LOC")
     wrong.name = "wrong"
     systems: list[System] = [right, wrong]
-    best, worst = compared(systems, "set", TWEETS, rounds=2)
-    assert (best.scores.f1, worst.scores.f1) == (1.0, 0.0)
-    assert len(best.tweets_per_s) == 2
-    assert (best.data, best.tweets, worst.system) == ("set", 3, "wrong")
+    first, second = compared(systems, "set", TWEETS, rounds=2)
+    assert (first.scores.f1, second.scores.f1) == (1.0, 0.0)
+    assert len(first.tweets_per_s) == 2
+    assert (first.data, first.tweets, second.system) == ("set", 3, "wrong")
 
 
 def test_a_system_whose_tags_differ_between_rounds_gives_no_figure() -> None:

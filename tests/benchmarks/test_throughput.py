@@ -27,7 +27,7 @@ def on_kafka_alone(settings: Settings) -> Settings:
     return settings.model_copy(update={"elasticsearch": "http://127.0.0.1:9", "redis": "redis://127.0.0.1:9"})
 
 
-def test_both_contenders_extract_every_post_once_and_find_the_same(
+def test_both_contenders_extract_every_tweet_once_and_find_the_same(
     servers: Stack | Given, settings: Settings, tmp_path: Path
 ) -> None:
     with Progress(console=Console(quiet=True)) as progress:
@@ -37,10 +37,8 @@ def test_both_contenders_extract_every_post_once_and_find_the_same(
     report.show(Console(quiet=True))
 
     written = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert [figure["contender"] for figure in written["figures"]] == [OURS.name, HANDWRITTEN.name]
-    assert all(
-        figure["tweets_per_s"][0] > 0 and 0 < figure["p50_ms"] <= figure["p99_ms"] for figure in written["figures"]
-    )
+    assert [each["contender"] for each in written["figures"]] == [OURS.name, HANDWRITTEN.name]
+    assert all(each["tweets_per_s"][0] > 0 and 0 < each["p50_ms"] <= each["p99_ms"] for each in written["figures"])
     assert len(report.ratios("stub")) == 1
 
 

@@ -19,7 +19,7 @@ from benchmarks import uncertainty
 from benchmarks.evidential import EVIDENTIAL, HEADS_ALONE, measures
 from benchmarks.reading import Data, Read, read
 from benchmarks.seeds import seed_of, spread
-from benchmarks.softmax import RULES, Beliefs, Held, beliefs, best_temperature, certainty, dropped_out, probability
+from benchmarks.softmax import RULES, Beliefs, Chosen, beliefs, best_temperature, certainty, dropped_out, probability
 from benchmarks.uncertainty import WAYS, Baseline, checked, choose, measured
 from benchmarks.views import context_nu, evidence, shuffled, views
 from cli.training.typed import typed
@@ -40,7 +40,7 @@ from model.training.train import Trainer, items
 from tests.model.toys import bert, examples, save
 
 PLAIN = Design(views=("text",), evidence=False, chain=False)
-TWEETS = [replace(post, caption="a city" if place % 2 else "portrait") for place, post in enumerate(examples(24))]
+TWEETS = [replace(each, caption="a city" if place % 2 else "portrait") for place, each in enumerate(examples(24))]
 OOD = [Example(str(place), ("http", "in", *["portrait"] * place), ("O",) * (place + 2)) for place in range(6)]
 DATA = Data("toy2017", TWEETS[:12], TWEETS[12:], OOD[:3], OOD[3:])
 
@@ -82,7 +82,7 @@ def evidential(folder: Path) -> Extractor:
 
 
 def probabilities(predictions: list[Prediction]) -> list[float]:
-    return [span.probability for prediction in predictions for span in prediction.spans]
+    return [span.probability for each in predictions for span in each.spans]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 1.7])
@@ -91,16 +91,12 @@ def test_the_probability_of_a_whole_mention_is_that_of_the_decoder(plain: Extrac
     chance = torch.Generator().manual_seed(0)
     logs = [torch.randn(output.together.gamma.shape, generator=chance) for output in reading.outputs]
     same = [NIG(scores, *[torch.ones_like(scores)] * 3) for scores in logs]
-    outputs = [replace(output, views=[nig], together=nig) for output, nig in zip(reading.outputs, same, strict=True)]
+    outputs = [replace(each, views=[nig], together=nig) for each, nig in zip(reading.outputs, same, strict=True)]
     found = Beliefs(reading, logs).predictions(probability, RULES["mention"], temperature)
-    wanted = [
-        prediction
-        for output in outputs
-        for prediction in decode(reading.network, output, Temperatures.same(temperature))
-    ]
-    spans = [[(span.start, span.end, span.type) for span in prediction.spans] for prediction in found]
-    assert spans == [[(span.start, span.end, span.type) for span in prediction.spans] for prediction in wanted]
-    assert max(end - start for post_spans in spans for start, end, _ in post_spans) > 1
+    wanted = [each for output in outputs for each in decode(reading.network, output, Temperatures.same(temperature))]
+    spans = [[(span.start, span.end, span.type) for span in each.spans] for each in found]
+    assert spans == [[(span.start, span.end, span.type) for span in each.spans] for each in wanted]
+    assert max(end - start for each in spans for start, end, _ in each) > 1
     assert probabilities(found) == pytest.approx(probabilities(wanted), abs=1e-5)
 
 
@@ -119,8 +115,8 @@ def test_each_evidential_uncertainty_reads_one_quantity(way: str) -> None:
 
 
 def test_the_words_of_a_mention_are_joined_by_their_least_or_their_product() -> None:
-    held = Held(np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1]]), np.array([0, 1]))
-    sure = probability(held)
+    chosen = Chosen(np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1]]), np.array([0, 1]))
+    sure = probability(chosen)
     assert sure.tolist() == [0.8, 0.6]
     assert RULES["least sure word"].join(sure) == 0.6
     assert RULES["product over words"].join(sure) == pytest.approx(0.48)
@@ -128,8 +124,8 @@ def test_the_words_of_a_mention_are_joined_by_their_least_or_their_product() -> 
 
 def test_entropy_is_the_share_of_the_largest_one() -> None:
     third = 1 / 3
-    held = Held(np.array([[1.0, 0.0, 0.0], [third, third, third], [0.5, 0.5, 0.0]]), np.zeros(3, np.intp))
-    assert certainty(held) == pytest.approx([1.0, 0.0, 1 - math.log(2) / math.log(3)])
+    chosen = Chosen(np.array([[1.0, 0.0, 0.0], [third, third, third], [0.5, 0.5, 0.0]]), np.zeros(3, np.intp))
+    assert certainty(chosen) == pytest.approx([1.0, 0.0, 1 - math.log(2) / math.log(3)])
 
 
 def test_dropout_is_on_in_each_pass_seeded_and_off_again_after_it(plain: Extractor) -> None:
@@ -147,12 +143,12 @@ def test_dropout_is_on_in_each_pass_seeded_and_off_again_after_it(plain: Extract
 
 def test_the_temperature_corrects_an_overconfident_model(plain: Extractor) -> None:
     half_wrong = [
-        replace(post, tags=("O",) * len(post.tags)) if place % 2 else post for place, post in enumerate(TWEETS)
+        replace(each, tags=("O",) * len(each.tags)) if place % 2 else each for place, each in enumerate(TWEETS)
     ]
-    held = beliefs(plain, half_wrong)
-    own = best_temperature(held, RULES["mention"])
+    chosen = beliefs(plain, half_wrong)
+    own = best_temperature(chosen, RULES["mention"])
     assert 0.8 < own < 3
-    less_sure = replace(held, logs=[logs / 2 for logs in held.logs])
+    less_sure = replace(chosen, logs=[logs / 2 for logs in chosen.logs])
     assert best_temperature(less_sure, RULES["mention"]) == pytest.approx(own / 2, abs=0.11)
 
 
@@ -168,13 +164,13 @@ def test_validation_chooses_one_rule_for_all_baselines(plain: Extractor) -> None
     assert choose([other], found) == choice, "the measured posts choose nothing"
 
 
-def test_validation_chooses_how_the_evidential_variances_of_a_post_are_measured(evidential: Extractor) -> None:
+def test_validation_chooses_how_the_evidential_variances_of_a_tweet_are_measured(evidential: Extractor) -> None:
     found = measures([Read.of(evidential, DATA)])
-    scores = ood_scores(evidential)
-    assert found["epistemic"] == {name: score.epistemic for name, score in scores.items()}
-    assert found["aleatoric"] == {name: score.aleatoric for name, score in scores.items() if name != "beyond_noise"}
+    told = ood_scores(evidential)
+    assert found["epistemic"] == {name: each.epistemic for name, each in told.items()}
+    assert found["aleatoric"] == {name: each.aleatoric for name, each in told.items() if name != "beyond_noise"}
     alone = ood_scores(without_density(evidential))
-    assert found[HEADS_ALONE] == {name: score.epistemic for name, score in alone.items()}
+    assert found[HEADS_ALONE] == {name: each.epistemic for name, each in alone.items()}
     assert found[HEADS_ALONE] != found["epistemic"]
     assert evidential.predictor.network.density is not None
     swapped = replace(DATA, tweets=OOD, ood=TWEETS)
@@ -183,10 +179,10 @@ def test_validation_chooses_how_the_evidential_variances_of_a_post_are_measured(
 
 
 def ood_scores(extractor: Extractor) -> dict[str, OodScore]:
-    uncertainties = (
+    some = (
         tweet_uncertainties(extractor.predictor, extractor.tokenizer, part) for part in (DATA.valid, DATA.ood_valid)
     )
-    return out_of_distribution(*uncertainties)
+    return out_of_distribution(*some)
 
 
 def without_density(extractor: Extractor) -> Extractor:
@@ -213,20 +209,15 @@ def test_every_uncertainty_has_a_row_with_a_value_per_checkpoint(folder: Path) -
         assert (row.ood.mean is None) == (row.reads != "text"), row.way
     first = result.rows[0]
     scores = [
-        scoreboard(
-            [post.tags for post in DATA.tweets],
-            predict(extractor.predictor, extractor.tokenizer, DATA.tweets, True),
-        )
-        for extractor in ours
+        scoreboard([each.tags for each in DATA.tweets], predict(each.predictor, each.tokenizer, DATA.tweets, True))
+        for each in ours
     ]
     assert first.way == "fused probability"
-    assert first.aurc.values == pytest.approx([score.aurc for score in scores])
+    assert first.aurc.values == pytest.approx([each.aurc for each in scores])
     by_epistemic, alone = (next(row for row in result.rows if row.way == way) for way in ("epistemic", HEADS_ALONE))
-    assert by_epistemic.auroc_error.values == pytest.approx([score.auroc_error_epistemic for score in scores])
-    bare = [
-        predict(extractor.predictor, extractor.tokenizer, DATA.tweets, True) for extractor in map(without_density, ours)
-    ]
-    wanted = [scoreboard([post.tags for post in DATA.tweets], found).auroc_error_epistemic for found in bare]
+    assert by_epistemic.auroc_error.values == pytest.approx([each.auroc_error_epistemic for each in scores])
+    bare = [predict(each.predictor, each.tokenizer, DATA.tweets, True) for each in map(without_density, ours)]
+    wanted = [scoreboard([each.tags for each in DATA.tweets], found).auroc_error_epistemic for found in bare]
     assert alone.auroc_error.values == pytest.approx(wanted)
     assert measured(ours, [], DATA, seed=0).rows == [
         replace(row, ood=spread([None, None])) if row.way == "fused probability" else row for row in result.rows[:8]
@@ -239,13 +230,13 @@ def test_without_ood_posts_there_is_no_ood_score(plain: Extractor, evidential: E
     assert result.choice.tweet_rule is None
 
 
-def test_shuffling_gives_every_caption_to_another_post_and_leaves_those_without_one() -> None:
-    tweets = [replace(post, caption=f"caption {post.id}" if place else None) for place, post in enumerate(TWEETS)]
+def test_shuffling_gives_every_caption_to_another_tweet_and_leaves_those_without_one() -> None:
+    tweets = [replace(each, caption=f"caption {each.id}" if place else None) for place, each in enumerate(TWEETS)]
     mixed = shuffled(tweets, seed=3)
     assert mixed[0].caption is None
-    assert all(after.caption != before.caption for after, before in zip(mixed[1:], tweets[1:], strict=True))
-    assert {post.caption for post in mixed} == {post.caption for post in tweets}
-    assert [post.words for post in mixed] == [post.words for post in tweets]
+    assert all(first.caption != second.caption for first, second in zip(mixed[1:], tweets[1:], strict=True))
+    assert {each.caption for each in mixed} == {each.caption for each in tweets}
+    assert [each.words for each in mixed] == [each.words for each in tweets]
     assert mixed == shuffled(tweets, seed=3) != shuffled(tweets, seed=4)
 
 
@@ -254,7 +245,7 @@ def test_a_view_alone_is_what_a_model_of_that_view_would_say(evidential: Extract
     found = views(Read.of(evidential, data), TWEETS, seed=0)
     predictor, tokenizer = evidential.predictor, evidential.tokenizer
     dropped, together = (
-        scoreboard([post.tags for post in TWEETS], predict(predictor, tokenizer, TWEETS, captions)).f1
+        scoreboard([each.tags for each in TWEETS], predict(predictor, tokenizer, TWEETS, captions)).f1
         for captions in (False, True)
     )
     assert found.f1["text alone"] == found.f1["fused, captions dropped"] == dropped
@@ -273,14 +264,14 @@ def test_a_view_alone_is_what_a_model_of_that_view_would_say(evidential: Extract
     assert blind.evidence.effect is None, "its nu is the same for any caption"
 
 
-def test_the_effect_is_of_paired_posts_with_caption_and_mention(evidential: Extractor) -> None:
+def test_the_effect_is_of_paired_tweets_with_caption_and_mention(evidential: Extractor) -> None:
     found = evidence({"1": 3.0, "2": 5.0, "3": 4.0, "4": 9.0}, {"1": 2.0, "2": 2.0, "3": 2.0, "5": 0.0})
     assert (found.tweets, found.own, found.shuffled) == (3, 4.0, 2.0)
     assert found.effect == pytest.approx(2.0)
     tweets = [replace(TWEETS[0], caption=None), replace(TWEETS[1], tags=("O",) * len(TWEETS[1].tags)), *TWEETS[2:5]]
     reading = read(evidential, tweets, captions=True)
     nu = context_nu(reading)
-    assert nu.keys() == {post.id for post in TWEETS[2:5]}
+    assert nu.keys() == {each.id for each in TWEETS[2:5]}
     single = read(evidential, [TWEETS[2]], captions=True).outputs[0].views[1].nu[0, [0, 2]].mean()
     assert nu[TWEETS[2].id] == pytest.approx(float(single), rel=1e-4), "of the words that are mentions alone"
 
@@ -346,8 +337,8 @@ def corpus_of(folder: Path, parts: dict[str, list[Example]]) -> Path:
     folder.mkdir()
     for split, tweets in parts.items():
         lines = [
-            f"IMGID:{post.id}\n" + "".join(f"{word}\t{tag}\n" for word, tag in zip(post.words, post.tags, strict=True))
-            for post in tweets
+            f"IMGID:{each.id}\n" + "".join(f"{word}\t{tag}\n" for word, tag in zip(each.words, each.tags, strict=True))
+            for each in tweets
         ]
         (folder / f"{split}.txt").write_text("\n".join(lines), encoding="utf-8")
     return folder
@@ -360,11 +351,9 @@ def test_the_command_measures_checkpoints_and_writes_every_figure(
     ood = corpus_of(tmp_path / "other", {"valid": DATA.ood_valid, "test": DATA.ood})
     captions = tmp_path / "captions.jsonl"
     captions.write_text(
-        "\n".join(json.dumps({"set": "2017", "img": post.id, "caption": post.caption}) for post in TWEETS)
+        "\n".join(json.dumps({"set": "2017", "img": each.id, "caption": each.caption}) for each in TWEETS)
     )
-    folders = [
-        str(written(extractor, tmp_path / name, 7)) for name, extractor in (("ours", evidential), ("theirs", plain))
-    ]
+    folders = [str(written(each, tmp_path / name, 7)) for name, each in (("ours", evidential), ("theirs", plain))]
     out = tmp_path / "figures.json"
     options = {"data": data, "captions": captions, "ood": ood, "with_views": True, "json_to": out}
     uncertainty.command(folders[0], plain=folders[1], **options)  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from importlib.util import find_spec
 
 from core.child_socket import LENGTH, end_with, frame, open_socket, receive_frame
 
@@ -20,6 +21,9 @@ def main() -> None:
                 time.sleep(600)
             if request == b"long":
                 pipe.sendall(LENGTH.pack(2**32 - 1))
+            elif request.startswith(b"finds "):
+                found = find_spec(request.decode().split()[1]) is not None
+                pipe.sendall(frame(str(found).encode()))
             elif request == b"environment":
                 pipe.sendall(frame(repr(sorted(os.environ)).encode()))
             else:

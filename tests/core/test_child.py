@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,3 +88,48 @@ async def test_a_stop_fails_the_exchange_and_every_later_start(child: ChildProce
     assert child.pid is None
     with pytest.raises(ChildFailed, match="did not start"):
         await child.start(frame(b"again"), read, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [
+        pytest.param(socket, "socketpair", id="before the spawn"),
+        pytest.param(subprocess, "Popen", id="after the spawn"),
+    ],
+)
+async def test_a_child_that_is_stopped_while_it_is_spawned_ends_at_once(
+    module: Any, function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = ChildProcess("tests.core.echo_child", [], environment={})
+    original = getattr(module, function)
+
+    def stop_during(*arguments: Any, **options: Any) -> Any:
+        result = original(*arguments, **options)
+        child.stop()
+        return result
+
+    monkeypatch.setattr(module, function, stop_during)
+    with pytest.raises(ChildFailed, match="died: SIGKILL"):
+        await child.start(frame(b"ready"), read, 60.0)
+    assert child.pid is None
+
+
+@pytest.fixture
+def import_path() -> list[str]:
+    return ["", *(str(Path(entry).absolute()) for entry in sys.path if entry)]
+
+
+async def test_an_empty_entry_of_the_import_path_does_not_become_the_current_folder(
+    import_path: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "shadow.py").touch()
+    monkeypatch.setattr(sys, "path", import_path)
+    monkeypatch.chdir(tmp_path)
+    child = ChildProcess("tests.core.echo_child", [], environment={})
+    assert await child.start(frame(b"ready"), read, 60.0) == b"ready"
+    try:
+        assert await ask(child, b"finds asyncio") == b"True"
+        assert await ask(child, b"finds shadow") == b"False"
+    finally:
+        child.stop()
+        await child.end()

@@ -31,7 +31,7 @@ def test_fields_that_a_platform_adds_are_ignored() -> None:
         pytest.param("[]", "event:", id="not an object"),
         pytest.param({"id": "1"}, "text: Field required", id="no text"),
         pytest.param(
-            {"id": "1", "text": "  \n"}, "text: is blank; wanted the post's words (got '  \\n')", id="blank text"
+            {"id": "1", "text": "  \n"}, "text: is blank; give the post's words (got '  \\n')", id="blank text"
         ),
         pytest.param({"id": "a/b", "text": "x"}, "id: String should match pattern", id="id with a slash"),
         pytest.param({"id": 7, "text": "x"}, "id: Input should be a valid string (got 7)", id="id of wrong type"),

@@ -205,6 +205,12 @@ def test_a_file_written_before_version_0_2_is_read(tmp_path: Path) -> None:
     torch.testing.assert_close(loaded.weights(log_densities), torch.exp(16 / HIDDEN * log_densities))
 
 
+def test_a_saved_density_replaces_the_file_of_an_earlier_version(tmp_path: Path) -> None:
+    (tmp_path / "familiarity.safetensors").write_bytes(b"old")
+    DensityModel.fit(words(500), None).with_reference([-1.0]).save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [DENSITY]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

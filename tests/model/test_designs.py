@@ -86,8 +86,8 @@ def test_a_design_trains_and_its_predictions_depend_on_neither_padding_nor_order
     reversed_order = predictor.predict(encoded[::-1])[::-1]
     for predictions in zip(alone, together, reversed_order, strict=True):
         assert len({tuple((s.start, s.end, s.type) for s in prediction.spans) for prediction in predictions}) == 1
-        first, *rest = ([(s.probability, s.aleatoric, s.epistemic) for s in each.spans] for each in predictions)
-        assert all(np.allclose(first, other, rtol=1e-3, atol=2e-5) for other in rest)
+        first, *others = ([(s.probability, s.aleatoric, s.epistemic) for s in each.spans] for each in predictions)
+        assert all(np.allclose(first, other, rtol=1e-3, atol=2e-5) for other in others)
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
@@ -96,8 +96,8 @@ def test_gradients_are_finite(design: Design, kind: torch.dtype, tmp_path: Path)
     trainer = training(tmp_path, design, alignment=1.0, matching=float(design.discount))
     batch, labels = batch_of(trainer, slice(12))
     with torch.autocast("cpu", kind, enabled=kind != torch.float32):
-        temperatures, foreign = torch.full((12,), 2.0), torch.arange(12) % 3 == 0
-        value = loss(trainer.network, batch, labels, trainer.losses, temperatures=temperatures, foreign=foreign)
+        temperatures, swapped = torch.full((12,), 2.0), torch.arange(12) % 3 == 0
+        value = loss(trainer.network, batch, labels, trainer.losses, temperatures=temperatures, swapped=swapped)
     torch.autograd.backward(value)
     gradients = [p.grad for p in trainer.network.parameters() if p.grad is not None]
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
@@ -139,11 +139,11 @@ def test_alignment_of_posts_without_context_is_zero(tmp_path: Path) -> None:
 
 def test_each_data_set_has_its_own_alignment_temperature(tmp_path: Path) -> None:
     network, tokenizer = pretrained(str(save(tmp_path, bert)), 0, Design())
-    posts = [
-        replace(post, data=data) for post, data in zip(examples(3), ("twitter2015", "twitter2017", ""), strict=True)
+    some = [
+        replace(each, data=data) for each, data in zip(examples(3), ("twitter2015", "twitter2017", ""), strict=True)
     ]
     losses = LossConfig(alignment=1.0, alignment_temperature=3.0, alignment_temperatures={"twitter2015": 4.0})
-    trainer = Trainer(network, items(posts, tokenizer), tokenizer, OptimisationConfig(), "cpu", losses)
+    trainer = Trainer(network, items(some, tokenizer), tokenizer, OptimisationConfig(), "cpu", losses)
     assert trainer.alignment_temperatures(trainer.training).tolist() == [4.0, 3.0, 3.0]
 
 
@@ -236,8 +236,8 @@ def test_the_loss_of_a_single_post_is_finite(design: Design, tmp_path: Path) -> 
 
 def test_words_may_have_labels_of_types_that_were_not_annotated(tmp_path: Path) -> None:
     network, tokenizer = pretrained(str(save(tmp_path, bert)), 0, Design())
-    partly = Example("1", ("ann", "in"), ("B-PER", "O"), unannotated=frozenset({"MISC"}))
-    group = items([partly, replace(partly, tags=()), Example("2", ("a",) * 3, ("B-LOC", "I-LOC", "O"))], tokenizer)
+    told = Example("1", ("ann", "in"), ("B-PER", "O"), unannotated=frozenset({"MISC"}))
+    group = items([told, replace(told, tags=()), Example("2", ("a",) * 3, ("B-LOC", "I-LOC", "O"))], tokenizer)
     batch = collate([item.encoded for item in group], tokenizer.config, network.design)
     names = [[[LABELS[k] for k in word.nonzero().flatten()] for word in row] for row in label_tensor(group, batch)]
     assert names == [

@@ -51,20 +51,18 @@ def test_log_density_is_the_integral_over_mean_and_variance(
 
 
 @given(BELIEFS, st.floats(-3, 3))
-def test_log_density_is_students_t(evidence: NIG, target: float) -> None:
-    gamma, nu, alpha, beta = (part.item() for part in evidence)
+def test_log_density_is_students_t(nig: NIG, target: float) -> None:
+    gamma, nu, alpha, beta = (part.item() for part in nig)
     scale = math.sqrt(beta * (1 + nu) / (nu * alpha))
     student = torch.distributions.StudentT(2 * alpha, gamma, scale)
     expected = student.log_prob(torch.tensor(target)).item()  # type: ignore[no-untyped-call]
-    assert evidence.log_density(torch.tensor([target])).item() == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    assert nig.log_density(torch.tensor([target])).item() == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 @given(BELIEFS)
-def test_log_odds_are_the_difference_of_two_log_densities(evidence: NIG) -> None:
+def test_log_odds_are_the_difference_of_two_log_densities(nig: NIG) -> None:
     yes, no = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    assert torch.allclose(
-        evidence.log_odds(), evidence.log_density(yes) - evidence.log_density(no), rtol=1e-9, atol=1e-9
-    )
+    assert torch.allclose(nig.log_odds(), nig.log_density(yes) - nig.log_density(no), rtol=1e-9, atol=1e-9)
 
 
 @given(BELIEFS, BELIEFS)
@@ -88,8 +86,8 @@ def test_fusion_follows_the_published_equations(first: NIG, second: NIG) -> None
 
 
 @given(BELIEFS, BELIEFS)
-def test_a_missing_view_does_not_change_the_other(present_view: NIG, missing: NIG) -> None:
-    assert close(fuse([present_view, missing], torch.tensor([[True], [False]])), present_view)
+def test_a_missing_view_does_not_change_the_other(nig: NIG, missing: NIG) -> None:
+    assert close(fuse([nig, missing], torch.tensor([[True], [False]])), nig)
 
 
 @given(BELIEFS, BELIEFS, BELIEFS)
@@ -101,24 +99,24 @@ def test_a_missing_view_of_three_is_ignored_whatever_its_values(first: NIG, seco
 
 
 @given(BELIEFS, BELIEFS, st.floats(0.01, 1))
-def test_a_share_discounts_all_evidence_of_a_view(whole: NIG, discounted: NIG, share: float) -> None:
+def test_a_share_discounts_all_evidence_of_a_view(first: NIG, second: NIG, share: float) -> None:
     shares = torch.tensor([[1.0], [share]], dtype=torch.float64)
-    same = NIG(whole.gamma, discounted.nu, discounted.alpha, discounted.beta)
-    fused = fuse([whole, same], shares)
+    same = NIG(first.gamma, second.nu, second.alpha, second.beta)
+    fused = fuse([first, same], shares)
     expected = NIG(
-        whole.gamma,
-        whole.nu + share * discounted.nu,
-        whole.alpha + share * (discounted.alpha + 0.5),
-        whole.beta + share * discounted.beta,
+        first.gamma,
+        first.nu + share * second.nu,
+        first.alpha + share * (second.alpha + 0.5),
+        first.beta + share * second.beta,
     )
     assert close(fused, expected)
-    assert close(fuse([whole, discounted], torch.ones(2, 1)), joined(whole, discounted))
+    assert close(fuse([first, second], torch.ones(2, 1)), joined(first, second))
 
 
 @given(BELIEFS, BELIEFS)
-def test_agreement_lowers_epistemic_uncertainty(first: NIG, second: NIG) -> None:
-    agreeing = NIG(first.gamma, second.nu, second.alpha, second.beta)
-    assert joined(first, agreeing).epistemic.item() < max(first.epistemic.item(), agreeing.epistemic.item())
+def test_agreement_lowers_epistemic_uncertainty(nig: NIG, other: NIG) -> None:
+    agreeing = NIG(nig.gamma, other.nu, other.alpha, other.beta)
+    assert joined(nig, agreeing).epistemic.item() < max(nig.epistemic.item(), agreeing.epistemic.item())
 
 
 def test_a_sure_wrong_belief_costs_more_than_an_unsure_one() -> None:
@@ -147,10 +145,10 @@ def test_gradients_are_finite(dtype: torch.dtype, size: float) -> None:
 
 
 @given(BELIEFS, st.floats(1e-6, 1e6))
-def test_low_weights_raise_epistemic_variance_to_at_most_100_times_aleatoric(evidence: NIG, share: float) -> None:
-    counted = evidence.counted(torch.tensor([share], dtype=torch.float64))
-    assert torch.equal(counted.aleatoric, evidence.aleatoric)
-    expected = evidence.aleatoric / (0.01 + share * evidence.nu)
+def test_low_weights_raise_epistemic_variance_to_at_most_100_times_aleatoric(nig: NIG, share: float) -> None:
+    counted = nig.counted(torch.tensor([share], dtype=torch.float64))
+    assert torch.equal(counted.aleatoric, nig.aleatoric)
+    expected = nig.aleatoric / (0.01 + share * nig.nu)
     torch.testing.assert_close(counted.epistemic, expected)
-    assert counted.epistemic.item() <= 100 * evidence.aleatoric.item() * (1 + 1e-9)
-    assert (counted.epistemic < evidence.epistemic).item() == (0.01 + share * evidence.nu > evidence.nu).item()
+    assert counted.epistemic.item() <= 100 * nig.aleatoric.item() * (1 + 1e-9)
+    assert (counted.epistemic < nig.epistemic).item() == (0.01 + share * nig.nu > nig.nu).item()

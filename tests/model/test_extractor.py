@@ -243,5 +243,5 @@ def test_a_broken_checkpoint_raises_an_error_of_one_line(
 
 
 def test_the_error_for_a_missing_folder_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no model checkpoint in .*mner train"):
+    with pytest.raises(UserError, match=r"no model checkpoint in .*train a checkpoint"):
         describe(tmp_path / "nowhere")

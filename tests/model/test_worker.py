@@ -104,6 +104,13 @@ async def test_an_exception_inside_predict_fails_the_batch_and_leaves_the_proces
         assert worker.pid == pid
 
 
+async def test_a_limit_of_zero_is_not_the_default() -> None:
+    async with running() as worker:
+        await worker.start()
+        with pytest.raises(ProcessDied, match="did not answer within 0 s"):
+            await worker.infer([tweet()], timeout_s=0)
+
+
 @pytest.mark.parametrize(
     ("order", "timeout_s", "message"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,24 @@ def test_captions_of_another_data_set_and_a_folder_that_cannot_be_written_are_re
     config.write_text(f'[data]\nfolder = "{data}"\n', encoding="utf-8")
     with pytest.raises(UserError, match="cannot be written: Not a dir"):
         command(config, out=data / "train.txt" / "x")
+
+
+def test_the_copy_names_no_local_folder_and_says_where_its_relative_paths_start(
+    config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MNER_DATA", str(tmp_path / "sets"))
+    monkeypatch.chdir(tmp_path)
+    config.write_text(
+        f'encoder = "{tmp_path}/encoder"\n[data]\nfolder = "{tmp_path}/sets/a"\nteachers = ["../large", "/b/c"]\n'
+    )
+    training, text = read(config, ["start=before/ck", f"data.captions={tmp_path}/sets/c.jsonl"])
+    assert training.start == tmp_path / "before" / "ck"
+    assert str(tmp_path) not in text
+    assert "# Relative paths start at the folder of small.toml.\n# Those of start, data.captions start at the" in text
+    copy = tomllib.loads(text)
+    assert (copy["start"], copy["encoder"]) == ("before/ck", "encoder")
+    assert copy["data"] == {
+        "folder": "$MNER_DATA/a",
+        "teachers": ["../large", "c"],
+        "captions": "$MNER_DATA/c.jsonl",
+    }

@@ -52,7 +52,7 @@ def test_the_scoreboard_its_plots_and_its_json(
     assert scores["ood"] == "wnut"
     assert scores["ood_auroc"].keys() == EPISTEMIC_MEASURES.keys()
     assert 0 <= scores["ood_auroc_density"] <= 1
-    assert all(0 <= score["epistemic"] <= 1 for score in scores["ood_auroc"].values())
+    assert all(0 <= each["epistemic"] <= 1 for each in scores["ood_auroc"].values())
     assert scores["candidates_at_budgets"].keys() == {"0.02", "0.05", "0.1"}
     assert scores["at_threshold"]["threshold"] == Extractor.load(CHECKPOINT).info.threshold
     command.command(data=data, threshold=1.0, json_out=out)
@@ -68,7 +68,7 @@ def test_the_scoreboard_its_plots_and_its_json(
             "aupr",
             "F1 at coverage",
             "candidates",
-            "wnut told apart",
+            "wnut separated",
             "by the density",
             *EPISTEMIC_MEASURES,
         )
@@ -102,7 +102,7 @@ def test_a_checkpoint_that_reads_images_gets_those_in_the_folder(tmp_path: Path)
     (folder := tmp_path / "images").mkdir()
     Image.new("RGB", (20, 20), "red").save(folder / "7.jpg")
     tweets = [Example(name, ("ann",), ("B-PER",)) for name in ("6", "7")]
-    assert [post.image is not None for post in with_images(extractor, tweets, folder)] == [False, True]
+    assert [each.image is not None for each in with_images(extractor, tweets, folder)] == [False, True]
     with pytest.raises(UserError, match="reads images: give --images"):
         with_images(extractor, tweets, None)
 
@@ -140,27 +140,24 @@ def test_nothing_predicted_can_be_drawn(tmp_path: Path) -> None:
 
 
 def test_each_measure_reads_one_uncertainty() -> None:
-    """Compares two posts of two words and three labels.
-
-    The second post is noisy only in the best label of its second word, and the model knows it well.
-    """
+    """Two words, three labels; the other tweet is noisy in its second word's best label alone, and well known."""
     calm = TweetUncertainty(np.full((2, 3), 1.0), np.full((2, 3), 1.0), np.array([0, 2]))
     noisy = calm.aleatoric.copy()
     noisy[1, 2], noisy[0, 0] = 1.5, 0.1
     found = out_of_distribution([calm], [TweetUncertainty(noisy, calm.epistemic * 0.5, calm.best)])
-    assert {name: score.aleatoric for name, score in found.items()} == {
+    assert {name: each.aleatoric for name, each in found.items()} == {
         "mean": 0.0,
         "max_word": 1.0,
         "mean_of_best": 0.0,
         "max_of_best": 1.0,
         "beyond_noise": None,
     }
-    assert {score.epistemic for score in found.values()} == {0.0}
+    assert {each.epistemic for each in found.values()} == {0.0}
     assert out_of_distribution([calm], [])["mean"].aleatoric is None
 
 
 def test_little_evidence_is_detected_whatever_the_noise() -> None:
-    """The unknown post has half the evidence and less noise, so its epistemic variance is no larger."""
+    """Evidence nu is 1 in the one, 1/2 in the other, whose noise is less, so that its epistemic variance is no more."""
     best = np.array([0, 2])
     known = TweetUncertainty(np.full((2, 3), 1.0), np.full((2, 3), 1.0), best)
     unknown = TweetUncertainty(np.full((2, 3), 0.3), np.full((2, 3), 0.6), best)

@@ -46,7 +46,7 @@ def span(start: int, probability: float) -> Span:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """A copy of the shipped checkpoint that the test may change."""
+    """The shipped one, to be written to."""
     folder = tmp_path / "checkpoint"
     shutil.copytree(CHECKPOINT, folder)
     return folder
@@ -54,7 +54,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Eighty posts with one place each. Every second post has a caption."""
+    """Eighty tweets with a place each, of which every second has a caption."""
     folder = tmp_path / "toy2017"
     folder.mkdir()
     lines = [f"IMGID:{n}\nI\tO\nlove\tO\n{PLACES[n % 8]}\tB-LOC\n{n}\tO\ntimes\tO\n" for n in range(80)]
@@ -84,11 +84,11 @@ def test_questions_about_candidates_stay_within_their_budget(budget: float, thre
     assert asked_about(predictions, threshold) <= budget
 
 
-def test_a_fifth_of_the_posts_chooses_and_copies_stay_together() -> None:
+def test_a_fifth_of_the_tweets_chooses_and_copies_stay_together() -> None:
     examples = [Example(str(n), (f"tweet{n}",), ("O",)) for n in range(1000)]
     assert 150 < sum(map(is_tuning, examples)) < 250
     assert all(
-        is_tuning(post) == is_tuning(Example("x", (post.words[0].upper(), "!"), ("O", "O"))) for post in examples
+        is_tuning(each) == is_tuning(Example("x", (each.words[0].upper(), "!"), ("O", "O"))) for each in examples
     )
 
 
@@ -111,9 +111,18 @@ def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsy
     assert len(known.reference) == 80, "all validation tweets, however they are read"
     assert fitted.counts is not None
     assert known.counts is not None
-    for known_part, fitted_part in ((known.centre, fitted.centre), (known.whitening, fitted.whitening)):
-        assert torch.equal(known_part, fitted_part), "what the model was trained on is no other now"
+    for each, other in ((known.centre, fitted.centre), (known.whitening, fitted.whitening)):
+        assert torch.equal(each, other), "what the model was trained on is no other now"
     assert torch.equal(known.counts, fitted.counts)
+
+
+def test_a_checkpoint_of_an_earlier_version_keeps_no_old_names(checkpoint: Path, data: Path) -> None:
+    info = describe(checkpoint)
+    write_config(checkpoint, info.model_copy(update={"provenance": {"familiar words": "beside others", "x": 1}}))
+    (checkpoint / DENSITY).rename(checkpoint / "familiarity.safetensors")
+    command.command(data=data, checkpoint=checkpoint, target_precision=0.6, delta=0.2)
+    assert describe(checkpoint).provenance == {"density": "beside others", "x": 1}
+    assert {path.name for path in checkpoint.glob("*.safetensors")} == {"model.safetensors", DENSITY}
 
 
 def test_a_checkpoint_without_a_density_gets_one(checkpoint: Path, data: Path) -> None:
@@ -125,7 +134,7 @@ def test_a_checkpoint_without_a_density_gets_one(checkpoint: Path, data: Path) -
 
 
 def corpus(folder: Path, **splits: str) -> Path:
-    """Writes a data set with one post per line and without mentions."""
+    """A data set of tweets of these words, without mentions, one a line."""
     folder.mkdir(exist_ok=True)
     for split in ("train", "valid", "test"):
         lines = splits.get(split, f"nothing here in {split}").splitlines()
@@ -139,19 +148,19 @@ def test_the_density_is_fitted_beside_a_background(
 ) -> None:
     (data / "train.txt").write_text((data / "valid.txt").read_text().replace("times", "days"), encoding="utf-8")
     (data / "test.txt").write_text("of\tO\ntheir\tO\ntest\tO\n\n", encoding="utf-8")
-    background = corpus(tmp_path / "others", train="who runs\nof their test\nown dev", valid="own dev")
+    others = corpus(tmp_path / "others", train="who runs\nof their test\nown dev", valid="own dev")
     asked = Mock(wraps=calibration.fit_density)
     monkeypatch.setattr(calibration, "fit_density", asked)
     size = describe(checkpoint).encoder["hidden_size"]
     before = DensityModel.load(checkpoint, size)
-    command.command(data=data, checkpoint=checkpoint, target_precision=0.6, delta=0.2, background=[background])
+    command.command(data=data, checkpoint=checkpoint, target_precision=0.6, delta=0.2, background=[others])
     after = DensityModel.load(checkpoint, size)
     assert before is not None
     assert after is not None
     assert after.counts is not None
     assert not torch.equal(before.centre, after.centre)
     assert describe(checkpoint).provenance["density"] == f"by `mner calibrate`, beside {tmp_path.name}/others"
-    assert [post.words for post in asked.call_args.args[-1]] == [("who", "runs")], "no text of a held-out split"
+    assert [each.words for each in asked.call_args.args[-1]] == [("who", "runs")], "no text of a held-out split"
 
 
 @pytest.mark.parametrize(
@@ -167,9 +176,9 @@ def test_a_background_without_new_texts_is_refused(
     before = (checkpoint / DENSITY).read_bytes()
     (data / "train.txt").write_text("who\tO\nruns\tO\n\n", encoding="utf-8")
     (data / "test.txt").write_text("of\tO\ntheir\tO\ntest\tO\n\n", encoding="utf-8")
-    background = tmp_path / spoil if spoil == "nowhere" else corpus(tmp_path / spoil, train="who runs\nof their test")
+    others = tmp_path / spoil if spoil == "nowhere" else corpus(tmp_path / spoil, train="who runs\nof their test")
     with pytest.raises(UserError, match=message):
-        command.command(data=data, checkpoint=checkpoint, target_precision=0.6, delta=0.2, background=[background])
+        command.command(data=data, checkpoint=checkpoint, target_precision=0.6, delta=0.2, background=[others])
     assert (checkpoint / DENSITY).read_bytes() == before
 
 
@@ -196,7 +205,7 @@ def test_a_design_is_calibrated_in_all_modes_that_it_reads(
 ) -> None:
     network, tokenizer, tweets = learned(tmp_path, Design(views=views))
     if not captioned:
-        tweets = [replace(post, caption=None) for post in tweets]
+        tweets = [replace(each, caption=None) for each in tweets]
     found = calibrate(network, tokenizer, tweets, 0.05, "cpu")
     assert found.readings.keys() == modes
     assert found.highest().target > 0
@@ -205,7 +214,7 @@ def test_a_design_is_calibrated_in_all_modes_that_it_reads(
 def test_a_model_that_reads_images_is_calibrated_without_them_too(tmp_path: Path) -> None:
     chance = np.random.default_rng(0)
     network, tokenizer, tweets = learned(tmp_path, Design(views=(TEXT, IMAGE), image_width=4))
-    tweets = [replace(post, image=chance.normal(size=(2, 4))) for post in tweets]
+    tweets = [replace(each, image=chance.normal(size=(2, 4))) for each in tweets]
     found = calibrate(network, tokenizer, tweets, 0.05, "cpu")
     assert found.readings.keys() == {"text", "text, no image"}
     assert calibrate(network, tokenizer, tweets, 0.05, "cpu", Temperatures.same(9.9)).temperature.single < 9.9
@@ -214,14 +223,14 @@ def test_a_model_that_reads_images_is_calibrated_without_them_too(tmp_path: Path
 def test_a_context_without_captions_cannot_be_calibrated_and_all_goes_to_review(tmp_path: Path) -> None:
     network, tokenizer, tweets = learned(tmp_path, Design(views=(CONTEXT,)))
     with pytest.raises(UserError, match="too few mentions are predicted"):
-        calibrate(network, tokenizer, [replace(post, caption=None) for post in tweets], 0.05, "cpu")
+        calibrate(network, tokenizer, [replace(each, caption=None) for each in tweets], 0.05, "cpu")
     assert UNCALIBRATED.promise(0.5) is None
     last = UNCALIBRATED.highest()
     assert (last.threshold, last.target, last.reviewed) == (1.0, 0.0, {})
 
 
 def learned(folder: Path, design: Design) -> tuple[Tagger, TweetTokenizer, list[Example]]:
-    """Returns a toy network that was trained briefly, and its posts."""
+    """A toy network trained for a moment, and the tweets."""
     network, tokenizer = pretrained(str(save(folder, bert)), 0, design)
     tweets = examples(80)
     config = OptimisationConfig(epochs=3, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=128)
@@ -232,23 +241,23 @@ def learned(folder: Path, design: Design) -> tuple[Tagger, TweetTokenizer, list[
 
 
 def test_joined_views_have_their_own_temperature(tmp_path: Path) -> None:
-    """Scores 1.5 times as large need a temperature 1.5 times as high. A post with one view keeps its own."""
+    """Scores half as large again need a temperature half as high again. A tweet with one view keeps its own."""
     network, tokenizer, tweets = learned(tmp_path, Design(emission="location", chain=False))
-    tweets = [post if number % 5 else replace(post, tags=("O",) * len(post.tags)) for number, post in enumerate(tweets)]
+    tweets = [each if number % 5 else replace(each, tags=("O",) * len(each.tags)) for number, each in enumerate(tweets)]
     same = read(network, tokenizer, tweets, False, "cpu")
     louder = [
         replace(
-            output,
-            batch=replace(output.batch, present=torch.ones_like(output.batch.present)),
-            together=output.together._replace(gamma=1.5 * output.together.gamma),
+            each,
+            batch=replace(each.batch, present=torch.ones_like(each.batch.present)),
+            together=each.together._replace(gamma=1.5 * each.together.gamma),
         )
-        for output in same.outputs
+        for each in same.outputs
     ]
     found = best_temperatures([same, replace(same, outputs=louder)])
     assert found.joined == pytest.approx(1.5 * found.single, abs=0.16)
     quiet, loud = same.predictions(found), replace(same, outputs=louder).predictions(found)
-    assert [span.probability for prediction in loud for span in prediction.spans] == pytest.approx(
-        [span.probability for prediction in quiet for span in prediction.spans], abs=0.05
+    assert [span.probability for each in loud for span in each.spans] == pytest.approx(
+        [span.probability for each in quiet for span in each.spans], abs=0.05
     )
     assert best_temperatures([same]) == Temperatures.same(found.single)
     before = Temperatures(single=3.3, joined=3.4)

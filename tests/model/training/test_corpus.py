@@ -19,7 +19,7 @@ TWEET = "IMGID:1\nParis\tB-LOC\n,\tO\nOlympics\tB-OTHER\n\n"
 Write = Callable[[str], Path]
 
 
-def test_words_tags_and_captions_of_each_post(corpus_folder: Write) -> None:
+def test_words_tags_and_captions_of_each_tweet(corpus_folder: Write) -> None:
     examples = read(corpus_folder(TWEET + "IMGID:2\n#\tO\nNBA\tB-ORG\n"), {"1": "a tower"})
     assert examples == [
         Example("1", ("Paris", ",", "Olympics"), ("B-LOC", "O", "B-MISC"), "a tower"),
@@ -141,7 +141,7 @@ def test_types_that_an_auxiliary_corpus_never_marks_are_unannotated_and_its_lone
     assert signs.tags == ("O", "O", "B-PER")
     assert signs.unannotated == {"LOC", "ORG", "MISC"}, "marked on signs alone is not marked"
     whole = Example("1", ("x",) * 4, ("B-PER", "B-LOC", "B-ORG", "B-MISC"), data="whole")
-    assert [post.unannotated for post in as_auxiliary([whole, tweets[0]])] == [frozenset(), {"ORG", "MISC"}], (
+    assert [each.unannotated for each in as_auxiliary([whole, tweets[0]])] == [frozenset(), {"ORG", "MISC"}], (
         "each by itself"
     )
 

@@ -101,7 +101,7 @@ def halved(kind: torch.dtype) -> Callable[[int], PreTrainedModel]:
 def test_an_encoder_is_trained_and_reads_every_word(build: Callable[[int], PreTrainedModel], tmp_path: Path) -> None:
     network, tokenizer = pretrained(str(save(tmp_path, build)), 0)
     learned = items(examples(8), tokenizer)
-    assert [len(post.encoded.heads) for post in learned] == [len(post.words) for post in examples(8)]
+    assert [len(each.encoded.heads) for each in learned] == [len(each.words) for each in examples(8)]
     trainer = Trainer(network, learned, tokenizer, OptimisationConfig(epochs=1, batch_tokens=128), "cpu")
     seen: list[float] = []
     trainer.run_epoch(lambda done, value: seen.append(value))

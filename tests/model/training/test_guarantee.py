@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from model.training.guarantee import GRID, Kept, Marks, highest, promise
+from model.training.guarantee import GRID, AtThreshold, Marks, highest, promise
 
 
 def tweets(random: np.random.Generator, number: int, mentions: int, together: bool) -> list[Marks]:
@@ -24,7 +24,7 @@ def tweets(random: np.random.Generator, number: int, mentions: int, together: bo
 @pytest.mark.parametrize(("right", "mentions", "target"), [(3, 5, 0.3), (5, 5, 0.9), (40, 50, 0.75), (0, 5, 0.3)])
 def test_the_p_value_is_the_tail_of_the_binomial(right: int, mentions: int, target: float) -> None:
     tail = sum(math.comb(mentions, k) * target**k * (1 - target) ** (mentions - k) for k in range(right, mentions + 1))
-    kept = Kept(mentions, right, effect=1.0)
+    kept = AtThreshold(mentions, right, effect=1.0)
     assert kept.p_value(target) == pytest.approx(tail, rel=1e-9)
     if right:
         assert kept.p_value(kept.lower_bound(0.1)) == pytest.approx(0.1)
@@ -46,8 +46,8 @@ def test_with_too_few_mentions_nothing_can_be_promised() -> None:
     ("number", "mentions", "together"),
     [
         pytest.param(1500, 1, False, id="independent mentions"),
-        pytest.param(400, 4, False, id="independent mentions, four a post"),
-        pytest.param(400, 4, True, id="all mentions of a post right or wrong together"),
+        pytest.param(400, 4, False, id="independent mentions, four a tweet"),
+        pytest.param(400, 4, True, id="all mentions of a tweet right or wrong together"),
     ],
 )
 def test_the_promise_fails_no_more_often_than_delta(number: int, mentions: int, together: bool) -> None:
@@ -63,12 +63,12 @@ def test_the_promise_fails_no_more_often_than_delta(number: int, mentions: int, 
 
 @pytest.mark.parametrize("number", [100, 200])
 def test_the_promise_holds_for_few_posts_whose_mentions_are_right_or_wrong_together(number: int) -> None:
-    """Each post has three mentions, right with probability 0.95. About thirty posts are above the first threshold."""
+    """Each has three mentions, 95% right at any probability; some thirty tweets are above the first threshold."""
     random, broken = np.random.default_rng(11), {"promise": 0, "highest": 0}
     for _ in range(200):
         probability = random.uniform(0.9, 1.0, number)
         right = random.random(number) < 0.95
-        data = {"text": [[(value, good)] * 3 for value, good in zip(probability.tolist(), right.tolist(), strict=True)]}
+        data = {"text": [[(each, good)] * 3 for each, good in zip(probability.tolist(), right.tolist(), strict=True)]}
         broken["highest"] += highest(data, 1 - 3 / number, 0.1).target > 0.95
         broken["promise"] += promise(data, 1 - 3 / number, 0.951, 0.1) is not None
     assert max(broken.values()) / 200 <= 0.1, broken
@@ -76,7 +76,7 @@ def test_the_promise_holds_for_few_posts_whose_mentions_are_right_or_wrong_toget
 
 def test_a_post_counts_as_at_most_one_mention_when_few_posts_have_errors() -> None:
     def at_most(sizes: list[int], wrong: int) -> float:
-        """Makes posts of these sizes. The first `wrong` posts have one wrong mention each."""
+        """Mentions of one tweet each, of which the first tweets have one wrong."""
         tweets = [[(0.9, place >= wrong or mention > 0) for mention in range(n)] for place, n in enumerate(sizes)]
         return highest({"text": tweets}, 0.9, 0.1).target
 
@@ -88,8 +88,8 @@ def test_a_post_counts_as_at_most_one_mention_when_few_posts_have_errors() -> No
 def test_no_precision_above_the_highest_is_promised_more_often_than_delta() -> None:
     random = np.random.default_rng(3)
     found = [highest({"text": tweets(random, 400, 2, True)}, start=0.8, delta=0.1) for _ in range(300)]
-    assert sum((1 + promised.threshold) / 2 < promised.target for promised in found) / 300 <= 0.1
-    assert np.mean([promised.target for promised in found]) > 0.8
+    assert sum((1 + each.threshold) / 2 < each.target for each in found) / 300 <= 0.1
+    assert np.mean([each.target for each in found]) > 0.8
 
 
 def test_the_threshold_keeps_the_target_in_every_reading() -> None:

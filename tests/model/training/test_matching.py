@@ -23,7 +23,7 @@ from model.training.config import LossConfig, OptimisationConfig
 from model.training.corpus import Example
 from model.training.encoder import pretrained
 from model.training.losses import alignment, loss, matching
-from model.training.train import Item, Trainer, exchanged, items, label_tensor
+from model.training.train import Item, Trainer, items, label_tensor, with_swapped_contexts
 from tests.model.corpora import write
 from tests.model.toys import bert, examples, save
 from tests.model.training.runs import train
@@ -36,10 +36,10 @@ def captioned(number: int) -> list[Example]:
     return [replace(example, caption=CAPTIONS[example.words[0]]) for example in examples(number)]
 
 
-def prepared(folder: Path, number: int = 64, foreign: float = 0.5) -> tuple[Trainer, TweetTokenizer]:
+def prepared(folder: Path, number: int = 64, swapped: float = 0.5) -> tuple[Trainer, TweetTokenizer]:
     network, tokenizer = pretrained(str(save(folder, bert)), 0, Design(discount=True))
     optimisation = OptimisationConfig(epochs=8, encoder_rate=5e-3, head_rate=1e-2, batch_tokens=256, drop_context=0.0)
-    losses = LossConfig(alignment=0.1, matching=1.0, foreign_share=foreign)
+    losses = LossConfig(alignment=0.1, matching=1.0, swapped_share=swapped)
     learned = items(captioned(number), tokenizer)
     return Trainer(network, learned, tokenizer, optimisation, "cpu", losses), tokenizer
 
@@ -61,8 +61,8 @@ def test_the_loss_is_the_log_loss_of_the_odds_that_the_context_belongs_to_the_po
 def test_the_odds_discount_the_contexts_evidence_in_the_fusion(tmp_path: Path) -> None:
     trainer, tokenizer = prepared(tmp_path)
     network = trainer.network.eval()
-    posts = [tokenizer.encode("ann visits rome", context) for context in ("portrait", None, "a city")]
-    batch = collate(posts, tokenizer.config, network.design)
+    some = [tokenizer.encode("ann visits rome", context) for context in ("portrait", None, "a city")]
+    batch = collate(some, tokenizer.config, network.design)
     beliefs, _, own = network(batch)
     assert own.shape == (2,)
     likely = torch.sigmoid(own).detach()
@@ -95,35 +95,35 @@ def test_the_similarity_of_text_and_context_does_not_depend_on_padding(tmp_path:
     network = trainer.network.eval()
     short, long = (tokenizer.encode(f"ann visits rome{' a' * number}", "a city") for number in (0, 20))
     alone, both = (
-        network(collate(group, tokenizer.config, network.design)).match_logit for group in ([short], [short, long])
+        network(collate(some, tokenizer.config, network.design)).match_logit for some in ([short], [short, long])
     )
     assert both[0].item() == pytest.approx(alone[0].item(), rel=1e-4)
 
 
-def test_a_share_of_the_contexts_is_exchanged_and_marked_as_foreign(tmp_path: Path) -> None:
+def test_a_share_of_the_contexts_is_swapped_and_marked(tmp_path: Path) -> None:
     trainer, _ = prepared(tmp_path)
     own = [
         replace(item, encoded=replace(item.encoded, context=None)) if row < 8 else item
         for row, item in enumerate(trainer.training)
     ]
-    found = exchanged(own, 0.5, random.Random(0))
-    assert [exchanged_item.foreign for exchanged_item in found] == [
-        exchanged_item.encoded.context != item.encoded.context for exchanged_item, item in zip(found, own, strict=True)
+    found = with_swapped_contexts(own, 0.5, random.Random(0))
+    assert [each.swapped for each in found] == [
+        each.encoded.context != item.encoded.context for each, item in zip(found, own, strict=True)
     ]
-    assert all(exchanged_item is item for exchanged_item, item in zip(found[:8], own[:8], strict=True))
-    assert 8 <= sum(item.foreign for item in found) <= 36  # half of 56, of which a fourth draw a caption like their own
-    assert [replace(item.encoded, context=None) for item in found] == [replace(i.encoded, context=None) for i in own]
-    assert not any(item.foreign for item in exchanged(own, 0.0, random.Random(0)))
+    assert all(each is item for each, item in zip(found[:8], own[:8], strict=True))
+    assert 8 <= sum(each.swapped for each in found) <= 36  # half of 56, of which a fourth draw a caption like their own
+    assert [replace(each.encoded, context=None) for each in found] == [replace(i.encoded, context=None) for i in own]
+    assert not any(each.swapped for each in with_swapped_contexts(own, 0.0, random.Random(0)))
 
 
-def test_a_foreign_context_does_not_teach_the_text(tmp_path: Path) -> None:
+def test_a_swapped_context_does_not_teach_the_text(tmp_path: Path) -> None:
     trainer, _ = prepared(tmp_path, number=6)
     network = trainer.network.eval()
     batch = collate([item.encoded for item in trainer.training], trainer.tokenizer.config, network.design)
     beliefs, at = network(batch).beliefs, torch.ones(6)
-    foreign = torch.tensor([True, True, False, False, True, False])
-    kept = replace(batch, present=batch.present & torch.stack([torch.ones(6, dtype=torch.bool), ~foreign]))
-    assert alignment(network, beliefs, batch, at, foreign).item() == alignment(network, beliefs, kept, at).item() > 0
+    some = torch.tensor([True, True, False, False, True, False])
+    kept = replace(batch, present=batch.present & torch.stack([torch.ones(6, dtype=torch.bool), ~some]))
+    assert alignment(network, beliefs, batch, at, some).item() == alignment(network, beliefs, kept, at).item() > 0
     assert alignment(network, beliefs, batch, at, torch.ones(6, dtype=torch.bool)).item() == 0
 
 
@@ -134,7 +134,7 @@ def test_every_epoch_exchanges_other_contexts(tmp_path: Path) -> None:
             (item.encoded.text, item.encoded.context)
             for batch in trainer.epoch_batches(epoch)
             for item in batch
-            if item.foreign
+            if item.swapped
         ]
         for epoch in (0, 0, 1)
     ]
@@ -145,30 +145,30 @@ def test_every_epoch_exchanges_other_contexts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "weights", [LossConfig(alignment=1.0), LossConfig(matching=1.0)], ids=["alignment", "matching"]
 )
-def test_the_loss_depends_on_which_contexts_are_foreign(weights: LossConfig, tmp_path: Path) -> None:
+def test_the_loss_depends_on_which_contexts_are_swapped(weights: LossConfig, tmp_path: Path) -> None:
     trainer, tokenizer = prepared(tmp_path, number=6)
     network = trainer.network.eval()
     batch = collate([item.encoded for item in trainer.training], tokenizer.config, network.design)
     labels = label_tensor(trainer.training, batch)
     found = [
-        loss(network, batch, labels, weights, None, torch.ones(6), torch.full((6,), foreign)).item()
-        for foreign in (False, True)
+        loss(network, batch, labels, weights, None, torch.ones(6), torch.full((6,), swapped)).item()
+        for swapped in (False, True)
     ]
     assert abs(found[0] - found[1]) > 1e-3
 
 
-def test_training_lets_the_share_of_foreign_contexts_fall(tmp_path: Path) -> None:
+def test_training_lets_the_share_of_swapped_contexts_fall(tmp_path: Path) -> None:
     """Foreign contexts have other words here, since a toy encoder cannot compare a caption with a text."""
-    trainer, tokenizer = prepared(tmp_path, foreign=0.0)
-    own, foreign = (
-        items([replace(post, caption=caption) for post in examples(32)], tokenizer)
+    trainer, tokenizer = prepared(tmp_path, swapped=0.0)
+    own, swapped = (
+        items([replace(each, caption=caption) for each in examples(32)], tokenizer)
         for caption in ("a city", "portrait")
     )
-    trainer.training = [*own, *(replace(item, foreign=True) for item in foreign)]
+    trainer.training = [*own, *(replace(item, swapped=True) for item in swapped)]
     while not trainer.finished:
         trainer.run_epoch(lambda done, value: None)
     assert share(trainer, own) > 0.9
-    assert share(trainer, foreign) < 0.1
+    assert share(trainer, swapped) < 0.1
 
 
 def test_a_checkpoint_that_matches_is_trained_written_and_read(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_checkpoint_that_matches_is_trained_written_and_read(tmp_path: Path) -
     )
     info = describe(out)
     assert info.design.discount
-    assert "matching=0.5 foreign_share=0.25" in str(info.provenance["options"])
+    assert "matching=0.5 swapped_share=0.25" in str(info.provenance["options"])
     tweet = Tweet(id="1", text="ann visits rome")
     whole, bare = Extractor.load(out), Extractor.load(out, views=["text"])
     assert not bare.info.design.discount

@@ -33,7 +33,7 @@ PREDICTED = [Prediction((span(0, 2), span(3, 4, 0.4))), Prediction((span(0, 1, 0
 
 
 def test_a_mention_is_right_only_with_span_and_type_and_gold_is_read_as_seqeval_does() -> None:
-    assert [mention.correct for mention in judge(GOLD, PREDICTED)] == [True, False, True]
+    assert [each.correct for each in judge(GOLD, PREDICTED)] == [True, False, True]
 
 
 def test_the_scoreboard_counts_mentions() -> None:
@@ -78,20 +78,18 @@ def test_average_precision_is_the_mean_precision_at_each_positive_ties_together(
 
 
 def test_f1_at_coverage_drops_the_least_probable_or_has_them_reviewed() -> None:
-    """Three of five gold mentions are predicted, and two wrong ones. A right and a wrong one are dropped."""
+    """Of five gold mentions, three are predicted, and two that are none; one right and one wrong one are not kept."""
     probability, correct = np.array([0.9, 0.5, 0.8, 0.4, 0.7]), np.array([True, True, True, False, False])
     assert covered(probability, correct, 5, 0.6) == Covered(f1=0.5, f1_reviewed=round(6 / 9, 6))
     assert covered(probability, correct, 5, 1.0) == Covered(0.6, 0.6)
 
 
 def test_a_threshold_sends_the_less_probable_to_people_and_has_a_precision_of_the_others() -> None:
-    judged = [
-        Judged(probability, 0.0, 0.0, correct) for probability, correct in ((0.9, True), (0.8, False), (0.5, True))
-    ]
-    at_80 = routed(judged, 0.8)
+    some = [Judged(probability, 0.0, 0.0, correct) for probability, correct in ((0.9, True), (0.8, False), (0.5, True))]
+    at_80 = routed(some, 0.8)
     assert at_80.reviewed == pytest.approx(1 / 3)
     assert (at_80.threshold, at_80.precision) == (0.8, 0.5)
-    assert routed(judged, 0.95) == Routed(0.95, 1.0, None)
+    assert routed(some, 0.95) == Routed(0.95, 1.0, None)
     assert routed([], 0.5) == Routed(0.5, 0.0, None)
 
 
@@ -102,7 +100,7 @@ def test_a_missed_mention_is_recovered_where_a_question_names_its_span_and_type(
     assert recovered([["O"]], [Prediction()]) == Recovered(0, None, 0.0)
 
 
-def test_a_budget_goes_to_the_likeliest_questions_of_all_posts() -> None:
+def test_a_budget_goes_to_the_likeliest_questions_of_all_tweets() -> None:
     gold = [["B-PER", "O", "B-LOC"], ["B-PER", "O", "B-PER"]]
     predictions = [Prediction((span(0, 1),), (span(2, 3, 0.2),)), Prediction((span(0, 1),), (span(2, 3, 0.4),))]
     assert recovered(gold, predictions, 0.5) == Recovered(missed=2, share=0.5, asked=0.5)

@@ -55,16 +55,16 @@ def small(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A data set named toy2017 with captions, whose last training post also stands in the test set."""
+    """A data set named toy2017 with captions, whose last training tweet also stands in the test set."""
     folder = tmp_path / "toy2017"
     folder.mkdir()
     parts: dict[str, Sequence[Example]] = {"train": examples(32), "valid": examples(6), "test": examples(4)}
     lines = []
     for split, tweets in parts.items():
         text = ""
-        for number, post in enumerate(tweets):
+        for number, each in enumerate(tweets):
             filler = f"{split}{number}" if (split, number) not in {("train", 31), ("test", 3)} else "same"
-            rows = [*zip(post.words[:3], post.tags[:3], strict=True), (filler, "O")]
+            rows = [*zip(each.words[:3], each.tags[:3], strict=True), (filler, "O")]
             text += f"IMGID:{split}{number}\n" + "".join(f"{word}\t{tag}\n" for word, tag in rows) + "\n"
             lines.append(json.dumps({"set": "2017", "img": f"{split}{number}", "caption": "a city"}))
         if split == "test":
@@ -151,7 +151,7 @@ def test_an_absent_view_takes_no_part_in_loss_and_fusion(encoder: Path) -> None:
     batch = collate([item.encoded for item in group], training.tokenizer.config, training.network.design)
     beliefs = training.network(batch).beliefs
     together = fuse(beliefs, batch.present)
-    assert all(torch.allclose(fused, alone) for fused, alone in zip(together, beliefs[0], strict=True))
+    assert all(torch.allclose(first, second) for first, second in zip(together, beliefs[0], strict=True))
     torch.autograd.backward(loss(training.network, batch, label_tensor(group, batch), training.losses))
     head = training.network.heads["text_context"]
     assert isinstance(head, nn.Linear)
@@ -219,7 +219,7 @@ def test_batches_in_which_no_post_has_a_view_are_skipped(small: Path) -> None:
     [
         pytest.param({"design": Design(evidence=False)}, id="another design"),
         pytest.param({"seed": 1}, id="other weights"),
-        pytest.param({"number": 31}, id="other posts"),
+        pytest.param({"number": 31}, id="other tweets"),
         pytest.param({"teacher": True}, id="a teacher"),
         pytest.param({"unannotated": frozenset({"MISC"})}, id="another annotation scheme"),
     ],
@@ -234,7 +234,7 @@ def test_a_training_of_other_data_does_not_resume_this_one(small: Path, tmp_path
     ) -> Trainer:
         network, tokenizer = pretrained(str(small), seed, design)
         believed = [{0: np.full(len(LABELS), 1 / len(LABELS))}] * number if teacher else None
-        learned = items([replace(post, unannotated=unannotated) for post in examples(number)], tokenizer, believed)
+        learned = items([replace(each, unannotated=unannotated) for each in examples(number)], tokenizer, believed)
         return Trainer(network, learned, tokenizer, OptimisationConfig(epochs=1, batch_tokens=128), "cpu")
 
     build().save(tmp_path)
@@ -299,14 +299,14 @@ def test_a_student_learns_the_mean_of_its_teachers(
     assert np.allclose(both, (first + second) / 2, atol=1e-3)
 
 
-def test_beliefs_come_back_only_for_the_same_teacher_and_posts(tmp_path: Path) -> None:
+def test_beliefs_come_back_only_for_the_same_teacher_and_tweets(tmp_path: Path) -> None:
     beliefs = [{0: np.full(len(LABELS), 0.5, np.float16), 2: np.zeros(len(LABELS), np.float16)}, {}]
     path = tmp_path / "teacher.npz"
     assert teaching.load(path, "a") is None
     teaching.save(path, "a", beliefs)
     found = teaching.load(path, "a")
     assert found is not None
-    assert [belief.keys() for belief in found] == [{0, 2}, set()]
+    assert [each.keys() for each in found] == [{0, 2}, set()]
     assert np.array_equal(found[0][0], beliefs[0][0])
     assert teaching.load(path, "b") is None
     path.write_bytes(path.read_bytes()[:100])
@@ -319,7 +319,7 @@ def test_the_beliefs_of_several_teachers_are_their_mean(tmp_path: Path) -> None:
     found = teaching.mean_beliefs([first, second])
     assert [sorted(tweet) for tweet in found] == [[0, 2], [1], []]
     assert found[0][0].tolist() == [0.25] * len(LABELS)
-    assert found[0][2].tolist() == [1.0] * len(LABELS), "of a word that one has not read the other alone"
+    assert found[0][2].tolist() == [1.0] * len(LABELS), "the mean over the teachers that have read the word"
     for name in "ab":
         (tmp_path / name).mkdir()
         for file in (CONFIG, WEIGHTS):
@@ -328,14 +328,14 @@ def test_the_beliefs_of_several_teachers_are_their_mean(tmp_path: Path) -> None:
 
 
 def test_auxiliary_sets_are_trained_on_and_never_measured(small: Path, data: Path, tmp_path: Path) -> None:
-    auxiliary = tmp_path / "others"
-    auxiliary.mkdir()
+    others = tmp_path / "others"
+    others.mkdir()
     for split, filler in (("train", "novel"), ("valid", "v"), ("test", "t")):
         text = f"ann\tB-PER\nin\tO\n{filler}\tO\n\n"
         copies = "ann\tO\nin\tO\nv\tO\n\nann\tO\nvisits\tO\nparis\tO\ntrain0\tO\n"
-        (auxiliary / f"{split}.txt").write_text(text + copies if split == "train" else text)
-    read = material.read(data, None, auxiliary=[auxiliary])
-    assert [post.words for post in read.auxiliary] == [("ann", "in", "novel")], (
+        (others / f"{split}.txt").write_text(text + copies if split == "train" else text)
+    read = material.read(data, None, auxiliary=[others])
+    assert [each.words for each in read.auxiliary] == [("ann", "in", "novel")], (
         "one stands in its valid.txt, one in --data"
     )
     assert read.left_out == 2
@@ -345,7 +345,7 @@ def test_auxiliary_sets_are_trained_on_and_never_measured(small: Path, data: Pat
 
     out = tmp_path / "out"
     options: dict[str, object] = {"encoder": small, "optimisation.epochs": 1, "target_precision": 0.5}
-    train(out, data, options | {"data.auxiliary": [str(auxiliary)]})
+    train(out, data, options | {"data.auxiliary": [str(others)]})
     assert (
         describe(out).provenance["auxiliary"]
         == f"tweets: 1 of {tmp_path.name}/others, with the labels that these sets have"
@@ -353,7 +353,7 @@ def test_auxiliary_sets_are_trained_on_and_never_measured(small: Path, data: Pat
     known = DensityModel.load(out, describe(out).encoder["hidden_size"])
     assert known is not None
     assert known.counts is not None, "other tweets are the background of familiar words"
-    assert material.read(data, None, [auxiliary], [auxiliary]).unlabelled == [], "what is labelled is not learned twice"
+    assert material.read(data, None, [others], [others]).unlabelled == [], "what is labelled is not learned twice"
     train(tmp_path / "student", data, options | {"data.teachers": [str(out)]})
     assert "auxiliary: tweets: 1 of" in describe(tmp_path / "student").provenance["teacher"]
 

@@ -41,7 +41,7 @@ def photo(shade: Sequence[float] = (1, 1, 1), size: tuple[int, int] = (480, 360)
     return Image.fromarray(blobs.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
 
 
-@pytest.mark.parametrize("image", [pytest.param(image, id=name) for name, image in (PLAIN | FLAGS).items()])
+@pytest.mark.parametrize("image", [pytest.param(each, id=name) for name, each in (PLAIN | FLAGS).items()])
 def test_images_without_detail_have_no_colours(image: Image.Image) -> None:
     assert colours(pixels(image)) is None
 

@@ -106,7 +106,7 @@ def test_a_configured_model_that_does_not_exist_is_misconfigured(
     reader = load(config.to_json().replace("NAMED", str(missing)), device="cpu", threads=1)
     (context,) = reader.predict([request(written((40, 40, "Paris")), config.channels)])
     (reason,) = context.absent.values()
-    assert re.match(f"^misconfigured: the {channel} model {missing} cannot be loaded .* or none$", reason)
+    assert re.match(f"^misconfigured: the {channel} model {missing} cannot be loaded .* or no model$", reason)
     assert [line.text for line in context.lines] == ["Paris"] * ("ocr" in config.channels)
 
 

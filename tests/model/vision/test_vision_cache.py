@@ -194,11 +194,11 @@ def test_the_index_forgets_the_oldest_hash_and_counts_differing_bits() -> None:
     chance = np.random.default_rng(7)
     hashes = [chance.bytes(32) for _ in range(300)]
     index = HashIndex(200)
-    for number, hashed in enumerate(hashes):
-        index.add(hashed, str(number))
+    for number, each in enumerate(hashes):
+        index.add(each, str(number))
     for asked in hashes[:5]:
         assert index.nearest(asked, 0) == []
     for _ in range(20):
         asked = chance.bytes(32)
-        apart = [(int.from_bytes(hashed) ^ int.from_bytes(asked)).bit_count() for hashed in hashes[100:]]
+        apart = [(int.from_bytes(each) ^ int.from_bytes(asked)).bit_count() for each in hashes[100:]]
         assert [apart[int(owner) - 100] for owner in index.nearest(asked, 256)] == sorted(apart)[:MAX_NEAR]
