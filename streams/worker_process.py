@@ -53,7 +53,10 @@ class WorkerProcess:
     @property
     def code(self) -> int | None:
         """The exit code, None while it runs."""
-        return None if self._process is None else self._process.poll()
+        code = None if self._process is None else self._process.poll()
+        if code is not None:
+            self._close()
+        return code
 
     def start(self) -> None:
         """Starts the worker and returns before it is ready. The log is appended to."""
