@@ -117,7 +117,7 @@ class VisionLimits(Group):
         60.0,
         gt=0,
         description="Longest time, in seconds, that a post waits for its image. "
-        "The vision models may take as long for a batch of 8 images, and in proportion for a larger one.",
+        "The vision models may take the same time for a batch of 8 images, and proportionally more for a larger one.",
     )
     cache: int = Field(100_000, ge=0, description="Number of images whose context is kept on disk. 0 keeps none.")
 
@@ -185,7 +185,7 @@ class Settings(BaseSettings):
         None,
         ge=0.01,
         le=1,
-        description="A person is asked about spans that the model did not choose from this probability on. "
+        description="A person is asked about a span that the model did not choose if its probability is at least this. "
         "If unset, the checkpoint's candidate threshold is used. 1 turns candidates off.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
