@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import os
 import secrets
@@ -30,13 +29,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if isinstance(item, pytest.Function):
             for fixture in MARKS.keys() & set(item.fixturenames):
                 item.add_marker(MARKS[fixture])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _collect_garbage() -> Iterator[None]:
-    """Finds what a module left open before the next one is blamed for it. Warnings are errors."""
-    yield
-    gc.collect()
 
 
 @dataclass(frozen=True)
