@@ -1,6 +1,7 @@
-"""Addresses of servers: checked as their clients do, and shown without their secrets.
+"""Checks the addresses of servers as their clients do, and shows them without their secrets.
 
-A message about a wrong URL never quotes it, as any part of it may be a password.
+Each check returns the value, and raises `ValueError` for a wrong one. A message about a wrong URL never quotes it, as
+any part of it may be a password.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from urllib.parse import parse_qsl, urlsplit
 from yarl import URL
 
 URL_AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s\[\]:/?#@%\\]+):([0-9]{1,5})")
-"""host:port as it stands in a URL; an IPv6 address stands in brackets."""
+"""host:port as in a URL, with an IPv6 address in brackets."""
 
 AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
-"""The same without the international names that only URLs may have."""
+"""Like `URL_AUTHORITY`, but without international names, which only URLs may have."""
 
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 REDIS_OPTIONS = {
@@ -32,8 +33,8 @@ REDIS_OPTIONS = {
     "ssl_certfile",
     "ssl_keyfile",
 }
-"""Options of redis-py that a URL may set. Others connect elsewhere (host), change the type of replies
-(decode_responses), or take Python objects, on which the client fails only when it connects."""
+"""Options of redis-py that a URL may set. The others connect elsewhere (host), change the type of replies
+(decode_responses), or take Python objects. With such an option in a URL, the client fails only when it connects."""
 
 REDIS_EXAMPLE = "expected a URL such as redis://127.0.0.1:6379 or unix:///path, with a port of 1 to 65535"
 ELASTICSEARCH_EXAMPLE = "expected a URL such as http://127.0.0.1:9200"
@@ -69,7 +70,7 @@ def elasticsearch(value: str) -> str:
     if scheme not in ("http", "https"):
         raise ValueError(ELASTICSEARCH_EXAMPLE)
     if url.raw_query_string or url.raw_fragment:
-        raise ValueError(f"{ELASTICSEARCH_EXAMPLE}, with nothing behind a `?` or a `#`")
+        raise ValueError(f"{ELASTICSEARCH_EXAMPLE}, without a query (`?`) or a fragment (`#`)")
     return value
 
 
@@ -85,19 +86,19 @@ def redis(value: str) -> str:
     if parts.scheme not in REDIS_SCHEMES or not (parts.path if is_socket else parts.hostname) or port == 0:
         raise ValueError(REDIS_EXAMPLE)
     if not is_socket and not re.fullmatch(r"(/[0-9]{0,5})?", parts.path):  # redis-py reads /1/2 as database 12
-        raise ValueError("the path of a Redis URL is the database's number")
+        raise ValueError("the path of a Redis URL must be the database's number")
     if "#" in value or "@" in parts.query:
         raise ValueError("escape a `#`, `?`, `/` or `@` in the user or password, such as %23 for `#`")
     for name, given in query:
         if name not in REDIS_OPTIONS:
             raise ValueError(f"a Redis URL takes no options but {', '.join(sorted(REDIS_OPTIONS))}")
         if name == "db" and not re.fullmatch(r"[0-9]{1,5}", given):
-            raise ValueError("db is the database's number")
+            raise ValueError("db must be the database's number")
     try:
         ConnectionPool.from_url(value).make_connection()  # type: ignore[no-untyped-call]
-    except Exception as error:  # whatever redis-py raises: it checks each option in its own way
+    except Exception as error:  # redis-py checks each option in its own way, so the types differ
         known = str(error).startswith("Invalid value for")  # the other messages may quote the URL
-        raise ValueError(str(error) if known else "redis-py does not accept an option behind the `?`") from None
+        raise ValueError(str(error) if known else "redis-py does not accept an option after the `?`") from None
     return value
 
 
@@ -105,7 +106,7 @@ def masked(value: Any) -> str:
     """Returns a setting as it may be shown: stars replace what may be secret in a URL.
 
     The user, the host, a numeric port, the path and the database stay visible. Everything before the last `@` counts
-    as user and password, even where RFC 3986 requires it to be escaped.
+    as user and password, even characters that RFC 3986 requires to be escaped there.
     """
     if isinstance(value, tuple):
         return ",".join(masked(part) for part in value)

@@ -1,6 +1,6 @@
 """Makes one Faust app for each agent.
 
-Each app has its own consumer group. A slow topic then delays no other, and agents can run in separate workers.
+Each app has its own consumer group. So a slow topic does not delay the others, and agents can run in separate workers.
 docs/delivery.md gives the measurements behind these options of Faust:
 
 - Keys and values are raw bytes, so that a bad message reaches the dead letters unchanged.
@@ -22,7 +22,7 @@ from streams.pipeline.pipeline import Pipeline
 from streams.settings import Settings
 
 BUFFER = 256
-"""Events that Faust buffers before the pipeline takes them."""
+"""Largest number of events that Faust buffers before the pipeline takes them."""
 
 
 def faust_app(
@@ -34,9 +34,9 @@ def faust_app(
     intake: Intake,
     folder: Path,
 ) -> faust.App:
-    """Returns an app that moves events of `topic` into `pipeline`. It is not started.
+    """Returns an app, not yet started, that moves events of `topic` into `pipeline`.
 
-    `folder`: a folder of this worker that Faust may use.
+    `brokers`: host:port, several separated by commas. `folder`: a folder of this worker that Faust may use.
     """
     app = faust.App(
         settings.name(agent.group),

@@ -21,7 +21,7 @@ from streams.topics import EVENT_BYTES
 ACK_S = 60.0
 WINDOW = 5000
 WINDOW_BYTES = 32_000_000
-"""Most unacknowledged events, and most bytes of them. This bounds the memory, however long the file is."""
+"""Largest number of unacknowledged events, and of their bytes. This bounds the memory, however long the file is."""
 
 
 def key_of(line: bytes) -> bytes | None:
@@ -33,7 +33,7 @@ def key_of(line: bytes) -> bytes | None:
         event = json.loads(line)
         name = event.get("id") if isinstance(event, dict) else None
         return str(name).encode() if isinstance(name, str | int) else None
-    except (ValueError, RecursionError):  # also for lone surrogates, endless numbers and deep nesting
+    except (ValueError, RecursionError):  # broken JSON, lone surrogates, very long numbers, deep nesting
         return None
 
 
@@ -47,8 +47,8 @@ def feed(
 ) -> int:
     """Sends every line that is not blank. Returns their number when the broker has them all.
 
-    `rate`: most events per second. `on_fed` is called with the number of lines sent so far.
-    Raises `UserError` when the broker is away or refuses a record. It names the line; blank lines count too.
+    `rate`: largest number of events per second. `on_fed` is called with the number of lines sent so far.
+    Raises `UserError` when the broker is away or refuses a record. The error names the line's number in the file.
     """
     try:
         producer = KafkaProducer(
@@ -93,7 +93,10 @@ class _Awaited:
         self.settle(WINDOW, WINDOW_BYTES)
 
     def settle(self, events: int, most_bytes: int) -> None:
-        """Waits until no more than this is pending. Raises `UserError` for the first refused line."""
+        """Waits until at most `events` events and `most_bytes` bytes are pending.
+
+        Raises `UserError` for the first refused line.
+        """
         while self._open and (len(self._open) > events or self._bytes > most_bytes or self._open[0][-1].is_done):
             number, size, future = self._open.popleft()
             self._bytes -= size

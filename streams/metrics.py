@@ -12,28 +12,28 @@ from core.errors import UserError
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
-# Events that an agent has finished and acknowledged to Kafka. The agent is stuck when this stands and the lag grows.
+# Events that an agent has finished and acknowledged to Kafka. If the lag grows and this does not, the agent is stuck.
 ACKNOWLEDGED = Counter("mner_acknowledged", "events acknowledged", ["agent"])
 
-# The part of them that became dead letters. A rise after a deployment means that the deployment is bad.
+# Acknowledged events that became dead letters. A rise after a deployment means that the deployment is bad.
 DEAD = Counter("mner_dead_letters", "events that became dead letters", ["agent"])
 
-# Events taken and not yet acknowledged. At MNER_IN_FLIGHT for long, a stage or a server is the bottleneck.
+# Events taken and not yet acknowledged. If this stays at MNER_IN_FLIGHT, a stage or a server is the bottleneck.
 IN_FLIGHT = Gauge("mner_in_flight", "events taken and not yet acknowledged", ["agent"])
 
 # Mentions by route: index (confident), review (uncertain), candidate (not chosen by the model, but asked about).
-# Counted with each document that the index takes. An edit or a new model version counts again; a replay does not.
+# Counted for each document that the index accepts. An edit or a new model version counts again; a replay does not.
 # review / (index + review) is the share of mentions that people see. When it grows, the posts differ from those that
 # the thresholds were chosen on.
 MENTIONS = Counter(
     "mner_mentions",
-    "mentions by route: index, review or candidate. possible repeats candidate until release 0.3: leave it out of sums",
+    "mentions by route: index, review or candidate. Leave possible, the old name of candidate, out of sums",
     ["route"],
 )
 
-# For each post, the share of calibration posts that are as unusual or more so. For posts like those, a tenth lies
-# below 0.1. When many more do, the stream is out of distribution and the threshold's promise does not hold for it:
-# calibrate, or better train, on posts of this stream.
+# For each post, the share of validation posts that are at least as unusual. Of posts that resemble the validation
+# posts, a tenth lies below 0.1. When many more do, the stream is out-of-distribution and the threshold's promise does
+# not hold for it. Then calibrate on posts of this stream, or better, train on them.
 TYPICALITY = Histogram("mner_typicality", "posts by typicality, a conformal p-value", buckets=SHARES)
 
 OLD_TYPICALITY = Histogram("mner_tweet_familiar", "deprecated: use mner_typicality", buckets=SHARES)
@@ -43,43 +43,47 @@ OLD_TYPICALITY = Histogram("mner_tweet_familiar", "deprecated: use mner_typicali
 # worker (internal, busy, ...).
 IMAGES = Counter("mner_images", "photos by outcome", ["status", "kind"])
 
-# Time from asking for an image to its pixels or its refusal. It includes waiting for a slot and answers of the cache.
+# Time from asking for an image to its pixels or its refusal. It includes the wait for a slot. Images from the cache
+# count too.
 IMAGE_SECONDS = Histogram("mner_image_seconds", "seconds to get one image, waiting included", buckets=SECONDS)
 
-# Bodies only, as far as they arrived, refused ones too. Beside the images it shows what the traffic costs.
+# Bytes of the response bodies that arrived, those of refused images included. Divided by the number of images, they
+# show the traffic per image.
 IMAGE_BYTES = Counter("mner_image_bytes", "bytes of image files fetched")
 
 # Outcome of the cache for a URL: hit, revalidated (HTTP 304), stale (used because the server failed), miss, negative
-# (a remembered refusal), shared (another request was fetching it). Few hits and many reposts: the cache is too small.
+# (a remembered refusal), shared (another request was fetching it). Few hits despite many reposts mean that the cache is
+# too small.
 CACHE = Counter("mner_image_cache", "image URLs by outcome of the cache", ["outcome"])
 
 # Fetched bodies that the cache already had, under this or another URL. They are neither decoded nor stored again.
 KNOWN = Counter("mner_image_known", "fetched images whose bytes the cache already had")
 
-# Operations on a cache's file (images, vision) that were given up. error: locked, full, read-only or damaged. hangs:
-# one operation did not end. After both, the worker does without the file for a while. busy: the disk cannot keep up,
-# and only this operation was skipped.
+# Operations on a cache's file (images, vision) that were given up. fault is error (the file is locked, full, read-only
+# or damaged), hangs (one operation did not end) or busy (the disk cannot keep up). After error and hangs, the worker
+# does not use the file for a while. busy skips one operation.
 CACHE_FAULTS = Counter("mner_cache_faults", "operations on a cache's file that were given up", ["file", "fault"])
 
-# Requests repeated after a failure that may pass. Many mean that a host or this worker's own line is in trouble.
+# Requests repeated after a failure that may pass. Many mean that a host or this worker's network has problems.
 RETRIES = Counter("mner_image_retries", "repeated requests for an image")
 
-# Times that a host failed so often in a row that it is left alone for a while.
+# How often a host was left alone for a while, because it had failed many times in a row.
 BREAKERS = Counter("mner_image_breakers_opened", "hosts left alone after many failures in a row")
 
-# Decoding processes replaced because a file, their limits or the deadline ended them. A stream of them: an attack.
+# Decoding processes replaced because a file, their limits or the deadline ended them. A sudden rise
+# suggests an attack.
 DECODER_RESTARTS = Counter("mner_image_decoder_restarts", "restarts of processes that decode images")
 
-# Outcome of each vision channel for each image: read, cached, near (borrowed from a copy), or why there is nothing:
-# absent, busy, timeout, unavailable, no_pixels, failed, closed, internal.
+# Outcome of each vision channel for each image: read, cached, near (taken from a near-duplicate), or why nothing was
+# read: absent, busy, timeout, unavailable, no_pixels, failed, closed, internal.
 VISION = Counter("mner_vision", "images by vision channel and outcome", ["channel", "outcome"])
 
-# Time from handing an image to the vision models to its context, waiting included. Only images that were read.
+# Time from handing an image to the vision models to its context, waiting included. Counts only images that were read.
 VISION_SECONDS = Histogram("mner_vision_seconds", "seconds to read one image, waiting included", buckets=(*SECONDS, 60))
 
 
 def count_mentions(route: str, count: int = 1) -> None:
-    """Counts mentions by route. Candidates also count as `possible`, their route's name before release 0.2."""
+    """Counts mentions by route. Until release 0.3, candidates also count as `possible`, their old route name."""
     MENTIONS.labels(route).inc(count)
     if route == "candidate":
         MENTIONS.labels("possible").inc(count)
@@ -93,7 +97,7 @@ def observe_typicality(typicality: float) -> None:
 
 @contextmanager
 def served(listener: str | None) -> Iterator[None]:
-    """Answers Prometheus on `listener`, host:port, from a thread. None serves nothing.
+    """Serves the metrics to Prometheus on `listener` (host:port), in a thread. None serves nothing.
 
     Raises `UserError` when the address cannot be used.
     """

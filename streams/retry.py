@@ -19,7 +19,10 @@ WARN_AT, WARN_EVERY = 3, 20
 
 
 def backoff_s(attempt: int, max_s: float, floor_s: float = 0.0) -> float:
-    """Returns the seconds to wait before repeat number `attempt`, which counts from 1. At least `floor_s`."""
+    """Returns the seconds to wait before repeat number `attempt`, which counts from 1.
+
+    The wait is random. Its upper bound doubles with each attempt, up to `max_s`. It is never below `floor_s`.
+    """
     ceiling = min(max_s, FIRST_S * 2 ** min(attempt, 20))
     return max(floor_s, random.uniform(ceiling / 2, ceiling))
 
@@ -34,8 +37,8 @@ async def retry_forever(
 ) -> T:
     """Calls until `call` does not raise `Retry`, and returns its result.
 
-    The tries have no limit, since the event stays unacknowledged meanwhile. `max_s`: longest wait between two tries,
-    in seconds. A longer `after_s` of the fault wins.
+    The number of tries has no limit, since the event stays unacknowledged meanwhile. `what` names the call in the log.
+    `max_s`: longest wait between two tries, in seconds. If the `after_s` of the fault is longer, it is used instead.
     """
     attempt = 0
     while True:

@@ -1,8 +1,9 @@
 """Decides which mentions go to the index and which to a person, and why.
 
 The same extraction always gets the same routing. A mention whose probability reaches the threshold is confident. The
-checkpoint brings the threshold, chosen on validation data for a promised precision; `MNER_THRESHOLD` overrides it. A
-candidate goes to a person from `MNER_CANDIDATE_THRESHOLD` on, and is never confident.
+checkpoint contains the threshold, which was chosen on validation data for a promised precision. `MNER_THRESHOLD`
+overrides it. A candidate goes to a person when its probability reaches `MNER_CANDIDATE_THRESHOLD`. It is never
+confident.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from core.text import shorten
 from model.mentions import candidates_to_ask
 
 DISAGREE = 0.25
-"""Two views disagree when their probabilities for a mention differ by this much."""
+"""Two views disagree when their probabilities for a mention differ by at least this much."""
 
 MAX_QUOTE = 40
-"""Characters of a mention that a reason quotes. A mention may be as long as its post."""
+"""Longest quote of a mention in a reason, in characters. A mention may be as long as its post."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class Routing:
 
 
 def route(extraction: Extraction, threshold: float | None = None, candidate_threshold: float | None = None) -> Routing:
-    """Splits an extraction at `threshold` and asks about candidates from `candidate_threshold` on.
+    """Splits the mentions at `threshold`, and asks about candidates whose probability reaches `candidate_threshold`.
 
-    None stands for the threshold that the extraction was made with.
+    None means the threshold that the extraction was made with. A `candidate_threshold` of 1 asks about no candidate.
     """
     limit = extraction.threshold if threshold is None else threshold
     chosen = extraction.mentions
@@ -72,7 +73,7 @@ def route(extraction: Extraction, threshold: float | None = None, candidate_thre
 
 
 def review_reasons(mention: Mention, candidates: Sequence[Mention], threshold: float) -> tuple[Reason, ...]:
-    """Returns why this mention is uncertain, the gravest reason first. The low probability always comes last."""
+    """Returns the reasons why this mention is uncertain. The low probability always comes last."""
     sure = f"the model is {mention.probability:.0%} sure that this is {mention.type}"
     sentence = f"{sure}; the threshold is {threshold:.0%}"
     return (*_reasons(mention, candidates), Reason(kind="low_probability", sentence=sentence))
@@ -81,7 +82,7 @@ def review_reasons(mention: Mention, candidates: Sequence[Mention], threshold: f
 def candidate_reasons(mention: Mention, candidates: Sequence[Mention], chosen: Sequence[Mention]) -> tuple[Reason, ...]:
     """Returns the reasons for asking about this candidate.
 
-    The model did not choose it, what it chose instead, and why it is unsure.
+    They say that the model did not choose it, what the model chose instead, and why the model is unsure.
     """
     sentence = f"the model did not choose this, but gives it a probability of {mention.probability:.0%}"
     rivals = [
@@ -99,9 +100,9 @@ def candidate_reasons(mention: Mention, candidates: Sequence[Mention], chosen: S
 
 
 def _reasons(mention: Mention, candidates: Sequence[Mention]) -> list[Reason]:
-    """Returns the reasons that mentions and candidates share.
+    """Returns the reasons that apply to mentions and candidates alike.
 
-    A candidate with the same words and another type becomes a reason, since one span is one question.
+    A candidate with the same span and another type becomes a reason, since a person gets one question for each span.
     """
     found = []
     opinions = sorted(mention.views.items(), key=lambda view: view[1].probability)

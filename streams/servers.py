@@ -1,4 +1,4 @@
-"""Finds Kafka, Elasticsearch and Redis: from the settings, else the servers that `mner local up` started."""
+"""Finds the addresses of the servers: from the settings, else from the servers that `mner local up` started."""
 
 from __future__ import annotations
 

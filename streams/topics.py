@@ -1,4 +1,4 @@
-"""The topics between the agents: what each holds, how long it is kept, and how they are made.
+"""The topics between the agents: what each holds, how long its records are kept, and how the topics are created.
 
 | topic         | key      | value      | kept                                                     |
 | tweets        | tweet id | Tweet      | retention                                                |
@@ -81,7 +81,7 @@ def admin(brokers: str) -> KafkaAdminClient:
 
 @contextmanager
 def _administered(brokers: str) -> Iterator[KafkaAdminClient]:
-    """Yields a client and closes it. Raises `UserError` also for errors of Kafka while it is used."""
+    """Yields a client and closes it at the end. Turns errors of Kafka in the block into `UserError`."""
     client = admin(brokers)
     try:
         yield client
@@ -92,14 +92,17 @@ def _administered(brokers: str) -> Iterator[KafkaAdminClient]:
 
 
 def missing(brokers: str, settings: Settings) -> list[str]:
-    """Returns the topics of the plan that the brokers do not have."""
+    """Returns the topics of the plan that the brokers do not have. Raises `UserError` when Kafka fails."""
     with _administered(brokers) as client:
         existing = set(client.list_topics())
     return [topic.name for topic in plan(settings) if topic.name not in existing]
 
 
 def create(brokers: str, settings: Settings) -> list[str]:
-    """Creates the missing topics and returns their names. Existing topics stay as they are."""
+    """Creates the missing topics and returns their names. Existing topics stay as they are.
+
+    Raises `UserError` when Kafka fails or refuses to create a topic.
+    """
     created = []
     with _administered(brokers) as client:
         existing = set(client.list_topics())

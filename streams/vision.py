@@ -20,10 +20,10 @@ from streams.images.decode import DECODER
 from streams.settings import VisionLimits
 
 QUEUE = 32
-"""Images that may wait for the models. Later images go on without a context."""
+"""Largest number of images that may wait for the vision models. Later images are not read."""
 
 NEAR = 16
-"""Bits, of 256, in which the perceptual hashes of copies may differ. A copy borrows tags and caption."""
+"""Bits, of 256, in which the perceptual hashes of near-duplicates may differ. These images share tags and caption."""
 
 
 @asynccontextmanager
@@ -32,7 +32,8 @@ async def open_image_reader(
 ) -> AsyncIterator[ImageReader]:
     """Opens the image reader. The first image starts its process and opens the cache.
 
-    A worker passes `VisionLimits.wait_s` as `wait_s`. Commands wait for every image.
+    `wait_s`: longest time, in seconds, that an image may wait for the models. A worker passes `VisionLimits.wait_s`.
+    Commands pass nothing, and so wait for every image.
     """
     database = Database(home / "cache" / "vision.sqlite3", SCHEMA, SCHEMA_VERSION)
     try:
@@ -63,7 +64,7 @@ async def check_models(reader: ImageReader, limits: VisionLimits, device: str) -
 def image_reader_config(limits: VisionLimits, device: str, wait_s: float = math.inf) -> ImageReaderConfig:
     """Returns the image reader's configuration. Captions are off when the settings name no model for them.
 
-    The process gets half of the cores: images may wait or go unread, the text of posts must not.
+    The process gets half of the cores, because images may wait or go unread, but the text of posts must not.
     """
     channels = tuple(name for name in limits.channels if name != "caption" or limits.caption)
     reader = ReaderConfig(channels, limits.tags, limits.caption)

@@ -1,15 +1,16 @@
-"""Ends a worker that stands still, from a thread of its own.
+"""Ends a worker that makes no progress. The watchdog runs in its own thread.
 
 The thread watches two things. The event loop must answer a ping, so a stage that blocks the loop is noticed. Each
-pipeline that holds events must make progress. The stacks of all threads go to standard error, and the process ends
-with `STUCK`. Kafka then delivers what was not acknowledged to another worker.
+pipeline that holds events must make progress. Otherwise the stacks of all threads go to standard error and
+the process ends with exit code `STUCK`. Kafka then delivers the unacknowledged events to another worker.
 
-Time in which the whole process is paused does not count, for example while its container is frozen. The thread sees a
-pause as a check that comes late.
+Time in which the whole process is paused does not count, for example while its container is frozen. The thread
+recognises a pause because its next check comes late.
 
-A call that holds Python's global lock for ever, such as a regular expression, stops this thread too. For that case a
-timer of `faulthandler`, which needs no lock, dumps the stacks and ends the process with exit code 1. This timer cannot
-tell a pause, so it has a margin: a pause of more than `LOCKED_STALLS` times `stall_s` ends the process as well.
+A call that never releases Python's global interpreter lock, such as a slow regular expression, stops this thread too.
+For that case a timer of `faulthandler`, which needs no lock, dumps the stacks and ends the process with exit code 1.
+This timer cannot recognise a pause, so its limit is longer. A pause of more than `LOCKED_STALLS` times `stall_s` ends
+the process as well.
 """
 
 from __future__ import annotations
@@ -28,26 +29,26 @@ from typing import Protocol, Self
 log = logging.getLogger(__name__)
 
 STUCK = 3
-"""Exit code of a worker that stood still."""
+"""Exit code of a worker that made no progress."""
 
 LOOKS = 20
 """Number of checks per `stall_s`."""
 
 LOCKED_STALLS = 4
-"""Times `stall_s` after which a process is ended in which not even the watchdog runs."""
+"""If not even the watchdog can run, the process ends after this many times `stall_s`."""
 
 REPORT_S = 5.0
 """Longest time, in seconds, to report a stall. Then the process ends without the rest of the report."""
 
 
 class Progress(Protocol):
-    """What the watchdog reads of a pipeline, from another thread."""
+    """The attributes of a pipeline that the watchdog reads, from another thread."""
 
     name: str
 
     @property
     def moved_at(self) -> float:
-        """Time of the last progress. Each progress changes it."""
+        """Time of the last progress, in monotonic seconds. It changes each time the pipeline makes progress."""
 
     @property
     def open(self) -> int:
@@ -57,7 +58,8 @@ class Progress(Protocol):
 def end_process(reason: str, report_s: float = REPORT_S) -> None:
     """Reports the reason and the stacks, and ends the process with `STUCK`.
 
-    A reader of standard error that has stopped reading blocks the report. Then the process ends with exit code 1.
+    The report blocks if the reader of standard error has stopped reading. The process then ends after `report_s`
+    seconds, with exit code 1.
     """
     with Path(os.devnull).open("w") as nowhere:
         faulthandler.dump_traceback_later(report_s, exit=True, file=nowhere)  # needs no lock, unlike a thread
@@ -67,9 +69,10 @@ def end_process(reason: str, report_s: float = REPORT_S) -> None:
 
 
 class Watchdog:
-    """A context manager that is entered in the event loop to watch.
+    """A context manager. Enter it in the event loop that it is to watch.
 
-    `end` is called once, in the thread, with the reason.
+    `stall_s`: longest time, in seconds, without progress. After that, `end` is called once, in the watchdog's thread,
+    with the reason.
     """
 
     def __init__(
@@ -86,9 +89,9 @@ class Watchdog:
         self._end = end
         self._clock = clock
         self._looked_at = clock()
-        self._awake_s = 0.0  # time that counts: pauses of the process are left out
-        self._pinged_at: float | None = None  # in `_awake_s`; None when the loop has answered
-        self._moved = [(pipeline.moved_at, 0.0) for pipeline in pipelines]  # last progress, and its time in `_awake_s`
+        self._awake_s = 0.0  # seconds that count: pauses of the process are left out
+        self._pinged_at: float | None = None  # value of `_awake_s` at the ping; None once the loop has answered
+        self._moved = [(pipeline.moved_at, 0.0) for pipeline in pipelines]  # last `moved_at`, and `_awake_s` then
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
@@ -103,13 +106,13 @@ class Watchdog:
         self._thread.join()
 
     def pong(self) -> None:
-        """The event loop answers."""
+        """Notes that the event loop has answered."""
         self._pinged_at = None
 
     def look(self, ping: Callable[[], object]) -> str | None:
-        """Returns why the process must end, or None while it makes progress. Pings a loop that has answered."""
+        """Returns the reason to end the process, or None while it makes progress. Pings a loop that has answered."""
         now = self._clock()
-        # a look that comes much too late follows a pause, in which nothing could make progress
+        # a check that comes much too late follows a pause, which must not count as a stall
         self._awake_s += min(now - self._looked_at, 2 * self._look_s)
         self._looked_at = now
         return self._loop_stall(ping) or self._pipeline_stall()

@@ -39,16 +39,16 @@ AGENTS: dict[AgentName, tuple[str, Callable[[Resources], Awaitable[Pipeline[Any]
     AgentName.DECIDE: (topics.DECISIONS, decide.pipeline),
     AgentName.ERASE: (topics.TOMBSTONES, erase.pipeline),
 }
-"""Each agent's topic and what builds its pipeline."""
+"""Each agent's topic, and the function that builds its pipeline."""
 
 WRITERS = {AgentName.DELIVER, AgentName.DECIDE, AgentName.ERASE}
 """Agents that write to the index."""
 
 STOP_S = 15.0
-"""Time, in seconds, that Faust has to stop once nothing is in flight. Faust can hang; the process ends all the same."""
+"""Longest time, in seconds, that Faust may take to stop. If Faust hangs, the process ends anyway."""
 
 LOOK_S = 0.2
-"""Time, in seconds, between two looks at whether an agent has stopped by itself."""
+"""Seconds between two checks for an agent that has stopped by itself."""
 
 
 @dataclass
@@ -64,7 +64,8 @@ async def work(
 ) -> int:
     """Runs the agents named in `only` until a signal or a fault. Returns the exit code.
 
-    With `owned`, standard input is a pipe from the process that owns this worker. The worker stops when it closes.
+    With `owned`, standard input is a pipe from the process that owns this worker. The worker stops when the pipe
+    closes. Raises `UserError` when topics are missing, or when a server or a model cannot be used.
     """
     missing = await asyncio.to_thread(topics.missing, addresses.kafka, settings)
     if missing:
@@ -75,7 +76,7 @@ async def work(
             starting = asyncio.create_task(_start(only, resources, Path(folder)))
             await _first(starting, stopping)
             if not starting.done():
-                log.warning("stopped before it was ready")
+                log.warning("the worker was stopped before it was ready")
                 starting.cancel()
                 return 0
             return await _run(starting.result(), stopping, settings)

@@ -17,11 +17,11 @@ LOG_LINES = 12
 
 
 class WorkerProcess:
-    """`mner worker` with these settings and its log in a file. Unless `detached`, it ends with this process.
+    """Runs `mner worker` with these settings and its log in a file. Unless `detached`, it ends with this process.
 
     `only`: names of the agents to run; empty runs all. `module`: the module to run in place of `cli.main`.
-    `python_path`: a folder from which the worker may import modules too, such as another model.
-    `pid_file`: a file that the worker locks and writes its process number to.
+    `python_path`: another folder from which the worker may import modules, such as a model.
+    `pid_file`: a file that the worker locks, and to which it writes its process id.
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class WorkerProcess:
 
     @property
     def code(self) -> int | None:
-        """The exit code, None while it runs."""
+        """The exit code. None before the start and while the worker runs."""
         code = None if self._process is None else self._process.poll()
         if code is not None:
             self._close()
         return code
 
     def start(self) -> None:
-        """Starts the worker and returns before it is ready. The log is appended to."""
+        """Starts the worker and returns before it is ready. Appends to the log."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._read_from = self.log.stat().st_size if self.log.exists() else 0
         # -P: a folder `model` or `streams` in the current folder must not be imported
@@ -78,7 +78,10 @@ class WorkerProcess:
             )
 
     def ready(self, timeout_s: float = 120.0) -> None:
-        """Waits until the agents run. Raises `UserError` with the end of the log when the worker ends first."""
+        """Waits until the agents run.
+
+        Raises `UserError`, with the end of the log, when the worker ends first or needs more than `timeout_s` seconds.
+        """
         deadline = time.monotonic() + timeout_s
         while READY not in self.output():
             if self.code is not None or time.monotonic() > deadline:
@@ -87,7 +90,10 @@ class WorkerProcess:
             time.sleep(0.05)
 
     def stop(self, timeout_s: float = 60.0) -> int:
-        """Sends SIGTERM, so that the worker finishes what is in flight. Returns its exit code."""
+        """Sends SIGTERM, so that the worker finishes what is in flight. Returns its exit code.
+
+        Raises `subprocess.TimeoutExpired` when the worker still runs after `timeout_s` seconds.
+        """
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         code = self._process.wait(timeout_s)

@@ -1,1 +1,1 @@
-"""The agents. Each module builds the pipeline of the agent that it is named for."""
+"""The agents. Each module with an agent's name builds the pipeline of that agent."""

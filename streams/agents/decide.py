@@ -1,4 +1,4 @@
-"""decisions ─► index and queue. A person's decision on a task wins over the model, in every replay too."""
+"""decisions ─► index and queue. A person's decision on a task wins over the model, also in a replay."""
 
 from __future__ import annotations
 

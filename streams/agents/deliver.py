@@ -34,7 +34,7 @@ async def pipeline(resources: Resources) -> Pipeline[Item[Extraction]]:
 
 
 class Deliver(BatchStage[Item[Extraction]]):
-    """Routes each extraction, writes the documents, then queues the tasks of those that are not outdated."""
+    """Routes each extraction, writes the documents, then queues the tasks of documents that are not outdated."""
 
     name = "deliver"
 
@@ -68,13 +68,13 @@ class Deliver(BatchStage[Item[Extraction]]):
                 _count(routing)
         await self._ask(items, routings, documents, await self._outdated(documents, outcomes))
         busy = [outcome for outcome in outcomes if outcome.kind == "retry"]
-        if busy:  # the whole batch again: written documents are stale by then and cost little
+        if busy:  # retries the whole batch: documents already written are stale then, and cost little
             raise Retry(f"the index was too busy for {len(busy)} of {len(items)} documents: {busy[0].reason}")
 
     async def _outdated(self, documents: Sequence[Document], outcomes: Sequence[Outcome]) -> set[int]:
-        """Returns the places of documents for which the index holds another document.
+        """Returns the positions of stale documents that differ from the document in the index.
 
-        A stale write may also repeat the document that the index holds. Its task may then still be missing.
+        A stale document that equals the one in the index is not outdated. Its task may still be missing from the queue.
         """
         stale = {place: documents[place] for place, outcome in enumerate(outcomes) if outcome.kind == "stale"}
         held = await self._index.held([document.id for document in stale.values()])
@@ -87,9 +87,9 @@ class Deliver(BatchStage[Item[Extraction]]):
         documents: Sequence[Document],
         outdated: set[int],
     ) -> None:
-        """Queues the tasks and withdraws the old task of posts without questions.
+        """Queues the tasks, and withdraws old tasks of posts that no longer have a question.
 
-        Only the newest extraction of each post counts. An outdated one asks nobody.
+        Only the newest extraction of each post counts. An outdated extraction changes nothing in the queue.
         """
         newest: dict[str, int] = {}
         for document in documents:

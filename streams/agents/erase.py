@@ -1,4 +1,4 @@
-"""tombstones ─► index, queue and the compacted topics forget the post.
+"""tombstones ─► index, queue and compacted topics. All of them forget the post.
 
 The index keeps a marker without content, which nothing can overwrite. The compacted topics get a record with the
 post's key and no value. Kafka's compaction then drops the older records of that key.

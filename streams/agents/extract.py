@@ -19,7 +19,10 @@ PRODUCING = 128
 
 
 async def pipeline(resources: Resources) -> Pipeline[TweetItem]:
-    """Loads the model in its own process before anything is taken from Kafka."""
+    """Returns the pipeline, not yet started. The model is loaded before anything is taken from Kafka.
+
+    Raises `UserError` when a model cannot be loaded.
+    """
     settings = resources.settings
     info, tokenizer, model = await resources.model()
     threshold = info.threshold if settings.threshold is None else settings.threshold

@@ -1,4 +1,4 @@
-"""The names of the agents. This module is light, since the command line lists them too."""
+"""The names of the agents. This module imports nothing heavy, since the command line lists the names too."""
 
 from __future__ import annotations
 

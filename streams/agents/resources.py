@@ -1,4 +1,4 @@
-"""What the agents of one worker share. Each resource is made on first use and closed in reverse order."""
+"""Opens the resources of a worker's agents when an agent needs them, and closes them in reverse order."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from streams.vision import check_models, open_image_reader
 
 
 class Resources:
-    """An async context manager. It is made and used within one event loop."""
+    """An async context manager, for use within one event loop. Entering raises `UserError` when no broker answers."""
 
     def __init__(self, settings: Settings, addresses: Addresses) -> None:
         self.settings = settings
@@ -47,7 +47,7 @@ class Resources:
     def pipeline(
         self, name: AgentName, stages: Sequence[Stage[I] | BatchStage[I]], item: Callable[[Origin], I]
     ) -> Pipeline[I]:
-        """Returns a pipeline with this worker's limits and dead letters. It is not started."""
+        """Returns a pipeline, not yet started, with this worker's limits and dead letters."""
         assert self._producer is not None
         settings = self.settings
         return Pipeline(

@@ -22,10 +22,10 @@ IPAddress = IPv4Address | IPv6Address
 SCHEMES = ("http", "https")
 
 MAX_URL = 8192
-"""Longest URL, in characters. Servers accept no longer ones either."""
+"""Longest URL, in characters. Servers refuse longer URLs too."""
 
 MAX_ADDRESSES = 64
-"""Most addresses of one name. Checking thousands would block the event loop."""
+"""Largest number of addresses of one name. Checking thousands would block the event loop."""
 
 _NAT64 = ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
 _UNICAST = ip_network("2000::/3")  # RFC 4291: the only IPv6 block assigned for global unicast
@@ -61,7 +61,7 @@ def is_public(address: IPAddress) -> bool:
 def is_this_machine(address: IPAddress) -> bool:
     """Returns whether the address belongs to this machine.
 
-    Services of this machine may be closed to the internet, but open to itself.
+    Services of this machine may be closed to the internet, but open to the machine itself.
 
     Asks the routing table through a datagram socket that sends nothing. When a machine connects to itself, source and
     target address are the same. Raises `ImageError` (internal) if no socket can be made.
@@ -112,7 +112,7 @@ class UrlPolicy:
         return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}") in self.allow
 
     def check_url(self, text: str, base: URL | None = None) -> URL:
-        """Returns the parsed URL. `base` is the URL that redirected to it. Looks up no name.
+        """Returns the parsed URL. `base` is the URL that redirected to it. Does not resolve the host name.
 
         Raises `ImageError` if the URL may not be fetched.
         """

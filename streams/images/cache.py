@@ -43,7 +43,7 @@ class CachedImage:
     image: LoadedImage
     validators: Validators
     freshness: Freshness
-    #: Whether the URL need not be asked again.
+    #: Whether the image may be used without asking the server.
     fresh: bool
     #: Whether the image may be used while the server fails.
     usable_when_stale: bool
@@ -78,7 +78,7 @@ class ImageCache:
             self._file = Database(home / "cache" / "images.sqlite3", tables.SCHEMA, tables.VERSION, clock)
 
     def will_keep(self, answer: Answer) -> bool:
-        """Predicts whether `keep` will store the answer. It may still fail."""
+        """Predicts whether `keep` will store the answer. `keep` may still fail."""
         return (
             self._file is not None
             and not self._file.paused
@@ -94,7 +94,7 @@ class ImageCache:
             await self._file.close()
 
     async def find(self, url: str) -> CacheLookup:
-        """Returns what is known of the URL under today's rules. The caller has checked that it may be fetched."""
+        """Returns what is cached for the URL under the present rules. The caller must have checked the URL."""
         if not self._file:
             return CacheLookup()
         key = url_key(url)
@@ -135,7 +135,10 @@ class ImageCache:
         return error if 0 <= age < (remembered_s(error, self._failed_s) if valid_s is None else valid_s) else None
 
     async def find_decoded(self, sha256: str, url: str) -> LoadedImage | None:
-        """Returns the image in a file that any URL served before. Raises `ImageError` if decoding refused the file."""
+        """Returns the image in a file that any URL has served before, or None.
+
+        Raises `ImageError` if decoding refused the file.
+        """
         if not self._file:
             return None
         content, key = bytes.fromhex(sha256), content_key(sha256)
@@ -157,7 +160,7 @@ class ImageCache:
         return image
 
     async def body(self, sha256: str) -> bytes | None:
-        """Returns the file with this hash. A file that does not match the hash is deleted."""
+        """Returns the file with this hash, or None. A file that does not match the hash is deleted."""
         if not self._file:
             return None
         content = bytes.fromhex(sha256)

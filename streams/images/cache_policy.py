@@ -13,7 +13,7 @@ from streams.images.retries import AGAIN_IN
 from streams.settings import ImageLimits
 
 PASSING_S = 5.0
-"""Longest time, in seconds, that a passing failure is remembered."""
+"""Longest time, in seconds, that a passing failure is remembered, unless a Retry-After header asks for more."""
 
 RETRY_AFTER_S = 3600.0
 """Longest time, in seconds, that a Retry-After header is obeyed."""
@@ -27,7 +27,7 @@ SERVER: frozenset[Kind] = PASSING | {"unresolvable", "tls", "bad_response", "hos
 
 
 def is_local(error: ImageError) -> bool:
-    """Whether no request was sent. Such a failure says nothing about the URL and is never remembered."""
+    """Whether this worker is at fault or sent no request. This says nothing about the URL and is never remembered."""
     return error.kind in LOCAL
 
 
@@ -60,13 +60,13 @@ def _unanswered(error: ImageError) -> bool:
 
 
 def url_rules(limits: ImageLimits) -> bytes:
-    """Returns a digest of the settings under which a URL's entry was made. It is valid under no others."""
+    """Returns a digest of the settings under which a URL's entry was made. The entry is valid only under these."""
     allowed = [sorted(limits.allow), sorted(limits.ports)]
     return _digest([*allowed, limits.max_bytes, decoding_rules(limits).hex()])
 
 
 def decoding_rules(limits: ImageLimits) -> bytes:
-    """Returns a digest of the decoder and of its limits. A file's refusal is valid under no others."""
+    """Returns a digest of the decoder and of its limits. A file's refusal is valid only under these."""
     return _digest([DECODER, limits.max_pixels, limits.memory_mb, limits.decode_s])
 
 

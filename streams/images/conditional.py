@@ -27,7 +27,7 @@ class Validators:
     {'If-None-Match': '"v1"'}
     """
 
-    #: Where the response came from, after redirects.
+    #: The URL that sent the response, after redirects.
     url: str
     etag: str | None = None
     modified: str | None = None
@@ -58,7 +58,7 @@ class Freshness:
 
 @dataclass(frozen=True)
 class Answer:
-    """A server's response with an image, or its word that the image has not changed."""
+    """A server's response with an image, or its confirmation that the image has not changed."""
 
     #: None for HTTP 304: the cached image is still valid.
     body: bytes | None
@@ -67,7 +67,7 @@ class Answer:
 
 
 def parse_freshness(cache_control: Iterable[str], headers: Mapping[str, str]) -> Freshness:
-    """Reads the caching headers. The response is fresh for the smallest max-age, less its age on arrival."""
+    """Reads the caching headers. The response is fresh for the smallest max-age, minus its age on arrival."""
     ages: list[float] = []
     names: set[str] = set()
     for directive in ",".join(cache_control)[:MAX_CACHE_CONTROL].lower().split(","):

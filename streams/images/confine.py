@@ -57,25 +57,26 @@ def limit_cpu(seconds: float) -> None:
 
 
 def confine(parent: int) -> None:
-    """Gives up network, file system, signals to other processes and all privileges. Ends with `parent`.
+    """Gives up network, file system, signals to other processes and all privileges.
 
-    Call it while there is one thread, and after all imports, because no file can be opened afterwards.
+    From then on, this process ends when the process `parent` does. Call this while there is one thread, and after all
+    imports, because no file can be opened afterwards.
 
-    Without a user namespace and without root's privileges, paths can still be looked up: Landlock does not cover
+    Without a user namespace and without root's privileges, paths can still be looked up. Landlock does not cover
     stat(2), chmod(2) and connect(2) to a UNIX socket.
     """
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.unshare(_CLONE_NEWUSER)  # the next three steps are allowed in it
+    libc.unshare(_CLONE_NEWUSER)  # the next three steps need no privilege in a user namespace
     libc.unshare(_CLONE_NEWNET)  # a network of its own, without a single interface that is up
     libc.unshare(_CLONE_NEWIPC)  # no System V memory, no message queues
-    if libc.chroot(_NOTHING) == 0:  # which also forbids any more user namespaces
+    if libc.chroot(_NOTHING) == 0:  # this also forbids further user namespaces
         os.chdir("/")
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _landlock(libc)
-    libc.capset(struct.pack("II", _CAPABILITY_VERSION, 0), bytes(24))  # a new user namespace grants them all
-    # last: the kernel forgets this request when a process gains capabilities, as it does with a namespace
+    libc.capset(struct.pack("II", _CAPABILITY_VERSION, 0), bytes(24))  # a new user namespace grants every capability
+    # last: the kernel forgets this request when a process gains capabilities, as it does in a new user namespace
     end_with(parent)
 
 

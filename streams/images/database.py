@@ -1,4 +1,4 @@
-"""A SQLite file for data that may be lost at any time. It runs in its own thread, and its faults are never raised.
+"""A SQLite file for data that may be lost at any time. A thread of its own uses it, and faults are never raised.
 
 Several processes may share the file (SQLite's WAL mode). A damaged file, or one of another version, is replaced by an
 empty one. A file that was deleted or replaced meanwhile is opened again. Only its owner can read it.
@@ -30,11 +30,11 @@ LOCK_S = 0.5
 """Longest wait, in seconds, for another process to finish writing."""
 
 OPERATION_S = 2.0
-"""Longest time, in seconds, for one operation, and for its wait in the queue. A file system may hang, an image must
-not."""
+"""Longest time, in seconds, for one operation, and for its wait in the queue. A file system may hang, but no
+image may wait for it."""
 
 MAX_WAITING, MAX_WAITING_BYTES = 1000, 256_000_000
-"""Most operations in the queue, and most bytes that they write. Further operations are dropped at once."""
+"""Largest number of operations in the queue, and of bytes that they write. Further operations are dropped."""
 
 MAX_BUSY = 200
 """After this many dropped operations in a row, the file is not used for a while."""
@@ -43,7 +43,7 @@ PAUSE_S = 30.0
 """Seconds for which the file is not used after a fault."""
 
 WAL_BYTES = 16_000_000
-"""Size to which the write-ahead log is cut after each checkpoint."""
+"""Size, in bytes, to which the write-ahead log is cut after each checkpoint."""
 
 DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -64,7 +64,7 @@ class _Operation(Generic[T]):
     """An operation in the thread's queue."""
 
     def __init__(self, work: Work[T]) -> None:
-        #: None once the caller has stopped waiting.
+        #: The function to call. None once the caller has stopped waiting.
         self.work: Work[T] | None = work
         #: When the operation started, by `time.monotonic`. Infinite until then.
         self.began_s = math.inf
@@ -74,6 +74,7 @@ class Database:
     """Opens the file at its first use.
 
     `schema` holds the statements that make the tables, separated by `;`. Whoever changes it must raise `version`.
+    `clock` gives seconds, by default Unix time.
     """
 
     def __init__(self, path: Path, schema: str, version: int, clock: Callable[[], float] = time.time) -> None:
@@ -128,7 +129,7 @@ class Database:
             if self._busy >= MAX_BUSY:  # every image waits, and hardly any gets a result
                 self._failed_at = self._clock()
             self._report("busy", busy)
-        except Exception as error:  # the contract: a fault of the file is as if there were no file
+        except Exception as error:  # the contract: a file with a fault counts as a missing file
             self._failed_at = self._clock()
             self._report("hangs" if isinstance(error, Hangs) else "error", error)
         else:
@@ -153,7 +154,7 @@ class Database:
         if not future.done():
             if self._hangs():
                 raise Hangs(f"an operation takes longer than {OPERATION_S:g} s")
-            raise Busy(f"not started within {OPERATION_S:g} s, {self._waiting} operations are waiting")
+            raise Busy(f"not started within {OPERATION_S:g} s; {self._waiting} operations are waiting")
         return future.result()
 
     def _hangs(self) -> bool:
@@ -173,7 +174,7 @@ class Database:
         self._warned.add(fault)
 
     def _do(self, operation: _Operation[T]) -> T:
-        """Runs in the thread."""
+        """Does the operation, in the thread."""
         work = operation.work
         if work is None:
             raise Busy("the caller has stopped waiting")

@@ -1,6 +1,6 @@
 """Decodes a file to a small RGB image with Pillow. Runs in the decoding process (see `decoder`).
 
-Only the content counts, not what a header or a file name says.
+Only the content counts, not what an HTTP header or a file name says.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Decoded:
 
 
 def decode(body: bytes, max_pixels: int, *, small: bool = True) -> Decoded:
-    """Decodes a file, of an animation the first frame. `small` asks for the small copy too.
+    """Decodes a file. An animation counts as its first frame. `small` asks for the small copy too.
 
     Without the copy, a JPEG is decoded only as far as the hash needs: grey, and no larger than necessary. This takes a
     third of the time. Raises `ImageError` (not_an_image, bomb or broken), and `MemoryError`.
@@ -104,9 +104,9 @@ def decode(body: bytes, max_pixels: int, *, small: bool = True) -> Decoded:
 def perceptual_hash(image: Image.Image, turn: int = 1) -> str:
     """Returns 256 bits in hex: the signs of the 16 x 16 lowest frequencies (Zauner, 2010).
 
-    The image is reduced before ImageHash sees it, which is faster and as good. Its edges must not be cut off for that,
-    or a copy of another size would differ in 8 bits and more. `turn` is the EXIF orientation that is still to be
-    undone.
+    The image is reduced before ImageHash sees it, which is faster and gives as good a hash. Reducing must not cut off
+    the edges. Otherwise the hash of a copy in another size would differ in 8 bits or more. `turn` is the EXIF
+    orientation that is still to be undone.
     """
     import imagehash  # imports numpy and scipy, which only the decoding process needs
 
@@ -127,7 +127,7 @@ def _identify(body: bytes) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Returns 1 to 8. Damaged EXIF data counts as 1, so that the image is not lost."""
+    """Returns the EXIF orientation, 1 to 8. Damaged EXIF data counts as 1, so that the image is not lost."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # as in `decode`, damaged data raises many kinds of exceptions
@@ -151,7 +151,7 @@ def _small(image: Image.Image, size: tuple[int, int], turn: int) -> Image.Image:
 
 
 def _reduced(image: Image.Image, size: tuple[int, int], mode: str | None = None) -> Image.Image:
-    """Averages pixels by whole factors to no less than `size`. Returns RGB or grey.
+    """Reduces an image by whole factors, but not below `size`, by averaging pixels. Returns RGB or grey.
 
     A JPEG is already decoded at a fraction of its size, down to an eighth, and in grey for `mode` L.
     """

@@ -1,4 +1,4 @@
-"""A pool of decoding processes. A file that crashes, hangs or swells its decoder costs that image alone."""
+"""A pool of decoding processes. A file that crashes, hangs or bloats its decoder costs only that image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OnRefusal = Callable[[ImageError], Awaitable[None]]
 MODULE = "streams.images.decoder_main"
 
 INLINE_HASH = 1_000_000
-"""Longest file, in bytes, that is hashed in the event loop. For these, a thread would take longer to begin."""
+"""Longest file, in bytes, that is hashed in the event loop. For these, switching to a thread would take longer."""
 
 
 class Decoders:
@@ -30,10 +30,10 @@ class Decoders:
 
     Args:
         count: Largest number of processes. 0 means one per core.
-        max_pixels: Largest image.
+        max_pixels: Largest image, in pixels.
         memory_mb: Address space of each process, in 10^6 bytes.
-        timeout_s: Limit for decoding one image.
-        wait_s: Longest time that an image waits for a process.
+        timeout_s: Longest time, in seconds, for decoding one image.
+        wait_s: Longest time, in seconds, that an image waits for a process.
         module: The main module of the processes. Tests replace it.
     """
 
@@ -89,10 +89,10 @@ class Decoders:
     async def decode(
         self, body: bytes, url: str, *, small: bool = True, sha256: str | None = None, refused: OnRefusal | None = None
     ) -> LoadedImage:
-        """Returns the image in `body`, with its pixels when `small` is set. `sha256` is the body's, if known.
+        """Returns the image in `body`, with its pixels when `small` is set. `sha256` is the body's hash, if known.
 
-        When the caller is cancelled, the image is still decoded and then dropped. `refused` is called with the error
-        when the file is refused, even then.
+        When the caller is cancelled, the image is still decoded and then dropped. If the file is refused, `refused` is
+        called with the error, even after a cancellation.
 
         Raises `ImageError`: not_an_image, bomb, broken, too_slow or decoder_died for the file's own faults; busy when
         no process was idle in time; internal when no process could be started, or after `close`.
@@ -110,7 +110,7 @@ class Decoders:
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Ends the processes at once. Images in work or waiting are refused. May be called again."""
+        """Ends the processes at once. Images that are being decoded or are waiting are refused. May be called again."""
         self._closed = True
         for process in self._processes:
             process.stop()

@@ -31,7 +31,7 @@ def main() -> None:
     pipe = open_socket(int(descriptor))
     _import_lazy_modules()
     warnings.simplefilter("ignore")
-    # Pillow refuses more than twice this while it reads the header, before a decoder takes memory for the canvas.
+    # Pillow refuses an image of more than twice this size while it reads the header, before it takes memory for pixels.
     Image.MAX_IMAGE_PIXELS = int(max_pixels) / 2  # type: ignore[assignment]
     _close_standard_streams()
     limit(int(memory_mb))
@@ -46,9 +46,9 @@ def main() -> None:
 
 
 def _close_standard_streams() -> None:
-    """Replaces them with a pipe that nobody reads, because libraries print about damaged files.
+    """Replaces the standard streams with a pipe that nobody reads, because libraries print about damaged files.
 
-    /dev/null would not do: it is a file, and a process of root could close it to the whole machine by fchmod(2).
+    /dev/null would not do. It is a file, and a process of root could take it from the whole machine with fchmod(2).
     """
     reader, writer = os.pipe()
     for stream in (0, 1, 2):
@@ -58,8 +58,8 @@ def _close_standard_streams() -> None:
 
 
 def _import_lazy_modules() -> None:
-    """Decodes one image of each format. Pillow and imagehash import much at first use, which a confined process
-    cannot do."""
+    """Decodes one image of each format. Pillow and imagehash import modules at first use, and a confined process
+    cannot import."""
     exif = Image.Exif()
     exif[0x0112] = 1
     for name in (*FORMATS, "MPO"):

@@ -1,6 +1,6 @@
 """One decoding process, as the parent sees it.
 
-A stranger's file is at work in that process, so its replies are checked as strictly as a stranger's.
+A malicious file may control that process, so its replies are checked as strictly as a stranger's data.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from streams.images.formats import ImageFormat
 from streams.metrics import DECODER_RESTARTS
 
 START_TIMEOUT_S = 60.0
-"""Limit for importing Pillow and the hash's libraries, on a busy machine. An image's own limit starts after that."""
+"""Longest time, in seconds, for a start, which imports Pillow and more. An image's own limit begins after that."""
 
 RECYCLE_AFTER = 10_000
-"""Images after which a process is replaced. This bounds what a library leaks."""
+"""Number of images after which a process is replaced. This bounds the memory that a library leaks."""
 
 MAX_HEADER = 4096
 """Largest JSON header of a reply, in bytes."""
@@ -31,7 +31,7 @@ KEPT_ENVIRONMENT = ("LD_LIBRARY_PATH", "PYTHONHOME")
 """Variables that an interpreter may need to start. The process inherits no others, so no secret and no proxy."""
 
 ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",  # numpy would start one thread per core, for sums of 64 x 64
+    "OMP_NUM_THREADS": "1",  # numpy would start one thread per core, for arrays of 64 x 64
     "OPENBLAS_NUM_THREADS": "1",
     # glibc: keep the memory of one image for the next one. Returning it would cost 500 page faults per image.
     "MALLOC_MMAP_THRESHOLD_": "33554432",
@@ -79,7 +79,7 @@ _HEADER: TypeAdapter[ImageHeader | RefusalHeader] = TypeAdapter(ImageHeader | Re
 
 
 class DecoderProcess(ChildProcess):
-    """Decodes one image at a time, which the caller ensures. Starts a process when it needs one."""
+    """Decodes one image at a time; the caller must not ask for two at once. Starts a process when it needs one."""
 
     def __init__(self, module: str, max_pixels: int, memory_mb: int, timeout_s: float) -> None:
         self._max_pixels = max_pixels

@@ -1,8 +1,8 @@
-"""What the worker and its decoding processes agree on."""
+"""The protocol between the worker and its decoding processes."""
 
 from __future__ import annotations
 
 import struct
 
 REQUEST = struct.Struct("!I?")
-"""Comes before the file: its length, and whether the small copy is wanted."""
+"""Precedes the file in a request: the file's length in bytes, and whether the small copy is wanted."""

@@ -26,7 +26,7 @@ Kind = Literal[
     "broken",  # truncated or damaged
     "bomb",  # more pixels than allowed
     "host_down",  # the host failed many times in a row, so it gets no requests for a while
-    "busy",  # no slot was free in time, because of too many images of this host or of all
+    "busy",  # no slot or decoder was free in time, because this host or the worker had too many images
     "decoder_died",  # the file crashed the process that decoded it
     "internal",  # a fault of this worker; the detail names the exception
 ]
@@ -40,7 +40,7 @@ class ImageError(Exception):
     """An image was refused. `reason` is `kind: detail`, one printable line of at most `MAX_REASON` characters.
 
     The detail is cleaned, because it may quote a stranger, for example a host name. `after_s` is the
-    seconds to wait before another request can succeed.
+    number of seconds to wait before another request can succeed.
     """
 
     def __init__(self, kind: Kind, detail: str, *, after_s: float = 0.0) -> None:

@@ -54,11 +54,11 @@ HEADERS = {
 
 @dataclass
 class _FetchState:
-    """How far the fetching of one image has come, and what it may still use."""
+    """The progress of fetching one image, and the limits that it has left."""
 
     #: The URL to ask next.
     hop: URL
-    #: Of the cached image, if there is one.
+    #: The validators of the cached image, if there is one.
     validators: Validators | None
     slot: Slot
     retries: RetryBudget
@@ -101,8 +101,8 @@ class Fetcher:
                 resolver=self._resolver,
                 use_dns_cache=False,
                 limit=0,
-                # A connection that is kept open may hold leftover bytes, sent by the server or by whoever split its
-                # response. They would be read as the answer for the next image.
+                # A connection that is kept open may hold leftover bytes, sent by the server or by an attacker who
+                # split its response. They would be read as the answer for the next image.
                 force_close=True,
                 ssl=self._tls or True,
             ),
@@ -142,9 +142,9 @@ class Fetcher:
     ) -> Answer:
         """Fetches the URL. Follows redirects and retries passing failures.
 
-        With `validators`, the server may answer that nothing has changed. `deadline` is a time of `clock`, by default
-        that of the event loop; the caller enforces it. No retry waits beyond it, and a host that is silent until then
-        is blamed. Raises `ImageError`, and `TimeoutError` from the network.
+        With `validators`, the server may answer that nothing has changed. `deadline` is a time of `clock`, which by
+        default is the clock of the event loop. The caller enforces it. No retry waits beyond it, and a host that is
+        silent until then is blamed. Raises `ImageError`, and `TimeoutError` from the network.
         """
         if slot is None:
             async with self.slot(url) as new_slot:
@@ -160,7 +160,7 @@ class Fetcher:
         raise ImageError("too_many_redirects", f"more than {MAX_REDIRECTS}")
 
     async def _ask_with_retries(self, state: _FetchState) -> Answer | URL:
-        """Asks one hop. Releases the slot while it waits for a retry."""
+        """Sends requests to one hop. Releases the slot while it waits for a retry."""
         host = self._hosts.of(state.hop)
 
         async def ask() -> Answer | URL:

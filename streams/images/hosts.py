@@ -23,7 +23,7 @@ Clock = Callable[[], float]
 """Returns seconds from any starting point. Never goes back."""
 
 MAX_HOSTS = 4096
-"""Most hosts that are remembered. The least recently used is forgotten first, one in use never."""
+"""Largest number of remembered hosts. The least recently used is forgotten first. A host in use is never forgotten."""
 
 JITTER = 0.2
 """A pause is longer by up to this share, at random, so that many workers do not return at the same moment."""
@@ -63,7 +63,7 @@ class Breaker:
 
     @contextmanager
     def watch(self, url: str, overdue: Callable[[], bool]) -> Iterator[None]:
-        """Surrounds one request and counts its failure. Raises `ImageError` (host_down) if it may not be sent.
+        """Surrounds one request and counts its failure. Raises `ImageError` (host_down) if the breaker forbids it.
 
         `overdue` says, after a timeout or a cancellation, whether the host took too long.
         """
@@ -109,7 +109,7 @@ class Breaker:
 
 
 class Host:
-    """The slots and the breaker of one host. `users` counts those who hold a slot or wait for one."""
+    """The slots and the breaker of one host. `users` counts the fetches that hold a slot or wait for one."""
 
     def __init__(self, name: str, limits: ImageLimits, clock: Clock) -> None:
         self.name = name

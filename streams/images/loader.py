@@ -75,7 +75,7 @@ class ImageLoader:
         await self._open.aclose()
 
     async def load_first_photo(self, media: Sequence[Media]) -> tuple[ImageResult, LoadedImage | None]:
-        """Loads a post's first photo. Returns what became of it, and the image. Never raises."""
+        """Loads a post's first photo. Returns the outcome, and the image if there is one. Never raises."""
         return await load_first_photo(media, self.load)
 
     async def load(self, url: str) -> LoadedImage:
@@ -117,12 +117,12 @@ class ImageLoader:
         return decoded.pixels
 
     async def decode(self, body: bytes, url: str) -> LoadedImage:
-        """Decodes a file, with its pixels. Waits for a decoder, with a limit. Raises only `ImageError`."""
+        """Returns the image in a file, with pixels. Waits a limited time for a decoder. Raises only `ImageError`."""
         async with self._image_errors():
             return await self.decoders.decode(body, url)
 
     async def _find_or_fetch(self, url: str) -> LoadedImage:
-        """Returns the cached image while it is fresh, else what the server answers.
+        """Returns the cached image while it is fresh, otherwise the server's image.
 
         Replaces the cached entry by the server's answer, unless the server fails.
         """
@@ -145,10 +145,11 @@ class ImageLoader:
         raise refusal
 
     async def _fetch(self, url: str, cached: CachedImage | None) -> LoadedImage:
-        """The deadline `timeout_s` starts when a slot is free. It covers look-up, redirects, retries and body.
+        """Fetches and decodes an image, or confirms the cached one.
 
-        It does not cover decoding, which has a limit of its own that starts when a decoder is free. Until then the host
-        keeps its slot, so that the files of one host do not occupy all decoders.
+        The deadline `timeout_s` starts when a slot is free. It covers look-up, redirects, retries and body. Decoding
+        has its own limit, which starts when a decoder is free. The slot of the host is held until the image is decoded,
+        so that the files of one host do not occupy all decoders.
         """
         async with self._image_errors(), self.fetcher.slot(url) as slot:
             answer = await self._get(url, cached.validators if cached else None, slot)
@@ -213,7 +214,7 @@ class ImageLoader:
 async def load_first_photo(
     media: Sequence[Media], load: Callable[[str], Awaitable[LoadedImage]]
 ) -> tuple[ImageResult, LoadedImage | None]:
-    """Loads a post's first photo with `load`, and counts the outcome. Returns what became of it, and the image."""
+    """Loads a post's first photo with `load`, and counts the outcome. Returns the outcome and the image, or None."""
     photo = next((item for item in media if item.type == "photo"), None)
     if photo is None:
         metrics.IMAGES.labels("none", "").inc()

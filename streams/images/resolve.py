@@ -17,7 +17,7 @@ from streams.images.address import UrlPolicy
 from streams.images.errors import ImageError
 
 MAX_DIALLED = 4
-"""Most addresses of a name that are tried. aiohttp would try all of them, even dozens, and n times if n fail."""
+"""Largest number of a name's addresses that are tried. aiohttp would try all of them, up to n times when n fail."""
 
 LOOK_UP_SHARE = 0.5
 """Share of an image's time that a look-up may take."""
@@ -29,7 +29,7 @@ PASSING_ERRORS = frozenset({socket.EAI_AGAIN, socket.EAI_SYSTEM})
 """Errors of a look-up that do not say whether the name exists."""
 
 NO_ANSWER = "no answer about"
-"""Begins the detail of a passing refusal (unresolvable): nobody has said that the name does not exist."""
+"""Start of the detail of a passing refusal (unresolvable): no name server has said that the name does not exist."""
 
 LookUp = Callable[[str, int], Awaitable[list[str]]]
 """Resolves a host name and port to addresses. Raises `OSError` or `UnicodeError` if it cannot."""
@@ -41,7 +41,8 @@ class SystemLookUp:
     """Asks the machine's resolver, in at most `max_threads` threads.
 
     A look-up cannot be interrupted. Its thread runs until the name server answers, even if the caller was cancelled.
-    The program ends without waiting for the threads. A domain is the last two labels of a name.
+    The program ends without waiting for the threads. One domain, which is the last two labels of a name, uses at most
+    `DOMAIN_SHARE` of them.
     """
 
     def __init__(self, max_threads: int) -> None:
@@ -102,8 +103,8 @@ def _is_address(host: str) -> bool:
 class CheckedResolver(AbstractResolver):
     """Resolves a name once, and refuses it if any of its addresses is not public.
 
-    aiohttp gets exactly the checked addresses, so a name gains nothing by changing its answer between check and
-    connection (DNS rebinding). Addresses in place of names are checked too (see `wire.Connector`).
+    aiohttp gets exactly the checked addresses, so a name server gains nothing by changing its answer between
+    check and connection (DNS rebinding). Addresses in place of names are checked too (see `wire.Connector`).
     """
 
     def __init__(self, policy: UrlPolicy, look_up: LookUp, timeout_s: float) -> None:

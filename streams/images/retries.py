@@ -15,7 +15,7 @@ from streams.images.errors import HostFault
 from streams.metrics import RETRIES
 
 FIRST_S, LONGEST_S = 0.2, 2.0
-"""Upper bound of the first wait, and of all waits, in seconds. The bound doubles with each wait, which is random."""
+"""Upper bound, in seconds, of the first wait and of any wait. A wait is random; its upper bound doubles each time."""
 
 RESERVE_S = 0.2
 """Seconds that must be left for the request after a wait."""
@@ -24,13 +24,13 @@ MAX_AFTER_S = 86_400.0
 """Longest Retry-After, in seconds. A longer one counts as one day."""
 
 AGAIN_IN = "may be asked again in"
-"""Stands before the seconds of a Retry-After header in the reason of a refusal."""
+"""Text before the seconds of a Retry-After header in the reason of a refusal."""
 
 T = TypeVar("T")
 
 
 def retry_after_s(value: str, now: datetime) -> float | None:
-    """Parses a Retry-After header, which is a number or a date (RFC 9110, 10.2.3). Returns None for anything else."""
+    """Returns the seconds of a Retry-After header, a number or a date (RFC 9110, 10.2.3). None for anything else."""
     value = value.strip()
     if re.fullmatch(r"[0-9]{1,20}", value):
         return min(float(value), MAX_AFTER_S)

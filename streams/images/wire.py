@@ -1,8 +1,8 @@
 """Limits the bytes of a response beyond its body.
 
 aiohttp limits each header. It does not limit the number of interim responses, the number of chunks, or the length of
-their extensions. A server that sends `100 Continue` for ever, or a body in chunks of one byte, would keep the event
-loop busy until the deadline, and delay every other image.
+their extensions. A server could send `100 Continue` for ever, or a body in chunks of one byte. That would keep the
+event loop busy until the deadline, and delay every other image.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ OVERHEAD_SHARE = 0.1
 """Additional overhead bytes allowed per byte of the body. Chunks of 100 bytes pass."""
 
 PIECE = 16_384
-"""Bytes that are parsed at a time before the body begins. asyncio reads 256 KB at a time, which hold 10,000 interim
-responses."""
+"""Bytes that are parsed at a time before the body begins. asyncio reads 256 KB at a time, which can hold 10,000
+interim responses."""
 
 
 class BoundedHandler(ResponseHandler):
@@ -44,7 +44,7 @@ class BoundedHandler(ResponseHandler):
     def _parse(self, data: bytes) -> None:
         super().data_received(data)
         self._parsed += len(data)
-        if self._reading_paused:  # a part of the data is not parsed yet
+        if self._reading_paused:  # a part of the data is not parsed yet, so its share of the body is unknown
             return
         body = self._payload.total_bytes if self._payload is not None else 0
         if self._parsed - body > MAX_OVERHEAD + OVERHEAD_SHARE * body:

@@ -1,7 +1,8 @@
 """Acknowledges events strictly in offset order in each partition.
 
-Faust commits the highest acknowledged offset below which it sees no gap. While events are in flight, it can miss a gap
-by one (docs/delivery.md). So an event that finishes early waits here for all events before it, and no gap exists.
+Faust commits the highest acknowledged offset below which it sees no gap. While events are in flight, it can commit
+past one of them (docs/delivery.md). So an event that finishes early waits here for all events before it. Faust then
+never sees a gap.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ class InOrder:
         self.open = 0
 
     def taken(self, origin: Origin, acknowledge: Acknowledge) -> int:
-        """Notes an event; must be called in offset order. Returns how many events of an older generation it forgets."""
+        """Notes a new event. Must be called in offset order for each partition.
+
+        Returns how many events of an older generation it forgets.
+        """
         key = (origin.topic, origin.partition)
         partition = self._partitions.get(key)
         forgotten = 0
@@ -52,7 +56,10 @@ class InOrder:
         return forgotten
 
     async def done(self, origin: Origin) -> int:
-        """Notes that an event is finished. Returns how many events that acknowledges: 0 while an earlier is open."""
+        """Notes that an event is finished, and acknowledges the events that no open event precedes.
+
+        Returns the number of events that it acknowledged.
+        """
         partition = self._partitions.get((origin.topic, origin.partition))
         if partition is None or partition.generation != origin.generation or origin.offset not in partition.entries:
             return 0  # of an older generation, which Kafka delivers again

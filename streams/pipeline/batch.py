@@ -1,4 +1,4 @@
-"""Closes a micro-batch at a token budget, at a count, or when its oldest item has waited long enough.
+"""Closes a micro-batch when it reaches a token budget or a count, or when its oldest item has waited long enough.
 
 A batch closes at once when nothing else is being processed.
 """
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 class MicroBatcher(Batcher[I]):
-    """Makes batches whose padded cost, the longest item's times the number of items, stays within `max_cost`.
+    """Makes batches whose padded cost stays within `max_cost`: the longest item's cost times the number of items.
 
-    A batch holds the oldest item, so that none waits for ever, and items of similar length, so that padding stays
-    small. An item longer than the budget goes alone.
+    A batch holds the oldest item, so that none waits for ever. Its other items are of similar length, so that padding
+    stays small. An item that costs more than `max_cost` gets its own batch. `wait_s` is in seconds.
     """
 
     def __init__(self, *, max_cost: int, max_items: int, wait_s: float, cost: Callable[[I], int]) -> None:

@@ -10,9 +10,9 @@ from streams.pipeline.stage import I, Stage
 
 
 class Decode(Stage[I]):
-    """Decodes the JSON of a topic into its type, `value`.
+    """Decodes the JSON of a record into an event of type `value`.
 
-    With `erasable`, a record without a value is void: an erased post leaves it in a compacted topic.
+    With `erasable`, a record without a value is void. The erase agent sends such records to the compacted topics.
     """
 
     name = "decode"

@@ -18,7 +18,7 @@ from streams.vision import with_channels
 
 
 class Fetch(Stage[TweetItem]):
-    """Adds the image's result, its context and, with `keep_pixels`, its pixels.
+    """Adds the image's result, the post's context and, with `keep_pixels`, the image's pixels.
 
     `workers` is the number of posts that may be in flight, so that no post waits here for another's image. The loader
     and the vision models limit how many images are fetched and read at once.
@@ -37,7 +37,7 @@ class Fetch(Stage[TweetItem]):
         item.image, image = await self._loader.load_first_photo(item.event.media)
         item.timings_ms["fetch"] = 1000 * (time.monotonic() - started)
         if image is not None and self._keep_pixels:
-            with suppress(ImageError):  # neither the cache nor the server has it now: the text stands alone
+            with suppress(ImageError):  # neither the cache nor the server has it now: the model reads only text
                 item.pixels = await self._loader.pixels(image)
                 image = replace(image, pixels=item.pixels)  # the channels need not decode it again
         visual = None if image is None else await self._read(item, image)

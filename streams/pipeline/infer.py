@@ -19,7 +19,7 @@ from streams.pipeline.stage import Batcher, BatchStage
 from streams.settings import Batching
 
 IMAGE_COST = 256
-"""Padded tokens that a post with an image counts for at least, since the model takes longer for an image."""
+"""Lowest cost, in padded tokens, of a post with an image, since the model takes longer for an image."""
 
 
 class Infer(BatchStage[TweetItem]):
@@ -78,7 +78,7 @@ class Infer(BatchStage[TweetItem]):
             item.encoded = None  # its pixels would otherwise stay in memory until the acknowledgement
 
     def _fail(self, item: TweetItem, fault: BatchFailed) -> bool:
-        """Drops the item's image, which may be at fault, for another try. An item without one fails."""
+        """Removes the item's image, which may be the cause, and asks for another try. Without one, the item fails."""
         if item.encoded is None or item.encoded.pixels is None:
             item.fail(self.name, fault)
             return False

@@ -1,4 +1,4 @@
-"""An event in a pipeline: where it came from, what it became, or why it died."""
+"""An event in a pipeline: where it came from, and what it became or why it failed."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ MAX_REASON = 2000
 """Longest reason and key of a dead letter, in characters."""
 
 MAX_VALUE = 5_000_000
-"""Bytes of an event that a dead letter keeps. As base64, with the other fields, they fit the topic's limit of 8 MB."""
+"""Largest part of an event, in bytes, that a dead letter keeps. As base64, it fits the topic's limit of 8 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A Kafka record as it came."""
+    """A Kafka record as it was received."""
 
     topic: str
     partition: int
@@ -55,7 +55,10 @@ class Item(Generic[E]):
         return self.parsed
 
     def fail(self, stage: str, error: BaseException | str, name: str | None = None) -> None:
-        """Marks the item dead, with the reason and the original bytes. The first failure of an item is kept."""
+        """Marks the item dead, with the reason and the original bytes. Only the first failure of an item counts.
+
+        `name` replaces the name of the error's class.
+        """
         if self.dead is not None:
             return
         key = self.origin.key
@@ -74,7 +77,7 @@ class Item(Generic[E]):
 def _preserved(value: bytes | None) -> dict[str, Any]:
     """Returns the fields of a dead letter that keep the original bytes.
 
-    They are text when the bytes are UTF-8 and not much longer in JSON, else base64.
+    The bytes are kept as text if they are UTF-8 and not much longer in JSON, else as base64.
     """
     if value is None:
         return {"value": None}

@@ -24,7 +24,7 @@ class DeadLetterLimit:
         self._recent.append(False)
 
     def died(self, reason: str) -> None:
-        """Counts an event that becomes a dead letter. Raises `Stop` when it is one too many."""
+        """Counts an event that becomes a dead letter. Raises `Stop` when a limit is reached."""
         self._run += 1
         self._recent.append(True)
         if self._run >= self._run_limit:

@@ -1,13 +1,13 @@
 """Runs stages side by side over bounded queues.
 
-Every item ends in the sinks or in the dead letters. Then it is acknowledged.
+Every item passes the stages or becomes a dead letter. Then it is acknowledged.
 
     submit ─► queue ─► stage ─► queue ─► stage ─► ... ─► acknowledge in order
                           └── failed ─► dead letter ─────────┘
 
 `submit` waits while `in_flight` items are open, so backpressure reaches Kafka. An item is acknowledged after its last
-stage has returned or the broker has its dead letter. `Stop`, or a fault of the pipeline itself, halts the pipeline:
-it acknowledges nothing more and sets `halted`, on which the worker ends.
+stage has returned or the broker has its dead letter. `Stop`, or a fault of the pipeline itself, halts the pipeline.
+It then acknowledges nothing more and sets `halted`, and the worker ends.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Pipeline(Generic[I]):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.halted.done() and not self.halted.cancelled():
-            self.halted.exception()  # marks it as read: the worker reports it
+            self.halted.exception()  # marks it as retrieved, so that asyncio does not log it: the worker reports it
 
     async def _run_each(self, stage: Stage[I], inbox: asyncio.Queue[I], forward: Forward[I]) -> None:
         while True:
@@ -156,7 +156,7 @@ class Pipeline(Generic[I]):
 
     async def _process_batch(self, stage: BatchStage[I], items: list[I]) -> None:
         async def process(batch: Sequence[I]) -> None:
-            async def call() -> None:  # before it raises, a stage may itself have failed some of the items
+            async def call() -> None:  # an earlier call may have marked some of the items as failed
                 if alive := [item for item in batch if item.dead is None]:
                     await stage.process(alive)
 
@@ -197,9 +197,9 @@ class Pipeline(Generic[I]):
             self._empty.set()
 
     def _free(self, slots: int) -> None:
-        """Releases the slots of events that are acknowledged, or that another worker has after a rebalance.
+        """Releases the slots of events that were acknowledged, or forgotten after a rebalance.
 
-        So `in_flight` bounds the memory, and the events that Kafka delivers again after a crash.
+        So `in_flight` bounds the memory, and the number of events that Kafka delivers again after a crash.
         """
         for _ in range(slots):
             self._slots.release()

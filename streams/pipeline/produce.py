@@ -1,4 +1,4 @@
-"""Sends extractions to their topic, keyed by post. The post may be acknowledged once the broker has it."""
+"""Sends extractions to their topic, keyed by post. A post may be acknowledged once the broker has its extraction."""
 
 from __future__ import annotations
 

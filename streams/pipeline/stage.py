@@ -1,8 +1,8 @@
-"""What a stage is. A pipeline runs its stages side by side, joined by bounded queues.
+"""The base classes of stages. A pipeline runs its stages side by side, joined by bounded queues.
 
-A stage handles one item (`Stage`) or a batch (`BatchStage`) and reports failure by raising:
-after `Retry` the pipeline waits and calls it again, `Stop` ends the worker, any other exception makes the item a dead
-letter. A stage never acknowledges, never drops an item and never sees a dead one.
+A stage handles one item (`Stage`) or a batch (`BatchStage`) and reports failure by raising. After `Retry`, the pipeline
+waits and calls the stage again. `Stop` ends the worker. Any other exception makes the item a dead letter. A stage never
+acknowledges, never drops an item and never sees a dead one.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Batcher(ABC, Generic[I]):
 
     @abstractmethod
     def due(self, now: float, *, idle: bool) -> float | None:
-        """Returns the seconds until a batch should close. 0 means now, None that nothing waits.
+        """Returns the seconds until a batch should close. 0 means now; None means that nothing waits.
 
         `idle`: no batch is being processed.
         """

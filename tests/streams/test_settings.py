@@ -51,7 +51,7 @@ from streams.settings import VARIABLES, load
         pytest.param("MNER_KAFKA", "h!$:1", "is not host:port", id="signs in a broker's name"),
         pytest.param("MNER_METRICS", "user;x:1", "is not host:port", id="signs in a listener's name"),
         pytest.param("MNER_REDIS", "unix://", "unix:///path", id="unix without a path"),
-        pytest.param("MNER_ELASTICSEARCH", "http://h:1?x=1", "nothing behind", id="options of Elasticsearch"),
+        pytest.param("MNER_ELASTICSEARCH", "http://h:1?x=1", "without a query", id="options of Elasticsearch"),
         pytest.param("MNER_PARTITIONS", "many", "MNER_PARTITIONS='many'", id="not a number"),
         pytest.param("MNER_THRESHOLD", "1.5", "less than or equal to 1", id="out of range"),
         *(
