@@ -42,16 +42,16 @@ def merged(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def added(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Returns the weights that training added to the pretrained encoder: adapters, heads, chain."""
+    """Returns the weights that training added to the pretrained encoder: the adapters, and all outside the encoder."""
     return {name: value for name, value in weights.items() if ".lora_" in name or not name.startswith("encoder.")}
 
 
 def starting(fresh: Mapping[str, Tensor], trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Returns the weights with which to continue training: those of `fresh`, with what `trained` has learned.
+    """Returns the weights of the network `fresh` with the values that `trained` has learned, to continue training.
 
-    `trained` has no adapters. Those of `fresh` become the best approximation of their rank to the difference that
-    training made to the layer: its truncated singular value decomposition (Eckart & Young, 1936), with the square root
-    of the singular values in each factor.
+    `trained` has no adapters. If `fresh` has, each gets the best approximation of its rank to its layer's difference,
+    trained minus pretrained weight. This is a truncated singular value decomposition (Eckart & Young, 1936). Each of
+    the two factors gets the square roots of the singular values.
     """
     adapted = [name.removesuffix(DOWN) for name in fresh if name.endswith(DOWN)]
     result = {

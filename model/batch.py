@@ -52,13 +52,13 @@ class Batch(_Tensors):
     text: Sequences
     context: Sequences
     images: Images
-    heads: Tensor  # (B, W) position of each word's first subword in any view's sequence
+    heads: Tensor  # (B, W) position of each word's first subword, the same in every view's sequence
     words: Tensor  # (B, W) bool, true for real words
-    present: Tensor  # (V, B) bool: which posts have which of the design's views
+    present: Tensor  # (V, B) bool: whether the post has this view of the design
 
 
 def collate(batch: Sequence[Encoded], config: TokenizerConfig, design: Design) -> Batch:
-    """Pads a batch. Views that the design does not read hold no posts.
+    """Pads a batch. `text` holds every post; `context` and `images` hold none if the design does not read them.
 
     Raises `ValueError` when image features are not as wide as the design says.
     """

@@ -1,4 +1,4 @@
-"""A checkpoint folder: weights, configuration, tokenizer, model card. No torch.
+"""A checkpoint folder: weights, configuration, tokenizer, model card. Imports no torch.
 
 model.safetensors    weights, fp16
 config.json          `CheckpointInfo`
@@ -42,8 +42,8 @@ class Base(Value):
 class Temperatures(Value):
     """Numbers that divide all scores of a belief (temperature scaling: Guo et al., ICML 2017).
 
-    Fusion treats views as independent, although they read the same words. So a fused belief is too sure, and has a
-    temperature of its own.
+    Fusion treats views as independent, although they read the same words. So a fused belief is overconfident and
+    has a temperature of its own.
     """
 
     #: For the belief of one view.
@@ -73,13 +73,13 @@ class CheckpointInfo(Value):
     model_version: int = Field(validation_alias="release", ge=0, lt=2**40)
     #: Mentions below this probability go to review.
     threshold: Score
-    #: Precision that mentions at or above the threshold keep.
+    #: Promised precision of mentions at or above the threshold.
     target_precision: Score
     #: Chosen on validation data.
     temperature: Temperatures
     labels: tuple[str, ...]
     design: Design = Design()
-    #: Candidates of this probability or more go to review; 1 means none.
+    #: Candidates at or above this probability go to review; 1 means none.
     candidate_threshold: float = Field(default=1.0, validation_alias="possible", gt=0, le=1)
     #: Probability, over draws of the validation data, that the target is missed. None if nothing was promised.
     delta: Score | None = None
@@ -96,8 +96,8 @@ class CheckpointInfo(Value):
     def reading(self, views: Sequence[str] | None) -> CheckpointInfo:
         """Returns the configuration with these views only; None keeps all.
 
-        Thresholds and temperatures stay, although they were calibrated with all views. Raises `UserError` when the
-        checkpoint lacks a view.
+        Thresholds and temperatures stay, although they were calibrated with all views. Raises `UserError` when
+        `views` is empty or the checkpoint lacks one of them.
         """
         own = self.design.views
         if views is None:

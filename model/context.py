@@ -1,4 +1,4 @@
-"""The context of a post: its images in words, the second segment of the view `text+context`. No torch.
+"""The context of a post: its images in words, the second segment of the view `text+context`. Imports no torch.
 
 Alternative texts come first, then captions, tags and lines of text that the vision models read from the pixels
 (ITA: Wang et al., NAACL 2022).
@@ -18,7 +18,7 @@ SHARES = (130, 40, 80)
 """Characters for sentences, tags and text in the image when all three are long."""
 
 TAG_SCORE = 0.3
-"""Below this score, tags of real images are wrong more often than right (docs/vision.md, "Tags")."""
+"""Below this score, tags of real images are wrong more often than right (docs/research/tags-and-text.md)."""
 
 SEPARATOR = " . "
 
@@ -26,7 +26,7 @@ SEPARATOR = " . "
 def visual_context(tweet: Tweet) -> str | None:
     """Returns the alternative texts of the post's media, joined, or None if there are none.
 
-    They take the place of the machine captions in the training data.
+    Training used machine captions in their place.
     """
     return context_text(tweet, None)
 
@@ -42,7 +42,7 @@ def context_text(tweet: Tweet, visual: VisualContext | None) -> str | None:
 def in_words(sentences: Iterable[str], tags: Iterable[str], lines: Iterable[str]) -> str | None:
     """Joins sentences about an image, its tags and its lines of text into one text. None if all are empty.
 
-    Each of the three is cut to its share, plus what the others leave unused. Repeated parts are dropped.
+    Each of the three is cut to its share plus the characters that the others leave unused. Repeated parts are dropped.
     """
     seen: set[str] = set()
     parts = [SEPARATOR.join(_new(sentences, seen)), ", ".join(_new(tags, seen)), " ".join(_new(lines, seen))]
@@ -60,7 +60,7 @@ def _new(texts: Iterable[str], seen: set[str]) -> list[str]:
 
 
 def _bounded(parts: list[str]) -> list[str]:
-    """Cuts the parts to `MAX_CHARACTERS` once joined. A part within its share is never cut."""
+    """Cuts the parts so that they have at most `MAX_CHARACTERS` when joined. A part within its share is never cut."""
     shares = [min(len(part), share) for part, share in zip(parts, SHARES, strict=True)]
     free = MAX_CHARACTERS - sum(shares) - len(SEPARATOR) * (sum(map(bool, parts)) - 1)
     cut = []

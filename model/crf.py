@@ -1,6 +1,6 @@
 """Linear-chain conditional random field over BIO labels: likelihood, marginals, best labelling.
 
-Lafferty et al., ICML 2001; forward-backward as in Rabiner, Proceedings of the IEEE, 1989, with logarithms.
+Lafferty et al., ICML 2001; forward-backward algorithm in log space (Rabiner, Proceedings of the IEEE, 1989).
 
 Shapes: B posts, W words, padded on the right; `words` (B, W) bool marks the real ones. L labels in the order O, then
 B-X, I-X for each type X. Emissions (B, W, L) are unnormalised log-scores. Everything is computed in float32.
@@ -23,11 +23,11 @@ Temperature = float | Tensor
 class ForwardBackward(NamedTuple):
     """Result of the forward and backward passes."""
 
-    #: (B, W, L) log-sum of all paths that reach a label at a word, the word's own emission included.
+    #: (B, W, L) logsumexp of the scores of all paths up to a label at a word, including this word's emission.
     forward: Tensor
-    #: (B, W, L) log-sum of all paths that continue from a label at a word to the end.
+    #: (B, W, L) logsumexp of the scores of all paths from a label at a word to the end, without this word's emission.
     backward: Tensor
-    #: (B) log-sum of all paths.
+    #: (B) logsumexp of the scores of all paths.
     total: Tensor
 
     @property
@@ -56,9 +56,9 @@ class CRF(nn.Module):
         self.register_buffer("opening", opening, persistent=False)
 
     def scores(self, temperature: Temperature) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the divided scores of transitions (L, L), of beginnings (L) and of ends (L).
+        """Returns the scores of transitions (L, L), first labels (L) and last labels (L), divided by the temperature.
 
-        With one temperature per post the shapes are (B, L, L), (B, L) and (B, L).
+        With one temperature per post, the shapes are (B, L, L), (B, L) and (B, L).
         """
         pairs, single = by_tweet(temperature, 2), by_tweet(temperature, 1)
         transitions = torch.where(self.legal, self.transitions / pairs, IMPOSSIBLE)
@@ -84,11 +84,11 @@ class CRF(nn.Module):
         return self.forward_backward(emissions, words, temperature).log_marginals
 
     def marginals_and_likelihood(self, emissions: Tensor, labels: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the log-marginals (B, W, L) and the log-likelihood (B) of the allowed labellings.
+        """Returns the log-marginals over all labellings (B, W, L), and the log-likelihood of the allowed ones (B).
 
-        `labels` (B, W, L) bool marks the labels that each word may have. Exactly one per word is a full labelling;
-        several make it partial (Tsuboi et al., COLING 2008). The likelihood of a post without words is 0. Both results
-        come from one pass over a batch of 2 B rows.
+        `labels` (B, W, L) bool marks the labels that each word may have. A full annotation has one per word, a partial
+        one has more (Tsuboi et al., COLING 2008). A post without words has the log-likelihood 0. Both results come from
+        one pass over a batch of 2 B rows.
         """
         emissions = emissions.float()
         allowed = emissions.masked_fill(~labels, IMPOSSIBLE)
@@ -114,5 +114,5 @@ class CRF(nn.Module):
 
 
 def by_tweet(temperature: Temperature, dimensions: int) -> Temperature:
-    """Returns the temperature in a shape that divides (B, ...) scores with so many dimensions after the first."""
+    """Reshapes temperatures (B) to divide scores (B, ...) of `dimensions` more axes. Returns a number unchanged."""
     return temperature.view(-1, *[1] * dimensions) if isinstance(temperature, Tensor) else temperature

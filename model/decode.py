@@ -1,4 +1,4 @@
-"""From a chain's scores to spans and their probabilities. NumPy only.
+"""Turns a chain's scores into spans and their probabilities. Uses only NumPy.
 
 Shapes: W words of one post, L labels in the order O, then B-X, I-X for each type X, T types, K lengths.
 """
@@ -16,7 +16,7 @@ Floats = NDArray[np.floating]
 OUTSIDE = 0
 
 DIGITS = 6
-"""Decimals of a prediction, so that a replay on another machine writes the same bytes."""
+"""Decimals to which predictions are rounded, so that a replay on another machine writes the same bytes."""
 
 SLACK = 0.05
 """Largest error of a log-probability summed over thousands of words in float32."""
@@ -53,17 +53,20 @@ def spans(labelling: list[int]) -> list[WordSpan]:
 
 @dataclass(frozen=True)
 class ChainPosterior:
-    """The distribution over labellings of one post. `model.crf.ForwardBackward` holds the passes of a batch."""
+    """The distribution over labellings of one post. `model.crf.ForwardBackward` explains the two passes."""
 
     scores: Floats  # (W, L) log-scores of the labels
     transitions: Floats  # (L, L) log-scores of going from one label to the next
     end: Floats  # (L) log-scores of the last label
     forward: Floats  # (W, L) of the forward pass
     backward: Floats  # (W, L) of the backward pass
-    total: float  # log-sum of all labellings
+    total: float  # logsumexp of the scores of all labellings
 
     def stops(self) -> Floats:
-        """Returns (W, L), the log-sum of all continuations after a B- or I- label that end its mention there."""
+        """Returns (W, L). [w, l] is the logsumexp of all continuations that end a mention at word w with label l.
+
+        The column of O has no meaning.
+        """
         labels = len(self.end)
         inside = [inside_of(label) for label in range(labels)]
         result = np.empty_like(self.scores)
@@ -74,11 +77,14 @@ class ChainPosterior:
         return result
 
     def span_log_probabilities(self, longest: int) -> Floats:
-        """Returns (K, W, T): log-probability that k + 1 words from a word on are exactly one mention of a type."""
+        """Returns (K, W, T). [k, w, t] is the log-probability that words w to w + k are exactly one mention of type t.
+
+        It is -inf where the post has too few words.
+        """
         words, labels = self.scores.shape
         begin = np.arange(1, labels, 2)
         inside, stops = begin + 1, self.stops()
-        run = self.forward[:, begin]  # (W, T), then shorter: the first words that leave room for the length
+        run = self.forward[:, begin]  # (W, T); each step drops the last word, which has no room for the length
         result = np.full((min(longest, words), words, len(begin)), -np.inf)
         result[0] = run + stops[:, begin] - self.total
         for length in range(1, len(result)):

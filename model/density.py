@@ -1,11 +1,11 @@
 """How usual a post is for the model: a density of the encoder's states for its words.
 
-The heads' Normal-inverse-Gamma evidence says how sure a label is for usual words. Heads that only saw training posts
-cannot say so for out-of-distribution (OOD) posts. A Gaussian on an inner layer can (Lee et al., "A Simple Unified
-Framework for Detecting Out-of-Distribution Samples", NeurIPS 2018). It does better as a ratio to a second Gaussian, the
-background, on posts of all kinds (Ren et al., "Likelihood Ratios for Out-of-Distribution Detection", NeurIPS 2019).
-The density of a word weighs its evidence in the epistemic variance (Charpentier et al., "Natural Posterior Network",
-ICLR 2022).
+The heads' Normal-inverse-Gamma evidence is reliable only for words like those in training. It cannot detect
+out-of-distribution (OOD) posts. A Gaussian on an inner layer can (Lee et al., "A Simple Unified Framework for Detecting
+Out-of-Distribution Samples", NeurIPS 2018). Its ratio to a second Gaussian detects them better; this one is fitted to a
+background of posts of all kinds (Ren et al., "Likelihood Ratios for Out-of-Distribution Detection", NeurIPS 2019). The
+density of a word weighs its evidence in the epistemic variance (Charpentier et al., "Natural Posterior Network", ICLR
+2022).
 
 Shapes: B posts, W words, N words of many posts, H hidden size, K directions.
 """
@@ -35,20 +35,20 @@ FORMER_REFERENCE = "known"
 SHRINKAGE = 1e-3
 """Share of the mean variance that is added to each variance, so that nearly constant directions count less."""
 DIRECTIONS = 2 / 3
-"""Share of the principal directions that are used, those with the largest variance; found by experiment."""
+"""Share of the principal directions that are used: those with the largest variance. Found by experiment."""
 POWER = 16.0
-"""Exponent of a word's density per direction, which weighs its evidence; found by experiment (docs/model.md)."""
+"""A word's evidence is weighed by its density per direction to this power. Found by experiment."""
 BACKGROUND = 2 / 3
 """Exponent of the background's density in the ratio; found by experiment."""
 MIN_BACKGROUND_VARIANCE = 0.75
-"""Smallest variance of the background in a direction in which the training words have 1. Above `BACKGROUND`, so that
-the density falls with the distance from the centre in every direction."""
+"""Lower bound of the background's variance in a direction, where the training words have variance 1. It is above
+`BACKGROUND`, so that the density falls with the distance from the centre in every direction."""
 PRIOR_WORDS = 10
-"""Words per direction that stand for a background like the training words. So a few background words change little."""
+"""Pseudo-count per direction of a background like the training words, so that a few background words change little."""
 
 
 def mean_log_density(log_densities: Tensor, words: Tensor) -> Tensor:
-    """Returns (B), the mean over each post's words; `words` (B, W) marks the real ones.
+    """Returns (B), the mean of `log_densities` (B, W) over each post's words; `words` (B, W) bool marks the real ones.
 
     The mean of many words varies less, so a short post is less informative.
     """
@@ -59,13 +59,13 @@ def mean_log_density(log_densities: Tensor, words: Tensor) -> Tensor:
 class DensityModel:
     """A Gaussian on the states of the training words, relative to a background if there is one."""
 
-    #: (H) mean of the training words.
+    #: (H) mean state of the training words.
     centre: Tensor
     #: (H, K) maps states to directions in which the training words are uncorrelated with variance 1.
     whitening: Tensor
     #: Mean log-densities of held-out posts of the training distribution, ascending. Empty before `with_reference`.
     reference: Tensor
-    #: (K) weights above 0 of the directions, from the background. None means 1 for each.
+    #: (K) weight of each direction, above 0, from the background. None means 1 for each.
     counts: Tensor | None = None
 
     @classmethod
@@ -103,18 +103,21 @@ class DensityModel:
     def log_densities(self, states: Tensor) -> Tensor:
         """Returns (B, W), log-densities of words from their states (B, W, H), minus the mean over the training words.
 
-        With a background, it is the log of (p / q^c)^(1 / (1 - c)) with c = `BACKGROUND`. If q equalled p, it would
-        be log p.
+        With a background, they are logs of (p / q^c)^(1 / (1 - c)) with c = `BACKGROUND`. Here p is the density of the
+        training words, and q that of the background. If q equalled p, they would be log p.
         """
         terms = 1 - ((states.float() - self.centre) @ self.whitening).square()  # (B, W, K)
         return 0.5 * (terms if self.counts is None else terms * self.counts).sum(-1)
 
     def weights(self, log_densities: Tensor) -> Tensor:
-        """Returns how much the evidence of words counts, 0 or more. The mean logarithm is near 0 on training words."""
+        """Returns a weight for the evidence of each word, 0 or more.
+
+        The logarithm of the weight has a mean near 0 over the training words.
+        """
         return torch.exp(POWER / self.whitening.shape[1] * log_densities)
 
     def typicality(self, log_density: float) -> float:
-        """Counts this post and the reference posts, and returns the share with this log-density or a lower one.
+        """Returns the share of posts with this mean log-density or a lower one, among this post and the reference.
 
         The share is a conformal p-value (Bates et al., "Testing for outliers with conformal p-values", 2023): of posts
         like the reference, at most a share p has a typicality of p or less.
@@ -176,7 +179,7 @@ class DensityModel:
 def _background(whitened: Tensor) -> tuple[Tensor, Tensor]:
     """Returns a background's variances (K) and uncorrelated directions (K, K).
 
-    `whitened` (N, K) is relative to the centre of the training words.
+    `whitened` (N, K) holds whitened states of its words.
     """
     count, size = whitened.shape
     weight = count / (count + PRIOR_WORDS * size)

@@ -1,4 +1,7 @@
-"""The design of a network. Each part can be switched off, so that its contribution can be measured. No torch."""
+"""The design of a network. Each part can be switched off, so that its contribution can be measured.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ IMAGE: View = "image"
 LABELS = ("O", *(f"{prefix}-{entity_type}" for entity_type in ENTITY_TYPES for prefix in "BI"))
 
 BATCH_TOKENS = 4096
-"""Padded tokens in a batch of posts to tag: length of its longest post times number of posts."""
+"""Largest number of padded tokens in a batch to tag: length of its longest post times number of posts."""
 
 
 class Design(Value):
@@ -46,7 +49,7 @@ class Design(Value):
         if not self.views or len(set(self.views)) < len(self.views):
             raise ValueError(f"views: choose one or more of {TEXT}, {CONTEXT}, {IMAGE}, each at most once")
         if self.discount and not (self.evidence and CONTEXT in self.views):
-            raise ValueError(f"discount: it weighs the evidence of the view {CONTEXT}; switch on both, or neither")
+            raise ValueError(f"discount: needs evidence and the view {CONTEXT}; set evidence, and add the view")
         if (IMAGE in self.views) != (self.image_width > 0):
             raise ValueError(f"image_width: set it above 0 with the view {IMAGE}, and to 0 without")
         return self

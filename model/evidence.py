@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SMALLEST = 1e-4
-"""Distance from the bound of each parameter. It keeps variances finite and logarithms away from zero."""
+"""Smallest distance of a parameter from its bound. It keeps variances finite and logarithms away from zero."""
 PRIOR = 0.01
 """nu of a word unlike all training words: its epistemic variance is 100 times its aleatoric one."""
 
@@ -52,7 +52,7 @@ class NIG(NamedTuple):
         return self.beta / (self.nu * (self.alpha - 1))
 
     def counted(self, weight: Tensor) -> Self:
-        """Returns the belief with nu = PRIOR + weight nu, so that evidence counts less for unusual words.
+        """Returns the belief with nu = PRIOR + weight * nu, so that evidence counts less for unusual words.
 
         `weight` is 0 or more and broadcasts (Natural Posterior Network: Charpentier et al., ICLR 2022, eq. 4).
         """
@@ -77,11 +77,11 @@ class NIG(NamedTuple):
         return (target - self.gamma).abs() * (2 * self.nu + self.alpha)
 
     def log_odds(self) -> Tensor:
-        """Returns log p(y = 1) - log p(y = 0) of the predictive density: the score that a label indicator is one.
+        """Returns log p(y = 1) - log p(y = 0) of the predictive density: the log-odds that the label applies.
 
-        With one independent belief per label, the one-hot vector of label k has a probability proportional to
-        exp(log_odds_k), so a softmax over these scores is the exact posterior over labels. A label with little evidence
-        has heavy tails, and so a score near zero, however large its gamma is.
+        If the beliefs of a word's labels are independent, the one-hot vector of label k has a probability proportional
+        to exp(log_odds_k). So a softmax over these scores is the exact posterior over labels. A label with little
+        evidence has heavy tails, and so a score near zero, however large its gamma is.
         """
         omega = 2 * self.beta * (1 + self.nu)
         off = torch.log(self.nu * self.gamma**2 + omega)

@@ -1,4 +1,4 @@
-"""Posts in, mentions out, in this process. For Python code and for the command line."""
+"""Extracts mentions from posts in this process, for Python code and for the command line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Extracted(NamedTuple):
     mentions: list[Mention]
     #: Spans that the model did not choose but that may be mentions, most probable first.
     candidates: list[Mention]
-    #: Share of the reference posts that are at least as unusual. None without a density or without words.
+    #: Share of the reference posts that are at least as unusual as this one, or None. See `model.mentions.Prediction`.
     typicality: float | None
     #: Whether the post has any of the views that the checkpoint reads.
     read: bool = True
@@ -67,7 +67,7 @@ class Extractor:
         """Returns the mentions of each post, in order.
 
         `contexts` replace the alternative texts of the posts' media. `images` are only read by a checkpoint with a view
-        `image`. The first one loads its image encoder; raises `UserError` when that fails.
+        `image`. The first image loads the image encoder. Raises `UserError` when that fails.
         """
         return [extracted.mentions for extracted in self.extract_all(tweets, contexts, images)]
 
@@ -100,14 +100,14 @@ class Extractor:
         ]
 
     def _with_pixels(self, encoded: Encoded, image: Image | None) -> Encoded:
-        """Leaves images unread that the checkpoint does not use."""
+        """Adds the image's pixels if the checkpoint reads images."""
         if self.info.vision is None or image is None:
             return encoded
         return replace(encoded, pixels=Pixels.of(image))
 
 
 def batches(encoded: Sequence[Encoded], tokens: int) -> Iterator[list[int]]:
-    """Yields indices of posts of similar length. A batch has at most `tokens` padded tokens, or a single post."""
+    """Yields batches of indices, posts of similar length together: at most `tokens` padded tokens, or a single post."""
     batch: list[int] = []
     for index in sorted(range(len(encoded)), key=lambda index: encoded[index].cost):
         if batch and encoded[index].cost * (len(batch) + 1) > tokens:

@@ -1,4 +1,7 @@
-"""The model's prediction for one post, as it leaves the model's process, and the mentions made of it. No torch."""
+"""The model's prediction for one post, as it leaves the model's process, and the mentions made of it.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -42,18 +45,19 @@ class Prediction:
     spans: tuple[Span, ...] = ()
     #: Other spans that may be mentions, most probable first. They may overlap `spans` and each other.
     candidates: tuple[Span, ...] = ()
-    #: Share of the reference posts that are at least as unusual. None without a density or without words.
+    #: Share of the reference posts that are at least as unusual as this one. None for a post without words, for a
+    #: checkpoint without a density, and when only the view `text+context` is read.
     typicality: Annotated[float, Field(ge=0, le=1)] | None = None
     #: Whether the post has any of the views that the checkpoint reads.
     read: bool = True
 
 
 MIN_CANDIDATE_PROBABILITY = 0.05
-"""People are never asked about a span with a lower probability."""
+"""Lowest probability of the candidates that calibration and evaluation consider."""
 
 
 def asking(prediction: Prediction, threshold: float) -> Prediction:
-    """Returns the prediction with the candidates of this probability or more."""
+    """Returns the prediction without the candidates below the threshold."""
     return replace(
         prediction, candidates=tuple(span for span in prediction.candidates if span.probability >= threshold)
     )

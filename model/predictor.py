@@ -1,4 +1,4 @@
-"""The trained network, ready to predict: padded batches in, spans with probability and evidence out.
+"""Predicts with a trained network: encoded posts in, spans with probabilities and uncertainties out.
 
 Shapes: B posts, W words, L labels, V views.
 """
@@ -49,8 +49,8 @@ def load(
     """Loads a checkpoint.
 
     `device` is auto, cpu or cuda. `threads` is the number of CPU threads; 0 means one per core. `candidate_threshold`
-    replaces the checkpoint's own. With `views`, only these views of the checkpoint are read. `sees` loads the
-    checkpoint's image encoder now, not with the first image.
+    replaces the checkpoint's own. With `views`, only these views of the checkpoint are read. With `sees`, the image
+    encoder is loaded now, not with the first image; the checkpoint must have one.
 
     Raises `UserError` when the checkpoint or an argument is wrong.
     """
@@ -73,7 +73,7 @@ def load(
         network.load_state_dict(weights)
         network.density = DensityModel.load(checkpoint, network.config.hidden_size)
     except (SafetensorError, OSError, RuntimeError) as error:
-        raise UserError(f"{checkpoint / WEIGHTS} is broken or of another model: {first_line(error)}") from None
+        raise UserError(f"{checkpoint / WEIGHTS} is broken or belongs to another model: {first_line(error)}") from None
     predictor = Predictor(network, info, device)
     if sees:
         predictor.image_encoder()
@@ -106,7 +106,7 @@ class Predictor:
     def predict(self, batch: Sequence[Encoded]) -> list[Prediction]:
         """Returns one prediction per post, in order. The batch may be empty, and posts may have no words.
 
-        Padding and the other posts change a prediction by rounding errors at most. The first pixels load the image
+        Padding and the other posts change a prediction by rounding errors at most. The first image loads the image
         encoder, if the checkpoint has a view `image`. Raises `UserError` when that fails.
         """
         if not batch:
@@ -145,13 +145,14 @@ class Output:
     views: list[NIG]  # per view of the design, (B, W, L)
     shares: Tensor  # (V, B) how much of each view's evidence is in the fused belief
     together: NIG  # (B, W, L) the fused belief
-    #: (B, W) how much each word's evidence counts (`model.density`). None without a density, or a view of text alone.
+    #: (B, W) how much each word's evidence counts (`model.density`). None without a density, and when only the view
+    #: `text+context` is read.
     weights: Tensor | None = None
-    #: (B) mean log-density of each post's words. None like `weights`.
+    #: (B) mean log-density of each post's words. None when `weights` is None.
     log_density: Tensor | None = None
 
     def counted(self, belief: NIG) -> NIG:
-        """Returns one of the beliefs with its evidence weighed, to read variances from."""
+        """Returns one of the beliefs with its evidence weighed. Variances are read from the result."""
         return belief if self.weights is None else belief.counted(self.weights.unsqueeze(-1))
 
     @property
@@ -176,7 +177,7 @@ def run(network: Tagger, batch: Sequence[Encoded], config: TokenizerConfig, devi
         output = Output(batch, tensors, beliefs, shares, fuse(beliefs, shares))
     if network.density is None or inner is None:
         return output
-    with torch.inference_mode():  # not in bf16: small differences between densities count
+    with torch.inference_mode():  # not in bf16: small differences between densities matter
         densities = network.density.log_densities(inner)
         weights = network.density.weights(densities)
         return replace(output, weights=weights, log_density=mean_log_density(densities, tensors.words))
@@ -274,8 +275,10 @@ class _BeliefReader:
         )
 
     def opinion(self, row: int, span: WordSpan, fused: _BeliefReader) -> ViewOpinion:
-        """Variances are means over the span's words and all labels. The share is the view's part
-        of the fused nu of the span."""
+        """Returns the belief's opinion on the span.
+
+        Variances are means over the span's words and all labels. The share is the view's part of the fused nu.
+        """
         words = slice(span.first, span.last)
         share = self._nu[row, words].sum() / fused._nu[row, words].sum()
         return ViewOpinion(

@@ -1,6 +1,6 @@
-"""The network, top to bottom: an encoder, views of the post, evidence per view, and a chain over the labels.
+"""The network, from input to output: an encoder, views of the post, evidence per view, a chain over the labels.
 
-`model.evidence.fuse` joins the views in between.
+`model.evidence.fuse` fuses the views before the chain.
 
 Shapes: B posts, B' posts that have a view, S positions of a view's sequence, W words, H hidden size, L labels, V views,
 P positions of an image's features, D their width.
@@ -35,7 +35,8 @@ VIEW_WEIGHTS = ("heads.", "image_attention.", "matching.")
 class TaggerOutput(NamedTuple):
     #: One NIG (B, W, L) per view of the design. A post without the view has the head's bias there; `fuse` ignores it.
     beliefs: list[NIG]
-    #: (B, W, H) inner encoder states of the words in the text alone, see `Tagger.encode`. None if no view needs them.
+    #: (B, W, H) inner states of the words of the text without context, see `Tagger.encode`. None if the design has only
+    #: the view `text+context`.
     inner: Tensor | None
     #: (B') log-odds that a context belongs to its post, for posts with a context. None without `discount`.
     match_logit: Tensor | None
@@ -99,8 +100,8 @@ class Tagger(nn.Module):
     def encode(self, view: Sequences) -> tuple[Tensor, Tensor]:
         """Returns the last layer's states (B', S, H) and the inner states (B', S, H).
 
-        Inner states are the sum of the layers a third and half way up. They best tell the training posts from others
-        (docs/model.md).
+        The inner states are the sum of two layers, a third and half of the way up. They best distinguish training posts
+        from others.
         """
         embedding: nn.Module = self.encoder.get_input_embeddings()  # type: ignore[operator]
         embedded = embedding(view.ids) + self.casing(view.shapes)
@@ -200,7 +201,7 @@ def _current_name(name: str) -> str:
 
 
 def _key(view: str) -> str:
-    """A module's name must not contain a plus sign or a dot."""
+    """Returns the view's name in the names of weights, without the plus sign."""
     return view.replace("+", "_")
 
 

@@ -1,4 +1,7 @@
-"""Turns raw posts into subwords with offsets in code points. No torch: the pipeline's process runs this."""
+"""Turns raw posts into subwords with offsets in code points.
+
+Imports no torch, because the pipeline's process runs this.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from core.pixels import Pixels
 from model.words import SIGILS, URL, Word, split_words
 
 SHAPES = ("other", "lower", "title", "upper", "mixed", "digit")
-"""The casings of words, with one embedding each. An uncased encoder would not see them."""
+"""The casings of words. Each has an embedding, because an uncased encoder does not see casing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Encoded:
     heads: tuple[int, ...]  # W positions in `text` of each word's first subword
     spans: tuple[tuple[int, int], ...]  # W times [start, end) in code points of the raw text
     image: NDArray[np.floating] | None = None  # (P, D) features of the image
-    pixels: Pixels | None = None  # the image, until features are made of it
+    pixels: Pixels | None = None  # the image, until `image` holds its features
 
     @property
     def cost(self) -> int:
@@ -90,7 +93,7 @@ class TweetTokenizer:
         return replace(self._encode(parts, context), image=image)
 
     def _encode(self, words: Sequence[Word], context: str | None) -> Encoded:
-        words = words[: self.config.max_text]  # nearly every word has at least one subword
+        words = words[: self.config.max_text]  # bounds the work; nearly every word has at least one subword
         pieces = self.tokenizer.encode(
             [_read(word.text) for word in words], is_pretokenized=True, add_special_tokens=False
         )

@@ -1,8 +1,8 @@
 """Splits a raw post into words as the training data does. Offsets are code points of the raw text.
 
 The published corpora split off punctuation, but keep inner hyphens and numbers such as `3-1` and `10,000` whole.
-Some years split `@name` and `#Word` after the sigil, others do not. Here a sigil is read but never labelled: the
-mention in `#NBA` is `NBA`. A URL is one word.
+Some of them split `@name` and `#Word` after the sigil, others do not. Here a sigil before a word is read but never
+labelled: the mention in `#NBA` is `NBA`. A URL is one word.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Kind = Literal["word", "mark", "format", "space", "symbol"]
 class Word:
     """A word of a post."""
 
-    text: str  # with entities such as `&amp;` decoded
+    text: str  # with HTML entities such as `&amp;` decoded
     start: int  # code point of the raw text
     end: int  # code point of the raw text, exclusive
     labelled: bool = True
@@ -48,9 +48,9 @@ def kind(character: str) -> Kind:
 
 
 def decode_entities(text: str) -> tuple[str, list[int]]:
-    """Returns the text with `&amp;` as `&`, and the position in `text` of each code point and of the end.
+    """Decodes HTML entities. Returns the result, and the position in `text` of each of its code points and of its end.
 
-    Entities that are unknown or stand for several code points stay as they are.
+    An entity that is unknown or means several code points is left as it is.
     """
     parts: list[str] = []
     starts: list[int] = []
@@ -77,7 +77,7 @@ def split_words(text: str) -> list[Word]:
         position = end
         if kind(decoded[first]) in ("space", "format"):
             continue
-        while kind(decoded[end - 1]) == "format":  # a joiner at the end joins nothing
+        while kind(decoded[end - 1]) == "format":  # such as a zero-width joiner: at the end it joins nothing
             end -= 1
         # a sigil right before a word is not labelled; a sigil alone is a word like any other
         labelled = not (decoded[first] in SIGILS and end < len(decoded) and kind(decoded[end]) == "word")

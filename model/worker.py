@@ -1,6 +1,6 @@
-"""A model in a child process. A crash, a kill or a hang there costs one batch, never the worker here.
+"""A model in a child process. A crash, a kill or a hang of the child costs one batch, never the parent process.
 
-The process reads what strangers wrote, so nothing that it replies is unpickled: replies are JSON, validated.
+The child reads what strangers wrote, so its replies are never unpickled: they are JSON, and are validated.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ LOAD_TIMEOUT_S = 180.0
 """Limit for importing torch and loading the weights, on a busy machine. A batch's own limit starts after that."""
 
 MAX_REPLY = 64_000_000
-"""Largest reply in bytes. The largest honest replies, for 256 images full of text, have a tenth of that."""
+"""Largest reply in bytes. The largest expected replies, for 256 images full of text, have a tenth of that."""
 
 MAX_MESSAGE = 1000
 """Longest error message in characters. It ends up in a log, an extraction or a dead letter."""
 
 MAX_STARTS = 5
-"""Starts that may fail in a row. A machine may be short of memory for a moment, but a model that never loads is a
-reason to stop."""
+"""Failed starts in a row that raise `Stop`. A machine may be short of memory for a moment, but a model that never
+loads is a reason to stop."""
 
 
 class BatchProcess(Generic[Request, Reply]):
@@ -47,10 +47,11 @@ class BatchProcess(Generic[Request, Reply]):
 
     Args:
         what: Names the model in messages, for example "the model".
-        factory: `module:function`, called in the child with `config` and the keywords `device`, `threads` and
-            `options`. The object that it returns has `predict`, which takes requests and returns as many replies.
+        factory: `module:function`, called in the child with `config`, and with `device`, `threads` and the entries of
+            `options` as keywords. The object that it returns has `predict`, which takes requests and returns as many
+            replies.
         reply: The type of a reply, a dataclass or a pydantic model.
-        timeout_s: Limit for one batch.
+        timeout_s: Limit for one batch, in seconds.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class BatchProcess(Generic[Request, Reply]):
 
         Raises:
             ProcessDied: The process died, was killed or took too long. The next call starts a fresh one.
-            BatchFailed: Predicting the batch raised an exception, whose message this is. The process is fine.
+            BatchFailed: Predicting the batch raised an exception, whose message is passed on. The process goes on.
             Retry, Stop, UserError: A fresh process was needed; see `start`.
         """
         limit_s = self.timeout_s if timeout_s is None else timeout_s
@@ -176,7 +177,7 @@ class ModelProcess(BatchProcess[Encoded, Prediction]):
         candidate_threshold: Replaces the checkpoint's own. The factory receives it only when it is set.
         info: The checkpoint as the parent read it. When a fresh process finds another one, `start` raises
             `UserError`, because two calibrations must not mix. The factory receives `sees` only when the checkpoint
-            has a vision model.
+            has an image encoder.
     """
 
     def __init__(
@@ -208,7 +209,7 @@ Message = Annotated[str, AfterValidator(lambda text: plain(text, MAX_MESSAGE))]
 
 
 def _replies(reply: type[Any]) -> TypeAdapter[Any]:
-    """Returns the validator of all that `model.worker_main` may reply: a kind and its content."""
+    """Returns the validator of every reply of `model.worker_main`: a kind and its content."""
     done: Any = tuple[Literal["done"], list[reply]]  # type: ignore[valid-type]
     other: Any = tuple[Literal["ready"], None] | tuple[Literal["error", "user_error"], Message]
     return TypeAdapter(done | other)

@@ -1,7 +1,8 @@
 """The main module of a model's process: `python -m model.worker_main SOCKET PARENT FACTORY DEVICE THREADS`.
 
-Receives the configuration and options. Replies ["ready", null] once the model is loaded, then for each batch
-["done", replies] or ["error", message]. Requests are pickled by the parent, replies are JSON, both in frames.
+Receives the configuration and options. Replies ["ready", null] once the model is loaded. Then replies to each
+batch with ["done", replies] or ["error", message]. If the model cannot be loaded, replies ["user_error", message] or
+["error", message] and ends. The parent pickles requests; replies are JSON. Both are sent in frames.
 """
 
 from __future__ import annotations

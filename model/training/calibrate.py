@@ -1,7 +1,8 @@
 """Calibrates a checkpoint on validation data: temperatures, the two thresholds, and the density of typical posts.
 
-A fifth of the posts (`is_tuning`) chooses the temperatures and where the tests begin. The rest tests, and nothing else
-sees it before. Each post is read in all modes of the design (`reading.caption_modes`); the promise holds in each.
+A fifth of the posts (`is_tuning`) chooses the temperatures and the first threshold to test. The other posts test the
+thresholds and choose the candidate threshold. Each post is read in all modes of the design (`reading.caption_modes`);
+the promise holds in each.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ UNCALIBRATED = Calibration(
 
 
 def is_tuning(example: Example) -> bool:
-    """Whether a post belongs to the fifth that chooses. Depends on its text, so that copies stay together."""
+    """Whether a post belongs to the fifth for tuning. Depends on its text, so that copies stay together."""
     return hashlib.sha256(example.key.encode()).digest()[0] % 5 == 0
 
 
@@ -86,11 +87,12 @@ def calibrate(
 ) -> Calibration:
     """Calibrates on validation examples.
 
-    `budget` limits the questions about candidates per predicted mention. `before` holds the present temperatures. One
-    of them stays when the examples have too few mentions to choose a better one.
+    `budget` limits the questions about candidates per predicted mention. `before` holds the present temperatures. A
+    temperature stays as it is when the examples have too few mentions to choose a better one.
 
     The temperatures minimise the log-loss of mention probabilities (temperature scaling: Guo et al., ICML 2017): one
     over the posts with a single view, the other over the posts with joined views.
+
     Raises `UserError` when nothing is predicted in one of the modes.
     """
     modes = {"captions" if captions else "text": captions for captions in caption_modes(network.design, examples)}
@@ -158,7 +160,7 @@ def with_reference(
 def _inner_states(
     network: Tagger, tokenizer: TweetTokenizer, examples: Sequence[Example], device: str
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yields inner states (B, W, H) and which words are real (B, W), of posts with words, read as text alone."""
+    """Yields inner states (B, W, H) and which words are real (B, W), for posts that have words. Reads only text."""
     encoded = [tokenizer.encode_words(example.words, None) for example in examples]
     encoded = [each for each in encoded if each.heads]
     for rows in batches(encoded, BATCH_TOKENS):
@@ -182,9 +184,10 @@ def asked_about(predictions: Sequence[Prediction], threshold: float) -> float:
 
 
 def best_temperatures(readings: Sequence[Reading], before: Temperatures | None = None) -> Temperatures:
-    """Returns the best temperature of single views and that of joined views.
+    """Returns the best temperature for posts with one view, and for posts with several.
 
-    When one of the two has fewer than `FEWEST` mentions, it keeps the value of `before`, or takes the other's.
+    A temperature with fewer than `FEWEST` mentions keeps its value in `before`. Without `before`, it takes that of the
+    other, or 1.
     """
 
     def marks(joined: bool, temperature: float) -> Iterator[Marks]:

@@ -1,6 +1,6 @@
 """The configuration of one training run, as a TOML file gives it.
 
-A key of the file is a field here; a section is a class. Paths are used as they stand: the caller expands variables and
+A key of the file is a field here; a section is a class. Paths are used as given: the caller expands variables and
 resolves relative paths.
 """
 
@@ -34,9 +34,9 @@ class DataConfig(Value):
     auxiliary: tuple[Path, ...] = ()
     """Data sets with another annotation scheme. Their labels are trained on, but never measured or calibrated on."""
     unlabelled: tuple[Path, ...] = ()
-    """Data sets whose texts are learned from the teachers alone."""
+    """Data sets whose labels are ignored: only the teachers' beliefs about their texts are learned."""
     teachers: tuple[Path, ...] = ()
-    """Checkpoints whose beliefs are learned too. With several, their mean."""
+    """Checkpoints whose beliefs are learned too. With several, the mean of their beliefs is learned."""
 
 
 class DesignConfig(Value):
@@ -45,9 +45,9 @@ class DesignConfig(Value):
     views: tuple[View, ...] = TWO_VIEWS.views
     emission: Literal["student", "location"] = TWO_VIEWS.emission
     evidence: bool = TWO_VIEWS.evidence
-    """Off: each view gives plain scores, which are averaged."""
+    """If off, each view gives plain scores, which are averaged."""
     chain: bool = TWO_VIEWS.chain
-    """Off: words are labelled independently, except that the labels must be legal BIO."""
+    """If off, words are labelled independently, except that the labels must be legal BIO."""
     casing: bool = TWO_VIEWS.casing
     """An embedding of each word's casing."""
     adapt: Literal["full", "lora", "frozen"] = TWO_VIEWS.adapt
@@ -78,7 +78,7 @@ class LossConfig(Value):
     teacher: Weight = 1.0
     """Divergence from the teachers' token marginals; without teachers it has no effect."""
     matching: Weight = 0.0
-    """Weight of telling a post's own caption from another post's.
+    """Log-loss of telling a post's own caption from another post's.
 
     If above 0, the context's evidence is multiplied by the estimated probability of a match.
     """
@@ -101,11 +101,11 @@ class OptimisationConfig(Value):
     layer_decay: float = Field(1.0, ge=0.1, le=1)
     """Rate of a layer as a share of the rate of the next layer."""
     clip: Rate = 1.0
-    """Largest norm of a gradient."""
+    """Largest norm of the gradient of all weights together."""
     batch_tokens: int = Field(1024, ge=128)
     """Largest number of padded tokens in a batch: length of its longest post times number of posts."""
     drop_context: Share = 0.5
-    """Share of the captions that each epoch leaves out, so that the text alone is learned too."""
+    """Share of the captions that each epoch leaves out, so that the text without context is learned too."""
 
 
 class TrainingConfig(Value):

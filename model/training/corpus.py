@@ -1,6 +1,6 @@
-"""Reads NER corpora in the published layout: `word TAB tag` lines, then a blank line.
+"""Reads NER corpora in the published layout: a line `word TAB tag` for each word, and a blank line after each post.
 
-In multimodal sets a line `IMGID:<id>` comes first; captions and images are found by that id.
+In multimodal sets, each post begins with a line `IMGID:<id>`. Its caption and image are found by that id.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TYPES = {
     "product": "MISC",
     "creative-work": "MISC",
 }
-"""Entity types of the corpora and our type. OTHER is Twitter-2015's name for MISC; the last six are WNUT-17's."""
+"""Maps the entity types of the corpora to ours. OTHER is Twitter-2015's name for MISC; the last six are WNUT-17's."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +152,8 @@ def _tag(tag: str, path: Path, number: int) -> str:
 def read_captions(path: Path, folder: str) -> dict[str, str]:
     """Reads what images show, by image id, for the data set named `folder`.
 
-    A line belongs to the data set when the folder's name ends with its `set`, such as 2017. Its `caption`, `tags` and
-    `text` (read in the image) are joined as on the stream. Raises `UserError` naming the line.
+    A line belongs to the data set when the folder's name ends with its `set`, such as 2017, or it has no `set`. Its
+    `caption`, `tags` and `text` (read in the image) are joined as on the stream. Raises `UserError` naming the line.
     """
     captions: dict[str, str] = {}
     for number, line in enumerate(_lines(path), start=1):
@@ -185,7 +185,7 @@ def check_captions(path: Path, examples: Iterable[Example]) -> None:
 
 
 def legal(tags: Sequence[str]) -> list[str]:
-    """Returns the same mentions in strict BIO: an I-X that continues no X begins one, as in seqeval's default."""
+    """Returns the same mentions in strict BIO: an I-X that continues no X becomes B-X, as in seqeval's default."""
     result: list[str] = []
     for index, tag in enumerate(tags):
         continues = index > 0 and tags[index - 1][2:] == tag[2:] and tags[index - 1] != "O"
@@ -209,7 +209,7 @@ def as_auxiliary(examples: Sequence[Example]) -> list[Example]:
 
 def _without_signs(example: Example) -> Iterator[str]:
     tags = legal(example.tags)
-    numbers = accumulate(tag[0] != "I" for tag in tags)  # one number per mention, and per word outside
+    numbers = accumulate(tag[0] != "I" for tag in tags)  # a number for each mention and for each word outside of one
     for _, group in groupby(zip(numbers, example.words, tags, strict=True), key=itemgetter(0)):
         part = list(group)
         named = any(character.isalnum() for _, word, _ in part for character in word)

@@ -17,7 +17,9 @@ from model.tagger import Tagger
 from model.tokens import TokenizerConfig, TweetTokenizer
 
 MAX_CONTEXT = 64
+"""Subwords of context that are read."""
 MAX_SEQUENCE = 512
+"""Largest number of positions that are used, even if the encoder has more."""
 
 
 def resolve(encoder: str) -> tuple[str, str]:
@@ -62,8 +64,8 @@ def pretrained(path: str, seed: int, design: Design = TWO_VIEWS) -> tuple[Tagger
         network = Tagger(encoder.config, design)
         network.encoder.load_state_dict(encoder.state_dict())
         _probe(network, tokenizer)
-    except Exception as error:  # each kind of model raises its own
-        raise UserError(f"the encoder {path} gives no state for each word of a text: {first_line(error)}") from None
+    except Exception as error:  # each kind of model raises errors of its own
+        raise UserError(f"the encoder {path} does not give a state for each word: {first_line(error)}") from None
     network.adapt()
     return network, tokenizer
 

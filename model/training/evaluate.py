@@ -1,4 +1,4 @@
-"""Evaluates a predictor on a corpus: its mentions, and how well its uncertainties separate unusual posts."""
+"""Evaluates a predictor on a corpus: its mentions, and how well its uncertainties detect unusual posts."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class TweetUncertainty:
     best: Floats
     """(W) the label with the highest score."""
     log_density: float | None = None
-    """Log-density of its words; None if the checkpoint has no density."""
+    """Mean log-density of its words; None if the checkpoint has no density."""
 
 
 def _of_best(tweet: TweetUncertainty, variance: Floats) -> Floats:
@@ -99,8 +99,8 @@ def tweet_uncertainties(
 ) -> list[TweetUncertainty]:
     """Returns the uncertainties of the posts that have words, in no particular order.
 
-    They are read as text alone: captions that only one of two corpora has would tell the corpora apart.
-    Raises `UserError` if no view reads text alone.
+    Only the text is read: if only one of two corpora had captions, these would tell the corpora apart.
+    Raises `UserError` if the checkpoint lacks the view `text`.
     """
     if TEXT not in predictor.info.design.views:
         raise UserError(f"out-of-distribution scores need the view {TEXT}, which {predictor.info.name} does not have")
@@ -140,7 +140,7 @@ def out_of_distribution(reference: Sequence[TweetUncertainty], ood: Sequence[Twe
 
 
 def ood_by_density(reference: Sequence[TweetUncertainty], ood: Sequence[TweetUncertainty]) -> float | None:
-    """Returns the AUROC of telling `ood` posts by the density of their words; None if the checkpoint has no density."""
+    """Returns the AUROC of telling `ood` posts by their words' density; None without a density or if a set is empty."""
     densities = [each.log_density for each in (*reference, *ood) if each.log_density is not None]
     if len(densities) < len(reference) + len(ood):
         return None

@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from scipy.special import betainc, betaincinv
 
 DELTA = 0.1
+"""Default probability that a promise fails."""
 GRID: tuple[float, ...] = tuple((1 / (1 + np.exp(-np.arange(8, -8.05, -0.1)))).round(6).tolist())
 """Thresholds to test, the most cautious first. They do not depend on the data."""
 
 FEW = 5
-"""Fewest posts with a wrong mention from which the estimate of the design effect is trusted alone."""
+"""Fewest posts with a wrong mention from which the estimated design effect is used without a lower bound."""
 
 Marks = Sequence[tuple[float, bool]]
 """The predicted mentions of one post: the probability of each, and whether it is right."""
@@ -49,15 +50,16 @@ class Promise:
     """Share of the predicted mentions below the threshold on the validation data, by reading mode."""
 
     def summary(self) -> str:
-        """Returns in words what goes to people; empty without any reading mode."""
+        """Returns a phrase that says what share goes to review in each reading mode; empty without any mode."""
         return ", ".join(f"{share:.1%} of mentions go to review ({way})" for way, share in self.reviewed.items())
 
 
 def promise(readings: Mapping[str, Sequence[Marks]], start: float, target: float, delta: float) -> Promise | None:
-    """Returns the least cautious threshold that keeps the target in each of the `readings`; None if none does.
+    """Returns the promise of the least cautious threshold that keeps the target in all `readings`; None if none does.
 
-    The readings are the same posts in different modes, with and without captions. The largest p-value counts (Berger,
-    1982). `start` is the most cautious threshold to test; it must be chosen on other data.
+    The readings are the same posts in different modes, with and without captions. Their largest p-value counts
+    (intersection-union test: Berger, 1982). `start` is the most cautious threshold to test; it must be chosen on other
+    data.
     """
     if not readings:
         return None
@@ -71,7 +73,7 @@ def promise(readings: Mapping[str, Sequence[Marks]], start: float, target: float
 
 
 def highest(readings: Mapping[str, Sequence[Marks]], start: float, delta: float) -> Promise:
-    """Returns the highest target that can be promised at `start`, in whole hundredths; 0 without readings.
+    """Returns the promise of the highest target that holds at `start`, in whole hundredths; 0 without readings.
 
     Only one threshold is tested: a target that is chosen on the data leaves no room for a choice of thresholds.
     """

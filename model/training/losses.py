@@ -42,8 +42,10 @@ class Stack:
     """(N) log-probability of the labellings that the annotation allows."""
 
     def mean(self, sums: Tensor, counts: Tensor) -> Tensor:
-        """Returns the mean for each kind, added up over the kinds. `sums` and `counts` (N) hold one
-        value per row."""
+        """Returns the mean of each kind, added up over the kinds.
+
+        `sums` and `counts` (N) hold one value per row.
+        """
         sizes = counts.new_zeros(self.kind_count).index_add(0, self.kinds, counts)
         return (sums / sizes.clamp(min=1)[self.kinds]).sum()
 
@@ -72,7 +74,7 @@ def loss(
     temperatures: Tensor | None = None,
     swapped: Tensor | None = None,
 ) -> Tensor:
-    """Returns the mean over words of all losses, for every view that is present and for the fused belief.
+    """Returns the weighted sum of all losses. Those of labels, evidence and teachers are added up over `Stack`'s kinds.
 
     `labels` (B, W, L) bool: the labels that each word may have: one label where the annotators decided,
     several where a type was not annotated, none in a post without labels.
@@ -95,8 +97,7 @@ def loss(
 
 
 def _labels(network: Tagger, stack: Stack, labels: Tensor, weights: LossConfig) -> Tensor:
-    """Returns the loss of the labels and of the evidence. `labels` (N, W, L): one row per row
-    of the stack."""
+    """Returns the loss of the labels and of the evidence. `labels` (N, W, L) has the rows of the stack."""
     labelled = stack.words & labels.any(-1)
     if not labelled.any():
         return stack.marginals.new_zeros(())
@@ -104,6 +105,7 @@ def _labels(network: Tagger, stack: Stack, labels: Tensor, weights: LossConfig) 
     entropy = stack.mean(-torch.where(counts > 0, stack.likelihood, 0.0), counts)
     if not network.design.evidence:
         return entropy
+    # a label's indicator is known if the label is not allowed, or if no other is
     known = labelled.unsqueeze(-1) & (~labels | (labels.sum(-1, keepdim=True) == 1))
     indicators, known_of_row = labels.to(stack.belief.gamma.dtype), known.sum((1, 2))
     density = torch.where(known, -stack.belief.log_density(indicators), 0.0).sum((1, 2))
@@ -147,7 +149,7 @@ def matching(logits: Tensor, swapped: Tensor) -> Tensor:
     """Returns the log-loss of the log-odds (B') that a context belongs to its post.
 
     `swapped` (B') says which contexts do not. The mean is over the posts with a context. This is image-text matching
-    as in ALBEF (Li et al., NeurIPS 2021), by the image's words.
+    as in ALBEF (Li et al., NeurIPS 2021), with the image's words in place of its pixels.
     """
     if not len(logits):
         return logits.new_zeros(())

@@ -26,13 +26,13 @@ Splits = dict[tuple[str, str], list[Example]]
 
 @dataclass(frozen=True)
 class Material:
-    """The posts that a training reads. No training post has the text of a held-out one."""
+    """The posts of a training run. No training post has the text of a held-out one."""
 
     labelled: list[Example]
     auxiliary: list[Example]
-    """Posts with another annotation scheme (`corpus.as_auxiliary`), without posts that are in `labelled` too."""
+    """Posts with another annotation scheme (`corpus.as_auxiliary`), except those that are also in `labelled`."""
     unlabelled: list[Example]
-    """Posts without labels, without posts that another data set labels."""
+    """Posts without labels, except those that another data set labels."""
     held_out: Splits
     """Validation and test splits of the labelled data sets."""
     left_out: int
@@ -83,7 +83,7 @@ class Material:
             views = ", ".join(design.views)
             raise UserError(f"design.views {views}: no validation post has such a view; set data.captions")
         if auxiliary and not self.auxiliary:
-            raise UserError("data.auxiliary: all of its posts also stand in data.folder, or in a held-out split")
+            raise UserError("data.auxiliary: all of its posts are also in data.folder, or in a held-out split")
         if design.discount and len({example.caption for example in self.labelled if example.caption}) < 2:
             raise UserError("losses.matching: needs data.captions with at least two different captions")
 
@@ -96,8 +96,8 @@ class Material:
         if self.auxiliary:
             facts["auxiliary"] = f"tweets: {_counted(self.auxiliary)}, with the labels that these sets have"
         if self.unlabelled:
-            facts["without labels"] = f"{len(self.unlabelled)} tweets, learned from the teachers' beliefs alone"
-        facts["left out"] = f"{self.left_out} training tweets whose text also stands in a validation or test split"
+            facts["without labels"] = f"{len(self.unlabelled)} tweets, learned only from the teachers' beliefs"
+        facts["left out"] = f"{self.left_out} training tweets whose text is also in a validation or test split"
         return facts
 
 
@@ -108,10 +108,10 @@ def _counted(examples: Sequence[Example]) -> str:
 def read(
     data: Path, captions: Path | None, unlabelled: Sequence[Path] = (), auxiliary: Sequence[Path] = ()
 ) -> Material:
-    """Reads the posts of a training.
+    """Reads the posts of a training run.
 
-    `data` is a data set or a folder of data sets; their validation and test splits are held out. Of each data set in
-    `auxiliary` the training split is read, of each in `unlabelled` the texts of the training split.
+    `data` is a data set or a folder of data sets; their validation and test splits are held out. The training
+    posts of `auxiliary` keep their labels; those of `unlabelled` lose them.
 
     Raises `UserError` when a file is missing or broken.
     """

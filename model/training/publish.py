@@ -67,7 +67,7 @@ def publish(
     """Calibrates on the validation splits, writes the folder, then scores what was written on all held-out splits.
 
     The card is written last: a folder without one is unfinished. If `target_precision` cannot be promised, the highest
-    precision that can be is. If nothing can be calibrated, every mention goes to review. Raises `OSError`.
+    possible precision is promised. If nothing can be calibrated, every mention goes to review. Raises `OSError`.
     """
     validation = [example for examples in material.validation.values() for example in examples]
     density = fit_density(network.eval(), tokenizer, material.labelled, device, material.background)
@@ -109,7 +109,7 @@ def write(folder: Path, network: Tagger, tokenizer: TweetTokenizer, info: Checkp
     folder.mkdir(parents=True, exist_ok=True)
     kept = adapters.added(network.state_dict()) if info.base else adapters.merged(network.state_dict())
     weights = {name: value.detach().cpu().to(torch.float16).contiguous() for name, value in kept.items()}
-    (folder / WEIGHTS).write_bytes(safetensors.save(weights))  # `save_file` makes the file private
+    (folder / WEIGHTS).write_bytes(safetensors.save(weights))  # `save_file` makes the file readable only by its owner
     tokenizer.tokenizer.save(str(folder / TOKENIZER))
     if network.density is not None:
         network.density.save(folder)
@@ -133,7 +133,7 @@ belief per word and label; the views that a post has are fused into one belief.
 - design: {info.design}{on}
 
 ## Chosen on validation data
-Another calibration changes these in `config.json` and `density.safetensors`, not here.
+A later calibration changes these values in `config.json` and `density.safetensors`, but not here.
 - temperature {info.temperature}
 - review threshold {info.threshold}: mentions at or above it have a precision of at least {info.target_precision:.4g} on
   posts of the same kind; this fails with probability {promise.delta:g} over draws of the validation data (Learn then

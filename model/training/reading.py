@@ -16,7 +16,7 @@ from model.training.corpus import Example
 
 
 def caption_modes(design: Design, examples: Sequence[Example]) -> list[bool]:
-    """Returns the modes that measure every view: False without captions, True with them."""
+    """Returns the reading modes that together use every view: False without captions, True with them."""
     without = bool(set(design.views) - {CONTEXT})
     captioned = CONTEXT in design.views and any(example.caption for example in examples)
     return [mode for mode, possible in ((False, without), (True, captioned)) if possible]

@@ -29,6 +29,8 @@ class Judged:
 
 @dataclass(frozen=True)
 class TypeScore:
+    """The scores of one entity type. `support` is its number of gold mentions."""
+
     f1: float
     precision: float
     recall: float

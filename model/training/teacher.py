@@ -28,7 +28,7 @@ Beliefs = dict[int, Floats]
 
 
 def marginals(teacher: Extractor, examples: Sequence[Example], progress: Callable[[float], None]) -> list[Beliefs]:
-    """Returns the teacher's beliefs of each example, with its caption where there is one.
+    """Returns the teacher's beliefs about each example, read with its caption if it has one.
 
     An example for which the teacher has no view gets none. Calls `progress(share done)`.
     """

@@ -1,4 +1,4 @@
-"""The training loop. Each epoch sees every post as text, and a share of the posts also with its caption."""
+"""The training loop. Each epoch reads every post as text, and a share of the posts also with their captions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def items(
 ) -> list[Item]:
     """Encodes the examples with their captions. Illegal tags are read as seqeval reads them.
 
-    `beliefs`: what the teachers believe of the same examples. An example without tags is learned from them alone.
+    `beliefs` are the teachers', about the same examples. An example without tags is learned only from them.
     """
     result = []
     for example, belief in zip(examples, beliefs or [{}] * len(examples), strict=True):
@@ -107,7 +107,7 @@ class Trainer:
         return min((step + 1) / warmup, max(0.0, (self.steps - step) / max(1.0, self.steps - warmup)))
 
     def epoch_batches(self, epoch: int) -> Iterator[list[Item]]:
-        """Yields the batches of an epoch: shuffled anew, the posts of a batch of similar length."""
+        """Yields the batches of an epoch. Posts are shuffled anew; the posts of a batch have similar lengths."""
         chance = random.Random(f"{self.optimisation.seed}/{epoch}")
         dropped = [
             replace(item, encoded=replace(item.encoded, context=None))
@@ -239,7 +239,7 @@ class Trainer:
 
 
 def _digest(network: Tagger, training: Sequence[Item]) -> str:
-    """Returns a hash of the initial weights and of everything that is learned."""
+    """Returns a hash of the initial weights and of the training data."""
     digest = hashlib.sha256()
     for value in network.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())

@@ -1,4 +1,4 @@
 """Reads an image as words: tags, a caption and recognised text.
 
-They are the visual context of ITA (Wang et al., 2022).
+These words are the visual context of ITA (Wang et al., NAACL 2022).
 """

@@ -36,8 +36,8 @@ MAX_CONTEXT = 100_000
 """Longest context that is kept, in characters of JSON. Images full of text are read again each time."""
 
 SLACK = 64
-"""Evicts 1/64 of the limit more than necessary, so that not every new row evicts another. Uses are also written to disk
-after this many."""
+"""An eviction removes 1/64 of the limit more than necessary, so that not every new row causes another eviction. When
+more uses than this are unwritten, they are written to disk."""
 
 UNUSED_S = 30 * 86_400.0
 """Longest time, in seconds, that an unused context is kept. Strangers' words are not stored for ever."""
@@ -102,11 +102,11 @@ class ContextCache:
             await self._store.write(self._write_uses)
 
     def used(self, sha256: str) -> None:
-        """Marks a context as used, so that it is kept for longer. `put` writes this to disk."""
+        """Marks a context as used, so that it is kept for longer. A later call writes this to disk."""
         self._uses[sha256] = self._clock()
 
     async def put(self, sha256: str, phash: str | None, colours: bytes | None, context: VisualContext) -> None:
-        """Keeps a context. Near-duplicates find it only if `phash` and `colours` are both given."""
+        """Keeps a context, unless it exceeds `MAX_CONTEXT`. Near-duplicates find it only with `phash` and `colours`."""
         if len(body := context.model_dump_json()) <= MAX_CONTEXT:
             key = _parsed(phash) if colours else None
             await self._store.write(lambda connection: self._put(connection, sha256, key, colours, body))

@@ -1,7 +1,7 @@
 """Describes an image in a sentence, with any image-to-text model of `transformers`. The project ships no such model.
 
-Captioners (BLIP, BLIP-2, GIT, vision encoder-decoders) get the image alone. Chat models get the image and an
-instruction. Decoding is greedy and bounded, so an image always gets the same caption.
+Captioners (BLIP, BLIP-2, GIT, vision encoder-decoders) get only the image. Chat models get the image and an
+instruction. Decoding is greedy, so an image always gets the same caption.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Caption:
         inputs = self._inputs(list(images)).to(self.device)
         with torch.inference_mode(), autocast(self.device):
             written = self.network.generate(**inputs, do_sample=False, num_beams=1, max_new_tokens=MAX_NEW_TOKENS)
-        if self.prompt is not None:  # a decoder repeats the prompt
+        if self.prompt is not None:  # the output of a chat model begins with the prompt
             written = written[:, inputs["input_ids"].shape[1] :]
         captions = self.tokenizer.batch_decode(written, skip_special_tokens=True)
         return [plain(caption, MAX_CAPTION) or None for caption in captions]

@@ -1,7 +1,9 @@
-"""The protocol of a vision channel, and the reader's configuration. The parent process imports this too: no torch here.
+"""The protocol of a vision channel, and the reader's configuration.
+
+Imports no torch, because the parent process imports this too.
 
 A channel reads one thing in an image: the objects, a caption or the text. The images come from strangers, and so do the
-words in them. Every string passes `plain`, and every list has a limit.
+words in them. So every string passes `plain`, and every list has a limit.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from model.vision import values
 Reading = TypeVar("Reading")
 
 DECIMALS = 4
-"""Decimals of scores and fractions. An image gives the same bytes whether it is read alone or in a batch."""
+"""Decimals of scores and fractions. Rounding gives an image the same bytes whether it is read alone or in a batch."""
 
 
 class Channel(Protocol[Reading]):
@@ -54,7 +56,7 @@ class ReaderConfig:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Raises `pydantic.ValidationError`."""
+        """Reads what `to_json` wrote. Raises `pydantic.ValidationError`."""
         return cls(**vars(_CONFIG.validate_json(text)))
 
 

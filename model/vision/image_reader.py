@@ -3,7 +3,7 @@
     cached context? ─► near-duplicate in the cache? ─► room in the queue? ─► batch ─► process
       return it          borrow its tags and caption     no: go on without
 
-Load is shed, never passed on. An image that finds the queue full, or waits too long, goes on without a context.
+Excess load is shed. A post whose image finds the queue full, or waits too long, goes on without a visual context.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ kinds of `NotRead`.
 """
 
 LENT: tuple[Channel, ...] = ("tags", "caption")
-"""Channels that near-duplicates share. Recognised text is not shared: no hash distance separates two sports results
-from two JPEG qualities of one image (docs/vision.md, "Near-duplicates")."""
+"""Channels that near-duplicates share. Recognised text is not shared: no hash distance separates images of two
+sports results from two JPEG qualities of one image (docs/research/near-duplicates.md)."""
 
 MAX_FAILURES, FAILURE_TTL_S = 1024, 600.0
 """Number of incompletely read images that are remembered, and for how many seconds."""
@@ -85,7 +85,7 @@ class ImageReaderConfig:
     factory: str = "model.vision.reader:load"
     """`module:function` that loads the models in the process."""
     wait_s: float = math.inf
-    """Longest time that an image may wait, estimated from the pace of recent batches."""
+    """Longest time, in seconds, that an image may wait, estimated from the pace of recent batches."""
     off: Mapping[Channel, str] = field(default_factory=dict)
     """Reason for each channel that is off. Without an entry, the reason is "off"."""
     state: str = ""
@@ -93,7 +93,7 @@ class ImageReaderConfig:
 
     @property
     def version(self) -> str:
-        """Identifies all that affects what is read: the channels, models and packages."""
+        """Identifies everything that affects what is read: the channels, models and packages."""
         packages = map(_installed, PACKAGES)
         parts = [str(RECIPE), self.factory, self.reader, self.state, *sorted(set(self.channels)), *packages]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
@@ -279,7 +279,7 @@ class _LazyPixels:
         return self._pixels
 
     async def colours(self) -> bytes | None:
-        """Returns None when the pixels cannot be loaded. Reading them then reports the reason."""
+        """Returns `likeness.colours`, or None when the pixels cannot be loaded. Reading then reports the reason."""
         with suppress(Exception):
             return colours(await self())
         return None

@@ -1,7 +1,7 @@
 """Decides whether two images with similar perceptual hashes show the same thing.
 
-The hash alone is not enough. It sees no colours, so a red field equals a blue one. In an image without detail it is
-mostly chance (docs/vision.md, "Near-duplicates").
+The hash alone is not enough. It ignores colours, so a red field has the hash of a blue one. In an image without detail
+it is mostly chance (docs/research/near-duplicates.md).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ MIN_STEP = 8
 """Two neighbours differ if a colour differs by more than this, of 255."""
 
 MIN_DETAIL = 0.2
-"""Share of neighbours that must differ. In most photos three quarters do, in a flag of three stripes an eighth, on a
-sheet with one word hardly any."""
+"""Share of neighbours that must differ. Three quarters differ in most photos, an eighth in a flag of three stripes,
+hardly any on a sheet with one word."""
 
 
 def colours(pixels: Pixels) -> bytes | None:
@@ -42,7 +42,7 @@ def colours(pixels: Pixels) -> bytes | None:
 
 
 def alike(first: bytes, second: bytes) -> bool:
-    """Compares two results of `colours`."""
+    """Returns whether two results of `colours` differ by at most `MAX_DIFFERENCE`."""
     if len(first) != len(second):
         return False
     differences = np.frombuffer(first, np.uint8).astype(np.int16) - np.frombuffer(second, np.uint8)

@@ -3,7 +3,7 @@
     image ─► detect lines (longer side 640) ─► crop each ─► recognise one by one ─► order ─► clean
 
 Lines are not recognised in batches. On a CPU a line costs as much in a batch as alone. Padding to the widest line of a
-batch would make the text of one image depend on the others (docs/vision.md, "Text").
+batch would make the text of one image depend on the others.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reads all channels of a batch of images. This code runs inside the image reader's process.
 
-A failure stays in its channel and with its image. When a channel fails on a batch, it tries the images one by one.
-What still fails is listed in `absent` with the reason.
+A failure affects only its channel and its image. When a channel fails on a batch, it reads the images one by one.
+`absent` of an image lists the channels that still fail, with the reason.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ MAX_REASON = 200
 """Longest reason in characters."""
 
 MAX_BROKEN_BATCHES = 3
-"""Batches in a row on which every image of a channel may fail with `BROKEN`."""
+"""When a channel fails with `BROKEN` on every image of this many batches in a row, the process ends."""
 
 BROKEN = "CUDA error"
-"""Part of the message when a kernel has broken the GPU for this process. Running out of GPU memory passes by itself,
-and has another message."""
+"""Part of the error message when a kernel has broken the CUDA context of this process. Running out of GPU memory has
+another message and passes by itself."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,8 @@ def _context(
 def _read_or_absent(channel: Channel[T], batch: Sequence[Request]) -> list[T | Absent]:
     """Returns the readings of one channel. After an error, it reads the images one by one.
 
-    `core.isolate` halves batches of awaitable work and retries after a death. This code runs synchronously inside the
-    process that would die, and only the failing channel is read again.
+    It does not use `core.isolate`, which halves batches of awaitable work and retries after a process has died. This
+    code is synchronous, runs inside that process, and repeats only the failing channel.
     """
     try:
         readings = channel.read([request.pixels.image() for request in batch])
@@ -156,7 +156,7 @@ def _loaded(name: values.Channel, config: ReaderConfig, load: Callable[[], Chann
         return load()
     except UserError as error:  # `ImageReader.check` reports it to the person
         return Absent(f"{MISCONFIGURED}{error}")
-    except Exception as error:  # a broken installation of one channel leaves the others
+    except Exception as error:  # a broken installation of one channel does not stop the others
         log.warning("the vision channel %s cannot be loaded: %s", name, _reason(error))
         return Absent(_reason(error))
 
@@ -165,7 +165,7 @@ def _reason(error: Exception) -> str:
     return plain(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}", MAX_REASON)
 
 
-# Each loader imports its libraries itself, so that OCR alone needs no torch.
+# Each loader imports its own libraries, so that a reader with only OCR needs no torch.
 
 
 def _tags(config: ReaderConfig, device: str, threads: int) -> Channel[tuple[Tag, ...]]:

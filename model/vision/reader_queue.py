@@ -39,7 +39,7 @@ class NotRead(Exception):
     - no_pixels: the caller could not provide the pixels
     - failed: the image makes the process fail
     - closed: the reader was closed
-    - internal: a bug of this code
+    - internal: a bug in this code
     """
 
     def __init__(self, kind: str, detail: str = "") -> None:

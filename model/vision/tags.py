@@ -19,7 +19,8 @@ from model.vision.channels import rounded
 from model.vision.values import Channel, Tag
 
 MIN_SCORE = 0.1
-"""Lowest score of a classifier's tag. People see it; the tagger reads only tags from `model.context.TAG_SCORE` on."""
+"""Lowest score of a classifier's tag. People see such tags; the tagger reads only those from
+`model.context.TAG_SCORE` on."""
 
 MAX_TAGS = 3
 DETECTOR_THRESHOLD = 0.5
@@ -72,9 +73,9 @@ def cannot_load(channel: Channel, model: str, error: Exception) -> UserError:
 class ImageNet:
     """EfficientNet-Lite2 (Tan & Le, 2019), which comes as a wheel: 6.1M parameters, input of 260 x 260 pixels.
 
-    Its authors report 77.6% on ImageNet (TensorFlow's TPU repository, efficientnet/lite/README.md). The input is made
-    as in their efficientnet/preprocessing.py and lite/efficientnet_lite_builder.py: the centre square without a margin
-    of 32 in 292, bicubic, (x - 127) / 128.
+    Its authors report 77.6% on ImageNet (TensorFlow's TPU repository, efficientnet/lite/README.md). Preprocessing
+    follows their efficientnet/preprocessing.py and lite/efficientnet_lite_builder.py. It crops the centre square,
+    without a margin of 32 in 292, resizes it with bicubic interpolation, and computes (x - 127) / 128.
     """
 
     SIDE, MARGIN = 260, 32
@@ -158,7 +159,7 @@ def best_tags(scores: torch.Tensor, names: Sequence[str]) -> Tags:
 
 
 def clean_labels(config: Any) -> list[str]:
-    """Returns a model's names of its classes, cleaned, since a stranger may have written them."""
+    """Returns the names of a model's classes, cleaned, because a stranger may have written them."""
     return [plain(str(config.id2label[index]), MAX_LABEL) for index in range(len(config.id2label))]
 
 

@@ -1,4 +1,7 @@
-"""The values that go into the vision channels and come out of them. The pipeline uses them too: no torch here."""
+"""The values that go into the vision channels and come out of them.
+
+Imports no torch, because the pipeline uses them too.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ class TextLine(Value):
 
 
 class VisualContext(Value):
-    """What the channels read of one image."""
+    """What the channels read in one image."""
 
     #: Best first.
     tags: Annotated[tuple[Tag, ...], Field(max_length=MAX_TAGS)] = ()

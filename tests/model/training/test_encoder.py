@@ -123,8 +123,8 @@ def test_an_encoder_is_trained_and_reads_every_word(build: Callable[[int], PreTr
     ("build", "message", "design"),
     [
         pytest.param(bart, "has a decoder as well", Design(), id="encoder and decoder"),
-        pytest.param(t5, "gives no state for each word of a text", Design(), id="no embeddings from outside"),
-        pytest.param(funnel, "gives no state for each word of a text", Design(), id="inner states are fewer"),
+        pytest.param(t5, "does not give a state for each word", Design(), id="no embeddings from outside"),
+        pytest.param(funnel, "does not give a state for each word", Design(), id="inner states are fewer"),
         pytest.param(short, "takes 69 positions", Design(), id="no room for a text"),
         pytest.param(gpt2, "no linear layers to adapt", Design(adapt="lora"), id="nothing that adapters fit"),
     ],

@@ -360,7 +360,7 @@ def test_auxiliary_sets_are_trained_on_and_never_measured(small: Path, data: Pat
 
 def test_auxiliary_sets_without_new_posts_are_refused(small: Path, data: Path, tmp_path: Path) -> None:
     options: dict[str, object] = {"encoder": small, "data.auxiliary": [str(data)]}
-    with pytest.raises(UserError, match=r"data\.auxiliary: all of its posts also stand in data\.folder"):
+    with pytest.raises(UserError, match=r"data\.auxiliary: all of its posts are also in data\.folder"):
         train(tmp_path / "out", data, options)
     captions = {"data.captions": tmp_path / "captions.jsonl", "design.views": ["text+context"]}
     with pytest.raises(UserError, match=r"data\.auxiliary: its posts are read as text alone; add the view text"):
