@@ -2,7 +2,7 @@
 
     Exception
     ├── UserError      shown to a person as one line that says what to do; exit code 2
-    ├── Retry          passes by itself: wait with backoff, try again, acknowledge nothing
+    ├── Retry          the fault passes by itself: wait with backoff, try again, acknowledge nothing
     ├── Reject         this event can never succeed: it becomes a dead letter; other events go on
     ├── Stop           the deployment is broken: stop the worker, acknowledge nothing more
     └── BatchFailed    one item of a batch may be the cause: halve the batch until that item is alone

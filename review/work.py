@@ -1,6 +1,6 @@
 """The state of a task while a person answers its questions. Pure: every change returns a new `Work`.
 
-The verdict on a mention follows from what it was and what it is now: `accept` if nothing changed, `retype` or `respan`
+The action of a verdict follows from the mention before and after: `accept` if nothing changed, `retype` or `respan`
 if its type or span changed, `reject` if it is gone, `add` if it is new.
 """
 

@@ -5,8 +5,8 @@ The document's version decides which of two writes wins: the greater one (`versi
     edit (16) | rank (2): model 0, human 1 | stamp (44)
 
 The stamp is the model version (Unix seconds) or the time of the decision (Unix milliseconds). So a newer edit beats
-every document of an older one, a person beats the model, a newer model beats an older one, and the later of two
-decisions wins. A tombstone has version 2**62, above all others.
+every document of an older one. Within an edit, a person beats the model, a newer model an older one, and a later
+decision an earlier one. A tombstone has version 2**62, above all others.
 
 Documents written by version 0.1 carry the model version in the field `release`.
 """
