@@ -1,6 +1,7 @@
-"""A child process that runs one of our modules: spawn, exchange with a deadline, death and restart.
+"""Runs one of our modules in a child process. Each exchange has a deadline, and a dead child can be replaced.
 
-A child reads what strangers wrote. So the parent never unpickles its replies, limits their length and validates them.
+A child reads data from strangers, which may exploit it. So the parent never unpickles its replies, limits their length
+and validates them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from core.child_socket import LENGTH
 T = TypeVar("T")
 
 Receive = Callable[[int], Awaitable[bytes]]
-"""Returns the next bytes of the reply, as many as its argument says."""
+"""Takes a number of bytes and returns exactly that many of the reply. Raises `EOFError` if the socket closes first."""
 
 Read = Callable[[Receive], Awaitable[T]]
 """Reads and validates one reply. Raises `ValueError` when the reply is invalid."""
@@ -40,7 +41,7 @@ _MESSAGES = {
 
 
 class ChildFailed(Exception):
-    """The child failed in a start or an exchange, and has ended. Read the message after "the process".
+    """The child failed in a start or an exchange, and has ended. The message continues a sentence: "the process ...".
 
     `detail` depends on `kind`:
 
@@ -57,12 +58,13 @@ class ChildFailed(Exception):
 
 
 class ChildProcess:
-    """Runs `python -P -m MODULE DESCRIPTOR PARENT ARGUMENTS...` in a fresh interpreter, one at a time.
+    """Runs `python -P -m MODULE DESCRIPTOR PARENT ARGUMENTS...` in a fresh interpreter. One child runs at a time.
 
-    The child shares no memory and no open file with the parent, except a socket (`core.child_socket` is its end).
-    Ctrl-C reaches the parent alone. `environment` is all that the child inherits.
+    DESCRIPTOR is the child's end of a socket (see `core.child_socket`). PARENT is the parent's process id. Parent and
+    child share no memory, and no open file but standard error. Ctrl-C reaches only the parent. The child's environment
+    is `environment` and PYTHONPATH.
 
-    The caller makes one call of `start`, `exchange` and `end` at a time.
+    `start`, `exchange` and `end` must not run at the same time; callers see to that.
     """
 
     def __init__(
@@ -86,7 +88,7 @@ class ChildProcess:
 
     @property
     def ready(self) -> bool:
-        """Whether the child has started and is silent, as it must be between two exchanges."""
+        """Whether the child has started and has sent no byte since the last exchange."""
         if not self._started or self._socket is None or self.pid is None:
             return False
         try:
@@ -98,7 +100,7 @@ class ChildProcess:
         return False
 
     async def start(self, request: bytes, read: Read[T], timeout_s: float) -> T:
-        """Replaces the child with a fresh one and makes its first exchange. Raises `ChildFailed`."""
+        """Replaces the child with a fresh one and makes the first exchange with it. Raises `ChildFailed`."""
         await self.end()
         try:
             await self.run(self._spawn)
@@ -162,12 +164,12 @@ class ChildProcess:
         with theirs:
             ends = [str(theirs.fileno()), str(os.getpid())]
             self._process = subprocess.Popen(
-                # -P: a folder that happens to be the current one must not shadow our modules
+                # -P: files in the current folder must not shadow our modules
                 [sys.executable, "-P", "-m", self._module, *ends, *self._arguments],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=STDERR,  # libraries print, and the parent's output may be another program's input
-                start_new_session=True,  # Ctrl-C reaches the parent alone, which decides
+                start_new_session=True,  # Ctrl-C reaches only the parent, which decides what to do
                 cwd=self._cwd,
                 env={**self._environment, "PYTHONPATH": os.pathsep.join(_import_path())},
             )
@@ -191,7 +193,7 @@ class ChildProcess:
         return bytes(body)
 
     def _kill(self) -> None:
-        """Leaves the socket open, since a pending read of a closed socket would wait for ever. `end` closes it."""
+        """Kills the child. `end` closes the socket, since a pending read of a closed socket would wait for ever."""
         self._started = False
         if self._process is not None:
             self._process.kill()
@@ -201,7 +203,7 @@ class ChildProcess:
 
 
 def _import_path() -> list[str]:
-    """Returns the parent's import path. An empty entry is the current folder, which the child must not import from."""
+    """Returns the parent's import path without empty entries: they mean the current folder, which may hold any file."""
     return [str(Path(entry).absolute()) for entry in sys.path if entry]
 
 
@@ -209,12 +211,12 @@ async def receive_frame(receive: Receive, most: int) -> bytes:
     """Returns the body of one frame. Raises `ValueError` when it is longer than `most` bytes."""
     (size,) = LENGTH.unpack(await receive(LENGTH.size))
     if size > most:
-        raise ValueError(f"a frame of {size} bytes, {most} allowed")
+        raise ValueError(f"a frame has {size} bytes, but {most} are allowed")
     return await receive(size)
 
 
 def detached(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     """Starts `work` as a task that may outlive its caller. Await it with `asyncio.shield`."""
     task = asyncio.ensure_future(work)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # no warning when nobody awaits it
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # an unread error would cause a warning
     return task

@@ -1,6 +1,6 @@
-"""The child's end of `core.child`: the socket to the parent, its framing, and ending with the parent.
+"""The child's side of `core.child`: the socket to the parent, frames, and the child's end when the parent dies.
 
-Imports little, because a confined child imports all of it before it gives up the file system.
+Imports little, because a sandboxed child loads all modules before it gives up access to the file system.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import struct
 import sys
 
 LENGTH = struct.Struct("!I")
-"""Comes before every frame: its length in bytes."""
+"""Precedes the body of every frame: the body's length in bytes."""
 
 _PR_SET_PDEATHSIG = 1
 
 
 def open_socket(descriptor: int) -> socket.socket:
-    """Returns the socket to the parent. From now on, only the parent ends this process."""
+    """Returns the socket to the parent. Ignores SIGINT and SIGTERM from now on: only the parent ends this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    os.set_inheritable(descriptor, False)  # the socket must close when this process ends, whatever it has started
+    os.set_inheritable(descriptor, False)  # a process started from here must not keep the socket open
     return socket.socket(fileno=descriptor)
 
 

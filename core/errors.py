@@ -2,7 +2,7 @@
 
     Exception
     ├── UserError      shown to a person as one line that says what to do; exit code 2
-    ├── Retry          passes by itself: wait with backoff, try again, acknowledge nothing
+    ├── Retry          the fault passes by itself: wait with backoff, try again, acknowledge nothing
     ├── Reject         this event can never succeed: it becomes a dead letter; other events go on
     ├── Stop           the deployment is broken: stop the worker, acknowledge nothing more
     └── BatchFailed    one item of a batch may be the cause: halve the batch until that item is alone
@@ -35,7 +35,7 @@ class Reject(Exception):
 
 
 class Stop(Exception):
-    """Going on would do harm: every event fails, or a sink refuses our credentials. The worker exits non-zero."""
+    """Going on would do harm: every event fails, or a sink refuses our credentials. The worker exits with an error."""
 
 
 class BatchFailed(Exception):
@@ -53,7 +53,7 @@ def first_line(error: Exception) -> str:
 
 @contextmanager
 def naming(source: str) -> Iterator[None]:
-    """Puts `source`, an option or a variable that a person set, before the message of a `UserError` in the block."""
+    """Puts `source`, the option or variable to blame, before the message of a `UserError` that the block raises."""
     try:
         yield
     except UserError as error:

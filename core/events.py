@@ -1,7 +1,7 @@
 """The values that cross a boundary: Kafka topics, sinks, files. All are frozen and validated.
 
-Offsets are code points of the post's raw text, end exclusive: `text[start:end] == mention.text`, checked here.
-A `validation_alias` is the field's name until 0.1. Messages with that name are still read.
+Offsets are code points of the post's raw text, end exclusive. Validation checks `text[start:end] == mention.text`.
+A `validation_alias` is the field's name in version 0.1. Messages with that name can still be read.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ SCHEMA_VERSION = 1
 #: Headers of every Kafka message that we write.
 HEADERS = [("schema", str(SCHEMA_VERSION).encode())]
 
-#: Bytes of the largest extraction or decision. A decision holds a post and its mentions three times.
+#: Largest size of an extraction or a decision, in bytes. A decision repeats its mentions: in the task, the verdicts and
+#: the final list.
 MAX_DERIVED_BYTES = 4_000_000
 
 MAX_EDIT = 2**16 - 1
-#: Problems of one event that `explain` names. A stranger's event may have millions.
+#: Largest number of problems that `explain` names. A stranger's event may have millions.
 MAX_EXPLAINED = 8
 
 EntityType = Literal["PER", "LOC", "ORG", "MISC"]
@@ -141,7 +142,7 @@ def overlaps(a: HasSpan, b: HasSpan) -> bool:
 
 
 class ImageResult(Value):
-    """What became of a post's image."""
+    """The outcome of fetching and reading a post's image."""
 
     status: Literal["none", "ok", "failed"] = "none"
     reason: str | None = None  # set whenever the status is `failed`
@@ -149,12 +150,12 @@ class ImageResult(Value):
     width: int | None = None
     height: int | None = None
     format: str | None = None
-    #: Of a fetched image, each channel's outcome: `read`, `near` (taken from a near-duplicate image), or the reason why
-    #: the channel gave nothing.
+    #: Channel -> its outcome for a fetched image: `read`, `near` (taken from a near-duplicate image), or the reason why
+    #: the channel returned nothing.
     channels: dict[str, str] = Field(default_factory=dict)
 
 
-# Fields of later versions are written only when they are set, so that older readers accept all other messages.
+# Older readers refuse unknown fields. So a field that was added later is written only when it is set.
 def _is_empty(value: object) -> bool:
     return not value
 
@@ -186,7 +187,7 @@ class Extraction(Value):
     #: Unix time, in seconds, of the checkpoint's training. A later one wins in the index.
     model_version: int = Field(validation_alias="release", ge=0, lt=2**40)
     threshold: Score
-    #: 1 when the model looked for no candidates.
+    #: The lowest probability of a candidate; 1 when the model looked for none.
     candidate_threshold: Score = Field(default=1.0, validation_alias="possible_threshold", exclude_if=_is_off)
     timings_ms: dict[str, float] = Field(default_factory=dict)  # for people and metrics; no sink stores it
 
@@ -208,7 +209,7 @@ class Question(Value):
 
     mention: Mention
     reasons: tuple[Reason, ...] = Field(validation_alias="doubts")  # the most serious first
-    #: The model did not choose this mention.
+    #: Whether the mention is a span that the model did not choose.
     is_candidate: bool = Field(default=False, validation_alias="possible", exclude_if=_is_empty)
 
     @property
@@ -229,7 +230,7 @@ class ReviewTask(Value):
     model: str
     model_version: int = Field(validation_alias="release", ge=0, lt=2**40)
     threshold: Score
-    #: The probability from which candidates are asked about; 1 when none is.
+    #: The lowest probability at which a person is asked about a candidate; 1 when nobody is asked.
     candidate_threshold: Score = Field(default=1.0, validation_alias="possible_threshold", exclude_if=_is_off)
     uncertainty: Score  # that of the most uncertain question; orders the queue, highest first
 
@@ -243,15 +244,16 @@ class Verdict(Value):
     action: Action
     before: Mention | None = None  # as the model had it; None if a person added the mention
     after: Mention | None = None  # None if rejected
-    #: The model had not chosen `before`. So an accept says that the model was wrong, a reject that it was right.
+    #: Whether `before` is a span that the model did not choose. Then `accept` means that the model was wrong, and
+    #: `reject` that it was right.
     is_candidate: bool = Field(default=False, validation_alias="possible", exclude_if=_is_empty)
 
 
 class Decision(Value):
-    """What a person decided about a task. Carries the whole task, so the index can be rebuilt from decisions alone.
+    """What a person decided about a task. Carries the whole task, so it suffices to rebuild the index document.
 
-    A `settle` carries the final mentions, all of source `human`: the confident ones and the answers to the questions.
-    A `retract` takes a settled task back: it carries the model's confident mentions, and the task reopens.
+    A `settle` carries the final mentions, the confident ones too. All have the source `human`.
+    A `retract` reopens a settled task and carries the model's confident mentions.
     Of two decisions on a task, the one with the later `decided_at` wins.
     """
 
@@ -286,7 +288,7 @@ class DeadLetter(Value):
     error: str
     reason: str
     key: str | None = None
-    value: str | None = None  # the event's bytes, as text if they are UTF-8 and text is not longer, else as base64
+    value: str | None = None  # the event's bytes: text if they are UTF-8 and need few JSON escapes, else base64
     encoding: Literal["utf-8", "base64"] = "utf-8"
     omitted: int = Field(default=0, ge=0)  # bytes cut off the end of `value`; they are still in `topic`
 

@@ -10,7 +10,7 @@ from core.errors import BatchFailed, ProcessDied
 T = TypeVar("T")
 
 MAX_DEATHS = 2
-"""How often the process may die on one isolated item. The first death may be a person's `kill -9`."""
+"""How often the process may die on one isolated item. The first death may have another cause, such as `kill -9`."""
 
 
 async def isolate(

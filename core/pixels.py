@@ -10,7 +10,7 @@ from PIL import Image
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """A small upright image: rows from the top, 3 bytes (red, green, blue) per pixel."""
+    """A small upright image. `rgb` holds its rows from top to bottom, 3 bytes (red, green, blue) per pixel."""
 
     width: int
     height: int

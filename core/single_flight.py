@@ -55,7 +55,7 @@ class SingleFlight(Generic[T]):
             flight.callers -= 1
             if not flight.callers and not self._finish_abandoned:
                 flight.task.cancel()
-                self._forget(key, flight.task)  # at once: nobody may join a task that is being cancelled
+                self._forget(key, flight.task)  # at once, so that no caller joins a task that is being cancelled
 
     async def close(self) -> None:
         """Cancels all tasks and waits until they have ended."""

@@ -27,7 +27,7 @@ def one_line(text: str) -> str:
 def plain(text: str, most: int) -> str:
     """Returns one line of at most `most` characters, in Unicode's composed form (NFC).
 
-    Control characters become spaces. Characters that steer a terminal or a reader are dropped.
+    Control characters become spaces. Direction marks and other invisible characters are dropped.
     """
     spaced = "".join(" " if unicodedata.category(char) == "Cc" else char for char in text[: 4 * most])
     kept = "".join(char for char in spaced if unicodedata.category(char) not in _DROPPED)
@@ -35,7 +35,7 @@ def plain(text: str, most: int) -> str:
 
 
 def shorten(text: str, most: int, ending: str = "…") -> str:
-    """Returns the text, cut to at most `most` characters. `ending` then stands for the rest."""
+    """Returns the text, cut to at most `most` characters if it is longer. A cut text ends with `ending`."""
     return text if len(text) <= most else text[: most - len(ending)] + ending
 
 

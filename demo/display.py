@@ -1,4 +1,4 @@
-"""The demo's live display: first what starts, then the numbers as they grow. Plain lines without a terminal."""
+"""The demo's live display: the servers as they start, then the numbers. Without a terminal, prints plain lines."""
 
 from __future__ import annotations
 

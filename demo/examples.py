@@ -23,7 +23,7 @@ from core.errors import UserError
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 PLACEHOLDER = "http://images.example"
 
-#: Width and height, in pixels, of a PNG that is about 50 kB large.
+#: Width and height, in pixels, of the decompression bomb: a PNG of about 50 kB.
 BOMB_SIDE = 20_000
 
 #: Where cloud providers keep a machine's credentials. A redirect must never lead there.

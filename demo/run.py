@@ -34,7 +34,7 @@ RATE = 20.0
 #: Seconds that the examples may take to arrive in the sinks.
 ARRIVAL_S = 120.0
 
-#: Seconds between two looks at the sinks. After so many looks without a change, everything has arrived.
+#: Seconds between two looks at the sinks. After `QUIET_LOOKS` looks without a change, everything has arrived.
 LOOK_S, QUIET_LOOKS = 0.5, 3
 
 #: Tasks to list; the examples make fewer.
@@ -43,7 +43,7 @@ TASK_LIMIT = 1000
 #: Marks a home that `--keep` created.
 MARKER = "kept-demo"
 
-#: What `--keep` leaves in its home. The marker is removed last.
+#: What `--keep` leaves in its home. The marker is removed last, so an interrupted `clear` can run again.
 HOME_ENTRIES = (*stack.NAMES, "logs", "up.lock", kept.FILE, MARKER)
 
 
@@ -145,7 +145,7 @@ async def _report(
 
 @contextmanager
 def _home(settings: Settings, *, keep: bool) -> Iterator[Path]:
-    """Yields a temporary folder or, with `keep`, the home of the settings, where later commands find the servers."""
+    """Yields a temporary folder. With `keep`, yields the home of the settings, where commands find the servers."""
     if keep:
         home = settings.home.resolve()
         if stack.running(home) or kept.running(home):
@@ -160,7 +160,7 @@ def _home(settings: Settings, *, keep: bool) -> Iterator[Path]:
 
 
 def clear(home: Path) -> None:
-    """Removes an earlier demo, whose posts would change the sums. Raises `UserError` if the folder holds no demo."""
+    """Removes an earlier demo: its posts would change the sums. Raises `UserError` if `home` has files but no demo."""
     if home.exists() and not (home / MARKER).exists() and any(home.iterdir()):
         raise UserError(f"{home} is not empty and holds no earlier demo: set MNER_HOME to a new folder for the demo")
     for entry in (home / name for name in HOME_ENTRIES):
@@ -199,6 +199,6 @@ def show_addresses(settings: Settings, console: Console) -> None:
 def stop(home: Path) -> list[str]:
     """Stops what `demo --keep` left running and removes its data. Returns the names of the stopped processes."""
     stopped = ["worker"] * kept.stop(home) + stack.down(home)
-    if (home / MARKER).exists():  # otherwise the marker would claim servers that are started here later
+    if (home / MARKER).exists():  # a marker left here would make later servers look like a demo
         clear(home)
     return stopped

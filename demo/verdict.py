@@ -47,5 +47,5 @@ def find_problems(
     )
     expected = sum(fault.outcome == "dead" for fault in faults)
     if tally.dead != expected:
-        problems.append(f"{tally.dead} dead letters, {expected} were planted")
+        problems.append(f"there are {tally.dead} dead letters, but {expected} were expected")
     return problems

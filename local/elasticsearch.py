@@ -1,8 +1,8 @@
 """Elasticsearch: one node, started through its own Java classes inside a Python process (JPype).
 
-Maven Central has Elasticsearch's core and its HTTP module, but no distribution with a start script. `run` does the work
-of the start script, after the model of `org.elasticsearch.bootstrap.Elasticsearch`. These classes are internal, so the
-version is pinned.
+Maven Central has Elasticsearch's core and its HTTP module, but no distribution with a start script. `run` replaces
+that script and follows `org.elasticsearch.bootstrap.Elasticsearch`. These classes are internal, so the version is
+pinned.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Elasticsearch(Server):
 
 
 def _get(url: str) -> Any:
-    """Gets JSON from a server of this machine, without any proxy.
+    """Gets JSON from a server on this machine, without a proxy.
 
     Raises `OSError` when the server does not answer, or answers with anything else.
     """
@@ -101,7 +101,7 @@ def run(home: Path, port: int, class_path: list[str]) -> None:
 
     signal.pthread_sigmask(
         signal.SIG_BLOCK, {signal.SIGTERM}
-    )  # also in the threads of Java; this thread waits for it below
+    )  # Java's threads inherit the block, so the signal reaches `sigwait` below
     jpype.startJVM(
         str(java.library()),
         "-Xrs",  # Java installs no signal handlers

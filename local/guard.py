@@ -1,6 +1,6 @@
 """Runs one server as a child process, and stops it when its owner ends.
 
-`local.server` starts this script with the bare standard library: `python -I -S guard.py LOCK OWNER COMMAND...`
+`local.server` starts this script with only the standard library: `python -I -S guard.py LOCK OWNER COMMAND...`
 
 - LOCK is a file descriptor that the caller has locked (flock(2)). The guard holds the lock from then on, and the kernel
   releases it when the guard dies. A held lock therefore proves that the server runs. The guard writes the process

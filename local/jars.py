@@ -1,7 +1,7 @@
 """The Java archives (jars) of Kafka and Elasticsearch: pinned in `jars.lock`, fetched once, verified at every start.
 
 `python -m local.jars lock` resolves `ROOTS` again and rewrites the lock. The lock holds the Maven coordinate, size and
-SHA-256 of every jar, and no address. Jars come from Maven Central, or from the repositories in the user's jgo
+SHA-256 of every jar, but no URL. Jars come from Maven Central, or from the repositories in the user's jgo
 configuration: `central = URL` under `[repositories]` replaces Maven Central with a mirror.
 """
 
@@ -31,14 +31,14 @@ ROOTS = {
     "elasticsearch": ("org.elasticsearch:elasticsearch:9.5.3",),
     "transport-netty4": ("org.elasticsearch.plugin:transport-netty4:9.5.3",),
 }
-"""Set of jars -> the coordinates that it is resolved from. The third set is the HTTP module of Elasticsearch, which is
-loaded apart from its core."""
+"""Name of a set -> the coordinates of the jars that we need; `_resolve` adds their dependencies. The third set is the
+HTTP module of Elasticsearch, which is loaded from its own folder."""
 
 FETCHED_AT_ONCE = 8
 TRIES = 3
 
 Progress = Callable[[int, int], None]
-"""Receives the bytes fetched and the bytes to fetch, from several threads. Its exceptions end the fetching."""
+"""Receives the bytes fetched and the bytes to fetch, from several threads. If it raises, the fetching ends."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from local.server import Report
 
 JVM_FLAGS = (
     "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",  # the quick compiler alone halves the work at start
+    "-XX:TieredStopAtLevel=1",  # only the quick compiler (C1), which halves the work at start
     "-XX:+ExitOnOutOfMemoryError",
     "-Djava.net.preferIPv4Stack=true",
 )
@@ -28,7 +28,7 @@ def library() -> Path:
 
 
 def class_path(set_name: str, report: Report) -> list[str]:
-    """Returns the jars of a set, and fetches missing ones. Reports its progress. Raises as `jars.fetch` does."""
+    """Returns the jars of a set, and fetches missing ones. Reports the progress. Raises as `jars.fetch` does."""
 
     def on_progress(done: int, total: int) -> None:
         report(f"fetching jars, {done / 1e6:.0f} of {total / 1e6:.0f} MB")

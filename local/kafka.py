@@ -68,7 +68,7 @@ class Kafka(Server):
     def answers(self, port: int) -> bool:
         socket.create_connection(
             ("127.0.0.1", port), timeout=1
-        ).close()  # before the client, which would log every refused connection
+        ).close()  # checked first, since the client would log every refused connection
         from kafka import KafkaAdminClient
         from kafka.errors import KafkaError
 

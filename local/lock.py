@@ -38,7 +38,7 @@ def pid_file(file: Path) -> Iterator[None]:
 
 
 def _locked(lock: IO[str]) -> bool:
-    """Tries to lock the file for half a second, since `is_held` holds the lock for a moment."""
+    """Tries for half a second to lock the file, since `is_held` of another process may hold the lock for a moment."""
     for _ in range(10):
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -111,11 +111,11 @@ class Server(ABC):
         return pids.server if pids and self.alive else None
 
     def start(self, *, detached: bool = False) -> None:
-        """Launches the server and returns at once; `ready` waits for it.
+        """Prepares the server and launches it; `ready` waits until it answers.
 
         It runs until `stop`, `kill` or the end of this process. A `detached` server also outlives this process.
 
-        Raises `UserError` when it already runs.
+        Raises `UserError` when it already runs or cannot be prepared.
         """
         self._detached = detached
         self._launch()
@@ -194,7 +194,7 @@ class Server(ABC):
                     stderr=log,
                     pass_fds=[lock],
                     cwd=self.folder,
-                    start_new_session=True,  # the owner alone handles Ctrl-C
+                    start_new_session=True,  # only the owner handles Ctrl-C
                 )
 
     @contextlib.contextmanager

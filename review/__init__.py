@@ -1,1 +1,1 @@
-"""What a person does with a task. `session`, `work` and `span` know no terminal, so a web desk can use them too."""
+"""What a person does with a task. `session`, `work` and `span` need no terminal, so a web page can use them too."""

@@ -30,7 +30,7 @@ KEYS = {
         "n new mention   tab next   s skip   u undo   ? help   q quit",
     ),
     "span": (
-        "←/→ by word   </> by character   tab which edge",
+        "←/→ by word   </> by character   tab other edge",
         f"enter keep   {TYPE_HELP}   esc cancel",
     ),
     "help": ("any key goes back",),
@@ -56,7 +56,7 @@ HELP = f"""\
  [Paris LOC✓] answered   [Paris ✗] rejected, or overlaps one that you accepted
  probability   that span and type are right
  aleatoric     noise in the words or the image; more training would not help
- epistemic     what the model does not know, having seen little like this
+ epistemic     lack of knowledge: the model has seen few posts like this
  share         a view's part of the evidence"""
 
 
@@ -153,7 +153,7 @@ def _editing(view: View) -> list[Text]:
 
 
 def _figures(mention: Mention) -> list[Text]:
-    """Returns a row of bars and numbers for all views together and one for each view.
+    """Returns a header, a row of bars and numbers for all views together, and one row for each view.
 
     The bar of a variance shows its square root, so that a variance a hundred times smaller is still visible.
     """

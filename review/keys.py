@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-#: The bytes of an escape sequence arrive together. An ESC that nothing follows within this time is the key ESC.
+#: The bytes of an escape sequence arrive together. If nothing follows an ESC within this time, it is the key ESC.
 ESCAPE_S = 0.05
 
 SEQUENCES = {
@@ -88,7 +88,7 @@ class Keys:
             self._escape = asyncio.get_running_loop().call_later(ESCAPE_S, self._lone_escape)
 
     def _lone_escape(self) -> None:
-        """Passes on the key ESC, and any keys after it, that looked like the start of a sequence."""
+        """Passes on the key ESC and any keys after it. Together they looked like the start of a sequence."""
         rest, self._rest = self._rest, ""
         for char in rest:
             self._on_key(NAMES.get(char, char))

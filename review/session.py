@@ -1,7 +1,7 @@
-"""One reviewer's session: claim, settle, skip and take back tasks. Knows no terminal.
+"""One reviewer's session: claim, settle, skip and take back tasks. Needs no terminal.
 
-A decision is in its topic, confirmed, before the queue forgets the task. So a task that a reviewer saw settled is
-settled, and one that failed is still in the queue. After a `Retry` nothing has changed, and the action can be repeated.
+Kafka confirms a decision before the queue forgets the task. So a task that is shown as settled is settled, and a task
+whose decision could not be published stays in the queue. After a `Retry`, the action can be repeated.
 """
 
 from __future__ import annotations
@@ -77,7 +77,11 @@ class Session:
         return begin(self._claim.task) if self._claim else None
 
     async def settle(self, work: Work) -> Decision:
-        """Publishes the decision, then completes the task. Raises `LeaseLost` before anything is published."""
+        """Publishes the decision, then completes the task.
+
+        Raises `InvalidAction` when a question has no answer, and `LeaseLost` when the task is no longer ours. Nothing
+        is published then.
+        """
         if not work.done:
             raise InvalidAction("some questions have no answer yet")
         await self.renew()
@@ -90,7 +94,11 @@ class Session:
         return decision
 
     async def take_back(self) -> Work:
-        """Retracts the last decision of this session. Claims its task again, as it was before its last answer."""
+        """Retracts the last decision of this session and claims its task. Returns the work before the last answer.
+
+        Raises `InvalidAction` when there is no such decision, and `LeaseLost`, after the retraction, when
+        the task cannot be claimed.
+        """
         if not self._settled:
             raise InvalidAction("nothing to undo: this post has no answer, and no post was settled in this session")
         last = self._settled[-1]
@@ -135,12 +143,12 @@ class Session:
         return await self._queue.counts()
 
     async def _complete(self, claim: Claim, decision: Decision) -> None:
-        """Tells the queue of a published decision. If Redis is away, the worker tells it when it applies the event."""
+        """Settles the task in the queue. If Redis is away, the worker does so when it applies the decision."""
         stamp = decisions.stamp(decision)
         with contextlib.suppress(Retry):
             try:
                 await self._queue.complete(claim, stamp)
-            except LeaseLost:  # lost since the renewal; the later of two decisions wins
+            except LeaseLost:  # the lease ended after the renewal; the later of two decisions wins
                 await self._queue.settle(claim.task, stamp)
 
     def _claimed_task(self) -> Claim:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-#: A word with its inner apostrophes, or a run of punctuation. So `#` and `@` are apart from the name after them.
+#: A word with its inner apostrophes, or a run of punctuation. So `#` and `@` are separate from the name after them.
 WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]+")
 
 Edge = Literal["end", "start", "both"]
@@ -30,7 +30,7 @@ class Span:
         return replace(self, edge=NEXT_EDGE[self.edge])
 
     def by_word(self, step: Literal[-1, 1]) -> Span:
-        """Moves a start to the next word's start, an end to the next word's end, the whole span onto the next word."""
+        """Moves the edge to the same edge of the next (1) or previous (-1) word, or the whole span onto that word."""
         words = [(word.start(), word.end()) for word in WORD.finditer(self.text)]
         if self.edge == "both":
             words = [word for word in words if self.text[word[0]].isalnum()]
@@ -57,7 +57,7 @@ class Span:
 
 
 def first_free(text: str, taken: list[tuple[int, int]]) -> Span:
-    """Returns the first word outside every taken span, as the start for a new mention; else the first word."""
+    """Returns the first word that overlaps no taken span, or else the first word. A new mention starts there."""
     words = [(word.start(), word.end()) for word in WORD.finditer(text) if word[0][0].isalnum()] or [(0, len(text))]
     free = [word for word in words if all(word[1] <= start or end <= word[0] for start, end in taken)]
     return Span(text, *(free or words)[0], edge="both")

@@ -26,7 +26,7 @@ STEPS = {"tab": 1, "down": 1, "right": 1, "shift-tab": -1, "up": -1, "left": -1}
 #: Seconds between two looks at the queue while a reviewer waits for tasks, and between two attempts to reach Redis.
 WAIT_S = 1.0
 
-#: Events among the keys: a signal to end, time to renew the lease or to look again, and another terminal size.
+#: Events in the queue of keys: a signal to end, time to renew the lease or to look again, and a resized terminal.
 QUIT, TICK, RESIZED = "quit", "tick", "resized"
 
 
@@ -41,7 +41,7 @@ class Terminal:
         self._due = 0.0
 
     async def run(self) -> None:
-        """Runs until the person quits or SIGINT, SIGTERM or SIGHUP arrives. Always gives the claimed task back."""
+        """Runs until the person quits or SIGINT, SIGTERM or SIGHUP arrives. Then gives the claimed task back."""
         with self._signals():  # outermost, so that a second signal does not interrupt the clean-up
             try:
                 with self._screen() as live, Keys(self._events.put_nowait):
@@ -57,7 +57,7 @@ class Terminal:
                     await self._session.release()
 
     async def _event(self) -> str:
-        """Returns the next key or signal. Returns a tick when the lease is due or, without a task, after `WAIT_S`."""
+        """Returns the next key or signal. Returns a tick when the lease is due or, while waiting, after `WAIT_S`."""
         pause = None
         if self._session.claimed:
             pause = max(0.0, self._due - asyncio.get_running_loop().time())
@@ -70,7 +70,7 @@ class Terminal:
             return TICK
 
     async def _guarded(self, action: Awaitable[None]) -> None:
-        """Runs an action. Shows what goes wrong as a line on the screen; the work stays as it was."""
+        """Runs an action and shows its error as a line on the screen. After `LeaseLost`, goes on with the next task."""
         try:
             await action
         except InvalidAction as error:
@@ -170,7 +170,7 @@ class Terminal:
         self._show("empty", None)
 
     async def _answered(self, work: Work) -> None:
-        """Shows the answer. The last one settles the task and fetches the next."""
+        """Shows the answer. The last answer settles the task and fetches the next one."""
         self._show("task", work)
         if work.done:
             decision = await self._session.settle(work)
@@ -183,7 +183,7 @@ class Terminal:
             self._show("task", work.undo())
             return
         work = await self._session.take_back()
-        self._begin(work, "taken back; the index shows the model's mentions until you settle it again")
+        self._begin(work, "decision taken back; the index shows the model's mentions until you decide again")
 
     async def _next(self, message: str = "", otherwise: Mode = "empty") -> None:
         """Shows the next task, or the screen `otherwise` when there is none."""

@@ -1,6 +1,6 @@
-"""A task while a person answers its questions: its mentions, the answers, and undo. Pure; every change is a new `Work`.
+"""The state of a task while a person answers its questions. Pure: every change returns a new `Work`.
 
-The verdict on a mention follows from what it was and what it is now: `accept` if nothing changed, `retype` or `respan`
+The action of a verdict follows from the mention before and after: `accept` if nothing changed, `retype` or `respan`
 if its type or span changed, `reject` if it is gone, `add` if it is new.
 """
 
@@ -22,7 +22,7 @@ class Item:
 
     before: Mention | None  # the model's mention; None if a person added it
     after: Mention | None  # the mention now; None if rejected
-    #: The model is unsure and asks a person. Otherwise the mention is confident and stands unless a person changes it.
+    #: Whether a person is asked about it. Otherwise the mention is confident, and kept unless a person changes it.
     asked: bool = False
     answered: bool = False
     reasons: tuple[Reason, ...] = ()
@@ -65,7 +65,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Work:
-    """A task with its items in reading order."""
+    """A task with its items in reading order. An answer that makes no sense raises `InvalidAction`."""
 
     task: ReviewTask
     items: tuple[Item, ...]
@@ -83,7 +83,7 @@ class Work:
 
     @property
     def mentions(self) -> tuple[Mention, ...]:
-        """The final list, every mention of source `human`."""
+        """The final list in reading order. Every mention has the source `human`."""
         standing = [by_human(item.mention) for item in self.items if item.stands]
         return tuple(sorted(standing, key=lambda mention: mention.start))
 
@@ -181,7 +181,7 @@ def by_human(mention: Mention) -> Mention:
 def _update_superseded(items: Sequence[Item]) -> tuple[Item, ...]:
     """Closes every open question that an accepted mention overlaps, and reopens it when that mention is gone.
 
-    Of overlapping mentions at most one is right.
+    Of overlapping mentions, at most one can be right.
     """
     accepted = [item.mention for item in items if item.answered and item.stands]
     return tuple(
@@ -197,7 +197,7 @@ def _changed(mention: Mention, **fields: object) -> Mention:
 
 
 def _next_open(items: tuple[Item, ...], place: int) -> int:
-    """Returns the next open question after `place`, wrapping around; `place` itself when no question is open."""
+    """Returns the index of the next open question after `place`, wrapping around, or `place` when none is open."""
     order = [*range(place + 1, len(items)), *range(max(place, 0) + 1)]
     return next((at for at in order if at < len(items) and items[at].open), min(max(place, 0), len(items) - 1))
 

@@ -29,9 +29,9 @@ class Letter:
 
 
 def read(brokers: str, topic: str, newest: int | None = None) -> list[Letter]:
-    """Returns the dead letters in the topic, oldest first. With `newest`, returns only so many of the newest.
+    """Returns the dead letters in the topic, oldest first, or only the last `newest` of them.
 
-    A topic that does not exist holds none. Raises `Retry` when the brokers are away.
+    Returns none if the topic does not exist. Raises `Retry` when the brokers are away.
     """
     consumer = None
     try:
@@ -64,7 +64,7 @@ def _seek(consumer: Any, topic: str, newest: int | None) -> dict[Any, int]:
 
 
 def _until(consumer: Any, ends: dict[Any, int]) -> Iterator[Letter]:
-    """Yields the letters before the offsets `ends`, in the order they arrive."""
+    """Yields the letters before the offsets `ends`, in order of arrival."""
     while any(consumer.position(partition) < end for partition, end in ends.items()):
         fetched = consumer.poll(timeout_ms=int(IDLE_S * 1000))
         if not fetched:

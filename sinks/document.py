@@ -1,12 +1,12 @@
-"""Builds the index document of a post from an event. Pure, so that a replay makes the same bytes.
+"""Builds the index document of a post from an event. Pure, so a replayed event gives the same bytes.
 
 The document's version decides which of two writes wins: the greater one (`version_type=external`). Its 62 bits are
 
     edit (16) | rank (2): model 0, human 1 | stamp (44)
 
 The stamp is the model version (Unix seconds) or the time of the decision (Unix milliseconds). So a newer edit beats
-every document of an older one, a person beats the model, a newer model beats an older one, and the later of two
-decisions wins. A tombstone has version 2**62, above all others.
+every document of an older one. Within an edit, a person beats the model, a newer model an older one, and a later
+decision an earlier one. A tombstone has version 2**62, above all others.
 
 Documents written by version 0.1 carry the model version in the field `release`.
 """
@@ -28,7 +28,7 @@ STAMP_BITS = 44
 RANK_BITS = 2
 
 FORMER_NAMES = {"release": "model_version"}
-"""Names of fields until version 0.1, and their present names."""
+"""Field name in version 0.1 -> present name."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def version(edit: int, rank: Literal["model", "human"], stamp: int) -> int:
 
 
 def stamp_ms(moment: datetime) -> int:
-    """Returns exact Unix milliseconds, without going through a float."""
+    """Returns the moment in Unix milliseconds, rounded down. Uses integers only, since floats are inexact."""
     since = moment - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
 
@@ -64,7 +64,7 @@ def normalise(text: str) -> str:
 
 
 def stored(answer: Mapping[str, Any]) -> Document:
-    """Returns a document as Elasticsearch answered it. Fields that version 0.1 wrote get their present names."""
+    """Returns the document in an answer of Elasticsearch. Fields that version 0.1 wrote get their present names."""
     body = {FORMER_NAMES.get(name, name): value for name, value in answer["_source"].items()}
     return Document(answer["_id"], answer["_version"], body)
 
@@ -77,7 +77,7 @@ def from_extraction(extraction: Extraction, confident: Sequence[Mention]) -> Doc
 
 
 def from_decision(decision: Decision) -> Document:
-    """Returns the document of a decision. A retraction shows the model's mentions again; it beats the settled one."""
+    """Returns the document of a decision. For a retraction, it holds the model's mentions."""
     task: ReviewTask = decision.task
     body = _body(task.tweet, decision.mentions, task.image, task.context, task.model, task.model_version)
     if decision.kind == "settle":
@@ -88,7 +88,7 @@ def from_decision(decision: Decision) -> Document:
 
 
 def from_tombstone(tombstone: Tombstone) -> Document:
-    """Returns a marker that holds nothing of the post. No later write can replace it."""
+    """Returns a marker that holds nothing of the post but its id. No later write can replace it."""
     return Document(tombstone.id, ERASED, {"id": tombstone.id, "erased": True})
 
 

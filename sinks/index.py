@@ -4,7 +4,7 @@ Failure contract:
 
 - A server that is away, slow or overloaded raises `Retry`. Writing again is safe, because a repeated write is stale.
 - A server that refuses our credentials, or is not Elasticsearch, raises `Stop`.
-- A fault of a single document in a bulk request is that document's `Outcome`. The other documents are written.
+- A fault of a single document in a bulk request becomes that document's `Outcome`. The other documents are written.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from sinks.document import Document, stored
 from sinks.mapping import TEMPLATE, missing_fields
 from sinks.search import ALIVE, Entity, Results, entities, entities_request, request, results
 
-#: Largest size of one bulk request. The vendor advises 5 to 15 MB.
+#: Largest size of one bulk request, in bytes. The vendor advises 5 to 15 MB.
 BULK_BYTES = 5_000_000
 
 
@@ -55,7 +55,7 @@ class Index:
     """One deployment's index of posts. All reads and writes go through its alias."""
 
     def __init__(self, url: str, name: str, timeout_s: float = 30.0) -> None:
-        """`name` is the alias; the first index behind it is called `name-1`."""
+        """`name` is the alias; the first index behind it is called `name-1`. Raises `Stop` when the URL is invalid."""
         self.name = name
         self._where = _address(url)
         try:
@@ -64,7 +64,7 @@ class Index:
             raise Stop(f"Elasticsearch at {self._where}: {error}") from None
 
     async def prepare(self) -> None:
-        """Creates template, index and alias if they are missing, and adds fields that an older index lacks.
+        """Writes the template, creates index and alias if they are missing, and adds fields that an older index lacks.
 
         Several workers may do this at the same time. Raises `Stop` when an index already has the alias's name.
         """
@@ -85,14 +85,17 @@ class Index:
                     raise
 
     async def _add_missing_fields(self) -> None:
-        """Changes nothing where the mapping is complete: a write would fail while a full disk blocks the index."""
+        """Leaves a complete mapping as it is, since a write would fail while a full disk blocks the index."""
         indexes = await self._client.indices.get_mapping(index=self.name)
         for index, held in indexes.items():
             if missing := missing_fields(held["mappings"].get("properties", {})):
                 await self._client.indices.put_mapping(index=index, properties=missing)
 
     async def write(self, documents: Sequence[Document]) -> list[Outcome]:
-        """Writes the documents in order; returns one outcome each. Raises `Retry` when the server takes none."""
+        """Writes the documents in order; returns one outcome each.
+
+        Raises `Retry` when a bulk request fails. Earlier requests of the same call have then been written.
+        """
         outcomes: list[Outcome] = []
         for lines in _requests(documents):
             with self._reaching():
@@ -104,7 +107,7 @@ class Index:
         return outcomes
 
     async def get(self, tweet_id: str) -> Document | None:
-        """Returns the document as it is now, even if it is not searchable yet. None if there is none."""
+        """Returns the document as it is now, even if it is not searchable yet, or None if there is none."""
         with self._reaching():
             try:
                 answer = await self._client.get(index=self.name, id=tweet_id)
@@ -127,7 +130,7 @@ class Index:
         return results(answer.body)
 
     async def entities(self, words: str = "", entity_type: str | None = None, limit: int = 10) -> list[Entity]:
-        """Returns the names that most posts mention."""
+        """Returns the `limit` names that are mentioned in the largest number of posts."""
         with self._reaching():
             body = entities_request(words, entity_type, limit)
             answer = await self._client.search(index=self.name, body=body)
@@ -140,7 +143,7 @@ class Index:
         return int(answer["count"])
 
     async def refresh(self) -> None:
-        """Makes every earlier write searchable now. Otherwise it takes up to a second."""
+        """Makes every earlier write searchable now. Otherwise a write becomes searchable within a second."""
         with self._reaching():
             await self._client.indices.refresh(index=self.name)
 
@@ -183,7 +186,7 @@ class Index:
 
 
 def _requests(documents: Iterable[Document]) -> Iterator[list[bytes]]:
-    """Yields bulk bodies of at most `BULK_BYTES`. A larger document travels alone."""
+    """Yields bulk bodies of at most `BULK_BYTES`. A larger document has a body of its own."""
     lines: list[bytes] = []
     size = 0
     for document in documents:
@@ -204,7 +207,7 @@ def _index_is_missing(item: Mapping[str, Any]) -> bool:
 
 
 def _reason(error: Mapping[str, Any]) -> str:
-    """Returns the error's reason and its cause's: first the field, then what is wrong with its value."""
+    """Returns the error's reason, which names the field, and its cause's, which says what is wrong with the value."""
     cause = error.get("caused_by") or {}
     return "; ".join(str(part["reason"]) for part in (error, cause) if part.get("reason")) or "no reason given"
 

@@ -1,4 +1,4 @@
-"""The index template: which fields of a document can be searched, and how. Uses the core of Elasticsearch only."""
+"""The index template: which fields of a document can be searched, and how. Uses only the core of Elasticsearch."""
 
 from __future__ import annotations
 

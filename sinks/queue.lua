@@ -1,7 +1,8 @@
--- The review queue's operations, each atomic. A post has at most one task, so the post's id names both.
+-- The review queue's operations, each atomic. A post has at most one task, so the post's id identifies its task.
 --
 -- ARGV: operation, now (Unix ms; '' means this server's clock), then the operation's own arguments.
--- A task's age is (edit, model version); the greater is newer. A stamp is a decision's Unix ms; the later wins.
+-- A task's age is the pair (edit, model version). A task with the greater pair is newer.
+-- A stamp is the time of a decision in Unix ms. The decision with the later stamp wins.
 
 local OPEN, TASKS, AGES, LEASES, HOLDERS, SETTLED, RETRACTED, ERASED = unpack(KEYS)
 -- OPEN      zset  tweet -> -uncertainty     undecided tasks, leased or not; lowest score first, ties by post id
@@ -49,13 +50,13 @@ end
 -- Puts a task into the queue. It replaces the post's earlier task and ends that task's lease.
 local function put_task(tweet, edit, version, score, task)
   if redis.call('HGET', TASKS, tweet) == task then return end
-  redis.call('ZADD', OPEN, score, tweet)  -- first, since a full server refuses the first write, not a later one
+  redis.call('ZADD', OPEN, score, tweet)  -- first: a full server refuses a script's first write, never a later one
   drop_lease(tweet)
   redis.call('HSET', TASKS, tweet, task)
   redis.call('HSET', AGES, tweet, edit .. ' ' .. version)
 end
 
--- Records a decision under `key`, unless a later one, or one about a newer edit, is recorded.
+-- Records a decision under `key`, unless the recorded one is as new or newer: by edit, then by stamp.
 local function decide(key, tweet, edit, stamp)
   if erased(tweet) then return false end
   local known = pair(SETTLED, tweet) or pair(RETRACTED, tweet)
@@ -122,7 +123,7 @@ function operations.take(tweet, reviewer, token, lease_ms)
   return {tweet, task, ends, retracted and retracted[2] or 0}
 end
 
--- Works after the lease's end too, while nobody else has taken the task.
+-- Also works after the lease's end, as long as nobody else has taken the task.
 function operations.renew(tweet, token, lease_ms)
   if not held_by(tweet, token) then return 0 end
   local ends = now() + tonumber(lease_ms)

@@ -48,10 +48,10 @@ AWAY = (
     redis_errors.OutOfMemoryError,
     redis_errors.ClusterError,
     redis_errors.TryAgainError,
-    redis_errors.NoScriptError,  # flushed between our check and the call; the next attempt loads it
+    redis_errors.NoScriptError,  # the script was flushed after our check; the next attempt loads it
 )
 PASSING = re.compile(
-    r"(^\W*|: -)"  # an error in a script; up to Redis 6.2 its code follows "... @user_script: 39: -"
+    r"(^\W*|: -)"  # up to Redis 6.2, the code of an error in a script follows "... @user_script: 39: -"
     r"(OOM|READONLY|MISCONF|BUSY|NOREPLICAS|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)\b"
 )
 
@@ -117,7 +117,7 @@ class ReviewQueue:
         return await self._many([("add", *_described(task)) for task in tasks])
 
     async def withdraw(self, extractions: Sequence[Extraction]) -> int:
-        """Removes tasks older than these extractions, which have no question. Returns how many tasks were removed."""
+        """Removes the older tasks of these posts, since the extractions have no question. Returns how many."""
         calls = [("withdraw", e.tweet.id, e.tweet.edit, e.model_version) for e in extractions]
         return await self._many(calls)
 
@@ -137,7 +137,7 @@ class ReviewQueue:
         return await self._claimed(row, reviewer, token) if row else None
 
     async def renew(self, claim: Claim, lease_s: float) -> Claim:
-        """Extends the lease from now, even if it has ended. Raises `LeaseLost` when somebody else took the task."""
+        """Extends the lease from now, even if it has ended. Raises `LeaseLost` when the task is no longer ours."""
         until = await self._call("renew", claim.task.tweet.id, claim.token, _ms(lease_s))
         if not until:
             raise LeaseLost(_lost(claim))
@@ -148,7 +148,7 @@ class ReviewQueue:
         await self._call("release", claim.task.tweet.id, claim.token)
 
     async def complete(self, claim: Claim, stamp_ms: int) -> None:
-        """Settles a task that we have leased. Raises `LeaseLost`, unless this same decision settled it before."""
+        """Settles a task that we have leased; a repeated call does nothing. Raises `LeaseLost` when it is not ours."""
         tweet = claim.task.tweet
         if not await self._call("complete", tweet.id, claim.token, tweet.edit, stamp_ms):
             raise LeaseLost(_lost(claim))
@@ -156,15 +156,12 @@ class ReviewQueue:
     async def settle(self, task: ReviewTask, stamp_ms: int) -> bool:
         """Applies a decision, whoever has leased the task.
 
-        Returns False when a decision with the same or a later stamp was applied before.
+        Returns False when the post is erased, or when a decision as new or newer (by edit, then by stamp) came before.
         """
         return bool(await self._call("settle", task.tweet.id, task.tweet.edit, stamp_ms))
 
     async def reopen(self, task: ReviewTask, stamp_ms: int) -> bool:
-        """Applies a retraction, which opens the task again.
-
-        Returns False when a decision with the same or a later stamp was applied before.
-        """
+        """Applies a retraction, which opens the task again. Returns False in the same cases as `settle`."""
         tweet, edit, model_version, score, payload = _described(task)
         return bool(await self._call("reopen", tweet, edit, stamp_ms, model_version, score, payload))
 

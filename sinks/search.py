@@ -8,7 +8,7 @@ from typing import Any
 
 from sinks.document import normalise
 
-#: Highlight marks: private-use code points, which no post from a platform contains.
+#: Highlight marks: private-use code points, which posts hardly ever contain.
 OPEN, CLOSE = "\ue000", "\ue001"
 
 ALIVE = {"bool": {"must_not": {"term": {"erased": True}}}}
@@ -55,7 +55,7 @@ class Entity:
 
     name: str
     type: str
-    tweets: int  # how many mention it
+    tweets: int  # how many posts mention it
 
 
 def request(words: str, entity_type: str | None, limit: int) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def request(words: str, entity_type: str | None, limit: int) -> dict[str, Any]:
 
 
 def entities_request(words: str, entity_type: str | None, limit: int) -> dict[str, Any]:
-    """Returns the body that counts the most mentioned names, by type."""
+    """Returns the body of a request for the most mentioned names. It counts the posts of each name and type."""
     filters: list[dict[str, Any]] = []
     if words.strip():
         filters.append(_in_mention(words))
@@ -113,7 +113,7 @@ def results(answer: Mapping[str, Any]) -> Results:
 
 
 def entities(answer: Mapping[str, Any], limit: int) -> list[Entity]:
-    """Reads Elasticsearch's answer to `entities_request`. The most mentioned come first, then by name."""
+    """Reads Elasticsearch's answer to `entities_request`. Sorts by number of posts, then by name."""
     counted = [
         Entity(name["key"], kind["key"], kind["tweets"]["doc_count"])
         for name in answer["aggregations"]["mentions"]["only"]["names"]["buckets"]
@@ -162,7 +162,7 @@ def _hit(hit: Mapping[str, Any]) -> Hit:
 
 
 def _spans(marked: str, text: str) -> tuple[tuple[int, int], ...]:
-    """Returns the highlighted spans as offsets of the unmarked text. None if the text itself contains the marks."""
+    """Returns the highlighted spans as offsets of the unmarked text. Empty if the text itself contains the marks."""
     if marked.replace(OPEN, "").replace(CLOSE, "") != text:
         return ()
     spans, place, start = [], 0, 0
