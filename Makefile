@@ -1,4 +1,4 @@
-# A newcomer needs two commands, `make demo` and `make test`. Every other target is a step of them.
+# A newcomer needs two commands, `make demo` and `make test`. The other targets are steps of these, or upkeep.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
@@ -13,7 +13,7 @@ COMPILE := $(UV) pip compile pyproject.toml --generate-hashes --universal --pyth
 help:            ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-install: $(STAMP)  ## install everything into .venv from the lock, with its hashes
+install: $(STAMP)  ## install everything into .venv from the lock, and check the hashes
 
 .uv/bin/uv:
 	@echo "uv was not found: installing it into .uv/"
@@ -25,33 +25,33 @@ $(STAMP): requirements.lock pyproject.toml | $(filter .uv/bin/uv,$(UV))
 	@$(UV) pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: install    ## real servers, example posts, live display, results; KEEP=1 leaves them running
+demo: install    ## run everything on real servers with example posts; KEEP=1 leaves it running
 	@$(MNER) demo $(if $(KEEP),--keep)
 
-test: check      ## check, then every test on real servers, then a coverage figure
+test: check      ## run check, then every test on real servers, and measure coverage
 	.venv/bin/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
 
-check: install lint types  ## lint and types; needs no servers
+check: install lint types  ## run lint and types; needs no servers
 
-lint: install    ## ruff, and deptry: every imported package is declared
+lint: install    ## run ruff, and deptry, which finds imports of undeclared packages
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/deptry --no-ansi .
 
-types: install   ## mypy --strict over sources and tests
+types: install   ## run mypy --strict over sources and tests
 	.venv/bin/mypy
 
-pythons: install ## the unit tests on Python 3.12 and 3.13, where they are installed
+pythons: install ## run the unit tests on Python 3.12 and 3.13, if these are installed
 	.ci/pythons $(ARGS)
 
-screenshots: install  ## docs/review.svg and docs/look.png anew; needs Chromium
+screenshots: install  ## draw docs/review.svg and docs/look.png again; needs Chromium
 	.venv/bin/python -m examples.review_screenshot
 	.venv/bin/python -m examples.look_screenshot
 
-bench: install   ## throughput of the extract agent beside a hand-written program
+bench: install   ## measure the throughput of the extract agent and of a hand-written program
 	.venv/bin/python -m benchmarks.throughput $(ARGS)
 
-lock:            ## resolve both locks again: names, versions, hashes
+lock:            ## resolve the dependencies again, and write both lock files
 	$(COMPILE) --extra dev --upgrade --output-file requirements.lock
 	$(COMPILE) --upgrade --constraint requirements.lock --output-file requirements-worker.lock
 

@@ -9,7 +9,7 @@ from benchmarks.run import Wrong
 from core.events import Extraction, Mention, Opinion
 
 TOLERANCE = 1e-3
-"""Largest difference between probabilities or variances. Batches differ, and so do sums of floats."""
+"""Largest difference between probabilities or variances. Batches differ, so floats are added in a different order."""
 
 
 def agree(ours: Mapping[str, Extraction], theirs: Mapping[str, Extraction]) -> None:

@@ -29,7 +29,8 @@ class Record:
 
 @contextmanager
 def fresh_topics(brokers: str, settings: Settings) -> Iterator[None]:
-    """Creates the topics of `settings.prefix`, and deletes them afterwards. The broker stamps extractions."""
+    """Creates the topics of `settings.prefix`, and deletes them if the block succeeds. The broker stamps
+    extractions."""
     wanted = topics.plan(settings)
     client = topics.admin(brokers)
     try:

@@ -1,4 +1,4 @@
-"""Runs a benchmark's command, and shows errors of the user in one line."""
+"""Runs a benchmark's command, and shows an error that the user can fix in one line."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ JARS = {
     "": "f813ce4ed7319d79225f2a520d40733075c6b3500dd0b81ee069229e461aab43",
     "models": "a5da9f6feb35a0fd2ea2cbe8909bede3952965b238a68c833ae3e031ed9026a0",
 }
-"""SHA-256 by Maven classifier. The jars have 9 and 474 MB."""
+"""SHA-256 by Maven classifier. The jars are 9 and 474 MB large."""
 
 MODEL = "edu/stanford/nlp/models/ner/english.all.3class.distsim.crf.ser.gz"
 TYPES = {"PERSON": "PER", "LOCATION": "LOC", "ORGANIZATION": "ORG"}
@@ -58,7 +58,7 @@ def _fetch(classifier: str, sha256: str, folder: Path) -> Path:
 
 
 class CoreNLP:
-    """`CRFClassifier` as a process that reads a post per line. It splits posts into sentences, its default."""
+    """`CRFClassifier` as a process that reads a post per line. It splits posts into sentences, which is its default."""
 
     name = f"CoreNLP {VERSION}"
     threads = 1

@@ -13,9 +13,9 @@ from core.errors import UserError
 
 
 def environment(name: str, python: str, installs: Sequence[tuple[Path, Sequence[str]]], needed: str) -> Path:
-    """Returns the environment's folder, and makes it with progress on standard error if necessary.
+    """Returns the environment's folder. Makes the environment if necessary, with progress on standard error.
 
-    It is made again when a file of pinned packages has changed, or the file `needed` in it is missing.
+    It is made again when a file of pinned packages has changed, or when it lacks the file `needed`.
     `python`: accepted versions. `installs`: files of pinned packages, each with options of `uv pip install`, in which
     `{home}` stands for the folder.
     Raises `UserError` when `uv` fails.

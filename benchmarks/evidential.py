@@ -1,4 +1,4 @@
-"""The evidential side of the comparison of uncertainties: scores of a mention and of a post."""
+"""Scores mentions and posts by their evidential uncertainty, for `benchmarks.uncertainty`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EVIDENTIAL: dict[str, Callable[[Span], float]] = {
     HEADS_ALONE: lambda span: 1 / (1 + span.epistemic),
     "aleatoric": lambda span: 1 / (1 + span.aleatoric),
 }
-"""Certainty of a mention. Only its order matters for the variances."""
+"""Certainty of a mention. For the variances, only the order of the values matters."""
 
 
 def heads_alone(reading: Reading) -> Reading:
@@ -32,7 +32,7 @@ def heads_alone(reading: Reading) -> Reading:
 
 
 def by_variance(read: Read, reference: str, ood: str) -> dict[str, dict[str, float]]:
-    """Returns the OOD AUROC of each variance and measure. `reference`, `ood`: names of parts."""
+    """Returns the OOD AUROC of each variance and measure. `reference`, `ood`: names in `Data.parts`."""
     network = read.extractor.predictor.network
     readings = [read.text[part] for part in (reference, ood)]
     found, alone = (
@@ -55,7 +55,7 @@ def measures(evidential: Sequence[Read]) -> dict[str, dict[str, float]]:
 
 
 def evidential_rows(evidential: Sequence[Read], choice: Choice) -> list[Row]:
-    """Returns the rows with captions, if there are any, and as text alone, which the baselines read too."""
+    """Returns the rows for posts with captions, if there are any, and without, as the baselines read them."""
     ood = [_ood(read, choice) for read in evidential]
     temperatures = [read.extractor.info.temperature for read in evidential]
     result = []
@@ -75,7 +75,7 @@ def evidential_rows(evidential: Sequence[Read], choice: Choice) -> list[Row]:
 
 
 def _ood(read: Read, choice: Choice) -> dict[str, float | None]:
-    """Returns the OOD AUROC: of each variance by its chosen measure, of the probability as for the baselines."""
+    """Returns the OOD AUROC of each variance by its chosen measure, and of the probability by the baselines' rule."""
     if not choice.measure:
         return dict.fromkeys(EVIDENTIAL)
     found = by_variance(read, "tweets", "ood")

@@ -1,11 +1,11 @@
 """The work of `mner worker --only extract`, written by hand on aiokafka. It measures the overhead of the pipeline.
 
-It has the same validation, tokenizer, predictor, batch limits, producer settings and extractions. Three tasks overlap
-Kafka, CPU and model; the model runs in a thread. It has no images, no dead letters (an invalid post ends it), no
-retries, no isolation from a crashing model and no answer to a rebalance. It delivers at least once only if nothing goes
-wrong.
+It has the same validation, tokenizer, predictor, batch limits, producer settings and extractions. Its tasks let
+Kafka, CPU and model work at the same time; the model runs in a thread. It has no images, no dead letters (an invalid
+post ends it), no retries, no isolation from a crashing model and no answer to a rebalance. It delivers at least once
+only if nothing goes wrong.
 
-`benchmarks.run` starts it as `WorkerProcess` starts a worker: settings from MNER_*, log on standard error.
+`benchmarks.run` starts it like a worker, with `WorkerProcess`. It reads MNER_* and logs to standard error.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def _load_model(settings: Settings) -> Any:
 
 
 async def main() -> None:
-    """Runs until SIGTERM, or until standard input closes, the pipe from the parent process."""
+    """Runs until SIGTERM, or until standard input closes, which is the pipe from the parent process."""
     settings = load()
     assert settings.kafka is not None
     consumer = AIOKafkaConsumer(

@@ -39,7 +39,8 @@ class LineProcess:
     def ask(self, lines: Iterable[str]) -> Iterator[str]:
         """Yields the answers while a thread writes the `lines`.
 
-        Read all answers: what is left in the pipe would answer the next question. Raises `Wrong` if the process ends.
+        Read all answers. An answer left in the pipe would be taken for the answer to the next question.
+        Raises `Wrong` if the process ends.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -36,7 +36,7 @@ from streams.settings import CHECKPOINT
 SPLITS = {"test": ("*test*",), "valid": ("valid.txt", "*dev*")}
 """File names of each split."""
 WARM_TWEETS = 500
-"""Posts that are tagged before the clock starts: processes load their models, and Java compiles as it runs."""
+"""Posts that are tagged before the clock starts, so that loading a model and compiling Java do not count."""
 
 
 class System(Protocol):
@@ -70,7 +70,7 @@ class Ours:
 def data_sets(
     data: Path, captions: Path | None, split: str = "test", *, signs: bool = True
 ) -> dict[str, list[Example]]:
-    """Returns the posts of the split, for `data` and every folder below that has it.
+    """Returns the posts of the split, for `data` and every folder below it that has the split.
 
     Blanks inside a word become underscores: CoreNLP would split the word. Without `signs`, gold mentions that have no
     letter or digit do not count. Raises `UserError` if there is no such split.
@@ -94,7 +94,7 @@ def data_sets(
 
 
 def compared(systems: Sequence[System], name: str, tweets: Sequence[Example], rounds: int) -> Iterator[Figures]:
-    """Measures every system on a data set, by turns. Raises `Wrong` if a system's tags differ between rounds."""
+    """Measures every system on a data set, in turn. Raises `Wrong` if a system's tags differ between rounds."""
     rates: dict[str, list[float]] = {system.name: [] for system in systems}
     found: dict[str, list[list[str]]] = {}
     for system in systems:
@@ -122,22 +122,24 @@ def _other_systems(status: Status) -> list[CoreNLP | SpaCy]:
 
 
 def command(
-    data: Annotated[Path, typer.Option(envvar="MNER_DATA", help="A data set, or a folder with some at any depth.")],
+    data: Annotated[
+        Path, typer.Option(envvar="MNER_DATA", help="A data set, or a folder with data sets at any depth.")
+    ],
     captions: Annotated[
-        Path | None, typer.Option(help='JSON lines {"set", "img", "caption"}: also measures ours with captions.')
+        Path | None, typer.Option(help='Captions as JSON lines {"set", "img", "caption"}. Also measure ours with them.')
     ] = None,
-    split: Annotated[str, typer.Option(help="test or valid.")] = "test",
+    split: Annotated[str, typer.Option(help="Split to measure: test or valid.")] = "test",
     signs: Annotated[
         bool, typer.Option(help="--no-signs: gold mentions without a letter or digit, such as a lone @, do not count.")
     ] = True,
     alone: Annotated[bool, typer.Option("--alone", help="Measure only our checkpoint.")] = False,
     checkpoint: Annotated[Path, typer.Option(help="Our checkpoint.")] = CHECKPOINT,
     threads: Annotated[int, typer.Option(help="CPU threads of ours; each of the others has one.", min=1)] = 1,
-    rounds: Annotated[int, typer.Option(help="Runs of each system, by turns.", min=1)] = 3,
+    rounds: Annotated[int, typer.Option(help="Runs of each system. The systems take turns.", min=1)] = 3,
     json_to: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
 ) -> None:
-    """Compare ours with CoreNLP (fetched once, 483 MB) and spaCy's English models (installed once, 280 MB)."""
+    """Compare our checkpoint with CoreNLP (483 MB, fetched once) and spaCy's English models (280 MB, fetched once)."""
     this, started = machine(), datetime.now(UTC).isoformat(timespec="seconds")
     splits = data_sets(data, captions, split, signs=signs)
     figures: list[Figures] = []

@@ -47,7 +47,7 @@ def scored(gold: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> Sco
 
 @dataclass(frozen=True)
 class Figures:
-    """A system on a data set. `tweets_per_s`: one value per round."""
+    """The figures of a system on a data set. `tweets_per_s`: one value per round."""
 
     data: str
     system: str
@@ -72,7 +72,7 @@ class Report:
     signs: bool = True
 
     def ahead(self, row: Figures) -> float:
-        """Returns by how many points of F1 ours, as text alone, is ahead of this system; below 0, behind."""
+        """Returns our F1 without captions minus this system's F1, in percentage points."""
         ours = next(figures for figures in self.figures if figures.data == row.data)
         return 100 * (ours.scores.f1 - row.scores.f1)
 
@@ -84,7 +84,7 @@ class Report:
         console.print(
             f"{self.started}: {self.checkpoint}; {machine.cores} cores of {machine.cpu}, {machine.memory_gib:.0f} GiB, "
             f"Python {machine.python}, torch {machine.torch}; load before: {machine.load_before:.1f}; "
-            f"split: {self.split}{'' if self.signs else ', without mentions of signs alone'}\n",
+            f"split: {self.split}{'' if self.signs else ', without mentions that have no letter or digit'}\n",
             highlight=False,
             soft_wrap=True,
         )
@@ -94,7 +94,7 @@ class Report:
         table = Table(box=style)
         for name in ("data", "system"):
             table.add_column(name, no_wrap=True)
-        for name in ("F1", *TYPES, "precision", "recall", "ours ahead", "tweets/s", "of rounds", "threads"):
+        for name in ("F1", *TYPES, "precision", "recall", "ours ahead", "tweets/s", "lowest-highest", "threads"):
             table.add_column(name, justify="right", no_wrap=True)
         for row in self.figures:
             scores = row.scores

@@ -44,11 +44,11 @@ class Read:
     captioned: Reading | None
     """The measured posts with captions; None without captions."""
     text: dict[str, Reading]
-    """All parts as text alone, by their names in `Data.parts`."""
+    """All parts read without captions, by their names in `Data.parts`."""
 
     @classmethod
     def of(cls, extractor: Extractor, data: Data) -> Self:
-        """Reads every post once per mode."""
+        """Reads every post without captions, and the measured posts also with captions, if there are any."""
         captioned = any(tweet.caption for tweet in data.tweets)
         text = {part: read(extractor, tweets, captions=False) for part, tweets in data.parts.items()}
         return cls(extractor, read(extractor, data.tweets, captions=True) if captioned else None, text)

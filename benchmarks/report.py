@@ -90,7 +90,7 @@ class Report:
         table = Table(box=box.SIMPLE)
         for name in ("model", "contender"):
             table.add_column(name, no_wrap=True)
-        for name in ("tweets", "tweets/s", "of rounds", "total s", "at /s", "p50 ms", "p99 ms"):
+        for name in ("tweets", "tweets/s", "lowest-highest", "total s", "fed/s", "p50 ms", "p99 ms"):
             table.add_column(name, justify="right", no_wrap=True)
         for row in self.figures:
             latency = [f"{value:.0f}" if value else "" for value in (row.steady_rate, row.p50_ms, row.p99_ms)]

@@ -36,7 +36,7 @@ class Wrong(Exception):
 
 @dataclass(frozen=True)
 class Contender:
-    """What `WorkerProcess` starts."""
+    """A program to measure. `WorkerProcess` starts it."""
 
     name: str
     module: str
@@ -50,7 +50,7 @@ CONTENDERS = (OURS, HANDWRITTEN)
 
 @dataclass(frozen=True)
 class Filled:
-    """The result of a full topic, processed as fast as the contender can."""
+    """The result of processing a full topic, as fast as the contender can."""
 
     tweets_per_s: float
     """From the first extraction in the broker's log to the last."""
@@ -89,7 +89,10 @@ def filled(contender: Contender, settings: Settings, count: int, on_progress: Ca
 def steady(
     contender: Contender, settings: Settings, rate: float, seconds: float, on_progress: Callable[[int], None]
 ) -> Steady:
-    """Measures latency at `rate` posts a second. Arguments and errors as for `filled`."""
+    """Measures latency while posts are fed at `rate` a second for `seconds`.
+
+    The other arguments and the errors are those of `filled`.
+    """
     count = WARM_TWEETS + round(rate * seconds)
     events = tweets(count)
     brokers, name = _brokers(settings), settings.name(topics.TWEETS)
@@ -109,7 +112,7 @@ def steady(
 
 
 def tweets(count: int) -> Iterator[bytes]:
-    """Yields events with the texts of the examples, repeated, without media, each with its own id."""
+    """Yields `count` events, each with its own id and without media. Their texts repeat those of the examples."""
     texts = _texts()
     for number, name in enumerate(_ids(count)):
         yield json.dumps({"id": name, "text": texts[number % len(texts)], "lang": "en", "source": "benchmark"}).encode()

@@ -1,4 +1,4 @@
-"""Figures over several trainings that differ only in their seed."""
+"""Figures over several training runs that differ only in their seed."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Maximum softmax probability (Hendrycks & Gimpel, ICLR 2017), entropy, MC-dropout (Gal & Ghahramani, ICML 2016),
 temperature scaling (Guo et al., ICML 2017).
 
-Shapes: B tweets, W words, L labels, T types, N distributions of K outcomes.
+Shapes: B posts, W words, L labels, T types, N distributions of K outcomes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Chosen(NamedTuple):
 
 
 Measure = Callable[[Chosen], Floats]
-"""Returns (N) the certainty of each distribution, from 0 to 1."""
+"""Returns the certainty (N) of each distribution, from 0 to 1."""
 
 
 def probability(distributions: Chosen) -> Floats:
@@ -61,8 +61,8 @@ class Rule:
     """A way to compute the certainty of a mention."""
 
     whole: bool
-    """True: over the T types and "no mention of exactly these words", by their probability over all legal labellings.
-    False: over the labels of each word."""
+    """True: the outcomes are the T types and "no mention of exactly these words". Their probabilities are sums over all
+    legal labellings. False: the outcomes are the labels of each word."""
     join: Callable[[Floats], np.floating]
 
 
@@ -72,7 +72,7 @@ RULES = {
     "product over words": Rule(False, np.prod),
 }
 TWEET_RULES: dict[str, Callable[[Floats], np.floating]] = {"least sure word": np.min, "mean over words": np.mean}
-"""The certainty of a whole post, by the most probable label of each word."""
+"""Ways to join the certainties of a post's words. The certainty of a word is that of its most probable label."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Beliefs:
 
 @dataclass(frozen=True)
 class _Tweet:
-    """Probabilities (W, L) of the labels, the best labelling (W), and the chain."""
+    """Probabilities (W, L) of the labels, the best labelling (W), and the posterior of the chain."""
 
     words: Floats
     labelling: NDArray[np.intp]
@@ -148,7 +148,7 @@ class _Tweet:
         return Chosen(self.words[words], self.labelling[words])
 
     def whole(self, span: WordSpan) -> Chosen:
-        """Returns a distribution over the T types and none."""
+        """Returns a distribution over the T types and "no mention of exactly these words"."""
         length = span.last - span.first
         types = np.exp(self.path.span_log_probabilities(length)[length - 1, span.first])
         none = max(0.0, 1 - types.sum())
@@ -161,7 +161,7 @@ def beliefs(extractor: Extractor, examples: Sequence[Example]) -> Beliefs:
 
 
 def beliefs_of(extractor: Extractor, reading: Reading) -> Beliefs:
-    """Returns the beliefs, at the checkpoint's temperature if it is no plain softmax."""
+    """Returns the beliefs. Those of an evidential checkpoint are taken at its temperature."""
     temperature = extractor.info.temperature.single if extractor.info.design.evidence else 1.0
     with torch.inference_mode():
         logs = [
@@ -207,6 +207,6 @@ def best_temperature(validation: Beliefs, rule: Rule) -> float:
 
 
 def ood_auroc(reference: Beliefs, ood: Beliefs, measure: Measure, tweet_rule: str, temperature: float) -> float | None:
-    """Returns the AUROC of telling `ood` posts from reference posts by their certainty."""
+    """Returns the AUROC of separating `ood` posts from reference posts by their certainty."""
     sure = [each.sure(measure, TWEET_RULES[tweet_rule], temperature) for each in (reference, ood)]
     return auroc(-np.concatenate(sure), np.repeat([False, True], [len(certainties) for certainties in sure]))

@@ -1,7 +1,7 @@
 """Tags posts in spaCy's environment, started by `benchmarks.spacy_ner`.
 
-Reads lines of posts (JSON, lists of words) and writes lines of tags. Argument: the model's folder. Only the recogniser
-is loaded, which is fastest.
+Reads lines of JSON. Each line is a list of posts, and each post a list of words. Answers each line with the tags in
+the same form. Argument: the model's folder. Loads only the recogniser, since that is fastest.
 """
 
 import json

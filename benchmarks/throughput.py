@@ -1,7 +1,7 @@
 """`python -m benchmarks.throughput`: posts a second through extract, beside a hand-written program.
 
-Both contenders run by turns on topics that were filled before, and their extractions are compared. Then both run at the
-same even rate, half of the slower one's throughput, to measure latency.
+Both contenders take turns on topics that were filled beforehand, and their extractions are compared. Then latency is
+measured: posts are fed to both at the same even rate, which is half of the slower one's throughput.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Choice(StrEnum):
 
 
 class Bench:
-    """Runs the contenders by turns on one broker, and shows progress."""
+    """Runs the contenders in turn on one broker, and shows progress."""
 
     def __init__(self, settings: Settings, progress: Progress) -> None:
         self._settings = settings
@@ -131,7 +131,7 @@ class Bench:
 
 
 def measure(models: list[Model], tweets: int | None, rounds: int, steady_s: float, console: Console) -> Report:
-    """Measures on the broker of MNER_KAFKA, or on its own. Raises `Wrong` or `UserError`."""
+    """Measures on the broker of MNER_KAFKA. If that is unset, starts one. Raises `Wrong` or `UserError`."""
     started, this = datetime.now(UTC).isoformat(timespec="seconds"), machine()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with _settings() as settings, Progress(*columns, console=console) as progress:
@@ -153,14 +153,16 @@ def _settings() -> Iterator[Settings]:
 
 def command(
     model: Annotated[
-        Choice, typer.Option(help="stub: no cost; pause: 20 ms a batch, no CPU; real: the checkpoint.")
+        Choice, typer.Option(help="stub costs nothing; pause takes 20 ms a batch, but no CPU; real is the checkpoint.")
     ] = Choice.BOTH,
     tweets: Annotated[int | None, typer.Option(help="Posts in a run. Default: depends on the model.", min=100)] = None,
-    rounds: Annotated[int, typer.Option(help="Runs of each contender, by turns.", min=1)] = 3,
-    steady_s: Annotated[float, typer.Option(help="Seconds of even feed per run, for latency; 0 skips it.", min=0)] = 15,
+    rounds: Annotated[int, typer.Option(help="Runs of each contender. They take turns.", min=1)] = 3,
+    steady_s: Annotated[
+        float, typer.Option(help="Seconds per run in which latency is measured; 0 measures none.", min=0)
+    ] = 15,
     json_to: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
 ) -> None:
-    """Measure throughput and latency of extract, from Kafka to Kafka, beside a hand-written program."""
+    """Measure the throughput and latency of extract and of a hand-written program, from Kafka to Kafka."""
     report = measure(model.models, tweets, rounds, steady_s, Console(stderr=True))
     report.show(Console(width=None if sys.stdout.isatty() else 110))
     if json_to is not None:

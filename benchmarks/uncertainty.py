@@ -2,8 +2,8 @@
 
     python -m benchmarks.uncertainty --evidential A,B,C --softmax D,E,F --data DIR [--captions FILE] [--ood DIR]
 
-Validation data chooses how the scores of words become the score of a mention or a post. `--split test` is for a single
-reading at the end. docs/research/uncertainty.md explains what is compared.
+Validation data chooses how the scores of words become the score of a mention or a post. Use `--split test` only once,
+at the end. docs/research/uncertainty.md explains what is compared.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Baseline:
         return scoreboard(beliefs.reading.gold, predictions)
 
     def ood(self, reference: str, ood: str, way: Way, rule: str, tweet_rule: str | None) -> float | None:
-        """Returns the AUROC of telling the part `ood` from the part `reference`."""
+        """Returns the AUROC of separating the part `ood` from the part `reference`."""
         if tweet_rule is None:
             return None
         beliefs = {part: self._beliefs[part, way.dropout] for part in (reference, ood)}
@@ -102,7 +102,7 @@ class Baseline:
 
 
 def choose(baselines: Sequence[Baseline], measures: dict[str, dict[str, float]]) -> Choice:
-    """Chooses on validation data one rule for all baselines, the strongest on average; None without baselines.
+    """Chooses one rule for all baselines on validation data: the best one on average. It is None without baselines.
 
     `measures`: the OOD AUROC of each measure of the evidential variances; empty without an OOD data set.
     """
@@ -145,7 +145,7 @@ def measured(
 ) -> Result:
     """Measures all checkpoints on a data set.
 
-    `seed`: of the shuffled captions; None leaves the views out. `passed()` is called after each checkpoint and after
+    `seed` shuffles the captions; None leaves the views out. `passed()` is called after each checkpoint and after
     each pass of MC-dropout.
     """
     baselines = [Baseline(extractor, data, passed) for extractor in plain]
@@ -160,12 +160,12 @@ def measured(
 
 
 def checked(evidential: Sequence[Extractor], plain: Sequence[Extractor]) -> None:
-    """Raises `UserError` if a checkpoint does not have the role it was passed for."""
+    """Raises `UserError` if a checkpoint does not fit the option that names it."""
     if not evidential:
         raise UserError("--evidential: give at least one checkpoint")
     if plain and len(evidential) != len(plain):
         raise UserError(
-            f"--evidential {len(evidential)}, --softmax {len(plain)} checkpoints: give the same number of each"
+            f"--evidential names {len(evidential)} checkpoints and --softmax {len(plain)}: give the same number of each"
         )
     for extractor in [*evidential, *plain]:
         check_blind(extractor)
@@ -207,17 +207,17 @@ def command(
     plain: Annotated[
         str,
         typer.Option(
-            "--softmax", help=f"As many plain softmax checkpoints, trained with {PLAIN}. Default: no baselines."
+            "--softmax", help=f"Plain softmax checkpoints, one per seed, trained with {PLAIN}. Default: no baselines."
         ),
     ] = "",
-    captions: Annotated[Path | None, typer.Option(help='JSON lines {"set", "img", "caption"}.')] = None,
+    captions: Annotated[Path | None, typer.Option(help='Captions as JSON lines {"set", "img", "caption"}.')] = None,
     split: Annotated[str, typer.Option(help="Measured split: valid or test.")] = "test",
     ood: Annotated[Path | None, typer.Option(help="Out-of-distribution data set.")] = None,
     with_views: Annotated[bool, typer.Option("--views", help="Also measure each view.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the shuffled captions.")] = 0,
     json_to: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
 ) -> None:
-    """Compare evidential uncertainty with that of a plain softmax model on the same encoder."""
+    """Compare evidential uncertainties with those of a plain softmax model on the same encoder."""
     if split not in SPLITS:
         raise UserError(f"--split {split}: choose one of {', '.join(SPLITS)}")
     sets = data_sets(data, captions, split, ood)

@@ -16,9 +16,9 @@ from model.training.scores import Scoreboard
 
 @dataclass(frozen=True)
 class Row:
-    """The figures of an uncertainty, a value per checkpoint. `model.training.scores.Scoreboard` explains them.
+    """The figures of one uncertainty over the checkpoints. `model.training.scores.Scoreboard` explains them.
 
-    `ece` and `brier` exist for probabilities only. `ood`: AUROC of telling OOD posts, read as text alone.
+    `ece` and `brier` exist for probabilities only. `ood`: AUROC of detecting OOD posts, read without captions.
     """
 
     model: str

@@ -41,7 +41,7 @@ class Views:
     f1: dict[str, float]
     """F1 of each view alone, and of all views fused with own, dropped and shuffled captions.
 
-    A view alone finds nothing in a post without it.
+    A single view finds nothing in a post that lacks it.
     """
     evidence: Evidence
 

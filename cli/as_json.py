@@ -8,7 +8,7 @@ from typing import Any
 
 UNPRINTABLE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that JSON allows unescaped (RFC 8259, section 7) but that a terminal acts on, or cannot encode.
-These are DEL, the C1 controls, the direction marks and the surrogates."""
+These are DEL, the C1 controls, the direction marks, the line and paragraph separators, and the surrogates."""
 
 
 def escaped_json(value: Any, indent: int | None = None) -> str:

@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="Show the events that could not be 
 
 @app.callback()
 def group() -> None:
-    """Typer would merge `list` into `dead-letters`, since it is the only command of the group."""
+    """Keeps `list` as a command: without a callback, Typer would merge the only command of a group into the group."""
 
 
 @app.command("list")

@@ -21,7 +21,8 @@ def command(
 ) -> None:
     """Run the whole system once, with the example posts.
 
-    Starts real servers and a worker, feeds the posts and shows the results. Exit code 1 when the counts do not agree.
+    Starts real servers and a worker, feeds the posts and shows the results. The exit code is 1 if the counts do not
+    agree.
     """
     import asyncio
     import json

@@ -21,4 +21,4 @@ def missing(error: ModuleNotFoundError) -> str | None:
     module = (error.name or "").partition(".")[0]
     if (extra := EXTRAS.get(module)) is None:
         return None
-    return f"this command needs {module}, of the extra `{extra}`; install it: uv pip install --editable '.[{extra}]'"
+    return f"this command needs {module}; install the extra `{extra}`: uv pip install --editable '.[{extra}]'"

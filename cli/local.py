@@ -17,7 +17,7 @@ app = typer.Typer(
 
 @app.command()
 def up() -> None:
-    """Start the servers that do not run yet, and print their addresses as shell exports.
+    """Start the servers that are not running yet, and print their addresses as shell exports.
 
     They run until `mner local down`.
     """
@@ -63,7 +63,7 @@ def down() -> None:
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array with one object per server.")] = False,
 ) -> None:
-    """Show which servers run, with their addresses and the folder of their logs."""
+    """Show which servers are running, with their addresses and the folder of their logs."""
     from rich.console import Console
     from rich.table import Table
 

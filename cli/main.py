@@ -80,8 +80,8 @@ def options(
 def main() -> None:
     """Runs the command line.
 
-    An error that the user can correct is one line on standard error and exit code 2, without a traceback. The same
-    holds for errors of files and brokers that no command expects. MNER_LOG_LEVEL=DEBUG adds the traceback of those.
+    An error that the user can correct prints one line on standard error, without a traceback. The exit code is 2. The
+    same holds for errors of files and brokers that no command catches; MNER_LOG_LEVEL=DEBUG adds their traceback.
     """
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # its errors also reach us as exceptions
     try:
@@ -89,7 +89,7 @@ def main() -> None:
     except (UserError, Retry, Stop) as error:
         raise SystemExit(_fail(str(error))) from None
     except typer.TyperException as error:
-        error.show()  # type: ignore[attr-defined]  # every subclass that is raised has it
+        error.show()  # type: ignore[attr-defined]  # every subclass that is raised has `show`
         raise SystemExit(error.exit_code) from None
     except (KeyboardInterrupt, typer.Abort):
         print("mner: stopped", file=sys.stderr)

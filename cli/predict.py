@@ -38,7 +38,7 @@ BATCH_LINES = 256
 BATCH_LINES_WITH_PIXELS = 16
 """Lines per batch when the model needs the pixels, which take much memory."""
 UNUSUAL = 0.01
-"""Typicality up to which a post is called unusual. One in a hundred validation posts is."""
+"""Typicality up to which a post is called unusual. One in a hundred validation posts is that unusual."""
 
 console = Console()
 
@@ -65,10 +65,10 @@ def command(
     """Find the entities in a text or in a file of posts. No server is needed.
 
     What the vision models read in an image becomes context for the text. If the image cannot be loaded, the command
-    says why and uses the text alone.
+    says why and uses only the text.
 
     With --jsonl, a line that is not a valid post becomes a result with `error`, and the exit code is 1. The same holds
-    for a post without any content for --views.
+    for a post that has none of the views of --views.
     """
     if (text is None) == (jsonl is None):
         raise UserError('give either a text, as in `mner predict "text"`, or `--jsonl FILE`')

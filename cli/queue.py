@@ -46,7 +46,7 @@ def list_(
 def counts_(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for scripts.")] = False,
 ) -> None:
-    """Count the tasks that are open, leased to a reviewer, and decided."""
+    """Count the open tasks, the tasks leased to a reviewer, and the decided tasks."""
     _, counts = asyncio.run(_read(0))
     if as_json:
         print_json(dataclasses.asdict(counts))

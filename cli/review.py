@@ -20,7 +20,7 @@ _KEYS = (
     f"a accept, r reject, 1-{len(ENTITY_TYPES)} change the type, e edit the span, n new mention, s skip, u undo, "
     "? help, q quit"
 )
-HELP = f"""Decide uncertain mentions, one key each. The most uncertain post comes first.
+HELP = f"""Decide uncertain mentions, each with one key. The most uncertain post comes first.
 
 Keys: {_KEYS}.
 Each decided post becomes an event on the topic `decisions`. A running worker applies it to the index.

@@ -39,7 +39,7 @@ def command(
 ) -> None:
     """Search the index by words of the post or by mention.
 
-    Without --type, both the text and the mentions match, and mentions weigh more. Erased posts never match.
+    Without --type, the text and the mentions are searched, and mentions weigh more. Erased posts never match.
     Names match in upper and lower case, with or without a leading # or @.
     """
     if entities:

@@ -70,7 +70,7 @@ SVG = """\
 </g>
 </svg>
 """
-"""As rich's own template, but without the web font that it loads from another host."""
+"""Rich's own template without its web font, which would be loaded from another host."""
 
 
 async def main() -> None:
@@ -112,7 +112,7 @@ async def screenshot(settings: Settings) -> None:
 
 
 def worth_showing(work: Work) -> bool:
-    """A post with an image that was read, and with several mentions."""
+    """Returns whether the post has an image that was read, and several mentions."""
     return work.task.context is not None and len(work.items) > 1
 
 

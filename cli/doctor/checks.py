@@ -1,6 +1,7 @@
-"""The checks of `mner doctor`. Each returns findings: what it saw, and how to fix it.
+"""The checks of `mner doctor`. Each returns findings: what it saw, and how to fix a problem.
 
-No check raises, and none waits for long. An unreachable, silent or refusing server is a finding like any other.
+No check waits for long. `run_check` turns exceptions into findings, so an unreachable, silent or refusing server is a
+finding like any other.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from streams.old_names import RENAMED
 from streams.settings import VARIABLES, Settings, load
 
 PYTHONS = ((3, 11), (3, 14))
-"""The oldest supported version and the first unsupported one, as `requires-python` in pyproject.toml."""
+"""The oldest supported version and the first unsupported one, as in `requires-python` of pyproject.toml."""
 
 GB = 1e9
 LOW_GB, FULL_GB = 2.0, 0.3
-"""Free space below which the check warns, and below which a local server is unlikely to start."""
+"""Free space in GB. Below the first value the check warns. Below the second a local server is unlikely to start."""
 
 
 def examine(*, deep: bool = False) -> list[Finding]:

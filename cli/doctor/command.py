@@ -18,7 +18,7 @@ def command(
     """Check Python, settings, disk, checkpoint, jars, Kafka, Elasticsearch and Redis, and say how to fix problems.
 
     Each check prints one line: ✓ fine, ! a warning, ✗ broken. The command changes nothing.
-    Exit code 1 when something is broken.
+    The exit code is 1 if something is broken.
     """
     import logging
     from dataclasses import asdict

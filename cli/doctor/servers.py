@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from streams.topics import Topic
 
 ANSWER_S = 4.0
-"""Longest time, in seconds, for an answer of Elasticsearch or Redis. Kafka has the limit of `topics.admin`."""
+"""Longest time, in seconds, for an answer of Elasticsearch or Redis. `topics.admin` sets the limit for Kafka."""
 
 Level = Literal["ok", "warning", "broken"]
 
@@ -102,7 +102,7 @@ def _groups(client: Any, config: Settings, partitions: Mapping[str, int]) -> lis
         if members:
             findings.append(Finding(group, "ok", f"lag {lag} on {topic}, {readers}"))
         else:
-            detail = f"lag {lag} on {topic}, no worker reads"
+            detail = f"lag {lag} on {topic}, no worker reads it"
             findings.append(Finding(group, "warning", detail, "start one with `mner worker`"))
     return findings
 
@@ -142,7 +142,7 @@ def _index(client: Any, name: str) -> Finding:
     for index, state in client.indices.get_mapping(index=name).items():
         mapped = state["mappings"].get("properties", {})
         if changed := changed_fields(mapped):
-            detail = f"{index} has another mapping than this version writes: {', '.join(changed)}"
+            detail = f"in {index}, the mapping of these fields differs from this version's: {', '.join(changed)}"
             return Finding("index", "broken", detail, "create a new index, as docs/index.md says")
         if missing := missing_fields(mapped):
             detail = f"{index} comes from an earlier version and lacks fields: {', '.join(missing)}"

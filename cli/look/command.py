@@ -29,17 +29,17 @@ def command(
     sources: Annotated[list[str], typer.Argument(metavar="FILE_OR_URL...", help="Files, or http, https or file URLs.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array, in the order given.")] = False,
     html: Annotated[
-        Path | None, typer.Option(help="Write a web page with the images and what was read of them.")
+        Path | None, typer.Option(help="Write a web page with the images and what was read in them.")
     ] = None,
     channels: Annotated[
         str | None,
-        typer.Option(help="Channels to read, separated by commas: tags, ocr, caption. By default, the settings' ones."),
+        typer.Option(help="Channels to read, separated by commas: tags, ocr, caption. Default: MNER_VISION_CHANNELS."),
     ] = None,
 ) -> int:
-    """Show what the model reads of images: tags, text and caption.
+    """Show what the model reads in images: tags, text and caption.
 
-    Also shows size and hashes. A refused image is shown with the reason, and the exit code is then 1. URLs are fetched
-    under the rules of a worker.
+    It also shows the size and the hashes of each image. A refused image is shown with the reason, and the exit code is
+    then 1. URLs are fetched by the same rules as in a worker.
     """
     settings = look_settings(channels)
     unique = list(dict.fromkeys(sources))

@@ -101,7 +101,7 @@ class ImageInspector:
                 return result, context_text(tweet, None), None
             pixels = None
             if keep_pixels:
-                with suppress(ImageError):  # decoding failed this time: the model reads the text alone
+                with suppress(ImageError):  # decoding failed this time; then the post has no view `image`
                     pixels = await self._loader.pixels(image)
             visual = await self._read(image)
             return with_channels(result, visual), context_text(tweet, visual), pixels

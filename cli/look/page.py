@@ -1,4 +1,4 @@
-"""Writes what was read of images as one HTML page. The page needs no other file and loads nothing."""
+"""Writes one HTML page with images and what was read in them. The page needs no other file and loads nothing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class LineBox:
     score: float
     #: The corners, as SVG writes them.
     points: str
-    #: The text's own top left corner, and its direction in degrees, clockwise from the right.
+    #: The top left corner for a reader of the text, and the text's direction in degrees, clockwise from the right.
     x: float
     y: float
     angle: float

@@ -1,4 +1,4 @@
-"""Prints what `mner look` read: one panel per image."""
+"""Draws what `mner look` read: one panel per image."""
 
 from __future__ import annotations
 

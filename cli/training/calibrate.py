@@ -1,4 +1,4 @@
-"""`mner calibrate`: chooses on validation data what goes to people, and writes it into the checkpoint."""
+"""`mner calibrate` chooses temperatures and thresholds on validation data, and writes them into the checkpoint."""
 
 from __future__ import annotations
 
@@ -61,13 +61,16 @@ def command(
     ] = 0.1,
     candidate_budget: Annotated[
         float | None,
-        typer.Option(min=0, help="Limit of questions about candidates per predicted mention.", show_default="0.05"),
+        typer.Option(
+            min=0, help="Maximum number of questions about candidates per predicted mention.", show_default="0.05"
+        ),
     ] = None,
 ) -> None:
     """Choose temperatures, review threshold and candidate threshold on the validation data.
 
     The review threshold comes with a finite-sample promise (Learn then Test; docs/calibration.md). If the target cannot
-    be promised, nothing is written. The weights stay. Typicality is measured against these validation posts.
+    be promised, nothing is written. The weights do not change. From then on, typicality is measured against these
+    validation posts.
     """
     from model.checkpoint import write_config
     from model.extractor import Extractor
@@ -117,7 +120,7 @@ def command(
     write_config(folder, extractor.info.model_copy(update=update))
     console.print(
         f"{folder}: temperature {calibration.temperature}; review threshold {promise.threshold:.4f}: "
-        f"{promise.summary()}; candidates from {calibration.candidate_threshold:.4f} on: "
+        f"{promise.summary()}; candidate threshold {calibration.candidate_threshold:.4f}: "
         f"{calibration.asked:.1%} more questions"
     )
 
@@ -132,7 +135,7 @@ def _cannot_promise(calibration: Calibration, target: float, delta: float, folde
 
 
 def _density_material(extractor: Extractor, data: Path, background: list[Path]) -> Material | None:
-    """Returns the posts to fit the density on; None if it stays as it is, or cannot be fitted."""
+    """Returns the posts to fit the density on; None if the density stays as it is or cannot be fitted."""
     from model.design import TEXT
     from model.training import material
 
@@ -145,12 +148,12 @@ def _density_material(extractor: Extractor, data: Path, background: list[Path]) 
         return None
     read = material.read(data, None, background)
     if background and not read.background:
-        raise UserError("--background: all its training texts also stand in --data, or in a held-out split")
+        raise UserError("--background: all its training texts also occur in --data, or in a held-out split")
     return read
 
 
 def _fitted(extractor: Extractor, material: Material) -> DensityModel | None:
-    """Fits the density on the training data and the background. Pass the data that the checkpoint was trained on."""
+    """Fits the density on the labelled posts, which the checkpoint was trained on, and on the background."""
     from model.training.calibrate import fit_density
 
     network, device = extractor.predictor.network, extractor.predictor.device
@@ -170,7 +173,7 @@ def _validation(data: Path, captions: Path | None) -> list[Example]:
 
 
 def _table(calibration: Calibration, targets: list[float], delta: float) -> Table:
-    """Returns a row for each target precision: what it would cost. Each row is a promise of its own."""
+    """Returns the threshold and the share to review for each target precision. Each row is a promise of its own."""
     table = Table(title=f"share of mentions to review, delta {delta}", title_justify="left")
     for column in ("target precision", "threshold", *(f"review, {mode}" for mode in calibration.readings)):
         table.add_column(column, justify="right")

@@ -29,8 +29,8 @@ Table = dict[str, Any]
 def read(file: Path, overrides: Sequence[str], device: str | None = None) -> tuple[TrainingConfig, str]:
     """Returns the configuration with resolved paths, and its text for the checkpoint, which names no local folder.
 
-    `overrides`: `key=value` with a dotted key and a TOML value; a value that is no TOML is a string. Relative paths
-    start at the folder of the file; those of an override start at the current folder.
+    Each of `overrides` is `key=value`, with a dotted key and a TOML value. A value that is not TOML is a string.
+    Relative paths start at the folder of the file. Those of an override start at the current folder.
 
     Raises `UserError` naming the key, the value and what is allowed.
     """
@@ -138,7 +138,7 @@ def _explain(error: ValidationError) -> str:
 
 
 def _toml(table: Table) -> str:
-    """Returns the table as TOML. Its values are JSON too, so JSON's notation serves."""
+    """Returns the table as TOML. Values are written as JSON, since TOML writes those that occur here alike."""
     dump = partial(json.dumps, ensure_ascii=False)
     lines = [f"{key} = {dump(value)}" for key, value in table.items() if not isinstance(value, dict)]
     for section, values in table.items():

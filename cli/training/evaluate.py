@@ -1,4 +1,4 @@
-"""`mner evaluate`: the scores of a checkpoint on a published corpus."""
+"""`mner evaluate` scores a checkpoint on a published corpus."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from model.training.scores import Judged, Recovered, Scoreboard
 
 BUDGETS = (0.02, 0.05, 0.1)
-"""Questions about candidates per predicted mention."""
+"""Candidate budgets of the report: questions about candidates per predicted mention."""
 
 console = Console()
 
@@ -34,7 +34,7 @@ def command(
         Path, typer.Option(help="One data set: a folder with one file each for train, valid (or dev) and test.")
     ],
     checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint folder. Default: MNER_MODEL.")] = None,
-    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    split: Annotated[str, typer.Option(help="Split to score: train, valid or test.")] = "test",
     captions: Annotated[
         Path | None,
         typer.Option(help='JSON lines {"set", "img", "caption", "tags", "text"}, given to the model as context.'),
@@ -42,10 +42,12 @@ def command(
     images: Annotated[
         Path | None, typer.Option(help="Folder with the images ID.jpg, for a checkpoint with a view `image`.")
     ] = None,
-    views: Annotated[str | None, typer.Option(help="Comma-separated: read only these views of the checkpoint.")] = None,
+    views: Annotated[
+        str | None, typer.Option(help="Views to use, separated by commas. Default: all views of the checkpoint.")
+    ] = None,
     ood: Annotated[
         Path | None,
-        typer.Option(help="Out-of-distribution data set. Scores how well the uncertainties separate its posts."),
+        typer.Option(help="Out-of-distribution data set. Also score how well the uncertainties separate its posts."),
     ] = None,
     plots: Annotated[
         Path | None, typer.Option(help="Write reliability.png and risk_coverage.png into this folder.")
@@ -53,7 +55,7 @@ def command(
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Review threshold. Default: the checkpoint's.")
     ] = None,
-    json_out: Annotated[Path | None, typer.Option("--json", help="Write the scores here as JSON.")] = None,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write the scores to this file as JSON.")] = None,
 ) -> None:
     """Score a checkpoint: F1 per type (seqeval's default), calibration, and how well it detects its own errors."""
     from model.extractor import Extractor
@@ -107,7 +109,7 @@ def command(
                 aurocs = {measure: asdict(score) for measure, score in by_measure.items()}
                 report |= {"ood": ood.name, "ood_auroc": aurocs, "ood_auroc_density": by_density}
             sink.write(json.dumps(report, indent=1).encode() + b"\n")
-    title = f"{info.name}{f', {views} alone' if views else ''} on {data.name}/{split}"
+    title = f"{info.name}{f', views {views}' if views else ''} on {data.name}/{split}"
     console.print(_table(f"{title}, {len(examples)} posts", scores))
     _print(scores, budgets)
     console.print(
@@ -130,9 +132,9 @@ def _print(scores: Scoreboard, budgets: dict[float, Recovered]) -> None:
         f"aupr {_number(scores.aupr_error)}; aurc {scores.aurc:.4f}\n"
         f"F1 at coverage      80% {scores.at_80.f1:.4f}, 90% {scores.at_90.f1:.4f}; "
         f"with the others reviewed {scores.at_80.f1_reviewed:.4f}, {scores.at_90.f1_reviewed:.4f}\n"
-        f"candidates          {_number(candidates.share)} of the {candidates.missed} missed come back, "
-        f"for {100 * candidates.asked:.1f} questions per 100 predicted mentions; with other thresholds "
-        + ", ".join(f"{_number(each.share)} for {100 * each.asked:.1f}" for each in budgets.values())
+        f"candidates          {_number(candidates.share)} of the {candidates.missed} missed mentions are asked about, "
+        f"at {100 * candidates.asked:.1f} questions per 100 predicted mentions; with other thresholds "
+        + ", ".join(f"{_number(each.share)} at {100 * each.asked:.1f}" for each in budgets.values())
     )
 
 
@@ -146,7 +148,7 @@ def _ood_scores(
 
 
 def _ood_table(name: str, by_measure: dict[str, OodScore]) -> Table:
-    table = Table(title=f"{name} separated by a post's uncertainty (AUROC, text alone)", title_justify="left")
+    table = Table(title=f"{name} separated by a post's uncertainty (AUROC, without captions)", title_justify="left")
     for column in ("measure", "aleatoric", "epistemic"):
         table.add_column(column, justify="left" if column == "measure" else "right")
     for measure, score in by_measure.items():

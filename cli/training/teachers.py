@@ -30,7 +30,7 @@ def beliefs(
 ) -> list[Beliefs]:
     """Returns the teachers' mean beliefs of all training posts. They are stored in `out`, for a resumed training.
 
-    Raises `UserError` if a teacher reads images by another model, and `OSError`.
+    Raises `UserError` if a teacher reads images with a different model, and `OSError` if a file fails.
     """
     from model.training import teacher as teaching
 
@@ -52,7 +52,7 @@ def summary(checkpoint: Path) -> str:
 
 
 def image_encoder_name(image_encoder: str) -> str:
-    """Returns a display name: the hub name, or the last part of a path; of a checkpoint's own copy the last two."""
+    """Returns a display name: the hub name or the last part of a path. A checkpoint's own copy keeps two parts."""
     folder = Path(image_encoder)
     if not folder.is_dir():
         return image_encoder
@@ -61,7 +61,7 @@ def image_encoder_name(image_encoder: str) -> str:
 
 
 def has_image_encoder(info: CheckpointInfo, image_encoder: str) -> bool:
-    """Whether a checkpoint reads images by this model: its own copy, or the model that the copy was made from."""
+    """Returns whether `image_encoder` is the checkpoint's own copy, or the model that the copy was made from."""
     return info.vision is not None and (
         info.vision == image_encoder
         or Path(info.vision).resolve() == Path(image_encoder).resolve()
@@ -76,7 +76,7 @@ def _check_images(teacher: Path, image_encoder: str | None) -> None:
     if info.vision is not None and not (image_encoder and has_image_encoder(info, image_encoder)):
         name = info.provenance.get("vision", info.vision)
         raise UserError(
-            f"data.teachers {teacher}: it reads images by {name}; set image_encoder to {info.vision}, or choose a "
+            f"data.teachers {teacher}: it reads images with {name}; set image_encoder to {info.vision}, or choose a "
             "teacher that reads no images"
         )
 

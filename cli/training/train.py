@@ -1,4 +1,4 @@
-"""`mner train`: from a configuration file to a checkpoint folder."""
+"""`mner train` makes a checkpoint folder from a configuration file."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def command(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a key: --set design.chain=false. Repeatable."),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; the configuration's by default.")] = None,
+    device: Annotated[str | None, typer.Option(help="Device: auto, cpu or cuda. Default: the configuration's.")] = None,
 ) -> None:
     """Train a checkpoint.
 
     The validation data chooses the best epoch, the temperatures and the review threshold. The test data is read once,
-    at the end, for the model card. Training posts whose text also stands in a validation or test split are left out.
+    at the end, for the model card. Training posts whose text also occurs in a validation or test split are left out.
 
     If the training is killed, run the same command again: it resumes after the last complete epoch.
     """
@@ -168,8 +168,8 @@ def _show_material(material: Material) -> None:
     unlabelled = f", {len(material.unlabelled)} without labels" if material.unlabelled else ""
     console.print(
         f"[bold]{', '.join(material.data_sets)}[/]: {len(material.labelled)} posts to train on, {material.captioned} "
-        f"with a caption{auxiliary}{unlabelled}; {material.left_out} left out, since a validation or test split has "
-        "their text"
+        f"with a caption{auxiliary}{unlabelled}; {material.left_out} left out, since their text also "
+        "occurs in a validation or test split"
     )
 
 
@@ -209,7 +209,7 @@ def _shown(bars: Progress, bar: TaskID, epoch: int) -> Callable[[float, float], 
 
 
 def _validation_f1(trainer: Trainer, material: Material) -> dict[str, float]:
-    """Returns the F1 of each data set, as text and with captions."""
+    """Returns the F1 on each validation set, without and with captions."""
     from model.training.evaluate import evaluate
     from model.training.reading import caption_modes
 

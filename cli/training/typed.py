@@ -32,7 +32,7 @@ def portable(path: str) -> str:
 
 
 def _word(word: str) -> str:
-    """Returns one argument as a shell reads it: a value, or KEY=VALUE; a value may be a comma-separated list."""
+    """Returns one argument, quoted for a shell. It is a value or KEY=VALUE. A value may be a comma-separated list."""
     key, equals, value = word.partition("=") if "=" in word else ("", "", word)
     return key + equals + ",".join(map(_quoted, value.split(",")))
 

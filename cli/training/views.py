@@ -1,4 +1,4 @@
-"""What a checkpoint reads of a corpus: its views, the captions and the images."""
+"""Chooses and checks what a checkpoint reads of a corpus: views, captions and images."""
 
 from __future__ import annotations
 

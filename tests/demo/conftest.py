@@ -1,4 +1,4 @@
-"""Fixtures that the tests of the image loader define."""
+"""Gives these tests a fixture that the tests of the image loader define."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Reviewer:
     def presses(self, *keys: str) -> None:
         for key in keys:
             self.child.send(key)
-            time.sleep(0.02)  # like a hand; a new task drops keys typed before it is drawn
+            time.sleep(0.02)  # as a hand does: a new task drops keys typed before it is drawn
 
     def leaves(self) -> int:
         self.child.expect(pexpect.EOF, timeout=30)

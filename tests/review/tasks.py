@@ -31,7 +31,7 @@ REASONS = (
     Reason(kind="views_disagree", sentence="the views disagree: text says PER with 72%, text+image with 31%"),
     Reason(kind="low_probability", sentence="58% sure that this is PER; the threshold is 80%"),
 )
-MISSED = (Reason(kind="maybe_missed", sentence="the model did not choose this, but holds it for 31% probable"),)
+MISSED = (Reason(kind="maybe_missed", sentence="the model did not choose this, but gives it a probability of 31%"),)
 ZIMMERMAN = mention("George Zimmerman", "PER", 0.58, views=VIEWS)
 NEW_YORK = mention("NewYork", "LOC", 0.41)
 #: A candidate that overlaps the chosen George Zimmerman.

@@ -87,7 +87,7 @@ def test_a_candidate_is_marked_apart_and_hidden_where_it_overlaps_a_chosen_menti
     shown = screen(VIEWS["candidate"])
     assert "where [George Zimmerman PER?] got (shot MISC?) ." in shown
     assert "question 3 of 3 · candidate: not chosen by the model" in shown
-    assert "the model did not choose this, but holds it for 31% probable" in shown
+    assert "the model did not choose this, but gives it a probability of 31%" in shown
     work = VIEWS["candidate"].work
     assert work is not None
     assert "[shot MISC✓]" in draw_work(work.accept()).plain

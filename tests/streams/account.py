@@ -32,7 +32,7 @@ from tests.streams import stub_model
 
 @dataclass(frozen=True)
 class Books:
-    """`documents`: post id -> everything that Elasticsearch has of it. `tasks`: post ids in the queue."""
+    """`documents`: post id -> everything that Elasticsearch stores about it. `tasks`: post ids in the queue."""
 
     documents: dict[str, Any]
     tasks: Counter[str]
@@ -57,7 +57,7 @@ async def sinks(settings: Settings) -> AsyncIterator[tuple[Index, ReviewQueue]]:
 
 
 async def books(settings: Settings) -> Books:
-    """A full reading of both sinks and of the dead letters."""
+    """Reads both sinks and the dead letters completely."""
     assert settings.elasticsearch is not None
     async with sinks(settings) as (index, queue), AsyncElasticsearch(settings.elasticsearch) as client:
         await index.refresh()

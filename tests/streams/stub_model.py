@@ -1,4 +1,6 @@
-"""A model without a network, for tests of everything around it: same process, same protocol, known answers.
+"""A model without a network, for tests of everything around it. Its answers are known.
+
+It runs in the same process as the real model, with the same protocol.
 
 A post that begins with one of the words below makes the stub kill its process, raise, or take long. Any other post has
 one mention, its first word, and every third post is uncertain. In a post that begins with `MAYBE`, the second word is a

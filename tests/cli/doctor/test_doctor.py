@@ -72,7 +72,7 @@ async def test_a_prepared_deployment_is_fine_and_the_lag_of_each_group_is_counte
     assert (report["topics"].level, report["index"].level) == ("ok", "ok")
     extract = report[deployment.name("mner-extract")]
     assert (extract.level, extract.detail.split(" on ")[0]) == ("warning", "lag 3")
-    assert "no worker reads" in extract.detail
+    assert "no worker reads it" in extract.detail
     assert report[deployment.name("mner-erase")].detail.startswith("lag 0 ")
 
 

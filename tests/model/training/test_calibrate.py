@@ -167,7 +167,7 @@ def test_the_density_is_fitted_beside_a_background(
     ("spoil", "message"),
     [
         pytest.param("nowhere", r"--background .*nowhere: no such folder", id="not there"),
-        pytest.param("own", r"--background: all its training texts also stand in --data", id="nothing new in it"),
+        pytest.param("own", r"--background: all its training texts also occur in --data", id="nothing new in it"),
     ],
 )
 def test_a_background_without_new_texts_is_refused(

@@ -15,7 +15,7 @@ SIZE = (640, 400)
 
 
 def written(*lines: tuple[int, int, str], size: tuple[int, int] = SIZE, points: float = 32) -> Image.Image:
-    """Black on white; each line's left, top and words."""
+    """Returns an image with black text on white. Each line is its left, its top and its words."""
     image = Image.new("RGB", size, "white")
     font = ImageFont.load_default(points)
     for left, top, words in lines:
@@ -37,7 +37,7 @@ def request(image: Image.Image, channels: Sequence[Channel] = CHANNELS) -> Reque
 
 
 def real(data_sets: Path, name: str) -> Image.Image:
-    """One of the real posts' images, as the decoder hands it on: upright, at most 640 pixels a side."""
+    """Returns the image of a real post, as the decoder returns it: upright, at most 640 pixels a side."""
     with Image.open(data_sets / "images" / f"{name}.jpg") as file:
         image = ImageOps.exif_transpose(file).convert("RGB")
     image.thumbnail((640, 640), Image.Resampling.BICUBIC)

@@ -1,7 +1,7 @@
 """A stand-in for `model.vision.reader:load` that dies, hangs and fails on demand. Runs in the reader's process.
 
-The red value of an image's first pixel is an order to the stub, the green value is the image's number. The stub
-writes a diary to the file that is its configuration: one line per image, with the channels and the batch size.
+The red value of an image's first pixel is an order to the stub, and the green value is the image's number. The stub's
+configuration is the path of its diary. It writes a line per image there, with the channels and the batch size.
 """
 
 from __future__ import annotations

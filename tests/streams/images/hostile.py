@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]] | bytes
-"""The response: bytes, or a function that writes."""
+"""The response: bytes, or a function that writes them."""
 
 
 @dataclass

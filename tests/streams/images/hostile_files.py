@@ -32,7 +32,7 @@ def png(width: int, height: int, *before: bytes, data: bytes | None = None, dept
 
 
 def inflating(megabytes: int) -> bytes:
-    """Returns a zlib stream (RFC 1950) of so many zeros, a thousandth as long. It repeats one compressed megabyte."""
+    """Returns a zlib stream (RFC 1950) of `megabytes` MB of zeros. It repeats one megabyte, compressed to 1 kB."""
     squeezer = zlib.compressobj(9, wbits=-15)
     squeezed = squeezer.compress(bytes(MB)) + squeezer.flush(zlib.Z_FULL_FLUSH)
     adler = (megabytes * MB % 65_521) << 16 | 1
@@ -93,7 +93,7 @@ def jpeg_that_claims(width: int, height: int) -> bytes:
 
 
 def jpeg_of_many_scans(count: int = 5_000, side: int = 6_000) -> bytes:
-    """Returns a progressive JPEG that repeats its last scan, which changes nothing in a few kB.
+    """Returns a progressive JPEG that repeats its last scan. The repetitions are small and change no pixel.
 
     Each scan takes a pass over the whole image ("Two Issues with the JPEG Standard", libjpeg-turbo project, 2015).
     """
@@ -104,7 +104,7 @@ def jpeg_of_many_scans(count: int = 5_000, side: int = 6_000) -> bytes:
 
 
 def jpeg_with_segments(marker: int, data: bytes, size: int) -> bytes:
-    """Returns an image after `size` bytes of segments of 64 KB."""
+    """Returns a JPEG with `size` bytes of segments before the image. Each segment contains `data`."""
     body = encoded(half_and_half(), "JPEG")
     segment = bytes([0xFF, marker]) + struct.pack(">H", 2 + len(data)) + data
     return body[:2] + segment * (size // len(segment)) + body[2:]
@@ -217,7 +217,7 @@ FILES: dict[str, tuple[Callable[[], bytes], str | tuple[str, ...]]] = {
     "a signature and nothing else": (lambda: PNG_HEAD, ("broken", "not_an_image")),
     "one byte": (lambda: b"\xff", "not_an_image"),
     "nothing": (lambda: b"", "not_an_image"),
-    # two things at once: only the pixels go on, whatever else the file is
+    # files of two formats at once: only the pixels are passed on
     "GIFAR: GIF and ZIP": (gifar, "ok"),
     "GIF that is JavaScript": (gif_and_script, ("broken", "not_an_image")),
     "JPEG and HTML": (jpeg_and_html, "ok"),

@@ -1,6 +1,6 @@
 """Measures an attack: its time, and the peak memory of this process and of the decoder (from /proc, see proc(5)).
 
-`python -m tests.streams.images.measured` prints the same for honest images of 40 million pixels.
+`python -m tests.streams.images.measured` prints the decoder's memory for honest images of 40 million pixels.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ SAMPLE_S = 0.01
 class Cost:
     """The cost of one attack, in MB of 10^6 bytes.
 
-    `own_mb` is the growth of this process. `decoder_mb` is the total of the decoder, also of a killed one. Without a
-    decoder it is 0.
+    `own_mb` is the growth of this process. `decoder_mb` is the peak memory of the decoder, even if it was killed.
+    Without a decoder it is 0.
     """
 
     case: str
@@ -115,7 +115,7 @@ def large_images() -> Iterator[tuple[str, bytes]]:
 
 
 async def print_large_images() -> None:
-    """Measures the peak of the address space beyond the idle process, which is what the limit counts.
+    """Prints how far each image lifts the peak of the decoder's address space, which the memory limit counts.
 
     Each image gets its own process, which has decoded a small image before.
     """
@@ -131,7 +131,7 @@ async def print_large_images() -> None:
 
 
 def table() -> list[str]:
-    """Prints one line per attack."""
+    """Returns a heading, then one line per attack."""
     head = f"{'seconds':>8} {'own +MB':>8} {'decoder MB':>10}  {'attack':<58} outcome"
     return [head] + [
         f"{cost.seconds:8.2f} {cost.own_mb:8.1f} {cost.decoder_mb:10.0f}  {cost.case:<58.58} {cost.outcome[:70]}"

@@ -69,7 +69,7 @@ GIF_BOMB = (
 )
 _WEBP = encoded(half_and_half(), "WEBP", save_all=True, append_images=[Image.new("RGB", (80, 40))])
 WEBP_BOMB = _WEBP[:24] + b"\x0f\x27\0\x0f\x27\0" + _WEBP[30:]
-"""A WEBP whose header says 10,000 x 10,000 and whose frames have 80 x 40."""
+"""A WEBP whose header says 10,000 x 10,000 and whose frames are 80 x 40."""
 
 FILES = {
     "JPEG": encoded(noise(), "JPEG"),
