@@ -17,6 +17,7 @@ from typing import Any
 import faust
 
 from streams.agents.names import AgentName
+from streams.pipeline.acknowledge import COMMIT_INTERVAL_S
 from streams.pipeline.intake import Intake
 from streams.pipeline.pipeline import Pipeline
 from streams.settings import Settings
@@ -54,7 +55,7 @@ def faust_app(
         consumer_auto_offset_reset="earliest",
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=settings.session_timeout_s / 4,
-        broker_commit_interval=settings.commit_interval_s,
+        broker_commit_interval=COMMIT_INTERVAL_S,
         broker_request_timeout=max(40.0, 2 * settings.session_timeout_s),
         logging_config=None,
         loghandlers=[],

@@ -107,7 +107,7 @@ async def _first(task: asyncio.Task[Any], event: asyncio.Event) -> None:
 async def _start(names: Sequence[AgentName], resources: Resources, folder: Path) -> list[_Agent]:
     if WRITERS & set(names):
         index = await resources.index()
-        await retry_forever(index.prepare, what="preparing the index", max_s=resources.settings.retry_max_s)
+        await retry_forever(index.prepare, what="preparing the index")
     agents = [await _prepare(name, resources, folder / name) for name in names]
     await asyncio.gather(*(agent.app.start() for agent in agents))
     log.info("worker ready: %s", ", ".join(names))
