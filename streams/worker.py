@@ -66,7 +66,7 @@ async def work(
 
     With `owned`, standard input is a pipe from the process that owns this worker. The worker stops when it closes.
     """
-    missing = await asyncio.to_thread(topics.missing, addresses.kafka, settings)
+    missing = await asyncio.to_thread(topics.missing, addresses.kafka, topics.plan(settings))
     if missing:
         raise UserError(f"topics missing: {', '.join(missing)}; make them with `mner topics create`")
     stopping = _stop_requests(owned=owned)
@@ -131,7 +131,16 @@ async def _prepare(name: AgentName, resources: Resources, folder: Path) -> _Agen
     pipeline.start()
     intake = Intake()
     settings = resources.settings
-    app = faust_app(name, settings.name(topic), settings, resources.addresses.kafka, pipeline, intake, folder)
+    app = faust_app(
+        name,
+        topic=settings.name(topic),
+        group=settings.name(name.group),
+        brokers=resources.addresses.kafka,
+        session_timeout_s=settings.session_timeout_s,
+        pipeline=pipeline,
+        intake=intake,
+        folder=folder,
+    )
     app.finalize()
     return _Agent(name, pipeline, intake, app)
 

@@ -285,7 +285,7 @@ def test_the_command_prints_one_line_per_check(deployment: Settings) -> None:
 
 def make_topics(settings: Settings) -> None:
     assert settings.kafka
-    topics.create(settings.kafka, settings)
+    topics.create(settings.kafka, topics.plan(settings))
 
 
 def leave_lag(settings: Settings, *, fed: int, read: int) -> None:
