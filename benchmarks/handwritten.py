@@ -30,6 +30,7 @@ from model.context import visual_context
 from model.mentions import Prediction, mentions
 from model.tokens import Encoded, TweetTokenizer
 from streams import topics
+from streams.pipeline.acknowledge import COMMIT_INTERVAL_S
 from streams.settings import Settings, load
 from streams.worker_process import READY
 
@@ -124,7 +125,7 @@ class Program:
 
     async def _commit(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.commit_interval_s)
+            await asyncio.sleep(COMMIT_INTERVAL_S)
             await self._commit_produced()
 
     async def _commit_produced(self) -> None:

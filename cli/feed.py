@@ -28,7 +28,7 @@ def command(
     config = settings.load()
     brokers = servers.address(config, "kafka")
     name = config.name(topics.TWEETS)
-    if name in topics.missing(brokers, config):
+    if name in topics.missing(brokers, topics.plan(config)):
         raise UserError(f"topic {name} is missing; create it with `mner topics create`")
     try:
         source = sys.stdin.buffer if str(file) == "-" else file.open("rb")

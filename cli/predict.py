@@ -141,7 +141,7 @@ def _image_loader(settings: Settings, keep_pixels: bool) -> Iterator[LoadImages]
         return await asyncio.gather(*(inspector.inspect_photo(tweet, keep_pixels=keep_pixels) for tweet in tweets))
 
     with asyncio.Runner() as runner:  # the loop does not run while a line is awaited, so that Ctrl-C works
-        inspector = ImageInspector(settings)
+        inspector = ImageInspector(settings.image, settings.vision, settings.device, settings.home)
         runner.run(inspector.__aenter__())
         try:
             yield lambda tweets: runner.run(look(tweets))

@@ -66,7 +66,7 @@ async def _review(settings: Settings, reviewer: str) -> None:
         await queue.counts()  # reports an unreachable queue before the screen is taken
         decisions = DecisionTopic(servers.kafka, settings.name(topics.DECISIONS))
         try:
-            session = Session(queue, decisions, reviewer, settings.lease_s)
+            session = Session(queue, decisions, reviewer)
             await Terminal(session, Console()).run()
         finally:
             await decisions.close()

@@ -16,7 +16,7 @@ def create() -> None:
     from streams import servers, settings, topics
 
     config = settings.load()
-    created = topics.create(servers.address(config, "kafka"), config)
+    created = topics.create(servers.address(config, "kafka"), topics.plan(config))
     for name in created:
         typer.echo(f"created {name}")
     if not created:
@@ -32,9 +32,10 @@ def list_topics() -> None:
     from streams import servers, settings, topics
 
     config = settings.load()
-    absent = set(topics.missing(servers.address(config, "kafka"), config))
+    planned = topics.plan(config)
+    absent = set(topics.missing(servers.address(config, "kafka"), planned))
     table = Table("topic", "partitions", "cleanup", "retention", "exists")
-    for topic in topics.plan(config):
+    for topic in planned:
         retention = "forever" if topic.retention_ms < 0 else f"{topic.retention_ms // topics.HOUR_MS} h"
         exists = "no: mner topics create" if topic.name in absent else "yes"
         table.add_row(topic.name, str(topic.partitions), topic.cleanup, retention, exists)

@@ -18,7 +18,6 @@ from demo.verdict import reason_given
 from review.marks import COLOURS, draw_mentions, draw_work
 from review.work import begin
 from sinks.search import Entity, Results
-from streams.settings import Settings
 
 SHOWN_POSTS = 14
 SHOWN_TASKS = 8
@@ -35,7 +34,6 @@ class Report:
     results: Results
     faults: Sequence[Fault]
     problems: Sequence[str]
-    settings: Settings
 
     def numbers(self) -> dict[str, Any]:
         """Returns the numbers for `mner demo --json`."""

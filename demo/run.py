@@ -62,7 +62,7 @@ async def demo(settings: Settings, console: Console, *, keep: bool) -> Report:
                 redis=addresses.redis,
                 image={"allow": (*settings.image.allow, f"127.0.0.1:{port}")},
             )
-            await asyncio.to_thread(topics.create, addresses.kafka, settings)
+            await asyncio.to_thread(topics.create, addresses.kafka, topics.plan(settings))
             display.report("worker", "loading the model")
             worker = WorkerProcess(
                 settings,
@@ -117,7 +117,7 @@ async def _watch(
                 unchanged = before == (tally.extracted, tally.dead, tally.indexed, tally.queued)
                 quiet = quiet + 1 if processed and indexed and unchanged else 0
             await feeding
-        return await _report(settings, index, queue, tally, example_faults())
+        return await _report(index, queue, tally, example_faults())
     finally:
         await index.close()
         await queue.close()
@@ -132,15 +132,13 @@ async def _look(index: Index, queue: ReviewQueue, tally: Tally) -> None:
         return  # look again next time
 
 
-async def _report(
-    settings: Settings, index: Index, queue: ReviewQueue, tally: Tally, faults: Sequence[Fault]
-) -> Report:
+async def _report(index: Index, queue: ReviewQueue, tally: Tally, faults: Sequence[Fault]) -> Report:
     tasks = [entry.task for entry in await queue.list(limit=TASK_LIMIT)]
     indexed = [post_id for post_id in tally.extractions if await index.get(post_id) is not None]
     problems = find_problems(tally, faults, indexed, [task.tweet.id for task in tasks])
     results = await index.search("NASA", limit=3)
     entities = await index.entities(limit=12)
-    return Report(tally, tasks, entities, "NASA", results, faults, problems, settings)
+    return Report(tally, tasks, entities, "NASA", results, faults, problems)
 
 
 @contextmanager

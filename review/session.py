@@ -18,6 +18,9 @@ from review import decisions
 from review.work import InvalidAction, Work, begin
 from sinks.queue import Claim, Counts, LeaseLost, ReviewQueue
 
+LEASE_S = 600.0
+"""Time, in seconds, for which a reviewer holds a task. The terminal renews the lease."""
+
 
 class Publisher(Protocol):
     """Where decisions go. `review.decision_topic.DecisionTopic` publishes them to Kafka."""
@@ -45,7 +48,7 @@ class Session:
         queue: ReviewQueue,
         decisions_topic: Publisher,
         reviewer: str,
-        lease_s: float,
+        lease_s: float = LEASE_S,
         clock: Callable[[], int] = unix_ms,
     ) -> None:
         self.reviewer = reviewer

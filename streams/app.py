@@ -17,9 +17,9 @@ from typing import Any
 import faust
 
 from streams.agents.names import AgentName
+from streams.pipeline.acknowledge import COMMIT_INTERVAL_S
 from streams.pipeline.intake import Intake
 from streams.pipeline.pipeline import Pipeline
-from streams.settings import Settings
 
 BUFFER = 256
 """Largest number of events that Faust buffers before the pipeline takes them."""
@@ -28,18 +28,20 @@ BUFFER = 256
 def faust_app(
     agent: AgentName,
     topic: str,
-    settings: Settings,
+    group: str,
     brokers: str,
+    session_timeout_s: float,
     pipeline: Pipeline[Any],
     intake: Intake,
     folder: Path,
 ) -> faust.App:
     """Returns an app, not yet started, that moves events of `topic` into `pipeline`.
 
+    `group`: the consumer group, which loses a worker that is silent for `session_timeout_s`.
     `brokers`: host:port, several separated by commas. `folder`: a folder of this worker that Faust may use.
     """
     app = faust.App(
-        settings.name(agent.group),
+        group,
         broker=[f"kafka://{address.strip()}" for address in brokers.split(",")],
         datadir=str(folder),
         autodiscover=False,
@@ -52,10 +54,10 @@ def faust_app(
         stream_buffer_maxsize=BUFFER,
         stream_wait_empty=False,
         consumer_auto_offset_reset="earliest",
-        broker_session_timeout=settings.session_timeout_s,
-        broker_heartbeat_interval=settings.session_timeout_s / 4,
-        broker_commit_interval=settings.commit_interval_s,
-        broker_request_timeout=max(40.0, 2 * settings.session_timeout_s),
+        broker_session_timeout=session_timeout_s,
+        broker_heartbeat_interval=session_timeout_s / 4,
+        broker_commit_interval=COMMIT_INTERVAL_S,
+        broker_request_timeout=max(40.0, 2 * session_timeout_s),
         logging_config=None,
         loghandlers=[],
     )

@@ -11,7 +11,20 @@ log = logging.getLogger(__name__)
 RENAMED = {"MNER_POSSIBLE": "MNER_CANDIDATE_THRESHOLD", "MNER_VISION": "MNER_VISION_CHANNELS"}
 """Old name of a variable -> new name. The old names work until release 0.3."""
 
-CONSTANTS = ("MNER_VISION_NEAR", "MNER_VISION_QUEUE")
+CONSTANTS = (
+    "MNER_COMMIT_INTERVAL_S",
+    "MNER_DELIVER_BATCH",
+    "MNER_DELIVER_WAIT_MS",
+    "MNER_IMAGE_BREAK_AFTER",
+    "MNER_IMAGE_BREAK_S",
+    "MNER_IMAGE_CACHE_FAILED_S",
+    "MNER_IMAGE_TRIES",
+    "MNER_IMAGE_WAIT_S",
+    "MNER_LEASE_S",
+    "MNER_RETRY_MAX_S",
+    "MNER_VISION_NEAR",
+    "MNER_VISION_QUEUE",
+)
 """Settings of release 0.1 that became constants."""
 
 

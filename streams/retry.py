@@ -14,6 +14,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FIRST_S = 0.1
+MAX_S = 5.0
+"""The first and the longest wait between two tries, in seconds."""
+
 WARN_AT, WARN_EVERY = 3, 20
 """The third repeat, and every twentieth, is logged as a warning; the others at DEBUG."""
 
@@ -31,7 +34,7 @@ async def retry_forever(
     call: Callable[[], Awaitable[T]],
     *,
     what: str,
-    max_s: float,
+    max_s: float = MAX_S,
     on_retry: Callable[[], None] = lambda: None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> T:

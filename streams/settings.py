@@ -51,35 +51,33 @@ class Batching(Group):
     tokens: int = Field(
         BATCH_TOKENS,
         ge=128,
-        description="Maximum number of padded tokens in a batch: length of its longest post times number of posts.",
+        description="Maximum size of a batch in padded tokens: length of its longest post times number of posts.",
     )
     tweets: int = Field(64, ge=1, le=4096, description="Maximum number of posts in a batch.")
-    wait_ms: FiniteFloat = Field(20.0, ge=0, description="Longest time, in milliseconds, that a post waits for others.")
+    wait_ms: FiniteFloat = Field(
+        20.0, ge=0, description="Longest time, in milliseconds, that a post waits for others to fill its batch."
+    )
 
 
 class DeadLetterLimits(Group):
     """How many dead letters stop the worker."""
 
-    run: int = Field(100, ge=1, description="Dead letters in a row that stop the worker.")
+    run: int = Field(100, ge=1, description="Number of dead letters in a row that stops the worker.")
     share: FiniteFloat = Field(
-        0.5, gt=0, le=1, description="Share of dead letters among the last 500 events that stops the worker."
+        0.5, gt=0, le=1, description="The worker stops if more than this share of the last 500 events are dead letters."
     )
 
 
 class ImageLimits(Group):
     """What fetching, decoding and caching images may cost, and which servers it may reach."""
 
-    workers: int = Field(64, ge=1, description="Maximum number of images that are fetched at once.")
-    per_host: int = Field(16, ge=1, description="Maximum number of images that are fetched from one host at once.")
+    workers: int = Field(64, ge=1, description="Maximum number of images that are fetched at the same time.")
+    per_host: int = Field(
+        16, ge=1, description="Maximum number of images that are fetched from one host at the same time."
+    )
     timeout_s: FiniteFloat = Field(
-        5.0, gt=0, description="Longest time, in seconds, to fetch one image. Waiting for a slot does not count."
+        5.0, gt=0, description="Longest time, in seconds, to fetch one image. The wait for other images does not count."
     )
-    wait_s: FiniteFloat = Field(30.0, gt=0, description="Longest time, in seconds, that an image waits for a slot.")
-    tries: int = Field(
-        3, ge=1, le=10, description="Maximum number of requests for one image if the failures may be temporary."
-    )
-    break_after: int = Field(8, ge=1, description="Failures in a row after which a host is left alone.")
-    break_s: FiniteFloat = Field(30.0, gt=0, description="Time, in seconds, for which a failing host is left alone.")
     max_bytes: int = Field(10_000_000, ge=1024, description="Largest image file, in bytes.")
     max_pixels: int = Field(40_000_000, ge=1024, description="Largest image, in pixels: width times height.")
     ports: Ports = Field((80, 443), description="Ports that images may be fetched from.")
@@ -87,11 +85,14 @@ class ImageLimits(Group):
         (), description="Servers, as host:port, that may have private addresses. For tests and intranets."
     )
     cache_mb: int = Field(512, ge=0, description="Disk space for fetched images, in MB (10^6 bytes). 0 keeps none.")
-    cache_s: FiniteFloat = Field(3600.0, ge=0, description="Time, in seconds, before a cached image is checked again.")
-    cache_failed_s: FiniteFloat = Field(60.0, ge=0, description="Time, in seconds, for which a refusal is remembered.")
-    decoders: int = Field(0, ge=0, description="Processes that decode images. 0 means one for each core.")
+    cache_s: FiniteFloat = Field(
+        3600.0,
+        ge=0,
+        description="Time, in seconds, after which a worker asks whether a cached image has changed.",
+    )
+    decoders: int = Field(0, ge=0, description="Number of processes that decode images. 0 means one for each core.")
     decode_s: FiniteFloat = Field(3.0, gt=0, description="Longest time, in seconds, to decode one image.")
-    memory_mb: int = Field(1024, ge=256, description="Memory of each decoding process, in MB (10^6 bytes).")
+    memory_mb: int = Field(1024, ge=256, description="Maximum memory of each decoding process, in MB (10^6 bytes).")
 
 
 class VisionLimits(Group):
@@ -101,12 +102,13 @@ class VisionLimits(Group):
         ("tags", "caption", "ocr"), description="What is read from images: tags, caption, ocr. Empty reads nothing."
     )
     tags: str | None = Field(
-        None, description="Detector or classifier for the tags: a hub name or a folder. Unset uses the built-in one."
+        None,
+        description="Detector or classifier for the tags: a hub name or a folder. If unset, the built-in one is used.",
     )
     caption: str | None = Field(
-        None, description="Image-to-text model for captions: a hub name or a folder. Unset makes no captions."
+        None, description="Image-to-text model for captions: a hub name or a folder. If unset, no captions are made."
     )
-    batch: int = Field(8, ge=1, le=256, description="Maximum number of images that are read at once.")
+    batch: int = Field(8, ge=1, le=256, description="Maximum number of images that are read in one batch.")
     wait_s: FiniteFloat = Field(
         2.0,
         gt=0,
@@ -120,15 +122,6 @@ class VisionLimits(Group):
         "The vision models may take the same time for a batch of 8 images, and proportionally more for a larger one.",
     )
     cache: int = Field(100_000, ge=0, description="Number of images whose context is kept on disk. 0 keeps none.")
-
-
-class Delivery(Group):
-    """When the deliver agent writes a batch."""
-
-    batch: int = Field(200, ge=1, description="Maximum number of extractions that are written at once.")
-    wait_ms: FiniteFloat = Field(
-        50.0, ge=0, description="Longest time, in milliseconds, that an extraction waits for others."
-    )
 
 
 class Settings(BaseSettings):
@@ -147,26 +140,31 @@ class Settings(BaseSettings):
     kafka: Annotated[str, AfterValidator(addresses.brokers)] | None = Field(
         None,
         description="Kafka brokers: host:port, separated by commas. "
-        "If unset, the one that `mner local up` started is used.",
+        "If unset, the broker that `mner local up` started is used.",
     )
     elasticsearch: Annotated[str, AfterValidator(addresses.elasticsearch)] | None = Field(
-        None, description="URL of Elasticsearch. If unset, the one that `mner local up` started is used."
+        None, description="URL of Elasticsearch. If unset, the server that `mner local up` started is used."
     )
     redis: Annotated[str, AfterValidator(addresses.redis)] | None = Field(
-        None, description="URL of Redis. If unset, the one that `mner local up` started is used."
+        None, description="URL of Redis. If unset, the server that `mner local up` started is used."
     )
-    home: Path = Field(Path(".mner"), description="Folder for local servers' data, logs and caches.")
+    home: Path = Field(Path(".mner"), description="Folder for the caches, the logs and the data of local servers.")
     prefix: str = Field(
         "",
         pattern=r"^([a-z][a-z0-9_.-]{0,40})?$",
-        description="Text before every name of a topic, index, key and consumer group.",
+        description="Text that every name of a topic, index, Redis key and consumer group begins with.",
     )
-    data: Path | None = Field(None, description="Folder of data sets, for training and for the tests that measure.")
+    data: Path | None = Field(None, description="Folder of the data sets, for training and for tests.")
 
     # topics
-    partitions: int = Field(4, ge=1, le=1024, description="Partitions of each new topic.")
-    replication: int = Field(1, ge=1, le=7, description="Replicas of each new topic.")
-    retention_hours: int = Field(168, ge=1, description="Time, in hours, for which posts and extractions are kept.")
+    partitions: int = Field(4, ge=1, le=1024, description="Number of partitions of each new topic.")
+    replication: int = Field(1, ge=1, le=7, description="Number of replicas of each new topic.")
+    retention_hours: int = Field(
+        168,
+        ge=1,
+        description="Time, in hours, for which new topics keep posts and extractions. "
+        "Dead letters are kept four times as long.",
+    )
 
     # model
     model: Path = Field(CHECKPOINT, description="Checkpoint folder.")
@@ -179,13 +177,14 @@ class Settings(BaseSettings):
         None,
         ge=0,
         le=1,
-        description="Mentions less probable than this go to a person. Unset uses the checkpoint's threshold.",
+        description="Mentions with a lower probability go to a person. If unset, the checkpoint's threshold is used.",
     )
     candidate_threshold: FiniteFloat | None = Field(
         None,
         ge=0.01,
         le=1,
-        description="A person is asked about a span that the model did not choose if its probability is at least this. "
+        description="Lowest probability of a candidate, which is a span that the model did not choose. "
+        "A person is asked about each candidate. "
         "If unset, the checkpoint's candidate threshold is used. 1 turns candidates off.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
@@ -193,47 +192,45 @@ class Settings(BaseSettings):
     )
     model_threads: int = Field(0, ge=0, description="CPU threads of the model's process. 0 means one for each core.")
     model_timeout_s: FiniteFloat = Field(
-        60.0, gt=0, description="Longest time, in seconds, for one batch. Then the model's process is replaced."
+        60.0, gt=0, description="Longest time, in seconds, for one batch. If it takes longer, the process is replaced."
     )
     batch: Batching = Batching()
 
     # pipeline
-    in_flight: int = Field(512, ge=1, description="Maximum number of posts that are consumed but not yet acknowledged.")
-    retry_max_s: FiniteFloat = Field(
-        5.0, gt=0, description="Longest time, in seconds, between two tries while a server is away."
+    in_flight: int = Field(
+        512, ge=1, description="Maximum number of events that an agent has consumed but not yet acknowledged."
     )
     drain_s: FiniteFloat = Field(
         20.0, ge=0, description="Time, in seconds, that a stopping worker has to finish what is in flight."
     )
     dead_letter: DeadLetterLimits = DeadLetterLimits()
     stall_s: FiniteFloat = Field(
-        300.0, gt=0, description="Time, in seconds, without progress after which a stuck worker ends itself."
+        300.0, gt=0, description="A worker that makes no progress for this time, in seconds, ends itself."
     )
 
     # images
     image: ImageLimits = ImageLimits()
     vision: VisionLimits = VisionLimits()
 
-    # sinks
-    deliver: Delivery = Delivery()
-    lease_s: FiniteFloat = Field(600.0, gt=0, description="Time, in seconds, for which a reviewer holds a task.")
-
-    # Kafka client
+    # worker
     session_timeout_s: FiniteFloat = Field(
-        10.0, ge=6, description="Time, in seconds, after which a silent worker loses its partitions."
+        10.0,
+        ge=6,
+        description="Time, in seconds, after which Kafka gives a silent worker's partitions to others.",
     )
-    commit_interval_s: FiniteFloat = Field(1.0, gt=0, description="Time, in seconds, between two commits of offsets.")
     metrics: Annotated[str, AfterValidator(addresses.listener)] | None = Field(
-        None, description="Address, as host:port, where Prometheus reads the metrics. Unset serves none."
+        None, description="Address, as host:port, where Prometheus reads the metrics. If unset, none are served."
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Log level of the worker.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Log level of the worker. With DEBUG, every command shows where it failed unexpectedly."
+    )
 
     def name(self, what: str) -> str:
         """Returns the name of a topic, index, key or group with this deployment's prefix."""
         return f"{self.prefix}{what}"
 
     def changed(self, **changes: Any) -> Settings:
-        """Returns a copy with other values, not validated. A group takes a mapping: `changed(image={"tries": 1})`."""
+        """Returns a copy with other values, not validated. A group takes a mapping: `changed(image={"workers": 1})`."""
         groups = {name: getattr(self, name) for name in changes if isinstance(getattr(self, name), Group)}
         return self.model_copy(
             update=changes | {name: group.model_copy(update=changes[name]) for name, group in groups.items()}

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -91,14 +91,14 @@ def _administered(brokers: str) -> Iterator[KafkaAdminClient]:
         client.close()
 
 
-def missing(brokers: str, settings: Settings) -> list[str]:
-    """Returns the topics of the plan that the brokers do not have. Raises `UserError` when Kafka fails."""
+def missing(brokers: str, planned: Sequence[Topic]) -> list[str]:
+    """Returns the names of the planned topics that the brokers do not have. Raises `UserError` when Kafka fails."""
     with _administered(brokers) as client:
         existing = set(client.list_topics())
-    return [topic.name for topic in plan(settings) if topic.name not in existing]
+    return [topic.name for topic in planned if topic.name not in existing]
 
 
-def create(brokers: str, settings: Settings) -> list[str]:
+def create(brokers: str, planned: Sequence[Topic]) -> list[str]:
     """Creates the missing topics and returns their names. Existing topics stay as they are.
 
     Raises `UserError` when Kafka fails or refuses to create a topic.
@@ -106,7 +106,7 @@ def create(brokers: str, settings: Settings) -> list[str]:
     created = []
     with _administered(brokers) as client:
         existing = set(client.list_topics())
-        for topic in plan(settings):
+        for topic in planned:
             if topic.name in existing:
                 continue
             try:

@@ -67,7 +67,7 @@ async def work(
     With `owned`, standard input is a pipe from the process that owns this worker. The worker stops when the pipe
     closes. Raises `UserError` when topics are missing, or when a server or a model cannot be used.
     """
-    missing = await asyncio.to_thread(topics.missing, addresses.kafka, settings)
+    missing = await asyncio.to_thread(topics.missing, addresses.kafka, topics.plan(settings))
     if missing:
         raise UserError(f"topics missing: {', '.join(missing)}; make them with `mner topics create`")
     stopping = _stop_requests(owned=owned)
@@ -108,7 +108,7 @@ async def _first(task: asyncio.Task[Any], event: asyncio.Event) -> None:
 async def _start(names: Sequence[AgentName], resources: Resources, folder: Path) -> list[_Agent]:
     if WRITERS & set(names):
         index = await resources.index()
-        await retry_forever(index.prepare, what="preparing the index", max_s=resources.settings.retry_max_s)
+        await retry_forever(index.prepare, what="preparing the index")
     agents = [await _prepare(name, resources, folder / name) for name in names]
     await asyncio.gather(*(agent.app.start() for agent in agents))
     log.info("worker ready: %s", ", ".join(names))
@@ -132,7 +132,16 @@ async def _prepare(name: AgentName, resources: Resources, folder: Path) -> _Agen
     pipeline.start()
     intake = Intake()
     settings = resources.settings
-    app = faust_app(name, settings.name(topic), settings, resources.addresses.kafka, pipeline, intake, folder)
+    app = faust_app(
+        name,
+        topic=settings.name(topic),
+        group=settings.name(name.group),
+        brokers=resources.addresses.kafka,
+        session_timeout_s=settings.session_timeout_s,
+        pipeline=pipeline,
+        intake=intake,
+        folder=folder,
+    )
     app.finalize()
     return _Agent(name, pipeline, intake, app)
 

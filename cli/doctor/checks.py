@@ -20,7 +20,7 @@ from pathlib import Path
 
 from cli.doctor.servers import SERVERS, Finding, Level, server
 from core.errors import ProcessDied, Retry, Stop, UserError, naming
-from streams.old_names import RENAMED
+from streams.old_names import CONSTANTS, RENAMED
 from streams.settings import VARIABLES, Settings, load
 
 PYTHONS = ((3, 11), (3, 14))
@@ -80,6 +80,8 @@ def settings(config: Settings) -> Finding:
     environment = {name.upper() for name in os.environ if name.upper().startswith("MNER_")}
     file = {name.upper() for name in dotenv_values(".env") if name.upper().startswith("MNER_")}
     known = {variable.name for variable in VARIABLES} | RENAMED.keys()
+    if constant := sorted((environment | file) & set(CONSTANTS)):
+        return Finding("settings", "warning", f"constants since release 0.2: {', '.join(constant)}", "remove them")
     if unknown := sorted((environment | file) - known):
         similar = difflib.get_close_matches(unknown[0], known, 1)
         suggestion = f"did you mean {similar[0]}? " if similar else ""

@@ -110,7 +110,7 @@ async def _inspect(sources: Sequence[str], settings: Settings, *, keep_pixels: b
             progress.advance(task)
             return image
 
-        async with ImageInspector(settings) as inspector:
+        async with ImageInspector(settings.image, settings.vision, settings.device, settings.home) as inspector:
             images = await asyncio.gather(*(inspect(inspector, source) for source in sources))
     return dict(zip(sources, images, strict=True))
 

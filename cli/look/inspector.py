@@ -17,8 +17,9 @@ from model.vision.values import VisualContext
 from streams.images.decode import LoadedImage
 from streams.images.errors import ImageError
 from streams.images.files import load_url_or_file
+from streams.images.hosts import FailurePolicy
 from streams.images.loader import ImageLoader, load_first_photo
-from streams.settings import Settings
+from streams.settings import ImageLimits, VisionLimits
 from streams.vision import QUEUE, check_models, open_image_reader, with_channels
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|file:", re.IGNORECASE)
@@ -50,21 +51,19 @@ class InspectedImage:
 class ImageInspector:
     """An async context manager. The processes that decode and read images start with the first image."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings = settings.changed(image={"wait_s": WAIT_S})
-        self._slots = asyncio.Semaphore(settings.image.workers)
+    def __init__(self, images: ImageLimits, vision: VisionLimits, device: str, home: Path) -> None:
+        self._images, self._limits, self._device, self._home = images, vision, device, home
+        self._slots = asyncio.Semaphore(images.workers)
         # The time that an image spends in a queue counts against its limits, so both queues are short.
-        self._decoding = asyncio.Semaphore(settings.image.decoders or usable_cores())
-        self._reading = asyncio.Semaphore(settings.vision.batch + min(settings.vision.batch, QUEUE))
+        self._decoding = asyncio.Semaphore(images.decoders or usable_cores())
+        self._reading = asyncio.Semaphore(vision.batch + min(vision.batch, QUEUE))
         self._model_check: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        settings = self._settings
         async with AsyncExitStack() as stack:
-            self._loader = await stack.enter_async_context(ImageLoader(settings.image, home=settings.home))
-            self._vision = await stack.enter_async_context(
-                open_image_reader(settings.vision, settings.device, settings.home)
-            )
+            loader = ImageLoader(self._images, home=self._home, failures=FailurePolicy(wait_s=WAIT_S))
+            self._loader = await stack.enter_async_context(loader)
+            self._vision = await stack.enter_async_context(open_image_reader(self._limits, self._device, self._home))
             self._open = stack.pop_all()
         return self
 
@@ -108,13 +107,12 @@ class ImageInspector:
 
     async def _load(self, url: str) -> LoadedImage:
         async with self._decoding if url.lower().startswith("file:") else nullcontext():
-            return await load_url_or_file(url, self._loader, self._settings.image)
+            return await load_url_or_file(url, self._loader, self._images)
 
     async def _read(self, image: LoadedImage) -> VisualContext:
         async with self._reading:
             if self._model_check is None:
-                settings = self._settings
-                self._model_check = asyncio.create_task(check_models(self._vision, settings.vision, settings.device))
+                self._model_check = asyncio.create_task(check_models(self._vision, self._limits, self._device))
             await asyncio.shield(self._model_check)
             return await self._vision.read(image.sha256, image.phash, lambda: self._loader.pixels(image))
 

@@ -18,7 +18,9 @@ from streams.pipeline.item import Item
 from streams.pipeline.pipeline import Pipeline
 from streams.pipeline.stage import Batcher, BatchStage
 from streams.routing import Routing, route
-from streams.settings import Delivery
+
+BATCH, WAIT_S = 200, 0.05
+"""Maximum number of extractions in a batch, and the longest time, in seconds, that one waits for others."""
 
 
 async def pipeline(resources: Resources) -> Pipeline[Item[Extraction]]:
@@ -28,7 +30,6 @@ async def pipeline(resources: Resources) -> Pipeline[Item[Extraction]]:
         await resources.queue(),
         settings.threshold,
         settings.candidate_threshold,
-        settings.deliver,
     )
     return resources.pipeline(AgentName.DELIVER, [Decode(Extraction, erasable=True), deliver], Item[Extraction])
 
@@ -44,16 +45,17 @@ class Deliver(BatchStage[Item[Extraction]]):
         queue: ReviewQueue,
         threshold: float | None,
         candidate_threshold: float | None,
-        delivery: Delivery,
+        *,
+        batch: int = BATCH,
+        wait_s: float = WAIT_S,
     ) -> None:
         self._index = index
         self._queue = queue
         self._threshold, self._candidate_threshold = threshold, candidate_threshold
-        self._delivery = delivery
+        self._batch, self._wait_s = batch, wait_s
 
     def batcher(self) -> Batcher[Item[Extraction]]:
-        size, wait_s = self._delivery.batch, self._delivery.wait_ms / 1000
-        return MicroBatcher(max_cost=size, max_items=size, wait_s=wait_s, cost=lambda _: 1)
+        return MicroBatcher(max_cost=self._batch, max_items=self._batch, wait_s=self._wait_s, cost=lambda _: 1)
 
     async def process(self, items: Sequence[Item[Extraction]]) -> None:
         routings = [route(item.event, self._threshold, self._candidate_threshold) for item in items]

@@ -57,7 +57,6 @@ class Resources:
             dead_letters=DeadLetterTopic(self._producer, settings.name(DEAD)),
             limit=DeadLetterLimit(settings.dead_letter.run, settings.dead_letter.share),
             in_flight=settings.in_flight,
-            retry_max_s=settings.retry_max_s,
         )
 
     async def producer(self) -> Producer:
@@ -111,5 +110,5 @@ class Resources:
             info,
         )
         self._stack.push_async_callback(process.close)
-        await retry_forever(process.start, what="loading the model", max_s=settings.retry_max_s)
+        await retry_forever(process.start, what="loading the model")
         return info, tokenizer, process

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from streams import metrics
 from streams.images import cache_tables as tables
 from streams.images.cache_policy import (
+    REFUSED_S,
     STALE_FACTOR,
     decoding_rules,
     is_local,
@@ -69,7 +70,6 @@ class ImageCache:
     def __init__(self, limits: ImageLimits, home: Path | None, clock: Callable[[], float] = time.time) -> None:
         self._max_bytes = limits.cache_mb * 1_000_000
         self._fresh_s = limits.cache_s
-        self._failed_s = limits.cache_failed_s
         self._url_rules = url_rules(limits)
         self._decoding_rules = decoding_rules(limits)
         self._clock = clock
@@ -132,7 +132,7 @@ class ImageCache:
         refusal = RefusalRow.read(record)
         error = ImageError(refusal.kind, refusal.detail)
         age = self._clock() - refusal.checked
-        return error if 0 <= age < (remembered_s(error, self._failed_s) if valid_s is None else valid_s) else None
+        return error if 0 <= age < (remembered_s(error) if valid_s is None else valid_s) else None
 
     async def find_decoded(self, sha256: str, url: str) -> LoadedImage | None:
         """Returns the image in a file that any URL has served before, or None.
@@ -148,7 +148,7 @@ class ImageCache:
         image_record, refusal_record = records or (None, None)
         try:
             image = image_record and ImageRow.read(image_record).to_image(url)
-            refusal = refusal_record and self._valid_refusal(refusal_record, self._failed_s)
+            refusal = refusal_record and self._valid_refusal(refusal_record, REFUSED_S)
         except ValidationError:
             await self._file.write(lambda file: tables.drop(file, content))
             await self._file.write(lambda file: tables.forget(file, key))
@@ -220,14 +220,13 @@ class ImageCache:
         def write(file: sqlite3.Connection) -> None:
             if not is_server_failure(error):
                 tables.forget(file, key)
-            if remembered_s(error, self._failed_s):
-                tables.add_refusal(file, key, self._url_rules, row, self._max_bytes)
+            tables.add_refusal(file, key, self._url_rules, row, self._max_bytes)
 
         await self._file.write(write)
 
     async def refuse_content(self, sha256: str, error: ImageError) -> None:
         """Remembers that decoding refused a file. It is not decoded again, whichever URL serves it."""
-        if not self._file or is_local(error) or not self._failed_s:
+        if not self._file or is_local(error):
             return
         key, row = content_key(sha256), self._refusal_row(error)
         await self._file.write(lambda file: tables.add_refusal(file, key, self._decoding_rules, row, self._max_bytes))

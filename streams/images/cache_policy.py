@@ -12,6 +12,9 @@ from streams.images.resolve import NO_ANSWER
 from streams.images.retries import AGAIN_IN
 from streams.settings import ImageLimits
 
+REFUSED_S = 60.0
+"""Time, in seconds, for which a lasting refusal is remembered."""
+
 PASSING_S = 5.0
 """Longest time, in seconds, that a passing failure is remembered, unless a Retry-After header asks for more."""
 
@@ -36,13 +39,13 @@ def is_server_failure(error: ImageError) -> bool:
     return error.kind in SERVER or _overloaded(error)
 
 
-def remembered_s(error: ImageError, failed_s: float) -> float:
-    """Returns the seconds for which a refusal is remembered. `failed_s` is the time for a lasting one."""
+def remembered_s(error: ImageError) -> float:
+    """Returns the seconds for which a refusal is remembered."""
     if is_local(error):
         return 0
     if error.kind in PASSING or _overloaded(error) or _unanswered(error):
-        return max(min(PASSING_S, failed_s), _retry_after_s(error)) if failed_s else 0
-    return failed_s
+        return max(PASSING_S, _retry_after_s(error))
+    return REFUSED_S
 
 
 def _overloaded(error: ImageError) -> bool:

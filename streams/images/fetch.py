@@ -24,7 +24,7 @@ from streams.images.address import UrlPolicy
 from streams.images.conditional import Answer, Validators, parse_freshness
 from streams.images.errors import HostFault, ImageError
 from streams.images.formats import MEDIA_TYPES
-from streams.images.hosts import Clock, Hosts, Slot
+from streams.images.hosts import DEFAULT_POLICY, Clock, FailurePolicy, Hosts, Slot
 from streams.images.resolve import LOOK_UP_SHARE, CheckedResolver, LookUp
 from streams.images.retries import AGAIN_IN, RetryBudget, retry_after_s
 from streams.images.wire import Connector
@@ -83,17 +83,19 @@ class Fetcher:
         limits: ImageLimits,
         look_up: LookUp,
         *,
+        failures: FailurePolicy = DEFAULT_POLICY,
         clock: Clock = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         tls: SSLContext | None = None,
     ) -> None:
         self._limits = limits
+        self._tries = failures.tries
         self._policy = UrlPolicy.of(limits)
         self._resolver = CheckedResolver(self._policy, look_up, LOOK_UP_SHARE * limits.timeout_s)
         self._clock = clock
         self._sleep = sleep
         self._tls = tls
-        self._hosts = Hosts(limits, clock)
+        self._hosts = Hosts(limits, failures, clock)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -150,7 +152,7 @@ class Fetcher:
             async with self.slot(url) as new_slot:
                 return await self.get(url, validators, slot=new_slot, deadline=deadline)
         end = inf if deadline is None else deadline
-        retries = RetryBudget(self._limits.tries - 1, end, self._clock, self._sleep)
+        retries = RetryBudget(self._tries - 1, end, self._clock, self._sleep)
         state = _FetchState(self._policy.check_url(url), validators, slot, retries, self._clock(), end)
         for _ in range(MAX_REDIRECTS + 1):
             answer = await self._ask_with_retries(state)

@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
 from yarl import URL
 
@@ -27,6 +28,23 @@ MAX_HOSTS = 4096
 
 JITTER = 0.2
 """A pause is longer by up to this share, at random, so that many workers do not return at the same moment."""
+
+
+@dataclass(frozen=True)
+class FailurePolicy:
+    """When an image is given up, and when a host is left alone. Times are in seconds."""
+
+    #: longest time that an image waits for a slot, and then for a decoder
+    wait_s: float = 30.0
+    #: maximum number of requests for one image if the failures may be temporary
+    tries: int = 3
+    #: failures in a row after which a host is left alone
+    break_after: int = 8
+    #: time for which a failing host is left alone
+    break_s: float = 30.0
+
+
+DEFAULT_POLICY = FailurePolicy()
 
 WHOLE_HOST = frozenset[Kind]({"unreachable", "tls"})
 """Failures that concern the whole host, not one URL."""
@@ -111,10 +129,10 @@ class Breaker:
 class Host:
     """The slots and the breaker of one host. `users` counts the fetches that hold a slot or wait for one."""
 
-    def __init__(self, name: str, limits: ImageLimits, clock: Clock) -> None:
+    def __init__(self, name: str, slots: int, failures: FailurePolicy, clock: Clock) -> None:
         self.name = name
-        self.slots = asyncio.Semaphore(limits.per_host)
-        self.breaker = Breaker(name, limits.break_after, limits.break_s, clock)
+        self.slots = asyncio.Semaphore(slots)
+        self.breaker = Breaker(name, failures.break_after, failures.break_s, clock)
         self.users = 0
 
 
@@ -173,8 +191,11 @@ def busy(waited_s: float) -> ImageError:
 class Hosts:
     """The recently used hosts. One instance serves a whole worker, in one event loop."""
 
-    def __init__(self, limits: ImageLimits, clock: Clock = time.monotonic) -> None:
-        self._limits = limits
+    def __init__(
+        self, limits: ImageLimits, failures: FailurePolicy = DEFAULT_POLICY, clock: Clock = time.monotonic
+    ) -> None:
+        self._per_host = limits.per_host
+        self._failures = failures
         self._clock = clock
         self._worker_slots = asyncio.Semaphore(limits.workers)
         self._hosts: OrderedDict[str, Host] = OrderedDict()
@@ -188,7 +209,7 @@ class Hosts:
         host = self._hosts.get(name)
         if host is None:
             self._make_room()
-            host = self._hosts[name] = Host(name, self._limits, self._clock)
+            host = self._hosts[name] = Host(name, self._per_host, self._failures, self._clock)
         self._hosts.move_to_end(name)
         return host
 
@@ -210,10 +231,10 @@ class Hosts:
         slot = Slot(self._worker_slots)
         try:
             try:
-                async with asyncio.timeout(self._limits.wait_s):
+                async with asyncio.timeout(self._failures.wait_s):
                     await slot.take(host)
             except TimeoutError:
-                raise busy(self._limits.wait_s) from None
+                raise busy(self._failures.wait_s) from None
             yield slot
         finally:
             slot.leave()

@@ -26,7 +26,7 @@ from streams.images.decode import LoadedImage
 from streams.images.decoder import Decoders, sha256_of
 from streams.images.errors import ImageError
 from streams.images.fetch import Fetcher
-from streams.images.hosts import Slot, busy
+from streams.images.hosts import DEFAULT_POLICY, FailurePolicy, Slot, busy
 from streams.images.resolve import LookUp, SystemLookUp
 from streams.settings import ImageLimits
 
@@ -45,16 +45,17 @@ class ImageLoader:
         clock: Callable[[], float] = time.time,
         *,
         home: Path | None = None,
+        failures: FailurePolicy = DEFAULT_POLICY,
     ) -> None:
         self._limits = limits
         self._policy = UrlPolicy.of(limits)
-        self.fetcher = Fetcher(limits, look_up or SystemLookUp(limits.workers))
+        self.fetcher = Fetcher(limits, look_up or SystemLookUp(limits.workers), failures=failures)
         self.decoders = Decoders(
             limits.decoders,
             max_pixels=limits.max_pixels,
             memory_mb=limits.memory_mb,
             timeout_s=limits.decode_s,
-            wait_s=limits.wait_s,
+            wait_s=failures.wait_s,
         )
         self._cache = ImageCache(limits, home, clock)
         self._loads = SingleFlight[LoadedImage]()

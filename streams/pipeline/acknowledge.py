@@ -15,6 +15,9 @@ from streams.pipeline.item import Origin
 
 Acknowledge = Callable[[], Awaitable[object]]
 
+COMMIT_INTERVAL_S = 1.0
+"""Time, in seconds, between two commits of the acknowledged offsets."""
+
 
 @dataclass
 class _Entry:

@@ -26,7 +26,7 @@ from streams.pipeline.acknowledge import Acknowledge, InOrder
 from streams.pipeline.item import Origin
 from streams.pipeline.limits import DeadLetterLimit
 from streams.pipeline.stage import BatchStage, I, Stage
-from streams.retry import retry_forever
+from streams.retry import MAX_S, retry_forever
 
 log = logging.getLogger(__name__)
 Forward = Callable[[I], Awaitable[None]]
@@ -50,7 +50,7 @@ class Pipeline(Generic[I]):
         dead_letters: DeadLetters,
         limit: DeadLetterLimit,
         in_flight: int,
-        retry_max_s: float,
+        retry_max_s: float = MAX_S,
     ) -> None:
         self.name = name
         self._stages = stages

@@ -23,7 +23,6 @@ from demo.tally import Tally
 from demo.verdict import find_problems
 from sinks.search import Entity, Hit, Results
 from streams.routing import route
-from streams.settings import Settings
 from tests.conftest import ROOT
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -159,9 +158,7 @@ def test_the_report_of_the_demo_lets_no_control_character_and_no_markup_through(
     )
     extraction = Extraction(tweet=tweet, mentions=(place,), model="m", model_version=1, threshold=0.5)
     found = Results(1, (Hit("1", text, 1.0, "model", None, None, (), ()),))
-    report = Report(
-        Tally(extractions={"1": extraction}), [task], [Entity(text, "LOC", 1)], "q", found, [], [text], Settings()
-    )
+    report = Report(Tally(extractions={"1": extraction}), [task], [Entity(text, "LOC", 1)], "q", found, [], [text])
     out = StringIO()
     report.show(Console(file=out, width=120))
     assert "Paris" in out.getvalue()
@@ -190,7 +187,7 @@ def test_the_demo_counts_candidates_apart_and_expects_them_in_the_queue() -> Non
     assert task is not None
 
     def shown(tasks: int) -> str:
-        report = Report(tally, [task] * tasks, [], "q", Results(0, ()), [], [], Settings())
+        report = Report(tally, [task] * tasks, [], "q", Results(0, ()), [], [])
         assert report.numbers()["questions"] == {"uncertain": 0, "candidates": tasks}
         out = StringIO()
         report.show(Console(file=out, width=120))

@@ -161,7 +161,7 @@ def test_an_error_that_the_user_can_correct_has_no_traceback(mner: Mner, words: 
 def test_dead_letters_are_listed_with_the_reason_the_origin_and_the_original_event(
     mner: Mner, settings: Settings
 ) -> None:
-    topics.create(str(settings.kafka), settings)
+    topics.create(str(settings.kafka), topics.plan(settings))
     dead = DeadLetter(
         topic="tweets",
         partition=2,

@@ -30,7 +30,7 @@ def sized(size: int) -> Decision:
 
 async def test_a_decision_may_be_as_large_as_its_topic_takes(settings: Settings) -> None:
     brokers, name = str(settings.kafka), settings.name(topics.DECISIONS)
-    topics.create(brokers, settings)
+    topics.create(brokers, topics.plan(settings))
     largest = sized(MAX_DERIVED_BYTES - OVERHEAD)
     topic = DecisionTopic(brokers, name)
     try:

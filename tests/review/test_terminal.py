@@ -30,7 +30,7 @@ T = TypeVar("T")
 @pytest.fixture
 def environment(settings: Settings) -> dict[str, str]:
     """The environment of a process with the test's settings, without colour."""
-    topics.create(str(settings.kafka), settings)
+    topics.create(str(settings.kafka), topics.plan(settings))
     names = {f"MNER_{n.upper()}": str(getattr(settings, n)) for n in ("kafka", "elasticsearch", "redis", "prefix")}
     return {**os.environ, **names, "NO_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "", "LINES": ""}
 

@@ -24,7 +24,7 @@ def dead(number: int) -> DeadLetter:
 @pytest.fixture
 def write(settings: Settings) -> Callable[[bytes, int], None]:
     """Writes one value to a partition of the dead-letter topic, `at` unix seconds."""
-    topics.create(str(settings.kafka), settings)
+    topics.create(str(settings.kafka), topics.plan(settings))
     topic = settings.name(topics.DEAD)
 
     def one(value: bytes, at: int) -> None:

@@ -23,7 +23,7 @@ def stubbed(own_servers: Stack, tmp_path: Path) -> Settings:
         model_factory="tests.streams.stub_model:load", batch={"tweets": 32}, model_timeout_s=5.0, threshold=0.5
     )
     assert settings.kafka is not None
-    topics.create(settings.kafka, settings)
+    topics.create(settings.kafka, topics.plan(settings))
     return settings
 
 

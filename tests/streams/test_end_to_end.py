@@ -61,7 +61,7 @@ async def test_real_posts_with_their_images(own_servers: Stack, tmp_path: Path, 
             image={"allow": (base_url.removeprefix("http://"),)},
             vision={"timeout_s": 240.0, "wait_s": 240.0, "batch": REAL_TWEETS},
         )
-        topics.create(str(settings.kafka), settings)
+        topics.create(str(settings.kafka), topics.plan(settings))
         events = [
             json.dumps(
                 {"id": row["id"], "text": " ".join(row["words"]), "media": [{"url": f"{base_url}/{row['file']}"}]}

@@ -28,7 +28,7 @@ def brokers(settings: Settings) -> str:
 
 @pytest.fixture
 def topic(settings: Settings, brokers: str) -> str:
-    topics.create(brokers, settings)
+    topics.create(brokers, topics.plan(settings))
     return settings.name(topics.TWEETS)
 
 

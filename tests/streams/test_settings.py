@@ -9,7 +9,7 @@ from redis.asyncio import ConnectionPool
 
 from core.errors import UserError
 from streams.addresses import masked
-from streams.old_names import warn_once
+from streams.old_names import CONSTANTS, warn_once
 from streams.settings import VARIABLES, load
 
 
@@ -66,7 +66,7 @@ from streams.settings import VARIABLES, load
         pytest.param(
             "MNER_IMAGE_DECODE_S", "inf", "MNER_IMAGE_DECODE_S='inf': Input should be a finite", id="for ever"
         ),
-        pytest.param("MNER_LEASE_S", "nan", "MNER_LEASE_S='nan': Input should be a finite", id="no time at all"),
+        pytest.param("MNER_STALL_S", "nan", "MNER_STALL_S='nan': Input should be a finite", id="no time at all"),
         pytest.param("MNER_PREFIX", "Has Space", "MNER_PREFIX", id="prefix"),
     ],
 )
@@ -163,7 +163,7 @@ def test_an_old_name_works_and_says_so_once(
 
 
 @pytest.mark.parametrize("value", ["64", "abc", "registry/mner:0.2", "", '{"allow": ["10.0.0.1:80"]}'])
-@pytest.mark.parametrize("name", ["MNER_IMAGE", "MNER_BATCH", "MNER_DELIVER", "MNER_DEAD_LETTER"])
+@pytest.mark.parametrize("name", ["MNER_IMAGE", "MNER_BATCH", "MNER_DEAD_LETTER"])
 @pytest.mark.parametrize("place", ["environment", ".env"])
 def test_the_name_of_a_group_is_no_setting(
     monkeypatch: pytest.MonkeyPatch,
@@ -201,7 +201,7 @@ def test_a_group_that_is_wrong_as_a_whole_is_named() -> None:
         load(batch=5)
 
 
-@pytest.mark.parametrize("name", ["MNER_VISION_NEAR", "MNER_VISION_QUEUE"])
+@pytest.mark.parametrize("name", CONSTANTS)
 def test_a_setting_that_became_a_constant_is_ignored_with_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:

@@ -222,6 +222,15 @@ def test_a_misspelt_setting_is_noticed(deployment: Settings, monkeypatch: pytest
     assert "did you mean MNER_BATCH_TOKENS?" in finding.remedy
 
 
+def test_a_setting_that_became_a_constant_is_to_be_removed(
+    deployment: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MNER_IMAGE_TRIES", "5")
+    finding = findings()["settings"]
+    assert (finding.level, finding.remedy) == ("warning", "remove them")
+    assert "MNER_IMAGE_TRIES" in finding.detail
+
+
 def test_a_missing_checkpoint_is_broken(deployment: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MNER_MODEL", str(tmp_path / "nowhere"))
     finding = findings()["checkpoint"]
@@ -276,7 +285,7 @@ def test_the_command_prints_one_line_per_check(deployment: Settings) -> None:
 
 def make_topics(settings: Settings) -> None:
     assert settings.kafka
-    topics.create(settings.kafka, settings)
+    topics.create(settings.kafka, topics.plan(settings))
 
 
 def leave_lag(settings: Settings, *, fed: int, read: int) -> None:

@@ -22,7 +22,7 @@ from core.errors import UserError
 from demo.examples import EXAMPLES
 from model.vision.image_reader import ImageReaderConfig
 from model.vision.values import CHANNELS, VisualContext
-from streams.settings import Settings, VisionLimits
+from streams.settings import ImageLimits, VisionLimits
 from streams.vision import image_reader_config
 from tests.conftest import ROOT
 from tests.streams.images.sample_images import encoded, half_and_half
@@ -292,8 +292,8 @@ def test_a_model_that_cannot_be_loaded_is_an_error(
 
 
 @pytest.mark.parametrize("keep", [False, True])
-async def test_pixels_are_kept_only_on_request(keep: bool) -> None:
-    async with ImageInspector(Settings(vision=VisionLimits(channels=()))) as inspector:
+async def test_pixels_are_kept_only_on_request(keep: bool, tmp_path: Path) -> None:
+    async with ImageInspector(ImageLimits(), VisionLimits(channels=()), "auto", tmp_path) as inspector:
         clock = await inspector.inspect(CLOCK, keep_pixels=keep)
     assert clock.image is not None
     assert clock.image.pixels is None

@@ -12,7 +12,6 @@ from sinks.document import Document
 from sinks.index import Outcome
 from streams.agents.deliver import Deliver
 from streams.pipeline.item import Item, Origin
-from streams.settings import Delivery
 
 
 class FirstWins:
@@ -68,16 +67,14 @@ def routed() -> list[float]:
 async def test_two_extractions_that_differ_in_the_last_digit_make_one_task() -> None:
     sinks: Any = FirstWins()
     first, second = extracted(0.0), extracted(1e-6)
-    await Deliver(sinks, sinks, None, None, Delivery(batch=10, wait_ms=0)).process([first, second])
+    await Deliver(sinks, sinks, None, None).process([first, second])
     assert len(sinks.tasks) == 1
     assert sinks.tasks[0].confident[0].probability == 0.99
 
 
 async def test_a_post_with_one_candidate_makes_a_task_and_is_indexed_without_it() -> None:
     sinks: Any = FirstWins()
-    await Deliver(sinks, sinks, None, None, Delivery(batch=10, wait_ms=0)).process(
-        [item(candidates=(mention(8, 11, 0.3),))]
-    )
+    await Deliver(sinks, sinks, None, None).process([item(candidates=(mention(8, 11, 0.3),))])
     (task,) = sinks.tasks
     assert [(question.mention.text, question.is_candidate) for question in task.questions] == [("Bob", True)]
     assert task.confident == ()
@@ -87,15 +84,13 @@ async def test_a_post_with_one_candidate_makes_a_task_and_is_indexed_without_it(
 
 async def test_a_candidate_below_the_configured_threshold_is_not_asked_about() -> None:
     sinks: Any = FirstWins()
-    await Deliver(sinks, sinks, None, 0.31, Delivery(batch=10, wait_ms=0)).process(
-        [item(candidates=(mention(8, 11, 0.3),))]
-    )
+    await Deliver(sinks, sinks, None, 0.31).process([item(candidates=(mention(8, 11, 0.3),))])
     assert sinks.tasks == []
 
 
 async def test_a_repeated_extraction_is_counted_once_by_route() -> None:
     sinks: Any = FirstWins()
-    deliver, before = Deliver(sinks, sinks, None, None, Delivery(batch=10, wait_ms=0)), routed()
+    deliver, before = Deliver(sinks, sinks, None, None), routed()
     for _ in range(2):
         await deliver.process([item(mention(0, 3, 0.99), candidates=(mention(8, 11, 0.3),))])
     assert [now - then for now, then in zip(routed(), before, strict=True)] == [1, 0, 1, 1]

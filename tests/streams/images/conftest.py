@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from streams.images.cache import ImageCache
+from streams.images.hosts import FailurePolicy
 from streams.images.loader import ImageLoader
 from streams.settings import ImageLimits
 from tests.streams.images.caches import Make
@@ -83,11 +84,9 @@ async def corpus(
         limits = ImageLimits(
             allow=(hostile.address,),
             decoders=1,
-            tries=1,
-            break_after=1_000_000,
             **request.module.LIMITS,
         )
-        async with ImageLoader(limits) as loader:
+        async with ImageLoader(limits, failures=FailurePolicy(tries=1, break_after=1_000_000)) as loader:
             yield loader, hostile
 
 

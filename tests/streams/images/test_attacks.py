@@ -12,6 +12,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from core.events import Media
 from demo.examples import METADATA
 from streams.images.errors import ImageError
+from streams.images.hosts import FailurePolicy
 from streams.images.loader import ImageLoader
 from streams.images.resolve import MAX_DIALLED
 from streams.images.wire import Connector
@@ -195,7 +196,7 @@ async def test_only_a_few_addresses_of_a_name_are_tried(dialled: list[str], monk
     async def look_up(host: str, port: int) -> list[str]:
         return [f"127.0.{number >> 8}.{number & 255}" for number in range(2, 66)]
 
-    async with ImageLoader(ImageLimits(ports=(9,), tries=1), look_up) as loader:
+    async with ImageLoader(ImageLimits(ports=(9,)), look_up, failures=FailurePolicy(tries=1)) as loader:
         assert (await reason(loader, "http://many.example:9/a")).startswith("unreachable: ")
     assert len(set(dialled)) == MAX_DIALLED
 

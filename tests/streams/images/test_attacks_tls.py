@@ -14,6 +14,7 @@ import pytest
 
 from streams.images.errors import ImageError
 from streams.images.fetch import Fetcher
+from streams.images.hosts import FailurePolicy
 from streams.images.loader import ImageLoader
 from streams.settings import ImageLimits
 from tests.streams.images.hostile import HostileServer, forever, reply
@@ -64,7 +65,7 @@ async def tls_server(authority: Path) -> AsyncIterator[tuple[HostileServer, list
 def fetcher(authority: Path, *allow: str, look_up: Callable[[str, int], Awaitable[list[str]]] = here) -> Fetcher:
     """A fetcher that trusts the test authority."""
     context = ssl.create_default_context(cafile=str(authority / "ca.pem"))
-    return Fetcher(ImageLimits(allow=allow, tries=1), look_up, tls=context)
+    return Fetcher(ImageLimits(allow=allow), look_up, failures=FailurePolicy(tries=1), tls=context)
 
 
 async def test_a_trusted_certificate_is_accepted_at_the_checked_address(
@@ -90,7 +91,7 @@ async def test_a_certificate_for_another_name_is_refused(authority: Path, host: 
 async def test_an_untrusted_certificate_is_refused(authority: Path) -> None:
     async with tls_server(authority) as (server, _):
         address = f"{NAME}:{server.port}"
-        async with ImageLoader(ImageLimits(allow=(address,), tries=3), here) as loader:
+        async with ImageLoader(ImageLimits(allow=(address,)), here) as loader:
             outcome = await attack("TLS: unknown authority", loader, f"https://{address}/a", BOUND_S)
         assert outcome.startswith("tls: ")
         assert server.requests == []
@@ -100,7 +101,8 @@ async def test_a_redirect_to_https_is_checked_too(authority: Path, server: Hosti
     async with tls_server(authority) as (secure, _):
         address = f"{NAME}:{secure.port}"
         server.answers["/a"] = reply(b"", f"Location: https://{address}/a", status="301 Moved")
-        async with ImageLoader(ImageLimits(allow=(server.address, address), tries=1), here) as loader:
+        limits = ImageLimits(allow=(server.address, address))
+        async with ImageLoader(limits, here, failures=FailurePolicy(tries=1)) as loader:
             assert (await attack("TLS: behind a redirect", loader, f"{server.url}/a", BOUND_S)).startswith("tls: ")
 
 
@@ -133,8 +135,8 @@ async def test_a_broken_handshake_is_refused_in_bounded_time(
     listening = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:  # `async with` waits for the handlers from Python 3.12 on, and one of them never ends
         address = f"{NAME}:{listening.sockets[0].getsockname()[1]}"
-        limits = ImageLimits(allow=(address,), tries=1, timeout_s=0.6)
-        async with ImageLoader(limits, here) as loader:
+        limits = ImageLimits(allow=(address,), timeout_s=0.6)
+        async with ImageLoader(limits, here, failures=FailurePolicy(tries=1)) as loader:
             outcome = await attack(f"TLS: {name}", loader, f"https://{address}/a", BOUND_S)
     finally:
         listening.close()

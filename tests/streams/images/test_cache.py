@@ -160,7 +160,7 @@ async def test_no_store_is_obeyed_and_drops_the_stored_image(make: Make) -> None
     ],
 )
 async def test_a_refusal_is_remembered_for(make: Make, clock: Clock, error: ImageError, remembered_s: float) -> None:
-    cache = make(cache_failed_s=60)
+    cache = make()
     await cache.refuse(URL, error)
     if remembered_s:
         clock.now += remembered_s - 0.5
@@ -169,14 +169,6 @@ async def test_a_refusal_is_remembered_for(make: Make, clock: Clock, error: Imag
         assert (refusal.kind, refusal.reason) == (error.kind, error.reason)
         clock.now += 0.5
     assert await cache.find(URL) == CacheLookup()
-
-
-async def test_a_withdrawn_image_is_forgotten_even_if_refusals_are_not_remembered(make: Make) -> None:
-    cache = make(cache_failed_s=0)
-    image = await keep(cache, b"body")
-    await cache.refuse(URL, ImageError("not_found", "HTTP 410"))
-    assert await cache.find(URL) == CacheLookup()
-    assert await cache.body(image.sha256) is None
 
 
 async def test_a_refusal_drops_the_image_unless_only_the_server_failed(make: Make) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from streams.images.conditional import Answer, Freshness, Validators, parse_freshness
 from streams.images.errors import ImageError
 from streams.images.fetch import Fetcher
+from streams.images.hosts import FailurePolicy
 from streams.settings import ImageLimits
 from tests.streams.images.hostile import HostileServer, hostile_server, reply
 
@@ -23,7 +24,7 @@ async def fetcher(limits: Callable[..., ImageLimits]) -> AsyncIterator[Fetcher]:
     async def look_up(host: str, port: int) -> list[str]:
         return ["127.0.0.1"]
 
-    async with Fetcher(limits(tries=1), look_up) as fetcher:
+    async with Fetcher(limits(), look_up, failures=FailurePolicy(tries=1)) as fetcher:
         yield fetcher
 
 

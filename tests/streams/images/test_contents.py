@@ -74,7 +74,7 @@ async def test_a_refusal_is_remembered_even_if_nobody_waits_for_it(
 
 
 async def test_a_refused_file_is_decoded_again_later(make: Make, clock: Clock) -> None:
-    cache = make(cache_failed_s=60)
+    cache = make()
     await cache.refuse_content(CONTENT, ImageError("too_slow", "decoding takes more than 3 s"))
     clock.now += 59
     with pytest.raises(ImageError, match=r"^too_slow: decoding takes more than 3 s$"):

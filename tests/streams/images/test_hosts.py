@@ -12,7 +12,7 @@ from yarl import URL
 
 from streams.images.errors import HostFault, ImageError
 from streams.images.fetch import Fetcher
-from streams.images.hosts import JITTER, MAX_HOSTS, Breaker, Hosts, Slot
+from streams.images.hosts import JITTER, MAX_HOSTS, Breaker, FailurePolicy, Hosts, Slot
 from streams.settings import ImageLimits
 from tests.streams.images.hostile import Answer, Clock, HostileServer, hostile_server, reply
 
@@ -168,10 +168,12 @@ def look_up_here(host: str, port: int) -> object:
 @pytest.fixture
 def fetcher(limits: Callable[..., ImageLimits]) -> Callable[..., Fetcher]:
     def make(*also: HostileServer, clock: Clock | None = None, **overrides: object) -> Fetcher:
-        image_limits = limits(break_after=AFTER, break_s=BREAK_S, **{"tries": 1, **overrides})
+        image_limits = limits(**overrides)
+        failures = FailurePolicy(tries=1, break_after=AFTER, break_s=BREAK_S)
         allow = (*image_limits.allow, *(server.address for server in also))
         options = {"clock": clock, "sleep": clock.sleep} if clock else {}
-        return Fetcher(image_limits.model_copy(update={"allow": allow}), look_up_here, **options)  # type: ignore[arg-type]
+        image_limits = image_limits.model_copy(update={"allow": allow})
+        return Fetcher(image_limits, look_up_here, failures=failures, **options)  # type: ignore[arg-type]
 
     return make
 
@@ -353,7 +355,7 @@ async def test_the_host_part_of_a_slot_can_be_released_early(
 
 
 async def test_the_wait_for_a_slot_is_limited() -> None:
-    hosts = Hosts(ImageLimits(workers=2, per_host=1, wait_s=0.05))
+    hosts = Hosts(ImageLimits(workers=2, per_host=1), FailurePolicy(wait_s=0.05))
     full = URL("http://a.example/")
     async with hosts.slot(full):
         with pytest.raises(ImageError, match=r"^busy: no slot was free within 0.05 s$"):

@@ -15,10 +15,11 @@ import pytest
 
 from core.events import ImageResult, Media
 from streams.images.cache import ImageCache
-from streams.images.cache_policy import PASSING_S
+from streams.images.cache_policy import PASSING_S, REFUSED_S
 from streams.images.conditional import Answer, Validators
 from streams.images.decode import LoadedImage
 from streams.images.errors import ImageError
+from streams.images.hosts import FailurePolicy
 from streams.images.loader import ImageLoader
 from streams.settings import ImageLimits
 from tests.metrics_read import metric
@@ -28,6 +29,7 @@ from tests.streams.images.sample_images import encoded, half_and_half
 
 PNG = encoded(half_and_half(), "PNG")
 OTHER_PNG = encoded(half_and_half(size=(60, 60)), "PNG")
+ONE_TRY = FailurePolicy(tries=1)
 
 
 async def refused(loader: ImageLoader, url: str) -> str:
@@ -99,7 +101,7 @@ async def test_received_bytes_are_counted_also_for_refused_images(
     server.answers = {"/a": reply(PNG), "/lost": reply(bytes(2000), length=3000)}
     server.answers["/endless"] = b"HTTP/1.1 200 OK\r\n\r\n" + bytes(100_000)
     before = metric("mner_image_bytes_total")
-    async with ImageLoader(limits(max_bytes=50_000, tries=1)) as loader:
+    async with ImageLoader(limits(max_bytes=50_000), failures=ONE_TRY) as loader:
         await loader.load(f"{server.url}/a")
         assert metric("mner_image_bytes_total") == before + len(PNG)
         assert (await refused(loader, f"{server.url}/lost")).startswith("connection_lost: ")
@@ -179,7 +181,7 @@ async def test_the_wait_for_a_decoder_counts_neither_against_the_image_nor_the_h
     limits: Callable[..., ImageLimits], server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.answers = {f"/{number}": reply(PNG + bytes(number)) for number in range(3)}
-    async with ImageLoader(limits(timeout_s=0.3, decoders=1, break_after=1)) as loader:
+    async with ImageLoader(limits(timeout_s=0.3, decoders=1), failures=FailurePolicy(break_after=1)) as loader:
         SlowDecoder(loader, monkeypatch, 0.4)
         for number in range(3):
             assert (await loader.load(f"{server.url}/{number}")).format == "PNG"
@@ -192,7 +194,8 @@ async def test_a_crowd_at_a_slow_host_is_refused_in_time_and_not_remembered(
         await asyncio.sleep(60)
 
     server.answers = {f"/{number}": silent for number in range(12)}
-    async with remembering(timeout_s=0.3, wait_s=0.3, per_host=2, break_after=5) as loader:
+    failures = FailurePolicy(wait_s=0.3, tries=1, break_after=5)
+    async with remembering(failures, timeout_s=0.3, per_host=2) as loader:
         async with asyncio.timeout(2 * 0.3 + 0.4):
             reasons = await asyncio.gather(*(refused(loader, f"{server.url}/{number}") for number in range(12)))
         assert set(reasons) == {"timeout: not fetched within 0.3 s", "busy: no slot was free within 0.3 s"}
@@ -286,9 +289,9 @@ def remembering(limits: Callable[..., ImageLimits], clock: Clock, tmp_path: Path
     """Makes loaders that share one cache on disk."""
 
     @asynccontextmanager
-    async def make(**overrides: Any) -> AsyncIterator[ImageLoader]:
-        image_limits = {"cache_mb": 8, "cache_s": 100, "cache_failed_s": 50, "tries": 1, **overrides}
-        async with ImageLoader(limits(**image_limits), clock=clock, home=tmp_path) as loader:
+    async def make(failures: FailurePolicy = ONE_TRY, **overrides: Any) -> AsyncIterator[ImageLoader]:
+        image_limits = limits(**{"cache_mb": 8, "cache_s": 100, **overrides})
+        async with ImageLoader(image_limits, clock=clock, home=tmp_path, failures=failures) as loader:
             yield loader
 
     return make
@@ -397,7 +400,7 @@ async def test_a_refusal_is_remembered_for_a_while(
             assert await refused(loader, f"{server.url}/a") == "not_found: HTTP 404"
         assert len(server.requests) == 1
         server.answers["/a"] = reply(PNG)
-        clock.now += 51
+        clock.now += REFUSED_S + 1
         assert (await loader.load(f"{server.url}/a")).format == "PNG"
         assert (await loader.load(f"{server.url}/a")).format == "PNG"
         assert len(server.requests) == 2

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from streams.images.cache_policy import PASSING_S, remembered_s
+from streams.images.cache_policy import PASSING_S, REFUSED_S, remembered_s
 from streams.images.errors import ImageError
+from streams.images.hosts import FailurePolicy
 from streams.images.loader import ImageLoader
 from streams.settings import ImageLimits
 from tests.streams.images.hostile import HostileServer, reply
@@ -49,7 +50,7 @@ def limits(server: HostileServer) -> Callable[..., ImageLimits]:
     """A loader for which `honest.example` is the server."""
 
     def make(**overrides: object) -> ImageLimits:
-        image_limits = {"allow": (f"honest.example:{server.port}",), "decoders": 1, "tries": 1, **overrides}
+        image_limits = {"allow": (f"honest.example:{server.port}",), "decoders": 1, **overrides}
         return ImageLimits(**image_limits)
 
     return make
@@ -103,7 +104,7 @@ async def test_a_slow_name_server_is_not_the_hosts_fault(
         await asyncio.sleep(wait_s)
         return ["127.0.0.1"]
 
-    async with ImageLoader(limits(timeout_s=0.1, break_after=2), look_up) as loader:
+    async with ImageLoader(limits(timeout_s=0.1), look_up, failures=FailurePolicy(tries=1, break_after=2)) as loader:
         url = f"http://honest.example:{server.port}"
         for number in range(4):
             await outcome(loader, f"{url}/{number}")
@@ -140,7 +141,7 @@ async def test_a_passing_failure_is_remembered_briefly(
     async with ImageLoader(limits(), look_up) as loader:
         with pytest.raises(ImageError, match=r"^unresolvable: .*images.example: .*says the C library") as refused:
             await loader.load("http://images.example/a")
-    assert remembered_s(refused.value, 60) == (PASSING_S if brief else 60)
+    assert remembered_s(refused.value) == (PASSING_S if brief else REFUSED_S)
 
 
 async def test_a_slow_look_up_is_remembered_briefly(limits: Callable[..., ImageLimits], names: NameServers) -> None:
@@ -149,4 +150,4 @@ async def test_a_slow_look_up_is_remembered_briefly(limits: Callable[..., ImageL
         with pytest.raises(ImageError) as refused:
             await loader.load("http://slow.example/a")
     assert refused.value.reason == "unresolvable: no answer about slow.example within 0.05 s"
-    assert remembered_s(refused.value, 60) == PASSING_S
+    assert remembered_s(refused.value) == PASSING_S

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from streams.images.errors import ImageError
 from streams.images.fetch import Fetcher
+from streams.images.hosts import DEFAULT_POLICY, FailurePolicy
 from streams.images.retries import LONGEST_S, MAX_AFTER_S, retry_after_s
 from streams.settings import ImageLimits
 from tests.metrics_read import metric
@@ -66,8 +67,8 @@ def fetcher(limits: Callable[..., ImageLimits], clock: Clock) -> Callable[..., F
     async def look_up(host: str, port: int) -> list[str]:
         return ["127.0.0.1"]
 
-    def make(**overrides: object) -> Fetcher:
-        return Fetcher(limits(**{"tries": 3, **overrides}), look_up, clock=clock, sleep=clock.sleep)
+    def make(failures: FailurePolicy = DEFAULT_POLICY, **overrides: object) -> Fetcher:
+        return Fetcher(limits(**overrides), look_up, failures=failures, clock=clock, sleep=clock.sleep)
 
     return make
 
@@ -162,7 +163,7 @@ async def test_the_setting_limits_the_number_of_tries(
     fetcher: Callable[..., Fetcher], server: HostileServer, tries: int
 ) -> None:
     server.answers["/a"] = BUSY
-    async with fetcher(tries=tries) as fetch:
+    async with fetcher(FailurePolicy(tries=tries)) as fetch:
         with pytest.raises(ImageError, match=r"^http_status: HTTP 503$"):
             await fetch.get(f"{server.url}/a")
     assert len(server.requests) == tries
@@ -174,7 +175,7 @@ async def test_tries_are_counted_over_all_hops_of_an_image(
     server.answers["/1"] = in_turn(BUSY, reply(b"", "Location: /2", status="302 Found"))
     server.answers["/2"] = in_turn(BUSY, reply(b"", "Location: /3", status="302 Found"))
     server.answers["/3"] = BUSY
-    async with fetcher(tries=3) as fetch:
+    async with fetcher(FailurePolicy(tries=3)) as fetch:
         with pytest.raises(ImageError, match="503"):
             await fetch.get(f"{server.url}/1")
     assert [request.split()[1] for request in server.requests] == ["/1", "/1", "/2", "/2", "/3"]
@@ -184,7 +185,7 @@ async def test_a_wait_is_the_retry_after_plus_jitter(
     fetcher: Callable[..., Fetcher], server: HostileServer, clock: Clock
 ) -> None:
     server.answers["/a"] = reply(b"", "Retry-After: 4", status="503 Busy")
-    async with fetcher(tries=6, break_after=100) as fetch:
+    async with fetcher(FailurePolicy(tries=6, break_after=100)) as fetch:
         with pytest.raises(ImageError):
             await fetch.get(f"{server.url}/a")
     assert all(4 < slept <= 4 + LONGEST_S for slept in clock.slept)
@@ -228,7 +229,7 @@ async def test_no_slot_is_held_while_waiting(limits: Callable[..., ImageLimits],
 
 async def test_an_open_breaker_ends_the_retries(fetcher: Callable[..., Fetcher], server: HostileServer) -> None:
     server.answers["/a"] = BUSY
-    async with fetcher(tries=5, break_after=1) as fetch:
+    async with fetcher(FailurePolicy(tries=5, break_after=1)) as fetch:
         with pytest.raises(ImageError, match=r"^http_status: HTTP 503$"):
             await fetch.get(f"{server.url}/a")
     assert len(server.requests) == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from streams.images.errors import ImageError
+from streams.images.hosts import FailurePolicy
 from streams.images.loader import ImageLoader
 from streams.settings import ImageLimits
 from tests.streams.images.clock import Clock
@@ -21,8 +22,8 @@ UNCHANGED = reply(b"", 'ETag: "one"', status="304 Not Modified")
 
 @pytest.fixture
 async def loader(limits: Callable[..., ImageLimits], clock: Clock, tmp_path: Path) -> AsyncIterator[ImageLoader]:
-    image_limits = limits(cache_mb=8, cache_s=100, decoders=1, tries=1)
-    async with ImageLoader(image_limits, clock=clock, home=tmp_path) as loader:
+    image_limits = limits(cache_mb=8, cache_s=100, decoders=1)
+    async with ImageLoader(image_limits, clock=clock, home=tmp_path, failures=FailurePolicy(tries=1)) as loader:
         yield loader
 
 

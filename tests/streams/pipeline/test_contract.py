@@ -42,7 +42,7 @@ from streams.pipeline.pipeline import Pipeline
 from streams.pipeline.produce import Produce
 from streams.pipeline.stage import Batcher, BatchStage, Stage
 from streams.pipeline.tokenise import Tokenise
-from streams.settings import Batching, Delivery
+from streams.settings import Batching
 
 COUNT, MARKED = 8, "3"
 """Items in each test, and the id of the one that a fault concerns."""
@@ -177,9 +177,7 @@ CASES = {
     "tokenise": Case(lambda sinks, model, faults: Tokenise(model)),
     "infer": Case(lambda sinks, model, faults: Infer(model, INFO, 0.9, 0.2, Batching(wait_ms=0))),
     "produce": Case(lambda sinks, model, faults: Produce(sinks, "extractions", 4)),
-    "deliver": Case(
-        lambda sinks, model, faults: Deliver(sinks, sinks, None, None, Delivery(batch=10, wait_ms=0)), extraction
-    ),
+    "deliver": Case(lambda sinks, model, faults: Deliver(sinks, sinks, None, None, batch=10, wait_s=0), extraction),
     "decide": Case(lambda sinks, model, faults: Decide(sinks, sinks), decision),
     "erase": Case(
         lambda sinks, model, faults: Erase(sinks, sinks, sinks, ["extractions"]),
