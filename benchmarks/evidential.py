@@ -55,7 +55,8 @@ def measures(evidential: Sequence[Read]) -> dict[str, dict[str, float]]:
 
 
 def evidential_rows(evidential: Sequence[Read], choice: Choice) -> list[Row]:
-    """Returns the rows for posts with captions, if there are any, and without, as the baselines read them."""
+    """Returns the rows for the posts read with their captions, if there are any, and read without captions, as the
+    baselines read them."""
     ood = [_ood(read, choice) for read in evidential]
     temperatures = [read.extractor.info.temperature for read in evidential]
     result = []

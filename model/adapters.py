@@ -49,9 +49,9 @@ def added(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def starting(fresh: Mapping[str, Tensor], trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Returns the weights of the network `fresh` with the values that `trained` has learned, to continue training.
 
-    `trained` has no adapters. If `fresh` has, each gets the best approximation of its rank to its layer's difference,
-    trained minus pretrained weight. This is a truncated singular value decomposition (Eckart & Young, 1936). Each of
-    the two factors gets the square roots of the singular values.
+    `trained` has no adapters. If `fresh` has adapters, each adapter approximates, as well as its rank allows, the
+    trained minus the pretrained weight of its layer. This is a truncated singular value decomposition (Eckart & Young,
+    1936). Each of the two factors gets the square roots of the singular values.
     """
     adapted = [name.removesuffix(DOWN) for name in fresh if name.endswith(DOWN)]
     result = {

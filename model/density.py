@@ -2,8 +2,8 @@
 
 The heads' Normal-inverse-Gamma evidence is reliable only for words like those in training. It cannot detect
 out-of-distribution (OOD) posts. A Gaussian on an inner layer can (Lee et al., "A Simple Unified Framework for Detecting
-Out-of-Distribution Samples", NeurIPS 2018). Its ratio to a second Gaussian detects them better; this one is fitted to a
-background of posts of all kinds (Ren et al., "Likelihood Ratios for Out-of-Distribution Detection", NeurIPS 2019). The
+Out-of-Distribution Samples", NeurIPS 2018). Its ratio to a second Gaussian, which is fitted to a background of posts of
+all kinds, detects them better (Ren et al., "Likelihood Ratios for Out-of-Distribution Detection", NeurIPS 2019). The
 density of a word weighs its evidence in the epistemic variance (Charpentier et al., "Natural Posterior Network", ICLR
 2022).
 
@@ -44,7 +44,8 @@ MIN_BACKGROUND_VARIANCE = 0.75
 """Lower bound of the background's variance in a direction, where the training words have variance 1. It is above
 `BACKGROUND`, so that the density falls with the distance from the centre in every direction."""
 PRIOR_WORDS = 10
-"""Pseudo-count per direction of a background like the training words, so that a few background words change little."""
+"""The fit adds this many imagined background words per direction, distributed like the training words. So a few real
+ones change little."""
 
 
 def mean_log_density(log_densities: Tensor, words: Tensor) -> Tensor:

@@ -74,8 +74,8 @@ def draw_work(work: Work, span: Span | None = None, *, adding: bool = False, sho
     """Returns the text of a task's post with its mentions marked.
 
     Of overlapping mentions, only one is drawn: the current one, else one in the final list, else one the model chose.
-    `span` is the new span of the current mention or, with `adding`, a new mention. `show_current` draws the current
-    mention in reverse video.
+    `span` is the new span of the current mention or, with `adding`, the span of a new mention. `show_current` draws the
+    current mention in reverse video.
     """
     items = [item for item in work.items if span is None or adding or item is not work.current]
     items.sort(key=lambda item: (item is not work.current, not item.stands, item.is_candidate))

@@ -207,7 +207,8 @@ def _index_is_missing(item: Mapping[str, Any]) -> bool:
 
 
 def _reason(error: Mapping[str, Any]) -> str:
-    """Returns the error's reason, which names the field, and its cause's, which says what is wrong with the value."""
+    """Returns the error's reason and the reason of its cause. The first names the field; the second says what is wrong
+    with the value."""
     cause = error.get("caused_by") or {}
     return "; ".join(str(part["reason"]) for part in (error, cause) if part.get("reason")) or "no reason given"
 

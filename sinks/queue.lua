@@ -90,7 +90,7 @@ function operations.add(tweet, edit, version, score, task)
 end
 
 -- An extraction of this age has no question, so an older open task is void. A task of the same age stays, since the
--- first of two extractions of one age counts, as in the index. A retracted task stays too.
+-- queue, like the index, keeps the first of two extractions of the same age. A retracted task stays too.
 function operations.withdraw(tweet, edit, version)
   local present, retracted = pair(AGES, tweet), pair(RETRACTED, tweet)
   if not present or not newer({tonumber(edit), tonumber(version)}, present) then return 0 end

@@ -156,7 +156,8 @@ class ReviewQueue:
     async def settle(self, task: ReviewTask, stamp_ms: int) -> bool:
         """Applies a decision, whoever has leased the task.
 
-        Returns False when the post is erased, or when a decision as new or newer (by edit, then by stamp) came before.
+        Returns False when the post is erased, or when the queue already has a decision that is not older (by edit, then
+        by stamp).
         """
         return bool(await self._call("settle", task.tweet.id, task.tweet.edit, stamp_ms))
 

@@ -34,7 +34,7 @@ REDIS_OPTIONS = {
     "ssl_keyfile",
 }
 """Options of redis-py that a URL may set. The others connect elsewhere (host), change the type of replies
-(decode_responses), or take Python objects. With such an option in a URL, the client fails only when it connects."""
+(decode_responses), or take Python objects, which a URL cannot hold: the client would fail only when it connects."""
 
 REDIS_EXAMPLE = "expected a URL such as redis://127.0.0.1:6379 or unix:///path, with a port of 1 to 65535"
 ELASTICSEARCH_EXAMPLE = "expected a URL such as http://127.0.0.1:9200"

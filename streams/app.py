@@ -37,7 +37,7 @@ def faust_app(
 ) -> faust.App:
     """Returns an app, not yet started, that moves events of `topic` into `pipeline`.
 
-    `group`: the consumer group, which loses a worker that is silent for `session_timeout_s`.
+    `group`: the consumer group. Kafka removes a worker from it that is silent for `session_timeout_s`.
     `brokers`: host:port, several separated by commas. `folder`: a folder of this worker that Faust may use.
     """
     app = faust.App(

@@ -80,7 +80,7 @@ def feed(
 
 
 class _Awaited:
-    """Pending acknowledgements within the window, in the order of the lines."""
+    """Pending acknowledgements in the order of the lines. `WINDOW` and `WINDOW_BYTES` limit them."""
 
     def __init__(self, topic: str) -> None:
         self._topic = topic

@@ -184,7 +184,7 @@ class Settings(BaseSettings):
         ge=0.01,
         le=1,
         description="Lowest probability of a candidate, which is a span that the model did not choose. "
-        "A person is asked about a candidate unless a mention or a more probable candidate covers the same words. "
+        "A person is asked about it, unless a mention has its span or a more probable candidate overlaps it. "
         "If unset, the checkpoint's candidate threshold is used. 1 turns candidates off.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(

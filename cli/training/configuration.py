@@ -138,7 +138,8 @@ def _explain(error: ValidationError) -> str:
 
 
 def _toml(table: Table) -> str:
-    """Returns the table as TOML. Values are written as JSON, since TOML writes those that occur here alike."""
+    """Returns the table as TOML. Values are written as JSON, because the values that occur here look the same in
+    TOML."""
     dump = partial(json.dumps, ensure_ascii=False)
     lines = [f"{key} = {dump(value)}" for key, value in table.items() if not isinstance(value, dict)]
     for section, values in table.items():

@@ -52,7 +52,8 @@ def summary(checkpoint: Path) -> str:
 
 
 def image_encoder_name(image_encoder: str) -> str:
-    """Returns a display name: the hub name or the last part of a path. A checkpoint's own copy keeps two parts."""
+    """Returns a display name: the hub name or the last part of a path. For a checkpoint's own copy, these are the last
+    two parts of the path."""
     folder = Path(image_encoder)
     if not folder.is_dir():
         return image_encoder

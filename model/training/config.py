@@ -70,13 +70,13 @@ class LossConfig(Value):
     regulariser: Weight = 0.003
     """Cost of evidence on wrong labels."""
     alignment: Weight = 0.0
-    """Divergence of the text view's token marginals from those of text and context."""
+    """Divergence of the text view's label probabilities for each word from those of text and context."""
     alignment_temperature: AlignmentTemperature = 2.0
     """Temperature of the alignment. ITA uses 2 for Twitter-2017."""
     alignment_temperatures: dict[str, AlignmentTemperature] = Field(default_factory=dict)
     """Temperatures of data sets that need another one, by the name of the data set. ITA uses 4 for Twitter-2015."""
     teacher: Weight = 1.0
-    """Divergence from the teachers' token marginals; without teachers it has no effect."""
+    """Divergence from the teachers' label probabilities for each word; without teachers it has no effect."""
     matching: Weight = 0.0
     """Log-loss of telling a post's own caption from another post's.
 

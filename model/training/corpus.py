@@ -152,8 +152,9 @@ def _tag(tag: str, path: Path, number: int) -> str:
 def read_captions(path: Path, folder: str) -> dict[str, str]:
     """Reads what images show, by image id, for the data set named `folder`.
 
-    A line belongs to the data set when the folder's name ends with its `set`, such as 2017, or it has no `set`. Its
-    `caption`, `tags` and `text` (read in the image) are joined as on the stream. Raises `UserError` naming the line.
+    A line belongs to the data set when it has no `set`, or when the folder's name ends with the line's `set`, such as
+    2017. Its `caption`, `tags` and `text` (read in the image) are joined as on the stream. Raises `UserError` naming
+    the line.
     """
     captions: dict[str, str] = {}
     for number, line in enumerate(_lines(path), start=1):

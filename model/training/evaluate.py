@@ -74,8 +74,8 @@ MEASURES: dict[str, Measure] = {
     "mean_of_best": lambda tweet, variance: float(_of_best(tweet, variance).mean()),
     "max_of_best": lambda tweet, variance: float(_of_best(tweet, variance).max()),
 }
-"""Measures: the mean over words and labels, the highest mean of a word, and mean and maximum over the words' best
-labels."""
+"""Measures: the variance's mean over words and labels, the highest of the words' means over labels, and the mean and
+maximum for each word's best label."""
 
 EPISTEMIC_MEASURES: dict[str, Measure] = MEASURES | {
     "beyond_noise": lambda tweet, variance: float(np.log(variance / tweet.aleatoric).mean())

@@ -29,7 +29,8 @@ GRID: tuple[float, ...] = tuple((1 / (1 + np.exp(-np.arange(8, -8.05, -0.1)))).r
 """Thresholds to test, the most cautious first. They do not depend on the data."""
 
 FEW = 5
-"""Fewest posts with a wrong mention from which the estimated design effect is used without a lower bound."""
+"""With fewer posts that have a wrong mention, the design effect is at least that of posts whose mentions are all right
+or all wrong together."""
 
 Marks = Sequence[tuple[float, bool]]
 """The predicted mentions of one post: the probability of each, and whether it is right."""
@@ -75,7 +76,7 @@ def promise(readings: Mapping[str, Sequence[Marks]], start: float, target: float
 def highest(readings: Mapping[str, Sequence[Marks]], start: float, delta: float) -> Promise:
     """Returns the promise of the highest target that holds at `start`, in whole hundredths; 0 without readings.
 
-    Only one threshold is tested: a target that is chosen on the data leaves no room for a choice of thresholds.
+    Only one threshold is tested: the data already chooses the target, and must not choose a threshold too.
     """
     if not readings:
         return Promise(1.0, 0.0, delta, {}, {})

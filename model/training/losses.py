@@ -105,7 +105,7 @@ def _labels(network: Tagger, stack: Stack, labels: Tensor, weights: LossConfig) 
     entropy = stack.mean(-torch.where(counts > 0, stack.likelihood, 0.0), counts)
     if not network.design.evidence:
         return entropy
-    # a label's indicator is known if the label is not allowed, or if no other is
+    # a label's indicator is known if the label is not allowed, or if it is the only allowed one
     known = labelled.unsqueeze(-1) & (~labels | (labels.sum(-1, keepdim=True) == 1))
     indicators, known_of_row = labels.to(stack.belief.gamma.dtype), known.sum((1, 2))
     density = torch.where(known, -stack.belief.log_density(indicators), 0.0).sum((1, 2))
@@ -125,7 +125,8 @@ def log_marginals(network: Tagger, belief: NIG, words: Tensor, temperature: Temp
 def alignment(
     network: Tagger, beliefs: Sequence[NIG], batch: Batch, temperatures: Tensor, swapped: Tensor | None = None
 ) -> Tensor:
-    """Returns KL(text and context || text) of the token marginals; no gradient reaches the former.
+    """Returns the KL divergence (text and context || text) of the words' label probabilities. No gradient reaches those
+    of text and context.
 
     The mean is over the words of posts that have both views and their own context. Each post's divergence is multiplied
     by its squared temperature, so that gradients keep their size (Hinton et al., 2015). This is the cross-view
@@ -157,7 +158,7 @@ def matching(logits: Tensor, swapped: Tensor) -> Tensor:
 
 
 def distillation(stack: Stack, teacher: Tensor) -> Tensor:
-    """Returns KL(teacher || belief) of the token marginals, added up over the views and the fused belief.
+    """Returns KL(teacher || belief) of the words' label probabilities, added up over the views and the fused belief.
 
     Each mean is over the words that the teacher (B, W, L) has read.
     """

@@ -37,7 +37,8 @@ class Reading:
 
     network: Tagger
     examples: list[Example]
-    """In the order of the rows of all outputs: short posts first, the same order for every network."""
+    """In the order of the rows of all outputs: short posts first. Networks with the same tokenizer have the same
+    order."""
     outputs: list[Output]
 
     @property

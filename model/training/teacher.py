@@ -1,7 +1,7 @@
 """The beliefs of larger models about the training posts. A smaller model learns from them (Hinton et al., 2015).
 
-Beliefs are a CRF's token marginals (Wang et al., ACL 2020, "Structure-Level Knowledge Distillation For Multilingual
-Sequence Labeling").
+Beliefs are the label probabilities that a CRF gives to each word (Wang et al., ACL 2020, "Structure-Level Knowledge
+Distillation For Multilingual Sequence Labeling").
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ MAX_CONTEXT = 100_000
 
 SLACK = 64
 """An eviction removes 1/64 of the limit more than necessary, so that not every new row causes another eviction. When
-more uses than this are unwritten, they are written to disk."""
+more than 64 uses are unwritten, they are written to disk."""
 
 UNUSED_S = 30 * 86_400.0
 """Longest time, in seconds, that an unused context is kept. Strangers' words are not stored for ever."""

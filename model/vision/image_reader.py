@@ -41,8 +41,8 @@ kinds of `NotRead`.
 """
 
 LENT: tuple[Channel, ...] = ("tags", "caption")
-"""Channels that near-duplicates share. Recognised text is not shared: no hash distance separates images of two
-sports results from two JPEG qualities of one image (docs/research/near-duplicates.md)."""
+"""Channels that near-duplicates share. Recognised text is not shared: two copies of one image can differ in more bits
+than two images that differ only in a game score (docs/research/near-duplicates.md)."""
 
 MAX_FAILURES, FAILURE_TTL_S = 1024, 600.0
 """Number of incompletely read images that are remembered, and for how many seconds."""
@@ -241,7 +241,8 @@ class ImageReader:
         if reading.context.absent:
             self._remember_failure(sha256, reading.context)
         elif self._cache:
-            # Without colours, the entry lends nothing: copies of copies would drift away from the image that was read.
+            # An entry that was borrowed is kept without colours, so that it lends nothing. Otherwise copies of copies
+            # would drift away from the image that was read.
             own_colours = None if borrowed.outcomes else await pixels.colours()
             await self._cache.put(sha256, phash, own_colours, reading.context)
         return reading

@@ -74,8 +74,8 @@ class ImageNet:
     """EfficientNet-Lite2 (Tan & Le, 2019), which comes as a wheel: 6.1M parameters, input of 260 x 260 pixels.
 
     Its authors report 77.6% on ImageNet (TensorFlow's TPU repository, efficientnet/lite/README.md). Preprocessing
-    follows their efficientnet/preprocessing.py and lite/efficientnet_lite_builder.py. It crops the centre square,
-    without a margin of 32 in 292, resizes it with bicubic interpolation, and computes (x - 127) / 128.
+    follows their efficientnet/preprocessing.py and lite/efficientnet_lite_builder.py. It crops the centre square, whose
+    side is 260/292 of the shorter side, resizes it with bicubic interpolation, and computes (x - 127) / 128.
     """
 
     SIDE, MARGIN = 260, 32

@@ -1,7 +1,8 @@
 """Decides which URLs and addresses the worker may connect to.
 
 Follows the IANA special-purpose address registries (RFC 6890 and its updates). `ipaddress.is_global` alone is not
-enough. It accepts multicast, IPv6 addresses that contain an IPv4 address (NAT64, 6to4), and late registrations.
+enough. It accepts multicast, IPv6 addresses that contain an IPv4 address (NAT64, 6to4), and special-purpose blocks that
+Python's tables do not have yet.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ SERVER: frozenset[Kind] = PASSING | {"unresolvable", "tls", "bad_response", "hos
 
 
 def is_local(error: ImageError) -> bool:
-    """Whether this worker is at fault or sent no request. This says nothing about the URL and is never remembered."""
+    """Whether this worker is at fault or sent no request. Such an error says nothing about the URL and is never
+    remembered."""
     return error.kind in LOCAL
 
 

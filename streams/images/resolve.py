@@ -17,7 +17,8 @@ from streams.images.address import UrlPolicy
 from streams.images.errors import ImageError
 
 MAX_DIALLED = 4
-"""Largest number of a name's addresses that are tried. aiohttp would try all of them, up to n times when n fail."""
+"""Largest number of a name's addresses that are tried. aiohttp would try all n of them. When all fail, it would try the
+rest again, in up to n rounds."""
 
 LOOK_UP_SHARE = 0.5
 """Share of an image's time that a look-up may take."""
@@ -29,7 +30,8 @@ PASSING_ERRORS = frozenset({socket.EAI_AGAIN, socket.EAI_SYSTEM})
 """Errors of a look-up that do not say whether the name exists."""
 
 NO_ANSWER = "no answer about"
-"""Start of the detail of a passing refusal (unresolvable): no name server has said that the name does not exist."""
+"""The detail of a refusal (unresolvable) starts with this when it may pass: no name server has said that the name does
+not exist."""
 
 LookUp = Callable[[str, int], Awaitable[list[str]]]
 """Resolves a host name and port to addresses. Raises `OSError` or `UnicodeError` if it cannot."""

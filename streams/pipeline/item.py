@@ -57,7 +57,7 @@ class Item(Generic[E]):
     def fail(self, stage: str, error: BaseException | str, name: str | None = None) -> None:
         """Marks the item dead, with the reason and the original bytes. Only the first failure of an item counts.
 
-        `name` replaces the name of the error's class.
+        The dead letter names the error's class, or `name` if it is given.
         """
         if self.dead is not None:
             return
