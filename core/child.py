@@ -193,7 +193,10 @@ class ChildProcess:
         return bytes(body)
 
     def _kill(self) -> None:
-        """Kills the child. `end` closes the socket, since a pending read of a closed socket would wait for ever."""
+        """Kills the child and shuts the socket down, so that a pending read ends.
+
+        The socket stays open until `end`, since a pending read of a closed socket would wait for ever.
+        """
         self._started = False
         if self._process is not None:
             self._process.kill()

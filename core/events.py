@@ -187,7 +187,7 @@ class Extraction(Value):
     #: Unix time, in seconds, of the checkpoint's training. A later one wins in the index.
     model_version: int = Field(validation_alias="release", ge=0, lt=2**40)
     threshold: Score
-    #: The lowest probability of a candidate; 1 when the model looked for none.
+    #: The candidate threshold that the model ran with; 1 when there are no candidates.
     candidate_threshold: Score = Field(default=1.0, validation_alias="possible_threshold", exclude_if=_is_off)
     timings_ms: dict[str, float] = Field(default_factory=dict)  # for people and metrics; no sink stores it
 

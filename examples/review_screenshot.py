@@ -89,7 +89,7 @@ async def screenshot(settings: Settings) -> None:
     servers = addresses(settings)
     queue = ReviewQueue(servers.redis, settings.name("review:"))
     decisions = DecisionTopic(servers.kafka, settings.name(topics.DECISIONS))
-    session = Session(queue, decisions, "ada", lease_s=600)
+    session = Session(queue, decisions, "ada")
     try:
         message = ""
         while (work := await session.next()) is not None and session.settled < REVIEWED:

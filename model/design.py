@@ -49,7 +49,7 @@ class Design(Value):
         if not self.views or len(set(self.views)) < len(self.views):
             raise ValueError(f"views: choose one or more of {TEXT}, {CONTEXT}, {IMAGE}, each at most once")
         if self.discount and not (self.evidence and CONTEXT in self.views):
-            raise ValueError(f"discount: needs evidence and the view {CONTEXT}; set evidence, and add the view")
+            raise ValueError(f"discount: needs evidence and the view {CONTEXT}; switch both on, or discount off")
         if (IMAGE in self.views) != (self.image_width > 0):
             raise ValueError(f"image_width: set it above 0 with the view {IMAGE}, and to 0 without")
         return self

@@ -30,7 +30,7 @@ KEYS = {
         "n new mention   tab next   s skip   u undo   ? help   q quit",
     ),
     "span": (
-        "←/→ by word   </> by character   tab other edge",
+        "←/→ by word   </> by character   tab end, start, both",
         f"enter keep   {TYPE_HELP}   esc cancel",
     ),
     "help": ("any key goes back",),
@@ -45,7 +45,7 @@ HELP = f"""\
  a         accept the mention as it is
  r         reject it: it is no entity
  {" ".join(TYPE_KEYS):<9} accept it with the type {", ".join(ENTITY_TYPES)}
- e         edit its span: ←/→ by word, </> by character, tab for the other edge
+ e         edit its span: ←/→ by word, </> by character, tab: end, start, both
  n         add a mention that the model missed; do so before the last answer
  tab ↓ ↑   go to another mention, also to one that the model is sure of
  s         skip: the post goes back to the queue for other reviewers

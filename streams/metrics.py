@@ -27,7 +27,7 @@ IN_FLIGHT = Gauge("mner_in_flight", "events taken and not yet acknowledged", ["a
 # the thresholds were chosen on.
 MENTIONS = Counter(
     "mner_mentions",
-    "mentions by route: index, review or candidate. Do not add the route possible, the old name of candidate, to sums",
+    "mentions by route: index, review or candidate (until 0.3 also possible, its old name; leave that out of sums)",
     ["route"],
 )
 

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 FIRST_S = 0.1
 MAX_S = 5.0
-"""The first and the longest wait between two tries, in seconds."""
+"""Shortest first wait, and longest wait unless the error asks for more, in seconds."""
 
 WARN_AT, WARN_EVERY = 3, 20
 """The third repeat, and every twentieth, is logged as a warning; the others at DEBUG."""

@@ -73,7 +73,7 @@ def route(extraction: Extraction, threshold: float | None = None, candidate_thre
 
 
 def review_reasons(mention: Mention, candidates: Sequence[Mention], threshold: float) -> tuple[Reason, ...]:
-    """Returns the reasons why this mention is uncertain. The low probability always comes last."""
+    """Returns the reasons why this mention is uncertain, the most serious first. The low probability comes last."""
     sure = f"the model is {mention.probability:.0%} sure that this is {mention.type}"
     sentence = f"{sure}; the threshold is {threshold:.0%}"
     return (*_reasons(mention, candidates), Reason(kind="low_probability", sentence=sentence))

@@ -76,7 +76,9 @@ class ImageLimits(Group):
         16, ge=1, description="Maximum number of images that are fetched from one host at the same time."
     )
     timeout_s: FiniteFloat = Field(
-        5.0, gt=0, description="Longest time, in seconds, to fetch one image. The wait for other images does not count."
+        5.0,
+        gt=0,
+        description="Longest time, in seconds, to fetch one image. The first wait for other images does not count.",
     )
     max_bytes: int = Field(10_000_000, ge=1024, description="Largest image file, in bytes.")
     max_pixels: int = Field(40_000_000, ge=1024, description="Largest image, in pixels: width times height.")
@@ -184,7 +186,8 @@ class Settings(BaseSettings):
         ge=0.01,
         le=1,
         description="Lowest probability of a candidate, which is a span that the model did not choose. "
-        "A person is asked about it, unless a mention has its span or a more probable candidate overlaps it. "
+        "A person is asked about it, unless a mention has its span, "
+        "or it overlaps a more probable candidate that is asked about. "
         "If unset, the checkpoint's candidate threshold is used. 1 turns candidates off.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
@@ -205,7 +208,7 @@ class Settings(BaseSettings):
     )
     dead_letter: DeadLetterLimits = DeadLetterLimits()
     stall_s: FiniteFloat = Field(
-        300.0, gt=0, description="A worker that makes no progress for this time, in seconds, ends itself."
+        300.0, gt=0, description="A worker ends itself if it holds events and finishes none for this time, in seconds."
     )
 
     # images
@@ -222,7 +225,9 @@ class Settings(BaseSettings):
         None, description="Address, as host:port, where Prometheus reads the metrics. If unset, none are served."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="Log level of the worker. With DEBUG, every command shows where it failed unexpectedly."
+        "INFO",
+        description="Log level of the worker. "
+        "With DEBUG in the environment, errors of files and brokers show where they arose.",
     )
 
     def name(self, what: str) -> str:

@@ -23,7 +23,8 @@ QUEUE = 32
 """Largest number of images that may wait for the vision models. Later images are not read."""
 
 NEAR = 16
-"""Bits, of 256, in which the perceptual hashes of near-duplicates may differ. These images share tags and caption."""
+"""Bits, of 256, in which the perceptual hashes of near-duplicates may differ. They share tags and caption if
+their colours are alike."""
 
 
 @asynccontextmanager
@@ -33,7 +34,7 @@ async def open_image_reader(
     """Opens the image reader. The first image starts its process and opens the cache.
 
     `wait_s`: longest time, in seconds, that an image may wait for the models. A worker passes `VisionLimits.wait_s`.
-    Commands pass nothing, and so wait for every image.
+    Commands pass nothing, and so no image waits too long.
     """
     database = Database(home / "cache" / "vision.sqlite3", SCHEMA, SCHEMA_VERSION)
     try:

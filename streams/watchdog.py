@@ -1,4 +1,4 @@
-"""Ends a worker that makes no progress. The watchdog runs in its own thread.
+"""Ends a worker that holds events and makes no progress. The watchdog runs in its own thread.
 
 The thread watches two things. The event loop must answer a ping, so a stage that blocks the loop is noticed. Each
 pipeline that holds events must make progress. Otherwise the stacks of all threads go to standard error and
@@ -29,7 +29,7 @@ from typing import Protocol, Self
 log = logging.getLogger(__name__)
 
 STUCK = 3
-"""Exit code of a worker that made no progress."""
+"""Exit code of a worker that held events and made no progress, or whose event loop was blocked."""
 
 LOOKS = 20
 """Number of checks per `stall_s`."""

@@ -45,7 +45,7 @@ WRITERS = {AgentName.DELIVER, AgentName.DECIDE, AgentName.ERASE}
 """Agents that write to the index."""
 
 STOP_S = 15.0
-"""Longest time, in seconds, that Faust may take to stop. If Faust hangs, the process ends anyway."""
+"""Longest time, in seconds, that Faust may take to stop once nothing is in flight. The process ends in any case."""
 
 LOOK_S = 0.2
 """Seconds between two checks for an agent that has stopped by itself."""
@@ -65,7 +65,8 @@ async def work(
     """Runs the agents named in `only` until a signal or a fault. Returns the exit code.
 
     With `owned`, standard input is a pipe from the process that owns this worker. The worker stops when the pipe
-    closes. Raises `UserError` when topics are missing, or when a server or a model cannot be used.
+    closes. Raises `UserError` when no broker answers, topics are missing or a
+    model cannot be loaded, and `Stop` when Elasticsearch refuses. Waits while Elasticsearch is unreachable.
     """
     missing = await asyncio.to_thread(topics.missing, addresses.kafka, topics.plan(settings))
     if missing:

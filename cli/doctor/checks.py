@@ -80,13 +80,22 @@ def settings(config: Settings) -> Finding:
     environment = {name.upper() for name in os.environ if name.upper().startswith("MNER_")}
     file = {name.upper() for name in dotenv_values(".env") if name.upper().startswith("MNER_")}
     known = {variable.name for variable in VARIABLES} | RENAMED.keys()
-    if constant := sorted((environment | file) & set(CONSTANTS)):
-        return Finding("settings", "warning", f"constants since release 0.2: {', '.join(constant)}", "remove them")
-    if unknown := sorted((environment | file) - known):
+    constant = sorted((environment | file) & set(CONSTANTS))
+    unknown = sorted((environment | file) - known - set(CONSTANTS))
+    details, remedies = [], []
+    if constant:
+        details.append(f"constants since release 0.2: {', '.join(constant)}")
+        remedies.append(f"remove {', '.join(constant)}")
+    if unknown:
         similar = difflib.get_close_matches(unknown[0], known, 1)
-        suggestion = f"did you mean {similar[0]}? " if similar else ""
-        remedy = f"{suggestion}`mner config` lists the settings"
-        return Finding("settings", "warning", f"no such setting: {', '.join(unknown)}", remedy)
+        details.append(f"no such setting: {', '.join(unknown)}")
+        remedies.append(
+            f"did you mean {similar[0]}? `mner config` lists the settings"
+            if similar
+            else "`mner config` lists the settings"
+        )
+    if details:
+        return Finding("settings", "warning", "; ".join(details), "; ".join(remedies))
     counts = f"{len(environment & known)} from the environment, {len((file - environment) & known)} from .env"
     return Finding("settings", "ok", f"valid; {counts}, the rest defaults")
 

@@ -1,7 +1,7 @@
 """Describes an image in a sentence, with any image-to-text model of `transformers`. The project ships no such model.
 
 Captioners (BLIP, BLIP-2, GIT, vision encoder-decoders) get only the image. Chat models get the image and an
-instruction. Decoding is greedy, so an image always gets the same caption.
+instruction. Decoding is greedy and at most `MAX_NEW_TOKENS` long, so an image always gets the same caption.
 """
 
 from __future__ import annotations

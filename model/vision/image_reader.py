@@ -3,7 +3,8 @@
     cached context? ─► near-duplicate in the cache? ─► room in the queue? ─► batch ─► process
       return it          borrow its tags and caption     no: go on without
 
-Excess load is shed. A post whose image finds the queue full, or waits too long, goes on without a visual context.
+Excess load is shed. A post whose image finds the queue full, or waits too long, goes on without what
+the models would have read.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class Deliver(BatchStage[Item[Extraction]]):
         await self._ask(items, routings, documents, await self._outdated(documents, outcomes))
         busy = [outcome for outcome in outcomes if outcome.kind == "retry"]
         if busy:  # retries the whole batch: documents already written are stale then, and cost little
-            raise Retry(f"the index was too busy for {len(busy)} of {len(items)} documents: {busy[0].reason}")
+            raise Retry(f"the index cannot take {len(busy)} of {len(items)} documents now: {busy[0].reason}")
 
     async def _outdated(self, documents: Sequence[Document], outcomes: Sequence[Outcome]) -> set[int]:
         """Returns the positions of stale documents that differ from the document in the index.

@@ -1,4 +1,4 @@
-"""Opens the resources of a worker's agents when an agent needs them, and closes them in reverse order."""
+"""Opens what the agents of a worker share when an agent needs it, and closes it in reverse order."""
 
 from __future__ import annotations
 

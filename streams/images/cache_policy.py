@@ -30,8 +30,10 @@ SERVER: frozenset[Kind] = PASSING | {"unresolvable", "tls", "bad_response", "hos
 
 
 def is_local(error: ImageError) -> bool:
-    """Whether this worker is at fault or sent no request. Such an error says nothing about the URL and is never
-    remembered."""
+    """Whether this worker is at fault, or held the request back (host_down, busy).
+
+    Such an error says nothing about the URL and is never remembered.
+    """
     return error.kind in LOCAL
 
 

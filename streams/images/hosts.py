@@ -34,13 +34,13 @@ JITTER = 0.2
 class FailurePolicy:
     """When an image is given up, and when a host is left alone. Times are in seconds."""
 
-    #: longest time that an image waits for a slot, and then for a decoder
+    #: Longest time that an image waits for a slot, and then for a decoder.
     wait_s: float = 30.0
-    #: maximum number of requests for one image if the failures may be temporary
+    #: Maximum number of requests for one image if the failures may be temporary.
     tries: int = 3
-    #: failures in a row after which a host is left alone
+    #: Failures in a row after which a host is left alone.
     break_after: int = 8
-    #: time for which a failing host is left alone
+    #: Time for which a failing host is left alone. It is longer by up to `JITTER`, at random.
     break_s: float = 30.0
 
 

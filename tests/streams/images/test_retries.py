@@ -159,7 +159,7 @@ async def test_a_lasting_failure_is_not_retried(
 
 
 @pytest.mark.parametrize("tries", [1, 2, 5])
-async def test_the_setting_limits_the_number_of_tries(
+async def test_the_policy_limits_the_number_of_tries(
     fetcher: Callable[..., Fetcher], server: HostileServer, tries: int
 ) -> None:
     server.answers["/a"] = BUSY
