@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import secrets
@@ -13,6 +14,7 @@ import pytest
 
 from local.stack import NAMES, Stack
 from streams.settings import Settings
+from tests.waiting import LoopClock
 
 ROOT = Path(__file__).resolve().parent.parent
 GIVEN = {name: os.environ.get(f"MNER_{name.upper()}", "") for name in NAMES}
@@ -75,3 +77,12 @@ def data_sets() -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} has no data sets; set MNER_DATA to their folder")
     return folder
+
+
+@pytest.fixture
+async def loop_clock(monkeypatch: pytest.MonkeyPatch) -> LoopClock:
+    """The clock of this test's event loop."""
+    loop = asyncio.get_running_loop()
+    clock = LoopClock(loop.time)
+    monkeypatch.setattr(loop, "time", clock)
+    return clock

@@ -26,7 +26,7 @@ from streams.images.decode import LoadedImage
 from streams.images.decoder import Decoders, sha256_of
 from streams.images.errors import ImageError
 from streams.images.fetch import Fetcher
-from streams.images.hosts import DEFAULT_POLICY, FailurePolicy, Slot, busy
+from streams.images.hosts import DEFAULT_POLICY, Clock, FailurePolicy, Slot, busy
 from streams.images.resolve import LookUp, SystemLookUp
 from streams.settings import ImageLimits
 
@@ -35,7 +35,7 @@ class ImageLoader:
     """Fetches, decodes and caches images. An async context manager; one instance serves a whole worker.
 
     The cache is in the folder `home`; without one, nothing is cached. Tests replace `look_up`, the machine's resolver,
-    and `clock`, which gives the cache Unix time.
+    `clock`, which gives the cache Unix time, and `monotonic`, which must agree with the event loop's clock.
     """
 
     def __init__(
@@ -46,10 +46,11 @@ class ImageLoader:
         *,
         home: Path | None = None,
         failures: FailurePolicy = DEFAULT_POLICY,
+        monotonic: Clock = time.monotonic,
     ) -> None:
         self._limits = limits
         self._policy = UrlPolicy.of(limits)
-        self.fetcher = Fetcher(limits, look_up or SystemLookUp(limits.workers), failures=failures)
+        self.fetcher = Fetcher(limits, look_up or SystemLookUp(limits.workers), failures=failures, clock=monotonic)
         self.decoders = Decoders(
             limits.decoders,
             max_pixels=limits.max_pixels,

@@ -51,6 +51,7 @@ class Pipeline(Generic[I]):
         limit: DeadLetterLimit,
         in_flight: int,
         retry_max_s: float = MAX_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self._stages = stages
@@ -59,12 +60,13 @@ class Pipeline(Generic[I]):
         self._limit = limit
         self._slots = asyncio.Semaphore(in_flight)
         self._retry_max_s = retry_max_s
+        self._clock = clock
         self._order = InOrder()
         self._queues: list[asyncio.Queue[I]] = [asyncio.Queue(maxsize=in_flight) for _ in stages]
         self._tasks: list[asyncio.Task[None]] = []
         self._empty = asyncio.Event()
         self.halted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.moved_at = time.monotonic()
+        self.moved_at = clock()
         self.acknowledged = 0
         self.dead = 0
 
@@ -130,20 +132,20 @@ class Pipeline(Generic[I]):
             while True:
                 if arrival is None and not batcher.full():
                     arrival = asyncio.create_task(inbox.get())
-                due = batcher.due(time.monotonic(), idle=not running)
+                due = batcher.due(self._clock(), idle=not running)
                 if len(running) >= stage.batches:
                     due = None
                 awaited: set[asyncio.Task[Any]] = {*running, *([arrival] if arrival else [])}
                 await asyncio.wait(awaited, timeout=due, return_when=asyncio.FIRST_COMPLETED)
                 if arrival is not None and arrival.done():
-                    batcher.add(arrival.result(), time.monotonic())
+                    batcher.add(arrival.result(), self._clock())
                     arrival = None
                     while not inbox.empty() and not batcher.full():
-                        batcher.add(inbox.get_nowait(), time.monotonic())
+                        batcher.add(inbox.get_nowait(), self._clock())
                 for task in [task for task in running if task.done()]:
                     running.discard(task)
                     task.result()
-                if len(running) < stage.batches and batcher.due(time.monotonic(), idle=not running) == 0:
+                if len(running) < stage.batches and batcher.due(self._clock(), idle=not running) == 0:
                     running.add(asyncio.create_task(self._run_batch(stage, batcher.take(), forward)))
         finally:
             for left in [*running, *([arrival] if arrival else [])]:
@@ -208,7 +210,7 @@ class Pipeline(Generic[I]):
         await retry_forever(call, what=f"{self.name}: {stage}", max_s=self._retry_max_s, on_retry=self._moved)
 
     def _moved(self) -> None:
-        self.moved_at = time.monotonic()
+        self.moved_at = self._clock()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         async def guarded() -> None:

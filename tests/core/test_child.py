@@ -14,6 +14,7 @@ import pytest
 
 from core.child import ChildFailed, ChildProcess, Receive, receive_frame
 from core.child_socket import frame
+from tests.waiting import turns
 
 
 async def read(receive: Receive) -> bytes:
@@ -47,16 +48,18 @@ async def test_a_child_inherits_only_the_environment_that_is_passed(child: Child
 
 
 @pytest.mark.parametrize(
-    ("request_", "kind", "message"),
+    ("request_", "timeout_s", "kind", "message"),
     [
-        pytest.param(b"exit", "died", "died: exit code 7", id="dies"),
-        pytest.param(b"hang", "timeout", "did not answer within 1 s and was killed", id="hangs"),
-        pytest.param(b"long", "invalid", "sent an invalid reply and was killed: ", id="sends too long a frame"),
+        pytest.param(b"exit", 30.0, "died", "died: exit code 7", id="dies"),
+        pytest.param(b"hang", 0.3, "timeout", "did not answer within 0.3 s and was killed", id="hangs"),
+        pytest.param(b"long", 30.0, "invalid", "sent an invalid reply and was killed: ", id="sends too long a frame"),
     ],
 )
-async def test_a_child_has_ended_when_it(child: ChildProcess, request_: bytes, kind: str, message: str) -> None:
+async def test_a_child_has_ended_when_it(
+    child: ChildProcess, request_: bytes, timeout_s: float, kind: str, message: str
+) -> None:
     with pytest.raises(ChildFailed) as failed:
-        await ask(child, request_, 1.0)
+        await ask(child, request_, timeout_s)
     assert failed.value.kind == kind
     assert str(failed.value).startswith(message)
     assert (child.pid, child.ready) == (None, False)
@@ -65,7 +68,7 @@ async def test_a_child_has_ended_when_it(child: ChildProcess, request_: bytes, k
 
 async def test_a_child_is_killed_when_its_exchange_is_cancelled(child: ChildProcess) -> None:
     exchange = asyncio.ensure_future(ask(child, b"hang"))
-    await asyncio.sleep(0.1)
+    await turns()
     exchange.cancel()
     await asyncio.wait([exchange])
     assert exchange.cancelled()
@@ -81,7 +84,7 @@ async def test_a_child_that_says_more_than_it_was_asked_is_not_ready(child: Chil
 
 async def test_a_stop_fails_the_exchange_and_every_later_start(child: ChildProcess) -> None:
     exchange = asyncio.ensure_future(ask(child, b"hang"))
-    await asyncio.sleep(0.1)
+    await turns()
     child.stop()
     with pytest.raises(ChildFailed, match="died: SIGKILL"):
         await exchange

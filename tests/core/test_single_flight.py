@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 
 from core.single_flight import FlightClosed, SingleFlight
+from tests.waiting import turns
 
 
 class Work:
@@ -31,12 +32,6 @@ class Work:
         return "result"
 
 
-async def started(*tasks: asyncio.Task[str]) -> None:
-    for _ in tasks:
-        await asyncio.sleep(0)
-    await asyncio.sleep(0)
-
-
 async def cancel(task: asyncio.Task[str]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
@@ -46,7 +41,7 @@ async def cancel(task: asyncio.Task[str]) -> None:
 async def test_callers_of_one_key_share_one_task() -> None:
     flights, work = SingleFlight[str](), Work()
     callers = [asyncio.create_task(flights.do("a", work)) for _ in range(3)]
-    await started(*callers)
+    await turns()
     assert "a" in flights
     work.may_end.set()
     assert await asyncio.gather(*callers) == ["result"] * 3
@@ -75,7 +70,7 @@ async def test_different_keys_have_different_tasks() -> None:
 async def test_a_cancelled_caller_does_not_disturb_the_others() -> None:
     flights, work = SingleFlight[str](), Work()
     leaves, stays = (asyncio.create_task(flights.do("a", work)) for _ in range(2))
-    await started(leaves, stays)
+    await turns()
     await cancel(leaves)
     work.may_end.set()
     assert await stays == "result"
@@ -89,11 +84,11 @@ async def test_a_cancelled_caller_does_not_disturb_the_others() -> None:
 async def test_a_task_without_callers(finish_abandoned: bool, ended: int, cancelled: int) -> None:
     flights, work = SingleFlight[str](finish_abandoned=finish_abandoned), Work()
     caller = asyncio.create_task(flights.do("a", work))
-    await started(caller)
+    await turns()
     await cancel(caller)
     assert ("a" in flights) is finish_abandoned
     work.may_end.set()
-    await asyncio.sleep(0.01)
+    await turns()
     assert (work.ended, work.cancelled) == (ended, cancelled)
     assert "a" not in flights
 
@@ -101,7 +96,7 @@ async def test_a_task_without_callers(finish_abandoned: bool, ended: int, cancel
 async def test_closing_cancels_the_tasks_and_tells_their_callers() -> None:
     flights, work = SingleFlight[str](finish_abandoned=True), Work()
     caller = asyncio.create_task(flights.do("a", work))
-    await started(caller)
+    await turns()
     await flights.close()
     with pytest.raises(FlightClosed):
         await caller

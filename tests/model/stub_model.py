@@ -21,6 +21,15 @@ HANG, DIE, RAISE, FORGET, LIE, PICKLE = 1, 2, 3, 4, 5, 6
 """Orders to the stub, given as the first subword id of a post."""
 
 
+HANGS = "hangs"
+
+
+def hang(checkpoint: Path) -> None:
+    if checkpoint.is_dir():
+        (checkpoint / HANGS).touch()
+    time.sleep(600)
+
+
 class Exploit:
     """Ends the process that unpickles it."""
 
@@ -29,10 +38,15 @@ class Exploit:
 
 
 class Stub:
+    """Leaves the file `HANGS` in the checkpoint's folder before it hangs, if there is such a folder."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        self._checkpoint = checkpoint
+
     def predict(self, batch: Sequence[Encoded]) -> list[Prediction]:
         orders = {encoded.text[0] for encoded in batch if encoded.text}
         if HANG in orders:
-            time.sleep(600)
+            hang(self._checkpoint)
         if DIE in orders:
             os._exit(7)
         if RAISE in orders:
@@ -61,7 +75,7 @@ class EchoesThreshold:
 def load(checkpoint: Path, *, device: str, threads: int) -> Stub:
     assert "faust" not in sys.modules
     assert not any(name.startswith("pytest") for name in sys.modules)
-    return Stub()
+    return Stub(checkpoint)
 
 
 def load_without_checkpoint(checkpoint: Path, *, device: str, threads: int) -> Stub:
@@ -72,7 +86,7 @@ def load_killed(checkpoint: Path, *, device: str, threads: int) -> Stub:
     """Dies as if by the out-of-memory killer, unless the file `checkpoint` exists: it stands for free memory."""
     if not checkpoint.exists():
         os.kill(os.getpid(), signal.SIGKILL)
-    return Stub()
+    return Stub(checkpoint)
 
 
 def load_echoing_threshold(
@@ -82,8 +96,8 @@ def load_echoing_threshold(
 
 
 def load_hanging(checkpoint: Path, *, device: str, threads: int) -> Stub:
-    time.sleep(600)
-    return Stub()
+    hang(checkpoint)
+    return Stub(checkpoint)
 
 
 def load_broken(checkpoint: Path, *, device: str, threads: int) -> Stub:

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from model.tokens import Encoded
 from model.worker import MAX_STARTS, ModelProcess
 from streams.settings import CHECKPOINT
 from tests.model import stub_model
+from tests.waiting import turns, until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -51,11 +51,8 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-async def gone(pid: int, within_s: float = 10.0) -> bool:
-    deadline = time.monotonic() + within_s
-    while is_alive(pid) and time.monotonic() < deadline:
-        await asyncio.sleep(0.02)
-    return not is_alive(pid)
+async def until_gone(pid: int) -> None:
+    await until(lambda: not is_alive(pid), within_s=10)
 
 
 async def test_a_batch_comes_back_in_order_from_another_process() -> None:
@@ -128,18 +125,20 @@ async def test_a_process_that(order: int, timeout_s: float, message: str) -> Non
         assert first is not None
         with pytest.raises(ProcessDied, match=message):
             await worker.infer([tweet(order)])
-        assert await gone(first)
+        await until_gone(first)
         assert await worker.infer([tweet()])
         assert worker.pid not in (None, first)
 
 
-async def test_a_kill_in_the_middle_of_a_batch_is_reported_and_the_next_batch_gets_a_fresh_process() -> None:
-    async with running() as worker:
+async def test_a_kill_in_the_middle_of_a_batch_is_reported_and_the_next_batch_gets_a_fresh_process(
+    tmp_path: Path,
+) -> None:
+    async with running(checkpoint=tmp_path) as worker:
         await worker.start()
         pid = worker.pid
         assert pid is not None
         batch = asyncio.ensure_future(worker.infer([tweet(stub_model.HANG)]))
-        await asyncio.sleep(0.2)
+        await until((tmp_path / stub_model.HANGS).exists)
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(ProcessDied, match="SIGKILL"):
             await batch
@@ -163,22 +162,21 @@ async def test_a_cancelled_batch_does_not_mix_up_the_replies(started: bool) -> N
         if started:
             await worker.start()
         cancelled = asyncio.ensure_future(worker.infer([tweet()] * 5))
-        while worker.pid is None:
-            await asyncio.sleep(0)
+        await until(lambda: worker.pid)
+        await turns()
         cancelled.cancel()
         assert len(await worker.infer([tweet()] * 2)) == 2
 
 
-async def test_the_event_loop_runs_while_the_model_works() -> None:
-    async with running(timeout_s=0.5) as worker:
+async def test_the_event_loop_runs_while_the_model_works(tmp_path: Path) -> None:
+    async with running(checkpoint=tmp_path) as worker:
         await worker.start()
         batch = asyncio.ensure_future(worker.infer([tweet(stub_model.HANG)]))
-        longest, last = 0.0, time.monotonic()
-        while not batch.done():
-            await asyncio.sleep(0.01)
-            longest, last = max(longest, time.monotonic() - last), time.monotonic()
-        assert isinstance(batch.exception(), ProcessDied)
-        assert longest < 0.3
+        await until((tmp_path / stub_model.HANGS).exists)
+        await turns()
+        assert not batch.done()
+    with pytest.raises(ProcessDied):
+        await batch
 
 
 async def test_the_parents_signals_do_not_reach_the_model() -> None:
@@ -250,13 +248,11 @@ async def test_a_process_that_cannot_be_spawned_is_retried(monkeypatch: pytest.M
         assert await worker.infer([tweet()])
 
 
-@pytest.mark.parametrize("after_s", [0.0, 0.5], ids=["as soon as it runs", "while it loads the model"])
-async def test_a_close_ends_a_process_that_starts(after_s: float) -> None:
-    async with running("load_hanging") as worker:
+@pytest.mark.parametrize("loads", [False, True], ids=["as soon as it runs", "while it loads the model"])
+async def test_a_close_ends_a_process_that_starts(tmp_path: Path, loads: bool) -> None:
+    async with running("load_hanging", checkpoint=tmp_path) as worker:
         starting = asyncio.ensure_future(worker.start())
-        while worker.pid is None:
-            await asyncio.sleep(0)
-        await asyncio.sleep(after_s)
+        await until((tmp_path / stub_model.HANGS).exists if loads else lambda: worker.pid)
         await worker.close()
         with pytest.raises(ProcessDied, match="closed"):
             await starting
@@ -272,15 +268,15 @@ async def test_a_folder_in_the_current_directory_does_not_shadow_our_modules(
         assert await worker.infer([tweet()])
 
 
-async def test_close_ends_the_process_in_the_middle_of_a_batch() -> None:
-    worker = ModelProcess("tests.model.stub_model:load", Path("nowhere"), "cpu", 1, 30.0)
+async def test_close_ends_the_process_in_the_middle_of_a_batch(tmp_path: Path) -> None:
+    worker = ModelProcess("tests.model.stub_model:load", tmp_path, "cpu", 1, 30.0)
     await worker.start()
     pid = worker.pid
     assert pid is not None
     batch = asyncio.ensure_future(worker.infer([tweet(stub_model.HANG)]))
-    await asyncio.sleep(0.1)
+    await until((tmp_path / stub_model.HANGS).exists)
     await worker.close()
-    assert await gone(pid)
+    await until_gone(pid)
     with pytest.raises(ProcessDied):
         await batch
     with pytest.raises(ProcessDied, match="closed"):
@@ -293,26 +289,28 @@ from pathlib import Path
 from model.worker import ModelProcess
 from tests.model import stub_model
 from tests.model.test_worker import tweet
+from tests.waiting import until
 
 async def main():
-    worker = ModelProcess("tests.model.stub_model:load", Path("nowhere"), "cpu", 1, 600.0)
+    worker = ModelProcess("tests.model.stub_model:load", Path(sys.argv[1]), "cpu", 1, 600.0)
     await worker.start()
-    asyncio.ensure_future(worker.infer([tweet(stub_model.HANG)]))
-    await asyncio.sleep(0.2)
+    batch = asyncio.ensure_future(worker.infer([tweet(stub_model.HANG)]))
+    await until((Path(sys.argv[1]) / stub_model.HANGS).exists)
     print(worker.pid, flush=True)
-    await asyncio.sleep(600)
+    await batch
 
 asyncio.run(main())
 """
 
 
-async def test_the_process_dies_with_a_parent_that_is_killed_in_the_middle_of_a_batch() -> None:
+async def test_the_process_dies_with_a_parent_that_is_killed_in_the_middle_of_a_batch(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     parent = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PARENT, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}
+        sys.executable, "-c", PARENT, tmp_path, stdout=subprocess.PIPE, env=environment
     )
     assert parent.stdout is not None
     child = int(await parent.stdout.readline())
     assert is_alive(child)
     parent.kill()
     await parent.wait()
-    assert await gone(child)
+    await until_gone(child)

@@ -15,14 +15,18 @@ from core.errors import UserError
 from core.pixels import Pixels
 from model.vision.values import MISCONFIGURED, Request, Tag, TextLine, VisualContext
 
-HANG, DIE, RAISE, NO_TEXT, SLOW, BABBLE, PRINT = 1, 2, 3, 4, 5, 6, 7
-SLOW_S = 0.5
+HANG, DIE, RAISE, NO_TEXT, HELD, BABBLE, PRINT = 1, 2, 3, 4, 5, 6, 7
 
 
 def chessboard(order: int = 100, number: int = 0, light: tuple[int, int, int] = (255, 255, 255)) -> Pixels:
     """Returns 16 x 16 pixels that are not plain. `light` is the colour of the light fields."""
     fields = [(0, 0, 0) if (row + column) % 2 else light for row in range(16) for column in range(16)]
     return Pixels(16, 16, bytes([order, number, 0, *(part for field in fields[1:] for part in field)]))
+
+
+def released(diary: Path, number: int) -> Path:
+    """Returns the file for which a `HELD` image waits."""
+    return diary.with_name(f"{diary.name}.{number}")
 
 
 class StubReader:
@@ -36,8 +40,9 @@ class StubReader:
         orders = {request.pixels.rgb[0] for request in batch}
         if HANG in orders:
             time.sleep(600)
-        if SLOW in orders:
-            time.sleep(SLOW_S)
+        for request in batch:
+            while request.pixels.rgb[0] == HELD and not released(self._diary, request.pixels.rgb[1]).exists():
+                time.sleep(0.01)
         if DIE in orders:
             os._exit(7)
         if PRINT in orders:

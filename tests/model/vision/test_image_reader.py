@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import hashlib
 import math
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -18,11 +17,12 @@ from core.errors import UserError
 from core.pixels import Pixels
 from model.vision import cache
 from model.vision.image_reader import FAILURE_TTL_S, ImageReader, ImageReaderConfig
-from model.vision.reader_queue import RESTART_PAUSE_S, ReaderQueue
+from model.vision.reader_queue import RESTART_PAUSE_S, NotRead, ReaderQueue
 from model.vision.values import MAX_REASON, Channel, Request, VisualContext
 from model.worker import BatchProcess
 from streams.images.database import Database
-from tests.model.vision.stub_reader import BABBLE, DIE, HANG, NO_TEXT, PRINT, RAISE, SLOW, SLOW_S, chessboard
+from tests.model.vision.stub_reader import BABBLE, DIE, HANG, HELD, NO_TEXT, PRINT, RAISE, chessboard, released
+from tests.waiting import LoopClock, until
 
 SHARP = "f" * 64
 COPY = "f" * 63 + "7"
@@ -53,6 +53,9 @@ class Running:
     def diary(self) -> list[str]:
         return self._diary.read_text().splitlines() if self._diary.exists() else []
 
+    def release(self, number: int) -> None:
+        released(self._diary, number).touch()
+
     def later(self, seconds: float) -> None:
         self._now[0] += seconds
 
@@ -64,9 +67,7 @@ Start = Callable[..., Awaitable[Running]]
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
-        async def start(
-            loader: str = "load", store: bool = True, clock: Callable[[], float] | None = None, **changes: object
-        ) -> Running:
+        async def start(loader: str = "load", store: bool = True, **changes: object) -> Running:
             config = ImageReaderConfig(
                 channels=("tags", "ocr"),
                 reader=str(tmp_path / "diary"),
@@ -87,7 +88,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
                 dataclasses.replace(config, **changes),  # type: ignore[arg-type]
                 database if store else None,
                 lambda read, seconds: outcomes.update(read.items()),
-                clock or (lambda: now[0]),
+                lambda: now[0],
             )
             await stack.enter_async_context(reader)
             return Running(reader, tmp_path / "diary", outcomes, now)
@@ -233,28 +234,20 @@ async def test_a_near_duplicate_without_pixels_borrows_nothing(start: Start) -> 
 async def test_a_full_queue_turns_images_away_at_once_without_loading_their_pixels(start: Start) -> None:
     running = await start(batch=1, queue=2, store=False)
     inside = [asyncio.ensure_future(running.read(HANG, number)) for number in range(3)]
-    await asyncio.sleep(0.05)
+    await until(running.diary)
 
     async def never() -> Pixels:
         raise AssertionError("this image must not be loaded")
 
-    started = time.monotonic()
-    context = await running.reader.read("z", SHARP, never)
-    assert time.monotonic() - started < 0.05
+    async with asyncio.timeout(5):
+        context = await running.reader.read("z", SHARP, never)
     assert context.absent == {"tags": "busy", "ocr": "busy", "caption": "off"}
     assert running.outcomes == {("tags", "busy"): 1, ("ocr", "busy"): 1}
     assert not any(task.done() for task in inside)
 
 
-async def test_only_as_many_images_wait_as_will_be_read_in_time(start: Start) -> None:
-    running = await start(store=False, batch=1, queue=100, wait_s=SLOW_S * 2.5, clock=time.monotonic)
-    await running.read(SLOW, 0)
-    crowd = await asyncio.gather(*(running.read(number=number) for number in range(1, 10)))
-    assert [context.absent.get("ocr", "read") for context in crowd] == ["read"] * 3 + ["busy"] * 6
-
-
 async def test_while_the_pace_is_unknown_one_batch_is_admitted(start: Start) -> None:
-    running = await start(store=False, batch=2, queue=100, wait_s=SLOW_S, clock=time.monotonic)
+    running = await start(store=False, batch=2, queue=100, wait_s=1.0)
     crowd = await asyncio.gather(*(running.read(number=number) for number in range(10)))
     assert [context.absent.get("ocr", "read") for context in crowd] == ["read"] * 2 + ["busy"] * 8
 
@@ -266,14 +259,22 @@ async def test_an_image_that_was_turned_away_is_not_remembered(start: Start) -> 
     assert text(await running.read(number=4)) == ["text 4"]
 
 
-async def test_an_image_that_times_out_is_still_read_and_cached(start: Start) -> None:
-    running = await start(batch=1, timeout_s=SLOW_S * 1.6)
-    await running.read_until_settled(100, 0)
-    contexts = await asyncio.gather(*(running.read(SLOW, number) for number in range(3)))
-    assert [context.absent.get("ocr") for context in contexts] == [None, *["timeout: not read within 0.8 s"] * 2]
-    contexts = [await running.read_until_settled(SLOW, number) for number in range(3)]
+async def test_an_image_that_times_out_is_still_read_and_cached(start: Start, loop_clock: LoopClock) -> None:
+    running = await start(batch=1, timeout_s=1000.0)
+    first, *others = [asyncio.ensure_future(running.read(HELD, number)) for number in range(3)]
+    await until(lambda: len(running.diary()) == 1)
+    loop_clock.pass_s(500)
+    running.release(0)
+    assert text(await first) == ["text 0"]
+    await until(lambda: len(running.diary()) == 2)
+    loop_clock.pass_s(600)
+    contexts = await asyncio.gather(*others)
+    assert [context.absent["ocr"] for context in contexts] == ["timeout: not read within 1000 s"] * 2
+    running.release(1)
+    running.release(2)
+    contexts = [await running.read(HELD, number) for number in range(3)]
     assert [text(context) for context in contexts] == [["text 0"], ["text 1"], ["text 2"]]
-    assert len(running.diary()) == 4
+    assert len(running.diary()) == 3
 
 
 @pytest.mark.parametrize(
@@ -352,11 +353,15 @@ async def test_a_check_passes_with_good_channels_and_with_none(start: Start) -> 
 
 
 class RecordingProcess(BatchProcess[Request, VisualContext]):
-    """Takes the place of the process. Records the size and the time limit of each batch."""
+    """Takes the place of the process. Records the size and the time limit of each batch.
 
-    def __init__(self) -> None:
+    Each batch moves `now` on by `batch_s`.
+    """
+
+    def __init__(self, batch_s: float = 0.0) -> None:
         super().__init__("the image reader", "", None, VisualContext, "cpu", 1, timeout_s=10.0)
         self.batches: list[tuple[int, float]] = []
+        self.now, self._batch_s = 0.0, batch_s
 
     async def start(self) -> None: ...
 
@@ -365,26 +370,44 @@ class RecordingProcess(BatchProcess[Request, VisualContext]):
     async def infer(self, batch: Sequence[Request], timeout_s: float | None = None) -> list[VisualContext]:
         assert timeout_s is not None
         self.batches.append((len(batch), timeout_s))
+        self.now += self._batch_s
         return [VisualContext()] * len(batch)
 
 
-async def test_a_large_batch_gets_a_longer_limit() -> None:
-    async def pixels() -> Pixels:
-        return chessboard()
+async def some_pixels() -> Pixels:
+    return chessboard()
 
+
+async def test_a_large_batch_gets_a_longer_limit() -> None:
     process = RecordingProcess()
-    queue = ReaderQueue(process, batch=32, room=100, wait_s=math.inf, clock=time.monotonic)
+    queue = ReaderQueue(process, batch=32, room=100, wait_s=math.inf, clock=lambda: process.now)
     async with queue:
-        await asyncio.gather(*(queue.read(("ocr",), pixels) for _ in range(36)))
+        await asyncio.gather(*(queue.read(("ocr",), some_pixels) for _ in range(36)))
     assert [limit for _, limit in process.batches] == [max(10.0, 10.0 * size / 8) for size, _ in process.batches]
     assert max(process.batches) == (32, 40.0)
 
 
+async def test_only_as_many_images_wait_as_will_be_read_in_time() -> None:
+    async def read() -> str:
+        try:
+            await queue.read(("ocr",), some_pixels)
+        except NotRead as error:
+            return error.kind
+        return "read"
+
+    process = RecordingProcess(batch_s=1.0)
+    queue = ReaderQueue(process, batch=1, room=100, wait_s=2.5, clock=lambda: process.now)
+    async with queue:
+        assert await read() == "read"
+        assert await asyncio.gather(*(read() for _ in range(9))) == ["read"] * 3 + ["busy"] * 6
+
+
 async def test_a_cancelled_caller_does_not_disturb_the_others(start: Start) -> None:
     running = await start()
-    gone, stays = asyncio.ensure_future(running.read(SLOW, 1)), asyncio.ensure_future(running.read(SLOW, 1))
-    await asyncio.sleep(0.05)
+    gone, stays = asyncio.ensure_future(running.read(HELD, 1)), asyncio.ensure_future(running.read(HELD, 1))
+    await until(running.diary)
     gone.cancel()
+    running.release(1)
     assert text(await stays) == ["text 1"]
     with pytest.raises(asyncio.CancelledError):
         await gone
@@ -405,7 +428,7 @@ async def test_missing_pixels_are_reported_and_loaded_again_next_time(start: Sta
 async def test_close_releases_all_callers(start: Start) -> None:
     running = await start()
     readings = [asyncio.ensure_future(running.read(HANG, number)) for number in range(40)]
-    await asyncio.sleep(0.2)
+    await until(running.diary)
     await running.reader.__aexit__()
     reasons = {context.absent["ocr"] for context in await asyncio.gather(*readings)}
     assert reasons <= {"closed", "busy"}

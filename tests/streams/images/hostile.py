@@ -83,6 +83,11 @@ class Clock:
         self.now += seconds
 
 
+async def silence(writer: asyncio.StreamWriter) -> None:
+    """Sends nothing until the server is closed."""
+    await asyncio.Event().wait()
+
+
 def forever(head: bytes, piece: bytes, pause_s: float = 0.0) -> Answer:
     """Sends `head`, then `piece` for ever."""
 

@@ -276,7 +276,7 @@ async def test_a_slow_name_server_gets_half_of_the_time_and_is_not_the_hosts_fau
     limits: Callable[..., ImageLimits],
 ) -> None:
     async def look_up(host: str, port: int) -> list[str]:
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
         return []
 
     async with ImageLoader(limits(timeout_s=0.1), look_up) as loader:

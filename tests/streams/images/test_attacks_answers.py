@@ -21,6 +21,7 @@ from tests.streams.images.hostile import Answer, HostileServer, forever, reply
 from tests.streams.images.hostile_files import inflating
 from tests.streams.images.measured import attack
 from tests.streams.images.sample_images import encoded, half_and_half, noise
+from tests.waiting import turns
 
 MAX_BYTES = 50_000
 LIMITS = {"timeout_s": 0.6, "max_bytes": MAX_BYTES}
@@ -165,6 +166,7 @@ async def test_bytes_after_a_response_never_become_the_next_images_answer(late: 
     """Otherwise the author of a split response could choose the next image of an honest host."""
     poison = reply(b"the attacker's image")
     connections = 0
+    received, poisoned = asyncio.Event(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Keeps the connection open until the client closes it."""
@@ -176,16 +178,21 @@ async def test_bytes_after_a_response_never_become_the_next_images_answer(late: 
                 writer.write(reply(PNG, "Connection: keep-alive"))
                 if late:
                     await writer.drain()
-                    await asyncio.sleep(0.05)
+                    await received.wait()
                 writer.write(poison)
+                poisoned.set()
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
         address = f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
         async with Fetcher(ImageLimits(allow=(address,)), no_look_up) as fetcher:
             for number in range(4):
+                received.clear()
+                poisoned.clear()
                 assert (await fetcher.get(f"http://{address}/{number}")).body == PNG
-                await asyncio.sleep(0.1 * late)
+                received.set()
+                await poisoned.wait()
+                await turns()
     assert connections == 4
 
 

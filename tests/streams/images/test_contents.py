@@ -18,6 +18,7 @@ from tests.streams.images.caches import OTHER, URL, Make, keep
 from tests.streams.images.clock import Clock
 from tests.streams.images.hostile import HostileServer, reply
 from tests.streams.images.sample_images import encoded, half_and_half, slow_jpeg
+from tests.waiting import until
 
 CONTENT = "0123456789abcdef" * 4
 PNG = encoded(half_and_half(), "PNG")
@@ -27,7 +28,7 @@ KILLING = reply(slow_jpeg(300))
 @pytest.fixture
 async def remembering(limits: Callable[..., ImageLimits], clock: Clock, tmp_path: Path) -> AsyncIterator[ImageLoader]:
     """A loader with one started decoder. The killing file occupies it for longer than the limit."""
-    image_limits = limits(cache_mb=8, decoders=1, decode_s=0.2, timeout_s=0.5)
+    image_limits = limits(cache_mb=8, decoders=1, decode_s=0.2)
     async with ImageLoader(image_limits, clock=clock, home=tmp_path) as loader:
         await loader.decode(PNG, URL)
         yield loader
@@ -62,13 +63,10 @@ async def test_a_refusal_is_remembered_even_if_nobody_waits_for_it(
     server.answers = {"/left": KILLING, "/again": KILLING}
     known = metric("mner_image_known_total")
     left = asyncio.create_task(remembering.load(f"{server.url}/left"))
-    while not remembering.decoders.busy:
-        await asyncio.sleep(0.01)
+    await until(lambda: remembering.decoders.busy)
     left.cancel()
     await asyncio.wait([left])
-    while remembering.decoders.pids:
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05)
+    await until(lambda: not remembering.decoders.busy)
     assert await refused(remembering, f"{server.url}/again") == "too_slow: decoding takes more than 0.2 s"
     assert metric("mner_image_known_total") == known + 1
 

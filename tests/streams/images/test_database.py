@@ -17,15 +17,16 @@ from streams.images import database
 from streams.images.database import PAUSE_S, Database
 from tests.metrics_read import metric
 from tests.streams.images.clock import Clock
+from tests.waiting import turns
 
 OPERATION_S = 0.3
 
 
 @pytest.fixture
 async def file(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
-    monkeypatch.setattr(database, "OPERATION_S", OPERATION_S)
     file = Database(tmp_path / "cache" / "things.sqlite3", "CREATE TABLE thing(name TEXT)", 1, clock)
     assert await file.read(count) == 0
+    monkeypatch.setattr(database, "OPERATION_S", OPERATION_S)
     yield file
     await file.close()
 
@@ -101,10 +102,18 @@ async def test_a_hanging_disk_is_paused_and_keeps_no_abandoned_work_alive(
     assert await file.read(count) == 0
 
 
-async def test_abandoned_work_that_has_not_started_is_dropped(file: Database) -> None:
-    first = asyncio.create_task(file.write(slowly))
-    second = asyncio.create_task(file.write(slowly))
-    await asyncio.sleep(0.02)
+async def test_abandoned_work_that_has_not_started_is_dropped(file: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "OPERATION_S", 30.0)
+    go = threading.Event()
+
+    def add(connection: sqlite3.Connection) -> bool:
+        connection.execute("INSERT INTO thing VALUES('one')")
+        return go.wait(30)
+
+    first = asyncio.create_task(file.write(add))
+    second = asyncio.create_task(file.write(add))
+    await turns()
     second.cancel()
+    go.set()
     assert await first
     assert await file.read(count) == 1

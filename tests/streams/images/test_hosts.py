@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from yarl import URL
@@ -14,9 +15,11 @@ from streams.images.errors import HostFault, ImageError
 from streams.images.fetch import Fetcher
 from streams.images.hosts import JITTER, MAX_HOSTS, Breaker, FailurePolicy, Hosts, Slot
 from streams.settings import ImageLimits
-from tests.streams.images.hostile import Answer, Clock, HostileServer, hostile_server, reply
+from tests.streams.images.hostile import Answer, Clock, HostileServer, hostile_server, reply, silence
+from tests.waiting import LoopClock, turns, until
 
 AFTER, BREAK_S = 3, 30.0
+LIMIT_S = 1000.0
 OK = reply(b"body")
 DOWN = reply(b"", status="500 Oops")
 
@@ -167,11 +170,15 @@ def look_up_here(host: str, port: int) -> object:
 
 @pytest.fixture
 def fetcher(limits: Callable[..., ImageLimits]) -> Callable[..., Fetcher]:
-    def make(*also: HostileServer, clock: Clock | None = None, **overrides: object) -> Fetcher:
+    def make(
+        *also: HostileServer, clock: Clock | LoopClock | None = None, tries: int = 1, **overrides: object
+    ) -> Fetcher:
         image_limits = limits(**overrides)
-        failures = FailurePolicy(tries=1, break_after=AFTER, break_s=BREAK_S)
+        failures = FailurePolicy(tries=tries, break_after=AFTER, break_s=BREAK_S)
         allow = (*image_limits.allow, *(server.address for server in also))
-        options = {"clock": clock, "sleep": clock.sleep} if clock else {}
+        options: dict[str, Any] = {"clock": clock} if clock else {}
+        if isinstance(clock, Clock):
+            options["sleep"] = clock.sleep
         image_limits = image_limits.model_copy(update={"allow": allow})
         return Fetcher(image_limits, look_up_here, failures=failures, **options)  # type: ignore[arg-type]
 
@@ -217,21 +224,22 @@ async def test_a_lack_of_sockets_does_not_count_against_the_host(
         assert await kind(fetch.get(f"{server.url}/a")) == "ok"
 
 
-async def silence(writer: asyncio.StreamWriter) -> None:
-    await asyncio.sleep(60)
-
-
-async def within(fetch: Fetcher, url: str, seconds: float) -> bytes | None:
+async def within(fetch: Fetcher, url: str, seconds: float = LIMIT_S) -> bytes | None:
     async with asyncio.timeout(seconds) as deadline:
         return (await fetch.get(url, deadline=deadline.when())).body
 
 
-async def test_a_timeout_counts_against_the_host(fetcher: Callable[..., Fetcher], server: HostileServer) -> None:
+async def test_a_timeout_counts_against_the_host(
+    fetcher: Callable[..., Fetcher], server: HostileServer, loop_clock: LoopClock
+) -> None:
     server.answers = dict.fromkeys([f"/{number}" for number in range(AFTER)], silence)
-    async with fetcher() as fetch:
+    async with fetcher(clock=loop_clock) as fetch:
         for number in range(AFTER):
+            fetching = asyncio.create_task(within(fetch, f"{server.url}/{number}"))
+            await until(lambda number=number: len(server.requests) > number)  # type: ignore[misc]
+            loop_clock.pass_s(LIMIT_S)
             with pytest.raises(TimeoutError):
-                await within(fetch, f"{server.url}/{number}", 0.1)
+                await fetching
         assert await kind(fetch.get(f"{server.url}/a")) == "host_down"
 
 
@@ -241,30 +249,36 @@ async def test_a_cancelled_caller_does_not_count_against_the_host(
     server.answers = {**{f"/{number}": silence for number in range(AFTER)}, "/a": OK}
     async with fetcher() as fetch:
         for number in range(AFTER):
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(within(fetch, f"{server.url}/{number}", 30), 0.05)
+            fetching = asyncio.create_task(within(fetch, f"{server.url}/{number}"))
+            await until(lambda number=number: len(server.requests) > number)  # type: ignore[misc]
+            fetching.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await fetching
         assert await kind(fetch.get(f"{server.url}/a")) == "ok"
 
 
 async def test_a_late_redirect_cannot_blame_an_honest_host_for_the_timeout(
-    fetcher: Callable[..., Fetcher], server: HostileServer
+    fetcher: Callable[..., Fetcher], server: HostileServer, loop_clock: LoopClock
 ) -> None:
     """The attacker uses up the time, then redirects to a host that would have needed a little more."""
     async with hostile_server() as honest:
 
         def late(to: str) -> Answer:
             async def answer(writer: asyncio.StreamWriter) -> None:
-                await asyncio.sleep(0.15)
+                loop_clock.pass_s(0.75 * LIMIT_S)
                 writer.write(reply(b"", f"Location: {to}", status="302 Found"))
 
             return answer
 
         server.answers = {f"/{number}": late(f"{honest.url}/{number}") for number in range(AFTER)}
         honest.answers = {**{f"/{number}": silence for number in range(AFTER)}, "/a": OK}
-        async with fetcher(honest) as fetch:
+        async with fetcher(honest, clock=loop_clock) as fetch:
             for number in range(AFTER):
+                fetching = asyncio.create_task(within(fetch, f"{server.url}/{number}"))
+                await until(lambda number=number: len(honest.requests) > number)  # type: ignore[misc]
+                loop_clock.pass_s(0.25 * LIMIT_S)
                 with pytest.raises(TimeoutError):
-                    await within(fetch, f"{server.url}/{number}", 0.2)
+                    await fetching
             assert await kind(fetch.get(f"{honest.url}/a")) == "ok"
 
 
@@ -282,16 +296,11 @@ async def test_each_hop_counts_only_its_own_answers(fetcher: Callable[..., Fetch
             assert await kind(fetch.get(f"http://another.example:{server.port}/a")) == "port"
 
 
-def counting(limit: float, most: list[int]) -> Answer:
-    """Answers after `limit` seconds, and records the largest number of concurrent requests."""
-    now = 0
+def held(go: asyncio.Event) -> Answer:
+    """Answers once `go` is set."""
 
     async def answer(writer: asyncio.StreamWriter) -> None:
-        nonlocal now
-        now += 1
-        most.append(now)
-        await asyncio.sleep(limit)
-        now -= 1
+        await go.wait()
         writer.write(OK)
         await writer.drain()
 
@@ -302,28 +311,34 @@ async def test_a_slow_host_uses_only_its_share_and_delays_no_other(
     fetcher: Callable[..., Fetcher], server: HostileServer
 ) -> None:
     async with hostile_server() as quick:
-        most: list[int] = []
-        server.answers["/slow"] = counting(0.2, most)
+        go = asyncio.Event()
+        server.answers["/slow"] = held(go)
         quick.answers["/a"] = OK
         async with fetcher(quick, workers=4, per_host=2) as fetch:
             slow = [asyncio.create_task(fetch.get(f"{server.url}/slow")) for _ in range(6)]
-            await asyncio.sleep(0.05)
+            await until(lambda: len(server.requests) >= 2)
             for _ in range(5):
-                await within(fetch, f"{quick.url}/a", 0.2)
+                await within(fetch, f"{quick.url}/a", 10)
             assert not any(task.done() for task in slow)
+            assert len(server.requests) == 2
+            go.set()
             await asyncio.gather(*slow)
-    assert max(most) == 2
 
 
 async def test_requests_to_all_hosts_together_are_limited(
     fetcher: Callable[..., Fetcher], server: HostileServer
 ) -> None:
     async with hostile_server() as other:
-        most: list[int] = []
-        server.answers["/a"] = other.answers["/a"] = counting(0.05, most)
+        go = asyncio.Event()
+        server.answers["/a"] = other.answers["/a"] = held(go)
         async with fetcher(other, workers=3, per_host=2) as fetch:
-            await asyncio.gather(*(fetch.get(f"{host.url}/a") for host in (server, other) for _ in range(6)))
-    assert max(most) == 3
+            urls = [f"{host.url}/a" for host in (server, other) for _ in range(6)]
+            fetches = [asyncio.create_task(fetch.get(url)) for url in urls]
+            await until(lambda: len(server.requests) + len(other.requests) >= 3)
+            await turns()
+            assert len(server.requests) + len(other.requests) == 3
+            go.set()
+            await asyncio.gather(*fetches)
 
 
 async def test_redirects_between_full_hosts_do_not_deadlock(
@@ -337,6 +352,20 @@ async def test_redirects_between_full_hosts_do_not_deadlock(
             assert await asyncio.gather(*asked) == [b"body"] * 20
 
 
+async def is_full(fetch: Fetcher, url: str) -> bool:
+    """Returns whether a caller would have to wait for a slot."""
+
+    async def take() -> None:
+        async with fetch.slot(url):
+            pass
+
+    taking = asyncio.create_task(take())
+    await turns()
+    taking.cancel()
+    await asyncio.wait([taking])
+    return taking.cancelled()
+
+
 async def test_the_host_part_of_a_slot_can_be_released_early(
     fetcher: Callable[..., Fetcher], server: HostileServer
 ) -> None:
@@ -344,14 +373,10 @@ async def test_the_host_part_of_a_slot_can_be_released_early(
         server.answers["/a"] = other.answers["/a"] = OK
         async with fetcher(other, workers=2, per_host=1) as fetch, fetch.slot(f"{server.url}/a") as slot:
             await fetch.get(f"{server.url}/a", slot=slot)
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05), fetch.slot(f"{server.url}/a"):
-                    pass
+            assert await is_full(fetch, f"{server.url}/a")
             slot.leave_host()
             async with asyncio.timeout(1), fetch.slot(f"{server.url}/a"):
-                with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(0.05), fetch.slot(f"{other.url}/a"):
-                        pass
+                assert await is_full(fetch, f"{other.url}/a")
 
 
 async def test_the_wait_for_a_slot_is_limited() -> None:

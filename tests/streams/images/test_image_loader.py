@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -24,8 +25,9 @@ from streams.images.loader import ImageLoader
 from streams.settings import ImageLimits
 from tests.metrics_read import metric
 from tests.streams.images.clock import Clock
-from tests.streams.images.hostile import HostileServer, hostile_server, reply
+from tests.streams.images.hostile import HostileServer, hostile_server, reply, silence
 from tests.streams.images.sample_images import encoded, half_and_half
+from tests.waiting import LoopClock, turns, until
 
 PNG = encoded(half_and_half(), "PNG")
 OTHER_PNG = encoded(half_and_half(size=(60, 60)), "PNG")
@@ -71,28 +73,28 @@ async def test_the_first_photo_is_taken(loader: ImageLoader, server: HostileServ
 
 
 async def test_concurrent_fetches_are_limited_and_waiting_does_not_count_as_slow(
-    limits: Callable[..., ImageLimits], server: HostileServer
+    limits: Callable[..., ImageLimits], server: HostileServer, loop_clock: LoopClock
 ) -> None:
-    now = most = 0
+    answers = asyncio.Semaphore(0)
 
     async def answer(writer: asyncio.StreamWriter) -> None:
-        nonlocal now, most
-        now += 1
-        most = max(most, now)
-        await asyncio.sleep(0.2)
-        now -= 1
+        await answers.acquire()
         writer.write(reply(PNG, "Connection: close"))
         await writer.drain()
 
-    async with ImageLoader(limits(workers=3, decoders=1, timeout_s=0.5)) as loader:
-        server.answers["/warm"] = reply(PNG)
-        with_decoder = asyncio.timeout(60)  # the start of a decoding process is not measured here
-        async with with_decoder:
-            while (await loader.load_first_photo([Media(url=f"{server.url}/warm")]))[0].status != "ok":
-                pass
-        server.answers |= {f"/{number}": answer for number in range(9)}
-        images = await asyncio.gather(*(loader.load(f"{server.url}/{number}") for number in range(9)))
-    assert (len(images), most) == (9, 3)
+    server.answers = {f"/{number}": answer for number in range(9)}
+    failures = FailurePolicy(wait_s=10_000)
+    async with ImageLoader(limits(workers=3, decoders=1, timeout_s=1000), failures=failures) as loader:
+        loads = [asyncio.create_task(loader.load(f"{server.url}/{number}")) for number in range(9)]
+        for done in (0, 3, 6):
+            await until(lambda done=done: sum(load.done() for load in loads) == done)  # type: ignore[misc]
+            await until(lambda done=done: len(server.requests) >= done + 3)  # type: ignore[misc]
+            await turns()
+            assert len(server.requests) == done + 3
+            loop_clock.pass_s(600)
+            for _ in range(3):
+                answers.release()
+        assert [(await load).format for load in loads] == ["PNG"] * 9
 
 
 async def test_received_bytes_are_counted_also_for_refused_images(
@@ -111,16 +113,10 @@ async def test_received_bytes_are_counted_also_for_refused_images(
 
 
 async def test_cancellation_frees_the_slot(limits: Callable[..., ImageLimits], server: HostileServer) -> None:
-    reached = asyncio.Event()
-
-    async def silent(writer: asyncio.StreamWriter) -> None:
-        reached.set()
-        await asyncio.sleep(60)
-
-    server.answers = {"/silent": silent, "/a": reply(PNG)}
+    server.answers = {"/silent": silence, "/a": reply(PNG)}
     async with ImageLoader(limits(workers=1, timeout_s=60)) as loader:
         task = asyncio.create_task(loader.load(f"{server.url}/silent"))
-        await reached.wait()
+        await until(lambda: server.requests)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -143,27 +139,9 @@ async def test_a_decoder_that_died_is_replaced_and_counted(
     async with ImageLoader(limits(decoders=1)) as loader:
         await loader.load(f"{server.url}/a")
         os.kill(loader.decoders.pids[0], signal.SIGKILL)
-        while loader.decoders.pids:
-            await asyncio.sleep(0.01)
+        await until(lambda: not loader.decoders.pids)
         await loader.load(f"{server.url}/a")
     assert metric("mner_image_decoder_restarts_total") == restarts + 1
-
-
-class SlowDecoder:
-    """Delays each decoding by `seconds`. `most` is the largest number of concurrent decodings."""
-
-    def __init__(self, loader: ImageLoader, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-        self.most = self.now = 0
-        self.seconds = seconds
-        self._decode = loader.decoders.decode
-        monkeypatch.setattr(loader.decoders, "decode", self.decode)
-
-    async def decode(self, body: bytes, url: str, **options: Any) -> LoadedImage:
-        self.now += 1
-        self.most = max(self.most, self.now)
-        await asyncio.sleep(self.seconds)
-        self.now -= 1
-        return await self._decode(body, url, **options)
 
 
 async def test_a_host_keeps_its_slot_until_its_image_is_decoded(
@@ -172,33 +150,59 @@ async def test_a_host_keeps_its_slot_until_its_image_is_decoded(
     """Otherwise the files of one host would occupy every decoder."""
     server.answers = {f"/{number}": reply(PNG + bytes(number)) for number in range(6)}
     async with ImageLoader(limits(per_host=2, decoders=1)) as loader:
-        decoder = SlowDecoder(loader, monkeypatch, 0.05)
-        await asyncio.gather(*(loader.load(f"{server.url}/{number}") for number in range(6)))
-    assert decoder.most == 2
+        decode, decoding, go = loader.decoders.decode, [], asyncio.Event()
+
+        async def held(body: bytes, url: str, **options: Any) -> LoadedImage:
+            decoding.append(url)
+            await go.wait()
+            return await decode(body, url, **options)
+
+        monkeypatch.setattr(loader.decoders, "decode", held)
+        loads = [asyncio.create_task(loader.load(f"{server.url}/{number}")) for number in range(6)]
+        await until(lambda: len(decoding) >= 2)
+        await turns()
+        assert len(decoding) == len(server.requests) == 2
+        go.set()
+        await asyncio.gather(*loads)
 
 
 async def test_the_wait_for_a_decoder_counts_neither_against_the_image_nor_the_host(
-    limits: Callable[..., ImageLimits], server: HostileServer, monkeypatch: pytest.MonkeyPatch
+    limits: Callable[..., ImageLimits],
+    server: HostileServer,
+    monkeypatch: pytest.MonkeyPatch,
+    loop_clock: LoopClock,
 ) -> None:
     server.answers = {f"/{number}": reply(PNG + bytes(number)) for number in range(3)}
-    async with ImageLoader(limits(timeout_s=0.3, decoders=1), failures=FailurePolicy(break_after=1)) as loader:
-        SlowDecoder(loader, monkeypatch, 0.4)
+    failures = FailurePolicy(break_after=1)
+    async with ImageLoader(limits(timeout_s=1000, decoders=1), failures=failures, monotonic=loop_clock) as loader:
+        decode = loader.decoders.decode
+
+        async def late(body: bytes, url: str, **options: Any) -> LoadedImage:
+            loop_clock.pass_s(2000)
+            await turns()
+            return await decode(body, url, **options)
+
+        monkeypatch.setattr(loader.decoders, "decode", late)
         for number in range(3):
             assert (await loader.load(f"{server.url}/{number}")).format == "PNG"
 
 
 async def test_a_crowd_at_a_slow_host_is_refused_in_time_and_not_remembered(
-    remembering: Remembering, server: HostileServer
+    remembering: Remembering, server: HostileServer, loop_clock: LoopClock
 ) -> None:
-    async def silent(writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(60)
-
-    server.answers = {f"/{number}": silent for number in range(12)}
-    failures = FailurePolicy(wait_s=0.3, tries=1, break_after=5)
-    async with remembering(failures, timeout_s=0.3, per_host=2) as loader:
-        async with asyncio.timeout(2 * 0.3 + 0.4):
-            reasons = await asyncio.gather(*(refused(loader, f"{server.url}/{number}") for number in range(12)))
-        assert set(reasons) == {"timeout: not fetched within 0.3 s", "busy: no slot was free within 0.3 s"}
+    server.answers = {f"/{number}": silence for number in range(12)}
+    failures = FailurePolicy(wait_s=1000, tries=1, break_after=5)
+    async with (
+        hostile_server() as other,
+        remembering(failures, loop_clock, allow=(server.address, other.address), timeout_s=1000, per_host=2) as loader,
+    ):
+        crowd = [asyncio.create_task(refused(loader, f"{server.url}/{number}")) for number in range(12)]
+        await until(lambda: len(server.requests) == 2)
+        await refused(loader, f"{other.url}/missing")  # the cache answers in order: the whole crowd waits for a slot
+        loop_clock.pass_s(1001)
+        async with asyncio.timeout(60):
+            reasons = await asyncio.gather(*crowd)
+        assert set(reasons) == {"timeout: not fetched within 1000 s", "busy: no slot was free within 1000 s"}
         server.answers = {f"/{number}": reply(PNG) for number in range(12)}
         busy = next(number for number, reason in enumerate(reasons) if reason.startswith("busy"))
         assert (await loader.load(f"{server.url}/{busy}")).format == "PNG"
@@ -289,9 +293,13 @@ def remembering(limits: Callable[..., ImageLimits], clock: Clock, tmp_path: Path
     """Makes loaders that share one cache on disk."""
 
     @asynccontextmanager
-    async def make(failures: FailurePolicy = ONE_TRY, **overrides: Any) -> AsyncIterator[ImageLoader]:
+    async def make(
+        failures: FailurePolicy = ONE_TRY, monotonic: Callable[[], float] = time.monotonic, **overrides: Any
+    ) -> AsyncIterator[ImageLoader]:
         image_limits = limits(**{"cache_mb": 8, "cache_s": 100, **overrides})
-        async with ImageLoader(image_limits, clock=clock, home=tmp_path, failures=failures) as loader:
+        async with ImageLoader(
+            image_limits, clock=clock, home=tmp_path, failures=failures, monotonic=monotonic
+        ) as loader:
             yield loader
 
     return make

@@ -17,6 +17,7 @@ from streams.images.loader import ImageLoader
 from streams.settings import ImageLimits
 from tests.streams.images.hostile import HostileServer, reply
 from tests.streams.images.sample_images import encoded, half_and_half
+from tests.waiting import LoopClock, turns
 
 PNG = encoded(half_and_half(), "PNG")
 
@@ -64,13 +65,15 @@ async def outcome(loader: ImageLoader, url: str) -> str:
 
 
 async def test_a_slow_name_server_delays_no_other_domain(
-    limits: Callable[..., ImageLimits], server: HostileServer, names: NameServers
+    limits: Callable[..., ImageLimits], server: HostileServer, names: NameServers, loop_clock: LoopClock
 ) -> None:
     server.answers = {f"/{number}": reply(PNG) for number in range(12)}
     names.slow = lambda host: host.endswith(".evil.example")
-    async with ImageLoader(limits(workers=8, timeout_s=0.6)) as loader:
+    async with ImageLoader(limits(workers=8, timeout_s=1000), monotonic=loop_clock) as loader:
         await loader.decode(PNG, "")  # a starting decoder holds none of the slots
-        evil = [outcome(loader, f"http://n{number}.evil.example/a") for number in range(8)]
+        evil = [asyncio.create_task(outcome(loader, f"http://n{number}.evil.example/a")) for number in range(8)]
+        await turns()
+        loop_clock.pass_s(501)
         reasons = await asyncio.gather(*evil)
         assert {reason.split(" about ")[0] for reason in reasons} == {"unresolvable: no answer"}
         urls = [f"http://honest.example:{server.port}/{number}" for number in range(12)]
@@ -79,36 +82,42 @@ async def test_a_slow_name_server_delays_no_other_domain(
 
 
 async def test_a_cancelled_wait_for_a_thread_frees_its_place(
-    limits: Callable[..., ImageLimits], server: HostileServer, names: NameServers
+    limits: Callable[..., ImageLimits], server: HostileServer, names: NameServers, loop_clock: LoopClock
 ) -> None:
     server.answers["/a"] = reply(PNG)
     names.slow = lambda host: host == "honest.example" and not names.answers.is_set()
-    async with ImageLoader(limits(workers=8, timeout_s=0.1)) as loader:
+    async with ImageLoader(limits(workers=8, timeout_s=1000), monotonic=loop_clock) as loader:
         url = f"http://honest.example:{server.port}"
         for _ in range(2):
-            await asyncio.gather(*(outcome(loader, f"{url}/{number}") for number in range(8)))
+            waiting = [asyncio.create_task(outcome(loader, f"{url}/{number}")) for number in range(8)]
+            await turns()
+            loop_clock.pass_s(501)
+            await asyncio.wait(waiting)
         assert len(names.held) == 2
         names.answers.set()
-        async with asyncio.timeout(5):
-            while await outcome(loader, f"{url}/a") != "PNG":
-                await asyncio.sleep(0.01)
+        async with asyncio.timeout(60):
+            assert await outcome(loader, f"{url}/a") == "PNG"
 
 
 async def test_a_slow_name_server_is_not_the_hosts_fault(
-    limits: Callable[..., ImageLimits], server: HostileServer
+    limits: Callable[..., ImageLimits], server: HostileServer, loop_clock: LoopClock
 ) -> None:
     server.answers["/a"] = reply(PNG)
-    wait_s = 60
+    answers = asyncio.Event()
 
     async def look_up(host: str, port: int) -> list[str]:
-        await asyncio.sleep(wait_s)
+        await answers.wait()
         return ["127.0.0.1"]
 
-    async with ImageLoader(limits(timeout_s=0.1), look_up, failures=FailurePolicy(tries=1, break_after=2)) as loader:
+    failures = FailurePolicy(break_after=2)
+    async with ImageLoader(limits(timeout_s=1000), look_up, failures=failures, monotonic=loop_clock) as loader:
         url = f"http://honest.example:{server.port}"
         for number in range(4):
-            await outcome(loader, f"{url}/{number}")
-        wait_s = 0
+            waiting = asyncio.create_task(outcome(loader, f"{url}/{number}"))
+            await turns()
+            loop_clock.pass_s(501)
+            assert (await waiting).startswith("unresolvable: no answer")
+        answers.set()
         assert await outcome(loader, f"{url}/a") == "PNG"
 
 

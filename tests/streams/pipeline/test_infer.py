@@ -14,7 +14,7 @@ from core.events import Tweet
 from core.pixels import Pixels
 from model.mentions import Prediction, Span
 from model.tokens import Encoded
-from streams.pipeline.infer import IMAGE_COST, Infer, _cost
+from streams.pipeline.infer import IMAGE_COST, Infer
 from streams.pipeline.item import Origin, TweetItem
 from streams.settings import Batching
 
@@ -44,10 +44,10 @@ class Info:
     name, model_version = "stub", 1
 
 
-def stage(model: Model) -> Infer:
+def stage(model: Model, batching: Batching | None = None) -> Infer:
     fake: Any = model
     info: Any = Info()
-    return Infer(fake, info, 0.9, 0.2, Batching())
+    return Infer(fake, info, 0.9, 0.2, batching or Batching())
 
 
 def batch(count: int) -> list[TweetItem]:
@@ -85,12 +85,23 @@ async def test_a_post_whose_image_fails_the_model_is_tried_without_the_image(fau
     assert all(item.dead is None and item.extraction for item in items)
 
 
-def test_an_image_counts_for_many_words() -> None:
-    (item,) = batch(1)
-    assert item.encoded is not None
-    words = _cost(item)
-    item.encoded = replace(item.encoded, pixels=Pixels(1, 1, b"rgb"))
-    assert _cost(item) == IMAGE_COST > words
+@pytest.mark.parametrize(
+    ("image", "tokens", "full"),
+    [
+        pytest.param(True, 2 * IMAGE_COST, True, id="with an image"),
+        pytest.param(True, 2 * IMAGE_COST + 1, False, id="with an image, and room for more words"),
+        pytest.param(False, 2 * IMAGE_COST, False, id="words alone"),
+    ],
+)
+def test_an_image_counts_for_many_words(image: bool, tokens: int, full: bool) -> None:
+    words, other = batch(2)
+    if image:
+        assert other.encoded is not None
+        other.encoded = replace(other.encoded, pixels=Pixels(1, 1, b"rgb"))
+    batcher = stage(Model(), Batching(tokens=tokens)).batcher()
+    batcher.add(words, 0.0)
+    batcher.add(other, 0.0)
+    assert (batcher.due(0.0, idle=False) == 0) is full
 
 
 async def test_the_typicality_of_each_post_is_observed() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +16,7 @@ from streams.pipeline.item import Item, Origin
 from streams.pipeline.limits import WINDOW, DeadLetterLimit
 from streams.pipeline.pipeline import Pipeline
 from streams.pipeline.stage import Batcher, BatchStage, Stage
+from tests.waiting import turns
 
 Act = Callable[[int], None]
 
@@ -81,6 +81,7 @@ async def running(
     run: int = 10**6,
     share: float = 1.0,
     in_flight: int = 64,
+    clock: Callable[[], float] = lambda: 0.0,
 ) -> AsyncIterator[Running]:
     letters = Letters()
     pipeline: Pipeline[Item[Any]] = Pipeline(
@@ -91,6 +92,7 @@ async def running(
         limit=DeadLetterLimit(run, share),
         in_flight=in_flight,
         retry_max_s=0.002,
+        clock=clock,
     )
     pipeline.start()
     try:
@@ -165,7 +167,7 @@ async def test_stop_halts_and_acknowledges_nothing_more_of_any_partition() -> No
         assert isinstance(run.pipeline.halted.exception(), Stop)
         assert run.acked == list(range(5))
         await run.submit(4, partition=1)
-        await asyncio.sleep(0.05)
+        await turns()
         assert run.acked == list(range(5))
 
 
@@ -178,12 +180,18 @@ async def test_one_item_that_hangs_bounds_what_is_taken_after_it_and_stops_the_c
             if item.origin.offset == 3:
                 await asyncio.Event().wait()
 
-    async with running([Hang()], in_flight=10) as run:
+    now = 7.0
+    async with running([Hang()], in_flight=10, clock=lambda: now) as run:
+        assert run.pipeline.moved_at == 7.0
+        now = 8.0
         submitting = asyncio.create_task(run.submit(1000))
-        await asyncio.sleep(0.2)
+        await turns()
         assert run.pipeline.open == 10
         assert run.acked == [0, 1, 2]
-        assert time.monotonic() - run.pipeline.moved_at > 0.1
+        assert run.pipeline.moved_at == 8.0
+        now = 9.0
+        await turns()
+        assert run.pipeline.moved_at == 8.0
         submitting.cancel()
 
 
@@ -213,14 +221,16 @@ async def test_after_a_rebalance_what_was_forgotten_holds_no_slot() -> None:
                 await asyncio.wait_for(submitting, timeout=5)
         gate.set()
         assert await run.pipeline.drain(5)
-        await asyncio.sleep(0.05)
+        await turns()
         gate.clear()
         for offset in range(4, 9):
             origin = Origin("tweets", 0, offset, b"k", b"v", 0.0, 2)
             await asyncio.wait_for(run.pipeline.submit(origin, acknowledge(2, offset)), timeout=5)
         sixth = Origin("tweets", 0, 9, b"k", b"v", 0.0, 2)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(run.pipeline.submit(sixth, acknowledge(2, 9)), timeout=0.05)
+        submitting_sixth = asyncio.create_task(run.pipeline.submit(sixth, acknowledge(2, 9)))
+        await turns()
+        assert not submitting_sixth.done()
+        submitting_sixth.cancel()
     assert acked == [(2, offset) for offset in range(4)]
 
 
@@ -254,8 +264,7 @@ async def test_submit_waits_while_the_pipeline_is_full() -> None:
 
     async with running([Hold()], in_flight=4) as run:
         submitting = asyncio.create_task(run.submit(9))
-        for _ in range(50):
-            await asyncio.sleep(0)
+        await turns()
         assert run.pipeline.open == 4
         gate.set()
         await submitting
