@@ -11,6 +11,7 @@ from core.events import Media, Tweet, explain
 from demo.examples import EXAMPLES, PLACEHOLDER, example_events, example_faults, image_server
 from streams.images.loader import ImageLoader
 from streams.settings import ImageLimits
+from tests.waiting import until
 
 FAULTS = {fault.line: fault for fault in example_faults()}
 MISSING_HOST = "http://127.0.0.1:9"
@@ -61,7 +62,7 @@ async def test_a_client_that_hangs_up_is_not_logged(caplog: pytest.LogCaptureFix
             for name in ("too-big.jpg", "slow.jpg"):
                 result, _ = await loader.load_first_photo([Media(url=f"{url}/{name}")])
                 assert result.status == "failed"
-        await asyncio.sleep(0.3)  # until the server has noticed
+        await until(lambda: len(asyncio.all_tasks()) == 1)  # the server has noticed, and its handlers have ended
     assert not [record.getMessage() for record in caplog.records if record.name.startswith("aiohttp")]
 
 

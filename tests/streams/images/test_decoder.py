@@ -28,6 +28,7 @@ from streams.images.errors import ImageError
 from tests.local.processes import eventually
 from tests.streams.images.echo_decoder import FOUND, PIXELS, answer
 from tests.streams.images.sample_images import FILES, GIF_BOMB, WEBP_BOMB, encoded, half_and_half, slow_jpeg
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and limits memory as Linux does")
 
@@ -75,8 +76,7 @@ async def at_work(pool: Decoders) -> int:
     """Returns the id of the only process once it is busy with an image."""
     (pid,) = pool.pids
     before = cpu_ticks(pid)
-    while cpu_ticks(pid) < before + 10:
-        await asyncio.sleep(0.01)
+    await until(lambda: cpu_ticks(pid) >= before + 10)
     return pid
 
 
@@ -360,8 +360,7 @@ async def test_closing_is_prompt_repeatable_and_refuses_images_in_work() -> None
 async def test_closing_while_a_process_starts_ends_it() -> None:
     pool = decoders()
     starting = asyncio.ensure_future(refusal(pool, GOOD))
-    while not pool.pids:
-        await asyncio.sleep(0)
+    await until(lambda: pool.pids)
     (pid,) = pool.pids
     await pool.close()
     assert (await starting).kind == "internal"
@@ -514,14 +513,17 @@ def test_no_limit_that_can_be_set_kills_a_process_by_itself(seconds: float) -> N
 
 
 OWNER = """
-import asyncio, sys
+import asyncio
 from streams.images.decoder import Decoders
 from tests.streams.images.sample_images import FILES, slow_jpeg
+from tests.streams.images.test_decoder import cpu_ticks
+from tests.waiting import until
 async def main():
     pool = Decoders(2, max_pixels=40_000_000, memory_mb=1024, timeout_s=60)
     await asyncio.gather(*(pool.decode(FILES["JPEG"], "") for _ in range(2)))
+    before = sum(map(cpu_ticks, pool.pids))
     work = asyncio.ensure_future(pool.decode(slow_jpeg(), ""))
-    await asyncio.sleep(0.3)
+    await until(lambda: sum(map(cpu_ticks, pool.pids)) >= before + 10)
     print(*pool.pids, flush=True)
     await work
 asyncio.run(main())
