@@ -43,12 +43,16 @@ TASK_LIMIT = 1000
 #: Marks a home that `--keep` created.
 MARKER = "kept-demo"
 
-#: What `--keep` leaves in its home. The marker is removed last, so an interrupted `clear` can run again.
-HOME_ENTRIES = (*stack.NAMES, "logs", "up.lock", kept.FILE, MARKER)
+#: What `--keep` leaves in its home; the worker fills `cache`. The marker goes last, so an interrupted `clear` can run again.
+HOME_ENTRIES = (*stack.NAMES, "cache", "logs", "up.lock", kept.FILE, MARKER)
 
 
 async def demo(settings: Settings, console: Console, *, keep: bool) -> Report:
-    """Runs the demo. With `keep`, servers and worker keep running afterwards, in `settings.home`."""
+    """Runs the demo. With `keep`, servers and worker keep running afterwards, in `settings.home`.
+
+    Raises `UserError` before anything starts if the example posts are missing.
+    """
+    example_faults()
     with _home(settings, keep=keep) as home, Display(console) as display:
         servers = _servers(settings, home, display, keep=keep)
         async with servers as addresses, image_server() as images:
@@ -188,6 +192,7 @@ async def _servers(settings: Settings, home: Path, display: Display, *, keep: bo
 
 def show_addresses(settings: Settings, console: Console) -> None:
     """Prints, after `--keep`, the addresses, commands to try, and how to stop the demo."""
+    console.print("The servers' addresses, for programs that do not run in this folder:")
     for name, address in (stack.running(settings.home) or {}).items():
         console.print(f"  export MNER_{name.upper()}={address}", highlight=False)
     console.print("Servers and worker keep running. Try `mner review`, `mner queue list` or `mner search NASA` here.")
@@ -195,8 +200,12 @@ def show_addresses(settings: Settings, console: Console) -> None:
 
 
 def stop(home: Path) -> list[str]:
-    """Stops what `demo --keep` left running and removes its data. Returns the names of the stopped processes."""
+    """Stops what `demo --keep` left running and removes its data. Returns the names of the stopped processes.
+
+    Servers that `mner local up` started are left alone.
+    """
+    if not (home / MARKER).exists():
+        return []
     stopped = ["worker"] * kept.stop(home) + stack.down(home)
-    if (home / MARKER).exists():  # a marker left here would make later servers look like a demo
-        clear(home)
+    clear(home)  # a marker left here would make later servers look like a demo
     return stopped

@@ -18,9 +18,10 @@ from core.errors import UserError
 from core.events import Extraction, Mention, Question, Reason, ReviewTask, Tweet
 from demo import kept
 from demo.report import Report
-from demo.run import clear
+from demo.run import clear, stop
 from demo.tally import Tally
 from demo.verdict import find_problems
+from local import stack
 from sinks.search import Entity, Hit, Results
 from streams.routing import route
 from tests.conftest import ROOT
@@ -115,7 +116,7 @@ def test_the_demo_refuses_a_home_that_holds_something_else(mner: Run, tmp_path: 
 
 
 def test_only_the_files_of_an_earlier_demo_are_removed_from_its_home(tmp_path: Path) -> None:
-    for folder in ("kafka", "elasticsearch", "redis", "logs"):
+    for folder in ("kafka", "elasticsearch", "redis", "logs", "cache"):
         (tmp_path / folder / "data").mkdir(parents=True)
     for file in ("kept-demo", "worker.pid", "up.lock", "thesis.txt"):
         (tmp_path / file).touch()
@@ -124,6 +125,22 @@ def test_only_the_files_of_an_earlier_demo_are_removed_from_its_home(tmp_path: P
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs", "thesis.txt"]
     with pytest.raises(UserError, match="not empty"):
         clear(tmp_path)
+
+
+def test_stopping_the_demo_spares_servers_that_were_started_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kafka").mkdir()
+    monkeypatch.setattr(stack, "down", lambda home: pytest.fail(f"stopped the servers of {home}"))
+    assert stop(tmp_path) == []
+
+
+def test_a_demo_can_follow_a_demo_that_was_stopped(tmp_path: Path) -> None:
+    (tmp_path / "kept-demo").touch()
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "images.sqlite3").touch()
+    stop(tmp_path)
+    assert not any(tmp_path.iterdir())
 
 
 def test_stopping_spares_a_process_that_merely_has_the_number_of_the_worker(tmp_path: Path) -> None:
