@@ -43,7 +43,7 @@ TASK_LIMIT = 1000
 #: Marks a home that `--keep` created.
 MARKER = "kept-demo"
 
-#: What `--keep` leaves in its home; the worker fills `cache`. The marker goes last, so a broken-off `clear` can run again.
+#: What `--keep` leaves in its home; the worker fills `cache`. The marker goes last, so that `clear` can run again.
 HOME_ENTRIES = (*stack.NAMES, "cache", "logs", "up.lock", kept.FILE, MARKER)
 
 
