@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import (
-    ClusterAuthorizationFailedError,
-    InvalidProducerEpoch,
-    KafkaError,
-    MessageSizeTooLargeError,
-    OutOfOrderSequenceNumber,
-    ProducerClosed,
-    ProducerFenced,
-    TopicAuthorizationFailedError,
-    UnknownProducerId,
-)
+import asyncio
+import contextlib
+from typing import Any
 
-from core.errors import Reject, Retry, Stop, UserError
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
+
+from core.errors import Reject, UserError
 from core.events import HEADERS, DeadLetter
+from sinks.answers import kafka
+from sinks.answers.answer import Reaction
 from streams.topics import MAX_MESSAGE_BYTES
 
-FATAL = (
-    ClusterAuthorizationFailedError,
-    InvalidProducerEpoch,
-    OutOfOrderSequenceNumber,
-    ProducerClosed,
-    ProducerFenced,
-    TopicAuthorizationFailedError,
-    UnknownProducerId,
-)
+CLOSE_S = 5.0
+"""Longest time, in seconds, that a producer may take to close after its session was lost."""
+
+UNCLASSED = KafkaError
+"""aiokafka raises its base class when its sender has died, and then for every record."""
 
 
 class Producer:
@@ -38,8 +31,86 @@ class Producer:
 
     def __init__(self, brokers: str) -> None:
         self._brokers = brokers
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=brokers,
+        self._server = f"Kafka at {brokers}"
+        self._producer = self._made()
+        self._renewing = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._partitioner = DefaultPartitioner()
+
+    async def __aenter__(self) -> Producer:
+        try:
+            await self._producer.start()
+        except KafkaError as error:
+            told = kafka.answer(error, self._server)
+            if told.reaction is Reaction.STOP:
+                raise UserError(told.sentence) from None
+            raise UserError(f"no Kafka broker answers at {self._brokers} ({error}): is MNER_KAFKA right?") from None
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(*self._closing)
+        await self._producer.stop()
+
+    async def send(self, topic: str, key: bytes | None, value: bytes | None) -> None:
+        """Sends one record and returns when the brokers have it.
+
+        Raises `Retry` when the brokers cannot take it now, and `Reject` when they can never take it. Raises `Stop` when
+        they refuse this client. `sinks.answers.kafka` says which error is which.
+        """
+        producer = self._producer
+        try:
+            await producer.send_and_wait(topic, value=value, key=key, headers=HEADERS)
+        except KafkaError as error:
+            if kafka.row_for(error).reaction is not Reaction.SPLIT:
+                raise await self._classed(producer, error, topic) from None
+            if error.args:  # the client refused it
+                raise self._too_large(topic, value) from None
+            # A batch was too large, and this record may have been one of many in it.
+            await self._send_alone(await self._renew(producer, topic), topic, key, value)
+
+    async def _send_alone(self, producer: Any, topic: str, key: bytes | None, value: bytes | None) -> None:
+        """Sends one record in a batch of its own."""
+        try:
+            partitions = sorted(await producer.partitions_for(topic))
+            batch = producer.create_batch()
+            batch.append(key=key, value=value, timestamp=None, headers=HEADERS)
+            partition = self._partitioner(key, partitions, partitions)
+            await (await producer.send_batch(batch, topic, partition=partition))
+        except KafkaError as error:
+            if kafka.row_for(error).reaction is not Reaction.SPLIT:
+                raise await self._classed(producer, error, topic) from None
+            await self._renew(producer, topic)  # the broker never saw the number of the refused record
+            raise self._too_large(topic, value) from None
+
+    async def _classed(self, producer: Any, error: KafkaError, topic: str) -> Exception:
+        """Returns the error for the pipeline. Renews the producer when the broker will not accept it again."""
+        told = kafka.answer(error, self._server, f"topic {topic}")
+        if kafka.row_for(error).renew or type(error) is UNCLASSED or told.reaction is Reaction.REJECT:
+            await self._renew(producer, topic)
+        return told.error()
+
+    async def _renew(self, used: Any, topic: str) -> Any:
+        """Puts a new producer, with a new session, in place of `used`. Raises `Retry` when that fails for now."""
+        async with self._renewing:
+            if self._producer is used:
+                fresh = self._made()
+                try:
+                    await fresh.start()
+                except KafkaError as error:
+                    await fresh.stop()
+                    raise kafka.answer(error, self._server, f"topic {topic}").error() from None
+                self._producer = fresh
+                closing = asyncio.create_task(_close(used))
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
+            return self._producer
+
+    def _too_large(self, topic: str, value: bytes | None) -> Reject:
+        return Reject(f"the record has {len(value or b'')} bytes, more than the topic {topic} allows")
+
+    def _made(self) -> Any:
+        return AIOKafkaProducer(
+            bootstrap_servers=self._brokers,
             acks="all",
             enable_idempotence=True,
             linger_ms=5,
@@ -47,30 +118,10 @@ class Producer:
             request_timeout_ms=20_000,
         )
 
-    async def __aenter__(self) -> Producer:
-        try:
-            await self._producer.start()
-        except KafkaError as error:
-            raise UserError(f"no Kafka broker answers at {self._brokers} ({error}): is MNER_KAFKA right?") from None
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._producer.stop()
-
-    async def send(self, topic: str, key: bytes | None, value: bytes | None) -> None:
-        """Sends one record and returns when the brokers have it.
-
-        Raises `Retry` when the broker is away, and `Reject` when the record is larger than the topic allows. Raises
-        `Stop` when the broker refuses this client, or when the producer's session is lost: a restart makes a new one.
-        """
-        try:
-            await self._producer.send_and_wait(topic, value=value, key=key, headers=HEADERS)
-        except MessageSizeTooLargeError:
-            raise Reject(f"the record has {len(value or b'')} bytes, more than the topic {topic} allows") from None
-        except FATAL as error:
-            raise Stop(f"Kafka refuses all records of this worker for {topic}: {error!r}") from error
-        except KafkaError as error:
-            raise Retry(f"Kafka did not take a record for {topic}: {error!r}") from error
+async def _close(producer: Any) -> None:
+    with contextlib.suppress(KafkaError, TimeoutError):
+        await asyncio.wait_for(producer.stop(), CLOSE_S)
 
 
 class DeadLetterTopic:

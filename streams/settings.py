@@ -200,7 +200,7 @@ class Settings(BaseSettings):
     # pipeline
     in_flight: int = Field(512, ge=1, description="Maximum number of posts that are consumed but not yet acknowledged.")
     retry_max_s: FiniteFloat = Field(
-        5.0, gt=0, description="Longest time, in seconds, between two tries while a server is away."
+        5.0, gt=0, description="Longest time, in seconds, between two tries while a server is unreachable."
     )
     drain_s: FiniteFloat = Field(
         20.0, ge=0, description="Time, in seconds, that a stopping worker has to finish what is in flight."

@@ -385,5 +385,5 @@ async def test_a_read_of_another_page_is_tried_again_or_stops_with_the_reason(re
         index = Index(url, "mentions")
         for read in (index.count, lambda: index.search("x"), index.entities, lambda: index.held(["1"])):
             with pytest.raises((Retry, Stop), match="not Elasticsearch"):
-                await read()  # type: ignore[operator]
+                await read()
         await index.close()
