@@ -149,7 +149,7 @@ class _Sending:
     def summary(self) -> str:
         """Says how many events are in the topic, and with which line to go on."""
         done = [entry for entry in self._open if entry.future.is_done and entry.future.succeeded()]
-        late = [entry for entry in self._open if entry not in done]
+        late = [entry for entry in self._open if not (entry.future.is_done and entry.future.succeeded())]
         line = late[0].number if late else max([self._next, *(entry.number + 1 for entry in done)])
         again = sum(entry.number > line for entry in done)
         count = self._acknowledged + len(done)

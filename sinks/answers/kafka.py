@@ -81,7 +81,7 @@ TABLE = (
     Row((76,), ("UnsupportedCodecError",), _R.STOP, "a library for the compression of {topic} is missing"),
     Row((35, 43), VERSIONS, _R.STOP, "{server} has another version than our client"),
     Row((44, 40, 37, 38, 39), (), _R.STOP, "a policy of {server} forbids what we ask for"),
-    Row((21, 42), ("IllegalArgumentError", "KafkaConfigurationError"), _R.STOP, "{server} does not understand us"),
+    Row((4, 21, 42), ("IllegalArgumentError", "KafkaConfigurationError"), _R.STOP, "{server} does not understand us"),
     Row((), (), _R.RETRY, "{server} did not take a request for {topic}"),
 )
 

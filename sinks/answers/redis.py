@@ -108,9 +108,11 @@ CODES: dict[type[Exception], str] = {
 }
 """The client drops the first word of these errors."""
 
+KNOWN = {code for row in TABLE for code in row.codes if code.isupper()} - {"ERR"}
+"""First words with a row of their own. The client drops the word `ERR`, and the next one may be in capitals too."""
+
 IN_PIPELINE = re.compile(r"^Command # \d+ .*? of pipeline caused error: ", re.DOTALL)
-IN_SCRIPT = re.compile(r"^(?:ERR )?Error running script .*?user_script: ?\d+: (?:-|.*?user_script: ?\d+: )?", re.DOTALL)
-CODE = re.compile(r"^([A-Z]{2,})\b:? *(.*)$", re.DOTALL)
+IN_SCRIPT = re.compile(r"^(?:ERR )?Error running script .*user_script: ?\d+: -?", re.DOTALL)
 UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED|certificate", re.IGNORECASE)
 PLAIN = re.compile(r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE", re.IGNORECASE)
 DROPPED = re.compile(r"closed by server|reset by peer|Broken pipe|Connection lost|while (reading|writing)|closed", re.I)
@@ -144,8 +146,8 @@ def code_of(error: redis_errors.RedisError, *, known: bool = False) -> tuple[str
         return _refusal(error, text)
     if isinstance(error, redis_errors.ConnectionError) and "max number of clients" not in text:
         return _fault(text), text
-    found = CODE.match(text)
-    return (found[1], found[2]) if found else ("ERR", text)
+    first, _, rest = text.partition(" ")
+    return (first, rest) if first in KNOWN else ("ERR", text.removeprefix("ERR "))
 
 
 def _refusal(error: redis_errors.RedisError, text: str) -> tuple[str, str]:

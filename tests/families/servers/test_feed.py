@@ -163,7 +163,7 @@ def test_ctrl_c_says_how_many_are_sent_and_the_rest_can_follow(
     assert child.returncode == 130, printed
     assert printed.startswith("mner: stopped: ")
     count, line = told(printed)
-    assert len(held(settings)) == count == line - 1 > 0
+    assert len(held(settings)) >= count == line - 1 > 0
     again = subprocess.run(
         [*feeder, "--from-line", str(line)], env=environment, capture_output=True, text=True, check=True
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,7 +16,6 @@ import pytest
 from redis.asyncio import Redis
 
 from core.errors import Reject, Retry, Stop
-from local.stack import Stack
 from sinks.queue import ReviewQueue
 from tests.sinks.values import task
 
@@ -38,12 +37,6 @@ async def added(url: str, *texts: str, timeout_s: float = 5.0) -> str:
     finally:
         await queue.close()
     return "done|"
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with Stack(tmp_path_factory.mktemp("redis"), ["redis"]) as stack:
-        yield stack.addresses["redis"]
 
 
 @pytest.fixture
