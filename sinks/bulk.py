@@ -15,8 +15,8 @@ from sinks.document import Document
 #: Largest size of one bulk request, in bytes. The vendor advises 5 to 15 MB.
 BULK_BYTES = 5_000_000
 
-#: Requests that must pass before the size doubles again: after one was refused, and after one got no answer.
-AFTER_REFUSED, AFTER_SLOW = 200, 4
+#: Batches that must pass before the size doubles again: after a request was refused, and after one got no answer.
+AFTER_REFUSED, AFTER_SLOW = 50, 4
 
 
 class RequestSize:
@@ -42,7 +42,7 @@ class RequestSize:
         self._lower(size)
 
     def passed(self) -> None:
-        """A request got its answer."""
+        """All requests of a batch got their answers. Only then may they grow, so that a harmful document gets alone."""
         self._passed += 1
         if self._passed >= self._wanted:
             self._share, self._passed = min(1.0, 2 * self._share), 0

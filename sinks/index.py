@@ -21,8 +21,9 @@ from urllib.parse import urlsplit
 from elasticsearch import ApiError, AsyncElasticsearch, BadRequestError, NotFoundError, TransportError
 
 from core.errors import Reject, Retry, Stop
-from sinks.answers.answer import Answer, Reaction
+from sinks.answers.answer import Reaction, Slow
 from sinks.answers.elasticsearch import error_of, item_answer
+from sinks.blame import Blame
 from sinks.bulk import Pair, RequestSize, pair, parts, size_of
 from sinks.document import Document, stored
 from sinks.mapping import TEMPLATE, missing_fields
@@ -60,6 +61,7 @@ class Index:
         self._where = _address(url)
         self._server = f"Elasticsearch at {self._where}"
         self._size = RequestSize()
+        self._blame = Blame(self._answers)
         self._known = False  # whether this server has answered as Elasticsearch
         try:
             self._client = AsyncElasticsearch(
@@ -107,6 +109,7 @@ class Index:
         outcomes: list[Outcome] = []
         for part in parts([pair(document) for document in documents], self._size):
             outcomes.extend(await self._write(part))
+        self._size.passed()
         return outcomes
 
     async def _write(self, pairs: Sequence[Pair]) -> list[Outcome]:
@@ -119,10 +122,12 @@ class Index:
             self._size.refused(size_of(pairs))
             half = len(pairs) // 2
             return [*await self._write(pairs[:half]), *await self._write(pairs[half:])]
-        except _Slow:
+        except Slow as fault:
             self._size.slow(size_of(pairs))
+            if len(pairs) == 1 and await self._blame.is_due(_id(pairs[0]), size_of(pairs), fault):
+                return [Outcome("rejected", f"the document is too large for {self._server}, or a proxy: {fault}")]
             raise
-        self._size.passed()
+        self._blame.passed(map(_id, pairs))
         if any(error_of(item.get("error"))[0] == "index_not_found_exception" for item in answer):
             await self.prepare()  # the index was deleted while we ran; the outcome of these items is `retry`
         return [self._triage(item) for item in answer]
@@ -194,6 +199,13 @@ class Index:
     async def close(self) -> None:
         await self._client.close()
 
+    async def _answers(self) -> bool:
+        try:
+            await self._client.indices.exists_alias(name=self.name)
+        except (ApiError, TransportError):
+            return False
+        return True
+
     def _triage(self, item: Mapping[str, Any]) -> Outcome:
         answer = item_answer(item, self._server, self.name)
         if answer.reaction not in KINDS:
@@ -216,7 +228,7 @@ class Index:
             yield
         except (ApiError, TransportError) as error:
             answer = classed(error, self._server, self.name, known=self._known)
-            raise self._error(answer, after_s(error)) from None
+            raise answer.error(after_s(error)) from None
         self._known = True
 
     @contextmanager
@@ -228,12 +240,10 @@ class Index:
         except Reject as error:
             raise Stop(str(error)) from None
 
-    def _error(self, answer: Answer, after_s: float) -> Exception:
-        return _Slow(answer.sentence, after_s) if answer.reaction == Reaction.SHRINK else answer.error(after_s)
 
-
-class _Slow(Retry):
-    """A fault that passes, and that a smaller request may not meet."""
+def _id(pair: Pair) -> str:
+    """The action of a document, which holds its id and version."""
+    return pair[0].decode()
 
 
 def _address(url: str) -> str:

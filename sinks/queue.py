@@ -35,6 +35,8 @@ from redis.backoff import NoBackoff
 from core.errors import Stop
 from core.events import Extraction, ReviewTask, explain
 from sinks.answers.redis import answer
+from sinks.blame import Blame
+from sinks.pipelines import PipelineSize, in_pipelines
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +90,8 @@ class ReviewQueue:
         parts = urlsplit(url)
         self._where = f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
         self._clock = clock
+        self._size = PipelineSize()
+        self._blame = Blame(self._answers)
         self._known = False  # whether this server has answered as Redis
         try:
             self._redis = Redis.from_url(
@@ -196,14 +200,21 @@ class ReviewQueue:
             return await self._script(self._keys, [operation, self._now(), *args])
 
     async def _many(self, calls: Sequence[tuple[str | int | float, ...]]) -> int:
-        """Sends the script calls in one pipeline. Returns how many answered 1."""
-        if not calls:
-            return 0
+        """Sends the script calls in pipelines. Returns how many answered 1."""
+        return await in_pipelines(self._pipe, calls, self._size, self._blame)
+
+    async def _pipe(self, calls: Sequence[tuple[str | int | float, ...]]) -> int:
         with self._reaching():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for operation, *args in calls:
                     await self._script(self._keys, [operation, self._now(), *args], client=pipe)
                 return sum(await pipe.execute())
+
+    async def _answers(self) -> bool:
+        try:
+            return bool(await self._redis.ping())
+        except redis_errors.RedisError:
+            return False
 
     def _now(self) -> int | str:
         return self._clock() if self._clock else ""

@@ -32,7 +32,7 @@ WINDOW_BYTES = 32_000_000
 """Largest number of unacknowledged events, and of their bytes. This bounds the memory, however long the file is."""
 
 
-class FeedEnded(Exception):
+class FeedEnded(UserError):
     """Feeding ended early. The message says why, how many events are in the topic, and with which line to go on."""
 
     def __init__(self, reason: str, *, interrupted: bool = False) -> None:

@@ -28,16 +28,28 @@ class Reaction(StrEnum):
     """No request can succeed until a person changes the settings or the program."""
 
 
+class Slow(Retry):
+    """A fault that passes, and that a smaller request may not meet."""
+
+    def __init__(self, reason: str, after_s: float = 0.0, *, broke: bool = False) -> None:
+        """`broke`: whether the connection broke, without an answer."""
+        super().__init__(reason, after_s)
+        self.broke = broke
+
+
 @dataclass(frozen=True)
 class Answer:
     """A classed answer. `sentence` names the server and says what is true, for a person to read."""
 
     reaction: Reaction
     sentence: str
+    broke: bool = False  # whether the connection broke, without an answer
 
     def error(self, after_s: float = 0.0) -> Exception:
         """Returns the error that makes the pipeline do this. A request that cannot be split any further is rejected."""
-        if self.reaction in {Reaction.RETRY, Reaction.SHRINK}:
+        if self.reaction is Reaction.SHRINK:
+            return Slow(self.sentence, after_s, broke=self.broke)
+        if self.reaction is Reaction.RETRY:
             return Retry(self.sentence, after_s)
         if self.reaction in {Reaction.SPLIT, Reaction.REJECT}:
             return Reject(self.sentence)

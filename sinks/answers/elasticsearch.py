@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sinks.answers.answer import Answer, Reaction
@@ -209,7 +209,7 @@ def request_answer(status: int, body: object, server: str, name: str, *, ours: b
 def connection_answer(kind: str, detail: str, server: str, name: str) -> Answer:
     """Classes a request that got no answer, or none that can be read."""
     row = row_for("connection", 0, kind)
-    return _answer(row, server, name, detail)
+    return replace(_answer(row, server, name, detail), broke=kind == "dropped")
 
 
 def error_of(error: object) -> tuple[str, str]:

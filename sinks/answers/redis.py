@@ -84,8 +84,8 @@ TABLE = (
     # no answer
     Row(("certificate",), _R.STOP, "we do not trust the certificate of {server}", TLS),
     Row(("plain",), _R.STOP, "{server} does not speak TLS at this port", TLS),
-    Row(("timeout",), _R.RETRY, "{server} did not answer in time", CLIENTS),
-    Row(("dropped",), _R.RETRY, "{server} broke the connection", CLIENTS),
+    Row(("timeout",), _R.SHRINK, "{server} did not answer in time", CLIENTS),
+    Row(("dropped",), _R.SHRINK, "{server} broke the connection", CLIENTS),
     Row(("unreachable",), _R.RETRY, "{server} is unreachable", CLIENTS),
     Row(("stranger",), _R.STOP, "{server} does not speak the protocol of Redis", PROTOCOL),
     Row(("unreadable",), _R.RETRY, "{server} sent an answer that is not Redis's", PROTOCOL),
@@ -112,6 +112,9 @@ KNOWN = {code for row in TABLE for code in row.codes if code.isupper()} - {"ERR"
 """First words with a row of their own. The client drops the word `ERR`, and the next one may be in capitals too."""
 
 IN_PIPELINE = re.compile(r"^Command # \d+ .*? of pipeline caused error: ", re.DOTALL)
+TUPLE = re.compile(r"^\((['\"])(.*)\1,\)$", re.DOTALL)
+"""Since version 8, the client writes an error of a pipeline as a tuple."""
+
 IN_SCRIPT = re.compile(r"^(?:ERR )?Error running script .*user_script: ?\d+: -?", re.DOTALL)
 UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED|certificate", re.IGNORECASE)
 PLAIN = re.compile(r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE", re.IGNORECASE)
@@ -129,12 +132,13 @@ def answer(error: redis_errors.RedisError, server: str, *, known: bool = False) 
     row = row_for(code, reason)
     detail = " ".join((f"{code} {reason}" if code.isupper() else reason).split())[:300]
     says = row.says.format(server=server)
-    return Answer(row.reaction, f"{says}: {detail}" if detail else says)
+    return Answer(row.reaction, f"{says}: {detail}" if detail else says, broke=code == "dropped")
 
 
 def code_of(error: redis_errors.RedisError, *, known: bool = False) -> tuple[str, str]:
     """Returns the error's first word and the rest, as the server sent them, or the kind of a fault on the way."""
-    text = IN_SCRIPT.sub("", IN_PIPELINE.sub("", str(error)))
+    text = IN_PIPELINE.sub("", str(error))
+    text = IN_SCRIPT.sub("", TUPLE.sub(r"\2", text))
     named = next((code for kind, code in CODES.items() if type(error) is kind), "")
     if named:
         return named, text

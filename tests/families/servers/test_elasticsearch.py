@@ -15,7 +15,7 @@ import pytest
 
 from core.errors import Reject, Retry, Stop
 from sinks.document import Document
-from sinks.index import Index
+from sinks.index import Index, Outcome
 from tests.families.servers.http_server import Reply, Request, bulk_done, error, serving
 
 DOCUMENTS = [Document(str(number), 1, {"id": str(number)}) for number in range(8)]
@@ -342,6 +342,46 @@ async def test_a_proxy_that_refuses_before_it_has_read_the_body() -> None:
                 continue
         assert {outcome.kind for outcome in outcomes} == {"rejected"}
         await index.close()
+
+
+async def test_a_document_that_breaks_the_connection_is_rejected_alone() -> None:
+    """A proxy that hangs up on what exceeds its limit."""
+    large = Document("large", 1, {"id": "x" * 200_000})
+
+    def answer(request: Request) -> Reply | None:
+        if request.method == "HEAD":
+            return Reply(body=b"")
+        return bulk_done(request) if len(request.body) < 100_000 else None
+
+    async with serving(answer) as url:
+        index = Index(url, "mentions")
+        many = [Document(f"m{number}", 1, {"id": "m"}) for number in range(90)]
+        outcomes = await until_written(index, [*many, large, *DOCUMENTS])
+        assert [outcome.kind for outcome in outcomes] == ["written"] * 90 + ["rejected"] + ["written"] * 8
+        assert "too large" in outcomes[90].reason
+        await index.close()
+
+
+async def test_a_large_document_is_not_blamed_for_a_server_that_is_busy() -> None:
+    large = [Document("large", 1, {"id": "x" * 200_000})]
+    replies = [es(429, "es_rejected_execution_exception"), page(504), page(503)]
+    async with serving(lambda request: Reply() if request.method == "HEAD" else replies[0]) as url:
+        index = Index(url, "mentions")
+        for reply in replies * 4:
+            replies[0] = reply
+            with pytest.raises(Retry):
+                await index.write(large)
+        await index.close()
+
+
+async def until_written(index: Index, documents: list[Document]) -> list[Outcome]:
+    """Writes again until it succeeds, as the pipeline does."""
+    for _ in range(40):
+        try:
+            return await index.write(documents)
+        except Retry:
+            continue
+    raise AssertionError("it never ends")
 
 
 async def test_a_request_refused_for_one_document_is_halved_until_it_is_alone() -> None:

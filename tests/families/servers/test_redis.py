@@ -7,15 +7,21 @@ bring a single Redis to.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from core.errors import Reject, Retry, Stop
+from local.stack import Stack
+from sinks.answers.answer import Slow
+from sinks.blame import Blame
+from sinks.pipelines import PipelineSize, in_pipelines
 from sinks.queue import ReviewQueue
 from tests.sinks.values import task
 
@@ -104,7 +110,6 @@ STATES = [
     pytest.param(setting(("requirepass", "x")), "stop", "asks for a password", id="NOAUTH"),
     pytest.param(with_login(":y", ("requirepass", "x")), "stop", "refuses our credentials", id="WRONGPASS"),
     pytest.param(with_login("nobody:y"), "stop", "refuses our credentials", id="WRONGPASS of a user"),
-    pytest.param(with_login(":y"), "stop", "has no password", id="a password too many"),
     pytest.param(without_rights, "stop", "does not give our user the rights", id="NOPERM"),
     pytest.param(database_99, "stop", "no such database", id="database 99"),
     pytest.param(wrong_type, "stop", "another program", id="WRONGTYPE"),
@@ -170,9 +175,66 @@ async def test_a_connection_that_is_cut_is_made_again(redis: Redis, address: str
 @pytest.mark.servers
 async def test_a_task_that_redis_cannot_take_is_rejected(redis: Redis, address: str) -> None:
     await redis.config_set("proto-max-bulk-len", "1mb")
-    kind, _, told = (await added(address, "Paris", "x" * 1_500_000)).partition("|")
-    assert kind == "reject", told
-    assert "the task is too large" in told
+    large = task("1")
+    large = large.model_copy(update={"tweet": large.tweet.model_copy(update={"text": "x" * 1_500_000})})
+    queue = ReviewQueue(address, "review:")
+    tasks = [*(task(str(number)) for number in range(10, 20)), large, task("20")]
+
+    async def add_until_it_ends() -> None:
+        for _ in range(20):
+            with contextlib.suppress(Retry):
+                await queue.add(tasks)
+
+    with pytest.raises(Reject, match=r"the task.* is too large"):
+        await add_until_it_ends()
+    assert (await queue.counts()).open == 10, "the tasks before it are stored"
+    assert await queue.add([task("20")]) == 1
+    await queue.close()
+
+
+@pytest.mark.servers
+async def test_a_large_task_is_not_rejected_while_redis_is_stopped(tmp_path: Path) -> None:
+    large = task("1")
+    large = large.model_copy(update={"tweet": large.tweet.model_copy(update={"text": "x" * 200_000})})
+    with Stack(tmp_path, ["redis"]) as stack:
+        queue = ReviewQueue(stack.addresses["redis"], "review:")
+        assert await queue.add([task("0")]) == 1
+        await asyncio.to_thread(stack.redis.kill)
+        for _ in range(10):
+            with pytest.raises(Retry):
+                await queue.add([large])
+        await asyncio.to_thread(stack.redis.start)
+        await asyncio.to_thread(stack.redis.ready)
+        assert await queue.add([large]) == 1
+        await queue.close()
+
+
+async def test_pipelines_shrink_until_they_pass_and_grow_again() -> None:
+    sizes: list[int] = []
+    most = [3]
+
+    async def send(calls: Sequence[Any]) -> int:
+        sizes.append(len(calls))
+        if len(calls) > most[0]:
+            raise Slow("hangs up")
+        return len(calls)
+
+    async def answers() -> bool:
+        return True
+
+    size, blame, calls = PipelineSize(), Blame(answers), [("add", str(number)) for number in range(16)]
+    for _ in range(10):
+        try:
+            assert await in_pipelines(send, calls, size, blame) == 16
+            break
+        except Slow:
+            continue
+    most[0] = 1000
+    for _ in range(4):
+        assert await in_pipelines(send, calls, size, blame) == 16
+    sizes.clear()
+    await in_pipelines(send, calls, size, blame)
+    assert sizes == [16]
 
 
 # Answers that one Redis alone cannot be brought to
@@ -189,7 +251,9 @@ async def speaking(line: bytes, context: ssl.SSLContext | None = None) -> AsyncI
                 for _ in range(int(head[1:])):
                     size = int((await reader.readline())[1:])
                     words.append((await reader.readexactly(size + 2))[:-2].upper())
-                if words[0] == b"HELLO":
+                if b"AUTH" in words and b"pass" in line:
+                    writer.write(line + b"\r\n")
+                elif words[0] == b"HELLO":
                     writer.write(b"%1\r\n+proto\r\n:3\r\n")
                 elif words[0] in {b"CLIENT", b"SELECT", b"AUTH"}:
                     writer.write(b"+OK\r\n")
@@ -233,6 +297,16 @@ ANSWERS = [
     pytest.param("-NOSCRIPT No matching script. Please use EVAL.", "retry", "lost our script", id="NOSCRIPT"),
     pytest.param("-NOREPLICAS Not enough good replicas to write.", "retry", "replicas", id="NOREPLICAS"),
     pytest.param("-NOAUTH Authentication required.", "stop", "asks for a password", id="NOAUTH"),
+    pytest.param("-WRONGPASS invalid username-password pair", "stop", "our credentials", id="WRONGPASS"),
+    pytest.param("-ERR invalid password", "stop", "our credentials", id="invalid password of 5"),
+    pytest.param(
+        "-ERR AUTH <password> called without any password configured for the default user.",
+        *("stop", "has no password"),
+        id="a password too many",
+    ),
+    pytest.param(
+        "-ERR Client sent AUTH, but no password is set", "stop", "has no password", id="a password too many for 5"
+    ),
     pytest.param("-NOPERM this user has no permissions", "stop", "the rights", id="NOPERM"),
     pytest.param("-DENIED Redis is running in protected mode", "stop", "protected mode", id="DENIED"),
     pytest.param("-ERR max number of clients reached", "retry", "no connection left", id="max clients"),
