@@ -5,6 +5,7 @@ The lines are sent unchanged. A broken one becomes a dead letter of the extract 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections import deque
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from core.errors import UserError
 from core.events import HEADERS
@@ -39,6 +40,18 @@ class FeedEnded(UserError):
         """`interrupted`: whether the person at the terminal ended it."""
         super().__init__(reason)
         self.interrupted = interrupted
+
+
+class Feeder(KafkaProducer):  # type: ignore[misc]
+    """A producer that can be closed while the brokers do not answer."""
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Waits until everything is sent, or for `timeout` seconds. Never raises when that was too short.
+
+        `close` calls this first. An error would leave its thread running, and Python would report it at the end.
+        """
+        with contextlib.suppress(KafkaTimeoutError):
+            super().flush(timeout)
 
 
 def key_of(line: bytes) -> bytes | None:
@@ -70,7 +83,7 @@ def feed(
     Raises `FeedEnded` when the brokers fail on the way, or on Ctrl-C. Both errors name the line to go on with.
     """
     try:
-        producer = KafkaProducer(
+        producer = Feeder(
             bootstrap_servers=brokers.split(","),
             acks="all",
             linger_ms=5,

@@ -21,8 +21,9 @@ table is read from the top, and the first row that matches counts. The page is w
 | reject | makes a [dead letter](dead-letters.md) of this one event |
 | stop | ends with an error. Only a person can help, with other settings or another program |
 
-"We" is the worker in the reasons. A limit of a proxy in front of Elasticsearch is met by smaller requests, down to one
-document.
+"We" is the worker in the reasons. A limit of a proxy in front of a server is met by smaller requests, down to one
+document or task. One of more than 64 KB that breaks the connection five times in a row, while the server answers to
+something small, is rejected too.
 """
 
 

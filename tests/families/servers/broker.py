@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 PRODUCE, METADATA, VERSIONS, PRODUCER_ID = 0, 3, 18, 22
-SPOKEN = {PRODUCE: (3, 3), METADATA: (1, 1), VERSIONS: (0, 0), PRODUCER_ID: (0, 0)}
+SPOKEN = {PRODUCE: (3, 3), METADATA: (1, 4), VERSIONS: (0, 0), PRODUCER_ID: (0, 0)}
 UNSUPPORTED_VERSION = 35
 
 
@@ -34,7 +34,7 @@ class Broker:
             entries = b"".join(struct.pack(">hhh", kind, *spoken) for kind, spoken in SPOKEN.items())
             return struct.pack(">hi", UNSUPPORTED_VERSION if version else 0, len(SPOKEN)) + entries
         if key == METADATA:
-            return self._metadata()
+            return self._metadata(version)
         if key == PRODUCER_ID:
             self.sessions += 1
             return struct.pack(">ihqh", 0, 0, self.sessions, 0)
@@ -42,12 +42,14 @@ class Broker:
         self.produced.append(code)
         return _list(_text(self.topic) + _list(struct.pack(">ihqq", 0, code, len(self.produced), -1))) + bytes(4)
 
-    def _metadata(self) -> bytes:
+    def _metadata(self, version: int) -> bytes:
         broker = struct.pack(">i", 1) + _text("127.0.0.1") + struct.pack(">ih", self.port, -1)
         nodes = struct.pack(">ii", 1, 1)
         partition = struct.pack(">hii", 0, 0, 1) + nodes + nodes
         topic = struct.pack(">h", 0) + _text(self.topic) + b"\0" + _list(partition)
-        return _list(broker) + struct.pack(">i", 1) + _list(topic)
+        throttled = bytes(4) if version >= 3 else b""
+        cluster = _text("local") if version >= 2 else b""
+        return throttled + _list(broker) + cluster + struct.pack(">i", 1) + _list(topic)
 
 
 @asynccontextmanager
