@@ -136,6 +136,10 @@ REQUEST = (
         *("request", (400,), ("invalid_index_name_exception", "invalid_alias_name_exception"), _R.STOP),
         *("{name} cannot name an index; see MNER_PREFIX", CREATE),
     ),
+    Row(
+        *("request", (400,), ("invalid_index_template_exception",), _R.STOP),
+        *("{name} cannot name an index template; see MNER_PREFIX", CREATE),
+    ),
     Row("request", (400,), MEDIA_TYPE, _R.STOP, "{server} has another major version than our client", VERSIONS),
     Row(
         *("request", (400,), ("validation_exception", *ARGUMENT), _R.RETRY),

@@ -107,7 +107,10 @@ def test_the_command_ends_with_one_line_and_code_1(
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     writer = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(pipe)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        [sys.executable, "-c", WRITER, str(pipe)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     monkeypatch.setattr(topics, "missing", killing(own_servers, topics.missing))
     try:

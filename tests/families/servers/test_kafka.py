@@ -135,22 +135,6 @@ async def test_a_record_of_a_time_that_the_topic_does_not_take_is_rejected(broke
     assert (kind, "with this time" in told) in {("reject", True), ("done", False)}
 
 
-async def test_a_topic_with_too_few_replicas_is_waited_for(brokers: str, settings: Settings) -> None:
-    topic = made(brokers, settings.name("lonely"), min_insync_replicas="2")
-    async with Producer(brokers) as producer:
-        sending = asyncio.create_task(producer.send(topic, b"1", b"x"))
-        done, _ = await asyncio.wait([sending], timeout=3)
-        assert not done, "the client itself tries again"
-        with closing(topics.admin(brokers)) as client:
-            client.delete_topics([topic])
-        sending.cancel()
-
-
-async def test_a_topic_that_cannot_exist_stops(brokers: str) -> None:
-    kind, _, told = (await sent(brokers, "not a topic")).partition("|")
-    assert (kind, "cannot name a topic" in told) == ("stop", True), told
-
-
 def test_a_missing_codec_is_told_as_such(brokers: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """The dead letters of a topic that the broker compresses, read where the library is missing."""
     topic = made(brokers, settings.name("packed"), compression_type="gzip")
