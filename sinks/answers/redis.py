@@ -7,6 +7,7 @@ shows the table. An error inside a script counts as if the command had been sent
 from __future__ import annotations
 
 import re
+import ssl
 from dataclasses import dataclass
 
 from redis import exceptions as redis_errors
@@ -149,6 +150,8 @@ def code_of(error: redis_errors.RedisError, *, known: bool = False) -> tuple[str
     if isinstance(error, redis_errors.AuthenticationError):
         return _refusal(error, text)
     if isinstance(error, redis_errors.ConnectionError) and "max number of clients" not in text:
+        cause = error.__cause__ or error.__context__
+        text = f"{text} {cause}" if isinstance(cause, ssl.SSLError) else text  # the client leaves it out
         return _fault(text), text
     first, _, rest = text.partition(" ")
     return (first, rest) if first in KNOWN else ("ERR", text.removeprefix("ERR "))
