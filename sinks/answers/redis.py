@@ -151,7 +151,8 @@ def code_of(error: redis_errors.RedisError, *, known: bool = False) -> tuple[str
         return _refusal(error, text)
     if isinstance(error, redis_errors.ConnectionError) and "max number of clients" not in text:
         cause = error.__cause__ or error.__context__
-        text = f"{text} {cause}" if isinstance(cause, ssl.SSLError) else text  # the client leaves it out
+        if isinstance(cause, ssl.SSLError) and str(cause) not in text:
+            text = f"{text} {cause}"
         return _fault(text), text
     first, _, rest = text.partition(" ")
     return (first, rest) if first in KNOWN else ("ERR", text.removeprefix("ERR "))
