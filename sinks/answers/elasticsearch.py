@@ -134,11 +134,11 @@ REQUEST = (
     ),
     Row(
         *("request", (400,), ("invalid_index_name_exception", "invalid_alias_name_exception"), _R.STOP),
-        *("{name} cannot name an index; see MNER_PREFIX", CREATE),
+        *("{name} cannot name an index; see the prefix", CREATE),
     ),
     Row(
         *("request", (400,), ("invalid_index_template_exception",), _R.STOP),
-        *("{name} cannot name an index template; see MNER_PREFIX", CREATE),
+        *("{name} cannot name an index template; see the prefix", CREATE),
     ),
     Row("request", (400,), MEDIA_TYPE, _R.STOP, "{server} has another major version than our client", VERSIONS),
     Row(
@@ -158,7 +158,7 @@ REQUEST = (
     Row("request", (425,), (), _R.RETRY, "a proxy before {server} is not ready", HTTP),
     Row("request", (429,), BREAKER, _R.SHRINK, "{server} is short of memory", MEMORY),
     Row("request", (429,), (), _R.SHRINK, "{server} or a proxy before it is busy", BUSY),
-    Row("request", _statuses(300, 399), (), _R.STOP, "{server} sends us elsewhere; see MNER_ELASTICSEARCH", HTTP),
+    Row("request", _statuses(300, 399), (), _R.STOP, "{server} sends us elsewhere; is its address right?", HTTP),
     Row("request", _statuses(400, 499), (), _R.STOP, "{server} or a proxy before it refuses the request", HTTP),
     Row("request", (501, 505, 510, 511), (), _R.STOP, "{server} does not serve such requests", HTTP),
     Row("request", (502,), (), _R.SHRINK, "a proxy before {server} got no good answer of it", HTTP),
@@ -173,7 +173,7 @@ CONNECTION = (
     Row("connection", (), ("alert",), _R.STOP, "{server} refuses our TLS", OPENSSL),
     Row("connection", (), ("plain",), _R.STOP, "{server} does not speak TLS at this port", OPENSSL),
     Row("connection", (), ("tls",), _R.RETRY, "the TLS connection to {server} broke", OPENSSL),
-    Row("connection", (), ("redirect",), _R.STOP, "{server} sends us elsewhere; see MNER_ELASTICSEARCH", HTTP),
+    Row("connection", (), ("redirect",), _R.STOP, "{server} sends us elsewhere; is its address right?", HTTP),
     Row("connection", (), ("unreachable",), _R.RETRY, "{server} is unreachable", CLIENT),
     Row("connection", (), ("timeout",), _R.SHRINK, "{server} did not answer in time", CLIENT),
     Row("connection", (), ("dropped",), _R.SHRINK, "{server} broke the connection", CLIENT),

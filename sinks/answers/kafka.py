@@ -50,11 +50,11 @@ TABLE = (
     Row((32,), (), _R.REJECT, "{topic} does not take a record with this time", TOPICS),
     Row((87,), (), _R.REJECT, "{topic} refuses the record; a compacted topic needs a key"),
     # the brokers take no records now
-    Row((3, 100), (), _R.RETRY, "{server} has no topic {topic} now; `mner topics create` makes it"),
+    Row((3, 100), (), _R.RETRY, "{server} does not have {topic} now"),
     Row((5, 6, 13, 72, 74, 75, 80, 83, 103), ("StaleMetadata",), _R.RETRY, "{server} is choosing new leaders"),
     Row((19, 20), (), _R.RETRY, "{topic} has too few replicas in step to take records", TOPICS),
-    Row((7,), ("KafkaTimeoutError",), _R.RETRY, "{server} did not answer in time"),
     Row((8, 9, 41), AWAY, _R.RETRY, "{server} is unreachable"),
+    Row((7,), ("KafkaTimeoutError",), _R.RETRY, "{server} did not answer in time"),
     Row((2,), DAMAGED, _R.RETRY, "a record for {topic} was damaged on the way, or on the disk of {server}"),
     Row((56, 57), (), _R.RETRY, "{server} cannot use its disk"),
     Row((89,), ("QuotaViolationError",), _R.RETRY, "{server} slows us down, since we exceed a quota"),
@@ -77,7 +77,7 @@ TABLE = (
     Row((31, 53), (), _R.STOP, "{server} does not give our user the rights"),
     Row((58,), AUTHENTICATION, _R.STOP, "{server} refuses our credentials"),
     Row((33, 34, 54), (), _R.STOP, "{server} wants another way to log in"),
-    Row((17,), (), _R.STOP, "{topic} cannot name a topic; see MNER_PREFIX"),
+    Row((17,), (), _R.STOP, "{topic} cannot name a topic; see the prefix"),
     Row((76,), ("UnsupportedCodecError",), _R.STOP, "a library for the compression of {topic} is missing"),
     Row((35, 43), VERSIONS, _R.STOP, "{server} has another version than our client"),
     Row((44, 40, 37, 38, 39), (), _R.STOP, "a policy of {server} forbids what we ask for"),
@@ -90,6 +90,8 @@ def row_for(error: BaseException) -> Row:
     """Returns the row of an error. Every error has one."""
     code = getattr(error, "errno", None)
     names = frozenset(kind.__name__ for kind in type(error).__mro__)
+    if "bootstrap" in str(error):  # kafka-python's first connection failed, which it calls a time-out
+        names |= {"NoBrokersAvailable"}
     return next(row for row in TABLE if row.matches(code, names))
 
 

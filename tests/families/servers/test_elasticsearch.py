@@ -157,7 +157,7 @@ REQUESTS = [
         *("stop", "https://else.where/login", "secret"),
         id="302",
     ),
-    pytest.param(page(307), "stop", "MNER_ELASTICSEARCH", "", id="307 to nowhere"),
+    pytest.param(page(307), "stop", "is its address right", "", id="307 to nowhere"),
     pytest.param(page(200), "stop", "is not Elasticsearch", "unreachable", id="200 page from the start"),
     pytest.param(Reply(200, b"{}", ours=False), "stop", "is not Elasticsearch", "", id="200 of another product"),
     pytest.param(Reply(200, HTML, ours=False, kind="image/x"), "stop", "is not Elasticsearch", "", id="200 odd type"),

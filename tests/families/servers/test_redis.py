@@ -187,6 +187,8 @@ async def test_a_task_that_redis_cannot_take_is_rejected(redis: Redis, address: 
 
     with pytest.raises(Reject, match=r"the task.* is too large"):
         await add_until_it_ends()
+    await queue.close()
+    queue = ReviewQueue(address, "review:")
     assert (await queue.counts()).open == 10, "the tasks before it are stored"
     assert await queue.add([task("20")]) == 1
     await queue.close()
