@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from cli import extras
-from core.errors import Retry, Stop, UserError
+from core.errors import Reject, Retry, Stop, UserError
 from core.text import printable
 
 COMMANDS = {
@@ -86,7 +86,7 @@ def main() -> None:
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # its errors also reach us as exceptions
     try:
         code = build()(standalone_mode=False)
-    except (UserError, Retry, Stop) as error:
+    except (UserError, Retry, Reject, Stop) as error:
         raise SystemExit(_fail(str(error))) from None
     except typer.TyperException as error:
         error.show()  # type: ignore[attr-defined]  # every subclass that is raised has `show`

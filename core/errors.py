@@ -22,7 +22,7 @@ class UserError(Exception):
 
 
 class Retry(Exception):
-    """A passing fault, such as a server that is away, or HTTP 429 or 5xx."""
+    """A fault that passes, such as a server that is unreachable, or HTTP 429 or 5xx."""
 
     def __init__(self, reason: str, after_s: float = 0.0) -> None:
         """`after_s` is the shortest wait, in seconds, that the server asked for."""

@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from core.errors import Retry
 from core.events import DeadLetter, explain
+from sinks.answers.kafka import answer
 
-#: Seconds after which a silent broker counts as away, while the topic holds unread letters.
+#: Seconds after which a silent broker counts as unreachable, while the topic holds unread letters.
 IDLE_S = 10.0
 
 
@@ -31,7 +32,8 @@ class Letter:
 def read(brokers: str, topic: str, newest: int | None = None) -> list[Letter]:
     """Returns the dead letters in the topic, oldest first, or only the last `newest` of them.
 
-    Returns none if the topic does not exist. Raises `Retry` when the brokers are away.
+    Returns none if the topic does not exist. Raises `Retry` when the brokers do not answer for now. Raises `Stop` when
+    they refuse us, or when a library for the topic's compression is missing.
     """
     consumer = None
     try:
@@ -44,7 +46,7 @@ def read(brokers: str, topic: str, newest: int | None = None) -> list[Letter]:
         ends = _seek(consumer, topic, newest)
         letters = list(_until(consumer, ends))
     except KafkaError as error:
-        raise Retry(f"Kafka at {brokers} is away: {error}") from None
+        raise answer(error, f"Kafka at {brokers}", f"topic {topic}").error() from None
     finally:
         if consumer is not None:
             consumer.close()

@@ -2,39 +2,40 @@
 
 Failure contract:
 
-- A server that is away, slow or overloaded raises `Retry`. Writing again is safe, because a repeated write is stale.
-- A server that refuses our credentials, or is not Elasticsearch, raises `Stop`.
+- Trouble that passes raises `Retry`. Writing again is safe, because a repeated write is stale.
+- Trouble that only other settings can end, such as refused credentials, raises `Stop`.
 - A fault of a single document in a bulk request becomes that document's `Outcome`. The other documents are written.
+- A bulk request that is too large for the server, or for a proxy before it, is halved, down to one document.
+
+`sinks.answers.elasticsearch` says which answer is which.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from elastic_transport import TlsError
-from elasticsearch import (
-    ApiError,
-    AsyncElasticsearch,
-    AuthenticationException,
-    AuthorizationException,
-    BadRequestError,
-    NotFoundError,
-    TransportError,
-    UnsupportedProductError,
-)
+from elasticsearch import ApiError, AsyncElasticsearch, BadRequestError, NotFoundError, TransportError
 
-from core.errors import Retry, Stop
+from core.errors import Reject, Retry, Stop
+from sinks.answers.answer import Reaction, Slow
+from sinks.answers.elasticsearch import error_of, item_answer
+from sinks.blame import Blame
+from sinks.bulk import Pair, RequestSize, pair, parts, size_of
 from sinks.document import Document, stored
 from sinks.mapping import TEMPLATE, missing_fields
 from sinks.search import ALIVE, Entity, Results, entities, entities_request, request, results
+from sinks.transport import Node, after_s, classed
 
-#: Largest size of one bulk request, in bytes. The vendor advises 5 to 15 MB.
-BULK_BYTES = 5_000_000
+KINDS: dict[Reaction, Literal["written", "stale", "retry", "rejected"]] = {
+    Reaction.DONE: "written",
+    Reaction.STALE: "stale",
+    Reaction.RETRY: "retry",
+    Reaction.REJECT: "rejected",
+}
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,14 @@ class Index:
         """`name` is the alias; the first index behind it is called `name-1`. Raises `Stop` when the URL is invalid."""
         self.name = name
         self._where = _address(url)
+        self._server = f"Elasticsearch at {self._where}"
+        self._size = RequestSize()
+        self._blame = Blame(self._answers)
+        self._known = False  # whether this server has answered as Elasticsearch
         try:
-            self._client = AsyncElasticsearch(url, max_retries=0, retry_on_timeout=False, request_timeout=timeout_s)
+            self._client = AsyncElasticsearch(
+                url, max_retries=0, retry_on_timeout=False, request_timeout=timeout_s, node_class=Node
+            )
         except ValueError as error:
             raise Stop(f"Elasticsearch at {self._where}: {error}") from None
 
@@ -68,7 +75,7 @@ class Index:
 
         Several workers may do this at the same time. Raises `Stop` when an index already has the alias's name.
         """
-        with self._reaching():
+        with self._asking():
             await self._client.indices.put_index_template(
                 name=self.name,
                 index_patterns=[f"{self.name}-*"],
@@ -86,10 +93,13 @@ class Index:
 
     async def _add_missing_fields(self) -> None:
         """Leaves a complete mapping as it is, since a write would fail while a full disk blocks the index."""
-        indexes = await self._client.indices.get_mapping(index=self.name)
-        for index, held in indexes.items():
-            if missing := missing_fields(held["mappings"].get("properties", {})):
-                await self._client.indices.put_mapping(index=index, properties=missing)
+        try:
+            indexes = await self._client.indices.get_mapping(index=self.name)
+            for index, held in indexes.items():
+                if missing := missing_fields(held["mappings"].get("properties", {})):
+                    await self._client.indices.put_mapping(index=index, properties=missing)
+        except NotFoundError:
+            raise Retry(f"{self._server} lost the index {self.name!r} while it was prepared") from None
 
     async def write(self, documents: Sequence[Document]) -> list[Outcome]:
         """Writes the documents in order; returns one outcome each.
@@ -97,125 +107,143 @@ class Index:
         Raises `Retry` when a bulk request fails. Earlier requests of the same call have then been written.
         """
         outcomes: list[Outcome] = []
-        for lines in _requests(documents):
-            with self._reaching():
-                answer = await self._client.bulk(operations=cast(Any, lines), index=self.name, require_alias=True)
-            items = [item["index"] for item in answer["items"]]
-            if any(_index_is_missing(item) for item in items):
-                await self.prepare()  # the index was deleted while we ran; the outcome of these items is `retry`
-            outcomes.extend(self._triage(item) for item in items)
+        for part in parts([pair(document) for document in documents], self._size):
+            outcomes.extend(await self._write(part))
+        self._size.passed()
         return outcomes
+
+    async def _write(self, pairs: Sequence[Pair]) -> list[Outcome]:
+        """Writes the documents with one request, or with smaller ones where that is refused."""
+        try:
+            answer = await self._bulk(pairs)
+        except Reject as error:
+            if len(pairs) == 1:
+                return [Outcome("rejected", str(error))]
+            self._size.refused(size_of(pairs))
+            half = len(pairs) // 2
+            return [*await self._write(pairs[:half]), *await self._write(pairs[half:])]
+        except Slow as fault:
+            self._size.slow(size_of(pairs))
+            if len(pairs) == 1 and await self._blame.is_due(_id(pairs[0]), size_of(pairs), fault):
+                return [Outcome("rejected", f"the document is too large for {self._server}, or a proxy: {fault}")]
+            raise
+        self._blame.passed(map(_id, pairs))
+        if any(error_of(item.get("error"))[0] == "index_not_found_exception" for item in answer):
+            await self.prepare()  # the index was deleted while we ran; the outcome of these items is `retry`
+        return [self._triage(item) for item in answer]
+
+    async def _bulk(self, pairs: Sequence[Pair]) -> list[Mapping[str, Any]]:
+        """Sends one bulk request and returns its items. Raises `Reject` when it, or one of its items, is refused."""
+        with self._reaching():
+            operations: Any = [line for lines in pairs for line in lines]
+            answer = await self._client.bulk(operations=operations, index=self.name, require_alias=True)
+        items = self._part(answer.body, "items", list)
+        found = [item["index"] for item in items if isinstance(item, dict) and isinstance(item.get("index"), dict)]
+        if len(found) != len(pairs):
+            raise Retry(f"{self._server} answered for {len(found)} of {len(pairs)} documents")
+        return found
 
     async def get(self, tweet_id: str) -> Document | None:
         """Returns the document as it is now, even if it is not searchable yet, or None if there is none."""
-        with self._reaching():
+        with self._asking():
             try:
                 answer = await self._client.get(index=self.name, id=tweet_id)
-            except NotFoundError:
-                return None
+            except NotFoundError as error:
+                if isinstance(error.body, dict) and error.body.get("found") is False:
+                    return None
+                raise
+        self._part(answer.body, "_source", dict)
         return stored(answer.body)
 
     async def held(self, tweet_ids: Sequence[str]) -> dict[str, Document]:
-        """Returns the documents of these posts by id, without those that the index does not hold."""
+        """Returns the documents of these posts by id, without those that the index does not hold.
+
+        Raises `Retry` when a shard does not answer. Its documents may exist.
+        """
         if not tweet_ids:
             return {}
-        with self._reaching():
+        with self._asking():
             answer = await self._client.mget(index=self.name, ids=list(tweet_ids))
-        return {item["_id"]: stored(item) for item in answer["docs"] if item.get("found")}
+        items = self._part(answer.body, "docs", list)
+        for item in items:
+            if item.get("error"):
+                raise item_answer(item, self._server, self.name).error()
+        return {item["_id"]: stored(item) for item in items if item.get("found")}
 
     async def search(self, words: str, entity_type: str | None = None, limit: int = 10) -> Results:
         """Searches posts by text and mentions, best first; see `sinks.search.request`. Never finds erased ones."""
-        with self._reaching():
+        with self._asking():
             answer = await self._client.search(index=self.name, body=request(words, entity_type, limit))
+        self._part(answer.body, "hits", dict)
         return results(answer.body)
 
     async def entities(self, words: str = "", entity_type: str | None = None, limit: int = 10) -> list[Entity]:
         """Returns the `limit` names that are mentioned in the largest number of posts."""
-        with self._reaching():
+        with self._asking():
             body = entities_request(words, entity_type, limit)
             answer = await self._client.search(index=self.name, body=body)
+        self._part(answer.body, "aggregations", dict)
         return entities(answer.body, limit)
 
     async def count(self) -> int:
         """Returns the number of posts that can be found. Erased ones do not count."""
-        with self._reaching():
+        with self._asking():
             answer = await self._client.count(index=self.name, query=ALIVE)
-        return int(answer["count"])
+        return int(self._part(answer.body, "count", int))
 
     async def refresh(self) -> None:
         """Makes every earlier write searchable now. Otherwise a write becomes searchable within a second."""
-        with self._reaching():
+        with self._asking():
             await self._client.indices.refresh(index=self.name)
 
     async def close(self) -> None:
         await self._client.close()
 
+    async def _answers(self) -> bool:
+        try:
+            await self._client.indices.exists_alias(name=self.name)
+        except (ApiError, TransportError):
+            return False
+        return True
+
     def _triage(self, item: Mapping[str, Any]) -> Outcome:
-        status, error = item["status"], item.get("error") or {}
-        reason = f"{status} {error.get('type', '')}: {_reason(error)}"
-        if status < 300:
-            return Outcome("written")
-        if status == 409:
-            return Outcome("stale")
-        if error.get("type") == "security_exception":
-            raise Stop(f"Elasticsearch at {self._where} refuses to write to {self.name}: {reason}")
-        # a write block (full disk, rebuild in progress) concerns the whole index, not this document
-        if status == 429 or status >= 500 or error.get("type") == "cluster_block_exception" or _index_is_missing(item):
-            return Outcome("retry", reason)
-        return Outcome("rejected", reason)
+        answer = item_answer(item, self._server, self.name)
+        if answer.reaction not in KINDS:
+            raise answer.error()
+        done = answer.reaction in {Reaction.DONE, Reaction.STALE}
+        return Outcome(KINDS[answer.reaction], "" if done else answer.sentence)
+
+    def _part(self, body: object, name: str, kind: type) -> Any:
+        """Returns a field of an answer. Raises `Retry` when the answer lacks it: something else has answered."""
+        value = body.get(name) if isinstance(body, Mapping) else None
+        if not isinstance(value, kind):
+            raise Retry(f"{self._server} sent an answer that is not Elasticsearch's: it has no {name!r}")
+        self._known = True
+        return value
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
-        """Turns the client's errors into `Retry` and `Stop`."""
+        """Turns the client's errors into `Retry`, `Reject` and `Stop`."""
         try:
             yield
-        except (AuthenticationException, AuthorizationException) as error:
-            raise Stop(f"Elasticsearch at {self._where} refuses our credentials: {_message(error)}") from None
-        except UnsupportedProductError:
-            raise Stop(f"the server at {self._where} is not Elasticsearch") from None
-        except NotFoundError:
-            raise Stop(f"Elasticsearch at {self._where} has no index {self.name!r}; a worker creates it") from None
-        except ApiError as error:
-            if error.status_code in {408, 429} or error.status_code >= 500:
-                raise Retry(f"Elasticsearch at {self._where} answers {_message(error)}") from None
-            raise Stop(f"Elasticsearch at {self._where} answers {_message(error)}") from None
-        except TlsError as error:
-            raise Stop(f"no TLS connection to Elasticsearch at {self._where}: {error.message}") from None
-        except TransportError as error:
-            raise Retry(f"Elasticsearch at {self._where} is away: {error.message}") from None
+        except (ApiError, TransportError) as error:
+            answer = classed(error, self._server, self.name, known=self._known)
+            raise answer.error(after_s(error)) from None
+        self._known = True
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Like `_reaching`, for requests that carry no document, so that none can be rejected."""
+        try:
+            with self._reaching():
+                yield
+        except Reject as error:
+            raise Stop(str(error)) from None
 
 
-def _requests(documents: Iterable[Document]) -> Iterator[list[bytes]]:
-    """Yields bulk bodies of at most `BULK_BYTES`. A larger document has a body of its own."""
-    lines: list[bytes] = []
-    size = 0
-    for document in documents:
-        action = {"index": {"_id": document.id, "version": document.version, "version_type": "external"}}
-        pair = [json.dumps(action).encode(), document.encoded]
-        grown = sum(len(line) + 1 for line in pair)
-        if lines and size + grown > BULK_BYTES:
-            yield lines
-            lines, size = [], 0
-        lines += pair
-        size += grown
-    if lines:
-        yield lines
-
-
-def _index_is_missing(item: Mapping[str, Any]) -> bool:
-    return bool(item["status"] == 404 and item.get("error", {}).get("type") == "index_not_found_exception")
-
-
-def _reason(error: Mapping[str, Any]) -> str:
-    """Returns the error's reason and the reason of its cause. The first names the field; the second says what is wrong
-    with the value."""
-    cause = error.get("caused_by") or {}
-    return "; ".join(str(part["reason"]) for part in (error, cause) if part.get("reason")) or "no reason given"
-
-
-def _message(error: ApiError) -> str:
-    details = error.body.get("error") if isinstance(error.body, dict) else None
-    return f"{error.status_code} {error.error}: {_reason(details)}" if isinstance(details, dict) else str(error)
+def _id(pair: Pair) -> str:
+    """The action of a document, which holds its id and version."""
+    return pair[0].decode()
 
 
 def _address(url: str) -> str:

@@ -9,15 +9,15 @@
 - An erased post never returns.
 - When a lease ends, its task is free again. No background job is needed.
 
-Failure contract: a server that is away, loading or full raises `Retry`. A server that refuses our credentials raises
-`Stop`. A task that cannot be read, because another version wrote it, stays in the queue; `list` and `claim` skip it
-with a warning.
+Failure contract: trouble that passes, such as a server that is unreachable, loading or full, raises `Retry`. Trouble
+that only other settings can end, such as refused credentials, raises `Stop`. A task that the server cannot take raises
+`Reject`. `sinks.answers.redis` says which answer is which. A task that cannot be read, because another version wrote
+it, stays in the queue; `list` and `claim` skip it with a warning.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,28 +32,16 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry as ClientRetry
 from redis.backoff import NoBackoff
 
-from core.errors import Retry, Stop
+from core.errors import Stop
 from core.events import Extraction, ReviewTask, explain
+from sinks.answers.redis import answer
+from sinks.blame import Blame
+from sinks.pipelines import PipelineSize, in_pipelines
 
 log = logging.getLogger(__name__)
 
 SCRIPT = Path(__file__).with_name("queue.lua")
 KEYS = ("open", "tasks", "ages", "leases", "holders", "settled", "retracted", "erased")
-
-REFUSED = (redis_errors.AuthenticationError, redis_errors.AuthorizationError, redis_errors.NoPermissionError)
-AWAY = (
-    redis_errors.ConnectionError,
-    redis_errors.TimeoutError,
-    redis_errors.ReadOnlyError,
-    redis_errors.OutOfMemoryError,
-    redis_errors.ClusterError,
-    redis_errors.TryAgainError,
-    redis_errors.NoScriptError,  # the script was flushed after our check; the next attempt loads it
-)
-PASSING = re.compile(
-    r"(^\W*|: -)"  # up to Redis 6.2, the code of an error in a script follows "... @user_script: 39: -"
-    r"(OOM|READONLY|MISCONF|BUSY|NOREPLICAS|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)\b"
-)
 
 
 class LeaseLost(Exception):
@@ -102,12 +90,18 @@ class ReviewQueue:
         parts = urlsplit(url)
         self._where = f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
         self._clock = clock
-        self._redis = Redis.from_url(
-            url,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=ClientRetry(NoBackoff(), 0),  # the caller decides whether to try again
-        )
+        self._size = PipelineSize()
+        self._blame = Blame(self._answers)
+        self._known = False  # whether this server has answered as Redis
+        try:
+            self._redis = Redis.from_url(
+                url,
+                socket_timeout=timeout_s,
+                socket_connect_timeout=timeout_s,
+                retry=ClientRetry(NoBackoff(), 0),  # the caller decides whether to try again
+            )
+        except ValueError as error:
+            raise Stop(f"Redis at {self._where}: {error}") from None
         self._warned: set[bytes] = set()
         self._keys = [prefix + key for key in KEYS]
         self._script = self._redis.register_script(SCRIPT.read_text())
@@ -207,31 +201,33 @@ class ReviewQueue:
             return await self._script(self._keys, [operation, self._now(), *args])
 
     async def _many(self, calls: Sequence[tuple[str | int | float, ...]]) -> int:
-        """Sends the script calls in one pipeline. Returns how many answered 1."""
-        if not calls:
-            return 0
+        """Sends the script calls in pipelines. Returns how many answered 1."""
+        return await in_pipelines(self._pipe, calls, self._size, self._blame)
+
+    async def _pipe(self, calls: Sequence[tuple[str | int | float, ...]]) -> int:
         with self._reaching():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for operation, *args in calls:
                     await self._script(self._keys, [operation, self._now(), *args], client=pipe)
                 return sum(await pipe.execute())
 
+    async def _answers(self) -> bool:
+        try:
+            return bool(await self._redis.ping())
+        except redis_errors.RedisError:
+            return False
+
     def _now(self) -> int | str:
         return self._clock() if self._clock else ""
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
-        """Turns the client's errors into `Retry` and `Stop`."""
+        """Turns the client's errors into `Retry`, `Reject` and `Stop`."""
         try:
             yield
-        except REFUSED as error:
-            raise Stop(f"Redis at {self._where} refuses our credentials: {error}") from None
-        except AWAY as error:
-            raise Retry(f"Redis at {self._where} is away: {error}") from None
-        except redis_errors.ResponseError as error:
-            if PASSING.search(str(error).rpartition(" of pipeline caused error: ")[2]):
-                raise Retry(f"Redis at {self._where} cannot write now: {error}") from None
-            raise Stop(f"Redis at {self._where} answers: {error}") from None
+        except redis_errors.RedisError as error:
+            raise answer(error, f"Redis at {self._where}", known=self._known).error() from None
+        self._known = True
 
 
 def _described(task: ReviewTask) -> tuple[str, int, int, str, str]:

@@ -2,32 +2,61 @@
 
 from __future__ import annotations
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import (
-    ClusterAuthorizationFailedError,
-    InvalidProducerEpoch,
-    KafkaError,
-    MessageSizeTooLargeError,
-    OutOfOrderSequenceNumber,
-    ProducerClosed,
-    ProducerFenced,
-    TopicAuthorizationFailedError,
-    UnknownProducerId,
-)
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
 
-from core.errors import Reject, Retry, Stop, UserError
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
+
+from core.errors import Reject, UserError
 from core.events import HEADERS, DeadLetter
+from sinks.answers import kafka
+from sinks.answers.answer import Reaction
 from streams.topics import MAX_MESSAGE_BYTES
 
-FATAL = (
-    ClusterAuthorizationFailedError,
-    InvalidProducerEpoch,
-    OutOfOrderSequenceNumber,
-    ProducerClosed,
-    ProducerFenced,
-    TopicAuthorizationFailedError,
-    UnknownProducerId,
-)
+IDLE_S, CLOSE_S = 60.0, 5.0
+"""Longest times, in seconds, that a lost session may take for its last records, and for its end."""
+
+UNCLASSED = KafkaError
+"""aiokafka raises its base class when its sender has died, and then for every record."""
+
+
+class _Session:
+    """A producer of aiokafka, and the records that it has not confirmed yet. A new session has a new producer id."""
+
+    def __init__(self, brokers: str) -> None:
+        self.producer = AIOKafkaProducer(
+            bootstrap_servers=brokers,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=5,
+            max_request_size=MAX_MESSAGE_BYTES,
+            request_timeout_ms=20_000,
+        )
+        self._pending = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @contextlib.contextmanager
+    def sending(self) -> Iterator[Any]:
+        """Yields the producer, which is not closed before the block ends."""
+        self._pending += 1
+        self._idle.clear()
+        try:
+            yield self.producer
+        finally:
+            self._pending -= 1
+            if not self._pending:
+                self._idle.set()
+
+    async def close_when_idle(self) -> None:
+        """Closes the producer once the brokers have answered for its records. Before that, a record could hang."""
+        with contextlib.suppress(KafkaError, TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), IDLE_S)
+            await asyncio.wait_for(self.producer.stop(), CLOSE_S)
 
 
 class Producer:
@@ -38,39 +67,86 @@ class Producer:
 
     def __init__(self, brokers: str) -> None:
         self._brokers = brokers
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=brokers,
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=5,
-            max_request_size=MAX_MESSAGE_BYTES,
-            request_timeout_ms=20_000,
-        )
+        self._server = f"Kafka at {brokers}"
+        self._session = _Session(brokers)
+        self._renewing = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._partitioner = DefaultPartitioner()
 
     async def __aenter__(self) -> Producer:
         try:
-            await self._producer.start()
+            await self._session.producer.start()
         except KafkaError as error:
+            told = kafka.answer(error, self._server)
+            if told.reaction is Reaction.STOP:
+                raise UserError(told.sentence) from None
             raise UserError(f"no Kafka broker answers at {self._brokers} ({error}): is MNER_KAFKA right?") from None
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._producer.stop()
+        for closing in self._closing:
+            closing.cancel()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        await self._session.producer.stop()
 
     async def send(self, topic: str, key: bytes | None, value: bytes | None) -> None:
         """Sends one record and returns when the brokers have it.
 
-        Raises `Retry` when the broker is away, and `Reject` when the record is larger than the topic allows. Raises
-        `Stop` when the broker refuses this client, or when the producer's session is lost: a restart makes a new one.
+        Raises `Retry` when the brokers cannot take it now, and `Reject` when they can never take it. Raises `Stop` when
+        they refuse this client. `sinks.answers.kafka` says which error is which.
         """
+        session = self._session
         try:
-            await self._producer.send_and_wait(topic, value=value, key=key, headers=HEADERS)
-        except MessageSizeTooLargeError:
-            raise Reject(f"the record has {len(value or b'')} bytes, more than the topic {topic} allows") from None
-        except FATAL as error:
-            raise Stop(f"Kafka refuses all records of this worker for {topic}: {error!r}") from error
+            with session.sending() as producer:
+                await producer.send_and_wait(topic, value=value, key=key, headers=HEADERS)
         except KafkaError as error:
-            raise Retry(f"Kafka did not take a record for {topic}: {error!r}") from error
+            if kafka.row_for(error).reaction is not Reaction.SPLIT:
+                raise await self._classed(session, error, topic) from None
+            if error.args:  # the client refused it
+                raise self._too_large(topic, value) from None
+            # A batch was too large, and this record may have been one of many in it.
+            await self._send_alone(await self._renewed(session, topic), topic, key, value)
+
+    async def _send_alone(self, session: _Session, topic: str, key: bytes | None, value: bytes | None) -> None:
+        """Sends one record in a batch of its own."""
+        try:
+            with session.sending() as producer:
+                partitions = sorted(await producer.partitions_for(topic))
+                batch = producer.create_batch()
+                batch.append(key=key, value=value, timestamp=None, headers=HEADERS)
+                partition = self._partitioner(key, partitions, partitions)
+                await (await producer.send_batch(batch, topic, partition=partition))
+        except KafkaError as error:
+            if kafka.row_for(error).reaction is not Reaction.SPLIT:
+                raise await self._classed(session, error, topic) from None
+            await self._renewed(session, topic)  # the brokers never saw the number of the refused record
+            raise self._too_large(topic, value) from None
+
+    async def _classed(self, session: _Session, error: KafkaError, topic: str) -> Exception:
+        """Returns the error for the pipeline. Renews the session when the brokers will not accept it again."""
+        told = kafka.answer(error, self._server, f"topic {topic}")
+        if kafka.row_for(error).renew or type(error) is UNCLASSED or told.reaction is Reaction.REJECT:
+            await self._renewed(session, topic)
+        return told.error()
+
+    async def _renewed(self, used: _Session, topic: str) -> _Session:
+        """Puts a new session in place of `used`, and returns it. Raises `Retry` when that fails for now."""
+        async with self._renewing:
+            if self._session is used:
+                fresh = _Session(self._brokers)
+                try:
+                    await fresh.producer.start()
+                except KafkaError as error:
+                    await fresh.producer.stop()
+                    raise kafka.answer(error, self._server, f"topic {topic}").error() from None
+                self._session = fresh
+                closing = asyncio.create_task(used.close_when_idle())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
+            return self._session
+
+    def _too_large(self, topic: str, value: bytes | None) -> Reject:
+        return Reject(f"the record has {len(value or b'')} bytes, more than the topic {topic} allows")
 
 
 class DeadLetterTopic:

@@ -19,6 +19,8 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from core.errors import UserError
 from core.events import MAX_DERIVED_BYTES
+from sinks.answers.answer import Reaction
+from sinks.answers.kafka import answer
 from streams.settings import Settings
 
 TWEETS = "tweets"
@@ -76,6 +78,9 @@ def admin(brokers: str) -> KafkaAdminClient:
     try:
         return KafkaAdminClient(bootstrap_servers=brokers.split(","), bootstrap_timeout_ms=10_000)
     except (KafkaError, OSError) as error:
+        told = answer(error, f"Kafka at {brokers}")
+        if told.reaction is Reaction.STOP:
+            raise UserError(told.sentence) from None
         raise UserError(f"no Kafka broker answers at {brokers} ({error}): is it up, is MNER_KAFKA right?") from None
 
 
@@ -86,7 +91,7 @@ def _administered(brokers: str) -> Iterator[KafkaAdminClient]:
     try:
         yield client
     except KafkaError as error:
-        raise UserError(f"Kafka at {brokers} fails: {error!r}") from None
+        raise UserError(answer(error, f"Kafka at {brokers}").sentence) from None
     finally:
         client.close()
 
@@ -117,6 +122,7 @@ def create(brokers: str, planned: Sequence[Topic]) -> list[str]:
             except TopicAlreadyExistsError:
                 continue  # another worker created it first
             except KafkaError as error:
-                raise UserError(f"Kafka refused to create topic {topic.name}: {error}") from None
+                told = answer(error, f"Kafka at {brokers}", f"topic {topic.name}")
+                raise UserError(f"topic {topic.name} is not created: {told.sentence}") from None
         client.wait_for_topics(created)  # until every broker's metadata shows them
     return created

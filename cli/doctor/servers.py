@@ -111,6 +111,9 @@ def elasticsearch(url: str, config: Settings) -> list[Finding]:
     from elastic_transport import TransportError
     from elasticsearch import ApiError, Elasticsearch
 
+    from sinks.answers.answer import Reaction
+    from sinks.answers.elasticsearch import request_answer
+
     where = masked(url)
     try:
         with Elasticsearch(url, max_retries=0, retry_on_timeout=False, request_timeout=ANSWER_S) as client:
@@ -122,10 +125,12 @@ def elasticsearch(url: str, config: Settings) -> list[Finding]:
             remedy = "part of the data is unreachable; see the log of Elasticsearch" if level == "broken" else ""
             return [Finding("elasticsearch", level, detail, remedy), _index(client, config.name("mentions"))]
     except ApiError as error:
-        if error.status_code in {401, 403}:
+        told = request_answer(error.status_code, error.body, where, config.name("mentions"), ours=True)
+        if error.status_code == 401:
             remedy = "put the user and password into MNER_ELASTICSEARCH, as http://user:password@host:9200"
-            return [Finding("elasticsearch", "broken", f"{where} refuses the credentials", remedy)]
-        return [Finding("elasticsearch", "broken", f"{where} answers {error}", "is it an Elasticsearch 9?")]
+            return [Finding("elasticsearch", "broken", told.sentence, remedy)]
+        remedy = "see the log of Elasticsearch" if told.reaction != Reaction.STOP else "is it an Elasticsearch 9?"
+        return [Finding("elasticsearch", "broken", told.sentence, remedy)]
     except (TransportError, ValueError) as error:
         detail = f"no answer from {where}: {getattr(error, 'message', error)}"
         return [Finding("elasticsearch", "broken", detail, "is it running? is MNER_ELASTICSEARCH correct?")]
@@ -155,10 +160,9 @@ def _index(client: Any, name: str) -> Finding:
 def redis(url: str, _: Settings) -> list[Finding]:
     from redis import Redis, RedisError
     from redis.backoff import NoBackoff
-    from redis.exceptions import ResponseError
     from redis.retry import Retry as ClientRetry
 
-    from sinks.queue import REFUSED
+    from sinks.answers.redis import answer, code_of
 
     where = masked(url)
     try:
@@ -166,11 +170,13 @@ def redis(url: str, _: Settings) -> list[Finding]:
             url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=ClientRetry(NoBackoff(), 0)
         ) as client:
             info: Any = client.info()
-    except (*REFUSED, ResponseError) as error:
-        remedy = "put the password into MNER_REDIS, as redis://:password@host:6379"
-        return [Finding("redis", "broken", f"{where} refuses access: {error}", remedy)]
-    except (RedisError, ValueError) as error:
-        return [Finding("redis", "broken", f"{where} cannot be used: {error}", "is it running? is MNER_REDIS correct?")]
+    except RedisError as error:
+        remedy = "is it running? is MNER_REDIS correct?"
+        if code_of(error)[0] in {"NOAUTH", "WRONGPASS"}:
+            remedy = "put the password into MNER_REDIS, as redis://:password@host:6379"
+        return [Finding("redis", "broken", answer(error, where).sentence, remedy)]
+    except ValueError as error:
+        return [Finding("redis", "broken", f"{where} cannot be used: {error}", "is MNER_REDIS correct?")]
     server_at = f"{info['redis_version']} at {where}"
     if info.get("maxmemory") and info["maxmemory_policy"] != "noeviction":
         detail = f"{server_at} evicts tasks when its memory is full ({info['maxmemory_policy']})"

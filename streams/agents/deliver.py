@@ -71,15 +71,18 @@ class Deliver(BatchStage[Item[Extraction]]):
         await self._ask(items, routings, documents, await self._outdated(documents, outcomes))
         busy = [outcome for outcome in outcomes if outcome.kind == "retry"]
         if busy:  # retries the whole batch: documents already written are stale then, and cost little
-            raise Retry(f"the index cannot take {len(busy)} of {len(items)} documents now: {busy[0].reason}")
+            raise Retry(f"{len(busy)} of {len(items)} documents are not written yet: {busy[0].reason}")
 
     async def _outdated(self, documents: Sequence[Document], outcomes: Sequence[Outcome]) -> set[int]:
         """Returns the positions of stale documents that differ from the document in the index.
 
         A stale document that equals the one in the index is not outdated. Its task may still be missing from the queue.
+        Raises `Retry` when the index lost a document between the two requests.
         """
         stale = {place: documents[place] for place, outcome in enumerate(outcomes) if outcome.kind == "stale"}
         held = await self._index.held([document.id for document in stale.values()])
+        if lost := next((document.id for document in stale.values() if document.id not in held), None):
+            raise Retry(f"the index has just lost post {lost}")
         return {place for place, document in stale.items() if held.get(document.id) != document}
 
     async def _ask(

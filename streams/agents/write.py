@@ -10,10 +10,10 @@ from sinks.index import Index
 async def write_one(index: Index, document: Document) -> None:
     """Returns when the index has the document or a newer one.
 
-    Raises `Retry` when the index cannot take the document now, and `Reject` when it refuses the document.
+    Raises `Retry` when the index cannot take it now, and `Reject` when it refuses the document.
     """
     (outcome,) = await index.write([document])
     if outcome.kind == "retry":
-        raise Retry(f"the index cannot take {document.id} now: {outcome.reason}")
+        raise Retry(f"post {document.id} is not written yet: {outcome.reason}")
     if outcome.kind == "rejected":
         raise Reject(f"the index refused {document.id}: {outcome.reason}")

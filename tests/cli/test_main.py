@@ -53,7 +53,9 @@ def mner(tmp_path: Path) -> Run:
         pytest.param(["local", "up"], {"MNER_HOME": "/proc/nope"}, "/proc/nope", id="home cannot be created"),
         pytest.param(["local", "status"], {"MNER_HOME": "/etc/passwd"}, "Not a directory", id="home is a file"),
         pytest.param(["queue", "list"], {"MNER_HOME": "/etc/passwd"}, "Not a directory", id="no server there"),
-        pytest.param(["queue", "list"], {"MNER_REDIS": "unix:///nope.sock"}, "/nope.sock is away", id="no socket"),
+        pytest.param(
+            ["queue", "list"], {"MNER_REDIS": "unix:///nope.sock"}, "/nope.sock is unreachable", id="no socket"
+        ),
         pytest.param(["topics", "list"], {"MNER_KAFKA": "127.0.0.1:1"}, "no Kafka broker answers", id="no broker"),
     ],
 )

@@ -263,4 +263,4 @@ def test_an_unreachable_redis_is_reported_before_the_screen_opens(environment: d
     child.close()
     assert child.exitstatus == 2
     assert child.before is not None
-    assert child.before.startswith("mner: Redis at 127.0.0.1:1 is away")
+    assert child.before.startswith("mner: Redis at 127.0.0.1:1 is unreachable")

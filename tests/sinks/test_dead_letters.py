@@ -64,5 +64,5 @@ def test_unreachable_brokers_raise_retry(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("sinks.dead_letters.IDLE_S", 0.5)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        with pytest.raises(Retry, match="is away"):
+        with pytest.raises(Retry, match="is unreachable"):
             read(f"127.0.0.1:{taken.getsockname()[1]}", "tweets.dead")

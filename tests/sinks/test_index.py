@@ -12,7 +12,7 @@ from elasticsearch import AsyncElasticsearch
 
 from core.errors import Retry, Stop
 from core.events import Tombstone
-from sinks import index as index_module
+from sinks import bulk
 from sinks.document import Document, from_decision, from_extraction, from_tombstone
 from sinks.index import Index, Outcome
 from sinks.mapping import PROPERTIES
@@ -114,7 +114,7 @@ async def test_a_deleted_index_is_created_again_with_its_mapping(index: Index, s
 
 
 async def test_a_bulk_is_split_by_bytes_and_keeps_its_order(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_module, "BULK_BYTES", 1500)
+    monkeypatch.setattr(bulk, "BULK_BYTES", 1500)
     documents = [by_model(str(number)) for number in range(40)]
     bad = Document("bad", 1, {"id": "bad", "edit": "many"})
     outcomes = await index.write([*documents[:20], bad, *documents[20:]])
@@ -234,7 +234,7 @@ async def test_an_unreachable_server_raises_retry(settings: Settings) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         index = Index(f"http://127.0.0.1:{taken.getsockname()[1]}", settings.name("mentions"))
-        with pytest.raises(Retry, match=r"127\.0\.0\.1.* is away"):
+        with pytest.raises(Retry, match=r"127\.0\.0\.1.* is unreachable"):
             await index.write([by_model()])
         await index.close()
 

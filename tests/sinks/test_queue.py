@@ -308,7 +308,7 @@ async def test_an_unreachable_server_raises_retry() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         queue = ReviewQueue(f"redis://:secret@127.0.0.1:{taken.getsockname()[1]}", "review:")
-        with pytest.raises(Retry, match=r"127\.0\.0\.1.* is away") as caught:
+        with pytest.raises(Retry, match=r"127\.0\.0\.1.* is unreachable") as caught:
             await queue.add([task()])
         assert "secret" not in str(caught.value)
         await queue.close()

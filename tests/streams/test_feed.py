@@ -7,13 +7,13 @@ from contextlib import closing
 from typing import Any, ClassVar
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
 
 from core.errors import UserError
 from streams import feed as feeding
 from streams import topics
-from streams.feed import feed, key_of
+from streams.feed import Feeder, feed, key_of
 from streams.settings import Settings
 
 BRACKETS = b"[" * 100_000
@@ -86,7 +86,7 @@ def test_the_line_that_the_broker_refuses_is_the_one_that_is_named(settings: Set
         feed(lines, brokers, name)
 
 
-class Watched(KafkaProducer):  # type: ignore[misc]
+class Watched(Feeder):
     """A producer with weak references to all its acknowledgements, which show those that are still in use."""
 
     futures: ClassVar[list[weakref.ref[Any]]] = []
@@ -112,7 +112,7 @@ class Acknowledgement:
 def test_what_is_held_of_a_long_file_is_bounded(
     brokers: str, topic: str, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, size: int
 ) -> None:
-    monkeypatch.setattr(feeding, "KafkaProducer", Watched)
+    monkeypatch.setattr(feeding, "Feeder", Watched)
     monkeypatch.setattr(feeding, limit, value, raising=False)
     monkeypatch.setattr(Watched, "futures", [])
     most = 0

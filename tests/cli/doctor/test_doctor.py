@@ -167,7 +167,7 @@ def test_a_server_without_an_address_is_broken_and_the_others_are_checked(
             {"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"}, "broken", "allkeys-lru", id="evicts when full"
         ),
         pytest.param({"maxmemory": "100mb", "maxmemory-policy": "noeviction"}, "ok", "", id="full refuses writes"),
-        pytest.param({"requirepass": "secret"}, "broken", "refuses access", id="a password is missing"),
+        pytest.param({"requirepass": "secret"}, "broken", "asks for a password", id="a password is missing"),
     ],
 )
 def test_redis_must_neither_evict_nor_forget_tasks(

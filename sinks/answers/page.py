@@ -1,0 +1,126 @@
+"""Writes the tables of answers as a page: `python -m sinks.answers.page > docs/servers.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sinks.answers import elasticsearch, kafka, redis
+
+INTRODUCTION = """\
+# Answers of the servers
+
+Each answer of Elasticsearch, Redis and Kafka has one class. The tables below say what the worker does about it. Each
+table is read from the top, and the first row that matches counts. The page is written from `sinks/answers/`.
+
+| class | the worker |
+|---|---|
+| done, stale | goes on: the server has the document, or a newer one |
+| retry | waits and sends the same again, without limit ([errors](delivery.md#errors)) |
+| retry smaller | does the same, with smaller requests. They grow again when they pass |
+| split | sends the two halves of the request. A document that is refused alone is rejected |
+| reject | makes a [dead letter](dead-letters.md) of this one event |
+| stop | ends with an error. Only a person can help, with other settings or another program |
+
+"We" is the worker in the reasons. A limit of a proxy in front of a server is met by smaller requests, down to one
+document or task. One of more than 64 KB that breaks the connection five times in a row, while the server answers to
+something small, is rejected too.
+"""
+
+
+def page() -> str:
+    """Returns the page."""
+    return "\n".join(
+        [
+            INTRODUCTION,
+            "## Elasticsearch, for one document of a request\n",
+            *_elasticsearch(elasticsearch.ITEM, "status"),
+            "\n## Elasticsearch, for a whole request\n",
+            "The sender is Elasticsearch, or a proxy before it. An empty cell matches both.\n",
+            *_elasticsearch(elasticsearch.REQUEST, "status", sender=True),
+            "\n## Elasticsearch, without an answer\n",
+            *_elasticsearch(elasticsearch.CONNECTION, ""),
+            "\n## Redis\n",
+            "An error inside a script counts as if the command had been sent alone.\n",
+            *_table(
+                ("first word", "reason contains", "class", "what is true", "source"),
+                (
+                    (_code(row.codes), _regex(row.reason), row.reaction, _says(row.says, "Redis"), _source(row.source))
+                    for row in redis.TABLE
+                ),
+            ),
+            "\n## Kafka\n",
+            "With a new session, the worker replaces its producer before the next try.\n",
+            *_table(
+                ("codes", "errors of the clients", "class", "what is true", "source"),
+                (
+                    (
+                        ", ".join(map(str, row.codes)),
+                        _code(row.names),
+                        row.reaction + (", with a new session" if row.renew else ""),
+                        _says(row.says, "Kafka"),
+                        _source(row.source),
+                    )
+                    for row in kafka.TABLE
+                ),
+            ),
+            "",
+        ]
+    )
+
+
+def _elasticsearch(rows: Iterable[elasticsearch.Row], status: str, *, sender: bool = False) -> list[str]:
+    senders = {True: "Elasticsearch", False: "a proxy", None: ""}
+    lines = (
+        [
+            *([_statuses(row.status)] if status else []),
+            _code(row.types),
+            *([_regex(row.reason)] if status else []),
+            *([senders[row.ours]] if sender else []),
+            row.reaction,
+            _says(row.says, "Elasticsearch"),
+            _source(row.source),
+        ]
+        for row in rows
+    )
+    kind = "type of error" if status else "fault"
+    heads = [*([status] if status else []), kind, *(["reason contains"] if status else [])]
+    return _table([*heads, *(["sender"] if sender else []), "class", "what is true", "source"], lines)
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    heads = list(heads)
+    return [_line(heads), "|" + "---|" * len(heads), *(_line(row) for row in rows)]
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _says(says: str, server: str) -> str:
+    return says.format(server=server, name="the index", topic="the topic")
+
+
+def _statuses(statuses: tuple[int, ...]) -> str:
+    parts: list[str] = []
+    for place, status in enumerate(statuses):
+        if place and statuses[place - 1] == status - 1:
+            parts[-1] = f"{parts[-1].partition('-')[0]}-{status}"
+        else:
+            parts.append(str(status))
+    return ", ".join(parts)
+
+
+def _code(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _regex(pattern: str) -> str:
+    return f"`{pattern}`" if pattern else ""
+
+
+def _source(url: str) -> str:
+    return f"[{url.partition('//')[2].partition('/')[0]}]({url})"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -1,0 +1,57 @@
+"""Sends many calls to Redis in few round trips, and fewer at once where something on the way breaks long ones off."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from core.errors import Reject
+from sinks.answers.answer import Slow
+from sinks.blame import Blame
+
+MOST = 1000
+"""Largest number of calls in one pipeline."""
+
+Call = tuple[str | int | float, ...]
+
+
+class PipelineSize:
+    """How many calls the next pipeline may hold."""
+
+    def __init__(self) -> None:
+        self.most = MOST
+
+    def slow(self, count: int) -> None:
+        """A pipeline of `count` calls got no answer."""
+        self.most = max(1, count // 2)
+
+    def finished(self) -> None:
+        """All pipelines of a batch passed. Only then may the next ones grow, so that a harmful call gets alone."""
+        self.most = min(MOST, 2 * self.most)
+
+
+async def in_pipelines(
+    send: Callable[[Sequence[Call]], Awaitable[int]], calls: Sequence[Call], size: PipelineSize, blame: Blame
+) -> int:
+    """Sends the calls in order, and returns the sum of the results. The second part of a call is a post's id.
+
+    Raises `Reject` for a call that `blame` holds for too large.
+    """
+    done = start = 0
+    while start < len(calls):
+        part = calls[start : start + size.most]
+        try:
+            done += await send(part)
+        except Slow as fault:
+            size.slow(len(part))
+            if len(part) == 1 and await blame.is_due(str(part[0][1]), _length(part[0]), fault):
+                raise Reject(f"the task is too large for Redis, or for a proxy before it: {fault}") from None
+            raise
+        blame.passed(str(call[1]) for call in part)
+        start += len(part)
+    if calls:
+        size.finished()
+    return done
+
+
+def _length(call: Call) -> int:
+    return sum(len(part) for part in call if isinstance(part, str))

@@ -1,0 +1,115 @@
+"""The tables of answers: every answer has a class, a source, and a row on the page."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import aiokafka.errors
+import kafka.errors
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis import exceptions as redis_errors
+
+from core.errors import Reject, Retry, Stop
+from sinks.answers import elasticsearch, page, redis
+from sinks.answers.answer import Answer, Reaction
+from sinks.answers.kafka import TABLE, answer, row_for
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "servers.md"
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=10,
+)
+REASONS = JSON | st.fixed_dictionaries({"type": JSON, "reason": JSON, "caused_by": JSON})
+
+
+def test_the_page_shows_the_tables() -> None:
+    assert PAGE.read_text() == page.page(), "run `python -m sinks.answers.page > docs/servers.md`"
+
+
+@pytest.mark.parametrize("row", [*elasticsearch.TABLE, *redis.TABLE, *TABLE], ids=lambda row: row.says[:60])
+def test_a_row_has_a_source_and_says_what_is_true(row: Any) -> None:
+    assert row.source.startswith("https://")
+    assert row.says
+    assert "away" not in row.says
+    assert ("credentials" in row.says or "password" in row.says) <= (row.reaction is Reaction.STOP)
+
+
+def every(answered: Answer) -> None:
+    assert isinstance(answered.error(), Retry | Reject | Stop)
+    assert "at e:1" in answered.sentence or "at r:1" in answered.sentence or "mentions" in answered.sentence
+
+
+@given(status=st.integers() | st.none() | st.text(max_size=3), error=REASONS)
+@settings(max_examples=500, deadline=None)
+def test_any_answer_for_a_document_has_a_class(status: Any, error: Any) -> None:
+    answered = elasticsearch.item_answer({"status": status, "error": error}, "Elasticsearch at e:1", "mentions")
+    every(answered)
+    if answered.reaction is Reaction.DONE:
+        assert isinstance(status, int)
+        assert 200 <= status < 300
+
+
+@given(status=st.integers(0, 999), error=REASONS, whole=st.booleans(), ours=st.booleans())
+@settings(max_examples=500, deadline=None)
+def test_any_answer_for_a_request_has_a_class(status: int, error: Any, whole: bool, ours: bool) -> None:
+    body = {"error": error} if whole else error
+    answered = elasticsearch.request_answer(status, body, "Elasticsearch at e:1", "mentions", ours=ours)
+    every(answered)
+    kind = error.get("type") if isinstance(error, dict) else None
+    if status in {408, 429, 502, 503, 504} and kind != "security_exception":
+        assert answered.reaction in {Reaction.RETRY, Reaction.SHRINK}
+    json.dumps(answered.sentence)
+
+
+@given(code=st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ_ ", max_size=12), text=st.text(max_size=80))
+@settings(max_examples=500, deadline=None)
+def test_any_error_of_redis_has_a_class(code: str, text: str) -> None:
+    for kind in (redis_errors.ResponseError, redis_errors.ConnectionError, redis_errors.AuthenticationError):
+        every(redis.answer(kind(f"{code} {text}"), "Redis at r:1"))
+
+
+REACTIONS = [
+    pytest.param("KafkaConnectionError", "retry", "unreachable", id="no connection"),
+    pytest.param("KafkaTimeoutError", "retry", "in time", id="no answer"),
+    pytest.param("NodeNotReadyError", "retry", "unreachable", id="not ready"),
+    pytest.param("UnsupportedCodecError", "stop", "library for the compression", id="no codec"),
+    pytest.param("OffsetOutOfRangeError", "retry", "no longer has the offset", id="offset out of range"),
+    pytest.param("IllegalGenerationError", "retry", "sharing", id="an old generation"),
+    pytest.param("UnknownMemberIdError", "retry", "sharing", id="an unknown member"),
+    pytest.param("RebalanceInProgressError", "retry", "sharing", id="a rebalance"),
+    pytest.param("CommitFailedError", "retry", "sharing", id="a commit after a rebalance"),
+    pytest.param("GroupAuthorizationFailedError", "stop", "this group", id="a forbidden group"),
+    pytest.param("NotControllerError", "retry", "unreachable", id="another controller"),
+    pytest.param("InvalidTopicError", "stop", "cannot name", id="a wrong name"),
+    pytest.param("IllegalSaslStateError", "stop", "log in", id="SASL"),
+]
+LIBRARIES = pytest.mark.parametrize("library", [aiokafka.errors, kafka.errors], ids=["aiokafka", "kafka-python"])
+
+
+@LIBRARIES
+@pytest.mark.parametrize(("name", "becomes", "says"), REACTIONS)
+def test_an_error_means_the_same_from_both_clients(library: ModuleType, name: str, becomes: str, says: str) -> None:
+    told = answer(getattr(library, name)(), "Kafka at b:1", "topic posts")
+    assert told.reaction.value == becomes
+    assert says in told.sentence
+    assert name in told.sentence
+    assert says == "unreachable" or "unreachable" not in told.sentence
+
+
+SERVED = {*range(-1, 60), 78, 79, 87, 89} - {0, 11, 12, 28, 36, 46, 48, 50, 51, 52, 55}
+"""Codes that a producer or a consumer of ours can meet. The others are of administration and of transactions."""
+
+
+@LIBRARIES
+def test_every_error_that_a_producer_or_consumer_meets_has_a_row_of_its_own(library: ModuleType) -> None:
+    kinds = [kind for _, kind in inspect.getmembers(library, inspect.isclass) if hasattr(kind, "errno")]
+    met = [kind for kind in kinds if isinstance(kind.errno, int) and kind.errno in SERVED]
+    assert len(met) > 40
+    assert not [kind.__name__ for kind in met if row_for(cast(BaseException, kind())) is TABLE[-1]]
