@@ -50,7 +50,7 @@ async def redis(address: str) -> AsyncIterator[Redis]:
     """A Redis that the test may change. Everything is as before afterwards."""
     client = Redis.from_url(address)
     await client.config_set("requirepass", "")
-    before: dict[str, Any] = await client.config_get("*")
+    before: Any = await client.config_get("*")
     yield client
     for name in ("maxmemory", "min-replicas-to-write", "maxclients", "proto-max-bulk-len", "replica-serve-stale-data"):
         await client.config_set(name, before[name])
