@@ -23,6 +23,11 @@ ZSTD_WINDOW_LOG = 23
 PIECE = 4096
 """Bytes of a deflate stream that are inflated at a time, to save what comes before a damaged place."""
 
+MAX_MEMBERS = 1000
+"""Most members of a gzip file that are inflated."""
+
+GZIP_SIGNATURE = b"\x1f\x8b"
+
 Inflate = Callable[[bytes, int], bytes]
 """Takes the body and a limit. Returns at most one byte more than the limit allows. Raises an exception of its library
 if nothing can be inflated."""
@@ -55,38 +60,41 @@ def named_codings(headers: Sequence[str]) -> list[str]:
 
 
 def _gzip(body: bytes, limit: int) -> bytes:
-    """Inflates all members of a gzip file (RFC 1952, 2.2). Ignores what stands behind them."""
-    whole, rest = _deflate(body, limit, wbits=31)
-    while rest.startswith(b"\x1f\x8b") and len(whole) <= limit:
-        more, rest = _deflate(rest, limit - len(whole), wbits=31)
-        whole += more
+    """Inflates the members of a gzip file (RFC 1952, 2.2). Ignores what stands behind them."""
+    whole = b""
+    end = 0
+    for _ in range(MAX_MEMBERS):
+        member, end = _deflate(body, end, limit - len(whole), wbits=31)
+        whole += member
+        if len(whole) > limit or body[end : end + 2] != GZIP_SIGNATURE:
+            break
     return whole
 
 
 def _deflate_of_http(body: bytes, limit: int) -> bytes:
     """Inflates a zlib stream (RFC 1950), or a bare deflate stream, which some servers send under this name."""
     try:
-        return _deflate(body, limit, wbits=15)[0]
+        return _deflate(body, 0, limit, wbits=15)[0]
     except zlib.error:
-        return _deflate(body, limit, wbits=-15)[0]
+        return _deflate(body, 0, limit, wbits=-15)[0]
 
 
-def _deflate(body: bytes, limit: int, wbits: int) -> tuple[bytes, bytes]:
-    """Returns what can be inflated, and what follows the stream. A damaged end is left out, as in browsers."""
+def _deflate(body: bytes, start: int, limit: int, wbits: int) -> tuple[bytes, int]:
+    """Returns what can be inflated, and where the stream ends. A damaged end is left out, as in browsers."""
     stream = zlib.decompressobj(wbits)
     whole = bytearray()
-    for at in range(0, len(body), PIECE):
-        before = stream.copy()
+    for at in range(start, len(body), PIECE):
+        before, piece = stream.copy(), body[at : at + PIECE]
         try:
-            whole += stream.decompress(body[at : at + PIECE], limit + 1 - len(whole))
+            whole += stream.decompress(piece, limit + 1 - len(whole))
         except zlib.error:
-            whole += _byte_by_byte(before, body[at : at + PIECE], limit + 1 - len(whole))
+            whole += _byte_by_byte(before, piece, limit + 1 - len(whole))
             if not whole:
                 raise
-            return bytes(whole), b""
+            break
         if stream.eof or len(whole) > limit:
-            return bytes(whole), stream.unused_data + body[at + PIECE :]
-    return bytes(whole), b""
+            return bytes(whole), at + len(piece) - len(stream.unused_data)
+    return bytes(whole), len(body)
 
 
 def _byte_by_byte(stream: zlib._Decompress, piece: bytes, limit: int) -> bytes:

@@ -95,16 +95,19 @@ def _widen(image: Image.Image, blank: object) -> None:
 
     if image.mode not in {"L", "P", "RGB", "RGBA", "LA"}:
         return
-    extrema = np.array(blank).reshape(-1, 2)
+    colour = np.array(blank).reshape(-1, 2)[:, 0].astype(np.uint8)
     for top in range(0, image.height, _STRIP_ROWS):
         box = (0, top, image.width, min(top + _STRIP_ROWS, image.height))
         strip = image.crop(box)
-        pixels = np.asarray(strip).reshape(strip.height, strip.width, -1).copy()
-        rows, columns = np.indices(pixels.shape[:2])
+        pixels = np.asarray(strip).reshape(strip.height, strip.width, -1)
+        missing = (pixels == colour).all(axis=-1)
+        if missing.all() or not missing.any():
+            continue
+        pixels = pixels.copy()
         for step in (2, 4, 8):
-            nearest = pixels[rows // step * step, columns // step * step]
-            missing = (pixels == extrema[:, 0]).all(axis=-1)
-            pixels[missing] = nearest[missing]
+            beside = pixels[::step, ::step].repeat(step, axis=0).repeat(step, axis=1)
+            pixels[missing] = beside[: strip.height, : strip.width][missing]
+            missing = (pixels == colour).all(axis=-1)
         strip.frombytes(pixels.tobytes())
         image.paste(strip, box)
 
