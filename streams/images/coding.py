@@ -97,8 +97,8 @@ def _deflate(body: bytes, start: int, limit: int, wbits: int) -> tuple[bytes, in
     return bytes(whole), len(body)
 
 
-def _byte_by_byte(stream: zlib._Decompress, piece: bytes, limit: int) -> bytes:
-    whole = b""
+def _byte_by_byte(stream: zlib._Decompress, piece: bytes, limit: int) -> bytearray:
+    whole = bytearray()
     for at in range(len(piece)):
         try:
             whole += stream.decompress(piece[at : at + 1], max(1, limit - len(whole)))

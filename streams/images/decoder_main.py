@@ -14,7 +14,7 @@ import socket
 import sys
 import warnings
 
-from PIL import AvifImagePlugin, Image
+from PIL import AvifImagePlugin, Image, features
 
 from core.child_socket import frame, open_socket, receive
 from streams.images.confine import confine, limit, limit_cpu
@@ -64,6 +64,8 @@ def _import_lazy_modules() -> None:
     exif = Image.Exif()
     exif[0x0112] = 1
     for name in (*FORMATS, "MPO"):
+        if name == "AVIF" and not features.check("avif"):  # a Pillow that was built without it
+            continue
         file = io.BytesIO()
         frames = {} if name in ("JPEG", "BMP") else {"save_all": True, "append_images": [Image.new("RGB", (8, 8))]}
         Image.new("RGB", (8, 8)).save(file, name, exif=exif, **frames)

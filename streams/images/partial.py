@@ -38,7 +38,7 @@ def load_damaged(image: Image.Image, body: bytes) -> None:
     that have come are shown.
     """
     blank = fill(image)
-    if image.format == "JPEG" and not image.info.get("progressive"):
+    if image.format in ("JPEG", "MPO") and not image.info.get("progressive"):
         image._ended = True  # type: ignore[attr-defined]
     if image.format == "GIF" and isinstance(image, ImageFile.ImageFile) and image.tile:
         image.fp = io.BytesIO(_with_last_block_ended(body, image.tile[0].offset))

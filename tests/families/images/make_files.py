@@ -277,6 +277,9 @@ FILES: dict[str, Callable[[], bytes]] = {
     "jpeg-profile-corrupt.jpg": lambda: jpeg(icc_profile=b"no profile" * 20),
     "jpeg-profile-swapped.jpg": lambda: jpeg(icc_profile=icc(swapped=True)),
     "jpeg-two-images.jpg": lambda: encoded(quarters(), "MPO", save_all=True, append_images=[swap(quarters())]),
+    "jpeg-two-images-truncated.jpg": lambda: cut(
+        encoded(large(), "MPO", save_all=True, append_images=[swap(large())]), 0.3
+    ),
     "jpeg-named-png.png": jpeg,
     "png-rgb.png": png,
     "png-16-bit.png": lambda: sixteen(grey=False),

@@ -7,6 +7,8 @@ import gzip
 import random
 import warnings
 import zlib
+from collections.abc import Callable
+from typing import TypeVar
 
 import brotli
 import pytest
@@ -17,18 +19,29 @@ from yarl import URL
 
 from streams.images.address import UrlPolicy, is_public, parse_address
 from streams.images.coding import MAX_MEMBERS, decoded, named_codings
-from streams.images.decode import decode
+from streams.images.decode import Decoded, decode
 from streams.images.errors import ImageError
 from streams.images.fetch import Fetcher
 from streams.images.outgoing import location_text
 from streams.settings import ImageLimits
 from tests.families.images.answers import PNG, answer, raw_deflate
 from tests.families.images.make_files import CORPUS
-from tests.streams.images.hostile import HostileServer, hostile_server
+from tests.streams.images.hostile import Answer, hostile_server
 
 POLICY = UrlPolicy.of(ImageLimits())
 VALID = "abcXYZ019-._~!$&'()*+,;=:@/%"
 """Characters that may stand in the path of a URL (RFC 3986, 3.3)."""
+
+
+Result = TypeVar("Result")
+
+
+def outcome(call: Callable[[], Result]) -> Result | str:
+    """Returns the result, or the kind of the refusal."""
+    try:
+        return call()
+    except ImageError as error:
+        return error.kind
 
 
 @given(st.text(VALID, max_size=40), st.text(VALID + "?", max_size=40))
@@ -82,7 +95,7 @@ def test_no_spelling_leads_to_another_host_than_the_one_that_was_checked(text: s
         pytest.param("http://0x7f.1/a%2fb.jpg", "private_address", id="hex"),
         pytest.param("http://１２７.0.0.1/a%2fb.jpg", "private_address", id="full-width"),
         pytest.param("http://example.org:8o/a.jpg", "bad_url", id="no number for a port"),
-        pytest.param("http://example.org:６３７９/a.jpg", "bad_url", id="port in other digits"),
+        pytest.param("http://example.org:６３７９/a.jpg", "port", id="port in other digits"),
         pytest.param("", "scheme", id="nothing"),
         pytest.param("http://exam\udc80ple.org/", "bad_url", id="a byte that is no text"),
     ],
@@ -110,12 +123,12 @@ def test_an_odd_address_is_read_in_one_way_or_refused(text: str, kind: str | Non
 )
 def test_a_redirect_that_two_readers_read_differently_is_refused(location: str, kind: str | None) -> None:
     base = POLICY.check_url("http://example.org/a/b?c")
-    try:
-        url: URL | None = POLICY.check_url(location, base)
-    except ImageError as error:
-        url = None
-        assert kind is None or error.kind == kind
-    assert url is None or url.raw_host == "example.org"
+    read = outcome(lambda: POLICY.check_url(location, base))
+    if isinstance(read, URL):
+        assert kind is None
+        assert read.raw_host == "example.org"
+    else:
+        assert read == (kind or "bad_url")
 
 
 def test_a_location_keeps_its_bytes() -> None:
@@ -136,10 +149,11 @@ def test_what_was_coded_is_decoded(body: bytes, names: list[str]) -> None:
 
 @given(st.binary(max_size=300), st.lists(st.sampled_from([*CODERS, "x-gzip", "odd"]), max_size=4))
 def test_any_bytes_are_decoded_or_refused_within_the_limit(body: bytes, names: list[str]) -> None:
-    try:
-        assert len(decoded(body, names, 1000)) <= max(1000, len(body))
-    except ImageError as error:
-        assert error.kind in {"encoded", "too_big"}
+    read = outcome(lambda: decoded(body, names, 1000))
+    if isinstance(read, bytes):
+        assert len(read) <= max(1000, len(body))
+    else:
+        assert read in {"encoded", "too_big"}
 
 
 @pytest.mark.parametrize("name", CODERS)
@@ -176,7 +190,7 @@ async def test_surplus_bytes_are_ignored_wherever_the_network_cuts(head: str, in
     whole = answer(PNG) if head == "crlf" else answer(PNG).replace(b"\r\n", b"\n", 3)
     whole = interim + whole + b"surplus" * 9
 
-    def in_two(cut: int) -> object:
+    def in_two(cut: int) -> Answer:
         async def send(writer: asyncio.StreamWriter) -> None:
             writer.write(whole[:cut])
             await writer.drain()
@@ -188,12 +202,8 @@ async def test_surplus_bytes_are_ignored_wherever_the_network_cuts(head: str, in
 
     async with hostile_server() as server, Fetcher(ImageLimits(allow=(server.address,)), no_look_up) as fetcher:
         for cut in range(1, len(whole) - len(PNG), 3):
-            await _expect_the_image(server, fetcher, in_two(cut))
-
-
-async def _expect_the_image(server: HostileServer, fetcher: Fetcher, send: object) -> None:
-    server.answers["/a"] = send  # type: ignore[assignment]
-    assert (await fetcher.get(f"{server.url}/a")).body == PNG
+            server.answers["/a"] = in_two(cut)
+            assert (await fetcher.get(f"{server.url}/a")).body == PNG
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in CORPUS.iterdir()))
@@ -206,10 +216,9 @@ def test_a_file_with_flipped_bits_gives_an_image_or_a_reason(name: str) -> None:
             body[chance.randrange(len(body))] ^= 1 << chance.randrange(8)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # as in the decoding process
-            try:
-                image = decode(bytes(body[: chance.randrange(len(body) + 1)]), 1_000_000)
-            except ImageError as error:
-                assert error.kind in {"broken", "not_an_image", "bomb"}
-            else:
-                assert image.small is not None
-                assert image.small.mode == "RGB"
+            image = outcome(lambda: decode(bytes(body[: chance.randrange(len(body) + 1)]), 1_000_000))  # noqa: B023
+        if isinstance(image, Decoded):
+            assert image.small is not None
+            assert image.small.mode == "RGB"
+        else:
+            assert image in {"broken", "not_an_image", "bomb"}
