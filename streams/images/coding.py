@@ -47,8 +47,10 @@ def decoded(body: bytes, codings: Sequence[str], max_bytes: int) -> bytes:
             break
         try:
             body = _INFLATE[coding](body, max_bytes)
-        except (zlib.error, brotli.error, zstd.ZstdError, EOFError) as error:
+        except (zlib.error, brotli.error, zstd.ZstdError) as error:
             raise ImageError("encoded", f"labelled {coding}, but it is not: {error}") from None
+        if not body:
+            raise ImageError("encoded", f"labelled {coding}, but nothing is in it")
         if len(body) > max_bytes:
             raise ImageError("too_big", f"inflates to more than the {max_bytes} bytes allowed")
     return body
@@ -114,17 +116,12 @@ def _brotli(body: bytes, limit: int) -> bytes:
     whole = stream.process(body, output_buffer_limit=limit + 1)
     while len(whole) <= limit and not stream.is_finished() and not stream.can_accept_more_data():
         whole += stream.process(b"", output_buffer_limit=limit + 1 - len(whole))
-    if not whole:
-        raise EOFError("it ends too early")
     return bytes(whole)
 
 
 def _zstd(body: bytes, limit: int) -> bytes:
     stream = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG})
-    whole = stream.decompress(body, limit + 1)
-    if not whole:
-        raise EOFError("it ends too early")
-    return whole
+    return stream.decompress(body, limit + 1)
 
 
 _INFLATE: dict[str, Inflate] = {

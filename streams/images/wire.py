@@ -14,6 +14,8 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import ResolveResult
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.helpers import _EXC_SENTINEL
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from streams.images.errors import ImageError
@@ -72,6 +74,13 @@ class BoundedHandler(ResponseHandler):
         if self._parsed - body > MAX_OVERHEAD + OVERHEAD_SHARE * body:
             detail = f"the server sent {self._parsed} bytes; only {body} of them are the body"
             self._refuse(ImageError("bad_response", detail))
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException = _EXC_SENTINEL) -> None:
+        """Fails the body too if the rest of it cannot be parsed. aiohttp would leave its reader to wait for ever."""
+        super().set_exception(exc, exc_cause)
+        body = self._payload
+        if isinstance(exc, HttpProcessingError) and body is not None and not body.is_eof():
+            body.set_exception(ImageError("bad_response", exc.message or str(exc_cause)))
 
     def _refuse(self, error: ImageError) -> None:
         self.set_exception(error)
