@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
-from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.http_exceptions import BadHttpMessage, PayloadEncodingError
 from yarl import URL
 
 from streams.images.address import UrlPolicy
@@ -269,9 +269,10 @@ def _explain(error: Exception) -> Exception:
             detail = str(cause) or type(cause).__name__
             is_local = cause.errno in LOCAL_ERRORS
             return ImageError("internal", detail) if is_local else HostFault("unreachable", detail, passes=True)
-        case aiohttp.ClientPayloadError() if type(error.__cause__) is BadHttpMessage:
-            return ImageError("bad_response", error.__cause__.message)
-        case aiohttp.ClientResponseError():
-            return ImageError("bad_response", error.message)
+        case (
+            aiohttp.ClientResponseError(message=detail)
+            | aiohttp.ClientPayloadError(__cause__=BadHttpMessage(message=detail))
+        ) if not isinstance(error.__cause__, PayloadEncodingError):  # which a body has that breaks off
+            return ImageError("bad_response", detail)
         case _:
             return HostFault("connection_lost", f"{type(error).__name__}: {error}", passes=True)
