@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import random
 import warnings
 import zlib
@@ -25,7 +26,8 @@ from streams.images.fetch import Fetcher
 from streams.images.outgoing import location_text
 from streams.settings import ImageLimits
 from tests.families.images.answers import PNG, answer, raw_deflate
-from tests.families.images.make_files import CORPUS
+from tests.families.images.make_files import CORPUS, FILES
+from tests.families.images.record import RECORD
 from tests.streams.images.hostile import Answer, hostile_server
 
 POLICY = UrlPolicy.of(ImageLimits())
@@ -222,3 +224,9 @@ def test_a_file_with_flipped_bits_gives_an_image_or_a_reason(name: str) -> None:
             assert image.small.mode == "RGB"
         else:
             assert image in {"broken", "not_an_image", "bomb"}
+
+
+def test_every_file_of_the_corpus_is_small_and_was_shown_to_the_browser() -> None:
+    kept = {path.name: path.stat().st_size for path in CORPUS.iterdir()}
+    assert set(kept) == set(FILES) == set(json.loads(RECORD.read_text())["files"])
+    assert sum(kept.values()) < 400_000
