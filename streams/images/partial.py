@@ -55,7 +55,7 @@ def fill(image: Image.Image) -> object:
     filled_by_pillow = image.format == "GIF" and "transparency" in image.info
     value = _missing_colour(image) if image.mode == "P" else WHITE[image.mode]
     if not filled_by_pillow:
-        image.im = Image.core.fill(image.mode, image.size, value)
+        image.im = Image.new(image.mode, image.size, value).im
     return Image.new(image.mode, (1, 1), value).getextrema()
 
 

@@ -87,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.close_connection = True
-        self.wfile.write(self._answer(self.raw_requestline.decode("latin-1").split(" ")[1]))
+        self.wfile.write(self._answer(self.requestline.split(" ")[1]))
 
     def _answer(self, target: str) -> bytes:
         recorder = self.recorder
