@@ -16,6 +16,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from yarl import URL
 
 from streams.images.errors import ImageError
+from streams.images.outgoing import outgoing_url, stripped
 from streams.settings import ImageLimits
 
 IPAddress = IPv4Address | IPv6Address
@@ -113,10 +114,13 @@ class UrlPolicy:
         return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}") in self.allow
 
     def check_url(self, text: str, base: URL | None = None) -> URL:
-        """Returns the parsed URL. `base` is the URL that redirected to it. Does not resolve the host name.
+        """Returns the URL as it goes out (see `outgoing`). `base` is the URL that redirected to it.
 
-        Raises `ImageError` if the URL may not be fetched.
+        Does not resolve the host name. Two libraries read the address. yarl's reading keeps an unusual spelling of the
+        host, so it is the one that is checked; if the URL standard gives another host, the address is refused. Raises
+        `ImageError` if the URL may not be fetched.
         """
+        text = stripped(text)
         if len(text) > MAX_URL:
             raise ImageError("bad_url", f"the URL has {len(text)} characters; {MAX_URL} are allowed")
         try:
@@ -131,12 +135,12 @@ class UrlPolicy:
         if url.user is not None or url.password is not None:
             raise ImageError("credentials", "the URL contains a user name or a password")
         if self.is_exempt(host, port):
-            return url
+            return _outgoing(text, base, url)
         if port not in self.ports:
             allowed = ", ".join(map(str, sorted(self.ports)))
             raise ImageError("port", f"{port} is not allowed; only {allowed}")
         self._check_literal(host, port)
-        return url
+        return _outgoing(text, base, url)
 
     def _check_literal(self, host: str, port: int) -> None:
         address = parse_address(host)
@@ -158,3 +162,15 @@ class UrlPolicy:
                 raise ImageError("private_address", f"{name} is not a public address")
             if is_this_machine(ip_address(address)):
                 raise ImageError("private_address", f"{name} is an address of this machine")
+
+
+def _outgoing(text: str, base: URL | None, checked: URL) -> URL:
+    """Returns the URL as it goes out. Raises `ImageError` (bad_url) unless it leads to the host that was checked."""
+    try:
+        url = outgoing_url(text, base)
+        same = (url.scheme, url.raw_host, url.port) == (checked.scheme, checked.raw_host, checked.port)
+    except ValueError as error:
+        raise ImageError("bad_url", str(error)) from None
+    if not same:
+        raise ImageError("bad_url", f"the host can be read as {url.raw_host} and as {checked.raw_host}")
+    return url

@@ -13,8 +13,10 @@ from PIL import Image, UnidentifiedImageError
 from core.pixels import Pixels
 from streams.images.errors import ImageError
 from streams.images.formats import FORMATS, ImageFormat
+from streams.images.partial import fill, load_damaged
+from streams.images.png import SIGNATURE, rewritten
 
-DECODER = 3
+DECODER = 4
 """Version of the decoder. Whoever changes its results must raise it; cached results of other versions are not used."""
 
 MAX_SIDE = 640
@@ -40,6 +42,9 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation (EXIF 2.32, table 6) to the operation that turns the image upright."""
+
+_TURNED = ("JPEG", "MPO", "PNG", "AVIF")
+"""Formats in which browsers obey the EXIF orientation. Pillow states an AVIF's own rotation as its EXIF orientation."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,13 @@ class Decoded:
 def decode(body: bytes, max_pixels: int, *, small: bool = True) -> Decoded:
     """Decodes a file. An animation counts as its first frame. `small` asks for the small copy too.
 
-    Without the copy, a JPEG is decoded only as far as the hash needs: grey, and no larger than necessary. This takes a
-    third of the time. Raises `ImageError` (not_an_image, bomb or broken), and `MemoryError`.
+    A damaged file counts as far as it can be read; what is missing is white. Without the copy, a JPEG is decoded only
+    as far as the hash needs: grey, and no larger than necessary. This takes a third of the time. Raises `ImageError`
+    (not_an_image, bomb or broken), and `MemoryError`.
     """
     try:
+        if body.startswith(SIGNATURE):
+            body = rewritten(body)
         with _identify(body) as image:
             if image.width * image.height > max_pixels:
                 raise ImageError("bomb", f"{image.width} x {image.height} pixels; {max_pixels} are allowed")
@@ -86,10 +94,11 @@ def decode(body: bytes, max_pixels: int, *, small: bool = True) -> Decoded:
             width, height = image.size if turn < 5 else image.size[::-1]
             size = _scaled(image, MAX_SIDE / max(image.size))
             if name == "JPEG":
-                phash = perceptual_hash(_reduced(image, _scaled(image, HASH_MIN_SIDE / min(image.size)), "L"), turn)
-                copy = _small(_reduced(_identify(body), size), size, turn) if small else None
+                hashed = _reduced(image, body, _scaled(image, HASH_MIN_SIDE / min(image.size)), "L")
+                phash = perceptual_hash(hashed, turn)
+                copy = _small(_reduced(_identify(body), body, size), size, turn) if small else None
             else:
-                reduced = _reduced(image, size)
+                reduced = _reduced(image, body, size)
                 phash = perceptual_hash(reduced, turn)
                 copy = _small(reduced, size, turn) if small else None
     except (ImageError, MemoryError):
@@ -127,9 +136,16 @@ def _identify(body: bytes) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Returns the EXIF orientation, 1 to 8. Damaged EXIF data counts as 1, so that the image is not lost."""
+    """Returns the EXIF orientation, 1 to 8. Damaged EXIF data counts as 1, so that the image is not lost.
+
+    `Image.getexif` would not do: it takes the orientation from XMP too, which browsers ignore.
+    """
+    if image.format not in _TURNED or not isinstance(image.info.get("exif"), bytes):
+        return 1
     try:
-        value = image.getexif().get(_ORIENTATION, 1)
+        exif = Image.Exif()
+        exif.load(image.info["exif"])
+        value = exif.get(_ORIENTATION, 1)
     except Exception:  # as in `decode`, damaged data raises many kinds of exceptions
         return 1
     return value if value in _UPRIGHT else 1
@@ -150,13 +166,12 @@ def _small(image: Image.Image, size: tuple[int, int], turn: int) -> Image.Image:
     return _upright(small if small.mode == "RGB" else small.convert("RGB"), turn)
 
 
-def _reduced(image: Image.Image, size: tuple[int, int], mode: str | None = None) -> Image.Image:
+def _reduced(image: Image.Image, body: bytes, size: tuple[int, int], mode: str | None = None) -> Image.Image:
     """Reduces an image by whole factors, but not below `size`, by averaging pixels. Returns RGB or grey.
 
     A JPEG is already decoded at a fraction of its size, down to an eighth, and in grey for `mode` L.
     """
-    image.draft(mode, size)
-    image.load()  # from here on, `mode` is the mode of the pixels
+    image = _loaded(image, body, size, mode)  # from here on, `mode` is the mode of the pixels
     across, down = (max(1, side // wanted) for side, wanted in zip(image.size, size, strict=True))
     if image.mode in ("RGB", "L") and not image.has_transparency_data:
         return image if across == down == 1 else image.reduce((across, down))
@@ -170,6 +185,30 @@ def _reduced(image: Image.Image, size: tuple[int, int], mode: str | None = None)
         result.paste(strip, (0, top // down))
     assert result is not None
     return result
+
+
+def _loaded(image: Image.Image, body: bytes, size: tuple[int, int], mode: str | None) -> Image.Image:
+    """Loads the pixels. If the file is damaged, opens it again and loads what is there."""
+    image.draft(mode, size)
+    if image.format == "GIF":  # whose first frame may cover a part of the screen
+        fill(image)
+    try:
+        image.load()
+    except MemoryError:
+        raise
+    except Exception as error:
+        if image.format in ("WEBP", "AVIF"):  # their decoders take whole files only
+            raise
+        again = _identify(body)
+        again.draft(mode, size)
+        try:
+            load_damaged(again, body)
+        except (ImageError, MemoryError):
+            raise
+        except Exception:  # not even that: the first exception says more
+            raise error from None
+        return again
+    return image
 
 
 def _rgb_or_grey(image: Image.Image) -> Image.Image:

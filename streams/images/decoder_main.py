@@ -14,7 +14,7 @@ import socket
 import sys
 import warnings
 
-from PIL import Image
+from PIL import AvifImagePlugin, Image, features
 
 from core.child_socket import frame, open_socket, receive
 from streams.images.confine import confine, limit, limit_cpu
@@ -33,6 +33,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     # Pillow refuses an image of more than twice this size while it reads the header, before it takes memory for pixels.
     Image.MAX_IMAGE_PIXELS = int(max_pixels) / 2  # type: ignore[assignment]
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a confined process cannot start more
     _close_standard_streams()
     limit(int(memory_mb))
     confine(int(parent))
@@ -63,8 +64,10 @@ def _import_lazy_modules() -> None:
     exif = Image.Exif()
     exif[0x0112] = 1
     for name in (*FORMATS, "MPO"):
+        if name == "AVIF" and not features.check("avif"):  # a Pillow that was built without it
+            continue
         file = io.BytesIO()
-        frames = {} if name == "JPEG" else {"save_all": True, "append_images": [Image.new("RGB", (8, 8))]}
+        frames = {} if name in ("JPEG", "BMP") else {"save_all": True, "append_images": [Image.new("RGB", (8, 8))]}
         Image.new("RGB", (8, 8)).save(file, name, exif=exif, **frames)
         decode(file.getvalue(), 64)
 

@@ -19,11 +19,11 @@ Kind = Literal[
     "bad_response",  # not HTTP, or headers beyond the limits
     "too_many_redirects",
     "not_found",  # HTTP 404 or 410
-    "http_status",  # any other status but 200
-    "encoded",  # compressed, although identity was requested; it could inflate without limit
+    "http_status",  # any other status that is not that of an image
+    "encoded",  # compressed in a way that cannot be undone
     "too_big",  # more bytes announced or sent than allowed
     "not_an_image",  # the content has none of the supported formats
-    "broken",  # truncated or damaged
+    "broken",  # damaged so that no pixel can be read
     "bomb",  # more pixels than allowed
     "host_down",  # the host failed many times in a row, so it gets no requests for a while
     "busy",  # no slot or decoder was free in time, because this host or the worker had too many images

@@ -18,13 +18,16 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+from aiohttp.http_exceptions import BadHttpMessage, PayloadEncodingError
 from yarl import URL
 
 from streams.images.address import UrlPolicy
+from streams.images.coding import decoded, named_codings
 from streams.images.conditional import Answer, Validators, parse_freshness
 from streams.images.errors import HostFault, ImageError
-from streams.images.formats import MEDIA_TYPES
+from streams.images.formats import ACCEPT
 from streams.images.hosts import DEFAULT_POLICY, Clock, FailurePolicy, Hosts, Slot
+from streams.images.outgoing import location_text
 from streams.images.resolve import LOOK_UP_SHARE, CheckedResolver, LookUp
 from streams.images.retries import AGAIN_IN, RetryBudget, retry_after_s
 from streams.images.wire import Connector
@@ -33,6 +36,7 @@ from streams.settings import ImageLimits
 
 MAX_REDIRECTS = 2
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+GOOD = frozenset({200, 203})
 GONE = frozenset({404, 410})
 
 FAIR_SHARE = 0.5
@@ -46,7 +50,7 @@ TICK_S = 0.05
 """A timer may fire early by this many seconds."""
 
 HEADERS = {
-    "Accept": ", ".join(MEDIA_TYPES.values()),
+    "Accept": ACCEPT,
     "Accept-Encoding": "identity",
     "User-Agent": "mner-streams",
 }
@@ -69,8 +73,8 @@ class _FetchState:
 class Fetcher:
     """An HTTP client for images, and an async context manager.
 
-    It sends no cookies, uses no proxies from the environment and decompresses nothing. It limits the requests to each
-    host and to all hosts together:
+    It sends no cookies, uses no proxies from the environment and asks for no compression. It limits the requests to
+    each host and to all hosts together:
 
         async with fetcher.slot(url) as slot, asyncio.timeout(5) as timeout:
             answer = await fetcher.get(url, validators, slot=slot, deadline=timeout.when())
@@ -202,18 +206,17 @@ class Fetcher:
     ) -> Answer | URL:
         headers = response.headers
         if response.status in REDIRECTS and "Location" in headers:
-            return self._policy.check_url(headers["Location"], base=url)
+            return self._policy.check_url(location_text(headers["Location"]), base=url)
         freshness = parse_freshness(headers.getall("Cache-Control", ()), headers)
         if response.status == 304:
             if validators is None:
                 raise ImageError("bad_response", "HTTP 304 to a request without a condition")
             return Answer(None, validators, freshness)
-        if response.status != 200:
+        if response.status not in GOOD and not _is_from_the_start(response):
             raise _refusal(response.status, headers.get("Retry-After"))
-        encodings = ", ".join(headers.getall("Content-Encoding", ["identity"]))
-        if encodings.strip().lower() != "identity":
-            raise ImageError("encoded", f"sent as {encodings}, although identity was requested")
         body = await self._read(response)
+        if codings := named_codings(headers.getall("Content-Encoding", ())):
+            body = await asyncio.to_thread(decoded, body, codings, self._limits.max_bytes)
         return Answer(body, Validators(str(url), headers.get("ETag"), headers.get("Last-Modified")), freshness)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
@@ -232,8 +235,13 @@ class Fetcher:
         return bytes(body)
 
 
+def _is_from_the_start(response: aiohttp.ClientResponse) -> bool:
+    """Whether the answer is the first part of a file, or all of it, although no part was asked for."""
+    return response.status == 206 and response.headers.get("Content-Range", "").startswith("bytes 0-")
+
+
 def _refusal(status: int, retry_after: str | None) -> ImageError:
-    """Returns the error for a status other than 200."""
+    """Returns the error for a status without an image."""
     if status in GONE:
         return ImageError("not_found", f"HTTP {status}")
     if status != 429 and not 500 <= status <= 599:
@@ -261,7 +269,10 @@ def _explain(error: Exception) -> Exception:
             detail = str(cause) or type(cause).__name__
             is_local = cause.errno in LOCAL_ERRORS
             return ImageError("internal", detail) if is_local else HostFault("unreachable", detail, passes=True)
-        case aiohttp.ClientResponseError():
-            return ImageError("bad_response", error.message)
+        case (
+            aiohttp.ClientResponseError(message=detail)
+            | aiohttp.ClientPayloadError(__cause__=BadHttpMessage(message=detail))
+        ) if not isinstance(error.__cause__, PayloadEncodingError):  # which a body has that breaks off
+            return ImageError("bad_response", detail)
         case _:
             return HostFault("connection_lost", f"{type(error).__name__}: {error}", passes=True)

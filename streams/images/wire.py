@@ -7,12 +7,15 @@ event loop busy until the deadline, and delay every other image.
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any
 
 import aiohttp
 from aiohttp.abc import ResolveResult
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.helpers import _EXC_SENTINEL
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from streams.images.errors import ImageError
@@ -28,18 +31,39 @@ PIECE = 16_384
 interim responses."""
 
 
+_END_OF_HEAD = re.compile(rb"[^\r\n]\r?\n\r?\n")
+_LONGEST_END = 5
+
+
 class BoundedHandler(ResponseHandler):
-    """A connection for one request. It fails with `ImageError` (bad_response) if the server exceeds the limits."""
+    """A connection for one request. It fails with `ImageError` (bad_response) if the server exceeds the limits.
+
+    Bytes behind the response are ignored, as in browsers. Each head is parsed apart from what follows it: otherwise
+    surplus bytes, which are no response, would make the parser forget the response that came with them.
+    """
 
     _parsed = 0
+    _before = b""
 
     def data_received(self, data: bytes) -> None:
-        while len(data) > PIECE and self._payload in (None, EMPTY_PAYLOAD):
-            self._parse(data[:PIECE])
-            data = data[PIECE:]
+        at = 0
+        while at < len(data) and self._payload in (None, EMPTY_PAYLOAD):
+            piece = self._until_end_of_head(data[at : at + PIECE])
+            self._parse(piece)
+            at += len(piece)
             if self._exception is not None:
                 return
-        self._parse(data)
+        if at < len(data):
+            self._parse(data[at:])
+
+    def _until_end_of_head(self, piece: bytes) -> bytes:
+        """Returns the start of the piece up to the empty line that ends a head, which an earlier piece may begin."""
+        seen = self._before + piece
+        if match := _END_OF_HEAD.search(seen):
+            self._before = b""
+            return seen[len(seen) - len(piece) : match.end()]
+        self._before = seen[1 - _LONGEST_END :]
+        return piece
 
     def _parse(self, data: bytes) -> None:
         super().data_received(data)
@@ -50,6 +74,13 @@ class BoundedHandler(ResponseHandler):
         if self._parsed - body > MAX_OVERHEAD + OVERHEAD_SHARE * body:
             detail = f"the server sent {self._parsed} bytes; only {body} of them are the body"
             self._refuse(ImageError("bad_response", detail))
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException = _EXC_SENTINEL) -> None:
+        """Fails the body too if the rest of it cannot be parsed. aiohttp would leave its reader to wait for ever."""
+        super().set_exception(exc, exc_cause)
+        body = self._payload
+        if isinstance(exc, HttpProcessingError) and body is not None and not body.is_eof():
+            body.set_exception(ImageError("bad_response", exc.message or str(exc_cause)))
 
     def _refuse(self, error: ImageError) -> None:
         self.set_exception(error)

@@ -172,6 +172,40 @@ def png_interlaced(side: int = 64) -> bytes:
     return bytes(body)
 
 
+def avif_that_claims(width: int, height: int) -> bytes:
+    """Returns an AVIF with a patched size in its box `ispe` (ISO 23008-12, 6.5.3)."""
+    body = bytearray(encoded(half_and_half(), "AVIF"))
+    at = body.index(b"ispe") + 8
+    body[at : at + 8] = struct.pack(">II", width, height)
+    return bytes(body)
+
+
+def animated_avif() -> bytes:
+    first, *rest = (Image.new("RGB", (200, 200), (number, 0, 0)) for number in range(100))
+    return encoded(first, "AVIF", save_all=True, append_images=rest, speed=10)
+
+
+def bmp_that_claims(width: int, height: int) -> bytes:
+    body = bytearray(encoded(half_and_half(), "BMP"))
+    body[18:26] = struct.pack("<II", width, height)
+    return bytes(body)
+
+
+def bmp_of_runs() -> bytes:
+    """Returns a BMP in runs of one pixel (BI_RLE8), which Pillow decodes in Python."""
+    head = struct.pack("<IiiHHIIiiII", 40, 6_000, 6_000, 1, 8, 1, 0, 0, 0, 256, 0)
+    pixels = b"\x01\x07" * (9 * MB // 2)
+    return b"BM" + struct.pack("<IHHI", 1078 + len(pixels), 0, 0, 1078) + head + bytes(1024) + pixels
+
+
+def png_of_rows(side: int, rows: int, lace: int = 0) -> bytes:
+    """Returns an RGB PNG that ends after `rows` of its rows."""
+    body = bytearray(png(side, side, data=zlib.compress((b"\0" + b"\x90" * 3 * side) * rows)))
+    body[28] = lace
+    body[29:33] = struct.pack(">I", zlib.crc32(body[12:29]))
+    return bytes(body)
+
+
 ANY_REFUSAL = ("bomb", "broken", "not_an_image", "too_slow", "decoder_died")
 
 FILES: dict[str, tuple[Callable[[], bytes], str | tuple[str, ...]]] = {
@@ -205,11 +239,25 @@ FILES: dict[str, tuple[Callable[[], bytes], str | tuple[str, ...]]] = {
     "JPEG with 9 MB of colour profile": (jpeg_with_icc, ("ok", "broken")),
     "JPEG with 9 MB of comments": (lambda: jpeg_with_segments(0xFE, bytes(65_000), 9 * MB), ("ok", "broken")),
     "JPEG with EXIF that has no end": (jpeg_with_endless_exif, ("ok", "broken")),
+    "AVIF that claims 16,000 x 16,000": (lambda: avif_that_claims(16_000, 16_000), ANY_REFUSAL),
+    "AVIF that claims 6,000 x 6,000": (lambda: avif_that_claims(6_000, 6_000), ("ok", *ANY_REFUSAL)),
+    "AVIF of 100 frames": (animated_avif, "ok"),
+    "BMP that claims 60,000 x 60,000": (lambda: bmp_that_claims(60_000, 60_000), "bomb"),
+    "BMP that claims 6,000 x 6,000": (lambda: bmp_that_claims(6_000, 6_000), ("ok", "broken")),
+    "BMP of 36 million pixels in runs": (bmp_of_runs, ANY_REFUSAL),
+    # large and damaged: the second attempt to read them is bounded too
+    "PNG of 36 million pixels, truncated": (lambda: png_of_rows(6_000, 3_000), "ok"),
+    "PNG of 36 million pixels, interlaced and truncated": (
+        lambda: png_of_rows(6_000, 3_000, lace=1),
+        ("ok", "too_slow"),
+    ),
+    "JPEG of thousands of scans, truncated": (lambda: jpeg_of_many_scans()[:-9], ("too_slow", "decoder_died")),
+    "GIF of 36 million pixels, truncated": (lambda: gif((6_000, 6_000), (0, 0, 6_000, 6_000)), ("ok", "broken")),
     # damaged
-    "JPEG truncated": (lambda: encoded(noise(), "JPEG")[:3000], "broken"),
-    "PNG truncated": (lambda: encoded(noise(), "PNG")[:3000], "broken"),
-    "PNG interlaced, truncated": (lambda: png_interlaced()[:3000], "broken"),
-    "GIF truncated": (lambda: encoded(noise(), "GIF")[:3000], "broken"),
+    "JPEG truncated": (lambda: encoded(noise(), "JPEG")[:15_000], "ok"),
+    "PNG truncated": (lambda: encoded(noise(), "PNG")[:3000], "ok"),
+    "PNG interlaced, truncated": (lambda: png_interlaced()[:3000], "ok"),
+    "GIF truncated": (lambda: encoded(noise(), "GIF")[:3000], "ok"),
     "WEBP truncated": (lambda: encoded(noise(), "WEBP")[:3000], ("broken", "not_an_image")),
     "PNG with a wrong checksum": (lambda: png(8, 8).replace(b"IDAT", b"IDAU", 1), ("broken", "not_an_image")),
     "PNG of 0 x 0": (lambda: png(0, 0), ("broken", "not_an_image")),
@@ -227,12 +275,12 @@ FILES: dict[str, tuple[Callable[[], bytes], str | tuple[str, ...]]] = {
     "SVG squeezed": (svg_squeezed, "not_an_image"),
     "TIFF": (tiff_that_names_a_file, "not_an_image"),
     "ICO": (lambda: encoded(half_and_half(), "ICO"), "not_an_image"),
-    "BMP": (lambda: encoded(half_and_half(), "BMP"), "not_an_image"),
     "PDF": (lambda: encoded(half_and_half(), "PDF"), "not_an_image"),
     "EPS, a PostScript program": (eps_program, "not_an_image"),
     "PSD": (lambda: b"8BPS\0\x01" + bytes(100), "not_an_image"),
     "JPEG 2000": (lambda: b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(100), "not_an_image"),
-    "AVIF": (lambda: b"\0\0\0\x1cftypavif" + bytes(100), "not_an_image"),
+    "AVIF of zeros": (lambda: b"\0\0\0\x1cftypavif" + bytes(100), "not_an_image"),
+    "HEIC": (lambda: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100), "not_an_image"),
     "ZIP": (zipped, "not_an_image"),
     "ELF": (lambda: b"\x7fELF" + bytes(100), "not_an_image"),
 }
