@@ -95,7 +95,7 @@ def fold(text: str) -> tuple[str, list[int]]:
     return folded, starts
 
 
-def name_of(text: str) -> str:
+def normalise(text: str) -> str:
     """Returns the name under which a mention is counted and matched. All spellings of a name give the same.
 
     The text is folded. A leading `#` or `@`, quotation marks around it, and the punctuation at the end of its words

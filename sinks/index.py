@@ -10,6 +10,8 @@ Failure contract:
 from __future__ import annotations
 
 import json
+import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,10 +30,15 @@ from elasticsearch import (
     UnsupportedProductError,
 )
 
-from core.errors import Retry, Stop
+from core.errors import Retry, Stop, UserError
 from sinks.document import Document, stored
 from sinks.mapping import TEMPLATE, missing_fields
 from sinks.search import ALIVE, Entity, Results, entities, entities_request, request, results
+
+log = logging.getLogger(__name__)
+
+#: What Elasticsearch says, with status 400 or 500, of a query with too many words.
+TOO_LONG = re.compile(r"too[ _]many[ _](?:nested[ _])?clauses|too_complex_to_determinize", re.IGNORECASE)
 
 #: Largest size of one bulk request. The vendor advises 5 to 15 MB.
 BULK_BYTES = 5_000_000
@@ -122,13 +129,13 @@ class Index:
 
     async def search(self, words: str, entity_type: str | None = None, limit: int = 10) -> Results:
         """Searches posts by text and mentions, best first; see `sinks.search.request`. Never finds erased ones."""
-        with self._reaching():
+        with self._reaching(), self._understanding():
             answer = await self._client.search(index=self.name, body=request(words, entity_type, limit))
         return results(answer.body)
 
     async def entities(self, words: str = "", entity_type: str | None = None, limit: int = 10) -> list[Entity]:
         """Returns the names that most posts mention."""
-        with self._reaching():
+        with self._reaching(), self._understanding():
             body = entities_request(words, entity_type, limit)
             answer = await self._client.search(index=self.name, body=body)
         return entities(answer.body, limit)
@@ -160,6 +167,20 @@ class Index:
         if status == 429 or status >= 500 or error.get("type") == "cluster_block_exception" or _index_is_missing(item):
             return Outcome("retry", reason)
         return Outcome("rejected", reason)
+
+    @contextmanager
+    def _understanding(self) -> Iterator[None]:
+        """Turns Elasticsearch's refusal of a query into `UserError`."""
+        try:
+            yield
+        except ApiError as error:
+            message = _message(error)
+            if TOO_LONG.search(message):
+                raise UserError("the query is too long for this Elasticsearch: use fewer words") from None
+            if error.status_code != 400:
+                raise
+            log.info("Elasticsearch at %s refuses a query: %s", self._where, message)
+            raise UserError("the index cannot answer this query: use fewer or simpler words") from None
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
