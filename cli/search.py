@@ -40,7 +40,7 @@ def command(
     """Search the index by words of the post or by mention.
 
     Without --type, both the text and the mentions match, and mentions weigh more. Erased posts never match.
-    Names match in upper and lower case, with or without a leading # or @.
+    Spellings that a person holds for the same find each other, such as Beyonce and Beyoncé, or AT&amp;T and AT&T.
     """
     if entities:
         names = asyncio.run(_entities(load(), query, entity_type, limit))
