@@ -39,7 +39,7 @@ def plain_letters(text: str) -> tuple[str, list[int]]:
     Returns the result, and the position in `text` of each of its code points and of its end. A flag stays a flag. A
     single enclosed letter, such as Ⓜ or 🅿, is a symbol unless a letter follows.
     """
-    if text.isascii():
+    if text.isascii() or not any(map(plain_letter, set(text))):
         return text, list(range(len(text) + 1))
     parts: list[str] = []
     starts: list[int] = []

@@ -27,6 +27,9 @@ DOMAINS = (
 HOST = rf"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?\.){{1,8}}(?:{DOMAINS})(?![\w-])"
 WITH_PATH = re.compile(rf"{HOST}(?=/[A-Za-z0-9])")
 MAIL = re.compile(rf"[A-Za-z0-9](?:[A-Za-z0-9._%+-]{{0,62}}[A-Za-z0-9_%+-])?@{HOST}")
+BARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,600}[@/][A-Za-z0-9]")
+"""What both an e-mail address and a host with a path begin with."""
+
 WWW = re.compile(rf"www\.{HOST}")
 
 CLOSERS = {"(": ")", "[": "]"}
@@ -42,14 +45,14 @@ LONGEST_BRACKET = 200
 
 def end_of_address(text: str, position: int) -> int | None:
     """Returns the end of the address that begins at `position`, where a word may begin. None if there is none."""
-    if short := SHORT.match(text, position):
-        return short.end()
-    if start := START.match(text, position):
-        if start["slashes"] == "":  # such as `http:` of a text that was cut
-            return _cut(text, start.end())
-        return _end(text, start.end())
-    if text[max(0, position - 1) : position] in ("@", "/"):
-        return None  # such as `@name@mastodon.social`
+    if text[position : position + 1] in "hHwW":
+        if short := SHORT.match(text, position):
+            return short.end()
+        if start := START.match(text, position):
+            # `http:` alone stands in a text that was cut
+            return _end(text, start.end()) if start["slashes"] != "" else _cut(text, start.end())
+    if not BARE.match(text, position) or text[max(0, position - 1) : position] in ("@", "/"):
+        return None  # also of `@name@mastodon.social`
     if mail := MAIL.match(text, position):
         return mail.end()
     host = WITH_PATH.match(text, position)

@@ -70,12 +70,14 @@ def split_words(text: str) -> list[Word]:
 
 def _end_of_word(text: str, starts: list[int], position: int) -> int:
     """Returns the end of the word, symbol or single blank that begins at `position`."""
+    first = kind(text[position])
+    if first in ("space", "format"):
+        return position + 1
     if (end_of_url := end_of_address(text, position)) is not None:
         return end_of_url
-    is_word = kind(text[position]) == "word"
-    blank = kind(text[position]) in ("space", "format")
+    is_word = first == "word"
     end = position + 1
-    while end < len(text) and not blank:
+    while end < len(text):
         following = kind(text[end])
         if following in ("mark", "format") or (is_word and following == "word" and not _begins(text, starts, end)):
             end += 1

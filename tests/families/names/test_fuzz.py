@@ -35,9 +35,7 @@ def test_words_cut_the_raw_text_in_order_and_never_inside_of_a_line(text: str) -
         assert word.text
         assert raw.strip()
         assert not LINE_ENDS & set(decode_entities(raw)[0])
-        assert plain_letters(decode_entities(raw)[0])[0][: len(word.text)] or word.text
-        between = decode_entities(text)[0] if word.line != line_before else ""
-        assert word.line == line_before or LINE_ENDS & set(between)
+        assert (word.line > line_before) == bool(LINE_ENDS & set(decode_entities(text[end_before : word.start])[0]))
         end_before, line_before = word.end, word.line
 
 
@@ -64,7 +62,6 @@ def test_the_name_of_a_name_is_itself(text: str) -> None:
     name = normalise(text)
     assert normalise(name) == name
     assert bool(name) == bool(text)
-    assert normalise(f"#{text}") == name or text[:1] in "#@＃＠ '" or not normalise(text).isalnum()
 
 
 @given(st.text(max_size=60))
