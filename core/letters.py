@@ -1,4 +1,7 @@
-"""Letters in fancy dress, such as 𝐏𝐚𝐫𝐢𝐬, Ｐａｒｉｓ, ⓟⓐⓡⓘⓢ and ᴘᴀʀɪs, as the plain letters that they stand for."""
+"""Letters in fancy dress, such as 𝐏𝐚𝐫𝐢𝐬, Ｐａｒｉｓ, ⓟⓐⓡⓘⓢ and ᴘᴀʀɪs, as the plain letters that they stand for.
+
+Cyrillic and Greek letters that look like Latin ones are read as these in a word that has Latin letters too.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,15 @@ NAMED = re.compile(
     r"(?: LATIN (?:CAPITAL|SMALL))?(?: LETTER)? ([A-Z])"
 )
 """Names of letters that have no decomposition, or one with brackets."""
+
+LOOKALIKES = str.maketrans(
+    "аеорсухіјѕһԁԛԝАВЕКМНОРСТУХІЈЅԌԚԜΑΒΕΖΗΙΚΜΝΟΡΤΥΧο",
+    "aeopcyxijshdqwABEKMHOPCTYXIJSGQWABEZHIKMNOPTYXo",
+)
+"""Letters of Unicode's table of confusables that look the same in most fonts. Every value is one letter."""
+
+LETTERS = re.compile(r"[^\W\d_]+")
+LATIN, GREEK_OR_CYRILLIC = re.compile(r"[A-Za-z]"), re.compile(r"[\u0370-\u052f]")
 
 INFORMATION, EMOJI = "\u2139", "\ufe0f"
 REGIONAL = range(0x1F1E6, 0x1F200)
@@ -39,7 +51,11 @@ def plain_letters(text: str) -> tuple[str, list[int]]:
     Returns the result, and the position in `text` of each of its code points and of its end. A flag stays a flag. A
     single enclosed letter, such as Ⓜ or 🅿, is a symbol unless a letter follows.
     """
-    if text.isascii() or not any(map(plain_letter, set(text))):
+    if text.isascii():
+        return text, list(range(len(text) + 1))
+    if GREEK_OR_CYRILLIC.search(text) and LATIN.search(text):
+        text = LETTERS.sub(_in_one_script, text)
+    if not any(map(plain_letter, set(text))):
         return text, list(range(len(text) + 1))
     parts: list[str] = []
     starts: list[int] = []
@@ -80,11 +96,15 @@ def plain_letter(character: str) -> str | None:
     return plain if stands[dress] else None
 
 
+def _in_one_script(word: re.Match[str]) -> str:
+    return word[0].translate(LOOKALIKES) if LATIN.search(word[0]) else word[0]
+
+
 def _end_of_run(text: str, position: int) -> int:
     """Returns the end of the enclosed letters that begin at `position`, or of the single code point."""
     end = position + 1
     if enclosure := _enclosure(text[position]):
-        while end < len(text) and _enclosure(text[end]) == enclosure:
+        while end < len(text) and (_enclosure(text[end]) == enclosure or text[end] == EMOJI):
             end += 1
     return end
 
@@ -92,15 +112,12 @@ def _end_of_run(text: str, position: int) -> int:
 def _is_read(text: str, start: int, end: int) -> bool:
     """Returns whether a run is read as letters. An enclosed letter alone is a symbol, and pairs may be flags."""
     following, enclosure = text[end : end + 1], _enclosure(text[start])
-    if following == EMOJI or text[start] == INFORMATION:
-        return False
     if enclosure is None:
-        return True
-    if enclosure == "regional" and not (end - start) % 2:
-        letters = "".join(filter(None, map(plain_letter, text[start:end])))
-        if all(letters[place : place + 2] in REGIONS for place in range(0, len(letters), 2)):
-            return False
-    return end - start > 1 or following.isalpha()
+        return text[start] != INFORMATION and following != EMOJI
+    letters = [plain_letter(character) or "" for character in text[start:end] if character != EMOJI]
+    if enclosure == "regional" and not len(letters) % 2:
+        return not all(a + b in REGIONS for a, b in zip(letters[::2], letters[1::2], strict=True))
+    return len(letters) > 1 or following.isalpha()
 
 
 @lru_cache(maxsize=8192)

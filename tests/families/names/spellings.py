@@ -43,6 +43,7 @@ SAME: dict[str, list[str]] = {
     "mathematical letters": ["Hamburg", "𝐇𝐚𝐦𝐛𝐮𝐫𝐠", "𝐻𝑎𝑚𝑏𝑢𝑟𝑔", "𝓗𝓪𝓶𝓫𝓾𝓻𝓰", "𝕳𝖆𝖒𝖇𝖚𝖗𝖌", "𝗛𝗮𝗺𝗯𝘂𝗿𝗴", "ℍ𝕒𝕞𝕓𝕦𝕣𝕘", "𝙷𝚊𝚖𝚋𝚞𝚛𝚐"],
     "enclosed letters": ["Hamburg", "Ⓗⓐⓜⓑⓤⓡⓖ", "🅷🅰🅼🅱🆄🆁🅶", "🄷🄰🄼🄱🅄🅁🄶", "🅗🅐🅜🅑🅤🅡🅖", "⒣⒜⒨⒝⒰⒭⒢", "🇭🇦🇲🇧🇺🇷🇬"],
     "other letters": ["Hamburg", "Ｈａｍｂｕｒｇ", "ʜᴀᴍʙᴜʀɢ", "ᴴᵃᵐᵇᵘʳᵍ", "HAMBURG", "hamburg"],
+    "letters that look alike": ["Paris", "Pаris", "Pаrіs", "Ρaris"],
     "ligatures": ["Fluffy Office", "ﬂuﬀy Oﬃce"],
     "Roman numerals": ["Louis VIII", "Louis Ⅷ", "louis ⅷ"],
     "case": ["İstanbul", "istanbul", "ISTANBUL", "Istanbul", "ıstanbul"],
@@ -96,5 +97,6 @@ DIFFERENT: list[tuple[str, str]] = [
     ("AT&T", "AT T"),
     ("AT&bogus;T", "AT&T"),
     ("R&notes", "R¬es"),
+    ("СССР", "CCCP"),
     ("🇩🇪", "DE"),
 ]

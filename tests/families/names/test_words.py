@@ -90,6 +90,10 @@ LETTERS = {
     "Pᴀʀɪs": ["Paris"],
     "ᴾᵃʳⁱˢ": ["Paris"],
     "⒫⒜⒭⒤⒮": ["paris"],
+    "🅿️🅰️🆁🅸🆂": ["P\ufe0fA\ufe0fRIS"],
+    "🅱️aris": ["B\ufe0faris"],
+    "Pаrіs": ["Paris"],  # with Cyrillic letters
+    "Νew Υork": ["New", "York"],  # with Greek ones
     "ﬁne Oﬃce": ["fine", "Office"],
     "Louis Ⅷ": ["Louis", "VIII"],
     "🅱aris": ["Baris"],
@@ -101,6 +105,7 @@ LETTERS = {
     # symbols, numbers and other scripts are read as they stand
     "🇩🇪 🇫🇷🇩🇪": ["🇩", "🇪", "🇫", "🇷", "🇩", "🇪"],
     "Ⓜ 🅿 Ⓜ️": ["Ⓜ", "🅿", "Ⓜ️"],
+    "Москва СССР Αθήνα": ["Москва", "СССР", "Αθήνα"],
     "NikeⓇ": ["Nike", "Ⓡ"],
     "5㎏ x² ½ ™": ["5", "㎏", "x²", "½", "™"],
     "ㅋㅋㅋ ｱｲ": ["ㅋㅋㅋ", "ｱｲ"],
