@@ -1,6 +1,6 @@
 """Letters in fancy dress, such as 𝐏𝐚𝐫𝐢𝐬, Ｐａｒｉｓ, ⓟⓐⓡⓘⓢ and ᴘᴀʀɪs, as the plain letters that they stand for.
 
-Cyrillic and Greek letters that look like Latin ones are read as these in a word that has Latin letters too.
+Cyrillic and Greek letters that look like Latin ones are read as these where all other letters of the word are Latin.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ def plain_letter(character: str) -> str | None:
 
 
 def _in_one_script(word: re.Match[str]) -> str:
-    return word[0].translate(LOOKALIKES) if LATIN.search(word[0]) else word[0]
+    latin = word[0].translate(LOOKALIKES)
+    return latin if LATIN.search(word[0]) and not GREEK_OR_CYRILLIC.search(latin) else word[0]
 
 
 def _end_of_run(text: str, position: int) -> int:
