@@ -39,8 +39,8 @@ def command(
 ) -> None:
     """Search the index by words of the post or by mention.
 
-    Without --type, the text and the mentions are searched, and mentions weigh more. Erased posts never match.
-    Names match in upper and lower case, with or without a leading # or @.
+    Without --type, both the text and the mentions match, and mentions weigh more. Erased posts never match.
+    Spellings that a person holds for the same find each other, such as Beyonce and Beyoncé, or AT&amp;T and AT&T.
     """
     if entities:
         names = asyncio.run(_entities(load(), query, entity_type, limit))

@@ -54,6 +54,7 @@ class Batch(_Tensors):
     images: Images
     heads: Tensor  # (B, W) position of each word's first subword, the same in every view's sequence
     words: Tensor  # (B, W) bool, true for real words
+    opens_line: Tensor  # (B, W) bool, true where a line ends between the word and the one before
     present: Tensor  # (V, B) bool: whether the post has this view of the design
 
 
@@ -74,8 +75,14 @@ def collate(batch: Sequence[Encoded], config: TokenizerConfig, design: Design) -
         images=_images(batch, rows[IMAGE], design.image_width),
         heads=_pad([[1 + head for head in encoded.heads] for encoded in batch], 0),
         words=_pad([[1] * len(encoded.heads) for encoded in batch], 0).bool(),
+        opens_line=_opens_line(batch),
         present=torch.tensor([has[view] for view in design.views]),
     )
+
+
+def _opens_line(batch: Sequence[Encoded]) -> Tensor:
+    width = max([1, *(len(encoded.heads) for encoded in batch)])
+    return _pad([[*encoded.opens_line, *[False] * (width - len(encoded.opens_line))] for encoded in batch], 0).bool()
 
 
 def _sequences(batch: Sequence[Encoded], rows: Sequence[int], with_context: bool, config: TokenizerConfig) -> Sequences:

@@ -23,7 +23,8 @@ from core.events import ENTITY_TYPES, EntityType
 from model import adapters, packaged
 from model.batch import Batch, collate
 from model.checkpoint import WEIGHTS, Base, CheckpointInfo, Temperatures, describe
-from model.decode import ChainPosterior, Floats, WordSpan, rounded, spans
+from model.crf import IMPOSSIBLE
+from model.decode import OUTSIDE, ChainPosterior, Floats, WordSpan, rounded, spans
 from model.density import DensityModel, mean_log_density
 from model.design import LABELS
 from model.device import torch_device
@@ -197,7 +198,7 @@ def decode(
         for belief, share in zip(output.views, output.shares, strict=True)
     ]
     with torch.inference_mode():
-        labellings = network.crf.best(network.emissions(output.together), output.batch.words)
+        labellings = network.crf.best(_emissions(network, output, output.together), output.batch.words)
     predictions, typicality = [], _typicality(network, output)
     posts = zip(output.encoded, labellings, output.batch.present.T.tolist(), strict=True)
     for row, (encoded, labelling, present) in enumerate(posts):
@@ -243,6 +244,14 @@ def entity_type(span: WordSpan) -> EntityType:
     return ENTITY_TYPES[(span.begin - 1) // 2]
 
 
+def _emissions(network: Tagger, output: Output, belief: NIG) -> Tensor:
+    """Returns (B, W, L). No mention goes on over the end of a line, so no word after one may be inside of a mention."""
+    emissions = network.emissions(belief).float()
+    inside = torch.arange(emissions.shape[-1], device=emissions.device) % 2 == 0
+    inside[OUTSIDE] = False
+    return emissions.masked_fill(output.batch.opens_line.unsqueeze(-1) & inside, IMPOSSIBLE)
+
+
 class _BeliefReader:
     """One belief of a batch as arrays (B, W, L). Reads off the opinion on any span."""
 
@@ -252,7 +261,7 @@ class _BeliefReader:
         """`temperature` (B); `share` (B): how much of a view's evidence counts, None for the fused belief."""
         words = output.batch.words
         with torch.inference_mode():
-            emissions = network.emissions(belief).float()
+            emissions = _emissions(network, output, belief)
             passes = network.crf.forward_backward(emissions, words, temperature)
             transitions, _, end = network.crf.scores(temperature)
             counted = output.counted(belief)

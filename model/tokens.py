@@ -17,7 +17,9 @@ from tokenizers import Tokenizer
 
 from core.errors import UserError
 from core.pixels import Pixels
-from model.words import SIGILS, URL, Word, split_words
+from core.spelling import SIGILS
+from model.addresses import end_of_address
+from model.words import Word, split_words
 
 SHAPES = ("other", "lower", "title", "upper", "mixed", "digit")
 """The casings of words. Each has an embedding, because an uncased encoder does not see casing."""
@@ -35,6 +37,8 @@ class Encoded:
     context: tuple[int, ...] | None  # ids of the visual context, None if there is none
     heads: tuple[int, ...]  # W positions in `text` of each word's first subword
     spans: tuple[tuple[int, int], ...]  # W times [start, end) in code points of the raw text
+    #: W times whether a line ends between this word and the one before. No mention crosses the end of a line.
+    opens_line: tuple[bool, ...] = ()
     image: NDArray[np.floating] | None = None  # (P, D) features of the image
     pixels: Pixels | None = None  # the image, until `image` holds its features
 
@@ -102,12 +106,14 @@ class TweetTokenizer:
         shapes = [shape(word.text) for word in words]
         first = {index: position for position, index in reversed(list(enumerate(owners)))}
         labelled = [(first[index], word) for index, word in enumerate(words) if word.labelled and index in first]
+        lines = [word.line for _, word in labelled]
         return Encoded(
             text=ids,
             shapes=tuple(shapes[index] for index in owners),
             context=self._encode_context(context),
             heads=tuple(position for position, _ in labelled),
             spans=tuple((word.start, word.end) for _, word in labelled),
+            opens_line=tuple(line != before for before, line in zip([*lines[:1], *lines], lines, strict=False)),
         )
 
     def _encode_context(self, context: str | None) -> tuple[int, ...] | None:
@@ -120,7 +126,7 @@ class TweetTokenizer:
 
 def _read(word: str) -> str:
     """Returns the encoder's input for a word. All URLs look alike."""
-    return "http" if URL.match(word) else word
+    return "http" if end_of_address(word, 0) else word
 
 
 def shape(word: str) -> int:

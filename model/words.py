@@ -2,21 +2,20 @@
 
 The published corpora split off punctuation, but keep inner hyphens and numbers such as `3-1` and `10,000` whole.
 Some of them split `@name` and `#Word` after the sigil, others do not. Here a sigil before a word is read but never
-labelled: the mention in `#NBA` is `NBA`. A URL is one word.
+labelled: the mention in `#NBA` is `NBA`. An address is one word.
 """
 
 from __future__ import annotations
 
-import html
-import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-URL = re.compile(r"(?:https?:|www\.)[^\s<>\"“”()\[\]{}|\\^`]*", re.IGNORECASE)
-ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-SIGILS = "#@"
+from core.letters import plain_letters
+from core.spelling import LINE_ENDS, SIGILS, decode_entities
+from model.addresses import begins_within_word, end_of_address
+
 JOINERS = "-‐‑–"
 NUMBER_JOINERS = ".,:/"
 ZERO_WIDTH_SPACE = "\u200b"
@@ -28,10 +27,11 @@ Kind = Literal["word", "mark", "format", "space", "symbol"]
 class Word:
     """A word of a post."""
 
-    text: str  # with HTML entities such as `&amp;` decoded
+    text: str  # with HTML entities such as `&amp;` decoded, and letters such as 𝐏 read as plain ones
     start: int  # code point of the raw text
     end: int  # code point of the raw text, exclusive
     labelled: bool = True
+    line: int = 0  # line of the post that the word stands in
 
 
 @lru_cache(maxsize=4096)
@@ -47,67 +47,57 @@ def kind(character: str) -> Kind:
     return "space" if category[0] in "ZC" else "symbol"
 
 
-def decode_entities(text: str) -> tuple[str, list[int]]:
-    """Decodes HTML entities. Returns the result, and the position in `text` of each of its code points and of its end.
-
-    An entity that is unknown or means several code points is left as it is.
-    """
-    parts: list[str] = []
-    starts: list[int] = []
-    position = 0
-    for entity in ENTITY.finditer(text):
-        decoded = html.unescape(entity[0])
-        if len(decoded) != 1:
-            continue
-        parts += [text[position : entity.start()], decoded]
-        starts += [*range(position, entity.start()), entity.start()]
-        position = entity.end()
-    parts.append(text[position:])
-    starts += range(position, len(text) + 1)
-    return "".join(parts), starts
-
-
 def split_words(text: str) -> list[Word]:
     """Returns the words of a raw post, in order, none overlapping, none empty."""
-    decoded, starts = decode_entities(text)
+    decoded, of_text = decode_entities(text)
+    read, of_decoded = plain_letters(decoded)
+    starts = [of_text[place] for place in of_decoded]
     words: list[Word] = []
-    position = 0
-    while position < len(decoded):
-        first, end = position, _end_of_word(decoded, position)
+    position, line = 0, 0
+    while position < len(read):
+        first, end = position, _end_of_word(read, starts, position)
         position = end
-        if kind(decoded[first]) in ("space", "format"):
+        if kind(read[first]) in ("space", "format"):
+            line += read[first] in LINE_ENDS
             continue
-        while kind(decoded[end - 1]) == "format":  # such as a zero-width joiner: at the end it joins nothing
+        while kind(read[end - 1]) == "format":  # such as a zero-width joiner: at the end it joins nothing
             end -= 1
         # a sigil right before a word is not labelled; a sigil alone is a word like any other
-        labelled = not (decoded[first] in SIGILS and end < len(decoded) and kind(decoded[end]) == "word")
-        words.append(Word(decoded[first:end], starts[first], starts[end], labelled))
+        labelled = not (read[first] in SIGILS and end < len(read) and kind(read[end]) == "word")
+        words.append(Word(read[first:end], starts[first], starts[end], labelled, line))
     return words
 
 
-def _end_of_word(text: str, position: int) -> int:
+def _end_of_word(text: str, starts: list[int], position: int) -> int:
     """Returns the end of the word, symbol or single blank that begins at `position`."""
-    if url := URL.match(text, position):
-        return url.end()
-    is_word = kind(text[position]) == "word"
-    blank = kind(text[position]) in ("space", "format")
+    first = kind(text[position])
+    if first in ("space", "format"):
+        return position + 1
+    if (end_of_url := end_of_address(text, position)) is not None:
+        return end_of_url
+    is_word = first == "word"
     end = position + 1
-    while end < len(text) and not blank:
+    while end < len(text):
         following = kind(text[end])
-        if following in ("mark", "format") or (is_word and following == "word"):
+        if following in ("mark", "format") or (is_word and following == "word" and not _begins(text, starts, end)):
             end += 1
-        elif is_word and _joins(text, end):
+        elif is_word and following == "symbol" and _joins(text, starts, end):
             end += 2
         else:
             break
     return end
 
 
-def _joins(text: str, position: int) -> bool:
+def _begins(text: str, starts: list[int], position: int) -> bool:
+    """Returns whether an address begins within a word. `㏗ttp://` has its `H` inside of a code point."""
+    return text[position] in "hHw" and starts[position] > starts[position - 1] and begins_within_word(text, position)
+
+
+def _joins(text: str, starts: list[int], position: int) -> bool:
     """Returns whether the symbol at `position` is part of a word, as in `game-winning` and `10,000`."""
     if position + 1 >= len(text):
         return False
     before, symbol, after = text[position - 1], text[position], text[position + 1]
     if symbol in JOINERS:
-        return kind(before) == kind(after) == "word"
+        return kind(before) == kind(after) == "word" and not _begins(text, starts, position + 1)
     return symbol in NUMBER_JOINERS and before.isdigit() and after.isdigit()

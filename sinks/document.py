@@ -8,24 +8,28 @@ The stamp is the model version (Unix seconds) or the time of the decision (Unix 
 every document of an older one. Within an edit, a person beats the model, a newer model an older one, and a later
 decision an earlier one. A tombstone has version 2**62, above all others.
 
-Documents written by version 0.1 carry the model version in the field `release`.
+`folded` is the text in the spelling that is searched, where that differs from the text: the core of Elasticsearch lacks
+the filters for it. Documents of version 0.1 have the model version in the field `release`, and no `folded`.
 """
 
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from core.events import Decision, Extraction, ImageResult, Mention, ReviewTask, Tombstone, Tweet
+from core.spelling import fold, normalise
 
 ERASED = 2**62
 RANK = {"model": 0, "human": 1}
 STAMP_BITS = 44
 RANK_BITS = 2
+
+BLANKS = dict.fromkeys(map(ord, "\t\n\r"), " ")
+"""Blanks at which Elasticsearch splits words as at a space."""
 
 FORMER_NAMES = {"release": "model_version"}
 """Field name in version 0.1 -> present name."""
@@ -58,15 +62,23 @@ def stamp_ms(moment: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
 
 
-def normalise(text: str) -> str:
-    """Returns the name under which a mention is counted and matched: NFKC, casefolded, no `#` or `@` in front."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().lstrip("#@").split())
-
-
 def stored(answer: Mapping[str, Any]) -> Document:
-    """Returns the document in an answer of Elasticsearch. Fields that version 0.1 wrote get their present names."""
-    body = {FORMER_NAMES.get(name, name): value for name, value in answer["_source"].items()}
+    """Returns the document in an answer of Elasticsearch. What an earlier version wrote gets today's form.
+
+    Fields get their present names, and spellings are folded as they are now.
+    """
+    body = {FORMER_NAMES.get(name, name): value for name, value in answer["_source"].items() if name != "folded"}
+    if "text" in body:
+        body |= _present({"folded": folded(body["text"])})
+        named = ({**mention, "name": normalise(mention["text"])} for mention in body.get("mentions", ()))
+        body |= {"mentions": list(named)}
     return Document(answer["_id"], answer["_version"], body)
+
+
+def folded(text: str) -> str | None:
+    """Returns the text as it is searched, or None if the words of the raw one already are so."""
+    result = fold(text)[0]
+    return None if result == text.lower().translate(BLANKS) else result
 
 
 def from_extraction(extraction: Extraction, confident: Sequence[Mention]) -> Document:
@@ -100,6 +112,7 @@ def _body(
         {
             "id": tweet.id,
             "text": tweet.text,
+            "folded": folded(tweet.text),
             "created_at": _moment(tweet.created_at) if tweet.created_at else None,
             "author": _present(author) or None,
             "lang": tweet.lang,

@@ -12,6 +12,8 @@ Failure contract:
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from urllib.parse import urlsplit
 
 from elasticsearch import ApiError, AsyncElasticsearch, BadRequestError, NotFoundError, TransportError
 
-from core.errors import Reject, Retry, Stop
+from core.errors import Reject, Retry, Stop, UserError
 from sinks.answers.answer import Reaction, Slow
 from sinks.answers.elasticsearch import error_of, item_answer
 from sinks.blame import Blame
@@ -29,6 +31,11 @@ from sinks.document import Document, stored
 from sinks.mapping import TEMPLATE, missing_fields
 from sinks.search import ALIVE, Entity, Results, entities, entities_request, request, results
 from sinks.transport import Node, after_s, classed
+
+log = logging.getLogger(__name__)
+
+#: What Elasticsearch says, with status 400 or 500, of a query with too many words.
+TOO_LONG = re.compile(r"too[ _]many[ _](?:nested[ _])?clauses|too_complex_to_determinize", re.IGNORECASE)
 
 KINDS: dict[Reaction, Literal["written", "stale", "retry", "rejected"]] = {
     Reaction.DONE: "written",
@@ -172,14 +179,14 @@ class Index:
 
     async def search(self, words: str, entity_type: str | None = None, limit: int = 10) -> Results:
         """Searches posts by text and mentions, best first; see `sinks.search.request`. Never finds erased ones."""
-        with self._asking():
+        with self._asking(), self._understanding():
             answer = await self._client.search(index=self.name, body=request(words, entity_type, limit))
         self._part(answer.body, "hits", dict)
         return results(answer.body)
 
     async def entities(self, words: str = "", entity_type: str | None = None, limit: int = 10) -> list[Entity]:
         """Returns the `limit` names that are mentioned in the largest number of posts."""
-        with self._asking():
+        with self._asking(), self._understanding():
             body = entities_request(words, entity_type, limit)
             answer = await self._client.search(index=self.name, body=body)
         self._part(answer.body, "aggregations", dict)
@@ -220,6 +227,20 @@ class Index:
             raise Retry(f"{self._server} sent an answer that is not Elasticsearch's: it has no {name!r}")
         self._known = True
         return value
+
+    @contextmanager
+    def _understanding(self) -> Iterator[None]:
+        """Turns Elasticsearch's refusal of a query into `UserError`."""
+        try:
+            yield
+        except ApiError as error:
+            message = f"{error.status_code} {error.body}"
+            if TOO_LONG.search(message):
+                raise UserError("the query is too long for this Elasticsearch: use fewer words") from None
+            if error.status_code != 400:
+                raise
+            log.info("Elasticsearch at %s refuses a query: %s", self._where, message)
+            raise UserError("the index cannot answer this query: use fewer or simpler words") from None
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:

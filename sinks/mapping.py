@@ -13,6 +13,7 @@ STORED = {"type": "keyword", "index": False, "doc_values": False}
 PROPERTIES: dict[str, Any] = {
     "id": KEYWORD,
     "text": TEXT,
+    "folded": TEXT,  # the text as `core.spelling.fold` spells it, where the spelling differs
     "created_at": {"type": "date"},
     "author": {"properties": {"id": KEYWORD, "name": KEYWORD}},
     "lang": KEYWORD,
@@ -29,7 +30,7 @@ PROPERTIES: dict[str, Any] = {
             "start": {"type": "integer"},
             "end": {"type": "integer"},
             "text": TEXT,
-            "name": KEYWORD,
+            "name": KEYWORD | {"fields": {"words": TEXT}},
             "type": KEYWORD,
             "probability": NUMBER,
             "aleatoric": NUMBER,
@@ -64,6 +65,7 @@ def missing_fields(mapped: Mapping[str, Any], planned: Mapping[str, Any] = PROPE
         elif _same_type(mapped[name], field):
             inner = missing_fields(mapped[name].get("properties", {}), field.get("properties", {}))
             missing |= {name: field | {"properties": inner}} if inner else {}
+            missing |= {name: field} if field.get("fields", {}).keys() - mapped[name].get("fields", {}).keys() else {}
     return missing
 
 

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sinks.document import normalise
+from core.errors import UserError
+from core.spelling import fold, normalise
 
 #: Highlight marks: private-use code points, which posts hardly ever contain.
 OPEN, CLOSE = "\ue000", "\ue001"
+
+MAX_WORDS = 256
+"""Most words of a query. Elasticsearch refuses a query with too many clauses; 1024 is the lowest limit that it sets."""
+
+MAX_TOKEN = 255
+"""Characters after which Elasticsearch cuts a word in two."""
+
+TEXT_FIELDS = ["text", "folded"]
+
+OPERATORS = "PHRASE|PREFIX|WHITESPACE"
+"""`"two words"` side by side, and `par*`. Every other sign is text: a dash between words is no exclusion."""
+
+MAX_RESULTS = 10_000
+"""Most results of one search, Elasticsearch's `index.max_result_window`."""
 
 ALIVE = {"bool": {"must_not": {"term": {"erased": True}}}}
 
@@ -59,26 +75,26 @@ class Entity:
 
 
 def request(words: str, entity_type: str | None, limit: int) -> dict[str, Any]:
-    """Returns the body of a search.
+    """Returns the body of a search. Raises `UserError` when the query or the limit is too large.
 
     Without a type, the words must match a post's text or one of its mentions; a mention weighs more. With a type, they
     must match a mention of that type: `Paris` the person, not the city. Blank words match every post.
     """
-    blank = not words.strip()
-    mention = {"match_all": {}} if blank else _in_mention(words)
+    words = _checked(words, limit)
+    mention = _in_mention(words) if words else {"match_all": {}}
     if entity_type:
         mention = {"bool": {"must": mention, "filter": {"term": {"mentions.type": entity_type}}}}
     query: dict[str, Any] = {"nested": {"path": "mentions", "query": mention, "inner_hits": {"size": 100}}}
     if not entity_type:
-        text = {"match_all": {}} if blank else _in_text(words)
+        text = _in_text(words) if words else {"match_all": {}}
         query = {"bool": {"should": [text, query], "minimum_should_match": 1}}
     return {
         "query": {"bool": {"must": query, "filter": ALIVE}},
         "highlight": {
             "pre_tags": [OPEN],
             "post_tags": [CLOSE],
-            "highlight_query": {"match_none": {}} if blank else _in_text(words),
-            "fields": {"text": {"number_of_fragments": 0}},
+            "highlight_query": _in_text(words) if words else {"match_none": {}},
+            "fields": {field: {"number_of_fragments": 0} for field in TEXT_FIELDS},
         },
         "sort": ["_score", {"created_at": {"order": "desc", "missing": "_last"}}, {"id": "asc"}],
         "track_scores": True,
@@ -88,9 +104,13 @@ def request(words: str, entity_type: str | None, limit: int) -> dict[str, Any]:
 
 
 def entities_request(words: str, entity_type: str | None, limit: int) -> dict[str, Any]:
-    """Returns the body of a request for the most mentioned names. It counts the posts of each name and type."""
+    """Returns the body of a request for the most mentioned names. It counts the posts of each name and type.
+
+    Raises `UserError` as `request` does.
+    """
+    words = _checked(words, limit)
     filters: list[dict[str, Any]] = []
-    if words.strip():
+    if words:
         filters.append(_in_mention(words))
     if entity_type:
         filters.append({"term": {"mentions.type": entity_type}})
@@ -113,23 +133,46 @@ def results(answer: Mapping[str, Any]) -> Results:
 
 
 def entities(answer: Mapping[str, Any], limit: int) -> list[Entity]:
-    """Reads Elasticsearch's answer to `entities_request`. Sorts by number of posts, then by name."""
-    counted = [
-        Entity(name["key"], kind["key"], kind["tweets"]["doc_count"])
-        for name in answer["aggregations"]["mentions"]["only"]["names"]["buckets"]
-        for kind in name["types"]["buckets"]
-    ]
-    return sorted(counted, key=lambda entity: (-entity.tweets, entity.name, entity.type))[:limit]
+    """Reads Elasticsearch's answer to `entities_request`. The most mentioned come first, then by name.
+
+    Names that an earlier version wrote are counted under today's spelling.
+    """
+    counted: Counter[tuple[str, str]] = Counter()
+    for name in answer["aggregations"]["mentions"]["only"]["names"]["buckets"]:
+        for kind in name["types"]["buckets"]:
+            counted[normalise(name["key"]), kind["key"]] += kind["tweets"]["doc_count"]
+    found = [Entity(name, kind, tweets) for (name, kind), tweets in counted.items()]
+    return sorted(found, key=lambda entity: (-entity.tweets, entity.name, entity.type))[:limit]
+
+
+def _checked(words: str, limit: int) -> str:
+    """Returns the query without what no text can hold, or "" if nothing visible is left."""
+    words = words.encode("utf-8", "ignore").decode().replace("\0", " ")
+    if len(words.split()) + len(words) // MAX_TOKEN > MAX_WORDS:
+        raise UserError(f"the query is too long: it may have up to {MAX_WORDS} words")
+    if not 1 <= limit <= MAX_RESULTS:
+        raise UserError(f"a search returns 1 to {MAX_RESULTS} results, not {limit}")
+    return words if fold(words)[0].strip() else ""
 
 
 def _in_text(words: str) -> dict[str, Any]:
-    return {"simple_query_string": {"query": words, "fields": ["text"], "default_operator": "and"}}
+    """Matches the words as they came in the raw text, or their folded spelling in either field of the text."""
+    spellings = [_query(words, ["text"]), _query(fold(words)[0], TEXT_FIELDS)]
+    return {"dis_max": {"queries": spellings}}
+
+
+def _query(words: str, fields: list[str]) -> dict[str, Any]:
+    return {"simple_query_string": {"query": words, "fields": fields, "default_operator": "and", "flags": OPERATORS}}
 
 
 def _in_mention(words: str) -> dict[str, Any]:
-    named = {"term": {"mentions.name": {"value": normalise(words), "boost": 3.0}}}
-    worded = {"match": {"mentions.text": {"query": words, "operator": "and"}}}
-    return {"bool": {"should": [named, worded], "minimum_should_match": 1}}
+    name = normalise(words)
+    named = {"term": {"mentions.name": {"value": name, "boost": 3.0}}}
+    worded = [
+        {"match": {field: {"query": query, "operator": "and"}}}
+        for field, query in (("mentions.text", words), ("mentions.name.words", name))
+    ]
+    return {"bool": {"should": [named, {"dis_max": {"queries": worded}}], "minimum_should_match": 1}}
 
 
 def _hit(hit: Mapping[str, Any]) -> Hit:
@@ -148,7 +191,6 @@ def _hit(hit: Mapping[str, Any]) -> Hit:
         )
         for place, mention in enumerate(source["mentions"])
     )
-    marked = hit.get("highlight", {}).get("text", [""])[0]
     return Hit(
         id=source["id"],
         text=source["text"],
@@ -157,14 +199,32 @@ def _hit(hit: Mapping[str, Any]) -> Hit:
         reviewer=source.get("reviewer"),
         created_at=source.get("created_at"),
         mentions=mentions,
-        matches=_spans(marked, source["text"]),
+        matches=_matches(source["text"], hit.get("highlight", {})),
     )
 
 
-def _spans(marked: str, text: str) -> tuple[tuple[int, int], ...]:
-    """Returns the highlighted spans as offsets of the unmarked text. Empty if the text itself contains the marks."""
+def _matches(text: str, highlight: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
+    """Returns the highlighted spans of both fields as offsets of the raw text, in order, none overlapping."""
+    folded, starts = fold(text)
+    spans = _spans(highlight.get("text", [""])[0], text)
+    for first, last in _spans(highlight.get("folded", [""])[0], folded):
+        start, end = starts[first], starts[last]
+        while end - 1 > start and not fold(text[end - 1])[0]:  # such as a zero-width space after the word
+            end -= 1
+        spans.append((start, end))
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start < merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return tuple(merged)
+
+
+def _spans(marked: str, text: str) -> list[tuple[int, int]]:
+    """Returns the highlighted spans as offsets of the unmarked text. None if the text itself contains the marks."""
     if marked.replace(OPEN, "").replace(CLOSE, "") != text:
-        return ()
+        return []
     spans, place, start = [], 0, 0
     for char in marked:
         if char == OPEN:
@@ -173,4 +233,4 @@ def _spans(marked: str, text: str) -> tuple[tuple[int, int], ...]:
             spans.append((start, place))
         else:
             place += 1
-    return tuple(spans)
+    return spans

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.events import MAX_EDIT, ImageResult, Tombstone
-from sinks.document import ERASED, from_decision, from_extraction, from_tombstone, normalise, stamp_ms, version
+from core.spelling import normalise
+from sinks.document import ERASED, from_decision, from_extraction, from_tombstone, stamp_ms, version
 from tests.sinks.values import MODEL_VERSION, MOMENT, decision, extraction, mention, task, tweet
 
 Rank = Literal["model", "human"]

@@ -1,0 +1,27 @@
+"""Spellings that a person holds for the same are one name."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.spelling import normalise
+from tests.families.names.spellings import DIFFERENT, SAME
+
+PAIRS = [(kind, spellings[0], other) for kind, spellings in SAME.items() for other in spellings[1:]]
+
+
+@pytest.mark.parametrize(
+    ("first", "other"), [pytest.param(first, other, id=f"{kind}: {other!a}") for kind, first, other in PAIRS]
+)
+def test_two_spellings_are_one_name(first: str, other: str) -> None:
+    assert normalise(other) == normalise(first)
+
+
+@pytest.mark.parametrize(("first", "other"), DIFFERENT, ids=ascii)
+def test_names_that_only_look_alike_stay_apart(first: str, other: str) -> None:
+    assert normalise(first) != normalise(other)
+
+
+@pytest.mark.parametrize("text", ["#", "@", "…", "'", "!!!", "\u200b", "\u00ad", "()"], ids=ascii)
+def test_text_that_is_no_word_has_a_name_too(text: str) -> None:
+    assert normalise(text)
