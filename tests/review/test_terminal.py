@@ -236,7 +236,7 @@ def test_the_screen_is_redrawn_when_the_terminal_changes_size(start: Callable[[]
     on_queue(lambda queue: queue.add(three()[:1]))
     ana = start()
     ana.sees("1 in review · 0 settled")
-    ana.child.setwinsize(12, 40)
+    ana.resizes(12, 40)
     assert "0 settled" not in ana.sees("[George Zimmerman PER?]")
 
 
