@@ -61,7 +61,7 @@ class Terminal:
                         await self._guarded(self._handle(event))
             finally:
                 with contextlib.suppress(Retry):
-                    await self._session.release()
+                    await self._session.end()
 
     async def _event(self) -> str:
         """Returns the next key or signal. Returns a tick when the lease is due or, without a task, after `WAIT_S`."""
@@ -169,7 +169,7 @@ class Terminal:
         if key == "w":
             await self._next(otherwise="waiting")
         elif key == "s":
-            self._session.unskip()
+            await self._session.unskip()
             await self._next()
         elif key == "u":
             await self._undo()
