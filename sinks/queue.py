@@ -11,7 +11,7 @@
 
 Failure contract: a server that is away, loading or full raises `Retry`. A server that refuses our credentials raises
 `Stop`. A task that cannot be read, because another version wrote it, stays in the queue; `list` and `claim` skip it
-with a warning.
+with a warning. `claim` looks at it once, and passes over it until it is replaced.
 """
 
 from __future__ import annotations
