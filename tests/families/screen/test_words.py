@@ -51,7 +51,7 @@ def test_no_edge_ever_stops_inside_a_character(case: Case, edge: Edge, by: Liter
     inside = {place for match in regex.finditer(r"\X", case.text) for place in range(match.start() + 1, match.end())}
     for start in range(len(case.text)):  # also from a place inside a character, where an old model stopped
         for step in (1, -1):
-            for stop in moved(Span(case.text, start, start + 1, edge), by, step):  # type: ignore[arg-type]
+            for stop in moved(Span(case.text, start, start + 1, edge), by, step):
                 moving = {"start": {stop.start}, "end": {stop.end}, "both": {stop.start, stop.end}}[edge]
                 assert not moving & inside
 
@@ -69,7 +69,7 @@ def test_any_text_can_be_walked_from_end_to_end(text: str, edge: Edge, data: st.
     start = data.draw(st.integers(0, len(text) - 1))
     span = Span(text, start, data.draw(st.integers(start + 1, len(text))), edge)
     for step in (1, -1):
-        for stop in (*moved(span, "word", step), *moved(span, "character", step)):  # type: ignore[arg-type]
+        for stop in (*moved(span, "word", step), *moved(span, "character", step)):
             assert 0 <= stop.start < stop.end <= len(text)
     assert first_free(text, []).covered
 
