@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from rich.console import Console
 from rich.text import Text
 
 from core.events import ENTITY_TYPES, EntityType, Mention, Opinion
 from core.text import one_line
+from review.cells import cut, most_cells, wrap
 from review.marks import COLOURS, draw_work, window
 from review.view import View
 from review.work import Item, Work
@@ -21,6 +21,8 @@ TYPE_RANGE = f"1-{len(TYPE_KEYS)}"
 TONES = {"plain": "", "good": "green", "bad": "bold red"}
 BAR = 8
 COLUMN = BAR + 8
+#: Most cells for the reviewer's name and what stands before it, so that the counts stay in view.
+NAME_CELLS = 40
 #: Largest number of lines for one reason, so that the post stays in view.
 REASON_LINES = 3
 
@@ -61,16 +63,13 @@ HELP = f"""\
 
 
 def draw(view: View, width: int, height: int) -> list[Text]:
-    """Returns exactly `height` lines of at most `width` cells."""
+    """Returns exactly `height` lines of at most `width` cells, in any terminal."""
     head = [_header(view, width), _rule("", width)]
     feet = [*_message(view, width), *(_keys(line) for line in KEYS[view.mode])]
     room = max(0, height - len(head) - len(feet))
     body = _body(view, width, room)[:room]
     lines = [*head, *body, *(Text() for _ in range(room - len(body))), *feet][:height]
-    for line in lines:
-        line.no_wrap = True
-        line.truncate(width, overflow="ellipsis")
-    return lines
+    return [cut(line, width) for line in lines]
 
 
 def _body(view: View, width: int, room: int) -> list[Text]:
@@ -89,15 +88,15 @@ def _body(view: View, width: int, room: int) -> list[Text]:
 
 def _header(view: View, width: int) -> Text:
     counts = view.counts
-    left = f" mner review  {one_line(view.reviewer)}"
+    left = cut(Text(f" mner review  {one_line(view.reviewer)}", style="bold"), NAME_CELLS)
     right = f"{counts.open} waiting · {counts.leased} in review · {counts.decided} settled "
-    gap = max(1, width - len(left) - len(right))
-    return Text.assemble((left, "bold"), " " * gap, (right, "dim"))
+    gap = max(1, width - most_cells(left.plain) - len(right))
+    return Text.assemble(left, " " * gap, (right, "dim"))
 
 
 def _message(view: View, width: int) -> list[Text]:
     message = Text(one_line(view.message), style=TONES[view.tone])
-    return [Text(" ").append_text(line) for line in message.wrap(Console(width=width), width - 1)] or [Text()]
+    return [Text(" ").append_text(line) for line in wrap(message, width - 1)]
 
 
 def _about(work: Work) -> list[Text]:
@@ -124,32 +123,44 @@ def _about(work: Work) -> list[Text]:
 def _question(view: View, work: Work, width: int) -> list[Text]:
     """Returns the current mention, the figures of the model and its views, and the reasons for asking."""
     if view.span is not None:
-        return [_rule("new mention" if view.adding else "edit span", width), *_editing(view)]
+        return [_rule("new mention" if view.adding else "edit span", width), *_editing(view, width)]
     item = work.current
     asked = [other for other in work.items if other.asked]
     position = f"question {asked.index(item) + 1} of {len(asked)}" if item.asked else "confident"
     position += " · candidate: not chosen by the model" * item.is_candidate
-    title = Text.assemble(" ", (f"“{one_line(item.mention.text)}”", "bold"), "  ", _type(item), "  ", _verdict(item))
-    lines = [_rule(position, width), title]
+    lines = [_rule(position, width), _title(item, width)]
     if item.before is not None:
         lines += _figures(item.before)
     for reason in item.reasons:
-        wrapped = list(Text(one_line(reason.sentence)).wrap(Console(width=width), width - 4))
+        wrapped = wrap(Text(one_line(reason.sentence)), width - 4)
         if len(wrapped) > REASON_LINES:
-            wrapped = [*wrapped[: REASON_LINES - 1], wrapped[REASON_LINES - 1][: width - 5].append("…")]
+            last = wrapped[REASON_LINES - 1].append(" " * width)  # longer than a line, so that it is cut
+            wrapped = [*wrapped[: REASON_LINES - 1], cut(last, width - 3)]
         lines += [Text(" • " if place == 0 else "   ").append_text(line) for place, line in enumerate(wrapped)]
     return lines
 
 
-def _editing(view: View) -> list[Text]:
+def _title(item: Item, width: int) -> Text:
+    return _quoted(item.mention.text, Text.assemble("  ", _type(item), "  ", _verdict(item)), width)
+
+
+def _editing(view: View, width: int) -> list[Text]:
     span = view.span
     assert span is not None
     edges = {"start": "the left edge moves", "end": "the right edge moves", "both": "the span moves from word to word"}
     keep = f"press {TYPE_RANGE} for its type" if view.adding else f"enter keeps it, {TYPE_RANGE} also sets the type"
     return [
-        Text.assemble(" ", (f"“{one_line(span.covered)}”", "bold"), f"   characters {span.start}–{span.end}"),
+        _quoted(span.covered, Text(f"   characters {span.start}–{span.end}"), width),
         Text(f" {edges[span.edge]}; {keep}", style="dim"),
     ]
+
+
+def _quoted(words: str, ending: Text, width: int) -> Text:
+    """Returns a line with words of the post and an ending. Where it is too long, the words are cut."""
+    room = max(8, width - most_cells(ending.plain) - 3)
+    quoted = Text.assemble(" “", cut(Text(one_line(words)), room), "”")
+    quoted.stylize("bold")
+    return quoted.append_text(ending)
 
 
 def _figures(mention: Mention) -> list[Text]:

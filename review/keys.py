@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import contextlib
 import os
 import sys
 import termios
@@ -60,7 +61,7 @@ class Keys:
 
     def __enter__(self) -> Self:
         self._before = termios.tcgetattr(self._fd)
-        tty.setcbreak(self._fd)
+        self.resume()
         asyncio.get_running_loop().add_reader(self._fd, self._read)
         return self
 
@@ -70,6 +71,15 @@ class Keys:
         asyncio.get_running_loop().remove_reader(self._fd)
         if self._escape:
             self._escape.cancel()
+        with contextlib.suppress(termios.error):  # the terminal is gone
+            self.suspend()
+
+    def resume(self) -> None:
+        """Sets the terminal to pass on single keys."""
+        tty.setcbreak(self._fd)
+
+    def suspend(self) -> None:
+        """Sets the terminal back to how it was, for as long as another program uses it."""
         termios.tcsetattr(self._fd, termios.TCSAFLUSH, self._before)
 
     def _read(self) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from rich.console import Console
 from rich.style import Style
 from rich.text import Span as StyledSpan
 from rich.text import Text
 
 from core.events import ENTITY_TYPES, HasSpan, overlaps
 from core.text import printable
+from review.cells import wrap
 from review.span import Span
 from review.work import Item, Work
 
@@ -89,7 +89,7 @@ def window(text: Text, width: int, height: int) -> list[Text]:
 
     The left margin of two cells holds an arrow where lines are left out.
     """
-    lines = list(text.wrap(Console(width=width), width - 2))
+    lines = wrap(text, width - 2)
     at = next((place for place, line in enumerate(lines) if any(_is_current(span) for span in line.spans)), 0)
     first = max(0, min(at - height // 2, len(lines) - height))
     margins = ["  "] * min(height, len(lines))

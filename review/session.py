@@ -7,6 +7,7 @@ whose decision could not be published stays in the queue. After a `Retry`, the a
 from __future__ import annotations
 
 import contextlib
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class Session:
         self._topic = decisions_topic
         self._clock = clock
         self._claim: Claim | None = None
+        self._id = secrets.token_hex(8)
         self._skipped: set[str] = set()
         self._settled: list[Settled] = []
 
@@ -76,7 +78,7 @@ class Session:
     async def next(self) -> Work | None:
         """Claims the most uncertain task that is free and was not skipped. Returns None if no task is free."""
         await self.release()
-        self._claim = await self._queue.claim(self.reviewer, self.lease_s, self._skipped)
+        self._claim = await self._queue.claim(self.reviewer, self.lease_s, self._id)
         return begin(self._claim.task) if self._claim else None
 
     async def settle(self, work: Work) -> Decision:
@@ -122,10 +124,13 @@ class Session:
     async def skip(self) -> None:
         """Gives the task back. This session does not claim it again until `unskip`."""
         if self._claim:
+            await self._queue.skip(self._claim, self._id)
             self._skipped.add(self._claim.task.tweet.id)
-        await self.release()
+            self._claim = None
 
-    def unskip(self) -> None:
+    async def unskip(self) -> None:
+        """Makes this session claim the skipped tasks again."""
+        await self._queue.unskip(self._id)
         self._skipped.clear()
 
     async def renew(self) -> None:
@@ -141,6 +146,12 @@ class Session:
         if self._claim:
             await self._queue.release(self._claim)
             self._claim = None
+
+    async def end(self) -> None:
+        """Gives the claimed task back, and leaves nothing of this session in the queue."""
+        await self.release()
+        if self._skipped:
+            await self.unskip()
 
     async def counts(self) -> Counts:
         return await self._queue.counts()

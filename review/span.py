@@ -1,13 +1,13 @@
-"""Moves the edges of a mention by words and by characters. Pure; offsets are code points of the post."""
+"""Moves the edges of a mention by words and by characters, never into a character. Pure; offsets are code points."""
 
 from __future__ import annotations
 
-import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-#: A word with its inner apostrophes, or a run of punctuation. So `#` and `@` are separate from the name after them.
-WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]+")
+from review.segments import character_edges, segments
 
 Edge = Literal["end", "start", "both"]
 NEXT_EDGE: dict[Edge, Edge] = {"end": "start", "start": "both", "both": "end"}
@@ -30,34 +30,43 @@ class Span:
         return replace(self, edge=NEXT_EDGE[self.edge])
 
     def by_word(self, step: Literal[-1, 1]) -> Span:
-        """Moves the edge to the same edge of the next (1) or previous (-1) word, or the whole span onto that word."""
-        words = [(word.start(), word.end()) for word in WORD.finditer(self.text)]
+        """Moves a start to the next word's start, an end to the next word's end, the whole span onto the next word.
+
+        A run of signs counts as a word, except when the whole span moves.
+        """
         if self.edge == "both":
-            words = [word for word in words if self.text[word[0]].isalnum()]
-            reachable = [word for word in words if (word[0] >= self.end if step > 0 else word[1] <= self.start)]
+            words = [word for word in segments(self.text) if word.is_word]
+            reachable = [word for word in words if (word.start >= self.end if step > 0 else word.end <= self.start)]
             if not reachable:
                 return self
-            start, end = reachable[0 if step > 0 else -1]
-            return replace(self, start=start, end=end)
-        side = 0 if self.edge == "start" else 1
-        place = (self.start, self.end)[side]
-        edges = [word[side] for word in words if (word[side] > place if step > 0 else word[side] < place)]
-        return self._move_edge(edges[0 if step > 0 else -1]) if edges else self
+            word = reachable[0 if step > 0 else -1]
+            return replace(self, start=word.start, end=word.end)
+        if self.edge == "start":
+            return self._move_edge(_next(self.start, step, [word.start for word in segments(self.text)]))
+        return self._move_edge(_next(self.end, step, [word.end for word in segments(self.text)]))
 
     def by_character(self, step: Literal[-1, 1]) -> Span:
+        edges = character_edges(self.text)
+        start, end = _next(self.start, step, edges), _next(self.end, step, edges)
         if self.edge == "both":
-            moved = replace(self, start=self.start + step, end=self.end + step)
-            return moved if moved.start >= 0 and moved.end <= len(self.text) else self
-        return self._move_edge((self.start if self.edge == "start" else self.end) + step)
+            stays = start == self.start or end == self.end  # at an end of the text
+            return self if stays else replace(self, start=start, end=end)
+        return self._move_edge(start if self.edge == "start" else end)
 
     def _move_edge(self, place: int) -> Span:
-        """Moves the edge, unless the span would become empty or leave the text."""
+        """Moves the edge, unless the span would become empty."""
         start, end = (place, self.end) if self.edge == "start" else (self.start, place)
-        return replace(self, start=start, end=end) if 0 <= start < end <= len(self.text) else self
+        return replace(self, start=start, end=end) if start < end else self
 
 
 def first_free(text: str, taken: list[tuple[int, int]]) -> Span:
     """Returns the first word that overlaps no taken span, or else the first word. A new mention starts there."""
-    words = [(word.start(), word.end()) for word in WORD.finditer(text) if word[0][0].isalnum()] or [(0, len(text))]
+    words = [(word.start, word.end) for word in segments(text) if word.is_word] or [(0, len(text))]
     free = [word for word in words if all(word[1] <= start or end <= word[0] for start, end in taken)]
     return Span(text, *(free or words)[0], edge="both")
+
+
+def _next(place: int, step: Literal[-1, 1], edges: Sequence[int]) -> int:
+    """Returns the next of the rising `edges` after or before `place`; `place` itself when there is none."""
+    at = bisect_right(edges, place) if step > 0 else bisect_left(edges, place) - 1
+    return edges[at] if 0 <= at < len(edges) else place

@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console
 
 from core.errors import Retry
 from core.events import Decision
 from review.drawing import TYPE_KEYS, draw
 from review.keys import Keys
+from review.screen import Screen
 from review.session import Session
 from review.span import Span, first_free
 from review.view import Mode, Tone, View
@@ -28,6 +28,11 @@ WAIT_S = 1.0
 
 #: Events in the queue of keys: a signal to end, time to renew the lease or to look again, and a resized terminal.
 QUIT, TICK, RESIZED = "quit", "tick", "resized"
+#: SIGQUIT is what Ctrl-\\ sends.
+SIGNALS = {
+    **dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT), QUIT),
+    signal.SIGWINCH: RESIZED,
+}
 
 
 class Terminal:
@@ -35,26 +40,28 @@ class Terminal:
 
     def __init__(self, session: Session, console: Console) -> None:
         self._session = session
-        self._console = console
         self._events: asyncio.Queue[str] = asyncio.Queue()
+        self._screen = Screen(console)
+        self._keys = Keys(self._events.put_nowait)
         self._view = View(session.reviewer)
         self._due = 0.0
 
     async def run(self) -> None:
-        """Runs until the person quits or SIGINT, SIGTERM or SIGHUP arrives. Then gives the claimed task back."""
+        """Runs until the person quits or a signal to end arrives. Then gives the claimed task back."""
         with self._signals():  # outermost, so that a second signal does not interrupt the clean-up
             try:
-                with self._screen() as live, Keys(self._events.put_nowait):
+                with self._screen, self._keys, self._stops():
                     await self._guarded(self._next())
                     while True:
-                        live.update(Group(*draw(self._view, *self._console.size)), refresh=True)
+                        size = self._screen.size
+                        self._screen.show(draw(self._view, *size), size)
                         event = await self._event()
                         if event == QUIT or (event == "q" and self._view.mode not in {"span", "help"}):
                             return
                         await self._guarded(self._handle(event))
             finally:
                 with contextlib.suppress(Retry):
-                    await self._session.release()
+                    await self._session.end()
 
     async def _event(self) -> str:
         """Returns the next key or signal. Returns a tick when the lease is due or, while waiting, after `WAIT_S`."""
@@ -102,6 +109,7 @@ class Terminal:
         if self._session.claimed:
             await self._session.renew()
             self._leased()
+            await self._count()
         elif self._view.mode == "waiting":
             await self._next(otherwise="waiting")
 
@@ -161,7 +169,7 @@ class Terminal:
         if key == "w":
             await self._next(otherwise="waiting")
         elif key == "s":
-            self._session.unskip()
+            await self._session.unskip()
             await self._next()
         elif key == "u":
             await self._undo()
@@ -184,6 +192,7 @@ class Terminal:
             return
         work = await self._session.take_back()
         self._begin(work, "decision taken back; the index shows the model's mentions until you decide again")
+        await self._count()
 
     async def _next(self, message: str = "", otherwise: Mode = "empty") -> None:
         """Shows the next task, or the screen `otherwise` when there is none."""
@@ -195,6 +204,10 @@ class Terminal:
         else:
             self._show(otherwise, None)
             self._say(message, "good")
+        await self._count()
+
+    async def _count(self) -> None:
+        """Updates the counts of the header."""
         counts = await self._session.counts()
         self._view = replace(self._view, counts=counts, skipped=self._session.skipped)
 
@@ -222,22 +235,43 @@ class Terminal:
         assert self._view.work is not None
         return self._view.work
 
-    def _screen(self) -> Live:
-        return Live(
-            console=self._console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-        )
-
     @contextmanager
     def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        events = {signal.SIGINT: QUIT, signal.SIGTERM: QUIT, signal.SIGHUP: QUIT, signal.SIGWINCH: RESIZED}
-        for number, event in events.items():
+        for number, event in SIGNALS.items():
             loop.add_signal_handler(number, self._events.put_nowait, event)
         try:
             yield
         finally:
-            for number in events:
+            for number in SIGNALS:
                 loop.remove_signal_handler(number)
+
+    @contextmanager
+    def _stops(self) -> Iterator[None]:
+        """Gives the terminal to the shell while Ctrl-Z stops this process, and takes it when the process goes on."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTSTP, self._stop)
+        loop.add_signal_handler(signal.SIGCONT, self._go_on)
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGTSTP)
+            loop.remove_signal_handler(signal.SIGCONT)
+
+    def _stop(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._keys.suspend()
+        self._screen.leave()
+        loop.remove_signal_handler(signal.SIGTSTP)
+        signal.raise_signal(signal.SIGTSTP)  # returns when the process goes on
+        loop.add_signal_handler(signal.SIGTSTP, self._stop)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Also after SIGSTOP, which gives no time to leave the screen."""
+        self._keys.resume()
+        self._screen.enter()
+        self._events.put_nowait(RESIZED)
 
 
 def _summary(decision: Decision) -> str:

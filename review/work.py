@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from core.events import Action, EntityType, Mention, Reason, ReviewTask, Verdict, overlaps
+from review.segments import is_visible
 
 
 class InvalidAction(Exception):
@@ -139,7 +140,7 @@ class Work:
 
     def _mention(self, start: int, end: int, entity_type: EntityType, base: Mention | None) -> Mention:
         text = self.task.tweet.text
-        if not 0 <= start < end <= len(text) or not text[start:end].strip():
+        if not 0 <= start < end <= len(text) or not is_visible(text[start:end]):
             raise InvalidAction("a mention needs at least one visible character")
         if base is not None:
             return _changed(base, start=start, end=end, text=text[start:end], type=entity_type)

@@ -12,16 +12,20 @@
 Failure contract: trouble that passes, such as a server that is unreachable, loading or full, raises `Retry`. Trouble
 that only other settings can end, such as refused credentials, raises `Stop`. A task that the server cannot take raises
 `Reject`. `sinks.answers.redis` says which answer is which. A task that cannot be read, because another version wrote
-it, stays in the queue; `list` and `claim` skip it with a warning.
+it, stays in the queue; `list` and `claim` skip it with a warning. `claim` looks at it once, and passes over it until it
+is replaced.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
+from hashlib import sha1
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,7 +45,14 @@ from sinks.pipelines import PipelineSize, in_pipelines
 log = logging.getLogger(__name__)
 
 SCRIPT = Path(__file__).with_name("queue.lua")
-KEYS = ("open", "tasks", "ages", "leases", "holders", "settled", "retracted", "erased")
+KEYS = (
+    *("open", "tasks", "ages", "leases", "holders", "settled", "retracted", "erased"),
+    *("free", "passers", "skipped", "unreadable", "passed"),
+)
+#: After this time without a claim, a session's skipped tasks are forgotten, and the tasks that a program cannot read.
+FORGET_S = 24 * 3600.0
+#: Number of tasks that are tried at once when the next one cannot be read.
+PAGE = 100
 
 
 class LeaseLost(Exception):
@@ -115,14 +126,26 @@ class ReviewQueue:
         calls = [("withdraw", e.tweet.id, e.tweet.edit, e.model_version) for e in extractions]
         return await self._many(calls)
 
-    async def claim(self, reviewer: str, lease_s: float, skipped: Collection[str] = ()) -> Claim | None:
-        """Leases the most uncertain free task, except those of the posts `skipped`. Returns None if no task is free."""
-        token, passed = secrets.token_hex(8), set(skipped)
-        while row := await self._call("claim", reviewer, token, _ms(lease_s), *passed):
+    async def claim(self, reviewer: str, lease_s: float, session: str = "") -> Claim | None:
+        """Leases the most uncertain free task, except those that the session skipped. Returns None if no task is free.
+
+        Takes O(log n) steps for n tasks, however many of them are skipped, leased or unreadable.
+        """
+        token = secrets.token_hex(8)
+        passer = program(), session, _ms(FORGET_S)
+        while row := await self._call("claim", *passer, reviewer, token, _ms(lease_s)):
             if claim := await self._claimed(row, reviewer, token):
                 return claim
-            passed.add(row[0].decode())
+            await self._pass_over_unreadable(session)
         return None
+
+    async def skip(self, claim: Claim, session: str) -> None:
+        """Gives the task back undecided. `claim` does not return it to this session until `unskip`."""
+        await self._call("skip", claim.task.tweet.id, claim.token, program(), session, _ms(FORGET_S))
+
+    async def unskip(self, session: str) -> None:
+        """Forgets what the session skipped."""
+        await self._call("unskip", program(), session)
 
     async def take(self, tweet_id: str, reviewer: str, lease_s: float) -> Claim | None:
         """Leases this post's task. Returns None if it is not open, or if somebody else has leased it."""
@@ -186,6 +209,23 @@ class ReviewQueue:
         await self._call("release", tweet, token)
         return None
 
+    async def _pass_over_unreadable(self, session: str) -> None:
+        """Finds the unreadable ones among the next tasks, so that no later claim looks at them."""
+        rows = await self._call("ahead", program(), session, PAGE)
+        await self._many(
+            [
+                (
+                    "unreadable",
+                    tweet.decode(),
+                    program(),
+                    _ms(FORGET_S),
+                    sha1(payload, usedforsecurity=False).hexdigest(),
+                )
+                for tweet, payload in rows
+                if self._read(tweet, payload) is None
+            ]
+        )
+
     def _read(self, tweet: bytes, payload: bytes) -> ReviewTask | None:
         """Returns the task. When it cannot be read, warns once and returns None."""
         try:
@@ -228,6 +268,13 @@ class ReviewQueue:
         except redis_errors.RedisError as error:
             raise answer(error, f"Redis at {self._where}", known=self._known).error() from None
         self._known = True
+
+
+@cache
+def program() -> str:
+    """Names what this program can read. Programs with the same name can read the same tasks."""
+    schema = json.dumps(ReviewTask.model_json_schema(), sort_keys=True)
+    return sha1(schema.encode(), usedforsecurity=False).hexdigest()[:12]
 
 
 def _described(task: ReviewTask) -> tuple[str, int, int, str, str]:

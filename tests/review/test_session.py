@@ -127,7 +127,7 @@ async def test_a_skipped_task_is_free_for_others_and_returns_after_unskip(sessio
     assert for_bob is not None
     assert for_bob.task.tweet.id == "1"
     await queue.release(for_bob)
-    session.unskip()
+    await session.unskip()
     again = await session.next()
     assert again is not None
     assert again.task.tweet.id == "1"

@@ -145,7 +145,7 @@ def test_undo_removes_an_answer_and_then_reopens_the_last_settled_task(
     ana.presses("a", "a")
     ana.sees("No task waits for you.")
     ana.presses("u")
-    ana.sees("taken back")
+    assert "0 waiting · 1 in review · 0 settled" in ana.sees("taken back")
     assert on_queue(lambda queue: queue.counts()) == Counts(open=0, leased=1, decided=0)
     ana.presses("r")
     ana.sees("settled: jay PER, George Zimmerman PER (u")
@@ -199,7 +199,7 @@ def test_a_lost_lease_shows_a_message_and_publishes_nothing(
     assert decisions(settings) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_gives_the_task_back(start: Callable[[], Reviewer], on_queue: OnQueue, number: signal.Signals) -> None:
     on_queue(lambda queue: queue.add(three()[:1]))
     ana = start()
@@ -236,7 +236,7 @@ def test_the_screen_is_redrawn_when_the_terminal_changes_size(start: Callable[[]
     on_queue(lambda queue: queue.add(three()[:1]))
     ana = start()
     ana.sees("1 in review · 0 settled")
-    ana.child.setwinsize(12, 40)
+    ana.resizes(12, 40)
     assert "0 settled" not in ana.sees("[George Zimmerman PER?]")
 
 

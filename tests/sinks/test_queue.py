@@ -147,12 +147,19 @@ async def test_a_lease_can_be_renewed_after_its_end_if_nobody_took_the_task(queu
 
 async def test_a_released_task_is_free_for_others_and_can_be_skipped(queue: ReviewQueue) -> None:
     await queue.add([task("1", 0.9), task("2", 0.1)])
-    await queue.release(await claimed(queue))
-    second = await queue.claim("ana", 60, skipped={"1"})
+    await queue.skip(await claimed(queue), "session")
+    second = await queue.claim("ana", 60, "session")
     assert second is not None
     assert second.task.tweet.id == "2"
-    assert await queue.claim("ana", 60, skipped={"1"}) is None
-    assert (await claimed(queue, "bob")).task.tweet.id == "1"
+    assert await queue.claim("ana", 60, "session") is None
+    first = await claimed(queue, "bob")
+    assert first.task.tweet.id == "1"
+    await queue.release(first)
+    assert await queue.claim("ana", 60, "session") is None
+    await queue.unskip("session")
+    again = await queue.claim("ana", 60, "session")
+    assert again is not None
+    assert again.task.tweet.id == "1"
 
 
 async def test_a_given_post_can_be_taken_unless_somebody_has_leased_it(queue: ReviewQueue) -> None:

@@ -1,0 +1,185 @@
+"""A claim finds the most uncertain task in O(log n) steps, whatever is passed over, and never misses one."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from redis.asyncio import Redis
+
+from sinks.queue import FORGET_S, Counts, ReviewQueue
+from streams.settings import Settings
+from tests.sinks.conftest import Clock
+from tests.sinks.values import task
+
+MANY = 20_000
+READABLE = "zzz"
+
+
+async def passed_over(queue: ReviewQueue, redis: Redis, prefix: str, kind: str, number: int) -> None:
+    """Fills the queue with tasks that the session `ana` passes over, and one task behind them."""
+    ids = [f"{place:06}" for place in range(number)]
+    for start in range(0, number, 1000):
+        await queue.add([task(each, 0.9) for each in ids[start : start + 1000]])
+    await queue.add([task(READABLE, 0.1)])
+    if kind == "unreadable":
+        await redis.hset(f"{prefix}tasks", mapping=dict.fromkeys(ids, "{}"))
+        claim = await queue.claim("bob", 60)  # the first claim finds them out, a page at a time
+        assert claim is not None
+        await queue.release(claim)
+        return
+    for _ in ids:
+        claim = await queue.claim("ana", 3600, "ana")
+        assert claim is not None
+        if kind == "skipped":
+            await queue.skip(claim, "ana")
+
+
+async def commands(redis: Redis) -> int:
+    """Returns how many commands the server has run, also inside scripts."""
+    stats = await redis.info("commandstats")
+    return sum(command["calls"] for name, command in stats.items() if name != "cmdstat_info")
+
+
+@pytest.mark.parametrize("kind", ["skipped", "leased", "unreadable"])
+async def test_a_claim_takes_few_commands_whatever_it_passes_over(settings: Settings, kind: str) -> None:
+    taken = []
+    async with Redis.from_url(str(settings.redis)) as redis:
+        for number in (200, MANY):
+            prefix = settings.name(f"{number}:")
+            queue = ReviewQueue(str(settings.redis), prefix)
+            await passed_over(queue, redis, prefix, kind, number)
+            before = await commands(redis)
+            claim = await queue.claim("ana", 60, "ana")
+            taken.append(await commands(redis) - before)
+            assert claim is not None
+            assert claim.task.tweet.id == READABLE
+            assert await queue.claim("ana", 60, "ana") is None
+            await queue.close()
+    assert taken[1] <= taken[0] + 2 * 8  # two more for each doubling
+    assert taken[1] < 60
+
+
+class Model:
+    """What a claim should return, found by looking at every task."""
+
+    def __init__(self) -> None:
+        self.scores: dict[str, float] = {}
+        self.leased: dict[str, int] = {}
+        self.holders: dict[str, str] = {}
+        self.skipped: dict[str, set[str]] = {"ana": set(), "bob": set(), "": set()}
+        self.unreadable: set[str] = set()
+
+    def next(self, session: str, now: int) -> str | None:
+        free = [
+            (-score, each)
+            for each, score in self.scores.items()
+            if self.leased.get(each, 0) <= now and each not in self.skipped[session] | self.unreadable
+        ]
+        return min(free)[1] if free else None
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_a_claim_agrees_with_a_look_at_every_task(settings: Settings, clock: Clock, seed: int) -> None:
+    dice, model, held = random.Random(seed), Model(), []
+    prefix = settings.name("review:")
+    queue = ReviewQueue(str(settings.redis), prefix, clock)
+    async with Redis.from_url(str(settings.redis)) as redis:
+        for step in range(250):
+            session, each = dice.choice(["ana", "bob", ""]), str(dice.randrange(25))
+            action = dice.choice(["add", "add", "claim", "claim", "skip", "skip", "release", "wait", "settle", "other"])
+            if action == "add":
+                made = task(each, dice.random(), edit=step)
+                await queue.add([made])
+                model.scores[each] = made.uncertainty
+                model.leased.pop(each, None)
+                model.unreadable.discard(each)
+                if dice.random() < 0.15:
+                    await redis.hset(f"{prefix}tasks", each, "{}")
+                    model.unreadable.add(each)
+            elif action in {"claim", "skip"}:
+                wanted = model.next(session, clock())
+                claim = await queue.claim("somebody", 60, session)
+                assert (claim and claim.task.tweet.id) == wanted, f"step {step}"
+                if claim and action == "skip" and session:
+                    await queue.skip(claim, session)
+                    model.skipped[session].add(claim.task.tweet.id)
+                elif claim:
+                    model.leased[claim.task.tweet.id] = clock() + 60_000
+                    model.holders[claim.task.tweet.id] = claim.token
+                    held.append(claim)
+            elif action == "release" and held:
+                claim = held.pop(dice.randrange(len(held)))
+                if model.holders[claim.task.tweet.id] == claim.token:
+                    model.leased.pop(claim.task.tweet.id, None)
+                await queue.release(claim)
+            elif action == "wait":
+                clock.pass_s(dice.choice([1, 20, 61]))
+            elif action == "settle":
+                await queue.settle(task(each, edit=step), step + 1)
+                model.scores.pop(each, None)
+                model.leased.pop(each, None)
+            elif dice.random() < 0.5:
+                await queue.unskip("ana")
+                model.skipped["ana"].clear()
+            else:  # a program that knows no free tasks has written to the queue
+                await redis.delete(f"{prefix}free")
+    await queue.close()
+
+
+async def test_tasks_that_an_earlier_version_adds_and_settles_are_seen(queue: ReviewQueue, settings: Settings) -> None:
+    key = settings.name("review:")
+    await queue.add([task("1", 0.9), task("2", 0.5)])
+    async with Redis.from_url(str(settings.redis)) as redis:
+        await redis.zadd(f"{key}open", {"3": -0.7})  # as version 0.2 does: it knows no `free`
+        await redis.hset(f"{key}tasks", "3", task("3", 0.7).model_dump_json())
+        await redis.hset(f"{key}ages", "3", "0 1")
+        for name in ("tasks", "ages"):
+            await redis.hdel(f"{key}{name}", "1")
+        await redis.zrem(f"{key}open", "1")
+    claims = [await queue.claim("ana", 60) for _ in range(3)]
+    assert [claim and claim.task.tweet.id for claim in claims] == ["3", "2", None]
+    assert await queue.counts() == Counts(open=0, leased=2, decided=0)
+
+
+async def test_what_a_session_skipped_is_forgotten_a_day_after_its_last_claim(
+    queue: ReviewQueue, settings: Settings, clock: Clock
+) -> None:
+    await queue.add([task("1")])
+    claim = await queue.claim("ana", 60, "ana")
+    assert claim is not None
+    await queue.skip(claim, "ana")
+    clock.pass_s(FORGET_S - 1)
+    assert await queue.claim("ana", 60, "ana") is None
+    clock.pass_s(FORGET_S - 1)
+    assert await queue.claim("ana", 60, "ana") is None
+    clock.pass_s(FORGET_S + 1)
+    assert await queue.claim("ana", 60, "ana") is not None
+    async with Redis.from_url(str(settings.redis), decode_responses=True) as redis:
+        keys = {key async for key in redis.scan_iter(settings.name("review:") + "*")}
+    assert not any(name in key for key in keys for name in ("skipped", "passed", "passers"))
+
+
+async def test_a_task_that_a_newer_model_writes_again_is_read_again(queue: ReviewQueue, settings: Settings) -> None:
+    await queue.add([task("1")])
+    async with Redis.from_url(str(settings.redis)) as redis:
+        await redis.hset(settings.name("review:tasks"), "1", "{}")
+    assert await queue.claim("ana", 60) is None
+    await queue.add([task("1", edit=1)])
+    claim = await queue.claim("ana", 60)
+    assert claim is not None
+    assert claim.task.tweet.edit == 1
+
+
+async def test_two_sessions_skip_apart_and_claim_at_once(queue: ReviewQueue) -> None:
+    await queue.add([task(f"{place:02}") for place in range(30)])
+    for session in ("ana", "bob"):
+        for _ in range(10 if session == "ana" else 20):
+            claim = await queue.claim(session, 60, session)
+            assert claim is not None
+            await queue.skip(claim, session)
+    first, second = await asyncio.gather(queue.claim("ana", 60, "ana"), queue.claim("bob", 60, "bob"))
+    assert first is not None
+    assert second is not None
+    assert (first.task.tweet.id, second.task.tweet.id) == ("10", "20")
