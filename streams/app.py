@@ -15,14 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import faust
+from yarl import URL
 
 from streams.agents.names import AgentName
+from streams.consumer.consumer import Transport
+from streams.consumer.logs import Logs
 from streams.pipeline.intake import Intake
 from streams.pipeline.pipeline import Pipeline
 from streams.settings import Settings
 
 BUFFER = 256
 """Events that Faust buffers before the pipeline takes them."""
+
+METADATA_S = 10
+"""Time, in seconds, until a topic that was made again, or got more partitions, is noticed."""
 
 
 def faust_app(
@@ -33,14 +39,16 @@ def faust_app(
     pipeline: Pipeline[Any],
     intake: Intake,
     folder: Path,
+    logs: Logs,
 ) -> faust.App:
     """Returns an app that moves events of `topic` into `pipeline`. It is not started.
 
-    `folder`: a folder of this worker that Faust may use.
+    `folder`: a folder of this worker that Faust may use. `logs`: what tells the consumer how far the topics reach.
     """
+    urls = [URL(f"kafka://{address.strip()}") for address in brokers.split(",")]
     app = faust.App(
         settings.name(agent.group),
-        broker=[f"kafka://{address.strip()}" for address in brokers.split(",")],
+        broker=urls,
         datadir=str(folder),
         autodiscover=False,
         web_enabled=False,
@@ -51,7 +59,8 @@ def faust_app(
         value_serializer="raw",
         stream_buffer_maxsize=BUFFER,
         stream_wait_empty=False,
-        consumer_auto_offset_reset="earliest",
+        consumer_auto_offset_reset="none",  # a position outside the log is an error, which `Consumer` handles
+        consumer_metadata_max_age_ms=1000 * METADATA_S,
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=settings.session_timeout_s / 4,
         broker_commit_interval=settings.commit_interval_s,
@@ -59,6 +68,7 @@ def faust_app(
         logging_config=None,
         loghandlers=[],
     )
+    app.transport = Transport(urls, app, logs=logs, agent=str(agent))
     source = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
     async def pour(stream: Any) -> None:

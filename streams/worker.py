@@ -131,7 +131,9 @@ async def _prepare(name: AgentName, resources: Resources, folder: Path) -> _Agen
     pipeline.start()
     intake = Intake()
     settings = resources.settings
-    app = faust_app(name, settings.name(topic), settings, resources.addresses.kafka, pipeline, intake, folder)
+    app = faust_app(
+        name, settings.name(topic), settings, resources.addresses.kafka, pipeline, intake, folder, resources.logs
+    )
     app.finalize()
     return _Agent(name, pipeline, intake, app)
 

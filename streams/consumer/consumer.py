@@ -1,0 +1,429 @@
+"""Faust's consumer with our own account of what is read, acknowledged and committed.
+
+Faust keeps the membership of the group, rebalances, flow control and the times of commits. Three things are ours,
+since Faust 0.15.3 loses records there (docs/delivery.md):
+
+- **Positioning.** After each assignment, every partition is positioned explicitly (`placement`).
+- **Reading.** Each fetch must begin where the one before it ended. What was fetched and not handed on, because a
+  rebalance came between, is fetched again.
+- **Committing.** An offset is committed when all below it is acknowledged (`progress`).
+
+aiokafka runs in a thread with a loop of its own. `Thread` lives there, and `Consumer` in the loop of the worker. A
+partition's `Progress` is replaced in that thread, in one step with the seek. A record carries the epoch of the
+`Progress` that it was fetched under, so nothing of an older epoch is handed on, acknowledged or committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiokafka
+from aiokafka import TopicPartition
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport.consumer import ensure_TPset
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+from mode import Service
+from mode.utils.futures import notify
+
+from core.errors import Retry
+from streams import metrics
+from streams.consumer.logs import Logs
+from streams.consumer.placement import Commit, Placed, note, place
+from streams.consumer.progress import Progress
+from streams.consumer.report import report
+
+log = logging.getLogger(__name__)
+
+READ_COMMITTED = "read_committed"
+EPOCHS = itertools.count(1)
+"""Numbers for positionings. They never come twice in a process, so an older one is always smaller."""
+
+LOG_APPEND_TIME = 1
+"""A record's type of timestamp when the broker set it."""
+
+POLL_S = 1.0
+"""Longest time, in seconds, that one fetch waits for records."""
+
+LOOK_S = 10.0
+"""Time, in seconds, between two comparisons with what the brokers have."""
+
+AGAIN_S = 1.0
+"""Time, in seconds, until the brokers are asked again."""
+
+COMMIT_S = 30.0
+"""Longest time, in seconds, for a commit. A commit that comes too late is made again with newer offsets."""
+
+
+class Message(ConsumerMessage):
+    """A record on its way to the pipeline. `before` is the offset handed on before it in this epoch."""
+
+    __slots__ = ("before", "epoch")
+    epoch: int
+    before: int | None
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The answer of one fetch, and each partition's position behind it."""
+
+    records: Mapping[TP, list[Any]] = field(default_factory=dict)
+    positions: Mapping[TP, int] = field(default_factory=dict)
+    epochs: Mapping[TP, int] = field(default_factory=dict)
+    lost: frozenset[TP] = frozenset()
+    """Partitions whose position is outside the log."""
+
+    slipped: frozenset[TP] = frozenset()
+    """Partitions whose position is not where the fetch before this one ended."""
+
+
+class Thread(driver.AIOKafkaConsumerThread):
+    """What runs in aiokafka's loop. Each method has no `await` between reading a position and using it."""
+
+    consumer: Consumer
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._turn = 0
+        self._spoiled: set[TP] = set()
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = READ_COMMITTED  # Faust sets it in its transactions only
+        return consumer
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's warnings of slow agents are errors in its log when a server is away. Our watchdog looks instead."""
+
+    async def _fetch_records(  # type: ignore[override]
+        self,
+        consumer: aiokafka.AIOKafkaConsumer,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109
+        max_records: int | None = None,
+    ) -> Fetched:
+        self._turn += 1
+        turn = self._turn
+        self._spoiled.clear()
+        if slipped := self._slipped(consumer):
+            return Fetched(slipped=slipped)
+        try:
+            records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        except OffsetOutOfRangeError as error:
+            return Fetched(lost=frozenset(ensure_TPset(error.args[0])))
+        except NoOffsetForPartitionError:
+            await asyncio.sleep(0.05)  # it is being positioned
+            return Fetched()
+        if turn != self._turn:  # Faust has given this fetch up, and another one runs
+            self._spoiled.update(ensure_TPset(records))
+            return Fetched()
+        if self._spoiled:
+            return Fetched(slipped=frozenset({*self._spoiled, *ensure_TPset(records)}))
+        epochs = {tp: progress.epoch for tp, progress in list(self.consumer.progress.items())}
+        return Fetched(records, self._positions(consumer), epochs)
+
+    def _slipped(self, consumer: aiokafka.AIOKafkaConsumer) -> frozenset[TP]:
+        progress = self.consumer.progress
+        positions = self._positions(consumer)
+        return frozenset(tp for tp, now in positions.items() if tp in progress and progress[tp].next != now)
+
+    def _positions(self, consumer: aiokafka.AIOKafkaConsumer) -> dict[TP, int]:
+        subscription = consumer._subscription.subscription
+        assignment = subscription.assignment if subscription else None
+        if assignment is None or not assignment.active:
+            return {}
+        states = {tp: assignment.state_value(tp) for tp in assignment.tps}
+        return {TP(*tp): state.position for tp, state in states.items() if state.has_valid_position}
+
+    async def place(self, only: Collection[TP] | None, cut: Collection[TP]) -> list[Placed]:
+        """Positions all assigned partitions, or `only` those. Returns where each is read from.
+
+        The log of a partition in `cut` was seen to end before what the group had read.
+        """
+        consumer = self._ensure_consumer()
+        subscription = consumer._subscription.subscription
+        assignment = subscription.assignment if subscription else None
+        wanted = [tp for tp in assignment.tps if only is None or tp in only] if assignment else []
+        decided: dict[TopicPartition, Placed] = {}
+        while assignment and wanted and assignment.active:
+            try:
+                decided = await self._decide(consumer, wanted, cut)
+                if any(one.unusual for one in decided.values()):  # a new leader may be about to catch up
+                    await asyncio.sleep(AGAIN_S)
+                    decided = await self._decide(consumer, wanted, cut)
+                break
+            except Retry as error:
+                log.info("%s; asked again in %.0f s", error, AGAIN_S)
+                await asyncio.sleep(AGAIN_S)
+        if not assignment or not assignment.active:
+            return []  # another rebalance has come
+        for tp, one in decided.items():
+            consumer._fetcher.seek_to(tp, one.place.offset)
+            committed = one.commit.offset if one.commit else None
+            self.consumer.progress[TP(*tp)] = Progress(
+                next(EPOCHS), one.place.offset, committed, one.log.topic_id, one.latest
+            )
+        return list(decided.values())
+
+    async def _decide(
+        self, consumer: aiokafka.AIOKafkaConsumer, wanted: list[TopicPartition], cut: Collection[TP]
+    ) -> dict[TopicPartition, Placed]:
+        """First what was committed, then what the logs hold: so no log seems shorter than it was at the commit."""
+        found = await consumer._coordinator.fetch_committed_offsets(wanted)
+        commits = {tp: Commit(commit.offset, commit.metadata or "") for tp, commit in found.items()}
+        latest = {tp: self._latest(tp, commit) for tp, commit in commits.items()}
+        known = {tp: time for tp, time in latest.items() if time is not None}
+        logs = await asyncio.to_thread(self.consumer.logs.look, wanted, known)
+        decided = {}
+        for tp in wanted:
+            if tp in logs:  # a topic that is gone is revoked soon
+                where = place(commits.get(tp), logs[tp], latest=latest.get(tp), cut=tp in cut)
+                time = None if where.reason == "recreated" else latest.get(tp)
+                decided[tp] = Placed(tp.topic, tp.partition, where, commits.get(tp), logs[tp], time)
+        return decided
+
+    def _latest(self, tp: TopicPartition, commit: Commit) -> int | None:
+        progress = self.consumer.progress.get(TP(*tp))
+        times = [commit.latest, progress.latest if progress else None]
+        return max((time for time in times if time is not None), default=None)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commits what is still of the current epoch. Returns False when the group has moved on meanwhile."""
+        consumer, offered = self._ensure_consumer(), self.consumer.offered
+        due = {tp: offered[tp] for tp in offsets if tp in offered and self.consumer.progress.get(tp) is offered[tp][0]}
+        notes = {
+            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, note(progress.topic_id, progress.latest))
+            for tp, (progress, offset) in due.items()
+        }
+        if not notes:
+            return False
+        try:
+            await asyncio.wait_for(consumer.commit(notes), COMMIT_S)
+        except (CommitFailedError, IllegalStateError, TimeoutError) as error:
+            log.info("not committed, and tried again if the partitions are still ours: %r", error)
+            return False
+        except Exception as error:
+            log.exception("the commit failed: %r", error)
+            await self.crash(error)
+            return False
+        for progress, offset in due.values():
+            progress.committed = offset
+        return True
+
+
+class Consumer(driver.Consumer):
+    """Hands records to Faust's streams in order, and commits what is done."""
+
+    logs: Logs
+    agent: str
+    _thread: Thread
+
+    def __init__(self, transport: Transport, *args: Any, **kwargs: Any) -> None:
+        self.progress: dict[TP, Progress] = {}
+        self.offered: dict[TP, tuple[Progress, int]] = {}
+        self.logs, self.agent = transport.logs, transport.agent
+        self._astray: dict[TP, tuple[int, bool]] = {}  # to position again: epoch, and whether the log was cut
+        self._suspect: dict[TP, int] = {}  # partitions that a comparison found too short, with their epoch
+        super().__init__(transport, *args, **kwargs)
+
+    def _new_consumer_thread(self) -> Thread:
+        return Thread(self, loop=self.loop, beacon=self.beacon)
+
+    async def perform_seek(self) -> None:
+        await self._place(None)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        for tp in revoked:
+            self.progress.pop(tp, None)
+        await super().on_partitions_revoked(revoked)
+
+    def misplaced(self, tp: TP, epoch: int) -> None:
+        """Positions a partition again before the next fetch, unless that has happened since `epoch`."""
+        progress = self.progress.get(tp)
+        if progress is not None and progress.epoch == epoch:
+            self._astray.setdefault(tp, (epoch, False))
+
+    # Reading
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Reads until the consumer or the fetcher stops."""
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+                await asyncio.sleep(0)
+                fetched = await self._fetch()
+                if fetched is not None:
+                    await self._hand_on(fetched)
+        except self.consumer_stopped_errors:
+            if not self.transport.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            if not self.transport.app.should_stop:
+                raise
+        except Exception as error:
+            log.exception("reading from Kafka failed: %r", error)
+            raise
+
+    async def _fetch(self) -> Fetched | None:
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
+        active = self._get_active_partitions()
+        if not self.flow_active or not active:
+            await self.sleep(POLL_S / 4)
+            return None
+        await self._place_astray()
+        fetched: Fetched = await self._thread.getmany(active, timeout=POLL_S)  # type: ignore[assignment]
+        return fetched or None
+
+    async def _hand_on(self, fetched: Fetched) -> None:
+        for tp in fetched.lost:
+            self._stray(tp, cut=True)
+        for tp in fetched.slipped:
+            self._slipped(tp)
+        for tp, record in self.scheduler.iterate(fetched.records):
+            progress = self.progress.get(tp)
+            if not self.flow_active:
+                break
+            if progress is not None and progress.epoch == fetched.epochs.get(tp):
+                await self._hand_on_one(tp, record, progress)
+        for tp, position in fetched.positions.items():
+            progress = self.progress.get(tp)
+            if progress is None or progress.epoch != fetched.epochs.get(tp):
+                continue
+            records = fetched.records.get(tp)
+            if records and progress.next <= records[-1].offset:  # the flow was stopped between
+                self._stray(tp)
+            else:
+                progress.read_to(position)
+
+    async def _hand_on_one(self, tp: TP, record: Any, progress: Progress) -> None:
+        if self._commit_every is not None and self._n_acked >= self._commit_every:
+            self._n_acked = 0
+            await self.commit()
+        if record.offset < progress.next:
+            return
+        if record.timestamp_type == LOG_APPEND_TIME:
+            progress.latest = max(progress.latest or 0, record.timestamp)
+        message = self._to_message(tp, record)
+        message.epoch, message.before = progress.epoch, progress.hand_on(record.offset)
+        await self.wait_first(self.callback(message), self.suspend_flow.wait())
+        if not self.flow_active:  # it may have got no further than Faust
+            self._stray(tp)
+
+    def _to_message(self, tp: TP, record: Any) -> Message:
+        return Message(
+            record.topic,
+            record.partition,
+            record.offset,
+            record.timestamp / 1000.0 if record.timestamp is not None else None,  # type: ignore[arg-type]
+            record.timestamp_type,
+            record.headers,
+            record.key,
+            record.value,
+            record.checksum,
+            record.serialized_key_size,
+            record.serialized_value_size,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    # Positioning
+
+    def _stray(self, tp: TP, *, cut: bool = False) -> None:
+        progress = self.progress.get(tp)
+        if progress is not None:
+            self._astray[tp] = progress.epoch, cut or self._astray.get(tp) == (progress.epoch, True)
+
+    def _slipped(self, tp: TP) -> None:
+        progress = self.progress.get(tp)
+        if progress is None:
+            return
+        metrics.OFFSET_RESETS.labels(self.agent, "slipped").inc()
+        log.error("%s/%d: records from offset %d on were about to be skipped; they are read again", *tp, progress.done)
+        self._stray(tp)
+
+    async def _place_astray(self) -> None:
+        astray, self._astray = self._astray, {}
+        wanted = {
+            tp: cut for tp, (epoch, cut) in astray.items() if tp in self.progress and self.progress[tp].epoch == epoch
+        }
+        if wanted:
+            await self._place(wanted, [tp for tp, cut in wanted.items() if cut])
+
+    async def _place(self, only: Collection[TP] | None, cut: Collection[TP] = ()) -> None:
+        placed = await self._thread.call_thread(self._thread.place, only, cut)
+        if unusual := [one for one in placed if one.unusual]:
+            report(unusual, self.agent)
+            await self.commit()  # before a restart could take the old offset for a good one
+
+    @Service.task
+    async def _compare(self) -> None:
+        """Looks regularly whether the topics are still the ones that are being read."""
+        while not self.should_stop:
+            await self.sleep(LOOK_S)
+            if self.flow_active and self.progress:
+                try:
+                    await self._compare_once(dict(self.progress))
+                except Retry as error:
+                    log.debug("%s", error)
+
+    async def _compare_once(self, known: Mapping[TP, Progress]) -> None:
+        reached = {tp: progress.next for tp, progress in known.items()}
+        logs = await asyncio.to_thread(self.logs.look, known)
+        suspect, self._suspect = self._suspect, {}
+        for tp, progress in known.items():
+            found, current = logs.get((tp.topic, tp.partition)), self.progress.get(tp)
+            if found is None or current is None or current.epoch != progress.epoch:
+                continue
+            if found.topic_id and progress.topic_id and found.topic_id != progress.topic_id:
+                self._stray(tp)
+            elif reached[tp] > found.end:
+                if suspect.get(tp) == progress.epoch:
+                    self._stray(tp, cut=True)
+                self._suspect[tp] = progress.epoch
+
+    # Committing
+
+    def ack(self, message: Message) -> bool:  # type: ignore[override]
+        if message.acked:
+            return False
+        message.acked = True
+        self._unacked_messages.discard(message)
+        progress = self.progress.get(message.tp)
+        if progress is None or progress.epoch != message.epoch or not progress.acknowledge(message.offset):
+            return False
+        self._n_acked += 1
+        notify(self._waiting_for_ack)
+        return True
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Any:
+        return [
+            tp
+            for tp, progress in list(self.progress.items())
+            if progress.due and (topics is None or tp in topics or tp.topic in topics)
+        ]
+
+    def _filter_committable_offsets(self, tps: Any) -> dict[TP, int]:
+        now = {tp: self.progress[tp] for tp in tps if tp in self.progress}
+        self.offered = {tp: (progress, progress.done) for tp, progress in now.items()}
+        return {tp: offset for tp, (_, offset) in self.offered.items()}
+
+
+class Transport(driver.Transport):
+    """Gives an app this consumer. `agent` names it in metrics."""
+
+    Consumer = Consumer
+
+    def __init__(self, *args: Any, logs: Logs, agent: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.logs, self.agent = logs, agent

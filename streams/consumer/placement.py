@@ -1,0 +1,104 @@
+"""Decides at which offset a group reads a partition.
+
+Kafka keeps one number for each group and partition. It does not say of which log. The log may since have been cut (an
+unclean election, a restored volume), deleted and made again, or shortened by retention. So each commit carries a note:
+the topic's id, and the highest append time that the group had read.
+
+The rule: a record that the group may not have read is read. Reading a record again is harmless (docs/delivery.md).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Reason = Literal["committed", "new", "beyond", "recreated", "cut", "expired"]
+"""Why a partition is read from an offset: `committed` and `new` are the ordinary ones."""
+
+NOTE = re.compile(r"topic=(?P<topic>[0-9a-f-]{36})(?: read=(?P<read>\d+))?")
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What the brokers hold for a group and a partition."""
+
+    offset: int
+    note: str = ""
+
+    @property
+    def topic_id(self) -> str | None:
+        """The topic's id when it was committed, None in a commit of another program."""
+        match = NOTE.fullmatch(self.note)
+        return match["topic"] if match else None
+
+    @property
+    def latest(self) -> int | None:
+        """Highest append time, in ms, that the group had read. None in topics that keep the producers' times."""
+        match = NOTE.fullmatch(self.note)
+        return int(match["read"]) if match and match["read"] else None
+
+
+def note(topic_id: str | None, latest: int | None) -> str:
+    """Returns the note of a commit."""
+    if topic_id is None:
+        return ""
+    return f"topic={topic_id}" + (f" read={latest}" if latest is not None else "")
+
+
+@dataclass(frozen=True)
+class Log:
+    """A partition's log as the brokers have it: offsets from `begin` up to, not including, `end`."""
+
+    begin: int
+    end: int
+    topic_id: str | None = None
+    newer: int | None = None
+    """The first offset appended after all that the group had read. None when there is none, or nobody asked."""
+
+
+@dataclass(frozen=True)
+class Place:
+    offset: int
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A partition, where it is read from, and what that follows from."""
+
+    topic: str
+    partition: int
+    place: Place
+    commit: Commit | None
+    log: Log
+    latest: int | None
+    """Highest append time, in ms, that the group has read."""
+
+    @property
+    def unusual(self) -> bool:
+        return self.place.reason not in ("committed", "new")
+
+
+def place(commit: Commit | None, log: Log, *, latest: int | None = None, cut: bool = False) -> Place:
+    """Returns where to read. Every reason but `committed` and `new` is worth a line in the log of the worker.
+
+    `latest`: highest append time, in ms, that the group has read. `cut`: the log was seen to end before what was read.
+    """
+    if commit is None:
+        return Place(log.begin, "new")
+    if commit.topic_id and log.topic_id and commit.topic_id != log.topic_id:
+        return Place(log.begin, "recreated")
+    if cut or commit.offset > log.end:
+        return Place(_unread(commit, log) if latest is not None else log.begin, "beyond")
+    if log.newer is not None and log.newer < commit.offset:
+        return Place(_unread(commit, log), "cut")
+    if commit.offset < log.begin:
+        return Place(log.begin, "expired" if commit.offset else "new")
+    return Place(commit.offset, "committed")
+
+
+def _unread(commit: Commit, log: Log) -> int:
+    """Returns the first offset that the group has not acknowledged, or that was appended after all that it has read."""
+    appended = log.end if log.newer is None else log.newer
+    return max(log.begin, min(commit.offset, appended))
