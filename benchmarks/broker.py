@@ -13,9 +13,6 @@ from kafka.admin import NewTopic
 from streams import topics
 from streams.settings import Settings
 
-APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
-"""The broker stamps a record when it appends it, so that every contender is measured by the same clock."""
-
 
 @dataclass(frozen=True)
 class Record:
@@ -29,21 +26,15 @@ class Record:
 
 @contextmanager
 def fresh_topics(brokers: str, settings: Settings) -> Iterator[None]:
-    """Creates the topics of `settings.prefix`, and deletes them afterwards. The broker stamps extractions."""
+    """Creates the topics of `settings.prefix`, and deletes them afterwards.
+
+    The broker stamps a record when it appends it, so that every contender is measured by the same clock.
+    """
     wanted = topics.plan(settings)
     client = topics.admin(brokers)
     try:
         client.create_topics(
-            [
-                NewTopic(
-                    topic.name,
-                    topic.partitions,
-                    topic.replication,
-                    topic_configs=topic.config
-                    | (APPEND_TIME if topic.name == settings.name(topics.EXTRACTIONS) else {}),
-                )
-                for topic in wanted
-            ]
+            [NewTopic(topic.name, topic.partitions, topic.replication, topic_configs=topic.config) for topic in wanted]
         )
         client.wait_for_topics([topic.name for topic in wanted])
         yield
