@@ -13,6 +13,9 @@ from kafka.admin import NewTopic
 from streams import topics
 from streams.settings import Settings
 
+FEED_TIME = {"message.timestamp.type": "CreateTime"}
+"""Posts keep the stamp of the feed: the latency counts from there."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -28,13 +31,21 @@ class Record:
 def fresh_topics(brokers: str, settings: Settings) -> Iterator[None]:
     """Creates the topics of `settings.prefix`, and deletes them afterwards.
 
-    The broker stamps a record when it appends it, so that every contender is measured by the same clock.
+    The broker stamps an extraction when it appends it, so that every contender is measured by the same clock.
     """
     wanted = topics.plan(settings)
     client = topics.admin(brokers)
     try:
         client.create_topics(
-            [NewTopic(topic.name, topic.partitions, topic.replication, topic_configs=topic.config) for topic in wanted]
+            [
+                NewTopic(
+                    topic.name,
+                    topic.partitions,
+                    topic.replication,
+                    topic_configs=topic.config | (FEED_TIME if topic.name == settings.name(topics.TWEETS) else {}),
+                )
+                for topic in wanted
+            ]
         )
         client.wait_for_topics([topic.name for topic in wanted])
         yield
