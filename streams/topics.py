@@ -86,10 +86,10 @@ def plan(settings: Settings) -> list[Topic]:
     ]
 
 
-def admin(brokers: str) -> KafkaAdminClient:
+def admin(brokers: str, **options: int) -> KafkaAdminClient:
     """Returns an administration client. Raises `UserError` when no broker answers within ten seconds."""
     try:
-        return KafkaAdminClient(bootstrap_servers=brokers.split(","), bootstrap_timeout_ms=10_000)
+        return KafkaAdminClient(bootstrap_servers=brokers.split(","), bootstrap_timeout_ms=10_000, **options)
     except (KafkaError, OSError) as error:
         raise UserError(f"no Kafka broker answers at {brokers} ({error}): is it up, is MNER_KAFKA right?") from None
 

@@ -16,6 +16,7 @@ partition's `Progress` is replaced in that thread, in one step with the seek. A 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 from collections.abc import Collection, Mapping
@@ -61,6 +62,9 @@ LOOK_S = 10.0
 
 AGAIN_S = 1.0
 """Time, in seconds, until the brokers are asked again."""
+
+PLACE_S = 20.0
+"""Time, in seconds, for positioning within a rebalance. Faust gives up after `broker_request_timeout`."""
 
 COMMIT_S = 30.0
 """Longest time, in seconds, for a commit. A commit that comes too late is made again with newer offsets."""
@@ -174,6 +178,7 @@ class Thread(driver.AIOKafkaConsumerThread):
             self.consumer.progress[TP(*tp)] = Progress(
                 next(EPOCHS), one.place.offset, committed, one.log.topic_id, one.latest
             )
+        report([one for one in decided.values() if one.unusual], self.consumer.agent)
         return list(decided.values())
 
     async def _decide(
@@ -241,7 +246,9 @@ class Consumer(driver.Consumer):
         return Thread(self, loop=self.loop, beacon=self.beacon)
 
     async def perform_seek(self) -> None:
-        await self._place(None)
+        """Faust calls this after each assignment. What takes longer is done before the next fetch."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._place(None), PLACE_S)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         for tp in revoked:
@@ -282,6 +289,8 @@ class Consumer(driver.Consumer):
             await self.sleep(POLL_S / 4)
             return None
         await self._place_astray()
+        if unplaced := active - self.progress.keys():
+            await self._place(unplaced)
         fetched: Fetched = await self._thread.getmany(active, timeout=POLL_S)  # type: ignore[assignment]
         return fetched or None
 
@@ -362,8 +371,7 @@ class Consumer(driver.Consumer):
 
     async def _place(self, only: Collection[TP] | None, cut: Collection[TP] = ()) -> None:
         placed = await self._thread.call_thread(self._thread.place, only, cut)
-        if unusual := [one for one in placed if one.unusual]:
-            report(unusual, self.agent)
+        if any(one.unusual for one in placed):
             await self.commit()  # before a restart could take the old offset for a good one
 
     @Service.task

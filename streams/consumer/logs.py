@@ -20,6 +20,9 @@ from streams.consumer.placement import Log
 NO_ID = "00000000-0000-0000-0000-000000000000"
 """What brokers before 2.8 answer."""
 
+ANSWER_S = 8.0
+"""Longest time, in seconds, for one answer. A worker that stops may have to wait for it."""
+
 Partition = tuple[str, int]
 
 
@@ -48,12 +51,14 @@ class Logs:
                 raise Retry(f"Kafka does not tell what its topics hold: {error!r}") from error
 
     def close(self) -> None:
-        with self._lock:
-            self._close()
+        free = self._lock.acquire(timeout=1)  # a question may be waiting for brokers that are away
+        self._close()
+        if free:
+            self._lock.release()
 
     def _connected(self) -> KafkaAdminClient:
         if self._client is None:
-            self._client = topics.admin(self._brokers)
+            self._client = topics.admin(self._brokers, request_timeout_ms=int(1000 * ANSWER_S))
         return self._client
 
     def _look(
