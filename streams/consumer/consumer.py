@@ -101,6 +101,7 @@ class Thread(driver.AIOKafkaConsumerThread):
         super().__post_init__()
         self._turn = 0
         self._spoiled: set[TP] = set()
+        self._topic_ids: dict[str, str | None] = {}  # of the topics that were read last
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -174,6 +175,7 @@ class Thread(driver.AIOKafkaConsumerThread):
             return []  # another rebalance has come
         for tp, one in decided.items():
             consumer._fetcher.seek_to(tp, one.place.offset)
+            self._topic_ids[tp.topic] = one.log.topic_id
             committed = one.commit.offset if one.commit else None
             self.consumer.progress[TP(*tp)] = Progress(
                 next(EPOCHS), one.place.offset, committed, one.log.topic_id, one.latest
@@ -193,7 +195,13 @@ class Thread(driver.AIOKafkaConsumerThread):
         decided = {}
         for tp in wanted:
             if tp in logs:  # a topic that is gone is revoked soon
-                where = place(commits.get(tp), logs[tp], latest=latest.get(tp), cut=tp in cut)
+                where = place(
+                    commits.get(tp),
+                    logs[tp],
+                    latest=latest.get(tp),
+                    cut=tp in cut,
+                    topic_id=self._topic_ids.get(tp.topic),
+                )
                 time = None if where.reason == "recreated" else latest.get(tp)
                 decided[tp] = Placed(tp.topic, tp.partition, where, commits.get(tp), logs[tp], time)
         return decided

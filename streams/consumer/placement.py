@@ -80,15 +80,19 @@ class Placed:
         return self.place.reason not in ("committed", "new")
 
 
-def place(commit: Commit | None, log: Log, *, latest: int | None = None, cut: bool = False) -> Place:
+def place(
+    commit: Commit | None, log: Log, *, latest: int | None = None, cut: bool = False, topic_id: str | None = None
+) -> Place:
     """Returns where to read. Every reason but `committed` and `new` is worth a line in the log of the worker.
 
     `latest`: highest append time, in ms, that the group has read. `cut`: the log was seen to end before what was read.
+    `topic_id`: the topic that this worker read last.
     """
+    known = commit.topic_id if commit else topic_id  # Kafka forgets the commits of a topic that it deletes
+    if known and log.topic_id and known != log.topic_id:
+        return Place(log.begin, "recreated")
     if commit is None:
         return Place(log.begin, "new")
-    if commit.topic_id and log.topic_id and commit.topic_id != log.topic_id:
-        return Place(log.begin, "recreated")
     if cut or commit.offset > log.end:
         return Place(_unread(commit, log) if latest is not None else log.begin, "beyond")
     if log.newer is not None and log.newer < commit.offset:

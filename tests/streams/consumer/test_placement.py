@@ -46,6 +46,12 @@ def test_a_log_that_was_seen_to_be_cut_is_read_from_its_beginning_or_from_the_fi
     assert place(Commit(7), Log(0, 10, newer=3), latest=99, cut=True) == Place(3, "beyond")
 
 
+def test_a_topic_made_again_is_known_by_its_id_although_kafka_has_forgotten_the_commits() -> None:
+    assert place(None, Log(0, 10, B), topic_id=A) == Place(0, "recreated")
+    assert place(None, Log(0, 10, B), topic_id=B) == Place(0, "new")
+    assert place(Commit(5, note(B, None)), Log(0, 10, B), topic_id=A) == Place(5, "committed")
+
+
 offsets = st.integers(0, 50)
 
 
