@@ -11,7 +11,8 @@ import os
 from typing import Any
 
 from cli.main import main
-from streams.consumer.consumer import Consumer, Thread
+from streams.consumer.consumer import Consumer
+from streams.consumer.thread import Thread
 
 TIMES = 3
 GIVEN_UP = 40
