@@ -149,10 +149,9 @@ class Consumer(driver.Consumer):
             await self.commit()
         if record.offset < progress.next:
             return
-        if record.timestamp_type == LOG_APPEND_TIME:
-            progress.latest = max(progress.latest or 0, record.timestamp)
+        appended = record.timestamp if record.timestamp_type == LOG_APPEND_TIME else None
         message = self._to_message(tp, record)
-        message.epoch, message.before = progress.epoch, progress.hand_on(record.offset)
+        message.epoch, message.before = progress.epoch, progress.hand_on(record.offset, appended)
         await self.wait_first(self.callback(message), self.suspend_flow.wait())
         if not self.flow_active:  # it may have got no further than Faust
             self._stray(tp)

@@ -35,17 +35,17 @@ class Logs:
         self._lock = threading.Lock()
 
     def look(
-        self, partitions: Iterable[Partition], read: Mapping[Partition, int] | None = None
+        self, partitions: Iterable[Partition], times: Mapping[Partition, int] | None = None
     ) -> dict[Partition, Log]:
         """Returns the logs of those partitions that exist.
 
-        `read`: the highest append time, in ms, that the group has read of a partition. Raises `Retry` when the brokers
+        `times`: the highest append time, in ms, that the group has read of a partition. Raises `Retry` when the brokers
         do not answer.
         """
         wanted = [TopicPartition(*partition) for partition in partitions]
         with self._lock:
             try:
-                return self._look(self._connected(), wanted, read or {})
+                return self._look(self._connected(), wanted, times or {})
             except (KafkaError, UserError, OSError, RuntimeError) as error:
                 self._close()
                 raise Retry(f"Kafka does not tell what its topics hold: {error!r}") from error
@@ -62,7 +62,7 @@ class Logs:
         return self._client
 
     def _look(
-        self, client: KafkaAdminClient, wanted: list[TopicPartition], read: Mapping[Partition, int]
+        self, client: KafkaAdminClient, wanted: list[TopicPartition], times: Mapping[Partition, int]
     ) -> dict[Partition, Log]:
         described = {
             topic["name"]: topic for topic in client.describe_topics(sorted({place.topic for place in wanted}))
@@ -72,8 +72,8 @@ class Logs:
             return {}
         begins = client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST))
         ends = client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
-        times = {place: read[place] + 1 for place in places if place in read}
-        newer = client.list_partition_offsets(times) if times else {}
+        after = {place: times[place] + 1 for place in places if place in times}
+        newer = client.list_partition_offsets(after) if after else {}
         return {
             (place.topic, place.partition): Log(
                 begin=begins[place].offset,

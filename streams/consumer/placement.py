@@ -2,7 +2,7 @@
 
 Kafka keeps one number for each group and partition. It does not say of which log. The log may since have been cut (an
 unclean election, a restored volume), deleted and made again, or shortened by retention. So each commit carries a note:
-the topic's id, and the highest append time that the group had read.
+the topic's id, and the highest append time and the newest offset that the group had read.
 
 The rule: a record that the group may not have read is read. Reading a record again is harmless (docs/delivery.md).
 """
@@ -11,12 +11,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Reason = Literal["committed", "new", "beyond", "recreated", "cut", "expired"]
 """Why a partition is read from an offset: `committed` and `new` are the ordinary ones."""
 
-NOTE = re.compile(r"topic=(?P<topic>[0-9a-f-]{36})(?: read=(?P<read>\d+))?")
+NOTE = re.compile(r"topic=(?P<topic>[0-9a-f-]{36})(?: read=(?P<time>\d+)@(?P<offset>\d+))?")
+
+
+class Read(NamedTuple):
+    """What a group has read of a partition that keeps the broker's time."""
+
+    time: int
+    """Highest append time, in ms."""
+
+    offset: int
+    """The newest record."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +43,16 @@ class Commit:
         return match["topic"] if match else None
 
     @property
-    def latest(self) -> int | None:
-        """Highest append time, in ms, that the group had read. None in topics that keep the producers' times."""
+    def read(self) -> Read | None:
         match = NOTE.fullmatch(self.note)
-        return int(match["read"]) if match and match["read"] else None
+        return Read(int(match["time"]), int(match["offset"])) if match and match["time"] else None
 
 
-def note(topic_id: str | None, latest: int | None) -> str:
+def note(topic_id: str | None, read: Read | None) -> str:
     """Returns the note of a commit."""
     if topic_id is None:
         return ""
-    return f"topic={topic_id}" + (f" read={latest}" if latest is not None else "")
+    return f"topic={topic_id}" + (f" read={read.time}@{read.offset}" if read else "")
 
 
 @dataclass(frozen=True)
@@ -72,8 +81,7 @@ class Placed:
     place: Place
     commit: Commit | None
     log: Log
-    latest: int | None
-    """Highest append time, in ms, that the group has read."""
+    read: Read | None
 
     @property
     def unusual(self) -> bool:
@@ -81,12 +89,12 @@ class Placed:
 
 
 def place(
-    commit: Commit | None, log: Log, *, latest: int | None = None, cut: bool = False, topic_id: str | None = None
+    commit: Commit | None, log: Log, *, read: Read | None = None, cut: bool = False, topic_id: str | None = None
 ) -> Place:
     """Returns where to read. Every reason but `committed` and `new` is worth a line in the log of the worker.
 
-    `latest`: highest append time, in ms, that the group has read. `cut`: the log was seen to end before what was read.
-    `topic_id`: the topic that this worker read last.
+    `read`: what the group has read. `cut`: the log was seen to end before that. `topic_id`: the topic that this worker
+    read last.
     """
     known = commit.topic_id if commit else topic_id  # Kafka forgets the commits of a topic that it deletes
     if known and log.topic_id and known != log.topic_id:
@@ -94,9 +102,10 @@ def place(
     if commit is None:
         return Place(log.begin, "new")
     if cut or commit.offset > log.end:
-        return Place(_unread(commit, log) if latest is not None else log.begin, "beyond")
-    if log.newer is not None and log.newer < commit.offset:
-        return Place(_unread(commit, log), "cut")
+        return Place(_unread(commit, log) if read else log.begin, "beyond")
+    if read and log.newer is not None and log.newer < commit.offset:
+        # behind the newest record lay a hole, such as an aborted transaction: reading that again costs nothing
+        return Place(_unread(commit, log), "cut" if log.newer <= read.offset else "committed")
     if commit.offset < log.begin:
         return Place(log.begin, "expired" if commit.offset else "new")
     return Place(commit.offset, "committed")

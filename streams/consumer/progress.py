@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from streams.consumer.placement import Read
+
 
 @dataclass
 class Progress:
@@ -23,8 +25,11 @@ class Progress:
     """What the brokers hold for the group, None when they hold nothing."""
 
     topic_id: str | None = None
-    latest: int | None = None
-    """Highest append time of the records read, in ms. None where the topic keeps the producers' times."""
+    read: Read | None = None
+    """None where the topic keeps the producers' times."""
+
+    reset: bool = False
+    """Whether `committed` is wrong, so that a lower offset must take its place."""
 
     next: int = field(init=False)
     """Every record below this offset was handed on."""
@@ -37,8 +42,13 @@ class Progress:
     def __post_init__(self) -> None:
         self.next = self.start
 
-    def hand_on(self, offset: int) -> int | None:
-        """Notes a record that is handed on. Returns the record before it, or None for the first."""
+    def hand_on(self, offset: int, time: int | None = None) -> int | None:
+        """Notes a record that is handed on, with its append time in ms if the broker set one.
+
+        Returns the record before it, or None for the first.
+        """
+        if time is not None:
+            self.read = Read(max(time, self.read.time if self.read else 0), offset)
         before = self.last
         self.last = offset
         self.next = offset + 1
@@ -63,5 +73,6 @@ class Progress:
 
     @property
     def due(self) -> bool:
-        """Whether the brokers hold another offset than `done`. A new group commits nothing before its first record."""
-        return self.done != self.committed if self.committed is not None else self.done > self.start
+        """Whether the brokers must be told. A new group commits nothing before its first record."""
+        held = self.start if self.committed is None else self.committed
+        return self.done > held or (self.reset and self.done < held)

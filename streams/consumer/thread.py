@@ -26,7 +26,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from core.errors import Retry
-from streams.consumer.placement import Commit, Placed, note, place
+from streams.consumer.placement import Commit, Placed, Read, note, place
 from streams.consumer.progress import Progress
 from streams.consumer.report import report
 
@@ -147,7 +147,7 @@ class Thread(driver.AIOKafkaConsumerThread):
             self._topic_ids[tp.topic] = one.log.topic_id
             committed = one.commit.offset if one.commit else None
             self.consumer.progress[TP(*tp)] = Progress(
-                next(EPOCHS), one.place.offset, committed, one.log.topic_id, one.latest
+                next(EPOCHS), one.place.offset, committed, one.log.topic_id, one.read, reset=one.unusual
             )
         report([one for one in decided.values() if one.unusual], self.consumer.agent)
         return list(decided.values())
@@ -158,34 +158,34 @@ class Thread(driver.AIOKafkaConsumerThread):
         """First what was committed, then what the logs hold: so no log seems shorter than it was at the commit."""
         found = await consumer._coordinator.fetch_committed_offsets(wanted)
         commits = {tp: Commit(commit.offset, commit.metadata or "") for tp, commit in found.items()}
-        latest = {tp: self._latest(tp, commit) for tp, commit in commits.items()}
-        known = {tp: time for tp, time in latest.items() if time is not None}
-        logs = await asyncio.to_thread(self.consumer.logs.look, wanted, known)
+        read = {tp: known for tp, commit in commits.items() if (known := self._read(tp, commit))}
+        times = {tp: known.time for tp, known in read.items()}
+        logs = await asyncio.to_thread(self.consumer.logs.look, wanted, times)
         decided = {}
         for tp in wanted:
             if tp in logs:  # a topic that is gone is revoked soon
                 where = place(
                     commits.get(tp),
                     logs[tp],
-                    latest=latest.get(tp),
+                    read=read.get(tp),
                     cut=tp in cut,
                     topic_id=self._topic_ids.get(tp.topic),
                 )
-                time = None if where.reason == "recreated" else latest.get(tp)
-                decided[tp] = Placed(tp.topic, tp.partition, where, commits.get(tp), logs[tp], time)
+                known = None if where.reason == "recreated" else read.get(tp)
+                decided[tp] = Placed(tp.topic, tp.partition, where, commits.get(tp), logs[tp], known)
         return decided
 
-    def _latest(self, tp: TopicPartition, commit: Commit) -> int | None:
+    def _read(self, tp: TopicPartition, commit: Commit) -> Read | None:
+        """What was read before this positioning, committed or not."""
         progress = self.consumer.progress.get(TP(*tp))
-        times = [commit.latest, progress.latest if progress else None]
-        return max((time for time in times if time is not None), default=None)
+        return max(filter(None, [commit.read, progress.read if progress else None]), default=None)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commits what is still of the current epoch. Returns False when the group has moved on meanwhile."""
         consumer, offered = self._ensure_consumer(), self.consumer.offered
         due = {tp: offered[tp] for tp in offsets if tp in offered and self.consumer.progress.get(tp) is offered[tp][0]}
         notes = {
-            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, note(progress.topic_id, progress.latest))
+            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, note(progress.topic_id, progress.read))
             for tp, (progress, offset) in due.items()
         }
         if not notes:
@@ -200,5 +200,5 @@ class Thread(driver.AIOKafkaConsumerThread):
             await self.crash(error)
             return False
         for progress, offset in due.values():
-            progress.committed = offset
+            progress.committed, progress.reset = offset, False
         return True

@@ -1,6 +1,6 @@
 """`mner worker` with a library that loses records. LOSES says where.
 
-"fetch": aiokafka hands over records of a partition that never reach us. "way": Faust drops one on its way to the agent.
+"fetch": aiokafka's thread hands over records that never arrive. "way": Faust drops one on its way to the agent.
 "orphan": a fetch that was given up goes on, and takes the records of the next one.
 """
 
@@ -12,21 +12,21 @@ from typing import Any
 
 from cli.main import main
 from streams.consumer.consumer import Consumer
-from streams.consumer.thread import Thread
+from streams.consumer.thread import Fetched, Thread
 
 TIMES = 3
 GIVEN_UP = 40
 
 
 def lose_a_fetch() -> None:
-    fetch = Thread.__mro__[1]._fetch_records  # type: ignore[attr-defined]
+    getmany = Thread.getmany
     losses = iter(range(TIMES))
 
     async def losing(self: Any, *arguments: Any, **options: Any) -> Any:
-        records = await fetch(self, *arguments, **options)
-        return {} if records and next(losses, None) is not None else records
+        fetched: Any = await getmany(self, *arguments, **options)
+        return Fetched() if fetched.records and next(losses, None) is not None else fetched
 
-    Thread.__mro__[1]._fetch_records = losing  # type: ignore[attr-defined]
+    Thread.getmany = losing  # type: ignore[method-assign]
 
 
 def lose_on_the_way() -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.consumer.placement import Commit, Log, Place, note, place
+from streams.consumer.placement import Commit, Log, Place, Read, note, place
 
+READ = Read(99, 6)
 A, B = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
 
 
@@ -29,21 +30,25 @@ A, B = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-22222222
         pytest.param(Commit(70, note(A, None)), Log(5, 10, B), Place(5, "recreated"), id="another topic, and beyond"),
         pytest.param(Commit(7, note(A, None)), Log(5, 10), Place(7, "committed"), id="a broker without topic ids"),
         pytest.param(Commit(7, "of another program"), Log(5, 10, B), Place(7, "committed"), id="another program"),
-        pytest.param(Commit(7, note(A, 99)), Log(0, 10, A, 7), Place(7, "committed"), id="newer records follow"),
-        pytest.param(Commit(7, note(A, 99)), Log(0, 10, A, 9), Place(7, "committed"), id="newer records are in flight"),
-        pytest.param(Commit(7, note(A, 99)), Log(0, 10, A, 4), Place(4, "cut"), id="cut, and grown again"),
-        pytest.param(Commit(7, note(A, 99)), Log(6, 10, A, 4), Place(6, "cut"), id="cut, grown, and shortened"),
-        pytest.param(Commit(20, note(A, 99)), Log(0, 10, A, 4), Place(4, "beyond"), id="beyond, newer records known"),
-        pytest.param(Commit(20, note(A, 99)), Log(0, 10, A), Place(10, "beyond"), id="beyond, nothing newer"),
+        pytest.param(Commit(7, note(A, READ)), Log(0, 10, A, 7), Place(7, "committed"), id="newer records follow"),
+        pytest.param(Commit(7, note(A, READ)), Log(0, 10, A, 9), Place(7, "committed"), id="newer in flight"),
+        pytest.param(Commit(7, note(A, READ)), Log(0, 10, A, 4), Place(4, "cut"), id="cut, and grown again"),
+        pytest.param(
+            Commit(9, note(A, Read(99, 4))), Log(0, 10, A, 6), Place(6, "committed"), id="a hole before the commit"
+        ),
+        pytest.param(Commit(9, note(A, Read(99, 4))), Log(0, 10, A, 4), Place(4, "cut"), id="cut at the newest record"),
+        pytest.param(Commit(7, note(A, READ)), Log(6, 10, A, 4), Place(6, "cut"), id="cut, grown, and shortened"),
+        pytest.param(Commit(20, note(A, READ)), Log(0, 10, A, 4), Place(4, "beyond"), id="beyond, newer records known"),
+        pytest.param(Commit(20, note(A, READ)), Log(0, 10, A), Place(10, "beyond"), id="beyond, nothing newer"),
     ],
 )
 def test_the_place_of_a_group(commit: Commit | None, log: Log, expected: Place) -> None:
-    assert place(commit, log, latest=commit.latest if commit else None) == expected
+    assert place(commit, log, read=commit.read if commit else None) == expected
 
 
 def test_a_log_that_was_seen_to_be_cut_is_read_from_its_beginning_or_from_the_first_newer_record() -> None:
     assert place(Commit(7), Log(0, 10), cut=True) == Place(0, "beyond")
-    assert place(Commit(7), Log(0, 10, newer=3), latest=99, cut=True) == Place(3, "beyond")
+    assert place(Commit(7), Log(0, 10, newer=3), read=READ, cut=True) == Place(3, "beyond")
 
 
 def test_a_topic_made_again_is_known_by_its_id_although_kafka_has_forgotten_the_commits() -> None:
@@ -65,12 +70,14 @@ def test_the_place_lies_in_the_log_and_never_behind_a_good_commit(
     assert where.offset <= max(committed or 0, log.begin)
 
 
-@pytest.mark.parametrize("latest", [None, 0, 1_790_000_000_000])
-def test_a_note_is_read_as_it_was_written(latest: int | None) -> None:
-    commit = Commit(1, note(A, latest))
-    assert (commit.topic_id, commit.latest) == (A, latest)
+@pytest.mark.parametrize("read", [None, Read(0, 0), Read(1_790_000_000_000, 7)])
+def test_a_note_is_read_as_it_was_written(read: Read | None) -> None:
+    commit = Commit(1, note(A, read))
+    assert (commit.topic_id, commit.read) == (A, read)
 
 
-@pytest.mark.parametrize("strange", ["", "topic=", f"topic={A} read=x", f"{A}", f"x topic={A}", "read=5"])
+@pytest.mark.parametrize(
+    "strange", ["", "topic=", f"topic={A} read=x", A, f"x topic={A}", "read=5@5", f"topic={A} read=5"]
+)
 def test_a_strange_note_says_nothing(strange: str) -> None:
-    assert (Commit(1, strange).topic_id, Commit(1, strange).latest) == (None, None)
+    assert (Commit(1, strange).topic_id, Commit(1, strange).read) == (None, None)

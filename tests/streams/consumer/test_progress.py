@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.consumer.placement import Read
 from streams.consumer.progress import Progress
 
 
@@ -64,8 +65,19 @@ def test_an_offset_that_is_not_open_is_not_acknowledged() -> None:
 
 def test_a_commit_is_due_downwards_too() -> None:
     """After a reset the brokers hold an offset beyond the log."""
-    progress = Progress(1, start=0, committed=1000)
+    progress = Progress(1, start=0, committed=1000, reset=True)
     assert (progress.done, progress.due) == (0, True)
+
+
+def test_no_commit_goes_back_without_a_reset() -> None:
+    assert not Progress(1, start=5, committed=10).due
+
+
+def test_the_highest_append_time_is_kept_with_the_newest_offset() -> None:
+    progress = Progress(1, 0, None, read=Read(7, 3))
+    for offset, time in ((4, 9), (5, 8)):
+        progress.hand_on(offset, time)
+    assert progress.read == Read(9, 5)
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=40), st.randoms(use_true_random=False))
