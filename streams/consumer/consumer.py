@@ -124,7 +124,8 @@ class Consumer(driver.Consumer):
 
     async def _hand_on(self, fetched: Fetched) -> None:
         for tp in fetched.lost:
-            self._stray(tp, cut=True)
+            if tp in self.progress and self.progress[tp].epoch == fetched.epochs.get(tp):
+                self._stray(tp, cut=True)
         for tp in fetched.slipped:
             self._slipped(tp)
         for tp, record in self.scheduler.iterate(fetched.records):

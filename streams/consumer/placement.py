@@ -93,21 +93,19 @@ def place(
 ) -> Place:
     """Returns where to read. Every reason but `committed` and `new` is worth a line in the log of the worker.
 
-    `read`: what the group has read. `cut`: the log was seen to end before that. `topic_id`: the topic that this worker
-    read last.
+    `read`: what the group has read. `cut`: the position of this worker was seen to be outside the log. `topic_id`: the
+    topic that this worker read last.
     """
     known = commit.topic_id if commit else topic_id  # Kafka forgets the commits of a topic that it deletes
     if known and log.topic_id and known != log.topic_id:
         return Place(log.begin, "recreated")
-    if commit is None:
-        return Place(log.begin, "new")
+    if commit is None or commit.offset < log.begin:
+        return Place(log.begin, "expired" if cut or (commit and commit.offset) else "new")
     if cut or commit.offset > log.end:
         return Place(_unread(commit, log) if read else log.begin, "beyond")
     if read and log.newer is not None and log.newer < commit.offset:
         # behind the newest record lay a hole, such as an aborted transaction: reading that again costs nothing
         return Place(_unread(commit, log), "cut" if log.newer <= read.offset else "committed")
-    if commit.offset < log.begin:
-        return Place(log.begin, "expired" if commit.offset else "new")
     return Place(commit.offset, "committed")
 
 

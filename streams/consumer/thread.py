@@ -95,7 +95,7 @@ class Thread(driver.AIOKafkaConsumerThread):
         try:
             records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         except OffsetOutOfRangeError as error:
-            return Fetched(lost=frozenset(ensure_TPset(error.args[0])))
+            return Fetched(lost=frozenset(ensure_TPset(error.args[0])), epochs=self._epochs())
         except NoOffsetForPartitionError:
             await asyncio.sleep(0.05)  # it is being positioned
             return Fetched()
@@ -104,8 +104,10 @@ class Thread(driver.AIOKafkaConsumerThread):
             return Fetched()
         if self._spoiled:
             return Fetched(slipped=frozenset({*self._spoiled, *ensure_TPset(records)}))
-        epochs = {tp: progress.epoch for tp, progress in list(self.consumer.progress.items())}
-        return Fetched(records, self._positions(consumer), epochs)
+        return Fetched(records, self._positions(consumer), self._epochs())
+
+    def _epochs(self) -> dict[TP, int]:
+        return {tp: progress.epoch for tp, progress in list(self.consumer.progress.items())}
 
     def _slipped(self, consumer: aiokafka.AIOKafkaConsumer) -> frozenset[TP]:
         progress = self.consumer.progress

@@ -48,6 +48,8 @@ def test_the_place_of_a_group(commit: Commit | None, log: Log, expected: Place) 
 
 def test_a_log_that_was_seen_to_be_cut_is_read_from_its_beginning_or_from_the_first_newer_record() -> None:
     assert place(Commit(7), Log(0, 10), cut=True) == Place(0, "beyond")
+    assert place(Commit(3), Log(5, 10), cut=True) == Place(5, "expired")
+    assert place(None, Log(5, 10), cut=True) == Place(5, "expired")
     assert place(Commit(7), Log(0, 10, newer=3), read=READ, cut=True) == Place(3, "beyond")
 
 
