@@ -73,7 +73,7 @@ def _topics(planned: Sequence[Topic], partitions: Mapping[str, int]) -> Finding:
         f"{topic.name} has {actual[topic.name]}" for topic in planned if actual[topic.name] != topic.partitions
     ]:
         detail = f"MNER_PARTITIONS is {planned[0].partitions}, but {', '.join(different)}"
-        remedy = "set MNER_PARTITIONS to the existing number; existing topics are never changed"
+        remedy = "set MNER_PARTITIONS to the existing number; it is never changed"
         return Finding("topics", "warning", detail, remedy)
     listed = ", ".join(f"{topic.name} ({topic.partitions})" for topic in planned)
     return Finding("topics", "ok", f"as planned: {listed}")

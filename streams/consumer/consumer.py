@@ -29,7 +29,7 @@ from mode.utils.futures import notify
 from core.errors import Retry
 from streams import metrics
 from streams.consumer.logs import Logs
-from streams.consumer.progress import Progress
+from streams.consumer.progress import Account, Progress
 from streams.consumer.thread import Fetched, Thread
 
 log = logging.getLogger(__name__)
@@ -58,20 +58,19 @@ class Message(ConsumerMessage):
 class Consumer(driver.Consumer):
     """Hands records to Faust's streams in order, and commits what is done."""
 
-    logs: Logs
-    agent: str
     _thread: Thread
 
     def __init__(self, transport: Transport, *args: Any, **kwargs: Any) -> None:
-        self.progress: dict[TP, Progress] = {}
-        self.offered: dict[TP, tuple[Progress, int]] = {}
-        self.logs, self.agent = transport.logs, transport.agent
+        self.account = Account(transport.logs, transport.agent)
+        self.progress = self.account.progress
         self._astray: dict[TP, tuple[int, bool]] = {}  # to position again: epoch, and whether the log was cut
         self._suspect: dict[TP, int] = {}  # partitions that a comparison found too short, with their epoch
         super().__init__(transport, *args, **kwargs)
 
     def _new_consumer_thread(self) -> Thread:
-        return Thread(self, loop=self.loop, beacon=self.beacon)
+        thread = Thread(self, loop=self.loop, beacon=self.beacon)
+        thread.account = self.account
+        return thread
 
     async def perform_seek(self) -> None:
         """Faust calls this after each assignment. What takes longer is done before the next fetch."""
@@ -185,7 +184,7 @@ class Consumer(driver.Consumer):
         progress = self.progress.get(tp)
         if progress is None:
             return
-        metrics.OFFSET_RESETS.labels(self.agent, "slipped").inc()
+        metrics.OFFSET_RESETS.labels(self.account.agent, "slipped").inc()
         log.error("%s/%d: records from offset %d on were about to be skipped; they are read again", *tp, progress.done)
         self._stray(tp)
 
@@ -215,7 +214,7 @@ class Consumer(driver.Consumer):
 
     async def _compare_once(self, known: Mapping[TP, Progress]) -> None:
         reached = {tp: progress.next for tp, progress in known.items()}
-        logs = await asyncio.to_thread(self.logs.look, known)
+        logs = await asyncio.to_thread(self.account.logs.look, known)
         suspect, self._suspect = self._suspect, {}
         for tp, progress in known.items():
             found, current = logs.get((tp.topic, tp.partition)), self.progress.get(tp)
@@ -251,8 +250,8 @@ class Consumer(driver.Consumer):
 
     def _filter_committable_offsets(self, tps: Any) -> dict[TP, int]:
         now = {tp: self.progress[tp] for tp in tps if tp in self.progress}
-        self.offered = {tp: (progress, progress.done) for tp, progress in now.items()}
-        return {tp: offset for tp, (_, offset) in self.offered.items()}
+        self.account.offered = {tp: (progress, progress.done) for tp, progress in now.items()}
+        return {tp: offset for tp, (_, offset) in self.account.offered.items()}
 
 
 class Transport(driver.Transport):

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from faust.types import TP
+
+from streams.consumer.logs import Logs
 from streams.consumer.placement import Read
 
 
@@ -76,3 +79,16 @@ class Progress:
         """Whether the brokers must be told. A new group commits nothing before its first record."""
         held = self.start if self.committed is None else self.committed
         return self.done > held or (self.reset and self.done < held)
+
+
+@dataclass
+class Account:
+    """What a consumer and its thread share. Each entry is replaced, never changed from both sides."""
+
+    logs: Logs
+    agent: str
+    """The agent's name in metrics."""
+
+    progress: dict[TP, Progress] = field(default_factory=dict)
+    offered: dict[TP, tuple[Progress, int]] = field(default_factory=dict)
+    """What is about to be committed."""

@@ -10,7 +10,7 @@ import itertools
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiokafka
 from aiokafka import TopicPartition
@@ -27,11 +27,8 @@ from faust.types import TP
 
 from core.errors import Retry
 from streams.consumer.placement import Commit, Placed, Read, note, place
-from streams.consumer.progress import Progress
+from streams.consumer.progress import Account, Progress
 from streams.consumer.report import report
-
-if TYPE_CHECKING:
-    from streams.consumer.consumer import Consumer
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +59,9 @@ class Fetched:
 
 
 class Thread(driver.AIOKafkaConsumerThread):
-    """The thread of a `Consumer`."""
+    """The thread of a `Consumer`, which gives it the account."""
 
-    consumer: Consumer
+    account: Account
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -107,10 +104,10 @@ class Thread(driver.AIOKafkaConsumerThread):
         return Fetched(records, self._positions(consumer), self._epochs())
 
     def _epochs(self) -> dict[TP, int]:
-        return {tp: progress.epoch for tp, progress in list(self.consumer.progress.items())}
+        return {tp: progress.epoch for tp, progress in list(self.account.progress.items())}
 
     def _slipped(self, consumer: aiokafka.AIOKafkaConsumer) -> frozenset[TP]:
-        progress = self.consumer.progress
+        progress = self.account.progress
         positions = self._positions(consumer)
         return frozenset(tp for tp, now in positions.items() if tp in progress and progress[tp].next != now)
 
@@ -148,10 +145,10 @@ class Thread(driver.AIOKafkaConsumerThread):
             consumer._fetcher.seek_to(tp, one.place.offset)
             self._topic_ids[tp.topic] = one.log.topic_id
             committed = one.commit.offset if one.commit else None
-            self.consumer.progress[TP(*tp)] = Progress(
+            self.account.progress[TP(*tp)] = Progress(
                 next(EPOCHS), one.place.offset, committed, one.log.topic_id, one.read, reset=one.unusual
             )
-        report([one for one in decided.values() if one.unusual], self.consumer.agent)
+        report([one for one in decided.values() if one.unusual], self.account.agent)
         return list(decided.values())
 
     async def _decide(
@@ -162,7 +159,7 @@ class Thread(driver.AIOKafkaConsumerThread):
         commits = {tp: Commit(commit.offset, commit.metadata or "") for tp, commit in found.items()}
         read = {tp: known for tp, commit in commits.items() if (known := self._read(tp, commit))}
         times = {tp: known.time for tp, known in read.items()}
-        logs = await asyncio.to_thread(self.consumer.logs.look, wanted, times)
+        logs = await asyncio.to_thread(self.account.logs.look, wanted, times)
         decided = {}
         for tp in wanted:
             if tp in logs:  # a topic that is gone is revoked soon
@@ -179,13 +176,13 @@ class Thread(driver.AIOKafkaConsumerThread):
 
     def _read(self, tp: TopicPartition, commit: Commit) -> Read | None:
         """What was read before this positioning, committed or not."""
-        progress = self.consumer.progress.get(TP(*tp))
+        progress = self.account.progress.get(TP(*tp))
         return max(filter(None, [commit.read, progress.read if progress else None]), default=None)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commits what is still of the current epoch. Returns False when the group has moved on meanwhile."""
-        consumer, offered = self._ensure_consumer(), self.consumer.offered
-        due = {tp: offered[tp] for tp in offsets if tp in offered and self.consumer.progress.get(tp) is offered[tp][0]}
+        consumer, offered = self._ensure_consumer(), self.account.offered
+        due = {tp: offered[tp] for tp in offsets if tp in offered and self.account.progress.get(tp) is offered[tp][0]}
         notes = {
             driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, note(progress.topic_id, progress.read))
             for tp, (progress, offset) in due.items()
