@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from typing import Any
 
 from cli.main import main
-from streams import app
+from streams.pipeline.intake import Intake
 
 BUSY_S, FREE_S = 0.18, 0.02
 
-if __name__ == "__main__":
-    make = app.faust_app
+pour = Intake.pour
 
-    def busy_app(*arguments: object, **options: object) -> object:
-        made = make(*arguments, **options)  # type: ignore[arg-type]
-        loop = __import__("asyncio").get_running_loop()
 
-        def block() -> None:
-            time.sleep(BUSY_S)
-            loop.call_later(FREE_S, block)
+async def busy_pour(self: Intake, stream: Any, pipeline: Any) -> None:
+    loop = asyncio.get_running_loop()
 
+    def block() -> None:
+        time.sleep(BUSY_S)
         loop.call_later(FREE_S, block)
-        return made
 
-    from streams import worker
+    loop.call_later(FREE_S, block)
+    await pour(self, stream, pipeline)
 
-    worker.faust_app = busy_app  # type: ignore[assignment]
+
+if __name__ == "__main__":
+    Intake.pour = busy_pour  # type: ignore[method-assign]
     main()
