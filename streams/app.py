@@ -20,6 +20,7 @@ from yarl import URL
 from streams.agents.names import AgentName
 from streams.consumer.consumer import Transport
 from streams.consumer.logs import Logs
+from streams.consumer.missing import tell_once
 from streams.pipeline.intake import Intake
 from streams.pipeline.pipeline import Pipeline
 from streams.settings import Settings
@@ -76,4 +77,5 @@ def faust_app(
 
     app.agent(source, name=f"mner.{agent}", concurrency=1)(pour)
     logging.getLogger("faust").setLevel(logging.WARNING)
+    tell_once()
     return app

@@ -58,6 +58,7 @@ class Message(ConsumerMessage):
 class Consumer(driver.Consumer):
     """Hands records to Faust's streams in order, and commits what is done."""
 
+    logger = driver.logger
     _thread: Thread
 
     def __init__(self, transport: Transport, *args: Any, **kwargs: Any) -> None:

@@ -61,6 +61,7 @@ class Fetched:
 class Thread(driver.AIOKafkaConsumerThread):
     """The thread of a `Consumer`, which gives it the account."""
 
+    logger = driver.logger
     account: Account
 
     def __post_init__(self) -> None:
