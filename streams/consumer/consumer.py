@@ -21,10 +21,9 @@ import logging
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from faust import Service
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
-from mode import Service
-from mode.utils.futures import notify
 
 from core.errors import Retry
 from streams import metrics
@@ -239,7 +238,8 @@ class Consumer(driver.Consumer):
         if progress is None or progress.epoch != message.epoch or not progress.acknowledge(message.offset):
             return False
         self._n_acked += 1
-        notify(self._waiting_for_ack)
+        if self._waiting_for_ack is not None and not self._waiting_for_ack.done():
+            self._waiting_for_ack.set_result(None)
         return True
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Any:
