@@ -13,8 +13,8 @@ from kafka.admin import NewTopic
 from streams import topics
 from streams.settings import Settings
 
-APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
-"""The broker stamps a record when it appends it, so that every contender is measured by the same clock."""
+FEED_TIME = {"message.timestamp.type": "CreateTime"}
+"""Posts keep the stamp of the feed: the latency counts from there."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,10 @@ class Record:
 
 @contextmanager
 def fresh_topics(brokers: str, settings: Settings) -> Iterator[None]:
-    """Creates the topics of `settings.prefix`, and deletes them if the block succeeds. The broker stamps
-    extractions."""
+    """Creates the topics of `settings.prefix`, and deletes them if the block succeeds.
+
+    The broker stamps an extraction when it appends it, so that every contender is measured by the same clock.
+    """
     wanted = topics.plan(settings)
     client = topics.admin(brokers)
     try:
@@ -40,8 +42,7 @@ def fresh_topics(brokers: str, settings: Settings) -> Iterator[None]:
                     topic.name,
                     topic.partitions,
                     topic.replication,
-                    topic_configs=topic.config
-                    | (APPEND_TIME if topic.name == settings.name(topics.EXTRACTIONS) else {}),
+                    topic_configs=topic.config | (FEED_TIME if topic.name == settings.name(topics.TWEETS) else {}),
                 )
                 for topic in wanted
             ]

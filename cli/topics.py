@@ -9,18 +9,23 @@ app = typer.Typer(no_args_is_help=True, help="Create and list the Kafka topics b
 
 @app.command()
 def create() -> None:
-    """Create the missing topics.
+    """Create the missing topics, and give the existing ones the planned settings.
 
-    The settings give their partitions and retention. Existing topics stay as they are.
+    The settings of `mner` give the retention and, for new topics, the number of partitions. Nothing else of an existing
+    topic is changed. Each change is printed.
     """
     from streams import servers, settings, topics
 
     config = settings.load()
-    created = topics.create(servers.address(config, "kafka"), topics.plan(config))
+    brokers, planned = servers.address(config, "kafka"), topics.plan(config)
+    created = topics.create(brokers, planned)
+    changed = topics.mend(brokers, planned)
     for name in created:
         typer.echo(f"created {name}")
-    if not created:
-        typer.echo("all topics exist already")
+    for one in changed:
+        typer.echo(f"changed {one.topic}: {one.setting} from {one.actual} to {one.planned}")
+    if not created and not changed:
+        typer.echo("all topics exist already, with the planned settings")
 
 
 @app.command("list")

@@ -15,14 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import faust
+from yarl import URL
 
 from streams.agents.names import AgentName
+from streams.consumer.consumer import Transport
+from streams.consumer.logs import Logs
+from streams.consumer.missing import tell_once
 from streams.pipeline.acknowledge import COMMIT_INTERVAL_S
 from streams.pipeline.intake import Intake
 from streams.pipeline.pipeline import Pipeline
 
 BUFFER = 256
 """Largest number of events that Faust buffers before the pipeline takes them."""
+
+METADATA_S = 10
+"""Time, in seconds, until a topic that was made again, or got more partitions, is noticed."""
 
 
 def faust_app(
@@ -34,15 +41,18 @@ def faust_app(
     pipeline: Pipeline[Any],
     intake: Intake,
     folder: Path,
+    logs: Logs,
 ) -> faust.App:
     """Returns an app, not yet started, that moves events of `topic` into `pipeline`.
 
     `group`: the consumer group. Kafka removes a worker from it that is silent for `session_timeout_s`.
     `brokers`: host:port, several separated by commas. `folder`: a folder of this worker that Faust may use.
+    `logs`: what tells the consumer how far the topics reach.
     """
+    urls = [URL(f"kafka://{address.strip()}") for address in brokers.split(",")]
     app = faust.App(
         group,
-        broker=[f"kafka://{address.strip()}" for address in brokers.split(",")],
+        broker=urls,
         datadir=str(folder),
         autodiscover=False,
         web_enabled=False,
@@ -53,7 +63,8 @@ def faust_app(
         value_serializer="raw",
         stream_buffer_maxsize=BUFFER,
         stream_wait_empty=False,
-        consumer_auto_offset_reset="earliest",
+        consumer_auto_offset_reset="none",  # a position outside the log is an error, which `Consumer` handles
+        consumer_metadata_max_age_ms=1000 * METADATA_S,
         broker_session_timeout=session_timeout_s,
         broker_heartbeat_interval=session_timeout_s / 4,
         broker_commit_interval=COMMIT_INTERVAL_S,
@@ -61,6 +72,7 @@ def faust_app(
         logging_config=None,
         loghandlers=[],
     )
+    app.transport = Transport(urls, app, logs=logs, agent=str(agent))
     source = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
     async def pour(stream: Any) -> None:
@@ -68,4 +80,5 @@ def faust_app(
 
     app.agent(source, name=f"mner.{agent}", concurrency=1)(pour)
     logging.getLogger("faust").setLevel(logging.WARNING)
+    tell_once()
     return app

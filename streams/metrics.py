@@ -21,6 +21,11 @@ DEAD = Counter("mner_dead_letters", "events that became dead letters", ["agent"]
 # Events taken and not yet acknowledged. If this stays at MNER_IN_FLIGHT, a stage or a server is the bottleneck.
 IN_FLIGHT = Gauge("mner_in_flight", "events taken and not yet acknowledged", ["agent"])
 
+# Partitions that were read from another offset than the committed one. reason: beyond (the log ends before it), cut
+# (the log was cut and has grown again), recreated (the topic was deleted and made again), expired (retention was faster
+# than the worker: those records are lost), slipped and missed (a fault of ours or of a library; nothing was lost).
+OFFSET_RESETS = Counter("mner_offset_resets", "partitions not read from their committed offset", ["agent", "reason"])
+
 # Mentions by route: index (confident), review (uncertain), candidate (not chosen by the model, but asked about).
 # Counted for each document that the index accepts. An edit or a new model version counts again; a replay does not.
 # review / (index + review) is the share of mentions that people see. When it grows, the posts differ from those that

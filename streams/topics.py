@@ -6,6 +6,8 @@
 | decisions     | tweet id | Decision   | for ever; compacted to the latest decision of a post     |
 | tombstones    | tweet id | Tombstone  | for ever; compacted                                      |
 | tweets.dead   | original | DeadLetter | four times the retention                                 |
+
+Records bear the time at which the broker appended them.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.admin import ConfigResource, KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from core.errors import UserError
@@ -50,11 +52,24 @@ class Topic:
 
     @property
     def config(self) -> dict[str, str]:
+        """The settings that the plan has an opinion on. The broker's own time counts, so that retention never deletes
+        a record because the post in it is old."""
         return {
             "cleanup.policy": self.cleanup,
             "retention.ms": str(self.retention_ms),
             "max.message.bytes": str(self.max_bytes),
+            "message.timestamp.type": "LogAppendTime",
         }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A setting of an existing topic that differs from the plan."""
+
+    topic: str
+    setting: str
+    actual: str
+    planned: str
 
 
 def plan(settings: Settings) -> list[Topic]:
@@ -73,10 +88,10 @@ def plan(settings: Settings) -> list[Topic]:
     ]
 
 
-def admin(brokers: str) -> KafkaAdminClient:
+def admin(brokers: str, **options: int) -> KafkaAdminClient:
     """Returns an administration client. Raises `UserError` when no broker answers within ten seconds."""
     try:
-        return KafkaAdminClient(bootstrap_servers=brokers.split(","), bootstrap_timeout_ms=10_000)
+        return KafkaAdminClient(bootstrap_servers=brokers.split(","), bootstrap_timeout_ms=10_000, **options)
     except (KafkaError, OSError) as error:
         told = answer(error, f"Kafka at {brokers}")
         if told.reaction is Reaction.STOP:
@@ -103,8 +118,45 @@ def missing(brokers: str, planned: Sequence[Topic]) -> list[str]:
     return [topic.name for topic in planned if topic.name not in existing]
 
 
+def differences(client: KafkaAdminClient, planned: Sequence[Topic]) -> list[Difference]:
+    """Returns the settings of these existing topics that differ from the plan."""
+    if not planned:
+        return []
+    resources = [ConfigResource("TOPIC", topic.name, list(topic.config)) for topic in planned]
+    described = client.describe_configs(resources, config_filter="all")["topic"]
+    return [
+        Difference(topic.name, setting, actual, value)
+        for topic in planned
+        for setting, value in topic.config.items()
+        if _parts(actual := str(described[topic.name][setting]["value"])) != _parts(value)
+    ]
+
+
+def _parts(value: str) -> set[str]:
+    """Returns the parts of a setting: the order of `cleanup.policy` has no meaning."""
+    return set(value.split(","))
+
+
+def mend(brokers: str, planned: Sequence[Topic]) -> list[Difference]:
+    """Gives the existing topics the settings of the plan, and returns what it changed.
+
+    Other settings of a topic, such as `compression.type`, stay. So does the number of its partitions.
+    """
+    with _administered(brokers) as client:
+        existing = set(client.list_topics())
+        found = differences(client, [topic for topic in planned if topic.name in existing])
+        changes: dict[str, dict[str, str]] = {}
+        for one in found:
+            changes.setdefault(one.topic, {})[one.setting] = one.planned
+        for topic, values in changes.items():
+            outcome = client.alter_configs([ConfigResource("TOPIC", topic, values)])["topic"][topic]
+            if outcome not in (None, "OK"):
+                raise UserError(f"Kafka refused to change topic {topic}: {outcome}")
+    return found
+
+
 def create(brokers: str, planned: Sequence[Topic]) -> list[str]:
-    """Creates the missing topics and returns their names. Existing topics stay as they are.
+    """Creates the missing topics and returns their names. Existing topics stay as they are; see `mend`.
 
     Raises `UserError` when Kafka fails or refuses to create a topic.
     """

@@ -115,7 +115,11 @@ class Watchdog:
         # a check that comes much too late follows a pause, which must not count as a stall
         self._awake_s += min(now - self._looked_at, 2 * self._look_s)
         self._looked_at = now
-        return self._loop_stall(ping) or self._pipeline_stall()
+        return self._loop_stall(ping) or (None if self._loop_is_late() else self._pipeline_stall())
+
+    def _loop_is_late(self) -> bool:
+        """A loop that does not answer moves no pipeline either. It is the cause, and the reason to give."""
+        return self._pinged_at is not None and self._awake_s - self._pinged_at > 2 * self._look_s
 
     def _loop_stall(self, ping: Callable[[], object]) -> str | None:
         pinged_at = self._pinged_at

@@ -142,6 +142,7 @@ async def _prepare(name: AgentName, resources: Resources, folder: Path) -> _Agen
         pipeline=pipeline,
         intake=intake,
         folder=folder,
+        logs=resources.logs,
     )
     app.finalize()
     return _Agent(name, pipeline, intake, app)

@@ -72,6 +72,7 @@ STREAMS = (
     {"images"},
     {"vision"},
     {"pipeline"},
+    {"consumer"},
     {"agents"},
     {"app"},
     {"worker", "worker_process"},

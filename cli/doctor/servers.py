@@ -55,7 +55,9 @@ def kafka(brokers: str, config: Settings) -> list[Finding]:
             if not topic["error_code"]
         }
         findings = [Finding("kafka", "ok", detail), _topics(planned, partitions)]
-        return findings if findings[-1].level == "broken" else [*findings, *_groups(client, config, partitions)]
+        if findings[-1].level == "broken":
+            return findings
+        return [*findings, *_topic_settings(client, planned), *_groups(client, config, partitions)]
     except KafkaError as error:
         return [Finding("kafka", "broken", f"{brokers} answers: {error!r}", "see the broker's log")]
     finally:
@@ -71,10 +73,20 @@ def _topics(planned: Sequence[Topic], partitions: Mapping[str, int]) -> Finding:
         f"{topic.name} has {actual[topic.name]}" for topic in planned if actual[topic.name] != topic.partitions
     ]:
         detail = f"MNER_PARTITIONS is {planned[0].partitions}, but {', '.join(different)}"
-        remedy = "set MNER_PARTITIONS to the existing number; existing topics are never changed"
+        remedy = "set MNER_PARTITIONS to the existing number; it is never changed"
         return Finding("topics", "warning", detail, remedy)
     listed = ", ".join(f"{topic.name} ({topic.partitions})" for topic in planned)
     return Finding("topics", "ok", f"as planned: {listed}")
+
+
+def _topic_settings(client: Any, planned: Sequence[Topic]) -> list[Finding]:
+    from streams import topics
+
+    found = topics.differences(client, planned)
+    if not found:
+        return []
+    listed = ", ".join(f"{one.topic} has {one.setting}={one.actual}, planned is {one.planned}" for one in found)
+    return [Finding("topic settings", "warning", listed, "`mner topics create` changes them")]
 
 
 def _groups(client: Any, config: Settings, partitions: Mapping[str, int]) -> list[Finding]:
@@ -96,9 +108,19 @@ def _groups(client: Any, config: Settings, partitions: Mapping[str, int]) -> lis
         begins = client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST))
         ends = client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
         done = {place: offset.offset for place, offset in committed.get(group, {}).items()}
-        lag = sum(ends[place].offset - max(done.get(place, 0), begins[place].offset) for place in places)
+        lag = sum(max(0, ends[place].offset - max(done.get(place, 0), begins[place].offset)) for place in places)
         members = len(states[group]["members"]) if group in known else 0
         readers = f"{members} worker{'' if members == 1 else 's'}"
+        beyond = [
+            f"partition {place.partition} at {done[place]} of {ends[place].offset}"
+            for place in places
+            if done.get(place, 0) > ends[place].offset
+        ]
+        if beyond:
+            detail = f"committed beyond the end of {topic}: {', '.join(beyond)}"
+            remedy = "Kafka lost records; a worker notices within a minute, and reads the rest again"
+            findings.append(Finding(group, "broken", detail, remedy if members else f"{remedy}: `mner worker`"))
+            continue
         if members:
             findings.append(Finding(group, "ok", f"lag {lag} on {topic}, {readers}"))
         else:

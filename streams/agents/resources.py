@@ -13,6 +13,7 @@ from model.worker import ModelProcess
 from sinks.index import Index
 from sinks.queue import ReviewQueue
 from streams.agents.names import AgentName
+from streams.consumer.logs import Logs
 from streams.images.loader import ImageLoader
 from streams.pipeline.item import Origin
 from streams.pipeline.limits import DeadLetterLimit
@@ -32,12 +33,14 @@ class Resources:
     def __init__(self, settings: Settings, addresses: Addresses) -> None:
         self.settings = settings
         self.addresses = addresses
+        self.logs = Logs(addresses.kafka)
         self._stack = AsyncExitStack()
         self._producer: Producer | None = None
         self._index: Index | None = None
         self._queue: ReviewQueue | None = None
 
     async def __aenter__(self) -> Resources:
+        self._stack.callback(self.logs.close)
         await self.producer()  # every agent may have to send a dead letter
         return self
 

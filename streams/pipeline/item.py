@@ -35,7 +35,7 @@ class Origin:
     key: bytes | None
     value: bytes | None
     timestamp: float  # unix seconds
-    generation: int = 0  # counts the consumer group's rebalances
+    generation: int = 0  # counts how often the consumer was positioned; see `streams.consumer`
 
 
 @dataclass(slots=True, eq=False)

@@ -14,7 +14,7 @@ from typing import Any
 from elasticsearch import AsyncElasticsearch
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient, OffsetSpec
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, NoError
 from kafka.structs import OffsetAndMetadata
 
 from core.errors import Retry
@@ -154,16 +154,29 @@ def _partitions(settings: Settings, agent: str) -> list[TopicPartition]:
     return [TopicPartition(settings.name(topic), partition) for partition in range(settings.partitions)]
 
 
-def rewind(settings: Settings, *agents: str) -> None:
-    """Sets the agents' groups back to the beginning of their topics. The agents must be stopped."""
+def rewind(settings: Settings, *agents: str, timeout_s: float = 60.0) -> None:
+    """Sets the agents' groups back to the beginning of their topics. The agents must be stopped.
+
+    The broker refuses, partition by partition, while it counts a worker in the group. Then this waits.
+    """
     assert settings.kafka is not None
+    deadline = time.monotonic() + timeout_s
     client = topics.admin(settings.kafka)
     try:
         for agent in agents:
+            group = settings.name(AgentName(agent).group)
             offsets = dict.fromkeys(_partitions(settings, agent), OffsetAndMetadata(0, "", -1))
-            client.alter_group_offsets(settings.name(AgentName(agent).group), offsets)
+            while refused := _refused(client.alter_group_offsets(group, offsets)):
+                assert time.monotonic() < deadline, f"the broker refuses to rewind {agent}: {refused}"
+                time.sleep(0.2)
+            held = client.list_group_offsets(group)[group]
+            assert {place: held[place].offset for place in offsets} == dict.fromkeys(offsets, 0)
     finally:
         client.close()
+
+
+def _refused(answers: dict[TopicPartition, type[KafkaError]]) -> dict[TopicPartition, str]:
+    return {place: answer.__name__ for place, answer in answers.items() if answer is not NoError}
 
 
 def members(settings: Settings, agent: str) -> int:

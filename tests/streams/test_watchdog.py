@@ -81,6 +81,13 @@ def test_a_loop_that_does_not_answer_is_blocked() -> None:
     assert watched.first(1) == "the event loop has been blocked for 10 s"
 
 
+def test_a_blocked_loop_is_the_reason_also_where_a_pipeline_stood_still_a_moment_before() -> None:
+    watched = Watched(StubPipeline())
+    assert watched.first(1) is None
+    watched.answers = False
+    assert "event loop has been blocked" in str(watched.first(STALL_S + 2))
+
+
 def test_a_late_answer_counts_from_the_next_ping() -> None:
     watched = Watched(answers=False)
     assert watched.first(STALL_S) is None

@@ -227,7 +227,7 @@ def test_a_setting_that_became_a_constant_is_to_be_removed(
 ) -> None:
     monkeypatch.setenv("MNER_IMAGE_TRIES", "5")
     finding = findings()["settings"]
-    assert (finding.level, finding.remedy) == ("warning", "remove them")
+    assert (finding.level, finding.remedy) == ("warning", "remove MNER_IMAGE_TRIES")
     assert "MNER_IMAGE_TRIES" in finding.detail
 
 

@@ -1,0 +1,94 @@
+"""How far a partition was read, and how far it may be committed.
+
+An offset may be committed when every record below it is acknowledged. Offsets without a record (compaction, transaction
+markers, aborted transactions) are holes. The client steps over them, so a hole of any width costs nothing, wherever
+it lies.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from faust.types import TP
+
+from streams.consumer.logs import Logs
+from streams.consumer.placement import Read
+
+
+@dataclass
+class Progress:
+    """One partition since it was last positioned. Each positioning makes a new one, with a higher `epoch`."""
+
+    epoch: int
+    start: int
+    """Offset at which reading began."""
+
+    committed: int | None
+    """What the brokers hold for the group, None when they hold nothing."""
+
+    topic_id: str | None = None
+    read: Read | None = None
+    """None where the topic keeps the producers' times."""
+
+    reset: bool = False
+    """Whether `committed` is wrong, so that a lower offset must take its place."""
+
+    next: int = field(init=False)
+    """Every record below this offset was handed on."""
+
+    last: int | None = field(default=None, init=False)
+    """The newest record handed on, None before the first."""
+
+    _open: OrderedDict[int, None] = field(default_factory=OrderedDict, init=False)
+
+    def __post_init__(self) -> None:
+        self.next = self.start
+
+    def hand_on(self, offset: int, time: int | None = None) -> int | None:
+        """Notes a record that is handed on, with its append time in ms if the broker set one.
+
+        Returns the record before it, or None for the first.
+        """
+        if time is not None:
+            self.read = Read(max(time, self.read.time if self.read else 0), offset)
+        before = self.last
+        self.last = offset
+        self.next = offset + 1
+        self._open[offset] = None
+        return before
+
+    def read_to(self, position: int) -> None:
+        """Notes that no further record lies below `position`."""
+        self.next = max(self.next, position)
+
+    def acknowledge(self, offset: int) -> bool:
+        """Returns False for an offset that is not open."""
+        if offset not in self._open:
+            return False
+        del self._open[offset]
+        return True
+
+    @property
+    def done(self) -> int:
+        """The offset that may be committed."""
+        return next(iter(self._open), self.next)
+
+    @property
+    def due(self) -> bool:
+        """Whether the brokers must be told. A new group commits nothing before its first record."""
+        held = self.start if self.committed is None else self.committed
+        return self.done > held or (self.reset and self.done < held)
+
+
+@dataclass
+class Account:
+    """What a consumer and its thread share. Each entry is replaced, never changed from both sides."""
+
+    logs: Logs
+    agent: str
+    """The agent's name in metrics."""
+
+    progress: dict[TP, Progress] = field(default_factory=dict)
+    offered: dict[TP, tuple[Progress, int]] = field(default_factory=dict)
+    """What is about to be committed."""

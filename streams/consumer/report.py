@@ -1,0 +1,35 @@
+"""Says in one line each what made a group read from another offset than the committed one."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from streams import metrics
+from streams.consumer.placement import Placed, Reason
+
+log = logging.getLogger(__name__)
+
+SAYS: Mapping[Reason, str] = {
+    "beyond": "the group had read further than the log now reaches, so records were lost by Kafka; read again",
+    "cut": "the log was cut and has grown again since the group read it; read again",
+    "recreated": "the topic was deleted and made again; read",
+    "expired": "Kafka deleted records before they were read; read",
+}
+SHOWN = 4
+"""Partitions named in a line."""
+
+
+def report(placed: Iterable[Placed], agent: str) -> None:
+    """Logs one line for each topic and reason, and counts the partitions."""
+    grouped: defaultdict[tuple[str, Reason], list[str]] = defaultdict(list)
+    for one in sorted(placed, key=lambda one: (one.topic, one.partition)):
+        metrics.OFFSET_RESETS.labels(agent, one.place.reason).inc()
+        had = f"committed {one.commit.offset}" if one.commit else "nothing committed"
+        grouped[one.topic, one.place.reason].append(
+            f"{one.partition} from {one.place.offset} ({had}, the log has {one.log.begin} to {one.log.end})"
+        )
+    for (topic, reason), partitions in grouped.items():
+        more = f" and {len(partitions) - SHOWN} more" if len(partitions) > SHOWN else ""
+        log.warning("%s: %s partition %s%s", topic, SAYS[reason], ", ".join(partitions[:SHOWN]), more)

@@ -1,0 +1,146 @@
+"""Topics have the settings of the plan, `mner topics create` mends them, and `mner doctor` tells of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.admin import ConfigResource
+from typer.testing import CliRunner
+
+from cli.doctor.servers import kafka as kafka_check
+from cli.main import build
+from core.events import HEADERS
+from streams import topics
+from streams.settings import Settings
+from tests.families.kafka.topics_of import (
+    admin,
+    commit,
+    ends,
+    post,
+    send,
+    until,
+    until_all_committed,
+    until_extracted,
+)
+from tests.streams.conftest import Start
+
+YEAR_2015_MS = 1_420_070_400_000
+
+
+def setting(settings: Settings, topic: str, name: str) -> str:
+    with admin(settings) as client:
+        resource = ConfigResource("TOPIC", settings.name(topic), [name])
+        described = client.describe_configs([resource], config_filter="all")
+    return str(described["topic"][settings.name(topic)][name]["value"])
+
+
+def alter(settings: Settings, topic: str, **values: str) -> None:
+    with admin(settings) as client:
+        client.alter_configs([ConfigResource("TOPIC", settings.name(topic), values)])
+
+
+@pytest.mark.parametrize(
+    ("topic", "name", "wrong", "planned"),
+    [
+        (topics.TWEETS, "message.timestamp.type", "CreateTime", "LogAppendTime"),
+        (topics.EXTRACTIONS, "message.timestamp.type", "CreateTime", "LogAppendTime"),
+        (topics.DECISIONS, "cleanup.policy", "delete", "compact"),
+        (topics.TOMBSTONES, "cleanup.policy", "compact,delete", "compact"),
+        (topics.EXTRACTIONS, "cleanup.policy", "delete", "compact,delete"),
+        (topics.DECISIONS, "retention.ms", "3600000", "-1"),
+        (topics.TWEETS, "retention.ms", "1000", str(168 * topics.HOUR_MS)),
+        (topics.TWEETS, "max.message.bytes", "2000", str(topics.EVENT_BYTES)),
+        (topics.DEAD, "max.message.bytes", "1000000", str(topics.MAX_MESSAGE_BYTES)),
+    ],
+)
+def test_a_setting_that_differs_is_told_by_the_doctor_and_mended_by_create(
+    posts: Settings, topic: str, name: str, wrong: str, planned: str
+) -> None:
+    alter(posts, topic, **{name: wrong})
+    assert posts.kafka is not None
+    (finding,) = [finding for finding in kafka_check(posts.kafka, posts) if finding.name == "topic settings"]
+    assert (finding.level, "`mner topics create`" in finding.remedy) == ("warning", True)
+    assert f"{name}={wrong}" in finding.detail
+    done = run(posts, "topics", "create")
+    assert done.count("\n") == 1
+    assert done.startswith(f"changed {posts.name(topic)}: {name} from {wrong} to {planned}")
+    assert setting(posts, topic, name) == planned
+    assert "topic settings" not in {finding.name for finding in kafka_check(posts.kafka, posts)}
+    assert run(posts, "topics", "create") == "all topics exist already, with the planned settings\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("compression.type", "zstd"), ("segment.bytes", "1048576"), ("cleanup.policy", "delete,compact")],
+)
+def test_what_the_plan_does_not_say_is_left_alone(posts: Settings, name: str, value: str) -> None:
+    alter(posts, topics.EXTRACTIONS, **{name: value})
+    before = setting(posts, topics.EXTRACTIONS, name)
+    assert run(posts, "topics", "create") == "all topics exist already, with the planned settings\n"
+    assert setting(posts, topics.EXTRACTIONS, name) == before
+
+
+def test_every_new_topic_keeps_the_time_of_the_broker(posts: Settings) -> None:
+    kinds = {
+        topic: setting(posts, topic, "message.timestamp.type") for topic in ("tweets", "extractions", "tombstones")
+    }
+    assert set(kinds.values()) == {"LogAppendTime"}
+
+
+async def test_a_post_stamped_2015_is_not_deleted_as_old(posts: Settings, start: Start) -> None:
+    assert posts.kafka is not None
+    topics.mend(posts.kafka, posts)
+    alter(posts, topics.TWEETS, **{"segment.bytes": "1048576"})
+    producer = KafkaProducer(bootstrap_servers=posts.kafka, acks="all")
+    sent = producer.send(posts.name(topics.TWEETS), post(1), b"t1", HEADERS, 0, YEAR_2015_MS).get(timeout=30)
+    producer.close()
+    assert abs(sent.timestamp - 1000 * time.time()) < 60_000
+    start(posts, only=("extract",))
+    await until_extracted(posts, [1])
+    consumer = KafkaConsumer(
+        posts.name(topics.EXTRACTIONS),
+        bootstrap_servers=posts.kafka,
+        auto_offset_reset="earliest",
+        consumer_timeout_ms=5000,
+    )
+    stamps = [record.timestamp for record in consumer]
+    consumer.close()
+    assert all(abs(stamp - 1000 * time.time()) < 60_000 for stamp in stamps)
+
+
+async def test_the_doctor_tells_of_offsets_beyond_the_log_and_sums_no_negative_lag(
+    posts: Settings, start: Start
+) -> None:
+    assert posts.kafka is not None
+    await asyncio.to_thread(send, posts, range(40))
+    worker = start(posts, only=("extract",))
+    await until_all_committed(posts)
+    await asyncio.to_thread(worker.stop)
+    first, second, *_ = sorted(ends(posts))
+    commit(posts, {first: 1010, second: 5})
+    (found,) = [one for one in kafka_check(posts.kafka, posts) if one.name == posts.name("mner-extract")]
+    assert found.level == "broken"
+    assert "partition 0 at 1010 of 10" in found.detail
+    commit(posts, {first: 10})
+    (found,) = [one for one in kafka_check(posts.kafka, posts) if one.name == posts.name("mner-extract")]
+    assert "lag 5 on" in found.detail
+    commit(posts, {first: 1010})
+    start(posts, only=("extract",))
+    await until_all_committed(posts)
+    await until(lambda: _level(posts) == "ok", 10, "the doctor is content")
+
+
+def _level(settings: Settings) -> str:
+    assert settings.kafka is not None
+    (found,) = [one for one in kafka_check(settings.kafka, settings) if one.name == settings.name("mner-extract")]
+    return found.level
+
+
+def run(settings: Settings, *arguments: str) -> str:
+    environment = {"MNER_KAFKA": settings.kafka, "MNER_PREFIX": settings.prefix, "MNER_HOME": str(settings.home)}
+    done = CliRunner().invoke(build(), list(arguments), env=environment)
+    assert done.exit_code == 0, done.output
+    return str(done.output)

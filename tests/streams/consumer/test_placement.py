@@ -1,0 +1,85 @@
+"""Where a group reads, from what it committed and what the log has. What may be unread is read."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.consumer.placement import Commit, Log, Place, Read, note, place
+
+READ = Read(99, 6)
+A, B = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+
+
+@pytest.mark.parametrize(
+    ("commit", "log", "expected"),
+    [
+        pytest.param(None, Log(0, 10), Place(0, "new"), id="no commit"),
+        pytest.param(None, Log(5, 10), Place(5, "new"), id="no commit, and retention was there"),
+        pytest.param(Commit(0), Log(0, 10), Place(0, "committed"), id="zero"),
+        pytest.param(Commit(0), Log(5, 10), Place(5, "new"), id="zero, and retention was there"),
+        pytest.param(Commit(3), Log(5, 10), Place(5, "expired"), id="below the log"),
+        pytest.param(Commit(5), Log(5, 10), Place(5, "committed"), id="at the beginning"),
+        pytest.param(Commit(7), Log(5, 10), Place(7, "committed"), id="within"),
+        pytest.param(Commit(10), Log(5, 10), Place(10, "committed"), id="at the end"),
+        pytest.param(Commit(11), Log(5, 10), Place(5, "beyond"), id="beyond"),
+        pytest.param(Commit(11), Log(0, 0), Place(0, "beyond"), id="beyond an empty log"),
+        pytest.param(Commit(7, note(A, None)), Log(5, 10, A), Place(7, "committed"), id="same topic"),
+        pytest.param(Commit(7, note(A, None)), Log(5, 10, B), Place(5, "recreated"), id="another topic"),
+        pytest.param(Commit(70, note(A, None)), Log(5, 10, B), Place(5, "recreated"), id="another topic, and beyond"),
+        pytest.param(Commit(7, note(A, None)), Log(5, 10), Place(7, "committed"), id="a broker without topic ids"),
+        pytest.param(Commit(7, "of another program"), Log(5, 10, B), Place(7, "committed"), id="another program"),
+        pytest.param(Commit(7, note(A, READ)), Log(0, 10, A, 7), Place(7, "committed"), id="newer records follow"),
+        pytest.param(Commit(7, note(A, READ)), Log(0, 10, A, 9), Place(7, "committed"), id="newer in flight"),
+        pytest.param(Commit(7, note(A, READ)), Log(0, 10, A, 4), Place(4, "cut"), id="cut, and grown again"),
+        pytest.param(
+            Commit(9, note(A, Read(99, 4))), Log(0, 10, A, 6), Place(6, "committed"), id="a hole before the commit"
+        ),
+        pytest.param(Commit(9, note(A, Read(99, 4))), Log(0, 10, A, 4), Place(4, "cut"), id="cut at the newest record"),
+        pytest.param(Commit(7, note(A, READ)), Log(6, 10, A, 4), Place(6, "cut"), id="cut, grown, and shortened"),
+        pytest.param(Commit(20, note(A, READ)), Log(0, 10, A, 4), Place(4, "beyond"), id="beyond, newer records known"),
+        pytest.param(Commit(20, note(A, READ)), Log(0, 10, A), Place(10, "beyond"), id="beyond, nothing newer"),
+    ],
+)
+def test_the_place_of_a_group(commit: Commit | None, log: Log, expected: Place) -> None:
+    assert place(commit, log, read=commit.read if commit else None) == expected
+
+
+def test_a_log_that_was_seen_to_be_cut_is_read_from_its_beginning_or_from_the_first_newer_record() -> None:
+    assert place(Commit(7), Log(0, 10), cut=True) == Place(0, "beyond")
+    assert place(Commit(3), Log(5, 10), cut=True) == Place(5, "expired")
+    assert place(None, Log(5, 10), cut=True) == Place(5, "expired")
+    assert place(Commit(7), Log(0, 10, newer=3), read=READ, cut=True) == Place(3, "beyond")
+
+
+def test_a_topic_made_again_is_known_by_its_id_although_kafka_has_forgotten_the_commits() -> None:
+    assert place(None, Log(0, 10, B), topic_id=A) == Place(0, "recreated")
+    assert place(None, Log(0, 10, B), topic_id=B) == Place(0, "new")
+    assert place(Commit(5, note(B, None)), Log(0, 10, B), topic_id=A) == Place(5, "committed")
+
+
+offsets = st.integers(0, 50)
+
+
+@given(st.none() | offsets, offsets, offsets, st.booleans())
+def test_the_place_lies_in_the_log_and_never_behind_a_good_commit(
+    committed: int | None, begin: int, length: int, cut: bool
+) -> None:
+    log = Log(begin, begin + length)
+    where = place(None if committed is None else Commit(committed), log, cut=cut)
+    assert log.begin <= where.offset <= log.end
+    assert where.offset <= max(committed or 0, log.begin)
+
+
+@pytest.mark.parametrize("read", [None, Read(0, 0), Read(1_790_000_000_000, 7)])
+def test_a_note_is_read_as_it_was_written(read: Read | None) -> None:
+    commit = Commit(1, note(A, read))
+    assert (commit.topic_id, commit.read) == (A, read)
+
+
+@pytest.mark.parametrize(
+    "strange", ["", "topic=", f"topic={A} read=x", A, f"x topic={A}", "read=5@5", f"topic={A} read=5"]
+)
+def test_a_strange_note_says_nothing(strange: str) -> None:
+    assert (Commit(1, strange).topic_id, Commit(1, strange).read) == (None, None)
