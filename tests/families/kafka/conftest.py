@@ -30,5 +30,5 @@ def bare(servers: Stack | Given, tmp_path: Path) -> Settings:
 def posts(bare: Settings) -> Settings:
     """The same with topics."""
     assert bare.kafka is not None
-    topics.create(bare.kafka, bare)
+    topics.create(bare.kafka, topics.plan(bare))
     return bare

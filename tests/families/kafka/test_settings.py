@@ -92,7 +92,7 @@ def test_every_new_topic_keeps_the_time_of_the_broker(posts: Settings) -> None:
 
 async def test_a_post_stamped_2015_is_not_deleted_as_old(posts: Settings, start: Start) -> None:
     assert posts.kafka is not None
-    topics.mend(posts.kafka, posts)
+    topics.mend(posts.kafka, topics.plan(posts))
     alter(posts, topics.TWEETS, **{"segment.bytes": "1048576"})
     producer = KafkaProducer(bootstrap_servers=posts.kafka, acks="all")
     sent = producer.send(posts.name(topics.TWEETS), post(1), b"t1", HEADERS, 0, YEAR_2015_MS).get(timeout=30)
