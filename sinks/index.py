@@ -224,7 +224,8 @@ class Index:
         """Returns a field of an answer. Raises `Retry` when the answer lacks it: something else has answered."""
         value = body.get(name) if isinstance(body, Mapping) else None
         if not isinstance(value, kind):
-            raise Retry(f"{self._server} sent an answer that is not Elasticsearch's: it has no {name!r}")
+            form = f"the answer of {self._server} does not have the form of Elasticsearch's answers"
+            raise Retry(f"{form}: it has no {name!r}")
         self._known = True
         return value
 

@@ -78,7 +78,7 @@ class ImageLimits(Group):
     timeout_s: FiniteFloat = Field(
         5.0,
         gt=0,
-        description="Longest time, in seconds, to fetch one image. The first wait for other images does not count.",
+        description="Longest time, in seconds, to fetch one image, from the moment at which it first gets a slot.",
     )
     max_bytes: int = Field(10_000_000, ge=1024, description="Largest image file, in bytes.")
     max_pixels: int = Field(40_000_000, ge=1024, description="Largest image, in pixels: width times height.")
@@ -164,7 +164,7 @@ class Settings(BaseSettings):
     retention_hours: int = Field(
         168,
         ge=1,
-        description="Time, in hours, for which new topics keep posts and extractions. "
+        description="Time, in hours, for which topics keep posts and extractions. `mner topics create` applies it. "
         "Dead letters are kept four times as long.",
     )
 

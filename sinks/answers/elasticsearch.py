@@ -92,14 +92,21 @@ OTHER_VERSION = "{server} does not serve this request; is it an Elasticsearch of
 
 ITEM = (
     Row("item", _statuses(200, 299), (), _R.DONE, "{server} has the document", BULK),
-    Row("item", (409,), ("version_conflict_engine_exception",), _R.STALE, "{server} has a newer one", BULK),
+    Row(
+        "item",
+        (409,),
+        ("version_conflict_engine_exception",),
+        _R.STALE,
+        "{server} has this version of the document, or a newer one",
+        BULK,
+    ),
     Row("item", (), DENIED, _R.STOP, "{server} does not let our user write to {name}", SECURITY),
     Row("item", (429,), BLOCK, _R.RETRY, "{server} blocks writes to {name}, since its disk is full", WATERMARK),
     Row("item", (), BLOCK, _R.RETRY, "{server} blocks writes to {name} for now", BLOCKS),
     Row("item", (), ("index_closed_exception",), _R.RETRY, "{server} has closed the index {name}", CLOSE),
     Row("item", (), ("index_not_found_exception",), _R.RETRY, "{server} has no index {name} now", BULK),
     Row(
-        *("item", (400,), ARGUMENT, _R.RETRY, "{server} does not know which index behind {name} to write to", ALIASES),
+        *("item", (400,), ARGUMENT, _R.RETRY, "{name} has no write index", ALIASES),
         reason="no write index|multiple indices|more than one ind",
     ),
     Row(
@@ -107,7 +114,7 @@ ITEM = (
         reason=r"pipeline with id \[.*\] does not exist",
     ),
     Row("item", (), PIPELINE, _R.REJECT, "an ingest pipeline of {server} refuses the document", INGEST),
-    Row("item", (400,), ("invalid_index_name_exception",), _R.STOP, "{name} cannot name an index", CREATE),
+    Row("item", (400,), ("invalid_index_name_exception",), _R.STOP, "{name} cannot be the name of an index", CREATE),
     Row("item", (400,), UNMAPPED, _R.REJECT, "{server} cannot map the document", BULK),
     Row(
         *("item", (400,), ARGUMENT, _R.REJECT, "the document exceeds a limit of {server}", MAPPING),
@@ -134,11 +141,11 @@ REQUEST = (
     ),
     Row(
         *("request", (400,), ("invalid_index_name_exception", "invalid_alias_name_exception"), _R.STOP),
-        *("{name} cannot name an index; see the prefix", CREATE),
+        *("{name} cannot be the name of an index; check the prefix", CREATE),
     ),
     Row(
         *("request", (400,), ("invalid_index_template_exception",), _R.STOP),
-        *("{name} cannot name an index template; see the prefix", CREATE),
+        *("{name} cannot be the name of an index template; check the prefix", CREATE),
     ),
     Row("request", (400,), MEDIA_TYPE, _R.STOP, "{server} has another major version than our client", VERSIONS),
     Row(
@@ -161,11 +168,13 @@ REQUEST = (
     Row("request", _statuses(300, 399), (), _R.STOP, "{server} sends us elsewhere; is its address right?", HTTP),
     Row("request", _statuses(400, 499), (), _R.STOP, "{server} or a proxy before it refuses the request", HTTP),
     Row("request", (501, 505, 510, 511), (), _R.STOP, "{server} does not serve such requests", HTTP),
-    Row("request", (502,), (), _R.SHRINK, "a proxy before {server} got no good answer of it", HTTP),
-    Row("request", (504,), (), _R.SHRINK, "a proxy before {server} got no answer of it in time", HTTP),
+    Row("request", (502,), (), _R.SHRINK, "a proxy before {server} got no valid answer from it", HTTP),
+    Row("request", (504,), (), _R.SHRINK, "a proxy before {server} got no answer from it in time", HTTP),
     Row("request", (503,), (), _R.RETRY, "{server} is not available now", HTTP),
     Row("request", (500, *_statuses(506, 999)), (), _R.RETRY, "{server} or a proxy before it failed", HTTP),
-    Row("request", (), (), _R.RETRY, "{server} sent an answer that is not Elasticsearch's", CLIENT),
+    Row(
+        "request", (), (), _R.RETRY, "the answer of {server} does not have the form of Elasticsearch's answers", CLIENT
+    ),
 )
 
 CONNECTION = (
@@ -177,8 +186,15 @@ CONNECTION = (
     Row("connection", (), ("unreachable",), _R.RETRY, "{server} is unreachable", CLIENT),
     Row("connection", (), ("timeout",), _R.SHRINK, "{server} did not answer in time", CLIENT),
     Row("connection", (), ("dropped",), _R.SHRINK, "{server} broke the connection", CLIENT),
-    Row("connection", (), ("product",), _R.STOP, "{server} is not Elasticsearch", CLIENT),
-    Row("connection", (), (), _R.RETRY, "{server} sent an answer that is not Elasticsearch's", CLIENT),
+    Row("connection", (), ("product",), _R.STOP, "what answers as {server} is another program", CLIENT),
+    Row(
+        "connection",
+        (),
+        (),
+        _R.RETRY,
+        "the answer of {server} does not have the form of Elasticsearch's answers",
+        CLIENT,
+    ),
 )
 
 TABLE = (*ITEM, *REQUEST, *CONNECTION)

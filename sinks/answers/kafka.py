@@ -69,7 +69,7 @@ TABLE = (
     Row((1,), ("NoOffsetForPartitionError",), _R.RETRY, "{topic} no longer has the offset that we ask for", CONSUMER),
     Row((14, 15, 16), (), _R.RETRY, "{server} is choosing a coordinator for our group"),
     Row((22, 25, 27, 79, 82, 110, 113), ("CommitFailedError",), _R.RETRY, "our group is sharing its partitions anew"),
-    Row((70, 71, 78, 106), (), _R.RETRY, "{server} starts our reading anew"),
+    Row((70, 71, 78, 106), (), _R.RETRY, "{server} cannot continue our fetch session, or lacks the offset yet"),
     Row((30,), (), _R.STOP, "{server} does not let our user read with this group"),
     Row((23, 24, 26, 81), (), _R.STOP, "{server} does not accept our consumer group"),
     # nothing can be sent or read before a person changes something
@@ -77,7 +77,7 @@ TABLE = (
     Row((31, 53), (), _R.STOP, "{server} does not give our user the rights"),
     Row((58,), AUTHENTICATION, _R.STOP, "{server} refuses our credentials"),
     Row((33, 34, 54), (), _R.STOP, "{server} wants another way to log in"),
-    Row((17,), (), _R.STOP, "{topic} cannot name a topic; see the prefix"),
+    Row((17,), (), _R.STOP, "{topic} cannot be the name of a topic; check the prefix"),
     Row((76,), ("UnsupportedCodecError",), _R.STOP, "a library for the compression of {topic} is missing"),
     Row((35, 43), VERSIONS, _R.STOP, "{server} has another version than our client"),
     Row((44, 40, 37, 38, 39), (), _R.STOP, "a policy of {server} forbids what we ask for"),

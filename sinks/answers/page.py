@@ -21,9 +21,12 @@ table is read from the top, and the first row that matches counts. The page is w
 | reject | makes a [dead letter](dead-letters.md) of this one event |
 | stop | ends with an error. Only a person can help, with other settings or another program |
 
-"We" is the worker in the reasons. A limit of a proxy in front of a server is met by smaller requests, down to one
-document or task. One of more than 64 KB that breaks the connection five times in a row, while the server answers to
-something small, is rejected too.
+In the column "what is true", "we" and "our" mean the worker. `NAME` is the name of the index, and `TOPIC` that of the
+topic.
+
+If a proxy limits the size of requests, the worker makes its requests smaller, down to one document or task. A single
+document or task of more than 64 KB is rejected if it breaks the connection five times in a row, and the server answers
+a small request each time.
 """
 
 
@@ -49,7 +52,7 @@ def page() -> str:
                 ),
             ),
             "\n## Kafka\n",
-            "With a new session, the worker replaces its producer before the next try.\n",
+            "The class `retry, with a new session` means: the worker replaces its producer and sends again.\n",
             *_table(
                 ("codes", "errors of the clients", "class", "what is true", "source"),
                 (
@@ -97,7 +100,7 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _says(says: str, server: str) -> str:
-    return says.format(server=server, name="the index", topic="the topic")
+    return says.format(server=server, name="`NAME`", topic="`TOPIC`")
 
 
 def _statuses(statuses: tuple[int, ...]) -> str:

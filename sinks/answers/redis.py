@@ -88,8 +88,8 @@ TABLE = (
     Row(("timeout",), _R.SHRINK, "{server} did not answer in time", CLIENTS),
     Row(("dropped",), _R.SHRINK, "{server} broke the connection", CLIENTS),
     Row(("unreachable",), _R.RETRY, "{server} is unreachable", CLIENTS),
-    Row(("stranger",), _R.STOP, "{server} does not speak the protocol of Redis", PROTOCOL),
-    Row(("unreadable",), _R.RETRY, "{server} sent an answer that is not Redis's", PROTOCOL),
+    Row(("stranger",), _R.STOP, "what answers as {server} does not speak the protocol of Redis", PROTOCOL),
+    Row(("unreadable",), _R.RETRY, "the answer of {server} does not have the form of Redis's answers", PROTOCOL),
     Row((), _R.STOP, "{server} refuses a command of the queue"),
 )
 

@@ -74,7 +74,7 @@ ITEMS = [
         id="item immense term",
     ),
     pytest.param(400, "illegal_argument_exception", "because", "rejected", "refuses", id="item other argument"),
-    pytest.param(400, "invalid_index_name_exception", "because", "stop", "cannot name", id="item name"),
+    pytest.param(400, "invalid_index_name_exception", "because", "stop", "cannot be the name", id="item name"),
     pytest.param(413, "content_too_long", "because", "rejected", "too large", id="item too large"),
     pytest.param(409, "version_conflict_engine_exception", "because", "stale", "", id="item conflict"),
     pytest.param(409, "some_exception", "because", "retry", "did not take", id="item other conflict"),
@@ -158,15 +158,15 @@ REQUESTS = [
         id="302",
     ),
     pytest.param(page(307), "stop", "is its address right", "", id="307 to nowhere"),
-    pytest.param(page(200), "stop", "is not Elasticsearch", "unreachable", id="200 page from the start"),
-    pytest.param(Reply(200, b"{}", ours=False), "stop", "is not Elasticsearch", "", id="200 of another product"),
-    pytest.param(Reply(200, HTML, ours=False, kind="image/x"), "stop", "is not Elasticsearch", "", id="200 odd type"),
-    pytest.param(Reply(200, b""), "retry", "not Elasticsearch's", "", id="200 empty"),
-    pytest.param(Reply(200, b"[]"), "retry", "not Elasticsearch's", "", id="200 a list"),
-    pytest.param(Reply(200, b"null"), "retry", "not Elasticsearch's", "", id="200 null"),
+    pytest.param(page(200), "stop", "is another program", "unreachable", id="200 page from the start"),
+    pytest.param(Reply(200, b"{}", ours=False), "stop", "is another program", "", id="200 of another product"),
+    pytest.param(Reply(200, HTML, ours=False, kind="image/x"), "stop", "is another program", "", id="200 odd type"),
+    pytest.param(Reply(200, b""), "retry", "not have the form of Elasticsearch's", "", id="200 empty"),
+    pytest.param(Reply(200, b"[]"), "retry", "not have the form of Elasticsearch's", "", id="200 a list"),
+    pytest.param(Reply(200, b"null"), "retry", "not have the form of Elasticsearch's", "", id="200 null"),
     pytest.param(Reply(200, b'{"items": []}'), "retry", "0 of 8 documents", "", id="200 too few items"),
     pytest.param(Reply(200, b'{"items": [1,2,3,4,5,6,7,8]}'), "retry", "0 of 8 documents", "", id="200 odd items"),
-    pytest.param(Reply(200, b'{"items": 7}'), "retry", "not Elasticsearch's", "", id="200 no items"),
+    pytest.param(Reply(200, b'{"items": 7}'), "retry", "not have the form of Elasticsearch's", "", id="200 no items"),
     pytest.param(Reply(200, b'{"items": [{"index"', cut=5), "retry", "broke the connection", "", id="200 cut off"),
     pytest.param(None, "retry", "broke the connection", "unreachable", id="no answer"),
 ]
@@ -197,7 +197,7 @@ async def test_a_page_in_place_of_a_known_elasticsearch_passes(reply: Reply) -> 
     async with serving(lambda request: replies.pop(0) or bulk_done(request)) as url:
         index = Index(url, "mentions")
         assert [outcome.kind for outcome in await index.write(DOCUMENTS)] == ["written"] * 8
-        with pytest.raises(Retry, match="not Elasticsearch's"):
+        with pytest.raises(Retry, match="not have the form of Elasticsearch's"):
             await index.write(DOCUMENTS)
         assert [outcome.kind for outcome in await index.write(DOCUMENTS)] == ["written"] * 8
         await index.close()

@@ -176,7 +176,7 @@ async def test_an_id_that_is_too_long_is_rejected_alone(index: Index) -> None:
 
 async def test_a_name_that_cannot_name_an_index_stops_and_is_named(servers: Any, settings: Settings) -> None:
     index = Index(str(settings.elasticsearch), "Mentions")
-    with pytest.raises(Stop, match=r"'Mentions' cannot name .*lower"):
+    with pytest.raises(Stop, match=r"'Mentions' cannot be the name .*lower"):
         await index.prepare()
     await index.close()
 

@@ -192,7 +192,7 @@ def test_a_file_that_breaks_off_is_told_with_the_line(servers: object, settings:
         pytest.param([29], "does not let our user use", 1, id="no rights"),
         pytest.param([0, 29], "does not let our user use", 2, id="no rights later"),
         pytest.param([32], "with this time", 1, id="a wrong time"),
-        pytest.param([17], "cannot name a topic", 1, id="a wrong name"),
+        pytest.param([17], "cannot be the name of a topic", 1, id="a wrong name"),
         pytest.param([-1], "did not say why", 1, id="a broker that fails"),
         pytest.param([2], "damaged", 1, id="a damaged record"),
         pytest.param([44], "policy", 1, id="a policy"),

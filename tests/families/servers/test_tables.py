@@ -87,7 +87,7 @@ REACTIONS = [
     pytest.param("CommitFailedError", "retry", "sharing", id="a commit after a rebalance"),
     pytest.param("GroupAuthorizationFailedError", "stop", "this group", id="a forbidden group"),
     pytest.param("NotControllerError", "retry", "unreachable", id="another controller"),
-    pytest.param("InvalidTopicError", "stop", "cannot name", id="a wrong name"),
+    pytest.param("InvalidTopicError", "stop", "cannot be the name", id="a wrong name"),
     pytest.param("IllegalSaslStateError", "stop", "log in", id="SASL"),
 ]
 LIBRARIES = pytest.mark.parametrize("library", [aiokafka.errors, kafka.errors], ids=["aiokafka", "kafka-python"])
