@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 app = typer.Typer(no_args_is_help=True, help="Create and list the Kafka topics between the agents.")
 
 
 @app.command()
-def create() -> None:
+def create(
+    tighten: Annotated[
+        bool, typer.Option("--tighten", help="Also shorten retention, or lower the largest size, of existing topics.")
+    ] = False,
+) -> None:
     """Create the missing topics, and give the existing ones the planned settings.
 
     The settings of `mner` give the retention and, for new topics, the number of partitions. Nothing else of an existing
-    topic is changed. Each change is printed.
+    topic is changed. A change that makes Kafka delete or refuse more records needs --tighten. Each change is printed.
     """
     from streams import servers, settings, topics
 
     config = settings.load()
     brokers, planned = servers.address(config, "kafka"), topics.plan(config)
     created = topics.create(brokers, planned)
-    changed = topics.mend(brokers, planned)
+    changed, left = topics.mend(brokers, planned, tighten=tighten)
     for name in created:
         typer.echo(f"created {name}")
     for one in changed:
         typer.echo(f"changed {one.topic}: {one.setting} from {one.actual} to {one.planned}")
-    if not created and not changed:
+    for one in left:
+        typer.echo(f"left {one.topic}: {one.setting} is {one.actual}, planned is {one.planned}; --tighten changes it")
+    if not created and not changed and not left:
         typer.echo("all topics exist already, with the planned settings")
 
 

@@ -71,6 +71,15 @@ class Difference:
     actual: str
     planned: str
 
+    @property
+    def tightens(self) -> bool:
+        """Whether the planned value makes Kafka delete records that it keeps now, or refuse records that it takes."""
+        if self.setting == "cleanup.policy":
+            return "delete" in _parts(self.planned) - _parts(self.actual)
+        if self.setting == "retention.ms":
+            return self.actual == "-1" or 0 <= int(self.planned) < int(self.actual)
+        return self.setting == "max.message.bytes" and int(self.planned) < int(self.actual)
+
 
 def plan(settings: Settings) -> list[Topic]:
     """Returns every topic of this deployment.
@@ -137,22 +146,25 @@ def _parts(value: str) -> set[str]:
     return set(value.split(","))
 
 
-def mend(brokers: str, planned: Sequence[Topic]) -> list[Difference]:
-    """Gives the existing topics the settings of the plan, and returns what it changed.
+def mend(brokers: str, planned: Sequence[Topic], *, tighten: bool = False) -> tuple[list[Difference], list[Difference]]:
+    """Gives the existing topics the settings of the plan. Returns what it changed, and what still differs.
 
-    Other settings of a topic, such as `compression.type`, stay. So does the number of its partitions.
+    Settings that would delete or refuse more records change only with `tighten`. Other settings of a topic, such as
+    `compression.type`, stay. So does the number of its partitions.
     """
     with _administered(brokers) as client:
         existing = set(client.list_topics())
         found = differences(client, [topic for topic in planned if topic.name in existing])
+        left = [] if tighten else [one for one in found if one.tightens]
+        changed = [one for one in found if one not in left]
         changes: dict[str, dict[str, str]] = {}
-        for one in found:
+        for one in changed:
             changes.setdefault(one.topic, {})[one.setting] = one.planned
         for topic, values in changes.items():
             outcome = client.alter_configs([ConfigResource("TOPIC", topic, values)])["topic"][topic]
             if outcome not in (None, "OK"):
                 raise UserError(f"Kafka refused to change topic {topic}: {outcome}")
-    return found
+    return changed, left
 
 
 def create(brokers: str, planned: Sequence[Topic]) -> list[str]:

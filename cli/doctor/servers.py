@@ -86,7 +86,10 @@ def _topic_settings(client: Any, planned: Sequence[Topic]) -> list[Finding]:
     if not found:
         return []
     listed = ", ".join(f"{one.topic} has {one.setting}={one.actual}, planned is {one.planned}" for one in found)
-    return [Finding("topic settings", "warning", listed, "`mner topics create` changes them")]
+    remedy = "`mner topics create` changes them"
+    if any(one.tightens for one in found):
+        remedy += "; with --tighten also those that make Kafka delete or refuse more records"
+    return [Finding("topic settings", "warning", listed, remedy)]
 
 
 def _groups(client: Any, config: Settings, partitions: Mapping[str, int]) -> list[Finding]:

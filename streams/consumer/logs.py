@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient, OffsetSpec
-from kafka.errors import KafkaError
 
-from core.errors import Retry, UserError
+from core.errors import Retry
 from streams import topics
 from streams.consumer.placement import Log
 
@@ -46,7 +46,7 @@ class Logs:
         with self._lock:
             try:
                 return self._look(self._connected(), wanted, times or {})
-            except (KafkaError, UserError, OSError, RuntimeError) as error:
+            except Exception as error:  # whatever the client stumbles over, the worker must go on
                 self._close()
                 raise Retry(f"Kafka does not tell what its topics hold: {error!r}") from error
 
@@ -87,7 +87,8 @@ class Logs:
     def _close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            client.close()
+            with suppress(Exception):
+                client.close()
 
 
 def _exists(described: dict[str, object] | None, partition: int) -> bool:

@@ -50,8 +50,8 @@ class Progress:
 
         Returns the record before it, or None for the first.
         """
-        if time is not None:
-            self.read = Read(max(time, self.read.time if self.read else 0), offset)
+        # what the producers stamped says nothing about the order of appending
+        self.read = None if time is None else Read(max(time, self.read.time if self.read else 0), offset)
         before = self.last
         self.last = offset
         self.next = offset + 1
@@ -78,7 +78,7 @@ class Progress:
     def due(self) -> bool:
         """Whether the brokers must be told. A new group commits nothing before its first record."""
         held = self.start if self.committed is None else self.committed
-        return self.done > held or (self.reset and self.done < held)
+        return self.done > held or self.reset
 
 
 @dataclass

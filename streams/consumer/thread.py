@@ -76,7 +76,7 @@ class Thread(driver.AIOKafkaConsumerThread):
         return consumer
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Faust's warnings of slow agents are errors in its log when a server is away. Our watchdog looks instead."""
+        """Does nothing: Faust would log errors about slow agents whenever a server is unreachable."""
 
     async def _fetch_records(  # type: ignore[override]
         self,

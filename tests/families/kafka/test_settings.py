@@ -73,13 +73,37 @@ def test_a_setting_that_differs_is_told_by_the_doctor_and_mended_by_create(
 
 
 @pytest.mark.parametrize(
+    ("topic", "name", "loose", "planned"),
+    [
+        (topics.TWEETS, "retention.ms", str(999 * topics.HOUR_MS), str(168 * topics.HOUR_MS)),
+        (topics.EXTRACTIONS, "retention.ms", "-1", str(168 * topics.HOUR_MS)),
+        (topics.TWEETS, "cleanup.policy", "compact", "delete"),
+        (topics.TWEETS, "max.message.bytes", "20000000", str(topics.EVENT_BYTES)),
+    ],
+)
+def test_what_would_delete_or_refuse_records_is_changed_only_on_request(
+    posts: Settings, topic: str, name: str, loose: str, planned: str
+) -> None:
+    alter(posts, topic, **{name: loose})
+    assert posts.kafka is not None
+    (finding,) = [finding for finding in kafka_check(posts.kafka, posts) if finding.name == "topic settings"]
+    assert "--tighten" in finding.remedy
+    told = f"left {posts.name(topic)}: {name} is {loose}, planned is {planned}; --tighten changes it\n"
+    assert run(posts, "topics", "create") == told
+    assert setting(posts, topic, name) == loose
+    assert run(posts, "topics", "create", "--tighten").startswith(f"changed {posts.name(topic)}: {name} from {loose}")
+    assert setting(posts, topic, name) == planned
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [("compression.type", "zstd"), ("segment.bytes", "1048576"), ("cleanup.policy", "delete,compact")],
 )
 def test_what_the_plan_does_not_say_is_left_alone(posts: Settings, name: str, value: str) -> None:
     alter(posts, topics.EXTRACTIONS, **{name: value})
+    alter(posts, topics.EXTRACTIONS, **{"max.message.bytes": "2000"})
     before = setting(posts, topics.EXTRACTIONS, name)
-    assert run(posts, "topics", "create") == "all topics exist already, with the planned settings\n"
+    assert run(posts, "topics", "create").startswith(f"changed {posts.name(topics.EXTRACTIONS)}: max.message.bytes")
     assert setting(posts, topics.EXTRACTIONS, name) == before
 
 

@@ -93,3 +93,21 @@ def test_what_is_committed_is_below_every_open_record_and_at_last_the_position(
         progress.acknowledge(offset)
         left.discard(offset)
         assert progress.done == min(left, default=offsets[-1] + 1)
+
+
+def test_a_reset_is_told_even_where_the_offset_is_the_old_one() -> None:
+    """A topic that was made again can hold as many records as were committed before."""
+    progress = Progress(1, start=0, committed=1, reset=True)
+    progress.hand_on(0)
+    progress.acknowledge(0)
+    assert (progress.done, progress.due) == (1, True)
+    progress.reset = False
+    assert not progress.due
+
+
+def test_a_record_with_the_producers_time_ends_what_the_brokers_times_prove() -> None:
+    progress = Progress(1, start=0, committed=None)
+    progress.hand_on(0, time=1000)
+    assert progress.read == Read(1000, 0)
+    progress.hand_on(1)
+    assert progress.read is None
