@@ -23,6 +23,10 @@ LINE_ENDS = frozenset("\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029")
 ROUNDS = 4
 """How often the result of a step is looked at again, as for an entity in full-width letters. Bounds the work."""
 
+MAX_UNIT = 32
+"""Largest number of code points that are folded together: a letter and its marks (Unicode Standard Annex 15,
+Stream-Safe Text Format). Words have far fewer. Sorting the marks of one letter takes quadratic time."""
+
 SIGILS = "#@＃＠"
 
 _ALIKE = str.maketrans(
@@ -45,7 +49,7 @@ _MARKED_SCRIPTS = ("LATIN", "GREEK", "ARABIC", "HEBREW")
 _STRESS = {"\u0300", "\u0301"}  # marks of Cyrillic; the others are part of a letter, as in й
 
 _UNIT = re.compile(  # Hangul that may compose, or a code point; `_units` adds the marks
-    r"[\uac00-\ud7a3]?[\u1100-\u11ff\u3131-\u318e\ua960-\ua97c\ud7b0-\ud7fb\uffa0-\uffdc]+|.", re.DOTALL
+    r"[\uac00-\ud7a3]?[\u1100-\u11ff\u3131-\u318e\ua960-\ua97c\ud7b0-\ud7fb\uffa0-\uffdc]{1,31}|.", re.DOTALL
 )
 
 _CLOSERS = {"(": ")", "[": "]", "{": "}", "<": ">"}
@@ -133,7 +137,7 @@ def _units(text: str) -> list[tuple[int, str]]:
     """Splits a text into code points with their marks, and Hangul that belongs together, with the position of each."""
     units: list[tuple[int, str]] = []
     for match in _UNIT.finditer(text):
-        if units and _is_mark(match[0]):
+        if units and _is_mark(match[0]) and len(units[-1][1]) < MAX_UNIT:
             units[-1] = units[-1][0], units[-1][1] + match[0]
         else:
             units.append((match.start(), match[0]))

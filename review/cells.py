@@ -15,8 +15,9 @@ import regex
 from rich.cells import get_character_cell_size
 from rich.text import Text
 
+from review.segments import CHARACTER
+
 _WORD = regex.compile(r"\s*\S+\s*")
-_CHARACTER = regex.compile(r"\X")
 #: Signs that some terminals draw as emoji. Of a flag, they draw each half.
 _EMOJI = regex.compile(r"[\p{Extended_Pictographic}\p{Regional_Indicator}\p{Emoji_Modifier}]")
 #: Private use and not yet assigned.
@@ -41,7 +42,7 @@ def cut(text: Text, width: int) -> Text:
     if most_cells(text.plain) <= width:
         return text
     place, room = 0, width - 1
-    for character in _CHARACTER.finditer(text.plain):
+    for character in CHARACTER.finditer(text.plain):
         room -= most_cells(character[0])
         if room < 0:
             break
@@ -73,7 +74,7 @@ def _wrap_line(line: Text, width: int) -> list[Text]:
 
 def _pieces(word: str, width: int) -> Iterator[tuple[int, int]]:
     """Yields the place and the cells of each character, or of each of its code points where it is wider than a line."""
-    for character in _CHARACTER.finditer(word):
+    for character in CHARACTER.finditer(word):
         cells = most_cells(character[0])
         if cells <= width:
             yield character.start(), cells

@@ -9,13 +9,14 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPar
 
 from core.errors import Retry
 from core.events import HEADERS, MAX_DERIVED_BYTES, Decision
+from sinks.answers.kafka import answer
 
 
 class DecisionTopic:
     """A producer for the topic `decisions`."""
 
     def __init__(self, brokers: str, topic: str, timeout_s: float = 10.0) -> None:
-        """Connects. Raises `Retry` when the brokers are away."""
+        """Connects. Raises `Retry` when the brokers do not answer, or refuse."""
         self._brokers, self._topic, self._timeout_s = brokers, topic, timeout_s
         millis = int(timeout_s * 1000)
         try:
@@ -30,7 +31,7 @@ class DecisionTopic:
                 delivery_timeout_ms=millis,
             )
         except KafkaError as error:
-            raise Retry(f"Kafka at {brokers} is away: {error}") from None
+            raise Retry(answer(error, f"Kafka at {brokers}").sentence) from None
 
     async def publish(self, decision: Decision) -> None:
         """Returns when the brokers have stored the decision. Raises `Retry` when they do not confirm it in time."""
@@ -47,4 +48,5 @@ class DecisionTopic:
         except (UnknownTopicOrPartitionError, MessageSizeTooLargeError) as error:
             raise Retry(f"topic {self._topic!r} refuses the decision ({error}): see `mner topics`") from None
         except KafkaError as error:
-            raise Retry(f"Kafka at {self._brokers} did not confirm the decision: {error}") from None
+            told = answer(error, f"Kafka at {self._brokers}", self._topic).sentence
+            raise Retry(f"the decision is not confirmed: {told}") from None

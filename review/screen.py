@@ -21,9 +21,9 @@ PLAIN = "\x1b[0m"
 CLEAR_LINE, CLEAR_SCREEN = "\x1b[2K", "\x1b[2J"
 #: Alternate screen, no cursor, the whole screen as scrolling region, absolute rows, and characters replace others.
 ENTER = f"\x1b[?1049h\x1b[?25l\x1b[r\x1b[?6l\x1b[4l{NO_WRAP}{PLAIN}{CLEAR_SCREEN}"
-LEAVE = f"{PLAIN}{WRAP}\x1b[?25h\x1b[?1049l"
 #: Synchronised output: a terminal that knows it shows the frame at once. Others ignore it.
 BEGIN, END = "\x1b[?2026h", "\x1b[?2026l"
+LEAVE = f"{END}{PLAIN}{WRAP}\x1b[?25h\x1b[?1049l"  # ends a frame that was broken off
 
 
 class Screen:

@@ -16,7 +16,11 @@ from itertools import pairwise
 
 import regex
 
-_CHARACTER = regex.compile(r"\X")
+#: A flag, or any other character. `\X` alone takes quadratic time in a run of flags.
+CHARACTER = regex.compile(r"\p{Regional_Indicator}{2}[\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=SpacingMark}]*|\X")
+#: The halves of flags, as signs without a rule of their own: `\b` takes quadratic time in a run of flags. Boundaries
+#: inside a flag are inside a character, and so do not count.
+_PLAIN_FLAGS = dict.fromkeys(range(0x1F1E6, 0x1F200), "+")
 _WORD_BOUNDARY = regex.compile(r"\b", regex.WORD | regex.VERSION1)
 #: The scripts whose words only a dictionary can find (line breaking class SA of Unicode Standard Annex 14).
 _UNSPACED = regex.compile(
@@ -45,7 +49,7 @@ def is_visible(text: str) -> bool:
 @lru_cache(maxsize=8)
 def character_edges(text: str) -> tuple[int, ...]:
     """Returns the places between characters in rising order, with 0 and the text's length."""
-    return (0, *(character.end() for character in _CHARACTER.finditer(text)))
+    return (0, *(character.end() for character in CHARACTER.finditer(text)))
 
 
 @lru_cache(maxsize=8)
@@ -65,7 +69,8 @@ def segments(text: str) -> tuple[Segment, ...]:
 def _pieces(text: str) -> Iterator[tuple[int, int]]:
     """Yields the text between two neighbouring word boundaries, unless it is white space."""
     characters = set(character_edges(text))
-    edges = [place.start() for place in _WORD_BOUNDARY.finditer(text) if place.start() in characters]
+    places = (place.start() for place in _WORD_BOUNDARY.finditer(text.translate(_PLAIN_FLAGS)))
+    edges = [place for place in places if place in characters]
     for start, end in pairwise([0, *edges, len(text)]):
         signs = _SIGNS_BEFORE_A_WORD.match(text, start, end)
         if signs and signs.end() in characters:

@@ -157,7 +157,7 @@ class Session:
         return await self._queue.counts()
 
     async def _complete(self, claim: Claim, decision: Decision) -> None:
-        """Settles the task in the queue. If Redis is away, the worker does so when it applies the decision."""
+        """Settles the task in the queue. If Redis is unreachable, the worker does so when it applies the decision."""
         stamp = decisions.stamp(decision)
         with contextlib.suppress(Retry):
             try:

@@ -41,8 +41,13 @@ class RequestSize:
         """A request of `size` bytes got no answer."""
         self._lower(size)
 
-    def passed(self) -> None:
-        """All requests of a batch got their answers. Only then may they grow, so that a harmful document gets alone."""
+    def passed(self, largest: int) -> None:
+        """All requests of a batch got their answers, the largest with `largest` bytes.
+
+        Only then may they grow, so that a harmful document gets alone. Small requests of other agents prove nothing.
+        """
+        if largest < self.limit / 2:
+            return
         self._passed += 1
         if self._passed >= self._wanted:
             self._share, self._passed = min(1.0, 2 * self._share), 0

@@ -114,9 +114,11 @@ class Index:
         Raises `Retry` when a bulk request fails. Earlier requests of the same call have then been written.
         """
         outcomes: list[Outcome] = []
+        largest = 0
         for part in parts([pair(document) for document in documents], self._size):
             outcomes.extend(await self._write(part))
-        self._size.passed()
+            largest = max(largest, size_of(part))
+        self._size.passed(largest)
         return outcomes
 
     async def _write(self, pairs: Sequence[Pair]) -> list[Outcome]:

@@ -24,9 +24,13 @@ class PipelineSize:
         """A pipeline of `count` calls got no answer."""
         self.most = max(1, count // 2)
 
-    def finished(self) -> None:
-        """All pipelines of a batch passed. Only then may the next ones grow, so that a harmful call gets alone."""
-        self.most = min(MOST, 2 * self.most)
+    def finished(self, largest: int) -> None:
+        """All pipelines of a batch passed, the largest with `largest` calls.
+
+        Only then may the next ones grow, and only if a pipeline was full, so that a harmful call gets alone.
+        """
+        if largest >= self.most:
+            self.most = min(MOST, 2 * self.most)
 
 
 async def in_pipelines(
@@ -36,7 +40,7 @@ async def in_pipelines(
 
     Raises `Reject` for a call that `blame` holds for too large.
     """
-    done = start = 0
+    done = start = largest = 0
     while start < len(calls):
         part = calls[start : start + size.most]
         try:
@@ -48,8 +52,9 @@ async def in_pipelines(
             raise
         blame.passed(str(call[1]) for call in part)
         start += len(part)
+        largest = max(largest, len(part))
     if calls:
-        size.finished()
+        size.finished(largest)
     return done
 
 

@@ -118,13 +118,21 @@ class ReviewQueue:
         self._script = self._redis.register_script(SCRIPT.read_text())
 
     async def add(self, tasks: Sequence[ReviewTask]) -> int:
-        """Adds tasks, in one round trip. Returns how many of them changed the queue."""
-        return await self._many([("add", *_described(task)) for task in tasks])
+        """Adds tasks. Returns how many of them changed the queue."""
+        return await self.update(tasks)
 
     async def withdraw(self, extractions: Sequence[Extraction]) -> int:
         """Removes the older tasks of these posts, since the extractions have no question. Returns how many."""
-        calls = [("withdraw", e.tweet.id, e.tweet.edit, e.model_version) for e in extractions]
-        return await self._many(calls)
+        return await self.update((), extractions)
+
+    async def update(self, tasks: Sequence[ReviewTask], unquestioned: Sequence[Extraction] = ()) -> int:
+        """Withdraws the older tasks of posts without a question and adds tasks. Returns the number of changes.
+
+        Both are one batch: if the tasks are too large for what lies before Redis, the next try sends fewer calls at
+        once, and withdrawals that pass must not undo this.
+        """
+        withdrawals = [("withdraw", e.tweet.id, e.tweet.edit, e.model_version) for e in unquestioned]
+        return await self._many([*withdrawals, *(("add", *_described(task)) for task in tasks)])
 
     async def claim(self, reviewer: str, lease_s: float, session: str = "") -> Claim | None:
         """Leases the most uncertain free task, except those that the session skipped. Returns None if no task is free.

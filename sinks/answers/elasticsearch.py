@@ -113,6 +113,10 @@ ITEM = (
         *("item", (400,), ARGUMENT, _R.RETRY, "{server} lacks the ingest pipeline of {name}", INGEST),
         reason=r"pipeline with id \[.*\] does not exist",
     ),
+    Row(
+        *("item", (400,), ARGUMENT, _R.RETRY, "a shard of {name} is full; it needs a new write index", SHARDS),
+        reason="(?i)number of documents in (the )?(shard|index)",
+    ),
     Row("item", (), PIPELINE, _R.REJECT, "an ingest pipeline of {server} refuses the document", INGEST),
     Row("item", (400,), ("invalid_index_name_exception",), _R.STOP, "{name} cannot be the name of an index", CREATE),
     Row("item", (400,), UNMAPPED, _R.REJECT, "{server} cannot map the document", BULK),
@@ -251,5 +255,5 @@ def _answer(row: Row, server: str, name: str, detail: str) -> Answer:
 def _plain(body: object) -> str:
     """Returns the beginning of a page without its tags, or nothing for an empty body."""
     text = body if isinstance(body, str) else "" if body is None else str(body)
-    text = re.sub(r"(?is)<(script|style)\b.*?</\1>|<[^>]*>", " ", text[:20_000])
+    text = re.sub(r"(?is)<(script|style)\b.*?</\1>|<[^>]*>", " ", text[:2_000])
     return " ".join(text.split())[:200]

@@ -108,8 +108,7 @@ class Deliver(BatchStage[Item[Extraction]]):
                 unquestioned.append(item.event)
             else:
                 tasks.append(routing.task)
-        await self._queue.withdraw(unquestioned)
-        await self._queue.add(tasks)
+        await self._queue.update(tasks, unquestioned)
 
 
 def _count(routing: Routing) -> None:

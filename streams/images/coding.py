@@ -63,14 +63,14 @@ def named_codings(headers: Sequence[str]) -> list[str]:
 
 def _gzip(body: bytes, limit: int) -> bytes:
     """Inflates the members of a gzip file (RFC 1952, 2.2). Ignores what stands behind them."""
-    whole = b""
+    whole = bytearray()
     end = 0
     for _ in range(MAX_MEMBERS):
         member, end = _deflate(body, end, limit - len(whole), wbits=31)
         whole += member
         if len(whole) > limit or body[end : end + 2] != GZIP_SIGNATURE:
             break
-    return whole
+    return bytes(whole)
 
 
 def _deflate_of_http(body: bytes, limit: int) -> bytes:

@@ -71,3 +71,11 @@ def test_decoding_letters_keeps_the_place_of_each_code_point(text: str) -> None:
         assert len(starts) == len(result) + 1
         assert starts == sorted(starts)
         assert starts[-1] == len(text)
+
+
+@given(st.text(alphabet="a\u0301\u0316\u0335\u1100\u1161\uac00", max_size=300))
+def test_many_marks_on_one_letter_map_back_to_the_text(text: str) -> None:
+    folded, starts = fold(text)
+    assert len(starts) == len(folded) + 1
+    assert starts == sorted(starts)
+    assert starts[-1] == len(text)

@@ -9,6 +9,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
+from review.segments import character_edges
 from review.span import Edge, Span, first_free
 from review.work import InvalidAction, begin
 from tests.families.screen.texts import CASES, Case
@@ -85,3 +86,14 @@ def test_a_mention_without_a_visible_character_is_refused(invisible: str) -> Non
 def test_a_long_post_is_split_at_once() -> None:
     text = "नरेन्द्र मोदी " * 1786
     assert first_free(text, [(0, 9)]).by_word(1).covered == "नरेन्द्र"
+
+
+FLAGS = st.lists(
+    st.sampled_from([*"\U0001f1e9\U0001f1ea\u0301\u200d\ufe0f\u0600\U0001f468a1 .'", "e\u0301"]), max_size=12
+)
+
+
+@given(FLAGS.map("".join))
+def test_flags_are_split_as_by_the_slow_expression(text: str) -> None:
+    places = [match.end() for match in regex.finditer(r"\X", text)]
+    assert list(character_edges(text)[1:]) == places

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from core.errors import Reject, Retry, Stop
+from sinks.bulk import AFTER_SLOW, RequestSize
 from sinks.document import Document
 from sinks.index import Index, Outcome
 from tests.families.servers.http_server import Reply, Request, bulk_done, error, serving
@@ -52,8 +53,14 @@ ITEMS = [
     pytest.param(404, "shard_not_found_exception", "because", "retry", "did not take", id="item moved shard"),
     pytest.param(
         *(400, "illegal_argument_exception", "no write index is defined for alias [mentions]", "retry"),
-        "which index",
+        "has no write index",
         id="item no write index",
+    ),
+    pytest.param(
+        *(400, "illegal_argument_exception"),
+        "Number of documents in shard [[m-1][0]] exceeds the limit of [2147483519] documents per shard",
+        *("retry", "is full"),
+        id="item full shard",
     ),
     pytest.param(
         *(400, "illegal_argument_exception", "pipeline with id [p] does not exist", "retry", "ingest pipeline"),
@@ -427,3 +434,14 @@ async def test_a_read_of_another_page_is_tried_again_or_stops_with_the_reason(re
             with pytest.raises((Retry, Stop), match="not Elasticsearch"):
                 await read()
         await index.close()
+
+
+def test_small_requests_of_another_agent_do_not_undo_the_shrinking() -> None:
+    size = RequestSize()
+    size.slow(70_000)
+    for _ in range(100):
+        size.passed(60)
+    assert size.limit == 35_000
+    for _ in range(AFTER_SLOW):
+        size.passed(30_000)
+    assert size.limit == 70_000

@@ -239,6 +239,32 @@ async def test_pipelines_shrink_until_they_pass_and_grow_again() -> None:
     assert sizes == [16]
 
 
+async def test_small_pipelines_between_do_not_undo_the_shrinking() -> None:
+    """An agent may add a few tasks while a large batch must get small."""
+    sizes: list[int] = []
+
+    async def send(calls: Sequence[Any]) -> int:
+        sizes.append(len(calls))
+        if len(calls) > 3:
+            raise Slow("hangs up")
+        return len(calls)
+
+    async def answers() -> bool:
+        return True
+
+    size, blame = PipelineSize(), Blame(answers)
+    few, many = ([("add", str(number)) for number in range(count)] for count in (1, 190))
+    for _ in range(20):
+        await in_pipelines(send, few, size, blame)
+        try:
+            assert await in_pipelines(send, many, size, blame) == 190
+            break
+        except Slow:
+            continue
+    else:
+        pytest.fail(f"never small enough: {sizes}")
+
+
 # Answers that one Redis alone cannot be brought to
 
 
