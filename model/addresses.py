@@ -52,7 +52,7 @@ def end_of_address(text: str, position: int) -> int | None:
             # `http:` alone stands in a text that was cut
             return _end(text, start.end()) if start["slashes"] != "" else _cut(text, start.end())
     if not BARE.match(text, position) or text[max(0, position - 1) : position] in ("@", "/"):
-        return None  # also of `@name@mastodon.social`
+        return None  # no e-mail address begins after `@`, as in `@name@mastodon.social`
     if mail := MAIL.match(text, position):
         return mail.end()
     host = WITH_PATH.match(text, position)

@@ -2,7 +2,8 @@
 
 Terminals disagree on the width of a text: one draws the vowel signs of Devanagari as cells of their own, another joins
 a family of emoji into one sign. So these functions count what the widest terminal would draw, code point by code point.
-Only letters of ambiguous width (class A of Unicode Standard Annex 11) count as one cell, as in nearly all terminals.
+There is one exception: letters of ambiguous width (class A of Unicode Standard Annex 11) count as one cell, as in
+nearly all terminals.
 """
 
 from __future__ import annotations

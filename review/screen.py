@@ -27,7 +27,8 @@ LEAVE = f"{END}{PLAIN}{WRAP}\x1b[?25h\x1b[?1049l"  # ends a frame that was broke
 
 
 class Screen:
-    """The whole terminal, while the `with` block runs. `enter` and `leave` may be repeated, around a stop."""
+    """The whole terminal, while the `with` block runs. `enter` and `leave` may be called repeatedly, such as when
+    Ctrl-Z stops the process and it goes on later."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -1,7 +1,7 @@
 """Finds the one large record that breaks the connection each time it is sent, and that would be sent for ever.
 
-Servers, and proxies before them, refuse what exceeds a limit with an answer, or they hang up. Only a record that is
-sent alone can be blamed, if it is large, and if the server answers to something small right afterwards.
+If something exceeds a limit, servers and the proxies before them answer with a refusal, or they hang up. Only a record
+that is sent alone can be blamed, if it is large, and if the server answers to something small right afterwards.
 """
 
 from __future__ import annotations

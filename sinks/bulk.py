@@ -44,7 +44,8 @@ class RequestSize:
     def passed(self, largest: int) -> None:
         """All requests of a batch got their answers, the largest with `largest` bytes.
 
-        Only then may they grow, so that a harmful document gets alone. Small requests of other agents prove nothing.
+        Requests grow only then, so that a harmful document ends up in a request of its own. Small requests of other
+        agents prove nothing.
         """
         if largest < self.limit / 2:
             return

@@ -1,4 +1,5 @@
-"""Sends many calls to Redis in few round trips, and fewer at once where something on the way breaks long ones off."""
+"""Sends many calls to Redis in few pipelines, and in shorter pipelines where something on the way breaks long ones
+off."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ class PipelineSize:
     def finished(self, largest: int) -> None:
         """All pipelines of a batch passed, the largest with `largest` calls.
 
-        Only then may the next ones grow, and only if a pipeline was full, so that a harmful call gets alone.
+        The next ones grow only then, and only if a pipeline was full, so that a harmful call ends up in a pipeline of
+        its own.
         """
         if largest >= self.most:
             self.most = min(MOST, 2 * self.most)
@@ -38,7 +40,7 @@ async def in_pipelines(
 ) -> int:
     """Sends the calls in order, and returns the sum of the results. The second part of a call is a post's id.
 
-    Raises `Reject` for a call that `blame` holds for too large.
+    Raises `Reject` for a call that `blame` judges to be too large.
     """
     done = start = largest = 0
     while start < len(calls):

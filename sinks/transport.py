@@ -90,7 +90,8 @@ def after_s(error: ApiError | TransportError) -> float:
 
 
 def _cause(error: TransportError) -> BaseException | None:
-    """Returns the error of aiohttp. The client keeps it as the context alone, once it has given up."""
+    """Returns the error of aiohttp. Once the client, which does not retry, gives up, `errors` is empty, and only
+    `__context__` holds it."""
     return error.errors[0] if error.errors else error.__context__
 
 

@@ -160,7 +160,7 @@ REQUEST = (
     Row("request", (400,), (), _R.SPLIT, "{server} refuses the request", BULK, ours=True),
     Row("request", (403,), (), _R.STOP, "a proxy before {server} forbids the request", HTTP, ours=False),
     Row("request", (403,), (), _R.STOP, "{server} forbids the request", HTTP),
-    Row("request", (404,), (), _R.RETRY, "no Elasticsearch answers at the path of {server}", HTTP, ours=False),
+    Row("request", (404,), (), _R.RETRY, "a proxy before {server} finds nothing at its path", HTTP, ours=False),
     Row("request", (405, 406, 415), (), _R.STOP, OTHER_VERSION, VERSIONS),
     Row("request", (407,), (), _R.STOP, "a proxy before {server} asks for credentials", HTTP),
     Row("request", (408,), (), _R.SHRINK, "the request took too long for {server} or a proxy before it", HTTP),

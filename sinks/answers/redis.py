@@ -110,7 +110,8 @@ CODES: dict[type[Exception], str] = {
 """The client drops the first word of these errors."""
 
 KNOWN = {code for row in TABLE for code in row.codes if code.isupper()} - {"ERR"}
-"""First words with a row of their own. The client drops the word `ERR`, and the next one may be in capitals too."""
+"""First words with a row of their own. The client drops the word `ERR`, so a first word in capitals that is not listed
+here may be no code."""
 
 IN_PIPELINE = re.compile(r"^Command # \d+ .*? of pipeline caused error: ", re.DOTALL)
 TUPLE = re.compile(r"^\((['\"])(.*)\1,\)$", re.DOTALL)

@@ -1,4 +1,4 @@
-"""Tells once that a topic is gone. aiokafka tells it as an error, several times at each look."""
+"""Tells at most once in ten minutes that a topic is gone. aiokafka tells it as an error, several times at each look."""
 
 from __future__ import annotations
 

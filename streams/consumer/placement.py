@@ -4,7 +4,8 @@ Kafka keeps one number for each group and partition. It does not say of which lo
 unclean election, a restored volume), deleted and made again, or shortened by retention. So each commit carries a note:
 the topic's id, and the highest append time and the newest offset that the group had read.
 
-The rule: a record that the group may not have read is read. Reading a record again is harmless (docs/delivery.md).
+The rule: where it is uncertain whether the group has read a record, the record is read. Reading a record again is
+harmless (docs/delivery.md).
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ def place(
     if cut or commit.offset > log.end:
         return Place(_unread(commit, log) if read else log.begin, "beyond")
     if read and log.newer is not None and log.newer < commit.offset:
-        # behind the newest record lay a hole, such as an aborted transaction: reading that again costs nothing
+        # if `newer` lies behind the newest record read, it is in a hole, such as an aborted transaction: reading that
+        # again costs nothing
         return Place(_unread(commit, log), "cut" if log.newer <= read.offset else "committed")
     return Place(commit.offset, "committed")
 

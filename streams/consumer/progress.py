@@ -83,7 +83,8 @@ class Progress:
 
 @dataclass
 class Account:
-    """What a consumer and its thread share. Each entry is replaced, never changed from both sides."""
+    """What a consumer and its thread share. Of a `Progress`, the thread changes only `committed` and `reset`, and the
+    consumer only the other fields."""
 
     logs: Logs
     agent: str

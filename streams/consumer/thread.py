@@ -123,7 +123,7 @@ class Thread(driver.AIOKafkaConsumerThread):
     async def place(self, only: Collection[TP] | None, cut: Collection[TP]) -> list[Placed]:
         """Positions all assigned partitions, or `only` those. Returns where each is read from.
 
-        The log of a partition in `cut` was seen to end before what the group had read.
+        For a partition in `cut`, this worker's position was seen to be outside the log.
         """
         consumer = self._ensure_consumer()
         subscription = consumer._subscription.subscription

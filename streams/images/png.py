@@ -27,7 +27,7 @@ _TRANSPARENCY_LENGTHS = {0: 2, 2: 6}
 class _Chunk:
     kind: bytes
     data: memoryview
-    #: Whether all of it is there, with the right checksum.
+    #: Whether all of it is there, with the right checksum if its kind is checked.
     whole: bool
 
 
@@ -112,7 +112,8 @@ def _chunks(body: bytes) -> Iterator[_Chunk]:
         at += 12 + length
         if kind == b"IEND":
             return
-        # The checksum matters only where a damaged chunk would be used.
+        # Only these kinds are checked, as they are used only if undamaged. Pixels are used whatever their checksum
+        # says.
         checked = kind in {b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"acTL", b"fcTL"}
         whole = at <= len(view) and (
             not checked or zlib.crc32(data, zlib.crc32(kind)) == _LENGTH.unpack_from(view, at - 4)[0]

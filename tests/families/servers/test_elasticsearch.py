@@ -431,7 +431,7 @@ async def test_a_read_of_another_page_is_tried_again_or_stops_with_the_reason(re
     async with serving(lambda _: reply) as url:
         index = Index(url, "mentions")
         for read in (index.count, lambda: index.search("x"), index.entities, lambda: index.held(["1"])):
-            with pytest.raises((Retry, Stop), match="is another program|form of Elasticsearch"):
+            with pytest.raises((Retry, Stop), match=r"is another program|form of Elasticsearch"):
                 await read()
         await index.close()
 
