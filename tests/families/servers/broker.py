@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tests.families.servers.listening import listening
+
 PRODUCE, METADATA, VERSIONS, PRODUCER_ID = 0, 3, 18, 22
 SPOKEN = {PRODUCE: (3, 3), METADATA: (1, 4), VERSIONS: (0, 0), PRODUCER_ID: (0, 0)}
 UNSUPPORTED_VERSION = 35
@@ -71,9 +73,7 @@ async def brokering(topic: str, *codes: int) -> AsyncIterator[Broker]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(converse, "127.0.0.1", 0)
-    async with server:
-        broker.port = server.sockets[0].getsockname()[1]
+    async with listening(converse) as broker.port:
         yield broker
 
 

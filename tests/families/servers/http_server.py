@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+from tests.families.servers.listening import listening
+
 
 @dataclass(frozen=True)
 class Request:
@@ -60,9 +62,8 @@ async def serving(answer: Answerer, *, early: bool = False) -> AsyncIterator[str
         finally:
             writer.close()
 
-    server = await asyncio.start_server(converse, "127.0.0.1", 0, limit=2**16)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with listening(converse) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def error(kind: str, reason: str = "because") -> bytes:

@@ -23,6 +23,7 @@ from sinks.answers.answer import Slow
 from sinks.blame import Blame
 from sinks.pipelines import PipelineSize, in_pipelines
 from sinks.queue import ReviewQueue
+from tests.families.servers.listening import listening
 from tests.sinks.values import task
 
 Change = Callable[[Redis, str], Awaitable[str]]
@@ -298,9 +299,8 @@ async def speaking(line: bytes, context: ssl.SSLContext | None = None) -> AsyncI
         finally:
             writer.close()
 
-    server = await asyncio.start_server(converse, "127.0.0.1", 0, ssl=context, limit=2**20)
-    async with server:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with listening(converse, context=context, limit=2**20) as port:
+        yield f"127.0.0.1:{port}"
 
 
 IN_SCRIPT_6 = "-ERR Error running script (call to f_1): @user_script:39: @user_script: 39: -{}"
