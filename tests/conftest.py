@@ -11,10 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from local.stack import NAMES, Stack
 from streams.settings import Settings
 from tests.waiting import LoopClock
+
+# a machine with other work is no fault of the code
+hypothesis_settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("patient")
 
 ROOT = Path(__file__).resolve().parent.parent
 GIVEN = {name: os.environ.get(f"MNER_{name.upper()}", "") for name in NAMES}
