@@ -33,12 +33,9 @@ class FirstWins:
     async def held(self, ids: Sequence[str]) -> dict[str, Document]:
         return {id: self.documents[id] for id in ids if id in self.documents}
 
-    async def add(self, tasks: Sequence[ReviewTask]) -> int:
+    async def update(self, tasks: Sequence[ReviewTask], unquestioned: Sequence[Extraction]) -> int:
         self.tasks += tasks
         return len(tasks)
-
-    async def withdraw(self, extractions: Sequence[Extraction]) -> int:
-        return 0
 
 
 def mention(start: int, end: int, probability: float) -> Mention:

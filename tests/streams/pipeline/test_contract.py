@@ -87,13 +87,10 @@ class Sinks:
     async def held(self, ids: Sequence[str]) -> dict[str, Document]:
         return {}
 
-    async def add(self, tasks: Sequence[ReviewTask]) -> int:
-        return len(tasks)
-
-    async def withdraw(self, extractions: Sequence[Extraction]) -> int:
+    async def update(self, tasks: Sequence[ReviewTask], unquestioned: Sequence[Extraction]) -> int:
         if self.withdraws:
             raise self.withdraws.pop()
-        return len(extractions)
+        return len(tasks) + len(unquestioned)
 
     async def settle(self, task: ReviewTask, stamp_ms: int) -> None: ...
 
