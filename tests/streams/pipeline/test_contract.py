@@ -75,7 +75,7 @@ class Sinks:
         self._faults = faults
         self.rejects: set[str] = set()
         self.writes: list[list[str]] = []
-        self.withdraws: list[Exception] = []
+        self.failures: list[Exception] = []
 
     async def write(self, documents: Sequence[Document]) -> list[Outcome]:
         self.writes.append([document.id for document in documents])
@@ -88,8 +88,8 @@ class Sinks:
         return {}
 
     async def update(self, tasks: Sequence[ReviewTask], unquestioned: Sequence[Extraction]) -> int:
-        if self.withdraws:
-            raise self.withdraws.pop()
+        if self.failures:
+            raise self.failures.pop()
         return len(tasks) + len(unquestioned)
 
     async def settle(self, task: ReviewTask, stamp_ms: int) -> None: ...
@@ -296,7 +296,7 @@ async def test_an_item_that_its_stage_failed_is_not_processed_again(error: Excep
     """In a batch, the index refuses a document, and then the review queue raises."""
     async with running(CASES["deliver"], Faults()) as run:
         run.sinks.rejects = {"0", "1", "2", "3"}
-        run.sinks.withdraws = [error]
+        run.sinks.failures = [error]
         await run.submit()
         assert await run.pipeline.drain(5)
         assert {letter.offset: letter.error for letter in run.letters.sent} == dict.fromkeys(range(4), "IndexRejected")
