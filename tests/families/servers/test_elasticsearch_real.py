@@ -93,7 +93,7 @@ STATES = [
     pytest.param(
         two_indexes,
         lambda client, name: client.indices.delete(index=f"{name}-2"),
-        "which index behind",
+        "has no write index",
         id="an alias without a write index",
     ),
 ]
