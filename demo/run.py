@@ -52,7 +52,7 @@ async def demo(settings: Settings, console: Console, *, keep: bool) -> Report:
 
     Raises `UserError` before anything starts if the example posts are missing.
     """
-    example_faults()
+    faults = example_faults()
     with _home(settings, keep=keep) as home, Display(console) as display:
         servers = _servers(settings, home, display, keep=keep)
         async with servers as addresses, image_server() as images:
@@ -78,7 +78,7 @@ async def demo(settings: Settings, console: Console, *, keep: bool) -> Report:
             try:
                 await asyncio.to_thread(worker.ready)
                 display.report("worker", "ready")
-                report = await _watch(settings, addresses, example_events(images), display, worker)
+                report = await _watch(settings, addresses, example_events(images), faults, display, worker)
             except BaseException:
                 keep = False
                 raise
@@ -89,7 +89,12 @@ async def demo(settings: Settings, console: Console, *, keep: bool) -> Report:
 
 
 async def _watch(
-    settings: Settings, addresses: Addresses, events: Sequence[bytes], display: Display, worker: WorkerProcess
+    settings: Settings,
+    addresses: Addresses,
+    events: Sequence[bytes],
+    faults: Sequence[Fault],
+    display: Display,
+    worker: WorkerProcess,
 ) -> Report:
     tally = Tally()
     index = Index(addresses.elasticsearch, settings.name("mentions"))
@@ -121,7 +126,7 @@ async def _watch(
                 unchanged = before == (tally.extracted, tally.dead, tally.indexed, tally.queued)
                 quiet = quiet + 1 if processed and indexed and unchanged else 0
             await feeding
-        return await _report(index, queue, tally, example_faults())
+        return await _report(index, queue, tally, faults)
     finally:
         await index.close()
         await queue.close()

@@ -117,16 +117,8 @@ class ReviewQueue:
         self._keys = [prefix + key for key in KEYS]
         self._script = self._redis.register_script(SCRIPT.read_text())
 
-    async def add(self, tasks: Sequence[ReviewTask]) -> int:
-        """Adds tasks. Returns how many of them changed the queue."""
-        return await self.update(tasks)
-
-    async def withdraw(self, extractions: Sequence[Extraction]) -> int:
-        """Removes the older tasks of these posts, since the extractions have no question. Returns how many."""
-        return await self.update((), extractions)
-
-    async def update(self, tasks: Sequence[ReviewTask], unquestioned: Sequence[Extraction] = ()) -> int:
-        """Withdraws the older tasks of posts without a question and adds tasks. Returns the number of changes.
+    async def add(self, tasks: Sequence[ReviewTask], unquestioned: Sequence[Extraction] = ()) -> int:
+        """Withdraws the older tasks of posts without a question, then adds tasks. Returns the number of changes.
 
         Both are one batch: if the tasks are too large for what lies before Redis, the next try sends fewer calls at
         once, and withdrawals that pass must not undo this.

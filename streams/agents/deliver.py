@@ -108,7 +108,7 @@ class Deliver(BatchStage[Item[Extraction]]):
                 unquestioned.append(item.event)
             else:
                 tasks.append(routing.task)
-        await self._queue.update(tasks, unquestioned)
+        await self._queue.add(tasks, unquestioned)
 
 
 def _count(routing: Routing) -> None:

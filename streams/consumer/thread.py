@@ -113,8 +113,7 @@ class Thread(driver.AIOKafkaConsumerThread):
         return frozenset(tp for tp, now in positions.items() if tp in progress and progress[tp].next != now)
 
     def _positions(self, consumer: aiokafka.AIOKafkaConsumer) -> dict[TP, int]:
-        subscription = consumer._subscription.subscription
-        assignment = subscription.assignment if subscription else None
+        assignment = _assignment(consumer)
         if assignment is None or not assignment.active:
             return {}
         states = {tp: assignment.state_value(tp) for tp in assignment.tps}
@@ -126,8 +125,7 @@ class Thread(driver.AIOKafkaConsumerThread):
         For a partition in `cut`, this worker's position was seen to be outside the log.
         """
         consumer = self._ensure_consumer()
-        subscription = consumer._subscription.subscription
-        assignment = subscription.assignment if subscription else None
+        assignment = _assignment(consumer)
         wanted = [tp for tp in assignment.tps if only is None or tp in only] if assignment else []
         decided: dict[TopicPartition, Placed] = {}
         while assignment and wanted and assignment.active:
@@ -202,3 +200,9 @@ class Thread(driver.AIOKafkaConsumerThread):
         for progress, offset in due.values():
             progress.committed, progress.reset = offset, False
         return True
+
+
+def _assignment(consumer: aiokafka.AIOKafkaConsumer) -> Any:
+    """Returns aiokafka's assignment of the consumer, or None before the first one."""
+    subscription = consumer._subscription.subscription
+    return subscription.assignment if subscription else None

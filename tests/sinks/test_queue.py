@@ -85,7 +85,7 @@ async def test_a_post_has_one_task_and_the_newest_wins(
 async def test_a_newer_extraction_without_questions_withdraws_the_task(queue: ReviewQueue) -> None:
     await queue.add([task("1"), task("2", edit=1)])
     newer = [extraction(tweet("1", edit=1)), extraction(tweet("2", edit=0)), extraction(tweet("3"))]
-    assert await queue.withdraw(newer) == 1
+    assert await queue.add((), newer) == 1
     assert await order(queue) == ["2"]
 
 
@@ -210,7 +210,7 @@ async def test_a_retracted_task_waits_for_a_person_whatever_a_newer_model_finds(
     await queue.settle(task(), 1000)
     await queue.reopen(task(), 1001)
     assert await queue.add([task(model_version=MODEL_VERSION + 1)]) == 0
-    assert await queue.withdraw([extraction(tweet(), model_version=MODEL_VERSION + 1)]) == 0
+    assert await queue.add((), [extraction(tweet(), model_version=MODEL_VERSION + 1)]) == 0
     assert await order(queue) == ["1"]
 
 

@@ -90,10 +90,12 @@ def ids(numbers: Iterable[int]) -> set[str]:
     return {f"t{number}" for number in numbers}
 
 
-async def until(what: Callable[[], bool], timeout_s: float = 60.0, says: str = "") -> None:
+async def until(what: Callable[[], bool], timeout_s: float = 60.0, says: str | Callable[[], str] = "") -> None:
+    """Asks in a thread until `what` is true. `says`: what was waited for, or what is missing at the end."""
     deadline = time.monotonic() + timeout_s
     while not await asyncio.to_thread(what):
-        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {says}"
+        told = says if isinstance(says, str) else says()
+        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {told}"
         await asyncio.sleep(0.1)
 
 
@@ -106,10 +108,7 @@ async def until_extracted(settings: Settings, numbers: Iterable[int], timeout_s:
         missing = wanted - set(extracted(settings))
         return not missing
 
-    deadline = time.monotonic() + timeout_s
-    while not await asyncio.to_thread(complete):
-        assert time.monotonic() < deadline, f"{len(missing)} of {len(wanted)} lost: {sorted(missing)[:5]}"
-        await asyncio.sleep(0.2)
+    await until(complete, timeout_s, lambda: f"{len(missing)} of {len(wanted)} lost: {sorted(missing)[:5]}")
 
 
 def ends(settings: Settings, topic: str = topics.TWEETS) -> dict[TopicPartition, int]:
@@ -139,10 +138,7 @@ async def until_all_committed(settings: Settings, timeout_s: float = 30.0) -> No
         ]
         return not behind
 
-    deadline = time.monotonic() + timeout_s
-    while not await asyncio.to_thread(all_committed):
-        assert time.monotonic() < deadline, f"{len(behind)} partitions behind: {behind[:8]}"
-        await asyncio.sleep(0.2)
+    await until(all_committed, timeout_s, lambda: f"{len(behind)} partitions behind: {behind[:8]}")
 
 
 def commit(settings: Settings, offsets: Mapping[TopicPartition, int], note: str = "") -> None:

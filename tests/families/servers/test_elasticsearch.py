@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from core.errors import Reject, Retry, Stop
+from core.errors import Retry, Stop
 from sinks.bulk import AFTER_SLOW, RequestSize
 from sinks.document import Document
 from sinks.index import Index, Outcome
 from tests.families.servers.http_server import Reply, Request, bulk_done, error, serving
+from tests.families.servers.reaction import reaction
 
 DOCUMENTS = [Document(str(number), 1, {"id": str(number)}) for number in range(8)]
 HTML = b"<html><head><title>503</title></head><body><h1>We are moving house</h1></body></html>"
@@ -26,17 +27,16 @@ HTML = b"<html><head><title>503</title></head><body><h1>We are moving house</h1>
 async def wrote(url: str, documents: list[Document] = DOCUMENTS) -> str:
     """Writes the documents. Returns what became of them: `retry`, `stop`, or the outcomes."""
     index = Index(url, "mentions", timeout_s=1)
+    outcomes: list[Outcome] = []
+
+    async def write() -> None:
+        outcomes.extend(await index.write(documents))
+
     try:
-        outcomes = await index.write(documents)
-        return " ".join(sorted({outcome.kind for outcome in outcomes})) + "|" + outcomes[0].reason
-    except Retry as fault:
-        return f"retry|{fault}"
-    except Reject as fault:
-        return f"reject|{fault}"
-    except Stop as fault:
-        return f"stop|{fault}"
+        told = await reaction(write())
     finally:
         await index.close()
+    return " ".join(sorted({outcome.kind for outcome in outcomes})) + "|" + outcomes[0].reason if outcomes else told
 
 
 def item(status: int, kind: str, reason: str = "because") -> Any:

@@ -12,12 +12,13 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
 
-from core.errors import Reject, Retry, Stop
+from core.errors import Stop
 from sinks import dead_letters
 from streams import topics
 from streams.producer import Producer
 from streams.settings import Settings
 from tests.families.servers.broker import brokering
+from tests.families.servers.reaction import reaction
 
 
 async def sent(brokers: str, topic: str, key: bytes | None = b"1", value: bytes | None = b"x") -> str:
@@ -27,15 +28,7 @@ async def sent(brokers: str, topic: str, key: bytes | None = b"1", value: bytes 
 
 
 async def became(producer: Producer, topic: str, key: bytes | None, value: bytes | None) -> str:
-    try:
-        await asyncio.wait_for(producer.send(topic, key, value), 10)
-    except Retry as fault:
-        return f"retry|{fault}"
-    except Reject as fault:
-        return f"reject|{fault}"
-    except Stop as fault:
-        return f"stop|{fault}"
-    return "done|"
+    return await reaction(asyncio.wait_for(producer.send(topic, key, value), 10))
 
 
 CODES = [

@@ -24,6 +24,7 @@ from sinks.blame import Blame
 from sinks.pipelines import PipelineSize, in_pipelines
 from sinks.queue import ReviewQueue
 from tests.families.servers.listening import listening
+from tests.families.servers.reaction import reaction
 from tests.sinks.values import task
 
 Change = Callable[[Redis, str], Awaitable[str]]
@@ -33,17 +34,11 @@ Change = Callable[[Redis, str], Awaitable[str]]
 async def added(url: str, *texts: str, timeout_s: float = 5.0) -> str:
     """Adds tasks. Returns what became of it, and why."""
     queue = ReviewQueue(url, "review:", timeout_s=timeout_s)
+    tasks = [task(str(number), text=text) for number, text in enumerate(texts or ("Paris", "London"))]
     try:
-        await queue.add([task(str(number), text=text) for number, text in enumerate(texts or ("Paris", "London"))])
-    except Retry as fault:
-        return f"retry|{fault}"
-    except Reject as fault:
-        return f"reject|{fault}"
-    except Stop as fault:
-        return f"stop|{fault}"
+        return await reaction(queue.add(tasks))
     finally:
         await queue.close()
-    return "done|"
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ class FirstWins:
     async def held(self, ids: Sequence[str]) -> dict[str, Document]:
         return {id: self.documents[id] for id in ids if id in self.documents}
 
-    async def update(self, tasks: Sequence[ReviewTask], unquestioned: Sequence[Extraction]) -> int:
+    async def add(self, tasks: Sequence[ReviewTask], unquestioned: Sequence[Extraction]) -> int:
         self.tasks += tasks
         return len(tasks)
 

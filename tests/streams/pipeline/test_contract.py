@@ -87,7 +87,7 @@ class Sinks:
     async def held(self, ids: Sequence[str]) -> dict[str, Document]:
         return {}
 
-    async def update(self, tasks: Sequence[ReviewTask], unquestioned: Sequence[Extraction]) -> int:
+    async def add(self, tasks: Sequence[ReviewTask], unquestioned: Sequence[Extraction]) -> int:
         if self.failures:
             raise self.failures.pop()
         return len(tasks) + len(unquestioned)
