@@ -126,8 +126,8 @@ class UrlPolicy:
         try:
             url = URL(text) if base is None else base.join(URL(text))
             host, port = url.raw_host, url.port
-        except ValueError as error:
-            raise ImageError("bad_url", str(error)) from None
+        except (ValueError, IndexError) as error:  # yarl 1.25 looks for a first letter where the host is empty
+            raise ImageError("bad_url", f"the URL cannot be read: {error}") from None
         if url.scheme not in SCHEMES:
             raise ImageError("scheme", f"{url.scheme or 'none'} is not allowed; only {', '.join(SCHEMES)}")
         if not host or not port or "%" in host:

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pexpect
+import pytest
 from redis.asyncio import Redis
 
 from demo.examples import image_server
@@ -28,6 +29,7 @@ REAL_TWEETS = 24
 MNER = [sys.executable, "-m", "cli.main"]
 
 
+@pytest.mark.servers
 def test_the_demo_adds_up_and_leaves_nothing_behind(tmp_path: Path) -> None:
     numbers_file = tmp_path / "numbers.json"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MNER_")}

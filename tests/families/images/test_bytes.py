@@ -84,6 +84,7 @@ def test_no_spelling_leads_to_another_host_than_the_one_that_was_checked(text: s
     ("text", "kind"),
     [
         pytest.param("http://8.8.8.8\\.127.0.0.1/a.jpg", "bad_url", id="backslash in the host"),
+        pytest.param("http://[]@/a.jpg", "bad_url", id="brackets before an empty host"),
         pytest.param("http:\\\\127.0.0.1\\a.jpg", "bad_url", id="backslashes for slashes"),
         pytest.param("http:/127.0.0.1/a.jpg", "bad_url", id="one slash"),
         pytest.param("http:127.0.0.1/a.jpg", "bad_url", id="no slash"),
