@@ -1,28 +1,30 @@
-"""`mner worker` that freezes a process, such as the broker, at one point of its life.
+"""`mner worker` that freezes a process, such as the broker, before one call of a library.
 
-FREEZE_PID is the process, and FREEZE_AT the point: "start" before Faust starts, "stop" before Faust stops.
+FREEZE_PID is the process, and FREEZE_AT the call, such as `faust:App.start`.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+from importlib import import_module
 from typing import Any
-
-import faust
 
 from cli.main import main
 
 
-def plant(name: str) -> None:
-    original: Any = getattr(faust.App, name)
+def plant(place: str) -> None:
+    module, _, name = place.partition(":")
+    owner_name, _, method = name.partition(".")
+    owner = getattr(import_module(module), owner_name)
+    original: Any = getattr(owner, method)
 
-    async def frozen(self: Any) -> None:
+    async def frozen(self: Any, *args: Any, **kwargs: Any) -> Any:
         os.kill(int(os.environ["FREEZE_PID"]), signal.SIGSTOP)
-        print(f"frozen at {name}", flush=True)
-        await original(self)
+        print(f"frozen at {place}", flush=True)
+        return await original(self, *args, **kwargs)
 
-    setattr(faust.App, name, frozen)
+    setattr(owner, method, frozen)
 
 
 if __name__ == "__main__":

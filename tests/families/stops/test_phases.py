@@ -113,16 +113,21 @@ async def the_model_loads(scene: Scene) -> AsyncIterator[WorkerProcess]:
 
 
 @asynccontextmanager
-async def faust_starts_while_kafka_hangs(scene: Scene) -> AsyncIterator[WorkerProcess]:
+async def kafka_hangs_at(scene: Scene, place: str, posts: int = 0) -> AsyncIterator[WorkerProcess]:
+    """The broker freezes before this call. With `posts`, the call comes only with the stop."""
     pid = scene.servers.kafka.pid
-    scene.monkeypatch.setenv("FREEZE_AT", "start")
+    assert pid is not None
+    scene.monkeypatch.setenv("FREEZE_AT", place)
     scene.monkeypatch.setenv("FREEZE_PID", str(pid))
     worker = scene.worker(module="tests.families.stops.hanging_worker")
     try:
-        await scene.said(worker, "frozen at start")
+        await scene.said(worker, "worker ready" if posts else f"frozen at {place}")
+        if posts:
+            await asyncio.to_thread(fed, scene.settings, tweets(range(posts)))
+        while posts and await counted(scene.settings) < posts:
+            await asyncio.sleep(0.1)
         yield worker
     finally:
-        assert pid is not None
         os.kill(pid, signal.SIGCONT)
 
 
@@ -154,6 +159,7 @@ async def a_batch_hangs(scene: Scene) -> AsyncIterator[WorkerProcess]:
 @asynccontextmanager
 async def kafka_hangs_under_load(scene: Scene) -> AsyncIterator[WorkerProcess]:
     worker = scene.worker()
+    await scene.said(worker, "worker ready")
     await asyncio.to_thread(fed, scene.settings, tweets(range(3000)))
     while await counted(scene.settings) < 100:
         await asyncio.sleep(0.1)
@@ -169,23 +175,6 @@ async def a_sink_hangs(scene: Scene, name: str) -> AsyncIterator[WorkerProcess]:
         await asyncio.to_thread(fed, scene.settings, tweets(range(50)))
         await scene.said(worker, "deliver: deliver")
         yield worker
-
-
-@asynccontextmanager
-async def faust_stops_while_kafka_hangs(scene: Scene) -> AsyncIterator[WorkerProcess]:
-    pid = scene.servers.kafka.pid
-    scene.monkeypatch.setenv("FREEZE_AT", "stop")
-    scene.monkeypatch.setenv("FREEZE_PID", str(pid))
-    worker = scene.worker(module="tests.families.stops.hanging_worker")
-    await scene.said(worker, "worker ready")
-    await asyncio.to_thread(fed, scene.settings, tweets(range(50)))
-    while await counted(scene.settings) < 50:
-        await asyncio.sleep(0.1)
-    try:
-        yield worker
-    finally:
-        assert pid is not None
-        os.kill(pid, signal.SIGCONT)
 
 
 @asynccontextmanager
@@ -210,14 +199,17 @@ PHASES = {
     "Elasticsearch is silent": elasticsearch_is_silent,
     "Elasticsearch is absent": elasticsearch_is_absent,
     "the model loads": the_model_loads,
-    "Faust starts while Kafka hangs": faust_starts_while_kafka_hangs,
+    "Kafka hangs when Faust starts": lambda scene: kafka_hangs_at(scene, "faust:App.start"),
+    "Kafka hangs when the consumer starts": lambda scene: kafka_hangs_at(scene, "aiokafka:AIOKafkaConsumer.start"),
+    "Kafka hangs at the first offsets": lambda scene: kafka_hangs_at(scene, "streams.consumer.thread:Thread.place"),
     "Kafka waits for a frozen member": kafka_waits_for_a_frozen_member,
     "idle": idle,
     "a batch hangs": a_batch_hangs,
     "Kafka hangs under load": kafka_hangs_under_load,
     "Redis hangs": lambda scene: a_sink_hangs(scene, "redis"),
     "Elasticsearch hangs": lambda scene: a_sink_hangs(scene, "elasticsearch"),
-    "Faust stops while Kafka hangs": faust_stops_while_kafka_hangs,
+    "Kafka hangs when Faust stops": lambda scene: kafka_hangs_at(scene, "faust:App.stop", 50),
+    "Kafka hangs when the consumer stops": lambda scene: kafka_hangs_at(scene, "aiokafka:AIOKafkaConsumer.stop", 50),
 }
 Stop = Callable[[WorkerProcess], Awaitable[int]]
 
@@ -286,7 +278,7 @@ async def test_two_signals_of_one_stop_count_as_one(scene: Scene) -> None:
         assert await ended(worker) == 0
 
 
-@pytest.mark.parametrize("name", ["Faust starts while Kafka hangs", "a batch hangs"])
+@pytest.mark.parametrize("name", ["Kafka hangs when the consumer starts", "a batch hangs"])
 async def test_the_end_of_the_owner_is_a_stop_too(scene: Scene, temporary: Path, name: str) -> None:
     async with PHASES[name](scene) as worker:
         children = descendants(worker.pid)
@@ -302,9 +294,7 @@ async def test_a_worker_whose_event_loop_is_blocked_ends_too(scene: Scene, tempo
     worker = scene.worker(module="tests.streams.faulty_worker")
     await scene.said(worker, "worker ready")
     await asyncio.to_thread(fed, scene.settings, tweets(range(100)))
-    while await counted(scene.settings) < 10:
-        await asyncio.sleep(0.1)
-    await asyncio.sleep(2)  # the blocked loop tells nobody
+    await scene.said(worker, "the planted fault")
     children = descendants(worker.pid)
     os.kill(worker.pid, signal.SIGTERM)
     assert await ended(worker) == 3, worker.tail()
