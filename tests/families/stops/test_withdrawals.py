@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -164,7 +165,7 @@ def expected(events: list[Event]) -> list[ReviewTask]:
 async def apply(queue: ReviewQueue, event: Event) -> None:
     match event.kind:
         case "add":
-            await queue.add([event.task], since_ms=await queue.time_ms())
+            await queue.add([event.task])
         case "withdraw":
             await queue.add((), [extraction(tweet("1", edit=event.edit), model_version=event.number)])
         case "settle":
@@ -180,6 +181,12 @@ def prefix(settings: Settings) -> str:
     return settings.name("review:")
 
 
+async def emptied(settings: Settings, prefix: str) -> None:
+    async with Redis.from_url(str(settings.redis)) as redis:
+        if keys := [key async for key in redis.scan_iter(prefix + "*")]:
+            await redis.delete(*keys)
+
+
 @given(events=histories())
 @example(events=[Event("withdraw", 1, 1), Event("add", 0, 1)])
 @example(events=[Event("withdraw", 1, 1), Event("reopen", 0, 1)])
@@ -189,9 +196,7 @@ def prefix(settings: Settings) -> str:
 )
 def test_the_newest_event_wins_in_any_order(settings: Settings, prefix: str, events: list[Event]) -> None:
     async def result() -> list[ReviewTask]:
-        async with Redis.from_url(str(settings.redis)) as redis:
-            if keys := [key async for key in redis.scan_iter(prefix + "*")]:
-                await redis.delete(*keys)
+        await emptied(settings, prefix)
         queue = ReviewQueue(str(settings.redis), prefix)
         try:
             for event in events:
@@ -206,3 +211,48 @@ def test_the_newest_event_wins_in_any_order(settings: Settings, prefix: str, eve
             await queue.close()
 
     assert asyncio.run(result()) == expected(events)
+
+
+class Older(ReviewQueue):
+    """The queue of an older program, which forgets withdrawals. Its script ignores the new arguments."""
+
+    def __init__(self, settings: Settings, prefix: str) -> None:
+        super().__init__(str(settings.redis), prefix)
+        self._script = self._redis.register_script(Path(__file__).with_name("queue_0_2.lua").read_text())
+
+
+@given(events=histories(), data=st.data())
+@hypothesis_settings(
+    max_examples=200, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_an_older_program_may_work_on_the_same_queue(
+    settings: Settings, prefix: str, events: list[Event], data: st.DataObject
+) -> None:
+    """Once all events have come to the present program too, in their order of age, the older one has done no harm."""
+    older = data.draw(st.lists(st.sampled_from(events), max_size=8)) if events else []
+
+    async def result() -> list[ReviewTask]:
+        await emptied(settings, prefix)
+        old, new = Older(settings, prefix), ReviewQueue(str(settings.redis), prefix)
+        try:
+            for event in events:
+                await apply(old if event in older else new, event)
+            for event in sorted(events, key=lambda event: event.age):
+                await apply(new, event)
+            return [entry.task for entry in await new.list()]
+        finally:
+            await old.close()
+            await new.close()
+
+    assert asyncio.run(result()) == expected(events)
+
+
+async def test_an_older_program_cannot_add_a_task_that_was_withdrawn(settings: Settings, prefix: str) -> None:
+    old, new = Older(settings, prefix), ReviewQueue(str(settings.redis), prefix)
+    await old.add([task("1"), task("2", edit=1)])
+    await new.add((), [extraction(tweet("1", edit=1)), extraction(tweet("3", edit=1))])
+    assert await old.add([task("1"), task("3")]) == 0
+    assert [entry.task.tweet.id for entry in await new.list()] == ["2"]
+    assert await old.add([task("1", edit=2)]) == 1
+    await old.close()
+    await new.close()
