@@ -37,7 +37,7 @@ class OneAMinute(logging.Filter):
         self._kinds: dict[tuple[str, str], tuple[float, int]] = {}  # kind -> time of the last message, number left out
         self._lock = threading.Lock()
 
-    def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
+    def filter(self, record: logging.LogRecord) -> bool:
         if record.name.split(".", 1)[0] not in LIBRARIES:
             return True
         kind = record.name, VARYING.sub("#", str(record.msg))

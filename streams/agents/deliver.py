@@ -73,8 +73,8 @@ class Deliver(BatchStage[Item[Extraction]]):
         for place, held in (await self._held(documents, outcomes)).items():
             if held == documents[place]:
                 continue  # its task may still be missing from the queue
-            if routing := self._as_indexed(items[place].event, documents[place], held):
-                routings[place] = routing
+            if (indexed := self._as_indexed(items[place].event, documents[place], held)) is not None:
+                routings[place] = indexed
             else:
                 outdated.add(place)
         await self._ask(items, routings, documents, outdated, since_ms)

@@ -193,7 +193,7 @@ def state(settings: Settings) -> str:
         client.close()
 
 
-PHASES = {
+PHASES: dict[str, Phase] = {
     "Kafka is silent": kafka_is_silent,
     "Kafka is absent": kafka_is_absent,
     "Elasticsearch is silent": elasticsearch_is_silent,
@@ -282,7 +282,7 @@ async def test_two_signals_of_one_stop_count_as_one(scene: Scene) -> None:
 async def test_the_end_of_the_owner_is_a_stop_too(scene: Scene, temporary: Path, name: str) -> None:
     async with PHASES[name](scene) as worker:
         children = descendants(worker.pid)
-        worker._close()  # the pipe to its standard input
+        worker.disown()
         assert await ended(worker) == 0
     await until(lambda: not any(map(runs, children)), 5)
     assert_nothing_is_left(children, temporary)

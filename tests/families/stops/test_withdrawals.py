@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -41,9 +41,9 @@ class Frozen(ReviewQueue):
 
     async def add(
         self,
-        tasks: list[ReviewTask],
-        unquestioned: list[Extraction] = (),
-        since_ms: int | None = None,  # type: ignore[assignment, override]
+        tasks: Sequence[ReviewTask],
+        unquestioned: Sequence[Extraction] = (),
+        since_ms: int | None = None,
     ) -> int:
         if not self.thawed.is_set():
             self.reached.set()
@@ -99,7 +99,7 @@ async def test_a_withdrawal_of_a_post_without_a_task_is_forgotten_in_time(
     for number in range(10):
         await queue.add((), [extraction(tweet(f"later-{number}"))])
     async with Redis.from_url(str(settings.redis), decode_responses=True) as redis:
-        ages = await redis.hgetall(settings.name("review:ages"))  # type: ignore[misc]
+        ages = await redis.hgetall(settings.name("review:ages"))
         assert set(ages) == {"asked", *(f"later-{number}" for number in range(10))}
         assert await redis.zcard(settings.name("review:withdrawn")) == 10
 
