@@ -114,14 +114,11 @@ async def _start(names: Sequence[AgentName], resources: Resources) -> list[_Agen
 
 
 async def _run(agents: Sequence[_Agent], stopping: Stopping, settings: Settings) -> int:
-    try:
-        with Watchdog([agent.pipeline for agent in agents], settings.stall_s):
-            code = await _watch(agents, stopping.requested)
-        stopping.begin()
-        await _stop(agents, settings.drain_s)
-        return code
-    finally:
-        await within(CLOSE_S, "ending the stages", *(agent.pipeline.close() for agent in agents))
+    with Watchdog([agent.pipeline for agent in agents], settings.stall_s):
+        code = await _watch(agents, stopping.requested)
+    stopping.begin()
+    await _stop(agents, settings.drain_s)
+    return code
 
 
 async def _prepare(name: AgentName, resources: Resources) -> _Agent:
@@ -166,8 +163,9 @@ async def _stop(agents: Sequence[_Agent], drain_s: float) -> None:
     for agent in agents:
         agent.intake.shut()
     await asyncio.gather(*(agent.pipeline.drain(drain_s) for agent in agents))
-    stops = [agent.app.stop() for agent in agents]
-    await within(STOP_S, "stopping Faust", *stops)
+    # before Faust stops: what is done after the last commit would be counted as done, and come again
+    await within(CLOSE_S, "ending the stages", *(agent.pipeline.close() for agent in agents))
     for agent in agents:
         if left := agent.pipeline.open:
             log.warning("%s: %d events left in flight; Kafka delivers them again", agent.name, left)
+    await within(STOP_S, "stopping Faust with the last commits", *(agent.app.stop() for agent in agents))

@@ -1,4 +1,4 @@
-"""The private parts of Faust and aiokafka that `streams.consumer` replaces or leans on are still the ones we read."""
+"""The private parts of Faust and aiokafka that `streams` replaces or leans on are still the ones we read."""
 
 from __future__ import annotations
 
