@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from types import FrameType
 from typing import Any
 
@@ -28,21 +28,18 @@ class Stopping:
     """SIGTERM, Ctrl-C and, when `owned`, the end of standard input. For the main thread, within its event loop.
 
     A second signal ends the process at once, with exit code 128 plus the signal's number. `limit_s`: time, in seconds,
-    from the first request until `end` is called in a thread. The loop may hang by then.
+    from the first request until a thread ends the process. The loop may hang by then.
     """
 
-    def __init__(self, *, owned: bool, limit_s: float, end: Callable[[str], None] = end_process) -> None:
+    def __init__(self, *, owned: bool, limit_s: float) -> None:
         self.requested = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._limit_s = limit_s
-        self._end = end
         self._signalled_at: float | None = None
         self._begun = threading.Event()
         threading.Thread(target=self._limit, name="stop-limit", daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(
-                number, self._signalled
-            )  # unlike a handler of the loop, it also runs when the loop is blocked
+            signal.signal(number, self._signalled)  # a handler of the loop would wait while the loop is blocked
         if owned:
             self._loop.add_reader(sys.stdin.fileno(), self._closed)
 
@@ -77,7 +74,7 @@ class Stopping:
     def _limit(self) -> None:
         self._begun.wait()
         time.sleep(self._limit_s)
-        self._end(f"the worker did not stop within {self._limit_s:.0f} s")
+        end_process(f"the worker did not stop within {self._limit_s:.0f} s")
 
 
 async def within(seconds: float, what: str, *works: Awaitable[object]) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from core.errors import Retry
 from streams.quiet import EVERY_S, MOST_KINDS, OneAMinute
 
 
@@ -96,3 +97,25 @@ def test_the_kinds_in_memory_are_bounded(log: Log) -> None:
                 logger.warning(f"kind {one}{two}{three}")
     assert len(log.lines) == 26 * 26 * 3
     assert len(limit._kinds) <= MOST_KINDS
+
+
+@pytest.mark.parametrize(
+    ("warn_at", "tries"), [(1, [1, 2, 4, 8, 16, 32, 64, 128, 192]), (3, [3, 6, 12, 24, 48, 96, 160])]
+)
+async def test_a_wait_is_told_more_and_more_seldom(
+    caplog: pytest.LogCaptureFixture, warn_at: int, tries: list[int]
+) -> None:
+    calls = 0
+
+    async def call() -> None:
+        nonlocal calls
+        calls += 1
+        if calls <= 200:
+            raise Retry("away")
+
+    async def sleep(_: float) -> None: ...
+
+    await retry_forever(call, what="waiting", warn_at=warn_at, sleep=sleep)
+    *told, last = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert [int(line.split("try ")[1].split()[0]) - 1 for line in told] == tries
+    assert last == "waiting: succeeded after 200 repeats"
