@@ -10,6 +10,7 @@ import pytest
 
 from core.errors import Retry
 from streams.quiet import EVERY_S, MOST_KINDS, OneAMinute
+from streams.retry import retry_forever
 
 
 class Log:
