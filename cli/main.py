@@ -10,14 +10,11 @@ import importlib.metadata
 import logging
 import os
 import sys
-import traceback
 from typing import Annotated
 
 import typer
 
-from cli import extras
-from core.errors import Reject, Retry, Stop, UserError
-from core.text import printable
+from cli.failures import FAILED, told
 
 COMMANDS = {
     "demo": "demo",
@@ -40,7 +37,6 @@ COMMANDS = {
 """Command -> module in `cli`. A module has either `app` (a Typer group) or `command` (a function).
 A constant `HELP` of the module takes the place of the function's docstring in the help."""
 
-FAILED = 2
 STOPPED = 130
 
 
@@ -86,8 +82,6 @@ def main() -> None:
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # its errors also reach us as exceptions
     try:
         code = build()(standalone_mode=False)
-    except (UserError, Retry, Reject, Stop) as error:
-        raise SystemExit(_fail(str(error))) from None
     except typer.TyperException as error:
         error.show()  # type: ignore[attr-defined]  # every subclass that is raised has `show`
         raise SystemExit(error.exit_code) from None
@@ -97,25 +91,11 @@ def main() -> None:
     except BrokenPipeError:  # `mner ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
-    except ModuleNotFoundError as error:
-        if (message := extras.missing(error)) is None:
-            raise
-        raise SystemExit(_fail(message)) from None
     except Exception as error:
-        from kafka.errors import KafkaError
-
-        if not isinstance(error, (OSError, KafkaError)):
+        if not told(error):
             raise
-        if os.environ.get("MNER_LOG_LEVEL") == "DEBUG":
-            traceback.print_exc()
-        where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
-        raise SystemExit(_fail(f"{where}{getattr(error, 'strerror', None) or repr(error)}")) from None
+        raise SystemExit(FAILED) from None
     raise SystemExit(code if isinstance(code, int) else 0)
-
-
-def _fail(message: str) -> int:
-    print(f"mner: {printable(message)}", file=sys.stderr)
-    return FAILED
 
 
 if __name__ == "__main__":

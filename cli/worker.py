@@ -6,14 +6,20 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Coroutine
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from cli import failures
 from core.errors import UserError
 from streams.agents.names import AgentName
+
+log = logging.getLogger(__name__)
+
+FAULT = 1
 
 
 def command(
@@ -30,22 +36,33 @@ def command(
 ) -> None:
     """Run the agents: extract posts, deliver extractions, apply decisions and tombstones.
 
-    Ctrl-C or SIGTERM stops the worker after it has finished what is in flight. Several workers share the load.
+    Ctrl-C or SIGTERM stops the worker after it has finished what is in flight; a second one stops it at once. Several
+    workers share the load.
     """
     if unknown := sorted(set(only or ()) - set(AgentName)):
         raise UserError(f"--only {unknown[0]}: no such agent; the agents are {', '.join(AgentName)}")
     from local import lock
-    from streams import metrics, servers, settings, worker
+    from streams import metrics, quiet, servers, settings, worker
 
     config = settings.load()
     logging.basicConfig(
         level=config.log_level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
     )
-    for verbose in ("aiokafka", "elastic_transport", "mode"):
-        logging.getLogger(verbose).setLevel(logging.WARNING)
+    quiet.install()
     with lock.pid_file(pid_file) if pid_file else nullcontext(), metrics.served(config.metrics):
         agents = [AgentName(name) for name in only or AgentName]
-        code = asyncio.run(worker.work(config, servers.addresses(config), agents, owned=owned))
+        code = _run(worker.work(config, servers.addresses(config), agents, owned=owned))
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)  # a thread of Faust that hangs must not keep a stopped worker alive
+        os._exit(code)  # a thread or a task that hangs must not keep a stopped worker alive
+
+
+def _run(work: Coroutine[Any, Any, int]) -> int:
+    """Returns the exit code. Leaves the event loop open: to close it could take for ever."""
+    try:
+        return asyncio.new_event_loop().run_until_complete(work)
+    except Exception as error:
+        if failures.told(error):
+            return failures.FAILED
+        log.exception("the worker has a fault")
+        return FAULT

@@ -5,10 +5,11 @@
 -- A stamp is the time of a decision in Unix ms. The decision with the later stamp wins.
 
 local OPEN, TASKS, AGES, LEASES, HOLDERS, SETTLED, RETRACTED, ERASED,
-  FREE, PASSERS, SKIPPED, UNREADABLE, PASSED = unpack(KEYS)
+  FREE, PASSERS, SKIPPED, UNREADABLE, PASSED, WITHDRAWN = unpack(KEYS)
 -- OPEN      zset  tweet -> -uncertainty     undecided tasks, leased or not; lowest score first, ties by post id
 -- TASKS     hash  tweet -> task as JSON     of the open tasks
--- AGES      hash  tweet -> 'edit version'   of the open tasks
+-- AGES      hash  tweet -> 'edit version'   of the open tasks, and of withdrawals, which leave no task
+-- WITHDRAWN zset  tweet -> time, Unix ms    withdrawals that are forgotten after a while; the others are never forgotten
 -- LEASES    zset  tweet -> end, Unix ms     a lease past its end does not count
 -- HOLDERS   hash  tweet -> 'token reviewer' stays after the lease's end, until another lease begins
 -- SETTLED   hash  tweet -> 'edit stamp'     decided; stays after the task is gone, so that a replay adds no task
@@ -100,12 +101,17 @@ local function drop_lease(tweet)
   redis.call('HDEL', HOLDERS, tweet)
 end
 
-local function drop_task(tweet)
+local function close_task(tweet)
   drop_lease(tweet)
   set_unfree(tweet)
   redis.call('ZREM', OPEN, tweet)
   redis.call('HDEL', TASKS, tweet)
+end
+
+local function drop_task(tweet)
+  close_task(tweet)
   redis.call('HDEL', AGES, tweet)
+  redis.call('ZREM', WITHDRAWN, tweet)
 end
 
 -- Puts a task into the queue. It replaces the post's earlier task and ends that task's lease.
@@ -117,6 +123,7 @@ local function put_task(tweet, edit, version, score, task)
   set_free(tweet)
   redis.call('HSET', TASKS, tweet, task)
   redis.call('HSET', AGES, tweet, edit .. ' ' .. version)
+  redis.call('ZREM', WITHDRAWN, tweet)
 end
 
 -- Records a decision under `key`, unless the recorded one is as new or newer: by edit, then by stamp.
@@ -127,6 +134,7 @@ local function decide(key, tweet, edit, stamp)
   redis.call('HDEL', SETTLED, tweet)
   redis.call('HDEL', RETRACTED, tweet)
   redis.call('HSET', key, tweet, edit .. ' ' .. stamp)
+  redis.call('ZREM', WITHDRAWN, tweet)  -- what is decided can be taken back at any time
   return true
 end
 
@@ -143,23 +151,47 @@ end
 
 local operations = {}
 
-function operations.add(tweet, edit, version, score, task)
+function operations.time() return string.format('%.0f', now()) end
+
+-- Returns 1 if the queue has changed. Returns -1, and changes nothing, if `since` is so long ago that a newer withdrawal
+-- may have been forgotten. `since` is a time at which no newer extraction was indexed; '' means that it is not known.
+function operations.add(tweet, edit, version, score, task, since, remember_ms)
   if erased(tweet) then return 0 end
+  local age = {tonumber(edit), tonumber(version)}
   local decided, present = pair(SETTLED, tweet) or pair(RETRACTED, tweet), pair(AGES, tweet)
-  if decided and decided[1] >= tonumber(edit) then return 0 end
-  if present and not newer({tonumber(edit), tonumber(version)}, present) then return 0 end
+  if decided and decided[1] >= age[1] then return 0 end
+  if present and newer(present, age) then return 0 end
+  if present and not newer(age, present) and redis.call('ZSCORE', OPEN, tweet) then return 0 end
+  if (since or '') ~= '' and now() - tonumber(since) >= tonumber(remember_ms) then return -1 end
   put_task(tweet, edit, version, score, task)
   return 1
 end
 
--- An extraction of this age has no question, so an older open task is void. A task of the same age stays, since the
--- queue, like the index, keeps the first of two extractions of the same age. A retracted task stays too.
-function operations.withdraw(tweet, edit, version)
-  local present, retracted = pair(AGES, tweet), pair(RETRACTED, tweet)
-  if not present or not newer({tonumber(edit), tonumber(version)}, present) then return 0 end
-  if retracted and retracted[1] >= tonumber(edit) then return 0 end
-  drop_task(tweet)
-  return 1
+local function forget_withdrawals(before)
+  for _, tweet in ipairs(redis.call('ZRANGEBYSCORE', WITHDRAWN, '-inf', before, 'LIMIT', 0, 10)) do
+    redis.call('ZREM', WITHDRAWN, tweet)
+    if not redis.call('ZSCORE', OPEN, tweet) then redis.call('HDEL', AGES, tweet) end
+  end
+end
+
+-- An extraction of this age has no question, so an older open task is void, and one that comes later is refused. A task
+-- of the same age stays, since the queue, like the index, keeps the first of two extractions of the same age. A
+-- retracted task stays too.
+--
+-- The withdrawal is remembered for good if the post has had a task or a decision, and for `remember_ms` otherwise, since
+-- most posts never have a question.
+function operations.withdraw(tweet, edit, version, remember_ms)
+  if erased(tweet) then return 0 end
+  local present, decided = pair(AGES, tweet), pair(SETTLED, tweet) or pair(RETRACTED, tweet)
+  if present and not newer({tonumber(edit), tonumber(version)}, present) then return 0 end
+  if decided and decided[1] >= tonumber(edit) then return 0 end
+  local open = redis.call('ZSCORE', OPEN, tweet)
+  local for_good = open or decided or present and not redis.call('ZSCORE', WITHDRAWN, tweet)
+  redis.call('HSET', AGES, tweet, edit .. ' ' .. version)  -- first, as in `put_task`
+  if open then close_task(tweet) end
+  if not for_good then redis.call('ZADD', WITHDRAWN, string.format('%.0f', now()), tweet) end
+  forget_withdrawals(string.format('%.0f', now() - tonumber(remember_ms)))
+  return open and 1 or 0
 end
 
 -- Ends what is past its end: leases, whose tasks are free again, and passers. Each ends once.

@@ -6,6 +6,8 @@
 - When a decision is taken back, the post is open again until a person settles it or a newer edit comes.
 - Decisions are ordered by their stamps (Unix milliseconds). `settle` and `reopen` may come twice, late, or before the
   task itself; the later stamp wins. So a lost queue can be rebuilt from the topics.
+- When a newer extraction has no questions, the task is withdrawn, and an older one is refused from then on. This is
+  remembered for good if the post has had a task or a decision, and for `REMEMBER_S` otherwise.
 - An erased post never returns.
 - When a lease ends, its task is free again. No background job is needed.
 
@@ -36,7 +38,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry as ClientRetry
 from redis.backoff import NoBackoff
 
-from core.errors import Stop
+from core.errors import Retry, Stop
 from core.events import Extraction, ReviewTask, explain
 from sinks.answers.redis import answer
 from sinks.blame import Blame
@@ -47,12 +49,16 @@ log = logging.getLogger(__name__)
 SCRIPT = Path(__file__).with_name("queue.lua")
 KEYS = (
     *("open", "tasks", "ages", "leases", "holders", "settled", "retracted", "erased"),
-    *("free", "passers", "skipped", "unreadable", "passed"),
+    *("free", "passers", "skipped", "unreadable", "passed", "withdrawn"),
 )
 #: After this time without a claim, a session's skipped tasks are forgotten, and the tasks that a program cannot read.
 FORGET_S = 24 * 3600.0
+#: Time for which a withdrawal of a post without a task is remembered. A task that was routed before that is not added.
+REMEMBER_S = 600.0
 #: Number of tasks that are tried at once when the next one cannot be read.
 PAGE = 100
+#: The script's answer when a task comes too late.
+LATE = -1
 
 
 class LeaseLost(Exception):
@@ -117,14 +123,25 @@ class ReviewQueue:
         self._keys = [prefix + key for key in KEYS]
         self._script = self._redis.register_script(SCRIPT.read_text())
 
-    async def add(self, tasks: Sequence[ReviewTask], unquestioned: Sequence[Extraction] = ()) -> int:
+    async def time_ms(self) -> int:
+        """Returns the time of the queue's clock, in Unix milliseconds."""
+        return int(await self._call("time"))
+
+    async def add(
+        self, tasks: Sequence[ReviewTask], unquestioned: Sequence[Extraction] = (), since_ms: int | None = None
+    ) -> int:
         """Withdraws the older tasks of posts without a question, then adds tasks. Returns the number of changes.
+
+        `since_ms`: a time of `time_ms` at which no newer extraction of these posts was indexed. If it is too long ago,
+        a newer extraction may have withdrawn a task since, and this may be forgotten. This raises `Retry` then, and the
+        caller must look at the index again.
 
         Both are one batch: if the tasks are too large for what lies before Redis, the next try sends fewer calls at
         once, and withdrawals that pass must not undo this.
         """
-        withdrawals = [("withdraw", e.tweet.id, e.tweet.edit, e.model_version) for e in unquestioned]
-        return await self._many([*withdrawals, *(("add", *_described(task)) for task in tasks)])
+        remember, since = _ms(REMEMBER_S), "" if since_ms is None else since_ms
+        withdrawals = [("withdraw", e.tweet.id, e.tweet.edit, e.model_version, remember) for e in unquestioned]
+        return await self._many([*withdrawals, *(("add", *_described(task), since, remember) for task in tasks)])
 
     async def claim(self, reviewer: str, lease_s: float, session: str = "") -> Claim | None:
         """Leases the most uncertain free task, except those that the session skipped. Returns None if no task is free.
@@ -249,7 +266,10 @@ class ReviewQueue:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for operation, *args in calls:
                     await self._script(self._keys, [operation, self._now(), *args], client=pipe)
-                return sum(await pipe.execute())
+                results = await pipe.execute()
+        if LATE in results:
+            raise Retry("a task took too long on its way to the queue, and a newer extraction may have withdrawn it")
+        return sum(results)
 
     async def _answers(self) -> bool:
         try:

@@ -5,16 +5,15 @@ docs/delivery.md gives the measurements behind these options of Faust:
 
 - Keys and values are raw bytes, so that a bad message reaches the dead letters unchanged.
 - Faust does not wait for unacknowledged events when it stops, since the pipeline drains them.
-- Buffers are bounded. There is no web server, no table and no leader topic.
+- Buffers are bounded. There is no web server, no table, no folder, no leader topic and no producer.
 """
 
 from __future__ import annotations
 
-import logging
-from pathlib import Path
 from typing import Any
 
 import faust
+from faust.app.base import BootStrategy
 from yarl import URL
 
 from streams.agents.names import AgentName
@@ -32,6 +31,21 @@ METADATA_S = 10
 """Time, in seconds, until a topic that was made again, or got more partitions, is noticed."""
 
 
+class Services(BootStrategy):
+    """What an app starts. The pipelines send through a producer of their own."""
+
+    enable_kafka_producer = False
+
+
+class App(faust.App):
+    """An app that makes no folders, since it has no tables. So a killed worker leaves none behind."""
+
+    BootStrategy = Services
+
+    def _create_directories(self) -> None:
+        pass
+
+
 def faust_app(
     agent: AgentName,
     topic: str,
@@ -40,20 +54,17 @@ def faust_app(
     session_timeout_s: float,
     pipeline: Pipeline[Any],
     intake: Intake,
-    folder: Path,
     logs: Logs,
 ) -> faust.App:
     """Returns an app, not yet started, that moves events of `topic` into `pipeline`.
 
     `group`: the consumer group. Kafka removes a worker from it that is silent for `session_timeout_s`.
-    `brokers`: host:port, several separated by commas. `folder`: a folder of this worker that Faust may use.
-    `logs`: what tells the consumer how far the topics reach.
+    `brokers`: host:port, several separated by commas. `logs`: what tells the consumer how far the topics reach.
     """
     urls = [URL(f"kafka://{address.strip()}") for address in brokers.split(",")]
-    app = faust.App(
+    app = App(
         group,
         broker=urls,
-        datadir=str(folder),
         autodiscover=False,
         web_enabled=False,
         topic_disable_leader=True,
@@ -79,6 +90,5 @@ def faust_app(
         await intake.pour(stream, pipeline)
 
     app.agent(source, name=f"mner.{agent}", concurrency=1)(pour)
-    logging.getLogger("faust").setLevel(logging.WARNING)
     tell_once()
     return app

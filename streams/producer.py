@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 
-from core.errors import Reject, UserError
+from core.errors import Reject, Retry, UserError
 from core.events import HEADERS, DeadLetter
 from sinks.answers import kafka
 from sinks.answers.answer import Reaction
@@ -59,28 +59,38 @@ class _Session:
             await asyncio.wait_for(self.producer.stop(), CLOSE_S)
 
 
+async def _started(brokers: str) -> _Session:
+    session = _Session(brokers)
+    try:
+        await session.producer.start()
+    except KafkaError:
+        await session.producer.stop()
+        raise
+    return session
+
+
 class Producer:
     """An idempotent producer (KIP-98) with acks=all. An async context manager.
 
-    Entering raises `UserError` when no broker answers.
+    Entering raises `Retry` when no broker answers, and `UserError` when one refuses this client.
     """
 
     def __init__(self, brokers: str) -> None:
         self._brokers = brokers
         self._server = f"Kafka at {brokers}"
-        self._session = _Session(brokers)
+        self._session: _Session
         self._renewing = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
         self._partitioner = DefaultPartitioner()
 
     async def __aenter__(self) -> Producer:
         try:
-            await self._session.producer.start()
+            self._session = await _started(self._brokers)
         except KafkaError as error:
             told = kafka.answer(error, self._server)
             if told.reaction is Reaction.STOP:
                 raise UserError(told.sentence) from None
-            raise UserError(f"no Kafka broker answers at {self._brokers} ({error}): is MNER_KAFKA right?") from None
+            raise Retry(f"no Kafka broker answers at {self._brokers} ({error})") from None
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -133,11 +143,9 @@ class Producer:
         """Puts a new session in place of `used`, and returns it. Raises `Retry` when that fails for now."""
         async with self._renewing:
             if self._session is used:
-                fresh = _Session(self._brokers)
                 try:
-                    await fresh.producer.start()
+                    fresh = await _started(self._brokers)
                 except KafkaError as error:
-                    await fresh.producer.stop()
                     raise kafka.answer(error, self._server, f"topic {topic}").error() from None
                 self._session = fresh
                 closing = asyncio.create_task(used.close_when_idle())

@@ -17,8 +17,12 @@ FIRST_S = 0.1
 MAX_S = 5.0
 """Shortest first wait, and longest wait unless the error asks for more, in seconds."""
 
-WARN_AT, WARN_EVERY = 3, 20
-"""The third repeat, and every twentieth, is logged as a warning; the others at DEBUG."""
+WARN_AT = 3
+"""Repeat that is logged as a warning, unless the caller names another one."""
+
+LONGEST_RUN = 64
+"""Largest number of repeats between two warnings. It doubles from warning to warning; the other repeats are logged at
+DEBUG."""
 
 
 def backoff_s(attempt: int, max_s: float, floor_s: float = 0.0) -> float:
@@ -35,6 +39,7 @@ async def retry_forever(
     *,
     what: str,
     max_s: float = MAX_S,
+    warn_at: int = WARN_AT,
     on_retry: Callable[[], None] = lambda: None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> T:
@@ -42,8 +47,9 @@ async def retry_forever(
 
     The number of tries has no limit, since the event stays unacknowledged meanwhile. `what` names the call in the log.
     `max_s`: longest wait between two tries, in seconds. If the `after_s` of the fault is longer, it is used instead.
+    `warn_at`: the first repeat that is logged as a warning.
     """
-    attempt = 0
+    attempt, warns = 0, warn_at
     while True:
         try:
             result = await call()
@@ -52,15 +58,17 @@ async def retry_forever(
             on_retry()
             wait = backoff_s(attempt, max_s, fault.after_s)
             log.log(
-                logging.WARNING if attempt == WARN_AT or attempt % WARN_EVERY == 0 else logging.DEBUG,
+                logging.WARNING if attempt == warns else logging.DEBUG,
                 "%s: %s; try %d follows in %.1f s",
                 what,
                 fault,
                 attempt + 1,
                 wait,
             )
+            if attempt == warns:
+                warns += min(warns, LONGEST_RUN)
             await sleep(wait)
         else:
-            if attempt >= WARN_AT:
+            if attempt >= warn_at:
                 log.warning("%s: succeeded after %d repeats", what, attempt)
             return result

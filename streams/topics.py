@@ -39,6 +39,10 @@ MAX_MESSAGE_BYTES = 8_000_000
 """Largest dead letter, in bytes. It holds an event, in base64 if necessary, and the reason."""
 
 
+class Unreachable(UserError):
+    """No broker answers, or none can answer now."""
+
+
 @dataclass(frozen=True)
 class Topic:
     """A topic to create. A `retention_ms` of -1 keeps records for ever."""
@@ -98,24 +102,31 @@ def plan(settings: Settings) -> list[Topic]:
 
 
 def admin(brokers: str, **options: int) -> KafkaAdminClient:
-    """Returns an administration client. Raises `UserError` when no broker answers within ten seconds."""
+    """Returns an administration client.
+
+    Raises `Unreachable` when no broker answers within ten seconds, and `UserError` when one refuses this client.
+    """
     try:
         return KafkaAdminClient(bootstrap_servers=brokers.split(","), bootstrap_timeout_ms=10_000, **options)
     except (KafkaError, OSError) as error:
         told = answer(error, f"Kafka at {brokers}")
         if told.reaction is Reaction.STOP:
             raise UserError(told.sentence) from None
-        raise UserError(f"no Kafka broker answers at {brokers} ({error}): is it up, is MNER_KAFKA right?") from None
+        raise Unreachable(f"no Kafka broker answers at {brokers} ({error}): is it up, is MNER_KAFKA right?") from None
 
 
 @contextmanager
 def _administered(brokers: str) -> Iterator[KafkaAdminClient]:
-    """Yields a client and closes it at the end. Turns errors of Kafka in the block into `UserError`."""
+    """Yields a client and closes it at the end.
+
+    Turns errors of Kafka in the block into `UserError`, those that pass into `Unreachable`.
+    """
     client = admin(brokers)
     try:
         yield client
     except KafkaError as error:
-        raise UserError(answer(error, f"Kafka at {brokers}").sentence) from None
+        told = answer(error, f"Kafka at {brokers}")
+        raise (Unreachable if told.reaction is Reaction.RETRY else UserError)(told.sentence) from None
     finally:
         client.close()
 

@@ -1,24 +1,20 @@
 """A worker: starts the agents, watches over them, drains them on a signal and returns an exit code.
 
-Exit codes: 0 after a requested stop, 1 after `Stop` or a fault, 3 when the watchdog ended it. Kafka delivers again
-whatever was not acknowledged.
+A stop takes no longer than `limit_s`, whatever hangs. `work` leaves behind what hangs, so the process must end right
+after it. docs/delivery.md lists the exit codes. Kafka delivers again whatever was not acknowledged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-import sys
-import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import faust
 
-from core.errors import UserError
+from core.errors import Retry, UserError
 from streams import topics
 from streams.agents import decide, deliver, erase, extract
 from streams.agents.names import AgentName
@@ -29,6 +25,7 @@ from streams.pipeline.pipeline import Pipeline
 from streams.retry import retry_forever
 from streams.servers import Addresses
 from streams.settings import Settings
+from streams.stopping import Stopping, within
 from streams.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -46,6 +43,9 @@ WRITERS = {AgentName.DELIVER, AgentName.DECIDE, AgentName.ERASE}
 
 STOP_S = 15.0
 """Longest time, in seconds, that Faust may take to stop once nothing is in flight. The process ends in any case."""
+
+CLOSE_S = 3.0
+"""Longest time, in seconds, to end the stages, and then to close the clients and end the child processes."""
 
 LOOK_S = 0.2
 """Seconds between two checks for an agent that has stopped by itself."""
@@ -65,69 +65,63 @@ async def work(
     """Runs the agents named in `only` until a signal or a fault. Returns the exit code.
 
     With `owned`, standard input is a pipe from the process that owns this worker. The worker stops when the pipe
-    closes. Raises `UserError` when no broker answers, topics are missing or a
-    model cannot be loaded, and `Stop` when Elasticsearch refuses. Waits while Elasticsearch is unreachable.
+    closes. Raises `UserError` when topics are missing or a model cannot be loaded, and `Stop` when a server refuses.
+    Waits while Kafka or Elasticsearch is unreachable.
     """
-    missing = await asyncio.to_thread(topics.missing, addresses.kafka, topics.plan(settings))
-    if missing:
+    stopping = Stopping(owned=owned, limit_s=limit_s(settings))
+    resources = Resources(settings, addresses)
+    try:
+        starting = asyncio.create_task(_start(only, resources))
+        if not await stopping.before(starting):
+            log.warning("the worker was stopped before it was ready")
+            starting.cancel()
+            return 0
+        return await _run(starting.result(), stopping, settings)
+    finally:
+        stopping.begin()
+        await within(CLOSE_S, "closing the clients", resources.close())
+
+
+def limit_s(settings: Settings) -> float:
+    """Returns the longest time, in seconds, from the request to stop until the end of the process."""
+    return settings.drain_s + STOP_S + 2 * CLOSE_S + 1.0
+
+
+async def _reach_kafka(resources: Resources) -> None:
+    """Waits until the brokers answer. Raises `UserError` when topics are missing."""
+    kafka, planned = resources.addresses.kafka, topics.plan(resources.settings)
+
+    async def look() -> list[str]:
+        try:
+            return await asyncio.to_thread(topics.missing, kafka, planned)
+        except topics.Unreachable as error:
+            raise Retry(str(error)) from None
+
+    if missing := await retry_forever(look, what="waiting for Kafka", warn_at=1):
         raise UserError(f"topics missing: {', '.join(missing)}; make them with `mner topics create`")
-    stopping = _stop_requests(owned=owned)
-    with tempfile.TemporaryDirectory(prefix="mner-worker-") as folder:
-        async with Resources(settings, addresses) as resources:
-            starting = asyncio.create_task(_start(only, resources, Path(folder)))
-            await _first(starting, stopping)
-            if not starting.done():
-                log.warning("the worker was stopped before it was ready")
-                starting.cancel()
-                return 0
-            return await _run(starting.result(), stopping, settings)
+    await retry_forever(resources.open, what="waiting for Kafka", warn_at=1)
 
 
-def _stop_requests(*, owned: bool) -> asyncio.Event:
-    """Returns an event that SIGTERM and Ctrl-C set and, when `owned`, the end of standard input."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-
-    def closed() -> None:
-        loop.remove_reader(sys.stdin.fileno())
-        stopping.set()
-
-    if owned:
-        loop.add_reader(sys.stdin.fileno(), closed)
-    return stopping
-
-
-async def _first(task: asyncio.Task[Any], event: asyncio.Event) -> None:
-    """Waits until the task is done or the event is set."""
-    waiting = asyncio.create_task(event.wait())
-    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-
-
-async def _start(names: Sequence[AgentName], resources: Resources, folder: Path) -> list[_Agent]:
+async def _start(names: Sequence[AgentName], resources: Resources) -> list[_Agent]:
+    await _reach_kafka(resources)
     if WRITERS & set(names):
         index = await resources.index()
         await retry_forever(index.prepare, what="preparing the index")
-    agents = [await _prepare(name, resources, folder / name) for name in names]
+    agents = [await _prepare(name, resources) for name in names]
     await asyncio.gather(*(agent.app.start() for agent in agents))
     log.info("worker ready: %s", ", ".join(names))
     return agents
 
 
-async def _run(agents: Sequence[_Agent], stopping: asyncio.Event, settings: Settings) -> int:
-    try:
-        with Watchdog([agent.pipeline for agent in agents], settings.stall_s):
-            code = await _watch(agents, stopping)
-        await _stop(agents, settings.drain_s)
-        return code
-    finally:
-        for agent in agents:
-            await agent.pipeline.close()
+async def _run(agents: Sequence[_Agent], stopping: Stopping, settings: Settings) -> int:
+    with Watchdog([agent.pipeline for agent in agents], settings.stall_s):
+        code = await _watch(agents, stopping.requested)
+    stopping.begin()
+    await _stop(agents, settings.drain_s)
+    return code
 
 
-async def _prepare(name: AgentName, resources: Resources, folder: Path) -> _Agent:
+async def _prepare(name: AgentName, resources: Resources) -> _Agent:
     topic, build = AGENTS[name]
     pipeline = await build(resources)
     pipeline.start()
@@ -141,7 +135,6 @@ async def _prepare(name: AgentName, resources: Resources, folder: Path) -> _Agen
         session_timeout_s=settings.session_timeout_s,
         pipeline=pipeline,
         intake=intake,
-        folder=folder,
         logs=resources.logs,
     )
     app.finalize()
@@ -169,11 +162,10 @@ async def _stop(agents: Sequence[_Agent], drain_s: float) -> None:
     """Takes no more events, finishes what is in flight, commits and leaves the consumer groups."""
     for agent in agents:
         agent.intake.shut()
-    drained = await asyncio.gather(*(agent.pipeline.drain(drain_s) for agent in agents))
-    for agent, empty in zip(agents, drained, strict=True):
-        if not empty:
-            log.warning("%s: %d events left in flight; Kafka delivers them again", agent.name, agent.pipeline.open)
-    stops = [asyncio.create_task(agent.app.stop()) for agent in agents]
-    _, hanging = await asyncio.wait(stops, timeout=STOP_S)
-    if hanging:
-        log.warning("Faust did not stop within %.0f s; the worker ends without it", STOP_S)
+    await asyncio.gather(*(agent.pipeline.drain(drain_s) for agent in agents))
+    # before Faust stops: what is done after the last commit would be counted as done, and come again
+    await within(CLOSE_S, "ending the stages", *(agent.pipeline.close() for agent in agents))
+    for agent in agents:
+        if left := agent.pipeline.open:
+            log.warning("%s: %d events left in flight; Kafka delivers them again", agent.name, left)
+    await within(STOP_S, "stopping Faust with the last commits", *(agent.app.stop() for agent in agents))

@@ -55,7 +55,7 @@ class WorkerProcess:
         """The exit code. None before the start and while the worker runs."""
         code = None if self._process is None else self._process.poll()
         if code is not None:
-            self._close()
+            self.disown()
         return code
 
     def start(self) -> None:
@@ -97,15 +97,21 @@ class WorkerProcess:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         code = self._process.wait(timeout_s)
-        self._close()
+        self.disown()
         return code
+
+    def disown(self) -> None:
+        """Closes the worker's standard input, as the end of this process does. A worker stops then, unless detached."""
+        assert self._process is not None
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
     def kill(self) -> None:
         """Sends SIGKILL, as the out-of-memory killer does."""
         assert self._process is not None
         self._process.kill()
         self._process.wait(10)
-        self._close()
+        self.disown()
 
     def output(self) -> str:
         """Returns the log of this run so far."""
@@ -120,10 +126,6 @@ class WorkerProcess:
             return {}
         existing = os.environ.get("PYTHONPATH")
         return {"PYTHONPATH": os.pathsep.join([str(self._python_path), *([existing] if existing else [])])}
-
-    def _close(self) -> None:
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
 
 
 def environment(settings: Settings) -> dict[str, str]:

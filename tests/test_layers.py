@@ -58,6 +58,7 @@ def test_every_package_stands_on_a_floor() -> None:
 STREAMS = (
     {
         "addresses",
+        "quiet",
         "old_names",
         "settings",
         "metrics",
@@ -75,7 +76,7 @@ STREAMS = (
     {"consumer"},
     {"agents"},
     {"app"},
-    {"worker", "worker_process"},
+    {"stopping", "worker", "worker_process"},
 )
 """Modules and folders of `streams`, lowest first. Each imports its own row and the rows above it in this list."""
 

@@ -58,6 +58,7 @@ class Deliver(BatchStage[Item[Extraction]]):
         return MicroBatcher(max_cost=self._batch, max_items=self._batch, wait_s=self._wait_s, cost=lambda _: 1)
 
     async def process(self, items: Sequence[Item[Extraction]]) -> None:
+        since_ms = await self._queue.time_ms()  # before the index answers; see `ReviewQueue.add`
         routings = [route(item.event, self._threshold, self._candidate_threshold) for item in items]
         documents = [
             from_extraction(item.event, routing.confident) for item, routing in zip(items, routings, strict=True)
@@ -68,22 +69,41 @@ class Deliver(BatchStage[Item[Extraction]]):
                 item.fail(self.name, outcome.reason or "the index refused the document", "IndexRejected")
             elif outcome.kind == "written":
                 _count(routing)
-        await self._ask(items, routings, documents, await self._outdated(documents, outcomes))
+        outdated = set()
+        for place, held in (await self._held(documents, outcomes)).items():
+            if held == documents[place]:
+                continue  # its task may still be missing from the queue
+            if (indexed := self._as_indexed(items[place].event, documents[place], held)) is not None:
+                routings[place] = indexed
+            else:
+                outdated.add(place)
+        await self._ask(items, routings, documents, outdated, since_ms)
         busy = [outcome for outcome in outcomes if outcome.kind == "retry"]
         if busy:  # retries the whole batch: documents already written are stale then, and cost little
             raise Retry(f"{len(busy)} of {len(items)} documents are not written yet: {busy[0].reason}")
 
-    async def _outdated(self, documents: Sequence[Document], outcomes: Sequence[Outcome]) -> set[int]:
-        """Returns the positions of stale documents that differ from the document in the index.
+    async def _held(self, documents: Sequence[Document], outcomes: Sequence[Outcome]) -> dict[int, Document]:
+        """Returns what the index holds in place of each stale document, by the position of that document.
 
-        A stale document that equals the one in the index is not outdated. Its task may still be missing from the queue.
         Raises `Retry` when the index lost a document between the two requests.
         """
         stale = {place: documents[place] for place, outcome in enumerate(outcomes) if outcome.kind == "stale"}
         held = await self._index.held([document.id for document in stale.values()])
         if lost := next((document.id for document in stale.values() if document.id not in held), None):
             raise Retry(f"the index has just lost post {lost}")
-        return {place for place, document in stale.items() if held.get(document.id) != document}
+        return {place: held[document.id] for place, document in stale.items()}
+
+    def _as_indexed(self, extraction: Extraction, document: Document, held: Document) -> Routing | None:
+        """Returns the routing by which the index got this extraction earlier, or None if it holds another one.
+
+        The threshold may have changed since then, and the tasks may be missing from the queue. So the queue must get
+        the mentions that the index does not hold. The lowest probability in the index separates the two.
+        """
+        if held.version != document.version:
+            return None
+        lowest = min((mention["probability"] for mention in held.body.get("mentions", ())), default=1.0)
+        routing = route(extraction, lowest, self._candidate_threshold)
+        return routing if from_extraction(extraction, routing.confident) == held else None
 
     async def _ask(
         self,
@@ -91,6 +111,7 @@ class Deliver(BatchStage[Item[Extraction]]):
         routings: Sequence[Routing],
         documents: Sequence[Document],
         outdated: set[int],
+        since_ms: int,
     ) -> None:
         """Queues the tasks, and withdraws old tasks of posts that no longer have a question.
 
@@ -108,7 +129,7 @@ class Deliver(BatchStage[Item[Extraction]]):
                 unquestioned.append(item.event)
             else:
                 tasks.append(routing.task)
-        await self._queue.add(tasks, unquestioned)
+        await self._queue.add(tasks, unquestioned, since_ms)
 
 
 def _count(routing: Routing) -> None:

@@ -28,23 +28,23 @@ from streams.vision import check_models, open_image_reader
 
 
 class Resources:
-    """An async context manager, for use within one event loop. Entering raises `UserError` when no broker answers."""
+    """For use within one event loop: `open` before all else, and `close` at the end, whether or not `open` passed."""
 
     def __init__(self, settings: Settings, addresses: Addresses) -> None:
         self.settings = settings
         self.addresses = addresses
         self.logs = Logs(addresses.kafka)
         self._stack = AsyncExitStack()
+        self._stack.callback(self.logs.close)
         self._producer: Producer | None = None
         self._index: Index | None = None
         self._queue: ReviewQueue | None = None
 
-    async def __aenter__(self) -> Resources:
-        self._stack.callback(self.logs.close)
+    async def open(self) -> None:
+        """Connects to Kafka. Raises `Retry` when no broker answers, and `UserError` when one refuses this client."""
         await self.producer()  # every agent may have to send a dead letter
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def close(self) -> None:
         await self._stack.aclose()
 
     def pipeline(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
+    KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
@@ -26,9 +28,11 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from core.errors import Retry
+from sinks.answers import kafka
 from streams.consumer.placement import Commit, Placed, Read, note, place
 from streams.consumer.progress import Account, Progress
 from streams.consumer.report import report
+from streams.retry import retry_forever
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +73,23 @@ class Thread(driver.AIOKafkaConsumerThread):
         self._turn = 0
         self._spoiled: set[TP] = set()
         self._topic_ids: dict[str, str | None] = {}  # of the topics that were read last
+
+    async def on_start(self) -> None:
+        """Waits while the brokers are away. Faust would crash."""
+        self.time_started = time.monotonic()
+        await retry_forever(self._connect, what=f"{self.account.agent}: waiting for Kafka")
+
+    async def _connect(self) -> None:
+        self._consumer = self._create_consumer(loop=self.thread_loop)
+        try:
+            await self._consumer.start()
+        except KafkaError as error:
+            await self._consumer.stop()
+            raise kafka.answer(error, "Kafka").error() from None
+
+    def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
+        """Logs one line. Faust would print a traceback past the log."""
+        log.error(msg.format(*fmt))
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)

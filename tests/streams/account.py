@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -19,6 +21,7 @@ from kafka.structs import OffsetAndMetadata
 
 from core.errors import Retry
 from core.events import DeadLetter
+from local.server import free_ports
 from sinks.dead_letters import read
 from sinks.index import Index
 from sinks.queue import ReviewQueue
@@ -27,6 +30,7 @@ from streams.agents.names import AgentName
 from streams.feed import feed
 from streams.settings import Settings
 from streams.worker import AGENTS
+from streams.worker_process import WorkerProcess
 from tests.streams import stub_model
 
 
@@ -154,18 +158,47 @@ def _partitions(settings: Settings, agent: str) -> list[TopicPartition]:
     return [TopicPartition(settings.name(topic), partition) for partition in range(settings.partitions)]
 
 
-def rewind(settings: Settings, *agents: str, timeout_s: float = 60.0) -> None:
+async def replayed(settings: Settings, start: Callable[..., WorkerProcess], *agents: str) -> WorkerProcess:
+    """Sets the agents' groups back, starts a worker and waits until it has caught up.
+
+    Proves that the groups had committed something, and that the worker has read all of it again.
+    """
+    counts = await asyncio.to_thread(rewind, settings, *agents)
+    assert any(counts.values()), "nothing was committed, so nothing is replayed"
+    assert settings.kafka is not None
+    (port,) = free_ports(1)
+    worker = start(settings.changed(metrics=f"127.0.0.1:{port}"))
+    await until_caught_up(settings, *agents)
+    for agent, count in counts.items():
+        again = await asyncio.to_thread(acknowledged, port, agent)
+        assert again >= count, f"{agent} has read {again} events again, of {count}"
+    return worker
+
+
+def acknowledged(port: int, agent: str) -> int:
+    """Returns how many events a worker's agent has acknowledged since the worker started, from its metrics."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        metrics = answer.read().decode()
+    found = re.search(rf'^mner_acknowledged_total{{agent="{agent}"}} (\S+)$', metrics, re.MULTILINE)
+    return int(float(found[1])) if found else 0
+
+
+def rewind(settings: Settings, *agents: str, timeout_s: float = 60.0) -> dict[str, int]:
     """Sets the agents' groups back to the beginning of their topics. The agents must be stopped.
 
     The broker refuses, partition by partition, while it counts a worker in the group. Then this waits.
+    Returns how many events each group had acknowledged.
     """
     assert settings.kafka is not None
     deadline = time.monotonic() + timeout_s
     client = topics.admin(settings.kafka)
+    counts = {}
     try:
         for agent in agents:
             group = settings.name(AgentName(agent).group)
             offsets = dict.fromkeys(_partitions(settings, agent), OffsetAndMetadata(0, "", -1))
+            before = client.list_group_offsets(group)[group]
+            counts[agent] = sum(held.offset for place, held in before.items() if place in offsets)
             while refused := _refused(client.alter_group_offsets(group, offsets)):
                 assert time.monotonic() < deadline, f"the broker refuses to rewind {agent}: {refused}"
                 time.sleep(0.2)
@@ -173,6 +206,7 @@ def rewind(settings: Settings, *agents: str, timeout_s: float = 60.0) -> None:
             assert {place: held[place].offset for place in offsets} == dict.fromkeys(offsets, 0)
     finally:
         client.close()
+    return counts
 
 
 def _refused(answers: dict[TopicPartition, type[KafkaError]]) -> dict[TopicPartition, str]:

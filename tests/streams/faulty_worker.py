@@ -32,6 +32,7 @@ def plant(stage: Any) -> None:
     async def faulty(self: Any, work: Item[Any] | Sequence[Item[Any]]) -> None:
         items = [work] if isinstance(work, Item) else work
         if any(item.origin.key == POISON for item in items):
+            print("the planted fault", flush=True)
             match os.environ.get("FAULTY_HOW"):
                 case "hangs":
                     await asyncio.Event().wait()

@@ -21,7 +21,7 @@ from streams.settings import Settings
 from streams.worker_process import environment
 from tests.conftest import ROOT, settings_for
 from tests.review.reviewer import Reviewer
-from tests.streams.account import books, fed, rewind, tweets, until_caught_up
+from tests.streams.account import books, fed, replayed, tweets, until_caught_up
 from tests.streams.conftest import Start
 from tests.streams.stub_model import MAYBE
 
@@ -100,9 +100,7 @@ async def test_a_person_settles_three_tasks_and_a_replay_leaves_them_so(stubbed:
     assert all(mention["source"] == "human" for document in human.values() for mention in document["mentions"])
     assert {document["reviewer"] for document in human.values()} == {"ana"}
     await asyncio.to_thread(worker.stop)
-    await asyncio.to_thread(rewind, stubbed, "extract", "deliver", "decide")
-    start(stubbed)
-    await until_caught_up(stubbed, "extract", "deliver", "decide")
+    await replayed(stubbed, start, "extract", "deliver", "decide")
     again = await books(stubbed)
     assert again.documents == settled.documents
     assert again.tasks == settled.tasks
@@ -142,9 +140,7 @@ async def test_a_lost_redis_is_made_again_from_the_topics(own_servers: Stack, st
     assert stubbed.redis is not None
     async with Redis.from_url(stubbed.redis) as redis:
         await redis.flushall()
-    await asyncio.to_thread(rewind, stubbed, "deliver", "decide")
-    start(stubbed)
-    await until_caught_up(stubbed, "deliver", "decide")
+    await replayed(stubbed, start, "deliver", "decide")
     assert (await books(stubbed)).tasks == before
 
 

@@ -18,7 +18,7 @@ from tests.streams.account import (
     books,
     fed,
     members,
-    rewind,
+    replayed,
     sinks,
     tweets,
     until,
@@ -40,9 +40,7 @@ async def test_replaying_the_topic_three_times_changes_not_a_byte(stubbed: Setti
         # Batches differ on each run. The model's figures may then differ in the last digit, but the index must not.
         # The same holds for a changed threshold: the first reading stands until a newer model version reads the post.
         other = stubbed.changed(batch={"tweets": 5 + replay}, threshold=(0.5, 0.1, 0.9995)[replay])
-        await asyncio.to_thread(rewind, stubbed, "extract", "deliver")
-        worker = start(other)
-        await until_caught_up(stubbed)
+        worker = await replayed(other, start, "extract", "deliver")
         await asyncio.to_thread(worker.stop)
         again = await books(stubbed)
         assert again.documents == first.documents
@@ -108,9 +106,7 @@ async def test_an_erased_post_is_forgotten_and_a_replay_does_not_bring_it_back(s
     await asyncio.to_thread(feed, [grave], stubbed.kafka, stubbed.name(topics.TOMBSTONES))
     await until_caught_up(stubbed, "erase")
     await asyncio.to_thread(worker.stop)
-    await asyncio.to_thread(rewind, stubbed, "extract", "deliver", "decide")
-    start(stubbed)
-    await until_caught_up(stubbed, "extract", "deliver", "decide")
+    await replayed(stubbed, start, "extract", "deliver", "decide")
     found = await books(stubbed)
     assert found.documents["t0"]["_source"] == {"id": "t0", "erased": True}
     assert found.tasks["t0"] == 0

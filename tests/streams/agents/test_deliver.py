@@ -33,7 +33,10 @@ class FirstWins:
     async def held(self, ids: Sequence[str]) -> dict[str, Document]:
         return {id: self.documents[id] for id in ids if id in self.documents}
 
-    async def add(self, tasks: Sequence[ReviewTask], unquestioned: Sequence[Extraction]) -> int:
+    async def time_ms(self) -> int:
+        return 0
+
+    async def add(self, tasks: Sequence[ReviewTask], unquestioned: Sequence[Extraction], since_ms: int) -> int:
         self.tasks += tasks
         return len(tasks)
 

@@ -1,4 +1,4 @@
-"""The private parts of Faust and aiokafka that `streams.consumer` replaces or leans on are still the ones we read."""
+"""The private parts of Faust and aiokafka that `streams` replaces or leans on are still the ones we read."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from aiokafka.consumer import fetcher, group_coordinator, subscription_state
+from faust.app import base
 from faust.tables import recovery
 from faust.transport import consumer
 from faust.transport.drivers import aiokafka as driver
+from mode import threads
 
 REPLACED: list[tuple[Any, str]] = [
     (consumer.Consumer.perform_seek, "0e8c130ff4b0"),
@@ -20,9 +22,12 @@ REPLACED: list[tuple[Any, str]] = [
     (consumer.Consumer._filter_tps_with_pending_acks, "f6f923977423"),
     (consumer.Consumer._filter_committable_offsets, "dc5e9baf5d99"),
     (driver.Consumer._to_message, "7c24f6511b2f"),
+    (driver.AIOKafkaConsumerThread.on_start, "38b4e8bd1e10"),
     (driver.AIOKafkaConsumerThread._create_worker_consumer, "c2701bfc3e6f"),
     (driver.AIOKafkaConsumerThread._commit, "932852ce7a23"),
     (driver.AIOKafkaConsumerThread.verify_event_path, "b983e7735f64"),
+    (threads.ServiceThread.on_crash, "d1b1624686ba"),
+    (base.App._create_directories, "a9f571c3b04a"),
 ]
 LEANED_ON: list[tuple[Any, str]] = [
     (consumer.Consumer.on_partitions_revoked, "d04b7ae72c6f"),
@@ -34,6 +39,8 @@ LEANED_ON: list[tuple[Any, str]] = [
     (consumer.Fetcher, "c922e4ab78d9"),
     (driver.AIOKafkaConsumerThread._fetch_records, "39a2c6c79fc1"),
     (driver.AIOKafkaConsumerThread.getmany, "26fc5fc9f3b6"),
+    (threads.ServiceThread._serve, "67809eae0957"),
+    (base.BootStrategy._should_enable_kafka_producer, "c2633729cf04"),
     (driver.ConsumerRebalanceListener, "f3d04f29dfb3"),
     (recovery.Recovery._resume_streams, "d986a6710c1a"),
     (fetcher.FetchResult, "d7db13f06de8"),

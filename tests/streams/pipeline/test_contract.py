@@ -87,7 +87,10 @@ class Sinks:
     async def held(self, ids: Sequence[str]) -> dict[str, Document]:
         return {}
 
-    async def add(self, tasks: Sequence[ReviewTask], unquestioned: Sequence[Extraction]) -> int:
+    async def time_ms(self) -> int:
+        return 0
+
+    async def add(self, tasks: Sequence[ReviewTask], unquestioned: Sequence[Extraction], since_ms: int) -> int:
         if self.failures:
             raise self.failures.pop()
         return len(tasks) + len(unquestioned)

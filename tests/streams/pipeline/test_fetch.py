@@ -203,4 +203,4 @@ async def opened(settings: Settings) -> AsyncIterator[Resources]:
     try:
         yield resources
     finally:
-        await resources.__aexit__()
+        await resources.close()
