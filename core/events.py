@@ -94,7 +94,7 @@ class Media(LenientModel):
 class Tweet(LenientModel):
     """One post, as a feed sends it. Only `id` and `text` are required, and only they can be wrong in its JSON.
 
-    `model_validate_json` reads the other fields as widely as `core.reading` does, and notes in `left_out` what it cannot
+    `model_validate_json` reads the other fields as widely as `core.reading` does. It notes in `left_out` what it cannot
     read. A post whose fields all have the form below is read as it is. A text may be blank: see `has_words`.
     """
 

@@ -87,6 +87,9 @@ class Sinks:
     async def held(self, ids: Sequence[str]) -> dict[str, Document]:
         return {}
 
+    async def texts(self, ids: Sequence[str]) -> dict[str, tuple[int, str | None]]:
+        return {}
+
     async def add(self, tasks: Sequence[ReviewTask], unquestioned: Sequence[Extraction]) -> int:
         if self.failures:
             raise self.failures.pop()
