@@ -37,7 +37,7 @@ class Read:
     def item(self) -> Item[Extraction]:
         word = self.text.split()[0]
         figures = {"probability": self.probability, "aleatoric": 0.1, "epistemic": 0.1}
-        mention = Mention(start=0, end=len(word), text=word, type="LOC", **figures)  # type: ignore[arg-type]
+        mention = Mention(start=0, end=len(word), text=word, type="LOC", **figures)
         tweet = Tweet(id=self.id, text=self.text, edit=self.edit)
         extraction = Extraction(tweet=tweet, mentions=(mention,), model="m", model_version=self.version, threshold=0.8)
         return Item(Origin("extractions", 0, 0, self.id.encode(), b"{}", 0.0), parsed=extraction)
