@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 BATCH_LINES = 256
 BATCH_LINES_WITH_PIXELS = 16
 """Lines per batch when the model needs the pixels, which take much memory."""
+BLANK = "text: is blank; give the post's words"
 UNUSUAL = 0.01
 """Typicality up to which a post is called unusual. One in a hundred validation posts is that unusual."""
 
@@ -152,6 +153,8 @@ def _image_loader(settings: Settings, keep_pixels: bool) -> Iterator[LoadImages]
 def _tweet_of(text: str, image: str | None) -> Tweet:
     from cli.look.inspector import as_url
 
+    if not text.strip():
+        raise UserError(f"this post is not valid: {BLANK}")
     try:
         return Tweet(id="1", text=text, media=() if image is None else (Media(url=as_url(image)),))
     except ValidationError as error:
@@ -192,9 +195,10 @@ def _unread(info: CheckpointInfo) -> str:
 def _parse(line: bytes) -> Tweet | dict[str, object]:
     """Returns the post, or the result that says what is wrong with the line."""
     try:
-        return Tweet.model_validate_json(line)
+        tweet = Tweet.model_validate_json(line)
     except ValidationError as error:
         return {"id": _identifier(line), "error": explain(error)}
+    return tweet if tweet.has_words else {"id": tweet.id, "error": BLANK}
 
 
 def _identifier(line: bytes) -> str | None:

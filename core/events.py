@@ -7,11 +7,12 @@ A `validation_alias` is the field's name in version 0.1. Messages with that name
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, Protocol, Self, get_args
+from typing import Annotated, Any, Literal, Protocol, Self, get_args
 
 from pydantic import (
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -19,6 +20,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+from core import reading
+from core.json_text import SURROGATE, read_json
+from core.moments import FIRST_YEAR, LAST_YEAR, is_compact
 
 SCHEMA_VERSION = 1
 #: Headers of every Kafka message that we write.
@@ -28,7 +33,8 @@ HEADERS = [("schema", str(SCHEMA_VERSION).encode())]
 #: the final list.
 MAX_DERIVED_BYTES = 4_000_000
 
-MAX_EDIT = 2**16 - 1
+#: Longest text of a post, in characters.
+MAX_TEXT = 25_000
 #: Largest number of problems that `explain` names. A stranger's event may have millions.
 MAX_EXPLAINED = 8
 
@@ -36,7 +42,17 @@ EntityType = Literal["PER", "LOC", "ORG", "MISC"]
 #: Everything that lists types uses this order: the model's labels, the keys of the review, the colours.
 ENTITY_TYPES: tuple[EntityType, ...] = get_args(EntityType)
 
-Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:@-]{1,128}$")]
+
+def _digits_of(value: object) -> object:
+    """Returns the digits of a whole number. Other numbers are refused, since they have lost digits already."""
+    if isinstance(value, bool | float):
+        raise ValueError("must be a string or a whole number; write the id in quotation marks")
+    if isinstance(value, int) and abs(value) < 10**reading.MAX_ID:
+        return str(value)
+    return value
+
+
+Identifier = Annotated[str, BeforeValidator(_digits_of), StringConstraints(pattern=reading.IDENTIFIER)]
 Score = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Variance = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
@@ -55,43 +71,90 @@ class LenientModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+# Older readers refuse unknown fields. So a field that was added later is written only when it is set.
+def _is_empty(value: object) -> bool:
+    return not value
+
+
 class Author(LenientModel):
-    id: str | None = Field(default=None, max_length=128)
-    name: str | None = Field(default=None, max_length=512)
+    id: str | None = Field(default=None, max_length=reading.MAX_ID)
+    name: str | None = Field(default=None, max_length=reading.MAX_NAME)
 
 
 class Media(LenientModel):
-    url: str = Field(min_length=1, max_length=4096)
-    type: str = Field(default="photo", max_length=32)
-    alt: str | None = Field(default=None, max_length=4096)
+    url: str = Field(min_length=1, max_length=reading.MAX_URL)
+    type: str = Field(default="photo", max_length=reading.MAX_TYPE)
+    alt: str | None = Field(default=None, max_length=reading.MAX_ALT)
+
+    @property
+    def is_photo(self) -> bool:
+        return reading.is_photo(self.type)
 
 
 class Tweet(LenientModel):
-    """One post, as a feed sends it. Only `id` and `text` are required."""
+    """One post, as a feed sends it. Only `id` and `text` are required, and only they can be wrong in its JSON.
+
+    `model_validate_json` reads the other fields as widely as `core.reading` does. It notes in `left_out` what it cannot
+    read. A post whose fields all have the form below is read as it is. A text may be blank: see `has_words`.
+    """
 
     id: Identifier
-    text: str = Field(min_length=1, max_length=25_000)
+    text: str = Field(max_length=MAX_TEXT)
     created_at: AwareDatetime | None = None
     author: Author | None = None
-    lang: str | None = Field(default=None, max_length=16)
-    media: tuple[Media, ...] = Field(default=(), max_length=16, fail_fast=True)
-    source: str = Field(default="unknown", max_length=64)
-    edit: int = Field(default=0, ge=0, le=MAX_EDIT)  # 0 for the first version, 1 for its first correction
+    lang: str | None = Field(default=None, max_length=reading.MAX_LANG)
+    media: tuple[Media, ...] = Field(default=(), max_length=reading.MAX_MEDIA, fail_fast=True)
+    source: str = Field(default="unknown", max_length=reading.MAX_SOURCE)
+    #: 0 for the first version, 1 for its first correction
+    edit: int = Field(default=0, ge=0, le=reading.MAX_EDIT)
     reply_to: Identifier | None = None
     quote_of: Identifier | None = None
+    #: Field -> why its value was cut, changed or left out. Readers before 0.3 ignore it.
+    left_out: dict[reading.SideField, reading.Fault] = Field(default_factory=dict, exclude_if=_is_empty)
+
+    @property
+    def has_words(self) -> bool:
+        """Whether the model has something to read. A post of media alone has no words."""
+        return bool(self.text.strip())
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+        """Reads a post from JSON. Raises `ValidationError` only for `id`, `text`, and what is no JSON object."""
+        try:
+            return super().model_validate_json(json_data, **options)
+        except ValidationError as error:
+            refusal = error
+        try:
+            fields = read_json(json_data)
+        except ValueError:
+            raise refusal from None
+        if not isinstance(fields, dict):
+            raise refusal
+        try:
+            return cls.model_validate(fields, **options)
+        except ValidationError as error:
+            refused = {str(problem["loc"][0]) for problem in error.errors(include_url=False, include_input=False)}
+        return cls.model_validate(reading.read_side_fields(fields, refused), **options)
+
+    @field_validator("created_at", mode="before")
+    @classmethod
+    def _is_no_number(cls, moment: object) -> object:
+        if is_compact(moment):
+            raise ValueError("is a date in digits alone, and would be read as a Unix time; write it in ISO 8601")
+        return moment
 
     @field_validator("created_at")
     @classmethod
     def _is_plausible(cls, moment: datetime | None) -> datetime | None:
-        if moment is not None and not 1970 <= moment.year <= 9998:
-            raise ValueError("must lie between the years 1970 and 9998")
+        if moment is not None and not FIRST_YEAR <= moment.year <= LAST_YEAR:
+            raise ValueError(f"must lie between the years {FIRST_YEAR} and {LAST_YEAR}")
         return moment
 
-    @field_validator("text")
+    @field_validator("text", mode="before")
     @classmethod
-    def _is_not_blank(cls, text: str) -> str:
-        if not text.strip():
-            raise ValueError("is blank; give the post's words")
+    def _is_unicode(cls, text: object) -> object:
+        if isinstance(text, str) and SURROGATE.search(text):
+            raise ValueError("has half a surrogate pair, or bytes that are not UTF-8; send the text as UTF-8")
         return text
 
 
@@ -153,11 +216,6 @@ class ImageResult(Value):
     #: Channel -> its outcome for a fetched image: `read`, `near` (taken from a near-duplicate image), or the reason why
     #: the channel returned nothing.
     channels: dict[str, str] = Field(default_factory=dict)
-
-
-# Older readers refuse unknown fields. So a field that was added later is written only when it is set.
-def _is_empty(value: object) -> bool:
-    return not value
 
 
 def _is_off(threshold: float) -> bool:
@@ -271,11 +329,16 @@ class Decision(Value):
         return self
 
 
+def _as_note(reason: object) -> str | None:
+    """Cuts a note for people. No note may keep a deleted post alive."""
+    return reason[:512] if isinstance(reason, str) else None
+
+
 class Tombstone(LenientModel):
     """Says that a post was deleted. Index and queue forget it for good."""
 
     id: Identifier
-    reason: str | None = Field(default=None, max_length=512)
+    reason: Annotated[str | None, BeforeValidator(_as_note)] = None
 
 
 class DeadLetter(Value):

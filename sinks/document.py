@@ -56,6 +56,11 @@ def version(edit: int, rank: Literal["model", "human"], stamp: int) -> int:
     return edit << (STAMP_BITS + RANK_BITS) | RANK[rank] << STAMP_BITS | stamp
 
 
+def edit_of(document_version: int) -> int:
+    """Returns the edit in a document's version. That of a tombstone is above all others."""
+    return document_version >> (STAMP_BITS + RANK_BITS)
+
+
 def stamp_ms(moment: datetime) -> int:
     """Returns the moment in Unix milliseconds, rounded down. Uses integers only, since floats are inexact."""
     since = moment - datetime(1970, 1, 1, tzinfo=UTC)

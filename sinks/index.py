@@ -27,7 +27,7 @@ from sinks.answers.answer import Reaction, Slow
 from sinks.answers.elasticsearch import error_of, item_answer
 from sinks.blame import Blame
 from sinks.bulk import Pair, RequestSize, pair, parts, size_of
-from sinks.document import Document, stored
+from sinks.document import Document, edit_of, stored
 from sinks.mapping import TEMPLATE, missing_fields
 from sinks.search import ALIVE, Entity, Results, entities, entities_request, request, results
 from sinks.transport import Node, after_s, classed
@@ -169,15 +169,26 @@ class Index:
 
         Raises `Retry` when a shard does not answer. Its documents may exist.
         """
+        return {item["_id"]: stored(item) for item in await self._found(tweet_ids)}
+
+    async def texts(self, tweet_ids: Sequence[str]) -> dict[str, tuple[int, str | None]]:
+        """Returns the edit and the text of these posts by id, without those that the index does not hold.
+
+        A tombstone has no text. Raises `Retry` when a shard does not answer.
+        """
+        found = await self._found(tweet_ids, source_includes=["text"])
+        return {item["_id"]: (edit_of(item["_version"]), item["_source"].get("text")) for item in found}
+
+    async def _found(self, tweet_ids: Sequence[str], **options: Any) -> list[Any]:
         if not tweet_ids:
-            return {}
+            return []
         with self._asking():
-            answer = await self._client.mget(index=self.name, ids=list(tweet_ids))
+            answer = await self._client.mget(index=self.name, ids=list(tweet_ids), **options)
         items = self._part(answer.body, "docs", list)
         for item in items:
-            if item.get("error"):
+            if item.get("error") and error_of(item["error"])[0] != "index_not_found_exception":
                 raise item_answer(item, self._server, self.name).error()
-        return {item["_id"]: stored(item) for item in items if item.get("found")}
+        return [item for item in items if item.get("found")]
 
     async def search(self, words: str, entity_type: str | None = None, limit: int = 10) -> Results:
         """Searches posts by text and mentions, best first; see `sinks.search.request`. Never finds erased ones."""

@@ -26,6 +26,17 @@ IN_FLIGHT = Gauge("mner_in_flight", "events taken and not yet acknowledged", ["a
 # than the worker: those records are lost), slipped and missed (a fault of ours or of a library; nothing was lost).
 OFFSET_RESETS = Counter("mner_offset_resets", "partitions not read from their committed offset", ["agent", "reason"])
 
+# Side fields of posts (all but id and text) that were cut, changed or left out. field is the field's name, reason why.
+# When one grows, a feed has changed its format: docs/events.md says what each reason means.
+LEFT_OUT = Counter("mner_left_out", "side fields cut, changed or left out", ["field", "reason"])
+
+# Posts that the model does not read. reason: no_words (the text is blank, or the post has only media).
+PASSED_OVER = Counter("mner_passed_over", "posts that the model does not read", ["reason"])
+
+# Posts with the id and edit of another post in the index, and another text. They become dead letters. Each one means
+# that feeds of several servers use the same ids, or that a feed sends edited posts without a higher edit.
+COLLISIONS = Counter("mner_collisions", "posts with the id and edit of another post")
+
 # Mentions by route: index (confident), review (uncertain), candidate (not chosen by the model, but asked about).
 # Counted for each document that the index accepts. An edit or a new model version counts again; a replay does not.
 # review / (index + review) is the share of mentions that people see. When it grows, the posts differ from those that

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from core.errors import Retry
@@ -10,6 +11,7 @@ from sinks.document import Document, from_extraction
 from sinks.index import Index, Outcome
 from sinks.queue import ReviewQueue
 from streams import metrics
+from streams.agents.collisions import collisions, reason
 from streams.agents.names import AgentName
 from streams.agents.resources import Resources
 from streams.pipeline.batch import MicroBatcher
@@ -18,6 +20,8 @@ from streams.pipeline.item import Item
 from streams.pipeline.pipeline import Pipeline
 from streams.pipeline.stage import Batcher, BatchStage
 from streams.routing import Routing, route
+
+log = logging.getLogger(__name__)
 
 BATCH, WAIT_S = 200, 0.05
 """Maximum number of extractions in a batch, and the longest time, in seconds, that one waits for others."""
@@ -59,6 +63,9 @@ class Deliver(BatchStage[Item[Extraction]]):
 
     async def process(self, items: Sequence[Item[Extraction]]) -> None:
         since_ms = await self._queue.time_ms()  # before the index answers; see `ReviewQueue.add`
+        items = await self._apart(items)
+        if not items:
+            return
         routings = [route(item.event, self._threshold, self._candidate_threshold) for item in items]
         documents = [
             from_extraction(item.event, routing.confident) for item, routing in zip(items, routings, strict=True)
@@ -81,6 +88,19 @@ class Deliver(BatchStage[Item[Extraction]]):
         busy = [outcome for outcome in outcomes if outcome.kind == "retry"]
         if busy:  # retries the whole batch: documents already written are stale then, and cost little
             raise Retry(f"{len(busy)} of {len(items)} documents are not written yet: {busy[0].reason}")
+
+    async def _apart(self, items: Sequence[Item[Extraction]]) -> Sequence[Item[Extraction]]:
+        """Returns the items without those that collide with another post. These fail.
+
+        This reads the index before it is written, since a newer model version would overwrite the other post.
+        """
+        posts = [item.event.tweet for item in items]
+        colliding = collisions(posts, await self._index.texts(list({post.id: None for post in posts})))
+        for place in sorted(colliding):
+            metrics.COLLISIONS.inc()
+            log.warning("post %s: %s", posts[place].id, why := reason(posts[place]))
+            items[place].fail(self.name, why, "Collision")
+        return [item for place, item in enumerate(items) if place not in colliding]
 
     async def _held(self, documents: Sequence[Document], outcomes: Sequence[Outcome]) -> dict[int, Document]:
         """Returns what the index holds in place of each stale document, by the position of that document.

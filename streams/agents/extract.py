@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from core.events import Tweet
 from streams.agents.names import AgentName
 from streams.agents.resources import Resources
-from streams.pipeline.decode import Decode
+from streams.pipeline.decode import DecodePost
 from streams.pipeline.fetch import Fetch
 from streams.pipeline.infer import Infer
 from streams.pipeline.item import TweetItem
@@ -32,7 +31,7 @@ async def pipeline(resources: Resources) -> Pipeline[TweetItem]:
     return resources.pipeline(
         AgentName.EXTRACT,
         [
-            Decode(Tweet),
+            DecodePost(),
             Fetch(
                 await resources.images(),
                 await resources.vision(),

@@ -217,7 +217,7 @@ async def load_first_photo(
     media: Sequence[Media], load: Callable[[str], Awaitable[LoadedImage]]
 ) -> tuple[ImageResult, LoadedImage | None]:
     """Loads a post's first photo with `load`, and counts the outcome. Returns the outcome and the image, or None."""
-    photo = next((item for item in media if item.type == "photo"), None)
+    photo = next((item for item in media if item.is_photo), None)
     if photo is None:
         metrics.IMAGES.labels("none", "").inc()
         return ImageResult(), None

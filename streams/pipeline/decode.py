@@ -5,7 +5,9 @@ from __future__ import annotations
 from pydantic import BaseModel, ValidationError
 
 from core.errors import Reject
-from core.events import explain
+from core.events import Tweet, explain
+from streams import metrics
+from streams.pipeline.item import TweetItem
 from streams.pipeline.stage import I, Stage
 
 
@@ -31,3 +33,21 @@ class Decode(Stage[I]):
             item.parsed = self._value.model_validate_json(item.origin.value)
         except ValidationError as error:
             raise Reject(explain(error)) from None
+
+
+class DecodePost(Decode[TweetItem]):
+    """Decodes a post, counts what it had to leave out, and passes over posts without words.
+
+    An edit without words goes on: its extraction, without mentions, replaces that of the version with words.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Tweet)
+
+    async def process(self, item: TweetItem) -> None:
+        await super().process(item)
+        for field, reason in item.event.left_out.items():
+            metrics.LEFT_OUT.labels(field, reason).inc()
+        if not item.event.has_words and item.event.edit == 0:
+            metrics.PASSED_OVER.labels("no_words").inc()
+            item.void = True

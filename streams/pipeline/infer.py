@@ -10,7 +10,7 @@ from core.errors import BatchFailed, Stop, UserError
 from core.events import Extraction
 from core.isolate import isolate
 from model.checkpoint import CheckpointInfo
-from model.mentions import candidate_mentions, mentions
+from model.mentions import Prediction, candidate_mentions, mentions
 from model.worker import ModelProcess
 from streams import metrics
 from streams.pipeline.batch import MicroBatcher
@@ -48,7 +48,10 @@ class Infer(BatchStage[TweetItem]):
     async def process(self, items: Sequence[TweetItem]) -> None:
         # after a `Retry` this is called again: items with an extraction keep it
         pending = [item for item in items if item.dead is None and item.extraction is None]
-        await isolate(pending, self._infer, self._fail)
+        for item in pending:
+            if not item.event.has_words:
+                item.extraction = self._extraction(item, Prediction())
+        await isolate([item for item in pending if item.event.has_words], self._infer, self._fail)
 
     async def _infer(self, items: Sequence[TweetItem]) -> None:
         started = time.monotonic()
@@ -64,18 +67,21 @@ class Infer(BatchStage[TweetItem]):
             item.timings_ms["infer"] = took_ms
             if prediction.typicality is not None:
                 metrics.observe_typicality(prediction.typicality)
-            item.extraction = Extraction(
-                tweet=item.event,
-                mentions=mentions(item.event.text, prediction),
-                candidates=candidate_mentions(item.event.text, prediction),
-                image=item.image,
-                context=item.context,
-                model=self._info.name,
-                model_version=self._info.model_version,
-                threshold=self._threshold,
-                candidate_threshold=self._candidate_threshold if prediction.candidates else 1.0,
-            )
+            item.extraction = self._extraction(item, prediction)
             item.encoded = None  # its pixels would otherwise stay in memory until the acknowledgement
+
+    def _extraction(self, item: TweetItem, prediction: Prediction) -> Extraction:
+        return Extraction(
+            tweet=item.event,
+            mentions=mentions(item.event.text, prediction),
+            candidates=candidate_mentions(item.event.text, prediction),
+            image=item.image,
+            context=item.context,
+            model=self._info.name,
+            model_version=self._info.model_version,
+            threshold=self._threshold,
+            candidate_threshold=self._candidate_threshold if prediction.candidates else 1.0,
+        )
 
     def _fail(self, item: TweetItem, fault: BatchFailed) -> bool:
         """Removes the item's image, which may be the cause, and asks for another try. Without one, the item fails."""

@@ -45,7 +45,7 @@ class Item(Generic[E]):
     origin: Origin
     parsed: E | None = None  # the event, once it is decoded
     dead: DeadLetter | None = None  # set by the first failure
-    void: bool = False  # a record without a value; there is nothing to do
+    void: bool = False  # there is nothing to do: a record without a value, or a post without words
     taken_at: float = field(default_factory=time.monotonic)  # monotonic seconds
 
     @property

@@ -179,7 +179,8 @@ class Pipeline(Generic[I]):
 
     async def _finish(self, item: I) -> None:
         if item.dead is None:
-            self._limit.passed()
+            if not item.void:
+                self._limit.passed()
         else:
             letter = item.dead
             self._limit.died(letter.reason)

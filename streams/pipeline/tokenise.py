@@ -16,5 +16,8 @@ class Tokenise(Stage[TweetItem]):
         self._tokenizer = tokenizer
 
     async def process(self, item: TweetItem) -> None:
+        if not item.event.has_words:
+            item.pixels = None
+            return
         encoded = self._tokenizer.encode(item.event.text, item.context)
         item.encoded, item.pixels = replace(encoded, pixels=item.pixels), None

@@ -30,16 +30,10 @@ def test_fields_that_a_platform_adds_are_ignored() -> None:
         pytest.param("{not json", "event: Invalid JSON", id="invalid JSON"),
         pytest.param("[]", "event:", id="not an object"),
         pytest.param({"id": "1"}, "text: Field required", id="no text"),
-        pytest.param(
-            {"id": "1", "text": "  \n"}, "text: is blank; give the post's words (got '  \\n')", id="blank text"
-        ),
         pytest.param({"id": "a/b", "text": "x"}, "id: String should match pattern", id="id with a slash"),
-        pytest.param({"id": 7, "text": "x"}, "id: Input should be a valid string (got 7)", id="id of wrong type"),
-        pytest.param({"id": "1", "text": "x", "edit": -1}, "edit: Input should be greater", id="negative edit"),
-        pytest.param({"id": "1", "text": "x", "edit": 70000}, "edit: Input should be less", id="edit too large"),
-        pytest.param({"id": "1", "text": "x", "media": [{}]}, "media.0.url: Field required", id="media without url"),
-        pytest.param({"id": "1", "text": "x", "created_at": "2026-11-21T07:00:00"}, "created_at:", id="no time zone"),
-        pytest.param('{"id": "1", "text": "\\ud83d"}', "event: Invalid JSON", id="half a surrogate pair"),
+        pytest.param({"id": True, "text": "x"}, "id: must be a string or a whole number", id="id of wrong type"),
+        pytest.param({"id": "1", "text": 7}, "text: Input should be a valid string (got 7)", id="text of wrong type"),
+        pytest.param('{"id": "1", "text": "\\ud83d"}', "text: has half a surrogate pair", id="half a surrogate pair"),
     ],
 )
 def test_a_bad_post_is_refused_with_field_value_and_reason(event: Any, says: str) -> None:

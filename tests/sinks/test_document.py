@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.events import MAX_EDIT, ImageResult, Tombstone
+from core.events import ImageResult, Tombstone
+from core.reading import MAX_EDIT
 from core.spelling import normalise
 from sinks.document import ERASED, from_decision, from_extraction, from_tombstone, stamp_ms, version
 from tests.sinks.values import MODEL_VERSION, MOMENT, decision, extraction, mention, task, tweet

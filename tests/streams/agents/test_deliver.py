@@ -8,7 +8,7 @@ from typing import Any
 from prometheus_client import REGISTRY
 
 from core.events import Extraction, Mention, ReviewTask, Tweet
-from sinks.document import Document
+from sinks.document import Document, edit_of
 from sinks.index import Outcome
 from streams.agents.deliver import Deliver
 from streams.pipeline.item import Item, Origin
@@ -29,6 +29,10 @@ class FirstWins:
             if not stale:
                 self.documents[document.id] = document
         return outcomes
+
+    async def texts(self, ids: Sequence[str]) -> dict[str, tuple[int, str | None]]:
+        held = await self.held(ids)
+        return {id: (edit_of(document.version), document.body["text"]) for id, document in held.items()}
 
     async def held(self, ids: Sequence[str]) -> dict[str, Document]:
         return {id: self.documents[id] for id in ids if id in self.documents}

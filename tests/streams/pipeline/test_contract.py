@@ -90,6 +90,9 @@ class Sinks:
     async def time_ms(self) -> int:
         return 0
 
+    async def texts(self, ids: Sequence[str]) -> dict[str, tuple[int, str | None]]:
+        return {}
+
     async def add(self, tasks: Sequence[ReviewTask], unquestioned: Sequence[Extraction], since_ms: int) -> int:
         if self.failures:
             raise self.failures.pop()

@@ -1,0 +1,149 @@
+"""Dates as platforms and libraries write them, each with the moment that it means."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from core.events import Tweet
+
+EVENING = datetime(2018, 10, 10, 20, 19, 24, tzinfo=UTC)
+MILLIS, MICROS = EVENING.replace(microsecond=123_000), EVENING.replace(microsecond=123_456)
+MINUTE, MIDNIGHT = EVENING.replace(second=0), EVENING.replace(hour=0, minute=0, second=0)
+
+READ: dict[str, tuple[Any, datetime]] = {
+    "ISO 8601": ("2018-10-10T20:19:24Z", EVENING),
+    "ISO 8601, another zone": ("2018-10-10T22:19:24+02:00", EVENING),
+    "ISO 8601, a zone without a colon": ("2018-10-10T22:19:24+0200", EVENING),
+    "ISO 8601, hours of a zone": ("2018-10-10T22:19:24+02", EVENING),
+    "ISO 8601, compact": ("20181010T201924Z", EVENING),
+    "ISO 8601, compact with a zone": ("20181010T221924+0200", EVENING),
+    "ISO 8601, milliseconds (Mastodon, Bluesky)": ("2018-10-10T20:19:24.123Z", MILLIS),
+    "ISO 8601, nanoseconds (Go, Java)": ("2018-10-10T20:19:24.123456789Z", MICROS),
+    "ISO 8601, a comma": ("2018-10-10T20:19:24,123Z", MILLIS),
+    "ISO 8601, a week": ("2018-W41-3T20:19:24Z", EVENING),
+    "ISO 8601, blanks around": (" 2018-10-10T20:19:24Z\n", EVENING),
+    "ISO 8601, a blank before the zone": ("2018-10-10T20:19:24 +00:00", EVENING),
+    "ISO 8601, a list of one": (["2018-10-10T20:19:24Z"], EVENING),
+    "Java's ZonedDateTime": ("2018-10-10T22:19:24+02:00[Europe/Paris]", EVENING),
+    "Python's str(datetime)": ("2018-10-10 20:19:24+00:00", EVENING),
+    "pandas, PostgreSQL": ("2018-10-10 20:19:24.123456+00", MICROS),
+    "Ruby's Time": ("2018-10-10 20:19:24 +0000", EVENING),
+    "Ruby's Time, UTC": ("2018-10-10 20:19:24 UTC", EVENING),
+    "Twint": ("2018-10-10 22:19:24 CEST", EVENING),
+    "Go's Time.String": ("2018-10-10 20:19:24.123 +0000 UTC", MILLIS),
+    "Japanese": ("2018/10/10 20:19:24 +0000", EVENING),
+    "Twitter's first API": ("Wed Oct 10 20:19:24 +0000 2018", EVENING),
+    "Java's Date": ("Wed Oct 10 22:19:24 CEST 2018", EVENING),
+    "JavaScript's Date": ("Wed Oct 10 2018 22:19:24 GMT+0200 (Central European Summer Time)", EVENING),
+    "JavaScript's Date, to UTC": ("Wed, 10 Oct 2018 20:19:24 GMT", EVENING),
+    "RFC 2822": ("Wed, 10 Oct 2018 22:19:24 +0200", EVENING),
+    "RFC 2822, with a comment": ("Wed, 10 Oct 2018 20:19:24 +0000 (UTC)", EVENING),
+    "RFC 822 (RSS)": ("10 Oct 18 15:19:24 EST", EVENING),
+    "RFC 822 (RSS), CST": ("Wed, 10 Oct 2018 14:19:24 CST", EVENING),
+    "RFC 850": ("Wednesday, 10-Oct-18 20:19:24 GMT", EVENING),
+    "Nitter": ("Oct 10, 2018 · 8:19 PM UTC", MINUTE),
+    "seconds": (1539202764, EVENING),
+    "seconds as text": ("1539202764", EVENING),
+    "seconds with a fraction (Reddit)": (1539202764.0, EVENING),
+    "seconds with a fraction, as text (Slack)": ("1539202764.123456", MICROS),
+    "milliseconds": (1539202764123, MILLIS),
+    "milliseconds as text": ("1539202764123", MILLIS),
+    "microseconds": (1539202764123456, MICROS),
+    "microseconds as text (Chrome, BigQuery)": ("1539202764123456", MICROS),
+    "nanoseconds": (1539202764123456789, MICROS),
+    "nanoseconds as text": ("1539202764123456789", MICROS),
+    "MongoDB": ({"$date": "2018-10-10T20:19:24.123Z"}, MILLIS),
+    "MongoDB, canonical": ({"$date": {"$numberLong": "1539202764123"}}, MILLIS),
+    "a year after 2038": ("2100-01-01T00:00:00Z", datetime(2100, 1, 1, tzinfo=UTC)),
+    "RFC 822, last century": ("31 Dec 99 23:59:59 GMT", datetime(1999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+}
+
+WITHOUT_ZONE: dict[str, tuple[Any, datetime]] = {
+    "ISO 8601": ("2018-10-10T20:19:24", EVENING),
+    "Python's str(datetime)": ("2018-10-10 20:19:24.123456", MICROS),
+    "a day": ("2018-10-10", MIDNIGHT),
+    "a compact day": ("20181010", MIDNIGHT),
+    "a compact day as a number": (20181010, MIDNIGHT),
+    "a compact minute": ("201810102019", MINUTE),
+    "a compact second (Wayback Machine)": ("20181010201924", EVENING),
+    "a day with slashes": ("2018/10/10", MIDNIGHT),
+    "a day with dots": ("2018.10.10", MIDNIGHT),
+    "C's asctime": ("Wed Oct 10 20:19:24 2018", EVENING),
+    "English": ("October 10th, 2018 at 8:19 p.m.", MINUTE),
+    "English, a day": ("10 October 2018", MIDNIGHT),
+    "Twitter's page": ("8:19 PM · Oct 10, 2018", MINUTE),
+    "Twitter's older page": ("8:19 PM - 10 Oct 2018", MINUTE),
+    "twelve at night": ("2018-10-10 12:00 AM", MIDNIGHT),
+}
+
+NOT_READ: dict[str, tuple[Any, str]] = {
+    "three numbers": ("10/11/12", "unreadable"),
+    "a day of two readings": ("10/11/2018", "unreadable"),
+    "a day of two readings, with a time": ("10/10/2018, 8:19:24 PM", "unreadable"),
+    "a year and a month": ("2018-10", "unreadable"),
+    "a word": ("yesterday", "unreadable"),
+    "a relative time": ("2 h", "unreadable"),
+    "no such day": ("2018-02-30", "unreadable"),
+    "no such hour": ("2018-10-10T25:00:00Z", "unreadable"),
+    "no such zone": ("2018-10-10T20:19:24+25:00", "unreadable"),
+    "a zone of several meanings": ("Wed Oct 10 20:19:24 IST 2018", "unreadable"),
+    "CST outside of RFC 822": ("Wed Oct 10 20:19:24 CST 2018", "unreadable"),
+    "another language": ("mié, 10 octubre 2018", "unreadable"),
+    "half a surrogate pair": ("2018-10-10\ud83d", "unreadable"),
+    "a long text": ("2018-10-10T20:19:24Z" + " " * 1000, "unreadable"),
+    "before 1970": ("1969-12-31T23:59:59Z", "out_of_range"),
+    "before 1970, a number": (-5, "out_of_range"),
+    "the year 1": ("0001-01-01T00:00:00Z", "out_of_range"),
+    "the year 9999": ("9999-12-31T23:59:59Z", "out_of_range"),
+    "a zone that leads to the year 9999": ("9998-12-31 23:59:59 -1200", "out_of_range"),
+    "infinite": (float("inf"), "out_of_range"),
+    "forty digits": (10**40, "out_of_range"),
+    "true": (True, "wrong_type"),
+    "an object": ({"date": "2018-10-10"}, "wrong_type"),
+    "Python's struct_time": ([2018, 10, 10, 20, 19, 24, 2, 283, 0], "wrong_type"),
+}
+
+ABSENT: dict[str, Any] = {
+    "null": None,
+    "empty": "",
+    "a blank": " ",
+    "no list": [],
+    "no object": {},
+    "NaN": float("nan"),
+}
+
+
+def read(value: Any) -> Tweet:
+    return Tweet.model_validate_json(json.dumps({"id": "1", "text": "x", "created_at": value}))
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_date_with_a_zone_is_read(name: str) -> None:
+    value, moment = READ[name]
+    tweet = read(value)
+    assert (tweet.created_at, tweet.left_out) == (moment, {})
+    assert Tweet.model_validate_json(tweet.model_dump_json()) == tweet
+
+
+@pytest.mark.parametrize("name", WITHOUT_ZONE)
+def test_a_date_without_a_zone_is_read_as_utc_and_says_so(name: str) -> None:
+    value, moment = WITHOUT_ZONE[name]
+    tweet = read(value)
+    assert (tweet.created_at, tweet.left_out) == (moment, {"created_at": "no_zone"})
+
+
+@pytest.mark.parametrize("name", NOT_READ)
+def test_a_date_that_is_not_certain_is_left_out_with_its_reason(name: str) -> None:
+    value, fault = NOT_READ[name]
+    tweet = read(value)
+    assert (tweet.created_at, tweet.left_out) == (None, {"created_at": fault})
+
+
+@pytest.mark.parametrize("name", ABSENT)
+def test_an_absent_date_is_no_fault(name: str) -> None:
+    tweet = read(ABSENT[name])
+    assert (tweet.created_at, tweet.left_out) == (None, {})
