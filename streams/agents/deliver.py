@@ -65,7 +65,7 @@ class Deliver(BatchStage[Item[Extraction]]):
         outcomes = await self._index.write(documents)
         for item, routing, outcome in zip(items, routings, outcomes, strict=True):
             if outcome.kind == "rejected":
-                item.fail(self.name, outcome.reason or "the index refused the document", "IndexRejected")
+                item.fail(self.name, outcome.error(outcome.reason or "the index refused the document"), "IndexRejected")
             elif outcome.kind == "written":
                 _count(routing)
         await self._ask(items, routings, documents, await self._outdated(documents, outcomes))
