@@ -189,7 +189,7 @@ def test_a_bomb_takes_little_memory_and_the_line_after_it_is_read() -> None:
 @pytest.mark.parametrize("beginning", [b"[", b"", b"\x1e", b'{"a": "'], ids=["array", "objects", "sequence", "string"])
 def test_a_long_file_is_never_in_memory_as_a_whole(beginning: bytes) -> None:
     separator = {b"[": b", ", b"\x1e": b"\n\x1e"}.get(beginning, b"\n\n" if beginning else b" ")
-    posts = separator.join(numbered(300_000))
+    posts = separator.join(post[:-2] + b" " * 100 + post[-2:] for post in numbered(100_000))
     if beginning == b'{"a": "':
         source: Any = io.BytesIO(b'{"id": "1"}\n' + beginning + posts)
         assert len(posts) > 10 * MEGABYTE
@@ -197,7 +197,7 @@ def test_a_long_file_is_never_in_memory_as_a_whole(beginning: bytes) -> None:
         source = io.BytesIO(beginning + posts + (b"]" if beginning == b"[" else b""))
     before = len(source.getvalue())
     sizes, peak = peak_of(source)
-    assert len(sizes) >= 300_000
+    assert len(sizes) >= 100_000
     assert before > 10 * MEGABYTE
     assert peak < 20 * MEGABYTE  # most of it is the list of the sizes
 
