@@ -7,26 +7,34 @@ from typing import Annotated
 
 import typer
 
+from cli.posts_file import described, reading
 from core.errors import UserError
+from core.files.posts import Posts
 from core.text import printable
 
 BROKEN_OFF = 1
 STOPPED = 130
-"""Exit codes when Kafka failed on the way, and after Ctrl-C."""
+"""Exit codes when Kafka or the file failed on the way, and after Ctrl-C."""
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help="File with one post as JSON per line; - reads standard input.")],
+    file: Annotated[Path, typer.Argument(help="File of posts as JSON; - reads standard input.")],
     rate: Annotated[float | None, typer.Option(help="Largest number of posts per second.", min=0.01)] = None,
-    from_line: Annotated[int, typer.Option(help="Number of the first line to send, counted from 1.", min=1)] = 1,
+    from_line: Annotated[
+        int, typer.Option(help="Number of the first line to send, or of the first post of an array.", min=1)
+    ] = 1,
+    as_is: Annotated[
+        bool, typer.Option("--as-is", help="Send each line of FILE as it stands, whatever FILE holds.")
+    ] = False,
 ) -> None:
-    """Send each line of FILE to the topic `tweets`, unchanged.
+    """Send the posts of FILE to the topic `tweets`.
+
+    FILE may hold JSON Lines, one JSON array or JSON objects, in UTF-8, UTF-16 or UTF-32, and may be compressed. Lines
+    in UTF-8 are sent unchanged. A file that holds no posts is refused before anything is sent.
 
     A worker writes lines that are not valid posts to the dead letters; see `mner dead-letters list`.
     Feeding may be stopped, or break off. It then says how many posts are sent, and with which line to go on.
     """
-    import sys
-
     from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
     from streams import servers, settings, topics
@@ -37,20 +45,31 @@ def command(
     name = config.name(topics.TWEETS)
     if name in topics.missing(brokers, topics.plan(config)):
         raise UserError(f"topic {name} is missing; create it with `mner topics create`")
-    try:
-        source = sys.stdin.buffer if str(file) == "-" else file.open("rb")
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from None
     columns = (SpinnerColumn(), TextColumn("feeding"), MofNCompleteColumn())
-    try:
-        with source, Progress(*columns, transient=True) as progress:
-            task = progress.add_task("feeding", total=None)
+    with reading(str(file), as_is=as_is, hint=". Nothing is sent; --as-is sends the lines all the same") as posts:
+        typer.echo(described(str(file), posts))
+        try:
+            with Progress(*columns, transient=True) as progress:
+                task = progress.add_task("feeding", total=None)
 
-            def show(fed: int) -> None:
-                progress.update(task, completed=fed)
+                def show(fed: int) -> None:
+                    progress.update(task, completed=fed)
 
-            count = feed(source, brokers, name, rate=rate, first=from_line, on_fed=show)
-    except FeedEnded as ended:
-        typer.echo(f"mner: {printable(str(ended))}", err=True)
-        raise typer.Exit(STOPPED if ended.interrupted else BROKEN_OFF) from None
+                count = feed(posts, brokers, name, rate=rate, first=from_line, unit=posts.unit, on_fed=show)
+        except FeedEnded as ended:
+            typer.echo(f"mner: {printable(str(ended))}", err=True)
+            raise typer.Exit(STOPPED if ended.interrupted else BROKEN_OFF) from None
+        finally:
+            _warn(posts)
     typer.echo(f"fed {count} events into {name}")
+
+
+def _warn(posts: Posts) -> None:
+    """Names the first post that is not UTF-8. It was sent as it stands."""
+    if posts.damaged:
+        others = f", nor are {posts.damaged - 1} others" if posts.damaged > 1 else ""
+        typer.echo(
+            f"mner: {posts.unit} {posts.first_damaged} is not UTF-8{others}; a worker makes dead letters of them. "
+            "If the file is in Windows-1252, `iconv -f WINDOWS-1252 -t UTF-8` converts it",
+            err=True,
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
@@ -19,9 +19,12 @@ from rich.text import Text
 
 from cli.as_json import escaped_json
 from cli.output import output_file
+from cli.posts_file import described, reading
 from cli.training.views import parse_views
 from core.errors import UserError, naming
 from core.events import ImageResult, Media, Tweet, explain
+from core.files.posts import Readable
+from core.files.split import Oversized, Record
 from streams.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -55,7 +58,7 @@ def command(
     no_vision: Annotated[bool, typer.Option("--no-vision", help="Fetch images without reading them.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
     jsonl: Annotated[
-        str | None, typer.Option(help="File of posts, one JSON object per line; - for standard input.")
+        str | None, typer.Option(help="File of posts as JSON, such as JSON Lines; - for standard input.")
     ] = None,
     out: Annotated[str, typer.Option(help="File for the results of --jsonl; - for standard output.")] = "-",
     checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint folder. The default is MNER_MODEL.")] = None,
@@ -68,8 +71,8 @@ def command(
     What the vision models read in an image becomes context for the text. If the image cannot be loaded, the command
     says why and uses only the text.
 
-    With --jsonl, a line that is not a valid post becomes a result with `error`, and the exit code is 1. The same holds
-    for a post that has none of the views of --views.
+    With --jsonl, the file may have each form that `mner feed` reads. A line that is not a valid post becomes a result
+    with `error`, and the exit code is 1. The same holds for a post that has none of the views of --views.
     """
     if (text is None) == (jsonl is None):
         raise UserError('give either a text, as in `mner predict "text"`, or `--jsonl FILE`')
@@ -91,7 +94,11 @@ def command(
         info = describe(folder)  # before the import of torch, so that a wrong path fails at once
     info = info.reading(chosen_views)
     needs_pixels = info.vision is not None
-    with _reading(jsonl or "-") as source, _writing(out) as sink, _image_loader(settings, needs_pixels) as load_images:
+    with (
+        nullcontext() if jsonl is None else reading(jsonl, "--jsonl") as posts,
+        _writing(out) as sink,
+        _image_loader(settings, needs_pixels) as load_images,
+    ):
         from model.extractor import Extractor
 
         extractor = Extractor.load(
@@ -102,8 +109,11 @@ def command(
             views=chosen_views,
         )
         if tweet is None:
+            assert jsonl is not None
+            assert posts is not None
+            print(described(jsonl, posts), file=sys.stderr)
             batch_lines = BATCH_LINES_WITH_PIXELS if needs_pixels else BATCH_LINES
-            return predict_lines(extractor, source, sink, load_images, batch_lines)
+            return predict_lines(extractor, posts, sink, load_images, batch_lines)
         ((result, image_context, pixels),) = load_images([tweet])
     words = image_context if context is None else context
     (extracted,) = extractor.extract_all([tweet], [words], [None if pixels is None else pixels.image()])
@@ -162,11 +172,15 @@ def _tweet_of(text: str, image: str | None) -> Tweet:
 
 
 def predict_lines(
-    extractor: Extractor, source: IO[bytes], sink: IO[bytes], load_images: LoadImages, batch_lines: int
+    extractor: Extractor, posts: Iterable[Record], sink: IO[bytes], load_images: LoadImages, batch_lines: int
 ) -> int:
-    """Writes one result per line, in order. Returns the exit code."""
+    """Writes one result per post, in order. Returns the exit code.
+
+    Raises `UserError` where the posts cannot be read on. The results of the posts before that place are written.
+    """
     failed = False
-    lines = (line for line in source if line.strip())
+    readable = Readable(posts)
+    lines = (line for line in readable if isinstance(line, Oversized) or line.strip())
     for chunk in iter(lambda: list(islice(lines, batch_lines)), []):
         parsed = [_parse(line) for line in chunk]
         tweets = [tweet for tweet in parsed if isinstance(tweet, Tweet)]
@@ -185,6 +199,8 @@ def predict_lines(
             failed |= "error" in result
             sink.write(escaped_json(result).encode() + b"\n")
         sink.flush()
+    if readable.problem is not None:
+        raise UserError(f"cannot read on after {readable.count} lines or posts: {readable.problem}")
     return int(failed)
 
 
@@ -192,8 +208,10 @@ def _unread(info: CheckpointInfo) -> str:
     return f"{info.name} reads only {' and '.join(info.design.views)} here, and this post has none"
 
 
-def _parse(line: bytes) -> Tweet | dict[str, object]:
+def _parse(line: Record) -> Tweet | dict[str, object]:
     """Returns the post, or the result that says what is wrong with the line."""
+    if isinstance(line, Oversized):
+        return {"id": None, "error": f"event: has {line.size} bytes, more than a topic takes"}
     try:
         tweet = Tweet.model_validate_json(line)
     except ValidationError as error:
@@ -258,13 +276,6 @@ def _show(tweet: Tweet, extracted: Extracted, threshold: float) -> None:
             views,
         )
     console.print(table)
-
-
-def _reading(name: str) -> AbstractContextManager[IO[bytes]]:
-    try:
-        return nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb")
-    except OSError as error:
-        raise UserError(f"--jsonl {name}: {error.strerror}") from None
 
 
 def _writing(name: str) -> AbstractContextManager[IO[bytes]]:

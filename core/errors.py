@@ -3,12 +3,14 @@
     Exception
     ├── UserError      shown to a person as one line that says what to do; exit code 2
     ├── Retry          the fault passes by itself: wait with backoff, try again, acknowledge nothing
-    ├── Reject         this event can never succeed: it becomes a dead letter; other events go on
+    ├── Reject         this event can never succeed, because of what it holds: it becomes a dead letter
+    │   └── Refused        a store refuses this event, and may refuse all others for the same reason
     ├── Stop           the deployment is broken: stop the worker, acknowledge nothing more
     └── BatchFailed    one item of a batch may be the cause: halve the batch until that item is alone
         └── ProcessDied    like BatchFailed, but an isolated item gets a second try
 
-Any other exception inside a stage counts as `Reject` for the event that the stage handled.
+Any other exception inside a stage makes a dead letter too. Many of these in a row, or many `Refused`, stop the worker.
+Events that are rejected for what they hold never do.
 """
 
 from __future__ import annotations
@@ -31,7 +33,11 @@ class Retry(Exception):
 
 
 class Reject(Exception):
-    """This one event cannot be processed. The message is the reason in its dead letter."""
+    """This one event cannot be processed, because of what it holds. The message is the reason in its dead letter."""
+
+
+class Refused(Reject):
+    """A store refuses this event for a reason that may lie in the store, such as a mapping that is not ours."""
 
 
 class Stop(Exception):

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from elasticsearch import ApiError, AsyncElasticsearch, BadRequestError, NotFoundError, TransportError
 
-from core.errors import Reject, Retry, Stop, UserError
+from core.errors import Refused, Reject, Retry, Stop, UserError
 from sinks.answers.answer import Reaction, Slow
 from sinks.answers.elasticsearch import error_of, item_answer
 from sinks.blame import Blame
@@ -52,11 +52,16 @@ class Outcome:
     - written: the index holds it.
     - stale: the index already holds a document with the same or a greater version, so nothing is left to do.
     - retry: write it again later.
-    - rejected: it can never be written; `reason` says why.
+    - rejected: it can never be written; `reason` says why. `general`: the index may refuse all others for it, too.
     """
 
     kind: Literal["written", "stale", "retry", "rejected"]
     reason: str = ""
+    general: bool = False
+
+    def error(self, message: str) -> Reject:
+        """Returns the error for a rejected document."""
+        return Refused(message) if self.general else Reject(message)
 
 
 class Index:
@@ -231,7 +236,7 @@ class Index:
         if answer.reaction not in KINDS:
             raise answer.error()
         done = answer.reaction in {Reaction.DONE, Reaction.STALE}
-        return Outcome(KINDS[answer.reaction], "" if done else answer.sentence)
+        return Outcome(KINDS[answer.reaction], "" if done else answer.sentence, answer.general)
 
     def _part(self, body: object, name: str, kind: type) -> Any:
         """Returns a field of an answer. Raises `Retry` when the answer lacks it: something else has answered."""

@@ -1,6 +1,6 @@
-"""Feeds a file of events, one JSON object on each line, into the tweets topic.
+"""Feeds events, each a JSON object, into the tweets topic. `core.files` reads them from files.
 
-The lines are sent unchanged. A broken one becomes a dead letter of the extract agent, with its reason.
+The events are sent as they come. A broken one becomes a dead letter of the extract agent, with its reason.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
+from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError, UnknownError
 
 from core.errors import UserError
 from core.events import HEADERS
+from core.files.posts import reason_of
+from core.files.split import Oversized, Record
+from core.files.stream import FileBroke
 from sinks.answers import kafka as kafka_answers
 from sinks.answers.answer import Reaction
 from streams.topics import EVENT_BYTES
@@ -48,9 +51,10 @@ class Feeder(KafkaProducer):  # type: ignore[misc]
     def flush(self, timeout: float | None = None) -> None:
         """Waits until everything is sent, or for `timeout` seconds. Never raises when that was too short.
 
-        `close` calls this first. An error would leave its thread running, and Python would report it at the end.
+        `close` calls this first. An error would leave its thread running, and Python would report it at the end. After
+        kafka-python has split a batch, it raises `UnknownError` here, although the parts are still being sent.
         """
-        with contextlib.suppress(KafkaTimeoutError):
+        with contextlib.suppress(KafkaTimeoutError, UnknownError):
             super().flush(timeout)
 
 
@@ -68,24 +72,28 @@ def key_of(line: bytes) -> bytes | None:
 
 
 def feed(
-    lines: Iterable[bytes],
+    lines: Iterable[Record],
     brokers: str,
     topic: str,
     *,
     rate: float | None = None,
     first: int = 1,
+    unit: str = "line",
     on_fed: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Sends every line that is not blank. Returns their number when the broker has them all.
 
-    `rate`: largest number of events per second. `first`: number of the first line to send, counted from 1. `on_fed` is
-    called with the number of lines sent so far. Raises `UserError` when no broker answers, or when a line is too long.
-    Raises `FeedEnded` when the brokers fail on the way, or on Ctrl-C. Both errors name the line to go on with.
+    `rate`: largest number of events per second. `first`: number of the first line to send, counted from 1. `unit`: what
+    the numbers count, a line or a post. `on_fed` is called with the number of lines sent so far. Raises `UserError`
+    when no broker answers, or when a line is too long. Raises `FeedEnded` when the brokers fail on the way, when the
+    file cannot be read on, or on Ctrl-C. Both errors name the line to go on with.
     """
     try:
         producer = Feeder(
             bootstrap_servers=brokers.split(","),
             acks="all",
+            enable_idempotence=False,  # with it, one line that is too large fails every other open line as well
+            max_in_flight_requests_per_connection=1,  # keeps the order of the lines when one is sent again
             linger_ms=5,
             max_request_size=EVENT_BYTES,
             max_block_ms=int(PATIENCE_S * 1000),
@@ -97,7 +105,7 @@ def feed(
         if told.reaction is Reaction.STOP:
             raise UserError(told.sentence) from None
         raise UserError(f"no Kafka broker answers at {brokers} ({error}): is it up, is MNER_KAFKA right?") from None
-    sending = _Sending(producer, brokers, topic)
+    sending = _Sending(producer, topic, unit)
     try:
         return sending.send(lines, rate, first, on_fed)
     except KeyboardInterrupt:
@@ -107,9 +115,9 @@ def feed(
         producer.close(timeout=STOP_S)
         told = kafka_answers.answer(error, f"Kafka at {brokers}", f"topic {topic}")
         raise FeedEnded(f"{told.sentence}; {sending.summary()}") from None
-    except OSError as error:
+    except (OSError, FileBroke) as error:
         producer.close(timeout=STOP_S)
-        raise FeedEnded(f"cannot read on: {error.strerror or error}; {sending.summary()}") from None
+        raise FeedEnded(f"cannot read on: {reason_of(error)}; {sending.summary()}") from None
     finally:
         producer.close(timeout=STOP_S)
 
@@ -126,20 +134,23 @@ class _Open:
 class _Sending:
     """Sends lines in order, and knows which of them the brokers have."""
 
-    def __init__(self, producer: Any, brokers: str, topic: str) -> None:
+    def __init__(self, producer: Any, topic: str, unit: str) -> None:
         self._producer = producer
-        self._brokers = brokers
         self._topic = topic
+        self._unit = unit
         self._open: deque[_Open] = deque()
         self._bytes = 0
         self._acknowledged = 0
         self._next = 1  # the first line that the brokers may lack, unless one is open
 
-    def send(self, lines: Iterable[bytes], rate: float | None, first: int, on_fed: Callable[[int], None]) -> int:
+    def send(self, lines: Iterable[Record], rate: float | None, first: int, on_fed: Callable[[int], None]) -> int:
         started = time.monotonic()
         sent = 0
         for number, line in enumerate(lines, start=1):
-            value = line.rstrip(b"\r\n")
+            value = b"" if isinstance(line, Oversized) else line.rstrip(b"\r\n")
+            if number >= first and isinstance(line, Oversized):
+                self._settle(0, 0)
+                raise self._too_long(number, line.size)
             if number < first or not value.strip():
                 self._next = self._next if self._open else number + 1
                 continue
@@ -167,6 +178,7 @@ class _Sending:
         again = sum(entry.number > line for entry in done)
         count = self._acknowledged + len(done)
         said = f"{count} events are in topic {self._topic}; go on with `mner feed --from-line {line}`"
+        said += "" if self._unit == "line" else f" ({self._unit} {line})"
         return f"{said}, which sends {again} of them again, without harm" if again else said
 
     def _settle(self, events: int, most_bytes: int) -> None:
@@ -187,7 +199,8 @@ class _Sending:
 
     def _too_long(self, number: int, size: int) -> UserError:
         """Returns the error for line `number`. The lines before it are acknowledged."""
+        unit = self._unit
         return UserError(
-            f"line {number} has {size} bytes, more than topic {self._topic} allows. The lines before it are fed: "
-            f"continue with line {number + 1}, as `mner feed --from-line {number + 1}` does"
+            f"{unit} {number} has {size} bytes, more than topic {self._topic} allows. The {unit}s before it are fed: "
+            f"continue with {unit} {number + 1}, as `mner feed --from-line {number + 1}` does"
         )

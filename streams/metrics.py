@@ -18,6 +18,13 @@ ACKNOWLEDGED = Counter("mner_acknowledged", "events acknowledged", ["agent"])
 # Acknowledged events that became dead letters. A rise after a deployment means that the deployment is bad.
 DEAD = Counter("mner_dead_letters", "events that became dead letters", ["agent"])
 
+# Dead letters that are the fault of the event itself, such as a line that is no JSON. They never stop a worker.
+BAD = Counter("mner_bad_events", "events that became dead letters for what they hold", ["agent"])
+
+# Bad events since the last event that was not bad. While it grows, what writes to the agent's topic writes nothing
+# that can be read, such as a file in UTF-16.
+BAD_RUN = Gauge("mner_bad_events_run", "bad events in a row, up to now", ["agent"])
+
 # Events taken and not yet acknowledged. If this stays at MNER_IN_FLIGHT, a stage or a server is the bottleneck.
 IN_FLIGHT = Gauge("mner_in_flight", "events taken and not yet acknowledged", ["agent"])
 

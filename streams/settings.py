@@ -60,11 +60,20 @@ class Batching(Group):
 
 
 class DeadLetterLimits(Group):
-    """How many dead letters stop the worker."""
+    """How many failures of its own stop the worker. Events that are rejected for what they hold do not count."""
 
-    run: int = Field(100, ge=1, description="Number of dead letters in a row that stops the worker.")
+    run: int = Field(
+        100,
+        ge=1,
+        description="Number of events in a row that fail in the worker's own stages, after which it stops. "
+        "Events that cannot be decoded do not count.",
+    )
     share: FiniteFloat = Field(
-        0.5, gt=0, le=1, description="The worker stops if more than this share of the last 500 events are dead letters."
+        0.5,
+        gt=0,
+        le=1,
+        description="The worker stops if more than this share of the last 500 events failed in its own stages. "
+        "Events that cannot be decoded do not count.",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.errors import Reject, Retry, Stop
+from core.errors import Refused, Reject, Retry, Stop
 
 
 class Reaction(StrEnum):
@@ -44,6 +44,7 @@ class Answer:
     reaction: Reaction
     sentence: str
     broke: bool = False  # whether the connection broke, without an answer
+    general: bool = False  # whether the server may refuse every item for this reason
 
     def error(self, after_s: float = 0.0) -> Exception:
         """Returns the error that makes the pipeline do this. A request that cannot be split any further is rejected."""
@@ -52,5 +53,5 @@ class Answer:
         if self.reaction is Reaction.RETRY:
             return Retry(self.sentence, after_s)
         if self.reaction in {Reaction.SPLIT, Reaction.REJECT}:
-            return Reject(self.sentence)
+            return Refused(self.sentence) if self.general else Reject(self.sentence)
         return Stop(self.sentence)

@@ -54,6 +54,7 @@ class Row:
     - reason: a regular expression that the error's reason must contain.
     - says: what is true. `{server}` stands for the server, and `{name}` for the index.
     - ours: whether Elasticsearch itself must have sent it (True) or something before it (False). None matches both.
+    - general: whether the reason for a rejection may lie in the index, so that it may refuse every document.
     """
 
     scope: Scope
@@ -64,6 +65,7 @@ class Row:
     source: str
     reason: str = ""
     ours: bool | None = None
+    general: bool = False
 
     def matches(self, scope: Scope, status: int, kind: str, reason: str, ours: bool) -> bool:
         return (
@@ -117,14 +119,18 @@ ITEM = (
         *("item", (400,), ARGUMENT, _R.RETRY, "a shard of {name} is full; it needs a new write index", SHARDS),
         reason="(?i)number of documents in (the )?(shard|index)",
     ),
-    Row("item", (), PIPELINE, _R.REJECT, "an ingest pipeline of {server} refuses the document", INGEST),
+    Row("item", (), PIPELINE, _R.REJECT, "an ingest pipeline of {server} refuses the document", INGEST, general=True),
     Row("item", (400,), ("invalid_index_name_exception",), _R.STOP, "{name} cannot be the name of an index", CREATE),
-    Row("item", (400,), UNMAPPED, _R.REJECT, "{server} cannot map the document", BULK),
+    Row(
+        *("item", (400,), UNMAPPED, _R.REJECT, "the document exceeds a limit of {server}", MAPPING),
+        reason="(?i)exceeded the allowed limit",
+    ),
+    Row("item", (400,), UNMAPPED, _R.REJECT, "{server} cannot map the document", BULK, general=True),
     Row(
         *("item", (400,), ARGUMENT, _R.REJECT, "the document exceeds a limit of {server}", MAPPING),
         reason="(?i)limit|immense|too l",
     ),
-    Row("item", (400, 422), (), _R.REJECT, "{server} refuses the document", BULK),
+    Row("item", (400, 422), (), _R.REJECT, "{server} refuses the document", BULK, general=True),
     Row("item", (413,), (), _R.REJECT, "the document is too large for {server}", NETWORK),
     Row("item", (429,), BREAKER, _R.RETRY, "{server} is short of memory", MEMORY),
     Row("item", (429,), (), _R.RETRY, "{server} is busy", BUSY),
@@ -249,7 +255,7 @@ def error_of(error: object) -> tuple[str, str]:
 
 def _answer(row: Row, server: str, name: str, detail: str) -> Answer:
     says = row.says.format(server=server, name=repr(name))
-    return Answer(row.reaction, f"{says}: {detail}" if detail else says)
+    return Answer(row.reaction, f"{says}: {detail}" if detail else says, general=row.general)
 
 
 def _plain(body: object) -> str:

@@ -25,6 +25,7 @@ class Row:
     - names: classes of the clients' own errors.
     - says: what is true. `{server}` stands for the brokers, `{topic}` for the topic.
     - renew: a new producer is needed, since the broker does not accept this one any more.
+    - general: whether the reason for a rejection may lie in the topic, so that it may refuse every record.
     """
 
     codes: tuple[int, ...]
@@ -33,6 +34,7 @@ class Row:
     says: str
     source: str = CODES
     renew: bool = False
+    general: bool = False
 
     def matches(self, code: int | None, names: frozenset[str]) -> bool:
         return (not self.codes and not self.names) or code in self.codes or not names.isdisjoint(self.names)
@@ -47,8 +49,8 @@ TABLE = (
     # a record
     Row((10,), (), _R.SPLIT, "the record is larger than {topic} allows"),
     Row((18,), ("RecordTooLargeError",), _R.SPLIT, "the record is larger than a segment of {topic}"),
-    Row((32,), (), _R.REJECT, "{topic} does not take a record with this time", TOPICS),
-    Row((87,), (), _R.REJECT, "{topic} refuses the record; a compacted topic needs a key"),
+    Row((32,), (), _R.REJECT, "{topic} does not take a record with this time", TOPICS, general=True),
+    Row((87,), (), _R.REJECT, "{topic} refuses the record; a compacted topic needs a key", general=True),
     # the brokers take no records now
     Row((3, 100), (), _R.RETRY, "{server} does not have {topic} now"),
     Row((5, 6, 13, 72, 74, 75, 80, 83, 103), ("StaleMetadata",), _R.RETRY, "{server} is choosing new leaders"),
@@ -100,7 +102,8 @@ def answer(error: BaseException, server: str, topic: str = "a topic") -> Answer:
     row = row_for(error)
     detail = " ".join((str(error) or type(error).__name__).split())[:300]
     name = type(error).__name__
-    return Answer(row.reaction, f"{row.says.format(server=server, topic=topic)}: {_told(name, detail)}")
+    says = row.says.format(server=server, topic=topic)
+    return Answer(row.reaction, f"{says}: {_told(name, detail)}", general=row.general)
 
 
 def _told(name: str, detail: str) -> str:

@@ -19,6 +19,7 @@ table is read from the top, and the first row that matches counts. The page is w
 | retry smaller | does the same, with smaller requests. They grow again when they pass |
 | split | sends the two halves of the request. A document that is refused alone is rejected |
 | reject | makes a [dead letter](dead-letters.md) of this one event |
+| reject, counted | does the same. Many in a row [stop the worker](delivery.md#limits-on-dead-letters) |
 | stop | ends with an error. Only a person can help, with other settings or another program |
 
 In the column "what is true", "we" and "our" mean the worker. `NAME` is the name of the index, and `TOPIC` that of the
@@ -59,7 +60,7 @@ def page() -> str:
                     (
                         ", ".join(map(str, row.codes)),
                         _code(row.names),
-                        row.reaction + (", with a new session" if row.renew else ""),
+                        row.reaction + ", with a new session" * row.renew + ", counted" * row.general,
                         _says(row.says, "Kafka"),
                         _source(row.source),
                     )
@@ -79,7 +80,7 @@ def _elasticsearch(rows: Iterable[elasticsearch.Row], status: str, *, sender: bo
             _code(row.types),
             *([_regex(row.reason)] if status else []),
             *([senders[row.ours]] if sender else []),
-            row.reaction,
+            row.reaction + (", counted" if row.general else ""),
             _says(row.says, "Elasticsearch"),
             _source(row.source),
         ]

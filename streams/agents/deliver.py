@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from core.errors import Retry
+from core.errors import Reject, Retry
 from core.events import Extraction, ReviewTask
 from sinks.document import Document, from_extraction
 from sinks.index import Index, Outcome
@@ -73,7 +73,7 @@ class Deliver(BatchStage[Item[Extraction]]):
         outcomes = await self._index.write(documents)
         for item, routing, outcome in zip(items, routings, outcomes, strict=True):
             if outcome.kind == "rejected":
-                item.fail(self.name, outcome.reason or "the index refused the document", "IndexRejected")
+                item.fail(self.name, outcome.error(outcome.reason or "the index refused the document"), "IndexRejected")
             elif outcome.kind == "written":
                 _count(routing)
         outdated = set()
@@ -99,7 +99,7 @@ class Deliver(BatchStage[Item[Extraction]]):
         for place in sorted(colliding):
             metrics.COLLISIONS.inc()
             log.warning("post %s: %s", posts[place].id, why := reason(posts[place]))
-            items[place].fail(self.name, why, "Collision")
+            items[place].fail(self.name, Reject(why), "Collision")
         return [item for place, item in enumerate(items) if place not in colliding]
 
     async def _held(self, documents: Sequence[Document], outcomes: Sequence[Outcome]) -> dict[int, Document]:

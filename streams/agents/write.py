@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.errors import Reject, Retry
+from core.errors import Retry
 from sinks.document import Document
 from sinks.index import Index
 
@@ -16,4 +16,4 @@ async def write_one(index: Index, document: Document) -> None:
     if outcome.kind == "retry":
         raise Retry(f"post {document.id} is not written yet: {outcome.reason}")
     if outcome.kind == "rejected":
-        raise Reject(f"the index refused {document.id}: {outcome.reason}")
+        raise outcome.error(f"the index refused {document.id}: {outcome.reason}")

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from core.errors import Refused, Reject
 from core.events import DeadLetter, Extraction, ImageResult, Tweet
 from core.text import shorten
 
@@ -46,6 +47,7 @@ class Item(Generic[E]):
     parsed: E | None = None  # the event, once it is decoded
     dead: DeadLetter | None = None  # set by the first failure
     void: bool = False  # there is nothing to do: a record without a value, or a post without words
+    bad: bool = False  # whether the first failure is the event's own fault, and not that of a stage or a store
     taken_at: float = field(default_factory=time.monotonic)  # monotonic seconds
 
     @property
@@ -61,6 +63,7 @@ class Item(Generic[E]):
         """
         if self.dead is not None:
             return
+        self.bad = isinstance(error, Reject) and not isinstance(error, Refused)
         key = self.origin.key
         self.dead = DeadLetter(
             topic=self.origin.topic,

@@ -1,4 +1,7 @@
-"""Stops the worker when too many events become dead letters, as after a bad deployment."""
+"""Stops the worker when too many events fail in our own stages, as after a bad deployment.
+
+Events that are rejected for what they hold do not count. `streams.pipeline.alert` reports them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ WINDOW = 500
 
 
 class DeadLetterLimit:
-    """Raises `Stop` at `run` dead letters in a row, or when more than `share` of the last `WINDOW` events died."""
+    """Raises `Stop` at `run` failures in a row, or when more than `share` of the last `WINDOW` events failed."""
 
     def __init__(self, run: int, share: float) -> None:
         self._run_limit = run
@@ -23,14 +26,12 @@ class DeadLetterLimit:
         self._run = 0
         self._recent.append(False)
 
-    def died(self, reason: str) -> None:
-        """Counts an event that becomes a dead letter. Raises `Stop` when a limit is reached."""
+    def failed(self, reason: str) -> None:
+        """Counts an event that becomes a dead letter through no fault of its own. Raises `Stop` at a limit."""
         self._run += 1
         self._recent.append(True)
         if self._run >= self._run_limit:
-            raise Stop(f"{self._run} dead letters in a row (MNER_DEAD_LETTER_RUN), the last: {reason}")
+            raise Stop(f"{self._run} events in a row failed (MNER_DEAD_LETTER_RUN), the last: {reason}")
         share = sum(self._recent) / len(self._recent)
         if len(self._recent) == WINDOW and share > self._share_limit:
-            raise Stop(
-                f"{share:.0%} of the last {WINDOW} events are dead letters (MNER_DEAD_LETTER_SHARE), the last: {reason}"
-            )
+            raise Stop(f"{share:.0%} of the last {WINDOW} events failed (MNER_DEAD_LETTER_SHARE), the last: {reason}")

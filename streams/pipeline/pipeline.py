@@ -23,6 +23,7 @@ from core.events import DeadLetter
 from core.isolate import isolate
 from streams import metrics
 from streams.pipeline.acknowledge import Acknowledge, InOrder
+from streams.pipeline.alert import BadEvents
 from streams.pipeline.item import Origin
 from streams.pipeline.limits import DeadLetterLimit
 from streams.pipeline.stage import BatchStage, I, Stage
@@ -61,6 +62,7 @@ class Pipeline(Generic[I]):
         self._slots = asyncio.Semaphore(in_flight)
         self._retry_max_s = retry_max_s
         self._clock = clock
+        self._bad_events = BadEvents(name, clock)
         self._order = InOrder()
         self._queues: list[asyncio.Queue[I]] = [asyncio.Queue(maxsize=in_flight) for _ in stages]
         self._tasks: list[asyncio.Task[None]] = []
@@ -178,16 +180,17 @@ class Pipeline(Generic[I]):
         await isolate(items, process, fail)
 
     async def _finish(self, item: I) -> None:
-        if item.dead is None:
-            if not item.void:
-                self._limit.passed()
-        else:
+        if item.dead is not None:
             letter = item.dead
-            self._limit.died(letter.reason)
-            log.info("dead letter: %s/%d@%d in %s: %s", *_where(letter), letter.stage, letter.reason)
+            self._judge(letter, bad=item.bad)
+            level = logging.DEBUG if item.bad else logging.INFO  # a wrong file would fill the log
+            log.log(level, "dead letter: %s/%d@%d in %s: %s", *_where(letter), letter.stage, letter.reason)
             await self._retry(lambda: self._dead_letters.send(letter, item.origin.key), "dead letters")
             self.dead += 1
             metrics.DEAD.labels(self.name).inc()
+        elif not item.void:  # a void item has passed no stage
+            self._limit.passed()
+            self._bad_events.passed()
         if self.halted.done():
             return  # a halted pipeline acknowledges nothing more
         acknowledged = await self._order.done(item.origin)
@@ -198,6 +201,14 @@ class Pipeline(Generic[I]):
         self._free(acknowledged)
         if not self.open:
             self._empty.set()
+
+    def _judge(self, letter: DeadLetter, *, bad: bool) -> None:
+        """Counts a dead letter. Raises `Stop` when too many events fail through no fault of their own."""
+        if bad:
+            self._bad_events.add(letter)
+        else:
+            self._bad_events.passed()
+            self._limit.failed(letter.reason)
 
     def _free(self, slots: int) -> None:
         """Releases the slots of events that were acknowledged, or forgotten after a rebalance.

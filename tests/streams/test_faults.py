@@ -183,10 +183,11 @@ async def test_a_deployment_that_fails_every_post_stops_instead_of_dead_letterin
     stubbed: Settings, start: Start
 ) -> None:
     worker = start(stubbed.changed(dead_letter={"run": 20}))
-    await asyncio.to_thread(fed, stubbed, [b"broken"] * 500)
+    posts = [b'{"id": "r%d", "text": "raiser post"}' % number for number in range(500)]
+    await asyncio.to_thread(fed, stubbed, posts)
     await until_ended(worker)
     assert worker.code == 1
-    assert "20 dead letters in a row" in worker.output()
+    assert "20 events in a row failed" in worker.output()
     assert len((await books(stubbed)).dead) < 40
 
 

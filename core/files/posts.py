@@ -1,0 +1,277 @@
+"""Reads posts as JSON from a file in any usual form, and refuses a file that holds none before anything is read on.
+
+`open_posts` looks at the first bytes. It undoes compressions, finds the encoding and the layout, and looks at the first
+posts. It keeps at most a few posts in memory, however long the file is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain, repeat
+from typing import IO, Any, Literal
+
+from core.errors import UserError
+from core.files.inflate import inflated
+from core.files.kinds import NAMES, encoding_of, in_utf8, other_format
+from core.files.split import Oversized, Record, Values, lines, sequence
+from core.files.stream import FileBroke, Malformed, Stream, pieces_of
+
+FIRST = 20
+"""How many posts are looked at. If none of them looks like a post, the file is refused."""
+
+MOST_BLANK = 10_000
+"""Most blank lines among the first posts."""
+
+LINE_END = re.compile(rb"[\r\n]")
+BLANK = b" \t\r\n"
+EXPORT = re.compile(rb"window\.YTD\.|\w[\w.]* = [\[{]")
+TABLE = re.compile(rb"[^,;\t]*[,;\t]")
+
+Layout = Literal["lines", "array", "objects", "sequence"]
+LAYOUTS: dict[Layout, str] = {
+    "lines": "JSON Lines in {}; each line is a post",
+    "array": "one JSON array in {}; each item is a post",
+    "objects": "JSON objects in {}, one after another; each is a post",
+    "sequence": "a JSON text sequence (RFC 7464) in {}; each value is a post",
+}
+SHAPES: dict[str, str] = {
+    "data": "a page of X's API; pages are not read yet. Write each entry of `data` on a line of its own",
+    "statuses": "a page of X's search; pages are not read yet. Write each entry of `statuses` on a line of its own",
+    "tweet": "an entry of an X archive; archives are not read yet. Write each `tweet` on a line of its own",
+}
+"""A field of other programs' objects, and what such an object is."""
+
+
+class NoPosts(UserError):
+    """The file is text, but none of its first lines or items looks like a post."""
+
+
+class Posts:
+    """The posts of a file, in order, each as UTF-8 JSON. Blank lines come as they are, so that lines can be counted."""
+
+    def __init__(self, records: Iterable[Record], says: str, unit: Literal["line", "post"] = "line") -> None:
+        """`says`: what the file is and how it is read. `unit`: what a record's number counts."""
+        self._records = records
+        self.says = says
+        self.unit = unit
+        self.damaged = 0  # records so far that are not UTF-8
+        self.first_damaged = 0  # the number of the first one, counted from 1
+
+    def __iter__(self) -> Iterator[Record]:
+        for number, record in enumerate(self._records, start=1):
+            if isinstance(record, bytes) and not _is_utf8(record):
+                self.damaged += 1
+                self.first_damaged = self.first_damaged or number
+            yield record
+
+
+class Readable:
+    """Iterates over posts up to the place where they cannot be read on. Then `problem` says why."""
+
+    def __init__(self, posts: Iterable[Record]) -> None:
+        self._posts = posts
+        self.count = 0
+        self.problem: str | None = None
+
+    def __iter__(self) -> Iterator[Record]:
+        try:
+            for self.count, post in enumerate(self._posts, start=1):  # noqa: B020
+                yield post
+        except (OSError, FileBroke) as error:
+            self.problem = reason_of(error)
+
+
+def reason_of(error: OSError | FileBroke) -> str:
+    """Returns why a file cannot be read on."""
+    return str(getattr(error, "strerror", None) or error)
+
+
+def open_lines(source: IO[bytes], most: int) -> Posts:
+    """Returns the lines of a file as they are, whatever it holds."""
+    return Posts(lines(pieces_of(source), b"\n", most), "read as it is; each line is an event")
+
+
+def open_posts(source: IO[bytes], most: int) -> Posts:
+    """Returns the posts of a file. `most`: largest size of a post, in bytes; longer ones come as `Oversized`.
+
+    Iterating raises `FileBroke` or `OSError` where the file cannot be read on. Raises `UserError` for a file that holds
+    no posts. The message goes on from the file's name.
+    """
+    stream, compressions = inflated(source)
+    encoding, mark = encoding_of(stream)
+    stream.skip(len(mark))
+    if encoding != "utf-8":
+        stream = Stream(in_utf8(stream, encoding))
+    packed = "".join(f", compressed with {name}" for name in compressions)
+    if name := other_format(stream):
+        raise UserError(f"is {name}{packed}; give a file of posts as JSON")
+    start = _first_line(stream, most)
+    if not start and not stream.more():
+        return _nothing(stream, packed)
+    _refuse_by_look(start)
+    layout = _layout(stream, start, most)
+    says = LAYOUTS[layout].format(NAMES[encoding] + (" with a byte order mark" if mark else "") + packed)
+    unit: Literal["line", "post"] = "line" if layout == "lines" else "post"
+    return Posts(_checked(_split(stream, layout, most), layout, unit), says, unit)
+
+
+def _nothing(stream: Stream, packed: str) -> Posts:
+    try:
+        blank = b"".join(stream)
+    except FileBroke as error:
+        raise UserError(f"cannot be read: {error}") from None
+    return Posts((), f"{'blank' if blank else 'empty'}{packed}; it has 0 posts")
+
+
+def _first_line(stream: Stream, most: int) -> bytes:
+    """Returns the first line that is not blank, without waiting for the next one."""
+    while True:
+        text = stream.held.lstrip(BLANK)
+        if ended := LINE_END.search(text):
+            return text[: ended.start()].rstrip(BLANK)
+        if len(stream.held) > most or not stream.more():
+            return text
+
+
+def _refuse_by_look(start: bytes) -> None:
+    """Raises `UserError` for text that is not JSON and that people often take for it."""
+    if re.match(rb"(?i)<(!doctype )?html", start):
+        raise UserError("is a web page (HTML), perhaps the error page of a download; give a file of posts as JSON")
+    if start.startswith(b"<"):
+        raise UserError("is XML or HTML; give a file of posts as JSON")
+    if EXPORT.match(start):
+        raise UserError(
+            "is JavaScript, as in an X archive; archives are not read yet. Write each post as JSON on a line of its own"
+        )
+    if start.startswith((b"#", b"//", b"/*")):
+        raise UserError("begins with a comment; JSON has none, so remove the comments")
+    if start.endswith(b",") and isinstance(_value(start[:-1]), dict):
+        raise UserError("has a comma after each post; remove the commas, or put all posts between [ and ]")
+    if start[:1] not in b"{[\x1e" and TABLE.match(start) and _value(start) is None:
+        raise UserError("looks like a table (CSV or TSV); give a file of posts as JSON, one on each line")
+
+
+def _layout(stream: Stream, start: bytes, most: int) -> Layout:
+    if start.startswith(b"["):
+        return "array"
+    if start.startswith(b"\x1e"):
+        return "sequence"
+    if not start.startswith(b"{") or isinstance(_value(start), dict):
+        return "lines"
+    if _begins_with_object(stream, start, most):
+        return "objects"
+    return "lines"
+
+
+def _begins_with_object(stream: Stream, start: bytes, most: int) -> bool:
+    """Returns whether the first object ends on a later line, or is followed by another on its line.
+
+    Returns False for a line that is broken.
+    """
+    while True:
+        try:
+            first = next(iter(Values([stream.held], most, array=False)))
+        except Malformed:
+            return False
+        except FileBroke:
+            if len(stream.held) > most or not stream.more():
+                return False
+            continue
+        if isinstance(first, Oversized) or not isinstance(_value(first), dict):
+            return False
+        return LINE_END.search(first) is not None or start[len(first) :].lstrip().startswith(b"{")
+
+
+def _split(stream: Stream, layout: Layout, most: int) -> Iterator[Record]:
+    if layout == "lines":
+        return lines(stream, _line_end(stream), most)
+    if layout == "sequence":
+        return sequence(stream, most)
+    return iter(Values(stream, most, array=layout == "array"))
+
+
+def _line_end(stream: Stream) -> bytes:
+    r"""Returns what ends a line: `\n` also for `\r\n`, or `\r` alone, as old programs write it."""
+    blank = len(stream.held) - len(stream.held.lstrip(BLANK))
+    found = LINE_END.search(stream.held, blank)
+    if found is None or found[0] == b"\n":
+        return b"\n"
+    after = stream.head(found.end() + 1)[found.end() :]
+    return b"\n" if after == b"\n" else b"\r"
+
+
+def _checked(records: Iterator[Record], layout: Layout, unit: str) -> Iterator[Record]:
+    """Returns the same records, after a look at the first ones. Raises `UserError` when none looks like a post.
+
+    Lines are looked at until the first that looks like a post, since the next line of a pipe may come late.
+    """
+    blank, ahead = 0, list[Record]()
+    problems: list[str] = []
+    good = 0
+    error: Exception | None = None
+    try:
+        for record in records:
+            if isinstance(record, bytes) and not record.strip():
+                blank, ahead = (blank, [*ahead, record]) if ahead else (blank + 1, ahead)
+                if len(ahead) > MOST_BLANK:
+                    break
+                continue
+            ahead.append(record)
+            if problem := _problem(record):
+                problems.append(f"{unit} {blank + len(ahead)} {problem}")
+            else:
+                good += 1
+            if good + len(problems) == FIRST or (good and layout != "array"):
+                break
+    except Malformed as malformed:
+        raise UserError(f"is not valid JSON: {malformed}") from None
+    except (FileBroke, OSError) as broke:
+        error = broke
+    if problems and not good:
+        looked = f"of its first {len(problems)} {unit}s, none is a post; " if len(problems) > 1 else ""
+        raise NoPosts(f"holds no posts: {looked}{problems[0]}")
+    if isinstance(error, FileBroke) and not good:
+        raise UserError(f"cannot be read: {error}")
+    return chain(repeat(b"", blank), ahead, records if error is None else _broken(error))
+
+
+def _broken(error: Exception) -> Iterator[Record]:
+    raise error
+    yield b""
+
+
+def _problem(record: Record) -> str | None:
+    """Returns why a record is no post, or None if it looks like one."""
+    if isinstance(record, Oversized):
+        return f"has {record.size} bytes, which is too long"
+    value = _value(record)
+    if isinstance(value, dict):
+        return None if "id" in value or "text" in value else _other_object(value)
+    return "is not JSON" if value is None else "is JSON, but not an object with `id` and `text`"
+
+
+def _other_object(value: dict[str, Any]) -> str:
+    for field, shape in SHAPES.items():
+        if isinstance(value.get(field), dict | list):
+            return f"is {shape}"
+    return "is an object with neither `id` nor `text`"
+
+
+def _value(text: bytes) -> Any:
+    """Returns the JSON value, or None where there is none. Wrong bytes in it do not count here."""
+    try:
+        return json.loads(text.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_utf8(record: bytes) -> bool:
+    if record.isascii():
+        return True
+    try:
+        record.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
