@@ -98,9 +98,12 @@ def plan(settings: Settings) -> list[Topic]:
 
 
 def admin(brokers: str, **options: int) -> KafkaAdminClient:
-    """Returns an administration client. Raises `UserError` when no broker answers within ten seconds."""
+    """Returns an administration client. Raises `UserError` when no broker answers within ten seconds.
+
+    `options` are those of the client. `bootstrap_timeout_ms` sets another limit.
+    """
     try:
-        return KafkaAdminClient(bootstrap_servers=brokers.split(","), bootstrap_timeout_ms=10_000, **options)
+        return KafkaAdminClient(bootstrap_servers=brokers.split(","), **{"bootstrap_timeout_ms": 10_000} | options)
     except (KafkaError, OSError) as error:
         told = answer(error, f"Kafka at {brokers}")
         if told.reaction is Reaction.STOP:

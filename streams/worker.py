@@ -66,7 +66,7 @@ async def work(
 
     With `owned`, standard input is a pipe from the process that owns this worker. The worker stops when the pipe
     closes. Raises `UserError` when no broker answers, topics are missing or a
-    model cannot be loaded, and `Stop` when Elasticsearch refuses. Waits while Elasticsearch is unreachable.
+    model cannot be loaded, and `Stop` when Elasticsearch or Redis refuses. Waits while one of them is unreachable.
     """
     missing = await asyncio.to_thread(topics.missing, addresses.kafka, topics.plan(settings))
     if missing:
@@ -110,6 +110,7 @@ async def _start(names: Sequence[AgentName], resources: Resources, folder: Path)
     if WRITERS & set(names):
         index = await resources.index()
         await retry_forever(index.prepare, what="preparing the index")
+        await retry_forever((await resources.queue()).counts, what="reaching the review queue")
     agents = [await _prepare(name, resources, folder / name) for name in names]
     await asyncio.gather(*(agent.app.start() for agent in agents))
     log.info("worker ready: %s", ", ".join(names))
