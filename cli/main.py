@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from cli import extras
+from cli import extras, output
 from core.errors import Reject, Retry, Stop, UserError
 from core.text import printable
 
@@ -83,9 +83,11 @@ def main() -> None:
     An error that the user can correct prints one line on standard error, without a traceback. The exit code is 2. The
     same holds for errors of files and brokers that no command catches; MNER_LOG_LEVEL=DEBUG adds their traceback.
     """
+    output.replace_unencodable()
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # its errors also reach us as exceptions
     try:
         code = build()(standalone_mode=False)
+        sys.stdout.flush()  # a reader that is gone is noticed here, not in the interpreter's exit
     except (UserError, Retry, Reject, Stop) as error:
         raise SystemExit(_fail(str(error))) from None
     except typer.TyperException as error:

@@ -131,11 +131,18 @@ def missing(brokers: str, planned: Sequence[Topic]) -> list[str]:
 
 
 def differences(client: KafkaAdminClient, planned: Sequence[Topic]) -> list[Difference]:
-    """Returns the settings of these existing topics that differ from the plan."""
+    """Returns the settings of these existing topics that differ from the plan.
+
+    Raises `UserError` when Kafka does not tell the settings of a topic, since no ACL allows it.
+    """
     if not planned:
         return []
     resources = [ConfigResource("TOPIC", topic.name, list(topic.config)) for topic in planned]
     described = client.describe_configs(resources, config_filter="all")["topic"]
+    for topic in planned:
+        if topic.config.keys() - described[topic.name].keys():
+            told = "Kafka does not tell our user its settings; an ACL must allow DescribeConfigs"
+            raise UserError(f"topic {topic.name}: {told}")
     return [
         Difference(topic.name, setting, actual, value)
         for topic in planned

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-SIGNS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "broken": ("✗", "red")}
+SIGNS = {"ok": ("✓", "v", "green"), "warning": ("!", "!", "yellow"), "broken": ("✗", "x", "red")}
+"""Level -> its sign, the sign in ASCII, and its colour."""
 
 
 def command(
@@ -42,9 +43,10 @@ def command(
     console = Console(highlight=False, soft_wrap=True)
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
-        sign, colour = SIGNS[finding.level]
+        sign, plain_sign, colour = SIGNS[finding.level]
+        sign, arrow = (plain_sign, "->") if console.options.ascii_only else (sign, "→")
         line = Text.assemble((sign, f"bold {colour}"), f" {finding.name:<{width}}  {' '.join(finding.detail.split())}")
-        console.print(line.append(f"  → {finding.remedy}", style="bold") if finding.remedy else line)
+        console.print(line.append(f"  {arrow} {finding.remedy}", style="bold") if finding.remedy else line)
     counts = {kind: sum(finding.level == kind for finding in findings) for kind in LEVELS}
     told = [f"{counts['broken']} broken"] * bool(counts["broken"])
     told += [f"{counts['warning']} warning{'s' * (counts['warning'] > 1)}"] * bool(counts["warning"])

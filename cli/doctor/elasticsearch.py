@@ -77,7 +77,7 @@ def _cluster(client: Any, where: str) -> list[Finding]:
     remedy = ""
     if status != "green":
         level = "broken" if status == "red" else "warning"
-        detail += f": {health['unassigned_shards']} shards are on no node"
+        detail += f": {health['unassigned_shards']} of its shards are on no node"
         lost = "part of the data is unreachable" if status == "red" else "a copy of some data is missing"
         remedy = f"{lost}; start the missing nodes. `GET _cluster/allocation/explain` says why"
     return [Finding("elasticsearch", level, detail, remedy), *_clock(client, where)]

@@ -19,6 +19,9 @@ AGAIN_S = 0.5
 LISTED = 6
 """Number of partitions that a finding names."""
 
+OFFSETS, UNKNOWN_TOPIC = "__consumer_offsets", 3
+"""The topic in which Kafka keeps what is committed, and the error code of a topic that does not exist."""
+
 SHARING = {"PreparingRebalance", "CompletingRebalance"}
 
 
@@ -53,12 +56,15 @@ def groups(client: Any, config: Settings, partitions: Mapping[str, int]) -> list
 
     topics = {config.name(agent.group): config.name(topic) for agent, (topic, _) in AGENTS.items()}
     topics = {group: topic for group, topic in topics.items() if topic in partitions}
+    nothing = Finding("groups", "warning", "no worker has read anything yet", "start one with `mner worker`")
     if not topics:
         return []
+    if client.describe_topics([OFFSETS])[0]["error_code"] == UNKNOWN_TOPIC:
+        return [nothing]  # asking for a group would make Kafka create that topic
     started = time.monotonic()
     first = last = _look(client, topics, partitions)
     if all(look.state in {"Dead", ""} and not look.error and not look.committed for look in first.values()):
-        return [Finding("groups", "warning", "no worker has read anything yet", "start one with `mner worker`")]
+        return [nothing]
     waiting = {group: _unfinished(look) for group, look in first.items()}
     while (sharing := _sharing(last)) or any(waiting.values()):
         if time.monotonic() - started >= LOOK_S:
@@ -79,7 +85,7 @@ def _look(client: Any, topics: Mapping[str, str], partitions: Mapping[str, int])
     from kafka import TopicPartition
     from kafka.admin import OffsetSpec
 
-    described = client.describe_groups(list(topics))
+    described = {group: _described(client, group) for group in topics}
     held = [group for group, one in described.items() if not one["error"]]
     committed = client.list_group_offsets(held) if held else {}
     places = [TopicPartition(topic, number) for topic in topics.values() for number in range(partitions[topic])]
@@ -101,6 +107,16 @@ def _look(client: Any, topics: Mapping[str, str], partitions: Mapping[str, int])
         )
         for group, topic in topics.items()
     }
+
+
+def _described(client: Any, group: str) -> Mapping[str, Any]:
+    from kafka.errors import GroupAuthorizationFailedError
+
+    try:
+        found: Mapping[str, Any] = client.describe_groups([group])[group]
+    except GroupAuthorizationFailedError as error:
+        return {"group_state": "", "members": [], "error": str(error)}
+    return found
 
 
 def _partitions(member: Mapping[str, Any], topic: str) -> frozenset[int]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cli.doctor.finding import ANSWER_S, SKEW_S, Finding, clock
+from core.errors import UserError
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -170,7 +171,11 @@ def replicas(described: Mapping[str, Any], least: Mapping[str, int]) -> list[Fin
 def _topic_settings(client: Any, planned: Sequence[Topic]) -> list[Finding]:
     from streams import topics
 
-    found = topics.differences(client, planned)
+    try:
+        found = topics.differences(client, planned)
+    except UserError as error:
+        remedy = "allow it with `kafka-acls --add --operation DescribeConfigs --topic ...`"
+        return [Finding("topic settings", "warning", str(error), remedy)]
     if not found:
         return []
     listed = ", ".join(f"{one.topic} has {one.setting}={one.actual}, planned is {one.planned}" for one in found)

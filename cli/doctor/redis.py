@@ -21,7 +21,7 @@ REMEDIES = {
     "LOADING": "wait; a worker waits as well",
     "BUSY": "wait; if it lasts, end the script with SCRIPT KILL",
     "WRONGTYPE": "set MNER_PREFIX or another database, so that the keys are ours alone",
-    "CROSSSLOT": "put braces into the prefix, such as MNER_PREFIX={mner}",
+    "CROSSSLOT": "use a Redis without cluster mode; the queue needs its keys in one slot",
     "MOVED": "name the node that holds the keys in MNER_REDIS; a Redis without cluster mode is simpler",
     "certificate": "name the authority with ?ssl_ca_certs=FILE in MNER_REDIS",
     "plain": "use redis:// in MNER_REDIS, or the port that speaks TLS",
@@ -47,7 +47,7 @@ def check(url: str, config: Settings) -> list[Finding]:
             asked = time.time()
             seconds, micro = client.time()
             skew = clock(f"Redis at {where}", seconds + micro / 1e6, asked, time.time())
-            server = server_findings(info, where, config.prefix)
+            server = server_findings(info, where)
             try:
                 return [*server, *skew, *queue(client, info, config)]
             except RedisError as error:
@@ -72,7 +72,7 @@ def failure(name: str, error: Any, where: str) -> Finding:
     return Finding(name, "broken", told, remedy)
 
 
-def server_findings(info: Mapping[str, Any], where: str, prefix: str) -> list[Finding]:
+def server_findings(info: Mapping[str, Any], where: str) -> list[Finding]:
     """Returns what `INFO` says about a server: one finding for each problem, or one that all is well."""
     server_at = f"{info['redis_version']} at {where}"
     findings = []
@@ -97,6 +97,6 @@ def server_findings(info: Mapping[str, Any], where: str, prefix: str) -> list[Fi
     if not info.get("aof_enabled"):
         remedy = "set `appendonly yes`; a lost queue can be rebuilt from the topics while they keep their records"
         add("warning", "writes no append-only file: a crash loses tasks", remedy)
-    if info.get("cluster_enabled") and not ("{" in prefix and "}" in prefix):
+    if info.get("cluster_enabled"):
         add("broken", "is a cluster, and our keys are in different slots", REMEDIES["CROSSSLOT"])
     return findings or [Finding("redis", "ok", f"{server_at}, append-only file on, no eviction")]
