@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cli.doctor.finding import Finding
+from cli.doctor.finding import ANSWER_S, Finding
+from core.errors import UserError
 from streams.settings import Settings
 
 SAMPLE = 1000
@@ -18,10 +19,15 @@ def queue(client: Any, info: Mapping[str, Any], config: Settings) -> list[Findin
 
     keys = [config.name(f"review:{key}") for key in KEYS]
     opened, leased, decided = client.eval(SCRIPT.read_text(), len(keys), *keys, "counts", "")
-    if not opened + leased + decided and (elsewhere := _elsewhere(client, info, keys)):
+    empty = not opened + leased + decided
+    if empty and (elsewhere := _elsewhere(client, info, keys)):
         here = _database(client)
         detail = f"the queue is empty in database {here}, but database {', '.join(elsewhere)} holds one with our prefix"
         remedy = f"if it is ours, end MNER_REDIS with /{elsewhere[0]}"
+        return [Finding("queue", "warning", detail, remedy)]
+    if empty and (known := _decided_in_index(config)):
+        detail = f"people decided {known} posts of the index, but the queue in this database knows of none"
+        remedy = "correct MNER_REDIS; or if the queue was lost, let the agents `deliver` and `decide` read their topics again"
         return [Finding("queue", "warning", detail, remedy)]
     unreadable = _unreadable(client, config.name("review:"))
     if not unreadable:
@@ -34,6 +40,22 @@ def queue(client: Any, info: Mapping[str, Any], config: Settings) -> list[Findin
         "which replaces its task"
     )
     return [Finding("queue", "broken", detail, remedy)]
+
+
+def _decided_in_index(config: Settings) -> int:
+    """Returns the number of posts in the index that a person has decided. 0 when the index does not answer."""
+    from elastic_transport import TransportError
+    from elasticsearch import ApiError, Elasticsearch
+
+    from streams.servers import address
+
+    try:
+        url = address(config, "elasticsearch")
+        with Elasticsearch(url, max_retries=0, retry_on_timeout=False, request_timeout=ANSWER_S) as client:
+            answer = client.count(index=config.name("mentions"), query={"term": {"source": "human"}})
+            return int(answer["count"])
+    except (ApiError, TransportError, ValueError, UserError):  # another check tells
+        return 0
 
 
 def _database(client: Any) -> int:

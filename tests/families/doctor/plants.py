@@ -17,10 +17,12 @@ from redis import Redis
 from cli.doctor import elasticsearch as elasticsearch_check
 from cli.doctor import kafka as kafka_check
 from cli.doctor import redis as redis_check
+from sinks.document import from_decision
+from sinks.index import Index
 from sinks.queue import ReviewQueue
 from streams.settings import Settings
 from tests.families.doctor.plants_kafka import fresh_record
-from tests.sinks.values import task
+from tests.sinks.values import decision, mention, task
 
 
 def redis_of(deployment: Settings) -> Any:
@@ -122,6 +124,21 @@ def other_database(deployment: Settings, _: pytest.MonkeyPatch) -> Iterator[None
     yield
     with Redis.from_url(elsewhere) as client:
         client.flushdb()
+
+
+@contextmanager
+def lost_queue(deployment: Settings, _: pytest.MonkeyPatch) -> Iterator[None]:
+    """The index has a post that a person decided. The database of the queue is empty."""
+
+    async def write() -> None:
+        index = Index(str(deployment.elasticsearch), deployment.name("mentions"))
+        human = mention("#Paris").model_copy(update={"source": "human"})
+        await index.write([from_decision(decision(task("2"), 1, human))])
+        await index.refresh()
+        await index.close()
+
+    asyncio.run(write())
+    yield
 
 
 @contextmanager

@@ -144,6 +144,7 @@ CASES = [
     Case("a task of another version", plants.unreadable_task, "queue", "broken", ("1 of 3 tasks", "post 2"), "update"),
     Case("a task without content", plants.task_without_content, "queue", "broken", ("post 3: its content",), "feed"),
     Case("another database", plants.other_database, "queue", "warning", ("database 5 holds one",), "/5"),
+    Case("a lost queue", plants.lost_queue, "queue", "warning", ("people decided 1 posts",), "MNER_REDIS"),
     Case(
         "keys of another program",
         plants.keys_of_another_program,

@@ -74,13 +74,14 @@ def show(filled: Settings, monkeypatch: pytest.MonkeyPatch) -> Show:
 
     def run(*words: str, encoding: str = "utf-8") -> Shown:
         raw = io.BytesIO()
+        pipe = io.TextIOWrapper(raw, encoding)
         with monkeypatch.context() as patch:
-            patch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding))
+            patch.setattr(sys, "stdout", pipe)
             patch.setattr(sys, "argv", ["mner", *words])
             patch.setenv("COLUMNS", "60")
             with pytest.raises(SystemExit) as ended:
                 main()
-            sys.stdout.flush()
+            pipe.flush()
         return Shown(int(ended.value.code or 0), raw.getvalue())
 
     return run
