@@ -196,9 +196,9 @@ def _codecs(client: Any, brokers: str, planned: Sequence[Topic]) -> list[Finding
     if not lacking:
         return []
     findings = []
-    for topic, codec in _values(client, planned, "compression.type").items():
+    for name, codec in _values(client, planned, "compression.type").items():
         if codec in lacking:
-            detail = f"{topic} has compression.type={codec}, but this environment lacks its library"
+            detail = f"{name} has compression.type={codec}, but this environment lacks its library"
             findings.append(Finding("codecs", "broken", detail, INSTALL))
     for topic in planned:
         if unread := _unreadable(brokers, topic.name):

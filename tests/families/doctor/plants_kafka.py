@@ -134,7 +134,7 @@ def offsets(reached: dict[TopicPartition, int]) -> dict[TopicPartition, Any]:
     return {place: OffsetAndMetadata(end, "", -1) for place, end in reached.items()}
 
 
-class FirstPartitionOnly(RangePartitionAssignor):
+class FirstPartitionOnly(RangePartitionAssignor):  # type: ignore[misc]  # kafka-python has no types
     """Gives partition 0 to the first member and the others to nobody."""
 
     name = "first"
