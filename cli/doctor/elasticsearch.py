@@ -26,7 +26,7 @@ def check(url: str, config: Settings) -> list[Finding]:
     where, name = masked(url), config.name("mentions")
     try:
         with Elasticsearch(url, max_retries=0, retry_on_timeout=False, request_timeout=ANSWER_S) as client:
-            findings = _cluster(client, where)
+            findings = _cluster(client, where, name)
             for part in (_blocks, _disk, _index):
                 try:
                     findings += part(client, name)
@@ -67,20 +67,31 @@ def _refusal(what: str, error: Any, where: str, name: str) -> Finding:
     return Finding(what, "broken", told, remedy)
 
 
-def _cluster(client: Any, where: str) -> list[Finding]:
+def _cluster(client: Any, where: str, name: str) -> list[Finding]:
     nodes = client.nodes.info(filter_path="nodes.*.version")["nodes"]  # the local node does not serve `GET /`
     versions = sorted({node["version"] for node in nodes.values()})
     health = client.cluster.health()
     status = health["status"]
     detail = f"{', '.join(versions)} at {where}, {len(nodes)} node{'s' if len(nodes) > 1 else ''}, {status}"
-    level: Level = "ok"
-    remedy = ""
+    findings = [Finding("elasticsearch", "ok", detail)]
     if status != "green":
-        level = "broken" if status == "red" else "warning"
+        ours = client.cluster.health(index=name)["status"] if client.indices.exists_alias(name=name) else status
+        level = concern(status, ours, len(nodes))
         detail += f": {health['unassigned_shards']} of its shards are on no node"
-        lost = "part of the data is unreachable" if status == "red" else "a copy of some data is missing"
-        remedy = f"{lost}; start the missing nodes. `GET _cluster/allocation/explain` says why"
-    return [Finding("elasticsearch", level, detail, remedy), *_clock(client, where)]
+        detail += "" if ours == status else f", but {name} is {ours}"
+        remedy = "start the missing nodes, or ask for fewer replicas; `GET _cluster/allocation/explain` says why"
+        findings = [Finding("elasticsearch", level, detail, remedy if level != "ok" else "")]
+    return [*findings, *_clock(client, where)]
+
+
+def concern(cluster: str, ours: str, nodes: int) -> Level:
+    """Returns how grave the state of a cluster is (red or yellow), given that of our index.
+
+    A single node is yellow for good as soon as anybody asks for a replica. This does not concern us.
+    """
+    if ours == "red":
+        return "broken"
+    return "warning" if cluster == "red" or ours == "yellow" or nodes > 1 else "ok"
 
 
 def _clock(client: Any, where: str) -> list[Finding]:

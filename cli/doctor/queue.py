@@ -27,7 +27,7 @@ def queue(client: Any, info: Mapping[str, Any], config: Settings) -> list[Findin
         return [Finding("queue", "warning", detail, remedy)]
     if empty and (known := _decided_in_index(config)):
         detail = f"people decided {known} posts of the index, but the queue in this database knows of none"
-        remedy = "correct MNER_REDIS; or if the queue was lost, let the agents `deliver` and `decide` read their topics again"
+        remedy = "correct MNER_REDIS; or if the queue was lost, let `deliver` and `decide` read their topics again"
         return [Finding("queue", "warning", detail, remedy)]
     unreadable = _unreadable(client, config.name("review:"))
     if not unreadable:

@@ -254,6 +254,17 @@ def stranded(**settings: Any) -> Any:
 
 
 @contextmanager
+def unassigned_index(deployment: Settings, _: pytest.MonkeyPatch) -> Iterator[None]:
+    """Our index has no node that may hold it."""
+    name = deployment.name("mentions")
+    with index_of(deployment) as client:
+        client.indices.delete(index=f"{name}-1")
+        nowhere = {"routing.allocation.require._name": "nobody"}
+        client.indices.create(index=f"{name}-1", aliases={name: {}}, settings=nowhere, wait_for_active_shards="0")
+    yield
+
+
+@contextmanager
 def home_is_a_file(deployment: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     Path("file").touch()
     for name in ("KAFKA", "ELASTICSEARCH", "REDIS"):

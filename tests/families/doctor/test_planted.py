@@ -196,17 +196,15 @@ CASES = [
     Case("no write index", plants.two_indexes, "index", "broken", ("no write index",), "is_write_index"),
     Case(
         "yellow",
-        plants.stranded(number_of_replicas=1),
-        "elasticsearch",
-        "warning",
-        ("yellow", "1 of its shards"),
-        "allocation/explain",
+        plants.index_setting(index__auto_expand_replicas=False, index__number_of_replicas=1),
+        *("elasticsearch", "warning", ("yellow", "1 of its shards"), "allocation/explain"),
     ),
     Case(
-        "red",
+        "somebody's index is red",
         plants.stranded(number_of_replicas=0, **{"routing.allocation.require._name": "nobody"}),
-        *("elasticsearch", "broken", ("red", "1 of its shards"), "allocation/explain"),
+        *("elasticsearch", "warning", ("red", "mentions is green"), "allocation/explain"),
     ),
+    Case("red", plants.unassigned_index, "elasticsearch", "broken", ("red", "1 of its shards"), "allocation/explain"),
     # the machine
     Case("no GPU", plants.variable("MNER_DEVICE", "cuda"), "gpu", "broken", ("no GPU",), "MNER_DEVICE=auto"),
     Case(

@@ -158,6 +158,21 @@ def test_a_check_that_hangs_is_left_behind() -> None:
     assert (hangs.level, hangs.detail, fine) == ("broken", "did not end within 0.2 s", ok)
 
 
+@pytest.mark.parametrize(
+    ("cluster", "ours", "nodes", "level"),
+    [
+        ("yellow", "green", 1, "ok"),
+        ("yellow", "yellow", 1, "warning"),
+        ("yellow", "green", 3, "warning"),
+        ("red", "green", 1, "warning"),
+        ("red", "yellow", 3, "warning"),
+        ("red", "red", 1, "broken"),
+    ],
+)
+def test_the_state_of_a_cluster_concerns_us_by_our_index(cluster: str, ours: str, nodes: int, level: str) -> None:
+    assert elasticsearch.concern(cluster, ours, nodes) == level
+
+
 def test_the_gravest_finding_counts() -> None:
     assert gravest([]) == "ok"
     assert gravest([Finding("a", "ok", ""), Finding("b", "broken", ""), Finding("c", "warning", "")]) == "broken"
