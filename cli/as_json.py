@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from json import dumps
 from typing import Any
 
@@ -12,8 +13,12 @@ These are DEL, the C1 controls, the direction marks, the line and paragraph sepa
 
 
 def escaped_json(value: Any, indent: int | None = None) -> str:
-    """Returns JSON that is safe to print: every character of `UNPRINTABLE` is escaped, and none is lost."""
-    text = dumps(value, ensure_ascii=False, indent=indent)
+    """Returns JSON that is safe to print: every character of `UNPRINTABLE` is escaped, and none is lost.
+
+    If standard output is not in UTF-8, all characters beyond ASCII are escaped.
+    """
+    encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    text = dumps(value, ensure_ascii=not encoding.startswith("utf"), indent=indent)
     return UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 

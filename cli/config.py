@@ -14,11 +14,11 @@ def command(
 
     Passwords inside URLs are masked.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from cli.as_json import print_json
+    from cli.output import make_console
     from core.text import one_line
     from streams import settings
     from streams.addresses import masked
@@ -33,6 +33,6 @@ def command(
     for variable in settings.VARIABLES:
         style = "bold" if variable.is_set(config) else ""
         table.add_row(variable.name, Text(one_line(values[variable.key] or "")), variable.description, style=style)
-    console = Console()
+    console = make_console()
     console.print(table)
     console.print("Bold settings come from the environment or from .env. The others are defaults.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.as_json import print_json
+from cli.output import make_console
 from streams.settings import load
 
 if TYPE_CHECKING:
@@ -40,9 +41,7 @@ def list_(
     if as_json:
         print_json([{"at": letter.at.isoformat(), **letter.letter.model_dump(mode="json")} for letter in letters])
         return
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = make_console(highlight=False)
     for letter in letters:
         console.print(_rendered(letter, console.width), end="\n\n")
     console.print(f"{len(letters)} shown", style="dim")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.as_json import print_json
+from cli.output import make_console
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -64,7 +65,6 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array with one object per server.")] = False,
 ) -> None:
     """Show which servers are running, with their addresses and the folder of their logs."""
-    from rich.console import Console
     from rich.table import Table
 
     from local import stack
@@ -79,5 +79,5 @@ def status(
     for server in servers:
         state = "[green]running" if server.running else "stopped"
         table.add_row(server.name, state, server.address or "", str(server.pid or ""))
-    Console().print(table)
+    make_console().print(table)
     typer.echo(f"logs: {home.absolute() / 'logs'}")

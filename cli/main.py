@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from cli import output
 from cli.failures import FAILED, told
 
 COMMANDS = {
@@ -79,9 +80,11 @@ def main() -> None:
     An error that the user can correct prints one line on standard error, without a traceback. The exit code is 2. The
     same holds for errors of files and brokers that no command catches; MNER_LOG_LEVEL=DEBUG adds their traceback.
     """
+    output.replace_unencodable()
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # its errors also reach us as exceptions
     try:
         code = build()(standalone_mode=False)
+        sys.stdout.flush()  # a reader that is gone is noticed here, not in the interpreter's exit
     except typer.TyperException as error:
         error.show()  # type: ignore[attr-defined]  # every subclass that is raised has `show`
         raise SystemExit(error.exit_code) from None

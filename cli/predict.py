@@ -13,12 +13,11 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cli.as_json import escaped_json
-from cli.output import output_file
+from cli.output import make_console, output_file
 from cli.posts_file import described, reading
 from cli.training.views import parse_views
 from core.errors import UserError, naming
@@ -44,7 +43,7 @@ BLANK = "text: is blank; give the post's words"
 UNUSUAL = 0.01
 """Typicality up to which a post is called unusual. One in a hundred validation posts is that unusual."""
 
-console = Console()
+console = make_console()
 
 
 def command(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.as_json import print_json
+from cli.output import make_console
 from streams.settings import load
 
 if TYPE_CHECKING:
@@ -33,9 +34,7 @@ def list_(
         # `until` is in Unix seconds, and null while the task has no reviewer
         print_json([{**e.task.model_dump(mode="json"), "reviewer": e.reviewer, "until": e.until} for e in entries])
         return
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = make_console(highlight=False)
     for entry in entries:
         console.print(rendered(entry), end="\n\n")
     hidden = max(0, counts.open + counts.leased - len(entries))

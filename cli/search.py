@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.as_json import print_json
+from cli.output import make_console
 from core.events import EntityType
 from streams.settings import Settings, load
 
@@ -54,9 +55,7 @@ def _show_results(results: Results, *, as_json: bool) -> None:
     if as_json:
         print_json(dataclasses.asdict(results))
         return
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = make_console(highlight=False)
     for hit in results.hits:
         console.print(_rendered(hit), end="\n\n")
     console.print(f"{len(results.hits)} of {results.total}", style="dim")
@@ -66,13 +65,12 @@ def _show_entities(names: list[Entity], *, as_json: bool) -> None:
     if as_json:
         print_json([dataclasses.asdict(entity) for entity in names])
         return
-    from rich.console import Console
     from rich.text import Text
 
     from core.text import one_line
     from review.marks import COLOURS
 
-    console = Console(highlight=False)
+    console = make_console(highlight=False)
     for entity in names:
         console.print(
             Text.assemble(

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from cli.output import make_console
+
 app = typer.Typer(no_args_is_help=True, help="Create and list the Kafka topics between the agents.")
 
 
@@ -39,7 +41,6 @@ def create(
 @app.command("list")
 def list_topics() -> None:
     """List the topics of this deployment: partitions, cleanup policy, retention, and whether each exists."""
-    from rich.console import Console
     from rich.table import Table
 
     from streams import servers, settings, topics
@@ -52,4 +53,4 @@ def list_topics() -> None:
         retention = "forever" if topic.retention_ms < 0 else f"{topic.retention_ms // topics.HOUR_MS} h"
         exists = "no: mner topics create" if topic.name in absent else "yes"
         table.add_row(topic.name, str(topic.partitions), topic.cleanup, retention, exists)
-    Console().print(table)
+    make_console().print(table)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from core.errors import UserError
 from local.elasticsearch import Elasticsearch
 from local.kafka import Kafka
 from local.lock import alone
@@ -113,6 +114,10 @@ def running(home: Path) -> dict[str, str] | None:
 
 
 def _make(home: Path, names: Sequence[str], on_progress: OnProgress | None = None) -> dict[str, Server]:
+    """Raises `UserError` when a file stands where the folder should be."""
+    existing = next(place for place in (home.resolve(), *home.resolve().parents) if place.exists())
+    if not existing.is_dir():
+        raise UserError(f"{existing}: Not a directory; the folder of the local servers cannot be {home}")
     report = on_progress or (lambda name, message: None)
     return {name: KINDS[name](home, partial(report, name)) for name in names}
 

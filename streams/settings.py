@@ -28,15 +28,21 @@ from streams.addresses import masked
 
 CHECKPOINT = Path(__file__).resolve().parent.parent / "model" / "checkpoint"
 PREFIX = "MNER_"
+NO_CHANNEL = "none"
+"""Value of the setting of channels that reads nothing. An empty value would be the same as none at all."""
 
 
 def _commas(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def _channels(value: Any) -> Any:
+    return () if value == NO_CHANNEL else _commas(value)
+
+
 Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_commas), AfterValidator(addresses.url_authorities)]
 Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, BeforeValidator(_commas)]
-Channels = Annotated[tuple[Literal["tags", "caption", "ocr"], ...], NoDecode, BeforeValidator(_commas)]
+Channels = Annotated[tuple[Literal["tags", "caption", "ocr"], ...], NoDecode, BeforeValidator(_channels)]
 
 
 class Group(BaseModel):
@@ -110,7 +116,7 @@ class VisionLimits(Group):
     """Which models read images, and how long an image waits for them."""
 
     channels: Channels = Field(
-        ("tags", "caption", "ocr"), description="What is read from images: tags, caption, ocr. Empty reads nothing."
+        ("tags", "caption", "ocr"), description="What is read from images: tags, caption, ocr; or none."
     )
     tags: str | None = Field(
         None,
@@ -141,6 +147,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_file=".env",
+        env_ignore_empty=True,  # Compose passes a variable that is not set as an empty one
         env_nested_delimiter="_",
         env_nested_max_split=1,
         extra="ignore",

@@ -105,9 +105,11 @@ def admin(brokers: str, **options: int) -> KafkaAdminClient:
     """Returns an administration client.
 
     Raises `Unreachable` when no broker answers within ten seconds, and `UserError` when one refuses this client.
+
+    `options` are those of the client. `bootstrap_timeout_ms` sets another limit.
     """
     try:
-        return KafkaAdminClient(bootstrap_servers=brokers.split(","), bootstrap_timeout_ms=10_000, **options)
+        return KafkaAdminClient(bootstrap_servers=brokers.split(","), **{"bootstrap_timeout_ms": 10_000} | options)
     except (KafkaError, OSError) as error:
         told = answer(error, f"Kafka at {brokers}")
         if told.reaction is Reaction.STOP:
@@ -139,11 +141,18 @@ def missing(brokers: str, planned: Sequence[Topic]) -> list[str]:
 
 
 def differences(client: KafkaAdminClient, planned: Sequence[Topic]) -> list[Difference]:
-    """Returns the settings of these existing topics that differ from the plan."""
+    """Returns the settings of these existing topics that differ from the plan.
+
+    Raises `UserError` when Kafka does not tell the settings of a topic, since no ACL allows it.
+    """
     if not planned:
         return []
     resources = [ConfigResource("TOPIC", topic.name, list(topic.config)) for topic in planned]
     described = client.describe_configs(resources, config_filter="all")["topic"]
+    for topic in planned:
+        if topic.config.keys() - described[topic.name].keys():
+            told = "Kafka does not tell our user its settings; an ACL must allow DescribeConfigs"
+            raise UserError(f"topic {topic.name}: {told}")
     return [
         Difference(topic.name, setting, actual, value)
         for topic in planned

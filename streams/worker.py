@@ -66,7 +66,7 @@ async def work(
 
     With `owned`, standard input is a pipe from the process that owns this worker. The worker stops when the pipe
     closes. Raises `UserError` when topics are missing or a model cannot be loaded, and `Stop` when a server refuses.
-    Waits while Kafka or Elasticsearch is unreachable.
+    Waits while Kafka, Elasticsearch or Redis is unreachable.
     """
     stopping = Stopping(owned=owned, limit_s=limit_s(settings))
     resources = Resources(settings, addresses)
@@ -107,6 +107,7 @@ async def _start(names: Sequence[AgentName], resources: Resources) -> list[_Agen
     if WRITERS & set(names):
         index = await resources.index()
         await retry_forever(index.prepare, what="preparing the index")
+        await retry_forever((await resources.queue()).counts, what="reaching the review queue")
     agents = [await _prepare(name, resources) for name in names]
     await asyncio.gather(*(agent.app.start() for agent in agents))
     log.info("worker ready: %s", ", ".join(names))

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from core.errors import UserError
-from streams.settings import VARIABLES, Settings
+from streams.settings import NO_CHANNEL, VARIABLES, Settings
 
 READY = "worker ready"
 LOG_LINES = 12
@@ -132,7 +132,7 @@ def environment(settings: Settings) -> dict[str, str]:
     """Returns the settings that differ from the defaults, as MNER_* variables."""
     values = {variable: variable.value(settings) for variable in VARIABLES}
     return {
-        variable.name: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        variable.name: ",".join(map(str, value)) or NO_CHANNEL if isinstance(value, tuple) else str(value)
         for variable, value in values.items()
         if value != variable.field.default
     }

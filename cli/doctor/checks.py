@@ -1,34 +1,30 @@
-"""The checks of `mner doctor`. Each returns findings: what it saw, and how to fix a problem.
+"""Runs the checks of `mner doctor`. Each returns findings: what it saw, and how to fix a problem.
 
-No check waits for long. `run_check` turns exceptions into findings, so an unreachable, silent or refusing server is a
-finding like any other.
+The checks run at the same time, and `BOUND_S` limits them together. `run_check` turns exceptions into findings, so an
+unreachable, silent or refusing server is a finding like any other.
 """
 
 from __future__ import annotations
 
-import asyncio
-import difflib
-import os
-import platform
-import shutil
-import sys
+import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from cli.doctor.servers import SERVERS, Finding, Level, server
-from core.errors import ProcessDied, Retry, Stop, UserError, naming
-from streams.old_names import CONSTANTS, RENAMED
-from streams.settings import VARIABLES, Settings, load
+from cli.doctor import elasticsearch, kafka, machine, redis
+from cli.doctor.finding import Finding
+from core.errors import Retry, Stop, UserError
+from streams.servers import NAMES
+from streams.settings import Settings, load
 
-PYTHONS = ((3, 11), (3, 14))
-"""The oldest supported version and the first unsupported one, as in `requires-python` of pyproject.toml."""
+BOUND_S = 15.0
+"""Longest time, in seconds, for all checks together. Loading the model (`--deep`) is not limited by it."""
 
-GB = 1e9
-LOW_GB, FULL_GB = 2.0, 0.3
-"""Free space in GB. Below the first value the check warns. Below the second a local server is unlikely to start."""
+Check = Callable[[], list[Finding]]
+SERVERS: dict[str, Callable[[str, Settings], list[Finding]]] = {
+    "kafka": kafka.check,
+    "elasticsearch": elasticsearch.check,
+    "redis": redis.check,
+}
 
 
 def examine(*, deep: bool = False) -> list[Finding]:
@@ -40,21 +36,56 @@ def examine(*, deep: bool = False) -> list[Finding]:
         config = load()
     except UserError as error:
         remedy = "correct it in the environment or in .env; the other checks need valid settings"
-        return [python(), Finding("settings", "broken", str(error), remedy)]
-    checks: list[tuple[str, Callable[[], list[Finding]]]] = [
-        ("python", lambda: [python()]),
-        ("settings", lambda: [settings(config)]),
-        ("disk", lambda: [disk(config.home)]),
-        ("checkpoint", lambda: [checkpoint(config)]),
-        *([("model", lambda: [model(config)]), ("gpu", lambda: [gpu(config)])] if deep else []),
-        ("jars", lambda: [jars(config)]),
-        *((name, lambda name=name: server(name, config)) for name in SERVERS),
+        return [machine.python(), Finding("settings", "broken", str(error), remedy)]
+    home = machine.home(config.home)
+    checks: list[tuple[str, Check]] = [
+        ("python", lambda: [machine.python()]),
+        ("settings", lambda: [machine.settings(config)]),
+        ("home" if home else "disk", lambda: [home or machine.disk(config.home)]),
+        ("checkpoint", lambda: [machine.checkpoint(config)]),
     ]
-    with ThreadPoolExecutor(len(checks)) as pool:
-        return [finding for findings in pool.map(lambda check: run_check(*check), checks) for finding in findings]
+    if deep:
+        checks.append(("model", lambda: [machine.model(config)]))
+    if deep or config.device == "cuda":
+        checks.append(("gpu", lambda: [machine.gpu(config)]))
+    checks.append(("jars", lambda: [machine.jars(config)]))
+    for name in NAMES:
+        if home is None or getattr(config, name):  # else its address would be in that folder
+            checks.append((name, lambda name=name: server(name, config)))  # type: ignore[misc]
+    return run(checks)
 
 
-def run_check(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:
+def server(name: str, config: Settings) -> list[Finding]:
+    """Checks one server. Raises `UserError` when it has no address."""
+    from streams.servers import address
+
+    return SERVERS[name](address(config, name), config)
+
+
+def run(checks: Sequence[tuple[str, Check]], bound_s: float = BOUND_S) -> list[Finding]:
+    """Runs the checks in threads. A check that takes longer than `bound_s` becomes a finding, and is left behind."""
+    results: dict[str, list[Finding]] = {}
+
+    def work(name: str, check: Check) -> None:
+        results[name] = run_check(name, check)
+
+    threads = {
+        name: threading.Thread(target=work, args=(name, check), name=name, daemon=True) for name, check in checks
+    }
+    for thread in threads.values():
+        thread.start()
+    deadline = time.monotonic() + bound_s
+    for name, thread in threads.items():
+        thread.join(None if name == "model" else max(0.0, deadline - time.monotonic()))
+    late = f"did not end within {bound_s:g} s"
+    return [
+        finding
+        for name in threads
+        for finding in results.get(name, [Finding(name, "broken", late, "see the log of the server; try again")])
+    ]
+
+
+def run_check(name: str, check: Check) -> list[Finding]:
     """Runs one check. Any exception becomes a finding, so that the other checks still run."""
     try:
         return check()
@@ -62,116 +93,3 @@ def run_check(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:
         return [Finding(name, "broken", str(error))]
     except Exception as error:
         return [Finding(name, "broken", f"the check itself failed: {error!r}", "please report it")]
-
-
-def python() -> Finding:
-    first, too_new = PYTHONS
-    detail = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    if first <= sys.version_info[:2] < too_new:
-        return Finding("python", "ok", detail)
-    remedy = f"use Python {first[0]}.{first[1]} or newer, below {too_new[0]}.{too_new[1]}: `make clean install`"
-    return Finding("python", "broken", detail, remedy)
-
-
-def settings(config: Settings) -> Finding:
-    """Counts the settings by their origin, and warns of variables that only look like settings."""
-    from dotenv import dotenv_values
-
-    environment = {name.upper() for name in os.environ if name.upper().startswith("MNER_")}
-    file = {name.upper() for name in dotenv_values(".env") if name.upper().startswith("MNER_")}
-    known = {variable.name for variable in VARIABLES} | RENAMED.keys()
-    constant = sorted((environment | file) & set(CONSTANTS))
-    unknown = sorted((environment | file) - known - set(CONSTANTS))
-    details, remedies = [], []
-    if constant:
-        details.append(f"constants since release 0.2: {', '.join(constant)}")
-        remedies.append(f"remove {', '.join(constant)}")
-    if unknown:
-        similar = difflib.get_close_matches(unknown[0], known, 1)
-        details.append(f"no such setting: {', '.join(unknown)}")
-        remedies.append(
-            f"did you mean {similar[0]}? `mner config` lists the settings"
-            if similar
-            else "`mner config` lists the settings"
-        )
-    if details:
-        return Finding("settings", "warning", "; ".join(details), "; ".join(remedies))
-    counts = f"{len(environment & known)} from the environment, {len((file - environment) & known)} from .env"
-    return Finding("settings", "ok", f"valid; {counts}, the rest defaults")
-
-
-def disk(home: Path) -> Finding:
-    """Checks the free space where local servers keep their data."""
-    existing = next(folder for folder in (home.resolve(), *home.resolve().parents) if folder.exists())
-    free = shutil.disk_usage(existing).free / GB
-    detail = f"{free:.1f} GB free for {home}"
-    if free >= LOW_GB:
-        return Finding("disk", "ok", detail)
-    level: Level = "warning" if free >= FULL_GB else "broken"
-    return Finding("disk", level, detail, "free some space, or set MNER_HOME to a folder on another disk")
-
-
-def checkpoint(config: Settings) -> Finding:
-    """Checks that the checkpoint is present and complete, without loading it."""
-    from model.checkpoint import describe
-
-    with naming("MNER_MODEL"):
-        info = describe(config.model)
-    trained = datetime.fromtimestamp(info.model_version, UTC)
-    override = "" if config.threshold is None else f", replaced by MNER_THRESHOLD={config.threshold:g}"
-    return Finding(
-        "checkpoint", "ok", f"{info.name}, trained {trained:%Y-%m-%d}, threshold {info.threshold:.2f}{override}"
-    )
-
-
-def model(config: Settings) -> Finding:
-    """Loads the model in a process of its own, as a worker does."""
-    from model.worker import ModelProcess
-
-    process = ModelProcess(
-        config.model_factory,
-        config.model,
-        config.device,
-        config.model_threads,
-        config.model_timeout_s,
-        config.candidate_threshold,
-    )
-
-    async def load_it() -> float:
-        started = time.monotonic()
-        try:
-            await process.start()
-            return time.monotonic() - started
-        finally:
-            await process.close()
-
-    try:
-        return Finding("model", "ok", f"loads in its own process in {asyncio.run(load_it()):.0f} s")
-    except ProcessDied as error:
-        return Finding("model", "broken", str(error), "the process died while it loaded; is there enough memory?")
-
-
-def gpu(config: Settings) -> Finding:
-    import torch
-
-    if torch.cuda.is_available():
-        return Finding("gpu", "ok", f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
-    if config.device == "cuda":
-        remedy = "set MNER_DEVICE=auto, or check the driver"
-        return Finding("gpu", "broken", "MNER_DEVICE is cuda, but torch sees no GPU", remedy)
-    return Finding("gpu", "ok", f"none, so the CPU is used; torch {torch.__version__}")
-
-
-def jars(config: Settings) -> Finding:
-    """Checks the Java archives of the local Kafka and Elasticsearch."""
-    from local.jars import ROOTS, default_cache, locked
-
-    if config.kafka and config.elasticsearch:
-        return Finding("jars", "ok", "not needed: MNER_KAFKA and MNER_ELASTICSEARCH are set")
-    pinned = {jar for name in ROOTS for jar in locked(name)}
-    missing = [jar for jar in pinned if not jar.lies_in(default_cache())]
-    if not missing:
-        return Finding("jars", "ok", f"all {len(pinned)} are in the cache, with the checksums of the lock")
-    size = sum(jar.size for jar in missing) / 1e6
-    detail = f"{len(missing)} of {len(pinned)} are not in the cache"
-    return Finding("jars", "warning", detail, f"nothing to do: `mner local up` fetches them ({size:.0f} MB)")

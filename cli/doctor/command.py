@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-SIGNS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "broken": ("✗", "red")}
+SIGNS = {"ok": ("✓", "v", "green"), "warning": ("!", "!", "yellow"), "broken": ("✗", "x", "red")}
+"""Level -> its sign, the sign in ASCII, and its colour."""
 
 
 def command(
@@ -17,8 +18,8 @@ def command(
 ) -> None:
     """Check Python, settings, disk, checkpoint, jars, Kafka, Elasticsearch and Redis, and say how to fix problems.
 
-    Each check prints one line: ✓ fine, ! a warning, ✗ broken. The command changes nothing.
-    The exit code is 1 if something is broken.
+    Each finding is one line: ✓ fine, ! a warning, ✗ broken. The command changes nothing, and takes 15 seconds at most.
+    The exit code is that of the gravest finding: 0 fine, 1 a warning, 2 broken.
     """
     import logging
     from dataclasses import asdict
@@ -28,19 +29,26 @@ def command(
 
     from cli.as_json import print_json
     from cli.doctor.checks import examine
+    from cli.doctor.finding import LEVELS, gravest
 
     for verbose in ("elastic_transport", "elasticsearch"):
         logging.getLogger(verbose).setLevel(logging.CRITICAL)
     findings = examine(deep=deep)
-    broken = sum(finding.level == "broken" for finding in findings)
+    level = gravest(findings)
+    code = LEVELS.index(level)
     if as_json:
-        print_json({"ok": not broken, "checks": [asdict(finding) for finding in findings]})
-        raise typer.Exit(1 if broken else 0)
+        checks = [asdict(finding) for finding in findings]
+        print_json({"ok": level != "broken", "level": level, "checks": checks})
+        raise typer.Exit(code)
     console = Console(highlight=False, soft_wrap=True)
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
-        sign, colour = SIGNS[finding.level]
+        sign, plain_sign, colour = SIGNS[finding.level]
+        sign, arrow = (plain_sign, "->") if console.options.ascii_only else (sign, "→")
         line = Text.assemble((sign, f"bold {colour}"), f" {finding.name:<{width}}  {' '.join(finding.detail.split())}")
-        console.print(line.append(f"  → {finding.remedy}", style="bold") if finding.remedy else line)
-    console.print(f"{broken} broken" if broken else "A worker has everything that it needs.")
-    raise typer.Exit(1 if broken else 0)
+        console.print(line.append(f"  {arrow} {finding.remedy}", style="bold") if finding.remedy else line)
+    counts = {kind: sum(finding.level == kind for finding in findings) for kind in LEVELS}
+    told = [f"{counts['broken']} broken"] * bool(counts["broken"])
+    told += [f"{counts['warning']} warning{'s' * (counts['warning'] > 1)}"] * bool(counts["warning"])
+    console.print(", ".join(told) or "A worker has everything that it needs.")
+    raise typer.Exit(code)

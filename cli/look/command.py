@@ -14,7 +14,7 @@ from urllib.request import url2pathname
 import typer
 
 from cli.as_json import print_json
-from cli.output import output_file
+from cli.output import WIDE, make_console, output_file
 from core.errors import UserError
 from streams.settings import Settings, load
 
@@ -142,10 +142,10 @@ def _as_json(inspected: InspectedImage) -> dict[str, Any]:
 
 
 def _print(images: Sequence[InspectedImage]) -> None:
-    from rich.console import Console
-
     from cli.look.panels import panel
 
-    console = Console()
+    console = make_console()
     for image in images:
-        console.print(panel(image))
+        drawn = panel(image)
+        drawn.expand = console.width < WIDE
+        console.print(drawn)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from cli.output import make_console
 from cli.training.views import check_readable, with_images
 from core.errors import UserError
 from streams.settings import load
@@ -26,7 +26,7 @@ SHOWN_TARGETS = (0.90, 0.95, 0.98)
 FORMER_KEYS = {"familiar words": "density"}
 """Keys of the provenance in checkpoints before version 0.2, and their names today."""
 
-console = Console()
+console = make_console()
 
 
 def command(

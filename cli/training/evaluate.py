@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from cli.output import output_file
+from cli.output import make_console, output_file
 from cli.training.views import check_readable, parse_views, with_images
 from core.errors import UserError
 from streams.settings import load
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 BUDGETS = (0.02, 0.05, 0.1)
 """Candidate budgets of the report: questions about candidates per predicted mention."""
 
-console = Console()
+console = make_console()
 
 
 def command(

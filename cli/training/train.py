@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from cli.output import make_console
 from cli.training.typed import typed
 from core.errors import UserError, first_line
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from model.training.publish import Published
     from model.training.train import Trainer
 
-console = Console()
+console = make_console()
 
 
 def command(

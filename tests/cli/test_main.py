@@ -69,7 +69,7 @@ def test_an_error_of_the_surroundings_is_one_line(
 
 
 def test_the_debug_level_adds_the_traceback(mner: Run) -> None:
-    ended = mner("local", "status", MNER_HOME="/etc/passwd", MNER_LOG_LEVEL="DEBUG")
+    ended = mner("local", "up", MNER_HOME="/proc/nope", MNER_LOG_LEVEL="DEBUG")
     assert ended.returncode == 2
     assert "Traceback" in ended.stderr
 

@@ -162,7 +162,7 @@ def test_an_old_name_works_and_says_so_once(
     assert str(variable.value(load())) in ("0.5", "('tags',)"), "the new name wins"
 
 
-@pytest.mark.parametrize("value", ["64", "abc", "registry/mner:0.2", "", '{"allow": ["10.0.0.1:80"]}'])
+@pytest.mark.parametrize("value", ["64", "abc", "registry/mner:0.2", '{"allow": ["10.0.0.1:80"]}'])
 @pytest.mark.parametrize("name", ["MNER_IMAGE", "MNER_BATCH", "MNER_DEAD_LETTER"])
 @pytest.mark.parametrize("place", ["environment", ".env"])
 def test_the_name_of_a_group_is_no_setting(

@@ -18,9 +18,10 @@ from elasticsearch import AsyncElasticsearch
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
-from cli.doctor import checks
-from cli.doctor import servers as server_checks
-from cli.doctor.servers import Finding
+from cli.doctor import checks, machine
+from cli.doctor import elasticsearch as elasticsearch_check
+from cli.doctor import redis as redis_check
+from cli.doctor.finding import Finding
 from local import jars as local_jars
 from local.redis import Redis
 from local.server import free_ports
@@ -180,7 +181,7 @@ def test_redis_must_neither_evict_nor_forget_tasks(
         with redis_client.Redis.from_url(server.address) as client:
             for name, value in change.items():
                 client.config_set(name, value)
-        (finding,) = server_checks.redis(server.address, load())
+        (finding, *_) = redis_check.check(server.address, load())
     finally:
         server.stop()
     assert finding.level == level
@@ -190,8 +191,8 @@ def test_redis_must_neither_evict_nor_forget_tasks(
 def test_passwords_are_not_shown(deployment: Settings) -> None:
     (port,) = free_ports(1)
     for check, url in (
-        (server_checks.redis, f"redis://me:hidden@127.0.0.1:{port}"),
-        (server_checks.elasticsearch, f"http://me:hidden@127.0.0.1:{port}"),
+        (redis_check.check, f"redis://me:hidden@127.0.0.1:{port}"),
+        (elasticsearch_check.check, f"http://me:hidden@127.0.0.1:{port}"),
     ):
         (finding,) = check(url, deployment)
         assert finding.level == "broken"
@@ -242,7 +243,7 @@ def test_jars_that_are_not_cached_are_a_warning_with_their_size(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(local_jars, "default_cache", lambda: tmp_path)
-    finding = checks.jars(Settings(_env_file=None, kafka=None, elasticsearch=None))
+    finding = machine.jars(Settings(_env_file=None, kafka=None, elasticsearch=None))
     assert finding.level == "warning"
     assert "MB" in finding.remedy
 
@@ -256,7 +257,7 @@ def test_jars_that_are_not_cached_are_a_warning_with_their_size(
 )
 def test_deep_loads_the_model_in_its_own_process(settings: Settings, factory: str, level: str) -> None:
     chosen = settings.model_copy(update={"model_factory": factory})
-    (finding,) = checks.run_check("model", lambda: [checks.model(chosen)])
+    (finding,) = checks.run_check("model", lambda: [machine.model(chosen)])
     assert finding.level == level
     assert "itself failed" not in finding.detail
 
@@ -269,7 +270,7 @@ def test_the_command_reports_in_json_and_by_its_exit_code(deployment: Settings, 
         [sys.executable, "-m", "cli.main", "doctor", "--json"], capture_output=True, text=True, check=False
     )
     answer = json.loads(done.stdout)
-    assert (done.returncode, answer["ok"]) == ((0, True) if prepared else (1, False))
+    assert (done.returncode, answer["ok"]) == ((1, True) if prepared else (2, False))
     assert {check["level"] for check in answer["checks"]} <= {"ok", "warning", "broken"}
     assert "Traceback" not in done.stderr
 
@@ -277,7 +278,7 @@ def test_the_command_reports_in_json_and_by_its_exit_code(deployment: Settings, 
 def test_the_command_prints_one_line_per_check(deployment: Settings) -> None:
     done = subprocess.run([sys.executable, "-m", "cli.main", "doctor"], capture_output=True, text=True, check=False)
     *lines, end = done.stdout.splitlines()
-    assert end == "1 broken"
+    assert end == "1 broken, 2 warnings"
     assert all(line[:2] in {"✓ ", "! ", "✗ "} for line in lines)
     (topics_line,) = (line for line in lines if line.startswith("✗ topics"))
     assert topics_line.endswith("→ `mner topics create`")

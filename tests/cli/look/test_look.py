@@ -145,7 +145,8 @@ def test_urls_are_fetched_under_the_rules_of_a_worker(
     [
         pytest.param(None, None, CHANNELS, id="those of a worker"),
         pytest.param(None, "ocr", ("ocr",), id="those of the setting"),
-        pytest.param(None, "", (), id="none by the setting"),
+        pytest.param(None, "none", (), id="none by the setting"),
+        pytest.param(None, "", CHANNELS, id="an empty setting"),
         pytest.param("tags, ocr", "caption", ("tags", "ocr"), id="the option comes first"),
         pytest.param("", "ocr", (), id="none by the option"),
     ],

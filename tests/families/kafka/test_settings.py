@@ -10,7 +10,7 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import ConfigResource
 from typer.testing import CliRunner
 
-from cli.doctor.servers import kafka as kafka_check
+from cli.doctor.kafka import check as kafka_check
 from cli.main import build
 from core.events import HEADERS
 from streams import topics

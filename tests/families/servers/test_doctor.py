@@ -6,15 +6,15 @@ import asyncio
 
 import pytest
 
-from cli.doctor import servers as checks
-from cli.doctor.servers import Finding
+from cli.doctor import elasticsearch, redis
+from cli.doctor.finding import Finding
 from streams.settings import Settings
 from tests.families.servers.http_server import Reply, error, serving
 
 
 @pytest.mark.servers
 def test_a_wrong_database_is_not_told_as_a_missing_password(address: str, plain: Settings) -> None:
-    (finding,) = checks.redis(address.removesuffix("/0") + "/99", plain)
+    (finding,) = redis.check(address.removesuffix("/0") + "/99", plain)
     assert finding.level == "broken"
     assert "no such database" in finding.detail
     assert "password" not in finding.detail + finding.remedy
@@ -31,7 +31,7 @@ def test_a_wrong_database_is_not_told_as_a_missing_password(address: str, plain:
 )
 async def test_elasticsearch_is_told_as_it_is(reply: Reply, says: str, never: str, plain: Settings) -> None:
     async with serving(lambda _: reply) as url:
-        findings: list[Finding] = await asyncio.to_thread(checks.elasticsearch, url, plain)
+        findings: list[Finding] = await asyncio.to_thread(elasticsearch.check, url, plain)
     assert says in findings[0].detail
     assert not never or never not in findings[0].detail + findings[0].remedy
 

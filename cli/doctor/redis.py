@@ -1,0 +1,102 @@
+"""The checks of Redis: reachable, writable, durable, and the review queue in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from cli.doctor.finding import ANSWER_S, Finding, clock
+from streams.addresses import masked
+from streams.settings import Settings
+
+FULL = 0.9
+"""Share of its memory limit from which Redis counts as nearly full."""
+
+REMEDIES = {
+    "NOAUTH": "put the password into MNER_REDIS, as redis://:password@host:6379",
+    "WRONGPASS": "correct the user and the password in MNER_REDIS",
+    "NOPERM": "give the user of MNER_REDIS these commands and the keys of the queue, with ACL SETUSER",
+    "DENIED": "set a password or `bind` in redis.conf, then name the password in MNER_REDIS",
+    "LOADING": "wait; a worker waits as well",
+    "BUSY": "wait; if it lasts, end the script with SCRIPT KILL",
+    "WRONGTYPE": "set MNER_PREFIX or another database, so that the keys are ours alone",
+    "CROSSSLOT": "use a Redis without cluster mode; the queue needs its keys in one slot",
+    "MOVED": "name the node that holds the keys in MNER_REDIS; a Redis without cluster mode is simpler",
+    "certificate": "name the authority with ?ssl_ca_certs=FILE in MNER_REDIS",
+    "plain": "use redis:// in MNER_REDIS, or the port that speaks TLS",
+    "stranger": "correct the port in MNER_REDIS",
+}
+"""Code of an answer, as in `sinks.answers.redis` -> what to do about it."""
+
+
+def check(url: str, config: Settings) -> list[Finding]:
+    """Checks the server, and then the queue of this deployment."""
+    from redis import Redis, RedisError
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry as ClientRetry
+
+    from cli.doctor.queue import queue
+
+    where = masked(url)
+    try:
+        with Redis.from_url(
+            url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=ClientRetry(NoBackoff(), 0)
+        ) as client:
+            info: Any = client.info()
+            asked = time.time()
+            seconds, micro = client.time()
+            skew = clock(f"Redis at {where}", seconds + micro / 1e6, asked, time.time())
+            server = server_findings(info, where)
+            try:
+                return [*server, *skew, *queue(client, info, config)]
+            except RedisError as error:
+                return [*server, *skew, failure("queue", error, where)]
+    except RedisError as error:
+        return [failure("redis", error, where)]
+    except ValueError as error:
+        return [Finding("redis", "broken", f"{where} cannot be used: {error}", "is MNER_REDIS correct?")]
+
+
+def failure(name: str, error: Any, where: str) -> Finding:
+    """Returns the finding for an error of the client."""
+    from sinks.answers.redis import answer, code_of
+
+    told, code = answer(error, where).sentence, code_of(error)[0]
+    if "no such database" in told or "database 0 only" in told:
+        remedy = "correct the number at the end of MNER_REDIS, or raise `databases` in redis.conf"
+    elif "no connection left" in told:
+        remedy = "raise `maxclients` in redis.conf, or end other clients"
+    else:
+        remedy = REMEDIES.get(code, "is it running? is MNER_REDIS correct?")
+    return Finding(name, "broken", told, remedy)
+
+
+def server_findings(info: Mapping[str, Any], where: str) -> list[Finding]:
+    """Returns what `INFO` says about a server: one finding for each problem, or one that all is well."""
+    server_at = f"{info['redis_version']} at {where}"
+    findings = []
+
+    def add(level: Any, detail: str, remedy: str) -> None:
+        findings.append(Finding("redis", level, f"{server_at} {detail}", remedy))
+
+    if info.get("role") == "slave":
+        master = f"{info.get('master_host')}:{info.get('master_port')}"
+        add("broken", f"is a replica of {master}, which takes no writes", "name the master in MNER_REDIS")
+    policy, limit = info.get("maxmemory_policy", "noeviction"), info.get("maxmemory") or 0
+    if limit and policy != "noeviction":
+        remedy = "set maxmemory-policy to noeviction, also in redis.conf"
+        add("broken", f"evicts tasks when its memory is full ({policy})", remedy)
+    share = info["used_memory"] / limit if limit else 0.0
+    if share >= FULL:
+        remedy = "raise maxmemory, also in redis.conf; or let people decide more tasks"
+        level = "broken" if share >= 1 else "warning"
+        add(level, f"uses {share:.0%} of its memory limit; a full Redis takes no tasks", remedy)
+    if "err" in {info.get("aof_last_write_status"), info.get("rdb_last_bgsave_status")}:
+        add("broken", "could not write its data to its disk the last time", "free space on its disk; see its log")
+    if not info.get("aof_enabled"):
+        remedy = "set `appendonly yes`; a lost queue can be rebuilt from the topics while they keep their records"
+        add("warning", "writes no append-only file: a crash loses tasks", remedy)
+    if info.get("cluster_enabled"):
+        add("broken", "is a cluster, and our keys are in different slots", REMEDIES["CROSSSLOT"])
+    return findings or [Finding("redis", "ok", f"{server_at}, append-only file on, no eviction")]
