@@ -52,7 +52,8 @@ def page() -> str:
                 ),
             ),
             "\n## Kafka\n",
-            "The class `retry, with a new session` means: the worker replaces its producer and sends again.\n",
+            "The class `retry, with a new session` means: the worker replaces its producer and sends again. The class",
+            "`split` means: the worker sends each record of the batch alone.\n",
             *_table(
                 ("codes", "errors of the clients", "class", "what is true", "source"),
                 (
