@@ -257,6 +257,13 @@ def error_of(error: object) -> tuple[str, str]:
     )
 
 
+def cause_of(body: object) -> str:
+    """Returns the type and reason of an error's first cause, which say more than `all shards failed`."""
+    error = body.get("error") if isinstance(body, Mapping) else None
+    roots = error.get("root_cause") if isinstance(error, Mapping) else None
+    return ": ".join(error_of(roots[0] if isinstance(roots, list) and roots else error))
+
+
 def _answer(row: Row, server: str, name: str, detail: str) -> Answer:
     says = row.says.format(server=server, name=repr(name))
     return Answer(row.reaction, f"{says}: {detail}" if detail else says)

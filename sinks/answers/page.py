@@ -25,8 +25,8 @@ In the column "what is true", "we" and "our" mean the worker. `NAME` is the name
 topic.
 
 If a proxy limits the size of requests, the worker makes its requests smaller, down to one document or task. A single
-document or task of more than 64 KB is rejected if it breaks the connection five times in a row, and the server answers
-a small request each time.
+document or task of more than 64 KB is rejected if it breaks the connection at least five times in a row, over a
+minute or more, and a small write passes each time.
 """
 
 

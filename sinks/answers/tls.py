@@ -19,6 +19,6 @@ BROKEN = re.compile(r"\[SSL\b|EOF occurred in violation")
 
 
 def fault(text: str) -> str:
-    """Returns `certificate`, `plain` (no TLS at this port), `alert` (refused), `tls` (broken), or "" if it was not TLS."""
+    """Returns the kind of a fault, as the tables name it, or "" if it has nothing to do with TLS."""
     kinds = {"certificate": UNTRUSTED, "plain": PLAIN, "alert": REFUSED, "tls": BROKEN}
     return next((kind for kind, told in kinds.items() if told.search(text)), "")

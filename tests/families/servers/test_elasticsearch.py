@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import Retry, Stop
+from core.errors import Retry, Stop, UserError
 from sinks.bulk import AFTER_SLOW, RequestSize
 from sinks.document import Document
 from sinks.index import Index, Outcome
@@ -396,13 +396,12 @@ async def test_a_proxy_that_refuses_before_it_has_read_the_body() -> None:
         await index.close()
 
 
+@pytest.mark.usefixtures("at_once")
 async def test_a_document_that_breaks_the_connection_is_rejected_alone() -> None:
     """A proxy that hangs up on what exceeds its limit."""
     large = Document("large", 1, {"id": "x" * 200_000})
 
     def answer(request: Request) -> Reply | None:
-        if request.method == "HEAD":
-            return Reply(body=b"")
         return bulk_done(request) if len(request.body) < 100_000 else None
 
     async with serving(answer) as url:
@@ -414,10 +413,11 @@ async def test_a_document_that_breaks_the_connection_is_rejected_alone() -> None
         await index.close()
 
 
+@pytest.mark.usefixtures("at_once")
 async def test_a_large_document_is_not_blamed_for_a_server_that_is_busy() -> None:
     large = [Document("large", 1, {"id": "x" * 200_000})]
     replies = [es(429, "es_rejected_execution_exception"), page(504), page(503)]
-    async with serving(lambda request: Reply() if request.method == "HEAD" else replies[0]) as url:
+    async with serving(lambda request: bulk_done(request) if len(request.body) < 1000 else replies[0]) as url:
         index = Index(url, "mentions")
         for reply in replies * 4:
             replies[0] = reply
@@ -478,6 +478,50 @@ async def test_a_read_of_another_page_is_tried_again_or_stops_with_the_reason(re
         for read in (index.count, lambda: index.search("x"), index.entities, lambda: index.held(["1"])):
             with pytest.raises((Retry, Stop), match=r"is another program|form of Elasticsearch"):
                 await read()
+        await index.close()
+
+
+SEARCH = "search_phase_execution_exception"
+QUERIES = [
+    pytest.param(es(400, SEARCH, "maxClauseCount is set to 1024: too_many_clauses"), "use fewer words", id="clauses"),
+    pytest.param(
+        es(400, SEARCH, "Query contains too many nested clauses; maxClauseCount is set to 1024"),
+        "use fewer words",
+        id="nested clauses",
+    ),
+    pytest.param(es(500, "too_many_nested_clauses"), "use fewer words", id="nested clauses with status 500"),
+    pytest.param(es(400, SEARCH, "No mapping found for [created_at]"), "No mapping found", id="no mapping"),
+    pytest.param(es(400, SEARCH, "failed to create query: [nested] failed to find"), "failed to", id="no nested field"),
+    pytest.param(es(400, "parsing_exception", "unknown query [foo]"), "unknown query", id="another version"),
+    pytest.param(es(400, "illegal_argument_exception", "Fielddata is disabled"), "Fielddata", id="an old mapping"),
+    pytest.param(es(400, "x", "line\n\x1b[31mred"), "line", id="control characters"),
+    pytest.param(
+        Reply(400, b'{"error": {"root_cause": [{"type": "t", "reason": "the root"}], "type": "s", "reason": "all"}}'),
+        "t: the root",
+        id="a root cause",
+    ),
+    pytest.param(Reply(400, b'{"error": {"root_cause": 7, "type": "s", "reason": "all"}}'), "s: all", id="odd root"),
+]
+
+
+@pytest.mark.parametrize(("reply", "says"), QUERIES)
+async def test_a_query_that_elasticsearch_refuses_is_told_why(reply: Reply, says: str) -> None:
+    async with serving(lambda _: reply) as url:
+        index = Index(url, "mentions")
+        for read in (lambda: index.search("x"), index.entities):
+            with pytest.raises(UserError) as caught:
+                await read()
+            assert says in str(caught.value)
+            assert ("fewer" in str(caught.value)) == ("fewer" in says)
+            assert str(caught.value).isprintable()
+        await index.close()
+
+
+async def test_a_query_that_a_proxy_refuses_is_tried_again() -> None:
+    async with serving(lambda _: page(400)) as url:
+        index = Index(url, "mentions")
+        with pytest.raises(Retry, match="a proxy"):
+            await index.search("x")
         await index.close()
 
 
