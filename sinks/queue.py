@@ -129,7 +129,8 @@ class ReviewQueue:
     async def claim(self, reviewer: str, lease_s: float, session: str = "") -> Claim | None:
         """Leases the most uncertain free task, except those that the session skipped. Returns None if no task is free.
 
-        Takes O(log n) steps for n tasks, however many of them are skipped, leased or unreadable.
+        Takes O(log n) steps for n tasks, however many of them are skipped, leased or unreadable. A claim that finds no
+        task looks at all of them once more.
         """
         token = secrets.token_hex(8)
         passer = program(), session, _ms(FORGET_S)
