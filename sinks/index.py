@@ -29,7 +29,18 @@ from sinks.blame import Blame
 from sinks.bulk import Pair, RequestSize, pair, parts, size_of
 from sinks.document import Document, stored
 from sinks.mapping import TEMPLATE, missing_fields
-from sinks.search import ALIVE, Entity, Results, entities, entities_request, request, results
+from sinks.search import (
+    ALIVE,
+    Entity,
+    Results,
+    entities,
+    entities_request,
+    recount_request,
+    recounted,
+    request,
+    results,
+    spelled_twice,
+)
 from sinks.transport import Node, after_s, classed
 
 #: What Elasticsearch says, with status 400 or 500, of a query with too many words.
@@ -191,7 +202,14 @@ class Index:
             body = entities_request(words, entity_type, limit)
             answer = await self._client.search(index=self.name, body=body)
         self._part(answer.body, "aggregations", dict)
-        return entities(answer.body, limit)
+        spelled, again = spelled_twice(answer.body), {}
+        if spelled:
+            with self._asking(), self._understanding():
+                body = recount_request(words, entity_type, limit, spelled)
+                recount = await self._client.search(index=self.name, body=body)
+            self._part(recount.body, "aggregations", dict)
+            again = recounted(recount.body, spelled)
+        return entities(answer.body, again, limit)
 
     async def count(self) -> int:
         """Returns the number of posts that can be found. Erased ones do not count."""
