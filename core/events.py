@@ -20,6 +20,8 @@ from pydantic import (
     model_validator,
 )
 
+from core.text import one_line
+
 SCHEMA_VERSION = 1
 #: Headers of every Kafka message that we write.
 HEADERS = [("schema", str(SCHEMA_VERSION).encode())]
@@ -298,7 +300,7 @@ def explain(error: ValidationError) -> str:
     parts = []
     problems = error.errors(include_url=False, include_context=False)
     for problem in problems[:MAX_EXPLAINED]:
-        field = ".".join(str(step) for step in problem["loc"]) or "event"
+        field = one_line(".".join(str(step) for step in problem["loc"]) or "event")
         value = repr(problem["input"])
         shown = value if len(value) <= 80 else value[:77] + "..."
         missing = problem["type"] in {"missing", "json_invalid"}

@@ -29,6 +29,14 @@ document or task of more than 64 KB is rejected if it breaks the connection at l
 minute or more, and a small write passes each time.
 """
 
+REQUESTS = """\
+The sender is Elasticsearch, or a proxy or firewall before it. An empty cell matches both. Elasticsearch's own answers
+have the form of its errors, or its header `X-Elastic-Product` and no page.
+
+What a proxy answers never stops the worker, and rejects a document only for its size. There is one exception: a
+redirect, or another program at the address, stops a worker that Elasticsearch has never answered.
+"""
+
 
 def page() -> str:
     """Returns the page."""
@@ -38,7 +46,7 @@ def page() -> str:
             "## Elasticsearch, for one document of a request\n",
             *_elasticsearch(elasticsearch.ITEM, "status"),
             "\n## Elasticsearch, for a whole request\n",
-            "The sender is Elasticsearch, or a proxy before it. An empty cell matches both.\n",
+            REQUESTS,
             *_elasticsearch(elasticsearch.REQUEST, "status", sender=True),
             "\n## Elasticsearch, without an answer\n",
             *_elasticsearch(elasticsearch.CONNECTION, ""),
