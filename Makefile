@@ -8,7 +8,7 @@ STAMP := .venv/.installed
 COMPILE := $(UV) pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 \
   --no-emit-index-url --no-header --quiet
 
-.PHONY: help install demo test check lint types pythons screenshots bench lock clean
+.PHONY: help install demo test check lint types pythons screenshots bench fuzz lock clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ screenshots: install  ## draw docs/review.svg and docs/look.png again; needs Chr
 
 bench: install   ## measure the throughput of the extract agent and of a hand-written program
 	.venv/bin/python -m benchmarks.throughput $(ARGS)
+
+fuzz: install    ## send random posts, texts and answers of servers to every reader; ten minutes
+	.venv/bin/python -m tests.fuzz $(ARGS)
 
 lock:            ## resolve the dependencies again, and write both lock files
 	$(COMPILE) --extra dev --upgrade --output-file requirements.lock

@@ -24,6 +24,7 @@ from pydantic import (
 from core import reading
 from core.json_text import SURROGATE, read_json
 from core.moments import FIRST_YEAR, LAST_YEAR, is_compact
+from core.text import one_line
 
 SCHEMA_VERSION = 1
 #: Headers of every Kafka message that we write.
@@ -361,7 +362,7 @@ def explain(error: ValidationError) -> str:
     parts = []
     problems = error.errors(include_url=False, include_context=False)
     for problem in problems[:MAX_EXPLAINED]:
-        field = ".".join(str(step) for step in problem["loc"]) or "event"
+        field = one_line(".".join(str(step) for step in problem["loc"]) or "event")
         value = repr(problem["input"])
         shown = value if len(value) <= 80 else value[:77] + "..."
         missing = problem["type"] in {"missing", "json_invalid"}

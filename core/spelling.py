@@ -58,7 +58,8 @@ _CLOSERS = {"(": ")", "[": "]", "{": "}", "<": ">"}
 def decode_entities(text: str) -> tuple[str, list[int]]:
     """Decodes HTML entities. Returns the result, and the position in `text` of each of its code points and of its end.
 
-    An entity that is unknown or means several code points is left as it is.
+    An entity that is unknown or means several code points is left as it is. If it was escaped, only the escape is
+    decoded: `M&amp;Ms;` stands for `M&Ms;`.
     """
     if "&" not in text:
         return text, list(range(len(text) + 1))
@@ -66,12 +67,14 @@ def decode_entities(text: str) -> tuple[str, list[int]]:
     starts: list[int] = []
     position = 0
     for entity in ENTITY.finditer(text):
-        decoded = _character(entity[0])
+        decoded, end = _character(entity[0]), entity.end()
         if decoded is None:
-            continue
+            decoded, end = "&", text.rfind(";", entity.start(), end - 1) + 1
+            if not end:
+                continue
         parts += [text[position : entity.start()], decoded]
         starts += [*range(position, entity.start()), entity.start()]
-        position = entity.end()
+        position = end
     parts.append(text[position:])
     starts += range(position, len(text) + 1)
     return "".join(parts), starts
@@ -105,6 +108,15 @@ def normalise(text: str) -> str:
     The text is folded. A leading `#` or `@`, quotation marks around it, and the punctuation at the end of its words
     are dropped, so that `U.S.` and `US` are one name. Text that has nothing else keeps its punctuation.
     """
+    name = text
+    for _ in range(ROUNDS):
+        name, before = _named_once(name), name
+        if name == before:
+            break
+    return name
+
+
+def _named_once(text: str) -> str:
     folded = " ".join(fold(text)[0].split())
     name = _bare(folded)
     for _ in range(ROUNDS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 #: Direction marks. They can make a line read differently from its code points (Unicode TR 36, section 2.5).
@@ -9,6 +10,11 @@ BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u
 
 #: Categories that `plain` drops: format characters (BIDI among them), lone surrogates, private use, unassigned.
 _DROPPED = {"Cf", "Cs", "Co", "Cn"}
+
+#: User and password in a URL: what stands between its slashes and the last `@` before a blank or the path.
+_LOGIN = re.compile(r"//[^\s/<>\"']*@")
+#: The schemes of HTTP's header `Authorization`, and what follows them.
+_HEADER = re.compile(r"\b(Basic|Bearer|ApiKey|AWS4-HMAC-SHA256)\s+[^\s<>\"']+", re.IGNORECASE)
 
 
 def printable(text: str) -> str:
@@ -32,6 +38,11 @@ def plain(text: str, most: int) -> str:
     spaced = "".join(" " if unicodedata.category(char) == "Cc" else char for char in text[: 4 * most])
     kept = "".join(char for char in spaced if unicodedata.category(char) not in _DROPPED)
     return " ".join(unicodedata.normalize("NFC", kept).split())[:most].rstrip()
+
+
+def without_secrets(text: str) -> str:
+    """Returns the text without the passwords that a URL or an HTTP header of it holds."""
+    return _HEADER.sub(r"\1 ***", _LOGIN.sub("//***@", text))
 
 
 def shorten(text: str, most: int, ending: str = "…") -> str:

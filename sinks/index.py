@@ -12,7 +12,6 @@ Failure contract:
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,19 +22,29 @@ from urllib.parse import urlsplit
 from elasticsearch import ApiError, AsyncElasticsearch, BadRequestError, NotFoundError, TransportError
 
 from core.errors import Refused, Reject, Retry, Stop, UserError
+from core.text import plain
 from sinks.answers.answer import Reaction, Slow
-from sinks.answers.elasticsearch import error_of, item_answer
+from sinks.answers.elasticsearch import cause_of, error_of, item_answer
 from sinks.blame import Blame
 from sinks.bulk import Pair, RequestSize, pair, parts, size_of
 from sinks.document import Document, edit_of, stored
 from sinks.mapping import TEMPLATE, missing_fields
-from sinks.search import ALIVE, Entity, Results, entities, entities_request, request, results
+from sinks.search import (
+    ALIVE,
+    Entity,
+    Results,
+    entities,
+    entities_request,
+    recount_request,
+    recounted,
+    request,
+    results,
+    spelled_twice,
+)
 from sinks.transport import Node, after_s, classed
 
-log = logging.getLogger(__name__)
-
 #: What Elasticsearch says, with status 400 or 500, of a query with too many words.
-TOO_LONG = re.compile(r"too[ _]many[ _](?:nested[ _])?clauses|too_complex_to_determinize", re.IGNORECASE)
+TOO_LONG = re.compile(r"too[ _]many[ _](?:nested[ _])?clauses", re.IGNORECASE)
 
 KINDS: dict[Reaction, Literal["written", "stale", "retry", "rejected"]] = {
     Reaction.DONE: "written",
@@ -136,8 +145,9 @@ class Index:
             self._size.refused(size_of(pairs))
             half = len(pairs) // 2
             return [*await self._write(pairs[:half]), *await self._write(pairs[half:])]
-        except Slow as fault:
-            self._size.slow(size_of(pairs))
+        except Retry as fault:
+            if isinstance(fault, Slow):
+                self._size.slow(size_of(pairs))
             if len(pairs) == 1 and await self._blame.is_due(_id(pairs[0]), size_of(pairs), fault):
                 return [Outcome("rejected", f"the document is too large for {self._server}, or a proxy: {fault}")]
             raise
@@ -208,7 +218,14 @@ class Index:
             body = entities_request(words, entity_type, limit)
             answer = await self._client.search(index=self.name, body=body)
         self._part(answer.body, "aggregations", dict)
-        return entities(answer.body, limit)
+        spelled, again = spelled_twice(answer.body), {}
+        if spelled:
+            with self._asking(), self._understanding():
+                body = recount_request(words, entity_type, limit, spelled)
+                recount = await self._client.search(index=self.name, body=body)
+            self._part(recount.body, "aggregations", dict)
+            again = recounted(recount.body, spelled)
+        return entities(answer.body, again, limit)
 
     async def count(self) -> int:
         """Returns the number of posts that can be found. Erased ones do not count."""
@@ -225,11 +242,17 @@ class Index:
         await self._client.close()
 
     async def _answers(self) -> bool:
+        """Returns whether a small write passes: a change of a document that no post can have, since ids have no blanks.
+
+        A proxy may answer reads from its cache, while its Elasticsearch is dead.
+        """
         try:
-            await self._client.indices.exists_alias(name=self.name)
+            operations = [{"update": {"_id": "no post"}}, {"doc": {}}]
+            answer = await self._client.bulk(operations=operations, index=self.name, require_alias=True)
         except (ApiError, TransportError):
             return False
-        return True
+        item = answer.body["items"][0].get("update", {}) if _has_item(answer.body) else {}
+        return error_of(item.get("error"))[0] == "document_missing_exception"
 
     def _triage(self, item: Mapping[str, Any]) -> Outcome:
         answer = item_answer(item, self._server, self.name)
@@ -253,13 +276,12 @@ class Index:
         try:
             yield
         except ApiError as error:
-            message = f"{error.status_code} {error.body}"
-            if TOO_LONG.search(message):
+            if TOO_LONG.search(str(error.body)):
                 raise UserError("the query is too long for this Elasticsearch: use fewer words") from None
-            if error.status_code != 400:
+            answer = classed(error, self._server, self.name, known=self._known)
+            if error.status_code != 400 or answer.reaction is not Reaction.SPLIT:
                 raise
-            log.info("Elasticsearch at %s refuses a query: %s", self._where, message)
-            raise UserError("the index cannot answer this query: use fewer or simpler words") from None
+            raise UserError(f"{self._server} cannot answer this query: {plain(cause_of(error.body), 300)}") from None
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
@@ -279,6 +301,11 @@ class Index:
                 yield
         except Reject as error:
             raise Stop(str(error)) from None
+
+
+def _has_item(body: object) -> bool:
+    items = body.get("items") if isinstance(body, Mapping) else None
+    return isinstance(items, list) and len(items) == 1 and isinstance(items[0], Mapping)
 
 
 def _id(pair: Pair) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from core.errors import Reject
+from core.errors import Reject, Retry
 from sinks.answers.answer import Slow
 from sinks.blame import Blame
 
@@ -47,8 +47,9 @@ async def in_pipelines(
         part = calls[start : start + size.most]
         try:
             done += await send(part)
-        except Slow as fault:
-            size.slow(len(part))
+        except Retry as fault:
+            if isinstance(fault, Slow):
+                size.slow(len(part))
             if len(part) == 1 and await blame.is_due(str(part[0][1]), _length(part[0]), fault):
                 raise Reject(f"the task is too large for Redis, or for a proxy before it: {fault}") from None
             raise

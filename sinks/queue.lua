@@ -101,7 +101,12 @@ local function drop_lease(tweet)
   redis.call('HDEL', HOLDERS, tweet)
 end
 
+local function forget_unreadable(tweet)
+  for _, passer in ipairs(passers()) do redis.call('SREM', of(UNREADABLE, passer), tweet) end
+end
+
 local function close_task(tweet)
+  forget_unreadable(tweet)
   drop_lease(tweet)
   set_unfree(tweet)
   redis.call('ZREM', OPEN, tweet)
@@ -119,7 +124,7 @@ local function put_task(tweet, edit, version, score, task)
   if redis.call('HGET', TASKS, tweet) == task then return end
   redis.call('ZADD', OPEN, score, tweet)  -- first: a full server refuses a script's first write, never a later one
   drop_lease(tweet)
-  for _, passer in ipairs(passers()) do redis.call('SREM', of(UNREADABLE, passer), tweet) end
+  forget_unreadable(tweet)
   set_free(tweet)
   redis.call('HSET', TASKS, tweet, task)
   redis.call('HSET', AGES, tweet, edit .. ' ' .. version)
@@ -243,12 +248,14 @@ function operations.claim(program, session, passer_ms, reviewer, token, lease_ms
   for _, name in ipairs({program, passer}) do
     redis.call('ZADD', PASSERS, 'XX', now() + tonumber(passer_ms), name)
   end
-  local tweet = first_free(passer)
-  if tweet and redis.call('HEXISTS', TASKS, tweet) == 0 then
-    repair()
-    tweet = first_free(passer)
+  local function take_first()
+    local tweet = first_free(passer)
+    return tweet and operations.take(tweet, reviewer, token, lease_ms)
   end
-  return tweet and operations.take(tweet, reviewer, token, lease_ms)
+  local row = take_first()
+  if row or free + leased == 0 then return row end
+  repair()  -- the sizes agree, but that program may have leased one task and added another
+  return take_first()
 end
 
 -- Returns up to `limit` rows of tweet and task: what `claim` may take next.
@@ -337,10 +344,7 @@ function operations.erase(tweet)
   redis.call('HDEL', SETTLED, tweet)
   redis.call('HDEL', RETRACTED, tweet)
   drop_task(tweet)
-  for _, passer in ipairs(passers()) do
-    redis.call('SREM', of(SKIPPED, passer), tweet)
-    redis.call('SREM', of(UNREADABLE, passer), tweet)
-  end
+  for _, passer in ipairs(passers()) do redis.call('SREM', of(SKIPPED, passer), tweet) end
   return 1
 end
 

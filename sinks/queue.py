@@ -38,7 +38,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry as ClientRetry
 from redis.backoff import NoBackoff
 
-from core.errors import Retry, Stop
+from core.errors import Reject, Retry, Stop
 from core.events import Extraction, ReviewTask, explain
 from sinks.answers.redis import answer
 from sinks.blame import Blame
@@ -146,7 +146,8 @@ class ReviewQueue:
     async def claim(self, reviewer: str, lease_s: float, session: str = "") -> Claim | None:
         """Leases the most uncertain free task, except those that the session skipped. Returns None if no task is free.
 
-        Takes O(log n) steps for n tasks, however many of them are skipped, leased or unreadable.
+        Takes O(log n) steps for n tasks, however many of them are skipped, leased or unreadable. A claim that finds no
+        task looks at all of them once more.
         """
         token = secrets.token_hex(8)
         passer = program(), session, _ms(FORGET_S)
@@ -198,7 +199,7 @@ class ReviewQueue:
     async def reopen(self, task: ReviewTask, stamp_ms: int) -> bool:
         """Applies a retraction, which opens the task again. Returns False in the same cases as `settle`."""
         tweet, edit, model_version, score, payload = _described(task)
-        return bool(await self._call("reopen", tweet, edit, stamp_ms, model_version, score, payload))
+        return bool(await self._many([("reopen", tweet, edit, stamp_ms, model_version, score, payload)]))
 
     async def erase(self, tweet_id: str) -> None:
         """Forgets the post and refuses it from now on."""
@@ -272,10 +273,12 @@ class ReviewQueue:
         return sum(results)
 
     async def _answers(self) -> bool:
+        """Returns whether a small write passes. A proxy may answer `PING` itself, while its Redis is dead."""
         try:
-            return bool(await self._redis.ping())
-        except redis_errors.RedisError:
+            await self._call("unskip", "", "")  # no program has this name, so nothing is forgotten
+        except (Retry, Reject, Stop):
             return False
+        return True
 
     def _now(self) -> int | str:
         return self._clock() if self._clock else ""

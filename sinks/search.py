@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +25,15 @@ OPERATORS = "PHRASE|PREFIX|WHITESPACE"
 
 MAX_RESULTS = 10_000
 """Most results of one search, Elasticsearch's `index.max_result_window`."""
+
+OLD_SPELLINGS = 200
+"""How many names are looked at beyond those wanted, since old spellings of one name may stand apart."""
+
+TWEETS = {"tweets": {"reverse_nested": {}}}
+"""Counts each post once, however often it has the mention."""
+
+Spelled = Mapping[tuple[str, str], list[str]]
+"""Name of today and type -> the names in the index."""
 
 ALIVE = {"bool": {"must_not": {"term": {"erased": True}}}}
 
@@ -108,22 +116,32 @@ def entities_request(words: str, entity_type: str | None, limit: int) -> dict[st
 
     Raises `UserError` as `request` does.
     """
-    words = _checked(words, limit)
-    filters: list[dict[str, Any]] = []
-    if words:
-        filters.append(_in_mention(words))
-    if entity_type:
-        filters.append({"term": {"mentions.type": entity_type}})
     names = {
-        "terms": {"field": "mentions.name", "size": limit},
-        "aggs": {"types": {"terms": {"field": "mentions.type"}, "aggs": {"tweets": {"reverse_nested": {}}}}},
+        "terms": {"field": "mentions.name", "size": min(MAX_RESULTS, limit + OLD_SPELLINGS)},
+        "aggs": {"types": {"terms": {"field": "mentions.type"}, "aggs": TWEETS}},
     }
-    only = {"filter": {"bool": {"filter": filters}}, "aggs": {"names": names}}
-    return {
-        "query": ALIVE,
-        "size": 0,
-        "aggs": {"mentions": {"nested": {"path": "mentions"}, "aggs": {"only": only}}},
+    return _of_mentions(_checked(words, limit), entity_type, {"names": names})
+
+
+def recount_request(words: str, entity_type: str | None, limit: int, spelled: Spelled) -> dict[str, Any]:
+    """Returns the body of a request that counts the posts of each of these names, however often they have it."""
+    counts = {
+        str(place): {"filter": {"bool": {"filter": [_in("name", names), _in("type", [kind])]}}, "aggs": TWEETS}
+        for place, ((_, kind), names) in enumerate(spelled.items())
     }
+    return _of_mentions(_checked(words, limit), entity_type, counts)
+
+
+def _of_mentions(words: str, entity_type: str | None, counts: dict[str, Any]) -> dict[str, Any]:
+    filters = [_in_mention(words)] if words else []
+    if entity_type:
+        filters.append(_in("type", [entity_type]))
+    only = {"filter": {"bool": {"filter": filters}}, "aggs": counts}
+    return {"query": ALIVE, "size": 0, "aggs": {"mentions": {"nested": {"path": "mentions"}, "aggs": {"only": only}}}}
+
+
+def _in(field: str, values: list[str]) -> dict[str, Any]:
+    return {"terms": {f"mentions.{field}": values}}
 
 
 def results(answer: Mapping[str, Any]) -> Results:
@@ -132,17 +150,36 @@ def results(answer: Mapping[str, Any]) -> Results:
     return Results(hits["total"]["value"], tuple(_hit(hit) for hit in hits["hits"]))
 
 
-def entities(answer: Mapping[str, Any], limit: int) -> list[Entity]:
+def spelled_twice(answer: Mapping[str, Any]) -> Spelled:
+    """Returns the names of `entities_request`'s answer that an earlier version wrote in several spellings."""
+    spelled: dict[tuple[str, str], list[str]] = {}
+    for name in _counts(answer)["names"]["buckets"]:
+        for kind in name["types"]["buckets"]:
+            spelled.setdefault((normalise(name["key"]), kind["key"]), []).append(name["key"])
+    return {key: names for key, names in spelled.items() if len(names) > 1}
+
+
+def recounted(answer: Mapping[str, Any], spelled: Spelled) -> dict[tuple[str, str], int]:
+    """Reads Elasticsearch's answer to `recount_request`."""
+    return {key: _counts(answer)[str(place)]["tweets"]["doc_count"] for place, key in enumerate(spelled)}
+
+
+def entities(answer: Mapping[str, Any], again: Mapping[tuple[str, str], int], limit: int) -> list[Entity]:
     """Reads Elasticsearch's answer to `entities_request`. The most mentioned come first, then by name.
 
-    Names that an earlier version wrote are counted under today's spelling.
+    Names that an earlier version wrote are counted under today's spelling. `again`: the result of `recounted`, since a
+    post with two spellings of a name would count twice.
     """
-    counted: Counter[tuple[str, str]] = Counter()
-    for name in answer["aggregations"]["mentions"]["only"]["names"]["buckets"]:
+    counted: dict[tuple[str, str], int] = {}
+    for name in _counts(answer)["names"]["buckets"]:
         for kind in name["types"]["buckets"]:
-            counted[normalise(name["key"]), kind["key"]] += kind["tweets"]["doc_count"]
-    found = [Entity(name, kind, tweets) for (name, kind), tweets in counted.items()]
+            counted[normalise(name["key"]), kind["key"]] = kind["tweets"]["doc_count"]
+    found = [Entity(name, kind, tweets) for (name, kind), tweets in (counted | dict(again)).items()]
     return sorted(found, key=lambda entity: (-entity.tweets, entity.name, entity.type))[:limit]
+
+
+def _counts(answer: Mapping[str, Any]) -> Any:
+    return answer["aggregations"]["mentions"]["only"]
 
 
 def _checked(words: str, limit: int) -> str:
@@ -208,7 +245,8 @@ def _matches(text: str, highlight: Mapping[str, Any]) -> tuple[tuple[int, int], 
     folded, starts = fold(text)
     spans = _spans(highlight.get("text", [""])[0], text)
     for first, last in _spans(highlight.get("folded", [""])[0], folded):
-        start, end = starts[first], starts[last]
+        start = starts[first]
+        end = next(place for place in starts[last:] if place > starts[last - 1])  # the whole last code point
         while end - 1 > start and not fold(text[end - 1])[0]:  # such as a zero-width space after the word
             end -= 1
         spans.append((start, end))
@@ -229,8 +267,8 @@ def _spans(marked: str, text: str) -> list[tuple[int, int]]:
     for char in marked:
         if char == OPEN:
             start = place
-        elif char == CLOSE:
+        elif char == CLOSE and start < place:
             spans.append((start, place))
-        else:
+        elif char != CLOSE:
             place += 1
     return spans

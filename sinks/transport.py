@@ -7,7 +7,6 @@ read. An error page that is not JSON keeps its status, whatever its content type
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,12 +23,9 @@ from elastic_transport import (
 )
 from elasticsearch import UnsupportedProductError
 
+from sinks.answers import tls
 from sinks.answers.answer import Answer
 from sinks.answers.elasticsearch import TOO_LONG_S, connection_answer, request_answer
-
-UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|fingerprint", re.IGNORECASE)
-ALERT = re.compile(r"alert|NO_SHARED_CIPHER|UNSUPPORTED_PROTOCOL|NO_PROTOCOLS", re.IGNORECASE)
-PLAIN = re.compile(r"WRONG_VERSION_NUMBER|HTTP_REQUEST|RECORD_LAYER_FAILURE", re.IGNORECASE)
 
 
 class Redirected(Exception):
@@ -77,6 +73,8 @@ def classed(error: ApiError | TransportError, server: str, name: str, *, known: 
     """Returns what an error of the client means. `known`: whether this server has answered as Elasticsearch before."""
     if isinstance(error, UnsupportedProductError):
         return connection_answer("" if known else "product", f"it answers {error.meta.status}", server, name)
+    if isinstance(error, ApiError) and 300 <= error.meta.status < 400 and not known:
+        return connection_answer("redirect", str(error.meta.status), server, name)
     if isinstance(error, ApiError):
         ours = error.meta.headers.get("x-elastic-product") == "Elasticsearch"
         return request_answer(error.meta.status, error.body, server, name, ours=ours)
@@ -99,10 +97,9 @@ def _kind(error: TransportError, *, known: bool) -> str:
     cause = _cause(error)
     kind = "dropped"
     if isinstance(error, TlsError):
-        text = f"{error.message} {cause}"
-        kind = next((k for k, told in _TLS.items() if told.search(text)), "tls")
+        kind = tls.fault(f"{error.message} {cause}") or "tls"
     elif isinstance(cause, Redirected | aiohttp.TooManyRedirects):
-        kind = "redirect"
+        kind = "moved" if known else "redirect"
     elif isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         kind = "unreachable"
     elif isinstance(error, ConnectionTimeout):
@@ -110,9 +107,6 @@ def _kind(error: TransportError, *, known: bool) -> str:
     elif isinstance(error, SerializationError):
         kind = "unreadable" if known else "product"
     return kind
-
-
-_TLS = {"certificate": UNTRUSTED, "plain": PLAIN, "alert": ALERT}
 
 
 def _detail(error: TransportError) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import BrokerResponseError, KafkaError, kafka_errors
 from aiokafka.partitioner import DefaultPartitioner
 
 from core.errors import Reject, Retry, UserError
@@ -22,6 +22,20 @@ IDLE_S, CLOSE_S = 60.0, 5.0
 
 UNCLASSED = KafkaError
 """aiokafka raises its base class when its sender has died, and then for every record."""
+
+TOO_LARGE = {10, 18}
+"""Codes that mean that a record is too large."""
+
+
+class InvalidRecord(BrokerResponseError):  # type: ignore[misc]
+    """The topic refuses a record. aiokafka has no class for this code, and would call it an unknown fault."""
+
+    errno = 87
+    message = "INVALID_RECORD"
+    description = "The broker failed to validate the record"
+
+
+kafka_errors.setdefault(InvalidRecord.errno, InvalidRecord)
 
 
 class _Session:
@@ -113,8 +127,8 @@ class Producer:
             if kafka.row_for(error).reaction is not Reaction.SPLIT:
                 raise await self._classed(session, error, topic) from None
             if error.args:  # the client refused it
-                raise self._too_large(topic, value) from None
-            # A batch was too large, and this record may have been one of many in it.
+                raise self._refused(error, topic, value) from None
+            # The brokers refused a batch, and this record may have been one of many in it.
             await self._send_alone(await self._renewed(session, topic), topic, key, value)
 
     async def _send_alone(self, session: _Session, topic: str, key: bytes | None, value: bytes | None) -> None:
@@ -130,12 +144,12 @@ class Producer:
             if kafka.row_for(error).reaction is not Reaction.SPLIT:
                 raise await self._classed(session, error, topic) from None
             await self._renewed(session, topic)  # the brokers never saw the number of the refused record
-            raise self._too_large(topic, value) from None
+            raise self._refused(error, topic, value) from None
 
     async def _classed(self, session: _Session, error: KafkaError, topic: str) -> Exception:
         """Returns the error for the pipeline. Renews the session when the brokers will not accept it again."""
         told = kafka.answer(error, self._server, f"topic {topic}")
-        if kafka.row_for(error).renew or type(error) is UNCLASSED or told.reaction is Reaction.REJECT:
+        if kafka.row_for(error).renew or type(error) is UNCLASSED:
             await self._renewed(session, topic)
         return told.error()
 
@@ -153,8 +167,10 @@ class Producer:
                 closing.add_done_callback(self._closing.discard)
             return self._session
 
-    def _too_large(self, topic: str, value: bytes | None) -> Reject:
-        return Reject(f"the record has {len(value or b'')} bytes, more than the topic {topic} allows")
+    def _refused(self, error: KafkaError, topic: str, value: bytes | None) -> Reject:
+        if getattr(error, "errno", None) in {None, *TOO_LARGE}:
+            return Reject(f"the record has {len(value or b'')} bytes, more than the topic {topic} allows")
+        return Reject(kafka.answer(error, self._server, f"topic {topic}").sentence)
 
 
 class DeadLetterTopic:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core.errors import Refused, Reject, Retry, Stop
+from core.text import plain, without_secrets
 
 
 class Reaction(StrEnum):
@@ -37,14 +38,24 @@ class Slow(Retry):
         self.broke = broke
 
 
+MAX_SENTENCE = 600
+"""Longest sentence, in characters. A page of a proxy, or the reason of an error, may be longer."""
+
+
 @dataclass(frozen=True)
 class Answer:
-    """A classed answer. `sentence` names the server and says what is true, for a person to read."""
+    """A classed answer. `sentence` names the server and says what is true, for a person to read.
+
+    It is one line without passwords, whatever the server sent.
+    """
 
     reaction: Reaction
     sentence: str
     broke: bool = False  # whether the connection broke, without an answer
     general: bool = False  # whether the server may refuse every item for this reason
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sentence", plain(without_secrets(self.sentence), MAX_SENTENCE))
 
     def error(self, after_s: float = 0.0) -> Exception:
         """Returns the error that makes the pipeline do this. A request that cannot be split any further is rejected."""

@@ -2,6 +2,9 @@
 
 `TABLE` is read from the top, and the first row that matches counts. The last row of each scope matches everything, so
 every answer has a class. `docs/servers.md` shows the table.
+
+An answer for a request that Elasticsearch did not write itself never stops the worker, and never rejects a document
+unless it is about its size: what a proxy or firewall says may pass.
 """
 
 from __future__ import annotations
@@ -90,6 +93,7 @@ MASTERLESS = ("cluster_block_exception", "master_not_discovered_exception", "not
 MEDIA_TYPE = ("media_type_header_exception", "content_type_header_exception")
 PIPELINE = ("fail_processor_exception", "ingest_processor_exception")
 BREAKER = ("circuit_breaking_exception",)
+ELSEWHERE = "{server} sends us elsewhere; is its address right?"
 OTHER_VERSION = "{server} does not serve this request; is it an Elasticsearch of the client's major version?"
 
 ITEM = (
@@ -139,7 +143,8 @@ ITEM = (
 )
 
 REQUEST = (
-    Row("request", (401,), (), _R.STOP, "{server} refuses our credentials", SECURITY),
+    Row("request", (401,), (), _R.STOP, "{server} refuses our credentials", SECURITY, ours=True),
+    Row("request", (401, 407), (), _R.RETRY, "a proxy before {server} asks for a login", HTTP, ours=False),
     Row("request", (), DENIED, _R.STOP, "{server} does not give our user the rights", SECURITY),
     Row("request", (503,), MASTERLESS, _R.RETRY, "{server} has no master, or is still starting", NO_MASTER),
     Row("request", (429,), BLOCK, _R.RETRY, "{server} blocks writes, since its disk is full", WATERMARK),
@@ -164,24 +169,24 @@ REQUEST = (
         reason="maximum.*shards",
     ),
     Row("request", (400,), (), _R.SPLIT, "{server} refuses the request", BULK, ours=True),
-    Row("request", (403,), (), _R.STOP, "a proxy before {server} forbids the request", HTTP, ours=False),
+    Row("request", (403,), (), _R.RETRY, "a proxy before {server} forbids the request", HTTP, ours=False),
     Row("request", (403,), (), _R.STOP, "{server} forbids the request", HTTP),
     Row("request", (404,), (), _R.RETRY, "a proxy before {server} finds nothing at its path", HTTP, ours=False),
-    Row("request", (405, 406, 415), (), _R.STOP, OTHER_VERSION, VERSIONS),
-    Row("request", (407,), (), _R.STOP, "a proxy before {server} asks for credentials", HTTP),
+    Row("request", (405, 406, 415), (), _R.STOP, OTHER_VERSION, VERSIONS, ours=True),
     Row("request", (408,), (), _R.SHRINK, "the request took too long for {server} or a proxy before it", HTTP),
     Row("request", (409,), (), _R.RETRY, "another change is under way at {server}", HTTP),
     Row("request", (413,), (), _R.SPLIT, "the request is too large for {server} or a proxy before it", NGINX),
     Row("request", (425,), (), _R.RETRY, "a proxy before {server} is not ready", HTTP),
     Row("request", (429,), BREAKER, _R.SHRINK, "{server} is short of memory", MEMORY),
     Row("request", (429,), (), _R.SHRINK, "{server} or a proxy before it is busy", BUSY),
-    Row("request", _statuses(300, 399), (), _R.STOP, "{server} sends us elsewhere; is its address right?", HTTP),
-    Row("request", _statuses(400, 499), (), _R.STOP, "{server} or a proxy before it refuses the request", HTTP),
-    Row("request", (501, 505, 510, 511), (), _R.STOP, "{server} does not serve such requests", HTTP),
+    Row("request", _statuses(300, 399), (), _R.RETRY, ELSEWHERE, HTTP),
+    Row("request", _statuses(400, 499), (), _R.RETRY, "a proxy before {server} refuses the request", HTTP, ours=False),
+    Row("request", _statuses(400, 499), (), _R.STOP, "{server} refuses the request", HTTP),
+    Row("request", (501, 505), (), _R.STOP, "{server} does not serve such requests", HTTP, ours=True),
     Row("request", (502,), (), _R.SHRINK, "a proxy before {server} got no valid answer from it", HTTP),
     Row("request", (504,), (), _R.SHRINK, "a proxy before {server} got no answer from it in time", HTTP),
     Row("request", (503,), (), _R.RETRY, "{server} is not available now", HTTP),
-    Row("request", (500, *_statuses(506, 999)), (), _R.RETRY, "{server} or a proxy before it failed", HTTP),
+    Row("request", _statuses(500, 999), (), _R.RETRY, "{server} or a proxy before it failed", HTTP),
     Row(
         "request", (), (), _R.RETRY, "the answer of {server} does not have the form of Elasticsearch's answers", CLIENT
     ),
@@ -192,7 +197,8 @@ CONNECTION = (
     Row("connection", (), ("alert",), _R.STOP, "{server} refuses our TLS", OPENSSL),
     Row("connection", (), ("plain",), _R.STOP, "{server} does not speak TLS at this port", OPENSSL),
     Row("connection", (), ("tls",), _R.RETRY, "the TLS connection to {server} broke", OPENSSL),
-    Row("connection", (), ("redirect",), _R.STOP, "{server} sends us elsewhere; is its address right?", HTTP),
+    Row("connection", (), ("redirect",), _R.STOP, ELSEWHERE, HTTP),
+    Row("connection", (), ("moved",), _R.RETRY, ELSEWHERE, HTTP),
     Row("connection", (), ("unreachable",), _R.RETRY, "{server} is unreachable", CLIENT),
     Row("connection", (), ("timeout",), _R.SHRINK, "{server} did not answer in time", CLIENT),
     Row("connection", (), ("dropped",), _R.SHRINK, "{server} broke the connection", CLIENT),
@@ -228,10 +234,14 @@ def item_answer(item: object, server: str, name: str) -> Answer:
 
 
 def request_answer(status: int, body: object, server: str, name: str, *, ours: bool) -> Answer:
-    """Classes the answer for a whole request. `ours`: whether Elasticsearch signed it with its header."""
+    """Classes the answer for a whole request. `ours`: whether it has Elasticsearch's header.
+
+    A proxy may add the header to its own pages, or remove it from Elasticsearch's answers, so the form counts too.
+    """
     error = body.get("error") if isinstance(body, Mapping) else None
     kind, reason = error_of(error)
-    row = row_for("request", status, kind, reason, ours=ours or isinstance(error, Mapping))
+    formed = isinstance(error, Mapping) and isinstance(error.get("type"), str) and "reason" in error
+    row = row_for("request", status, kind, reason, ours=formed or (ours and (not body or isinstance(body, Mapping))))
     told = f"{kind}: {reason}" if kind else _plain(error if isinstance(error, str) else body)
     return _answer(row, server, name, f"{status} {told}".rstrip())
 
@@ -251,6 +261,13 @@ def error_of(error: object) -> tuple[str, str]:
     return str(error.get("type", "")), "; ".join(str(part["reason"]) for part in parts if part.get("reason")) or (
         "no reason given"
     )
+
+
+def cause_of(body: object) -> str:
+    """Returns the type and reason of an error's first cause, which say more than `all shards failed`."""
+    error = body.get("error") if isinstance(body, Mapping) else None
+    roots = error.get("root_cause") if isinstance(error, Mapping) else None
+    return ": ".join(error_of(roots[0] if isinstance(roots, list) and roots else error))
 
 
 def _answer(row: Row, server: str, name: str, detail: str) -> Answer:

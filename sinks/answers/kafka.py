@@ -49,8 +49,8 @@ TABLE = (
     # a record
     Row((10,), (), _R.SPLIT, "the record is larger than {topic} allows"),
     Row((18,), ("RecordTooLargeError",), _R.SPLIT, "the record is larger than a segment of {topic}"),
-    Row((32,), (), _R.REJECT, "{topic} does not take a record with this time", TOPICS, general=True),
-    Row((87,), (), _R.REJECT, "{topic} refuses the record; a compacted topic needs a key", general=True),
+    Row((32,), (), _R.SPLIT, "{topic} does not take a record with this time", TOPICS, general=True),
+    Row((87,), (), _R.SPLIT, "{topic} refuses the record; a compacted topic needs a key", general=True),
     # the brokers take no records now
     Row((3, 100), (), _R.RETRY, "{server} does not have {topic} now"),
     Row((5, 6, 13, 72, 74, 75, 80, 83, 103), ("StaleMetadata",), _R.RETRY, "{server} is choosing new leaders"),

@@ -26,8 +26,16 @@ In the column "what is true", "we" and "our" mean the worker. `NAME` is the name
 topic.
 
 If a proxy limits the size of requests, the worker makes its requests smaller, down to one document or task. A single
-document or task of more than 64 KB is rejected if it breaks the connection five times in a row, and the server answers
-a small request each time.
+document or task of more than 64 KB is rejected if it breaks the connection at least five times in a row, over a
+minute or more, and a small write passes each time.
+"""
+
+REQUESTS = """\
+The sender is Elasticsearch, or a proxy or firewall before it. An empty cell matches both. Elasticsearch's own answers
+have the form of its errors, or its header `X-Elastic-Product` and no page.
+
+What a proxy answers never stops the worker, and rejects a document only for its size. There is one exception: a
+redirect, or another program at the address, stops a worker that Elasticsearch has never answered.
 """
 
 
@@ -39,7 +47,7 @@ def page() -> str:
             "## Elasticsearch, for one document of a request\n",
             *_elasticsearch(elasticsearch.ITEM, "status"),
             "\n## Elasticsearch, for a whole request\n",
-            "The sender is Elasticsearch, or a proxy before it. An empty cell matches both.\n",
+            REQUESTS,
             *_elasticsearch(elasticsearch.REQUEST, "status", sender=True),
             "\n## Elasticsearch, without an answer\n",
             *_elasticsearch(elasticsearch.CONNECTION, ""),
@@ -53,7 +61,8 @@ def page() -> str:
                 ),
             ),
             "\n## Kafka\n",
-            "The class `retry, with a new session` means: the worker replaces its producer and sends again.\n",
+            "The class `retry, with a new session` means: the worker replaces its producer and sends again. The class",
+            "`split` means: the worker sends each record of the batch alone.\n",
             *_table(
                 ("codes", "errors of the clients", "class", "what is true", "source"),
                 (

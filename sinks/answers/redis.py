@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from redis import exceptions as redis_errors
 
+from sinks.answers import tls
 from sinks.answers.answer import Answer, Reaction
 
 ERRORS = "https://redis.io/docs/latest/develop/reference/errors/all/redis/"
@@ -84,7 +85,9 @@ TABLE = (
     Row(("ERR",), _R.STOP, "{server} does not understand us", PROTOCOL, "Protocol error"),
     # no answer
     Row(("certificate",), _R.STOP, "we do not trust the certificate of {server}", TLS),
+    Row(("alert",), _R.STOP, "{server} refuses our TLS", TLS),
     Row(("plain",), _R.STOP, "{server} does not speak TLS at this port", TLS),
+    Row(("tls",), _R.RETRY, "the TLS connection to {server} broke", TLS),
     Row(("timeout",), _R.SHRINK, "{server} did not answer in time", CLIENTS),
     Row(("dropped",), _R.SHRINK, "{server} broke the connection", CLIENTS),
     Row(("unreachable",), _R.RETRY, "{server} is unreachable", CLIENTS),
@@ -118,8 +121,6 @@ TUPLE = re.compile(r"^\((['\"])(.*)\1,\)$", re.DOTALL)
 """Since version 8, the client writes an error of a pipeline as a tuple."""
 
 IN_SCRIPT = re.compile(r"^(?:ERR )?Error running script .*user_script: ?\d+: -?", re.DOTALL)
-UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED|certificate", re.IGNORECASE)
-PLAIN = re.compile(r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE", re.IGNORECASE)
 DROPPED = re.compile(r"closed by server|reset by peer|Broken pipe|Connection lost|while (reading|writing)|closed", re.I)
 
 
@@ -172,8 +173,7 @@ def _refusal(error: redis_errors.RedisError, text: str) -> tuple[str, str]:
 
 
 def _fault(text: str) -> str:
-    if UNTRUSTED.search(text):
-        return "certificate"
-    if PLAIN.search(text):
-        return "plain"
-    return "dropped" if DROPPED.search(text) else "unreachable"
+    kind = tls.fault(text)
+    if kind in {"", "tls"} and DROPPED.search(text):
+        return "dropped"
+    return kind or "unreachable"

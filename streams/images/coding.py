@@ -1,6 +1,7 @@
 """Undoes content codings (RFC 9110, 8.4.1), within the limit on bytes.
 
 A worker asks for none. Stores that keep a file compressed send it so anyway, and others label intact files wrongly.
+What stands behind a body and does not continue it is ignored, as in browsers.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ ZSTD_WINDOW_LOG = 23
 """A zstd window is at most 2^23 bytes, as in browsers (RFC 9659)."""
 
 PIECE = 4096
-"""Bytes of a deflate stream that are inflated at a time, to save what comes before a damaged place."""
+"""Bytes of a stream that are inflated at a time, to save what comes before a damaged place."""
 
 MAX_MEMBERS = 1000
-"""Most members of a gzip file that are inflated."""
+"""Most members of a gzip file, or frames of a zstd file, that are inflated."""
 
 GZIP_SIGNATURE = b"\x1f\x8b"
 
@@ -62,11 +63,16 @@ def named_codings(headers: Sequence[str]) -> list[str]:
 
 
 def _gzip(body: bytes, limit: int) -> bytes:
-    """Inflates the members of a gzip file (RFC 1952, 2.2). Ignores what stands behind them."""
+    """Inflates the members of a gzip file (RFC 1952, 2.2)."""
     whole = bytearray()
     end = 0
     for _ in range(MAX_MEMBERS):
-        member, end = _deflate(body, end, limit - len(whole), wbits=31)
+        try:
+            member, end = _deflate(body, end, limit - len(whole), wbits=31)
+        except zlib.error:
+            if not whole:
+                raise
+            break
         whole += member
         if len(whole) > limit or body[end : end + 2] != GZIP_SIGNATURE:
             break
@@ -112,16 +118,59 @@ def _byte_by_byte(stream: zlib._Decompress, piece: bytes, limit: int) -> bytearr
 
 
 def _brotli(body: bytes, limit: int) -> bytes:
-    stream = brotli.Decompressor()
-    whole = stream.process(body, output_buffer_limit=limit + 1)
-    while len(whole) <= limit and not stream.is_finished() and not stream.can_accept_more_data():
-        whole += stream.process(b"", output_buffer_limit=limit + 1 - len(whole))
+    """Inflates a brotli stream (RFC 7932). The library refuses the piece in which the stream ends if more follows.
+
+    So the bytes of that piece are fed one by one.
+    """
+    stream, whole, at, step = brotli.Decompressor(), bytearray(), 0, PIECE
+    while at < len(body) and len(whole) <= limit and not stream.is_finished():
+        try:
+            part = _brotli_piece(stream, body[at : at + step], limit + 1 - len(whole))
+        except brotli.error:
+            if step == 1:
+                raise
+            stream, step = brotli.Decompressor(), 1
+            whole = _brotli_piece(stream, body[:at], limit + 1)
+            continue
+        whole += part
+        at += step
     return bytes(whole)
 
 
+def _brotli_piece(stream: brotli.Decompressor, piece: bytes, most: int) -> bytearray:
+    part = bytearray(stream.process(piece, output_buffer_limit=most))
+    while len(part) < most and not stream.is_finished() and not stream.can_accept_more_data():
+        part += stream.process(b"", output_buffer_limit=most - len(part))
+    return part
+
+
 def _zstd(body: bytes, limit: int) -> bytes:
+    """Inflates the frames of a zstd file (RFC 8878, 3.1). Skippable frames hold nothing."""
+    whole = bytearray()
+    end = 0
+    for _ in range(MAX_MEMBERS):
+        try:
+            frame, end = _frame(body, end, limit - len(whole))
+        except zstd.ZstdError:
+            if not whole:
+                raise
+            break
+        whole += frame
+        if len(whole) > limit or end >= len(body):
+            break
+    return bytes(whole)
+
+
+def _frame(body: bytes, start: int, limit: int) -> tuple[bytes, int]:
+    """Returns what a frame holds, and where it ends."""
     stream = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG})
-    return stream.decompress(body, limit + 1)
+    whole = bytearray()
+    for at in range(start, len(body), PIECE):
+        piece = body[at : at + PIECE]
+        whole += stream.decompress(piece, limit + 1 - len(whole))
+        if stream.eof or len(whole) > limit:
+            return bytes(whole), at + len(piece) - len(stream.unused_data)
+    return bytes(whole), len(body)
 
 
 _INFLATE: dict[str, Inflate] = {

@@ -14,6 +14,7 @@ SAME: dict[str, list[str]] = {
         "AT&amp;#38;T",
         "at&t",
     ],
+    "entities that are none": ["M&Ms", "M&amp;Ms;", "M&amp;amp;Ms;", "M&#38;Ms;", "M&Ms;"],
     "entities for letters": ["Beyoncé", "Beyonc&eacute;", "Beyonc&#233;", "Beyonc&#xE9;", "Beyonc&amp;eacute;"],
     "apostrophes": [
         "O'Connor",

@@ -21,7 +21,29 @@ PIECES = [
     *LINE_ENDS,
     *["&", "amp;", "＆", "；", "&semi;", "https://", "www.", "㏗ttp://x.y", "#", "@", "'", ".", "🇩", "\ufe0f", "ﷺ"],
 ]
-TEXTS = st.lists(st.one_of(st.text(max_size=6), st.sampled_from(PIECES)), max_size=8).map("".join)
+CATEGORIES = (
+    "Lo",
+    "Lm",
+    "Lt",
+    "Mn",
+    "Mc",
+    "Me",
+    "Nd",
+    "Nl",
+    "No",
+    "Pc",
+    "Pd",
+    "Ps",
+    "Po",
+    "Sk",
+    "So",
+    "Zs",
+    "Cc",
+    "Cf",
+)
+ODD = st.sampled_from(CATEGORIES).flatmap(lambda kind: st.characters(categories=[kind]))
+"""A code point of a category that is drawn first, so that rare ones come up too."""
+TEXTS = st.lists(st.one_of(st.text(max_size=6), ODD, st.sampled_from(PIECES)), max_size=8).map("".join)
 
 
 @given(TEXTS)

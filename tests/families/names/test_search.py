@@ -207,6 +207,36 @@ async def test_an_index_of_version_0_2_is_searched_and_a_replay_into_a_new_one_f
         await index.close()
 
 
+TWICE = [
+    pytest.param([["o’connor"]], {"o'connor": 1}, id="one old spelling"),
+    pytest.param([["o’connor", "o'connor"]], {"o'connor": 1}, id="two spellings in one post"),
+    pytest.param([["o’connor", "o'connor", "o`connor"]], {"o'connor": 1}, id="three spellings in one post"),
+    pytest.param([["o’connor"], ["o'connor"]], {"o'connor": 2}, id="two spellings in two posts"),
+    pytest.param([["o’connor", "o'connor"], ["o'connor"]], {"o'connor": 2}, id="two spellings in one post of two"),
+    pytest.param([["u.s.", "us"], ["u.s."], ["paris"]], {"us": 2, "paris": 1}, id="initials"),
+    pytest.param([["beyoncé", "beyonce"], ["straße", "strasse"]], {"beyonce": 1, "strasse": 1}, id="two names"),
+    pytest.param([["#paris", "paris", "london"]] * 3, {"paris": 3, "london": 3}, id="three posts alike"),
+]
+
+
+@pytest.mark.parametrize(("posts", "expected"), TWICE)
+async def test_a_post_with_two_old_spellings_of_a_name_is_counted_once(
+    index: Index, posts: list[list[str]], expected: dict[str, int]
+) -> None:
+    documents = []
+    for number, names in enumerate(posts):
+        text = " ".join(names)
+        made = extraction(tweet(str(number), text), *(mention(name, within=text) for name in sorted(names)))
+        document = from_extraction(made, made.mentions)
+        old = [each | {"name": each["text"]} for each in document.body["mentions"]]
+        documents.append(Document(document.id, document.version, document.body | {"mentions": old}))
+    await index.write(documents)
+    await index.refresh()
+    assert {entity.name: entity.tweets for entity in await index.entities()} == expected
+    assert {entity.name: entity.tweets for entity in await index.entities(entity_type="LOC")} == expected
+    assert [entity.tweets for entity in await index.entities(limit=1)] == [max(expected.values())]
+
+
 def test_a_text_that_is_spelled_as_it_is_searched_is_stored_once() -> None:
     for text, folded in {
         "Paris Hilton in #Paris 🗼, it's nice": None,

@@ -22,6 +22,32 @@ def test_names_that_only_look_alike_stay_apart(first: str, other: str) -> None:
     assert normalise(first) != normalise(other)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\f\uff9e",  # a blank with a mark: nothing is left of it
+        " \u0344",
+        "\u202f\u1073\U000e006a",
+        "\n\U00013432\ua671",
+        "\u2028\U000e0073\u0ac9",
+        "\u2029\u08cc\U000e0059",
+        "\u2028\ua672\u206f",
+        " \u0301\u0301",
+        "&amp;Tp;",
+        "&amp;amp;Tp;",
+        "&#38;amp;bogus;.",
+        "#&amp;lt;;",
+        "(＆amp;x;)",
+        "…&amp;hellip;;",
+    ],
+    ids=ascii,
+)
+def test_the_name_of_a_name_is_itself(text: str) -> None:
+    name = normalise(text)
+    assert name
+    assert normalise(name) == name
+
+
 @pytest.mark.parametrize("text", ["#", "@", "…", "'", "!!!", "\u200b", "\u00ad", "()"], ids=ascii)
 def test_text_that_is_no_word_has_a_name_too(text: str) -> None:
     assert normalise(text)

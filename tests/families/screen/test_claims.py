@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from sinks.queue import FORGET_S, Counts, ReviewQueue
+from sinks.queue import FORGET_S, Counts, ReviewQueue, program
 from streams.settings import Settings
 from tests.sinks.conftest import Clock
-from tests.sinks.values import task
+from tests.sinks.values import extraction, task, tweet
 
 MANY = 20_000
 READABLE = "zzz"
@@ -141,6 +142,113 @@ async def test_tasks_that_an_earlier_version_adds_and_settles_are_seen(queue: Re
     claims = [await queue.claim("ana", 60) for _ in range(3)]
     assert [claim and claim.task.tweet.id for claim in claims] == ["3", "2", None]
     assert await queue.counts() == Counts(open=0, leased=2, decided=0)
+
+
+class Earlier:
+    """Version 0.2 at work on the same queue: it knows neither `free` nor what is passed over."""
+
+    def __init__(self, redis: Redis, prefix: str, now: int) -> None:
+        self.redis, self.key, self.now = redis, prefix, now
+
+    async def add(self, tweet: str, uncertainty: float = 0.5) -> None:
+        await self.redis.zadd(f"{self.key}open", {tweet: -uncertainty})
+        await self.redis.hset(f"{self.key}tasks", tweet, task(tweet, uncertainty).model_dump_json())
+        await self.redis.hset(f"{self.key}ages", tweet, "0 1")
+
+    async def lease(self, tweet: str) -> None:
+        await self.redis.zadd(f"{self.key}leases", {tweet: self.now + 3_600_000})
+        await self.redis.hset(f"{self.key}holders", tweet, "token bob")
+
+    async def release(self, tweet: str) -> None:
+        await self.redis.zrem(f"{self.key}leases", tweet)
+        await self.redis.hdel(f"{self.key}holders", tweet)
+
+    async def settle(self, tweet: str) -> None:
+        await self.release(tweet)
+        await self.redis.zrem(f"{self.key}open", tweet)
+        for name in ("tasks", "ages"):
+            await self.redis.hdel(f"{self.key}{name}", tweet)
+
+
+Step = tuple[str, str]
+MIXED: list[Any] = [
+    pytest.param([("new add", "1"), ("lease", "1"), ("add", "2")], ["2"], id="leases one, adds one"),
+    pytest.param([("new add", "1"), ("settle", "1"), ("add", "2")], ["2"], id="settles one, adds one"),
+    pytest.param([("new add", "1"), ("skip", "1"), ("lease", "1"), ("add", "2")], ["2"], id="leases what is skipped"),
+    pytest.param([("new add", "1"), ("skip", "1"), ("settle", "1"), ("add", "2")], ["2"], id="settles what is skipped"),
+    pytest.param(
+        [("new add", "1"), ("unreadable", "1"), ("lease", "1"), ("add", "2")], ["2"], id="leases what is unreadable"
+    ),
+    pytest.param(
+        [("new add", "1"), ("unreadable", "1"), ("settle", "1"), ("add", "2")], ["2"], id="settles what is unreadable"
+    ),
+    pytest.param([("add", "1"), ("add", "2"), ("lease", "1")], ["2"], id="alone at work"),
+    pytest.param(
+        [("new add", "1"), ("new add", "2"), ("lease", "1"), ("lease", "2"), ("add", "3"), ("add", "4")],
+        ["3", "4"],
+        id="leases two, adds two",
+    ),
+    pytest.param(
+        [("new add", "1"), ("new lease", "1"), ("settle", "1"), ("add", "2")], ["2"], id="settles a lease of ours"
+    ),
+    pytest.param([("new add", "1"), ("new lease", "1"), ("release", "1")], ["1"], id="releases a lease of ours"),
+    pytest.param(
+        [("new add", "1"), ("new lease", "1"), ("release", "1"), ("new add", "2"), ("lease", "2")],
+        ["1"],
+        id="releases a lease of ours, leases another",
+    ),
+    pytest.param(
+        [("new add", "1"), ("new add", "2"), ("skip", "2"), ("new lease", "1"), ("release", "1"), ("lease", "2")],
+        ["1"],
+        id="releases a lease of ours, leases what is skipped",
+    ),
+]
+
+
+@pytest.mark.parametrize(("steps", "free"), MIXED)
+async def test_no_free_task_is_missed_while_an_earlier_version_works(
+    queue: ReviewQueue, settings: Settings, clock: Clock, steps: list[Step], free: list[str]
+) -> None:
+    key = settings.name("review:")
+    async with Redis.from_url(str(settings.redis)) as redis:
+        earlier = Earlier(redis, key, clock())
+        for what, tweet in steps:
+            if what == "new add":
+                await queue.add([task(tweet, 0.9)])
+            elif what in {"skip", "new lease"}:
+                claim = await queue.take(tweet, "ana", 3600)
+                assert claim is not None
+                if what == "skip":
+                    await queue.skip(claim, "ana")
+            elif what == "unreadable":
+                await redis.hset(f"{key}tasks", tweet, "{}")
+                assert await queue.claim("ana", 60, "ana") is None
+            else:
+                await getattr(earlier, what)(tweet)
+    claims = [await queue.claim("ana", 60, "ana") for _ in range(len(free) + 1)]
+    assert [claim and claim.task.tweet.id for claim in claims] == [*free, None]
+
+
+@pytest.mark.parametrize("ends", ["settle", "withdraw", "erase", "replace"])
+async def test_nothing_is_kept_of_an_unreadable_task_that_is_gone(
+    queue: ReviewQueue, settings: Settings, ends: str
+) -> None:
+    await queue.add([task("1"), task("2")])
+    async with Redis.from_url(str(settings.redis), decode_responses=True) as redis:
+        await redis.hset(settings.name("review:tasks"), "1", "{}")
+        await redis.hset(settings.name("review:tasks"), "2", "{}")
+        assert await queue.claim("ana", 60) is None
+        unreadable = settings.name(f"review:unreadable:{program()}")
+        assert await redis.smembers(unreadable) == {"1", "2"}
+        if ends == "settle":
+            await queue.settle(task("1"), 7)
+        elif ends == "withdraw":
+            await queue.add([], [extraction(tweet("1", edit=1))])
+        elif ends == "erase":
+            await queue.erase("1")
+        else:
+            await queue.add([task("1", edit=1)])
+        assert await redis.smembers(unreadable) == {"2"}
 
 
 async def test_what_a_session_skipped_is_forgotten_a_day_after_its_last_claim(

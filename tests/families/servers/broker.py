@@ -21,10 +21,14 @@ UNSUPPORTED_VERSION = 35
 
 @dataclass
 class Broker:
-    """`codes`: the error codes of the next produce requests. Afterwards the last one is repeated."""
+    """`codes`: the error codes of the next produce requests. Afterwards the last one is repeated.
+
+    With `harmful`, only requests that contain these bytes are refused.
+    """
 
     topic: str
     codes: list[int]
+    harmful: bytes = b""
     port: int = 0
     produced: list[int] = field(default_factory=list)
     """Codes that were sent."""
@@ -40,7 +44,9 @@ class Broker:
         if key == PRODUCER_ID:
             self.sessions += 1
             return struct.pack(">ihqh", 0, 0, self.sessions, 0)
-        code = self.codes.pop(0) if len(self.codes) > 1 else self.codes[0]
+        code = 0
+        if self.harmful in body:
+            code = self.codes.pop(0) if len(self.codes) > 1 else self.codes[0]
         self.produced.append(code)
         return _list(_text(self.topic) + _list(struct.pack(">ihqq", 0, code, len(self.produced), -1))) + bytes(4)
 
@@ -55,9 +61,9 @@ class Broker:
 
 
 @asynccontextmanager
-async def brokering(topic: str, *codes: int) -> AsyncIterator[Broker]:
+async def brokering(topic: str, *codes: int, harmful: bytes = b"") -> AsyncIterator[Broker]:
     """Runs a broker that answers produce requests with these codes, in order. 0 means that it took the record."""
-    broker = Broker(topic, list(codes))
+    broker = Broker(topic, list(codes), harmful)
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from local.stack import Stack
+from sinks import blame
 
 
 @pytest.fixture(scope="module")
@@ -16,6 +17,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a Redis of this module alone, which its tests may change."""
     with Stack(tmp_path_factory.mktemp("redis"), ["redis"]) as stack:
         yield stack.addresses["redis"]
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record that breaks the connection is blamed without a wait."""
+    monkeypatch.setattr(blame, "SPAN_S", 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -66,6 +66,32 @@ async def serving(answer: Answerer, *, early: bool = False) -> AsyncIterator[str
         yield f"http://127.0.0.1:{port}"
 
 
+@asynccontextmanager
+async def http_proxy(host: str, port: int, most: int) -> AsyncIterator[str]:
+    """Runs a proxy before a server, and yields its URL. It hangs up on a body of more than `most` bytes."""
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            sizes = [
+                int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
+            ]
+            body = await reader.readexactly(sum(sizes))
+            if len(body) <= most:
+                answers, behind = await asyncio.open_connection(host, port)
+                behind.write(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) + body)
+                writer.write(await answers.read())
+                await writer.drain()
+                behind.close()
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async with listening(converse) as own:
+        yield f"http://127.0.0.1:{own}"
+
+
 def error(kind: str, reason: str = "because") -> bytes:
     """Returns the body of an error as Elasticsearch writes it."""
     return json.dumps({"error": {"root_cause": [], "type": kind, "reason": reason}, "status": 400}).encode()
@@ -73,5 +99,8 @@ def error(kind: str, reason: str = "because") -> bytes:
 
 def bulk_done(request: Request) -> Reply:
     """Answers a bulk request as Elasticsearch does when it has written everything."""
+    item: dict[str, object] = {"index": {"status": 201}}
+    if request.body.startswith(b'{"update"'):  # of a document that does not exist
+        item = {"update": {"status": 404, "error": {"type": "document_missing_exception", "reason": "because"}}}
     count = request.body.count(b"\n") // 2
-    return Reply(body=json.dumps({"errors": False, "items": [{"index": {"status": 201}}] * count}).encode())
+    return Reply(body=json.dumps({"errors": False, "items": [item] * count}).encode())

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from core.errors import Retry, Stop
+from core.errors import Retry, Stop, UserError
 from sinks.bulk import AFTER_SLOW, RequestSize
 from sinks.document import Document
 from sinks.index import Index, Outcome
+from tests.families.servers.alerts import CASES, alerting
 from tests.families.servers.http_server import Reply, Request, bulk_done, error, serving
 from tests.families.servers.reaction import reaction
 
@@ -112,13 +113,22 @@ def es(status: int, kind: str, reason: str = "because") -> Reply:
     return Reply(status, error(kind, reason))
 
 
+GOOGLE = b'{"error": {"code": 403, "message": "denied", "status": "PERMISSION_DENIED"}}'
 AWS = b'{"message": "The security token included in the request is invalid"}'
 REQUESTS = [
     pytest.param(es(401, "security_exception"), "stop", "credentials", "read-only", id="401"),
-    pytest.param(page(401), "stop", "credentials", "", id="401 of a proxy"),
+    pytest.param(page(401), "retry", "a proxy", "credentials", id="401 of a proxy"),
+    pytest.param(Reply(401, b"", kind=""), "stop", "credentials", "proxy", id="401 empty, with the header"),
     pytest.param(es(403, "security_exception"), "stop", "rights", "credentials", id="403 no rights"),
-    pytest.param(Reply(403, AWS, ours=False), "stop", "security token", "credentials", id="403 of a cloud"),
-    pytest.param(page(403), "stop", "a proxy", "credentials", id="403 of a proxy"),
+    pytest.param(
+        Reply(403, error("security_exception"), ours=False), "stop", "rights", "proxy", id="403 no rights, header cut"
+    ),
+    pytest.param(es(403, "some_exception"), "stop", "forbids", "proxy", id="403 of another kind"),
+    pytest.param(Reply(403, AWS, ours=False), "retry", "security token", "credentials", id="403 of a cloud"),
+    pytest.param(Reply(403, GOOGLE, ours=False), "retry", "a proxy", "credentials", id="403 of another cloud"),
+    pytest.param(page(403), "retry", "a proxy", "credentials", id="403 of a proxy"),
+    pytest.param(Reply(403, HTML, kind="text/html"), "retry", "a proxy", "", id="403 page to which a proxy adds it"),
+    pytest.param(Reply(403, b"", ours=False, kind=""), "retry", "a proxy", "None", id="403 empty"),
     pytest.param(es(403, "cluster_block_exception"), "retry", "read-only", "credentials", id="403 read-only cluster"),
     pytest.param(es(429, "cluster_block_exception"), "retry", "disk is full", "", id="429 flood stage"),
     pytest.param(es(503, "cluster_block_exception"), "retry", "no master", "read-only", id="503 no master block"),
@@ -129,23 +139,34 @@ REQUESTS = [
         Reply(404, b"default backend - 404", ours=False, kind="text/plain"), "retry", "path", "", id="404 of an ingress"
     ),
     pytest.param(es(400, "media_type_header_exception"), "stop", "major version", "", id="400 other version"),
-    pytest.param(page(400), "stop", "a proxy", "", id="400 of a proxy"),
+    pytest.param(page(400), "retry", "a proxy", "", id="400 of a proxy"),
+    pytest.param(Reply(400, HTML, kind="text/html"), "retry", "a proxy", "", id="400 page to which a proxy adds it"),
+    pytest.param(Reply(400, b'{"error":"bad request"}', ours=False), "retry", "a proxy", "", id="400 of a gateway"),
     pytest.param(
         Reply(405, b'{"error":"Incorrect HTTP method for uri","status":405}'), "stop", "Incorrect", "", id="405"
     ),
     pytest.param(es(406, "t"), "stop", "major version", "", id="406"),
-    pytest.param(page(407), "stop", "asks for credentials", "", id="407"),
+    pytest.param(page(405), "retry", "a proxy", "major version", id="405 of a firewall"),
+    pytest.param(page(406), "retry", "a proxy", "major version", id="406 of a firewall"),
+    pytest.param(page(407), "retry", "asks for a login", "", id="407"),
     pytest.param(page(408), "retry", "took too long", "", id="408"),
     pytest.param(es(409, "t"), "retry", "another change", "", id="409"),
-    pytest.param(page(410), "stop", "refuses the request", "", id="410"),
-    pytest.param(page(411), "stop", "refuses the request", "", id="411"),
+    pytest.param(page(410), "retry", "refuses the request", "", id="410"),
+    pytest.param(page(411), "retry", "refuses the request", "", id="411"),
+    pytest.param(page(415), "retry", "a proxy", "major version", id="415 of a firewall"),
+    pytest.param(page(421), "retry", "refuses the request", "", id="421"),
+    pytest.param(page(431), "retry", "refuses the request", "", id="431"),
+    pytest.param(page(451), "retry", "refuses the request", "", id="451"),
+    pytest.param(es(418, "t"), "stop", "refuses the request", "proxy", id="418"),
     pytest.param(page(425), "retry", "not ready", "", id="425"),
     pytest.param(es(429, "es_rejected_execution_exception"), "retry", "busy", "", id="429 queue full"),
     pytest.param(es(429, "circuit_breaking_exception"), "retry", "memory", "", id="429 breaker"),
     pytest.param(page(429), "retry", "busy", "", id="429 of a proxy"),
     pytest.param(es(500, "exception"), "retry", "failed", "", id="500"),
     pytest.param(page(500), "retry", "failed", "", id="500 of a proxy"),
-    pytest.param(page(501), "stop", "does not serve", "", id="501"),
+    pytest.param(es(501, "t"), "stop", "does not serve", "", id="501"),
+    pytest.param(page(501), "retry", "failed", "", id="501 of a proxy"),
+    pytest.param(page(505), "retry", "failed", "", id="505 of a proxy"),
     pytest.param(page(502), "retry", "moving house", "<h1>", id="502 of a proxy"),
     pytest.param(Reply(502, b"", ours=False, kind=""), "retry", "502", "None", id="502 empty"),
     pytest.param(page(503), "retry", "moving house", "", id="503 of a proxy"),
@@ -158,7 +179,7 @@ REQUESTS = [
     pytest.param(Reply(503, b'{"error":{"type":"x', ours=True), "retry", "503", "serialize", id="503 cut JSON"),
     pytest.param(page(504), "retry", "in time", "", id="504 of a proxy"),
     pytest.param(page(520), "retry", "failed", "", id="520 of Cloudflare"),
-    pytest.param(page(511), "stop", "does not serve", "", id="511 captive portal"),
+    pytest.param(page(511), "retry", "failed", "", id="511 captive portal"),
     pytest.param(
         page(302, headers={"Location": "https://a:secret@else.where/login?t=1"}),
         *("stop", "https://else.where/login", "secret"),
@@ -210,6 +231,21 @@ async def test_a_page_in_place_of_a_known_elasticsearch_passes(reply: Reply) -> 
         await index.close()
 
 
+PASSING = [300, 301, 302, 400, 401, 403, 404, 405, 406, 407, 410, 415, 418, 421, 431, 451, 501, 505, 511, 526]
+
+
+@pytest.mark.parametrize("status", PASSING)
+async def test_whatever_a_proxy_answers_for_a_known_elasticsearch_passes(status: int) -> None:
+    replies = [None, page(status, headers={"Location": "https://status.example.org/"}), None]
+    async with serving(lambda request: replies.pop(0) or bulk_done(request)) as url:
+        index = Index(url, "mentions")
+        assert [outcome.kind for outcome in await index.write(DOCUMENTS)] == ["written"] * 8
+        with pytest.raises(Retry, match=f"{status}"):
+            await index.write(DOCUMENTS)
+        assert [outcome.kind for outcome in await index.write(DOCUMENTS)] == ["written"] * 8
+        await index.close()
+
+
 async def test_a_server_that_never_answers_is_tried_again() -> None:
     async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(30)
@@ -253,6 +289,15 @@ async def test_tls_that_fails(makes: str, becomes: str, says: str, self_signed: 
     server.close()
     assert kinds == becomes
     assert says in told
+
+
+@pytest.mark.parametrize(("number", "becomes", "says"), CASES)
+async def test_a_tls_handshake_that_the_server_ends(number: int | None, becomes: str, says: str) -> None:
+    async with alerting(number) as port:
+        kinds, _, told = (await wrote(f"https://127.0.0.1:{port}")).partition("|")
+    assert kinds == becomes, told
+    assert says in told
+    assert "do not trust" not in told
 
 
 async def test_retry_after_is_the_shortest_wait_but_bounded() -> None:
@@ -351,13 +396,12 @@ async def test_a_proxy_that_refuses_before_it_has_read_the_body() -> None:
         await index.close()
 
 
+@pytest.mark.usefixtures("at_once")
 async def test_a_document_that_breaks_the_connection_is_rejected_alone() -> None:
     """A proxy that hangs up on what exceeds its limit."""
     large = Document("large", 1, {"id": "x" * 200_000})
 
     def answer(request: Request) -> Reply | None:
-        if request.method == "HEAD":
-            return Reply(body=b"")
         return bulk_done(request) if len(request.body) < 100_000 else None
 
     async with serving(answer) as url:
@@ -369,10 +413,11 @@ async def test_a_document_that_breaks_the_connection_is_rejected_alone() -> None
         await index.close()
 
 
+@pytest.mark.usefixtures("at_once")
 async def test_a_large_document_is_not_blamed_for_a_server_that_is_busy() -> None:
     large = [Document("large", 1, {"id": "x" * 200_000})]
     replies = [es(429, "es_rejected_execution_exception"), page(504), page(503)]
-    async with serving(lambda request: Reply() if request.method == "HEAD" else replies[0]) as url:
+    async with serving(lambda request: bulk_done(request) if len(request.body) < 1000 else replies[0]) as url:
         index = Index(url, "mentions")
         for reply in replies * 4:
             replies[0] = reply
@@ -433,6 +478,50 @@ async def test_a_read_of_another_page_is_tried_again_or_stops_with_the_reason(re
         for read in (index.count, lambda: index.search("x"), index.entities, lambda: index.held(["1"])):
             with pytest.raises((Retry, Stop), match=r"is another program|form of Elasticsearch"):
                 await read()
+        await index.close()
+
+
+SEARCH = "search_phase_execution_exception"
+QUERIES = [
+    pytest.param(es(400, SEARCH, "maxClauseCount is set to 1024: too_many_clauses"), "use fewer words", id="clauses"),
+    pytest.param(
+        es(400, SEARCH, "Query contains too many nested clauses; maxClauseCount is set to 1024"),
+        "use fewer words",
+        id="nested clauses",
+    ),
+    pytest.param(es(500, "too_many_nested_clauses"), "use fewer words", id="nested clauses with status 500"),
+    pytest.param(es(400, SEARCH, "No mapping found for [created_at]"), "No mapping found", id="no mapping"),
+    pytest.param(es(400, SEARCH, "failed to create query: [nested] failed to find"), "failed to", id="no nested field"),
+    pytest.param(es(400, "parsing_exception", "unknown query [foo]"), "unknown query", id="another version"),
+    pytest.param(es(400, "illegal_argument_exception", "Fielddata is disabled"), "Fielddata", id="an old mapping"),
+    pytest.param(es(400, "x", "line\n\x1b[31mred"), "line", id="control characters"),
+    pytest.param(
+        Reply(400, b'{"error": {"root_cause": [{"type": "t", "reason": "the root"}], "type": "s", "reason": "all"}}'),
+        "t: the root",
+        id="a root cause",
+    ),
+    pytest.param(Reply(400, b'{"error": {"root_cause": 7, "type": "s", "reason": "all"}}'), "s: all", id="odd root"),
+]
+
+
+@pytest.mark.parametrize(("reply", "says"), QUERIES)
+async def test_a_query_that_elasticsearch_refuses_is_told_why(reply: Reply, says: str) -> None:
+    async with serving(lambda _: reply) as url:
+        index = Index(url, "mentions")
+        for read in (lambda: index.search("x"), index.entities):
+            with pytest.raises(UserError) as caught:
+                await read()
+            assert says in str(caught.value)
+            assert ("fewer" in str(caught.value)) == ("fewer" in says)
+            assert str(caught.value).isprintable()
+        await index.close()
+
+
+async def test_a_query_that_a_proxy_refuses_is_tried_again() -> None:
+    async with serving(lambda _: page(400)) as url:
+        index = Index(url, "mentions")
+        with pytest.raises(Retry, match="a proxy"):
+            await index.search("x")
         await index.close()
 
 

@@ -49,7 +49,15 @@ CODES = [
     pytest.param([21], "stop", "does not understand", id="INVALID_REQUIRED_ACKS"),
     pytest.param([29], "stop", "does not let our user use topic posts", id="TOPIC_AUTHORIZATION_FAILED"),
     pytest.param([31], "stop", "the rights", id="CLUSTER_AUTHORIZATION_FAILED"),
-    pytest.param([32, 0], "reject", "with this time", id="INVALID_TIMESTAMP"),
+    pytest.param([32], "reject", "with this time", id="INVALID_TIMESTAMP"),
+    pytest.param([32, 0], "done", "", id="INVALID_TIMESTAMP for its batch"),
+    pytest.param([32, 7, 32], "reject", "with this time", id="INVALID_TIMESTAMP twice, with a time-out between"),
+    pytest.param([32, 10], "reject", "more than the topic posts allows", id="INVALID_TIMESTAMP, then too large"),
+    pytest.param([32, 45, 0], "retry", "lost the session", id="INVALID_TIMESTAMP, then a lost session"),
+    pytest.param([32, 29], "stop", "does not let our user use", id="INVALID_TIMESTAMP, then no rights"),
+    pytest.param([87], "reject", "compacted topic needs a key", id="INVALID_RECORD"),
+    pytest.param([87, 0], "done", "", id="INVALID_RECORD for its batch"),
+    pytest.param([10, 87], "reject", "compacted topic needs a key", id="MESSAGE_TOO_LARGE, then INVALID_RECORD"),
     pytest.param([33], "stop", "another way to log in", id="UNSUPPORTED_SASL_MECHANISM"),
     pytest.param([35], "stop", "another version", id="UNSUPPORTED_VERSION"),
     pytest.param([42], "stop", "does not understand", id="INVALID_REQUEST"),
@@ -74,6 +82,25 @@ async def test_an_error_of_the_broker(codes: list[int], becomes: str, says: str)
         assert says in told
         if kind == "retry":
             assert await became(producer, "posts", b"1", b"x") == "done|", "the next try must be able to succeed"
+
+
+@pytest.mark.parametrize("code", [10, 18, 32, 87])
+@pytest.mark.parametrize(("count", "place"), [(2, 0), (2, 1), (40, 17)])
+async def test_one_harmful_record_is_rejected_and_the_others_of_its_batch_are_kept(
+    code: int, count: int, place: int
+) -> None:
+    values = [b"harmful" if number == place else b"good %d" % number for number in range(count)]
+    async with (
+        brokering("posts", code, harmful=b"harmful") as broker,
+        Producer(f"127.0.0.1:{broker.port}") as producer,
+    ):
+        results = await asyncio.gather(*(became(producer, "posts", b"1", value) for value in values))
+        for number, result in enumerate(results):
+            if result.startswith("retry"):
+                results[number] = await became(producer, "posts", b"1", values[number])
+        assert results[place].startswith("reject|"), results[place]
+        assert {result for number, result in enumerate(results) if number != place} == {"done|"}
+        assert await became(producer, "posts", b"1", b"after") == "done|"
 
 
 # A real broker
@@ -113,6 +140,19 @@ async def test_small_records_are_not_blamed_for_a_batch_that_is_too_large(broker
         assert set(results[:17] + results[18:]) == {"done|"}
         assert await became(producer, topic, b"1", b"after") == "done|"
     assert count(brokers, topic) >= 40
+
+
+async def test_a_record_without_a_key_is_rejected_alone_by_a_compacted_topic(brokers: str, settings: Settings) -> None:
+    topic = made(brokers, settings.name("compacted"), cleanup_policy="compact")
+    async with Producer(brokers) as producer:
+        keys = [None if number == 17 else b"1" for number in range(40)]
+        results = await asyncio.gather(*(became(producer, topic, key, b"x") for key in keys))
+        for number, result in enumerate(results):
+            if result.startswith("retry"):
+                results[number] = await became(producer, topic, keys[number], b"x")
+        assert "a compacted topic needs a key" in results[17]
+        assert set(results[:17] + results[18:]) == {"done|"}
+    assert count(brokers, topic) >= 39
 
 
 async def test_a_record_larger_than_any_request_is_rejected(brokers: str, settings: Settings) -> None:

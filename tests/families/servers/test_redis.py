@@ -23,6 +23,7 @@ from sinks.answers.answer import Slow
 from sinks.blame import Blame
 from sinks.pipelines import PipelineSize, in_pipelines
 from sinks.queue import ReviewQueue
+from tests.families.servers.alerts import CASES, alerting
 from tests.families.servers.listening import listening
 from tests.families.servers.reaction import reaction
 from tests.sinks.values import task
@@ -372,6 +373,15 @@ async def test_tls_that_fails_is_not_called_unreachable(self_signed: ssl.SSLCont
     async with speaking(b"+OK") as where:
         kind, _, told = (await added(f"rediss://{where}/0", timeout_s=1)).partition("|")
     assert (kind, "does not speak TLS" in told) == ("stop", True), told
+
+
+@pytest.mark.parametrize(("number", "becomes", "says"), CASES)
+async def test_a_tls_handshake_that_the_server_ends(number: int | None, becomes: str, says: str) -> None:
+    async with alerting(number) as port:
+        kind, _, told = (await added(f"rediss://127.0.0.1:{port}/0", timeout_s=2)).partition("|")
+    assert kind == becomes, told
+    assert says in told
+    assert "do not trust" not in told
 
 
 def test_an_address_that_is_none_is_named() -> Any:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from redis import exceptions as redis_errors
 
 from core.errors import Reject, Retry, Stop
-from sinks.answers import elasticsearch, page, redis
+from sinks.answers import elasticsearch, page, redis, tls
 from sinks.answers.answer import Answer, Reaction
 from sinks.answers.kafka import TABLE, answer, row_for
 
@@ -73,6 +73,32 @@ def test_any_answer_for_a_request_has_a_class(status: int, error: Any, whole: bo
 def test_any_error_of_redis_has_a_class(code: str, text: str) -> None:
     for kind in (redis_errors.ResponseError, redis_errors.ConnectionError, redis_errors.AuthenticationError):
         every(redis.answer(kind(f"{code} {text}"), "Redis at r:1"))
+
+
+UNVERIFIED = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {} (_ssl.c:1006)"
+FAULTS = [
+    pytest.param(UNVERIFIED.format("self-signed certificate"), "certificate", id="self-signed"),
+    pytest.param(UNVERIFIED.format("certificate has expired"), "certificate", id="expired"),
+    pytest.param(UNVERIFIED.format("unable to get local issuer certificate"), "certificate", id="unknown issuer"),
+    pytest.param(
+        UNVERIFIED.format("Hostname mismatch, certificate is not valid for 'e.org'."), "certificate", id="another name"
+    ),
+    pytest.param(
+        UNVERIFIED.format("IP address mismatch, certificate is not valid for '::1'."), "certificate", id="another IP"
+    ),
+    pytest.param("[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)", "plain", id="no TLS"),
+    pytest.param("[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol", "tls", id="cut"),
+    pytest.param("EOF occurred in violation of protocol (_ssl.c:1006)", "tls", id="cut in an older OpenSSL"),
+    pytest.param("[SSL: UNSUPPORTED_PROTOCOL] unsupported protocol (_ssl.c:1006)", "alert", id="an old version"),
+    pytest.param("[SSL: NO_SHARED_CIPHER] no shared cipher (_ssl.c:1006)", "alert", id="no cipher"),
+    pytest.param("[SSL] unknown error (_ssl.c:1006)", "tls", id="no reason"),
+    pytest.param("Error 111 connecting to ssl.tls-certificate.org:6379. Connection refused.", "", id="an odd name"),
+]
+
+
+@pytest.mark.parametrize(("text", "kind"), FAULTS)
+def test_a_tls_fault_has_a_kind(text: str, kind: str) -> None:
+    assert tls.fault(text) == kind
 
 
 REACTIONS = [
