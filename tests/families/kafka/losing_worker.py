@@ -13,6 +13,7 @@ from typing import Any
 from cli.main import main
 from streams.consumer.consumer import Consumer
 from streams.consumer.thread import Fetched, Thread
+from tests.families.kafka.quick_worker import hurry
 
 TIMES = 3
 GIVEN_UP = 40
@@ -64,5 +65,6 @@ def give_fetches_up() -> None:
 
 
 if __name__ == "__main__":
+    hurry()
     {"fetch": lose_a_fetch, "way": lose_on_the_way, "orphan": give_fetches_up}[os.environ["LOSES"]]()
     main()

@@ -43,14 +43,20 @@ def places(settings: Settings, topic: str = topics.TWEETS) -> list[TopicPartitio
     return [TopicPartition(settings.name(topic), number) for number in range(len(described["partitions"]))]
 
 
-def send(settings: Settings, numbers: Iterable[int], *, rate: float = 0.0, **options: Any) -> None:
-    """Puts post n into partition n modulo the number of partitions. `rate`: per second. `options`: of the producer."""
+def send(
+    settings: Settings, numbers: Iterable[int], *, rate: float = 0.0, partition: int | None = None, **options: Any
+) -> None:
+    """Puts post n into `partition`, by default into partition n modulo their number.
+
+    `rate`: posts per second, 0 for no limit. `options`: of the producer.
+    """
     count = len(places(settings))
     producer = KafkaProducer(bootstrap_servers=settings.kafka, acks="all", **options)
     try:
         for number in numbers:
             key = f"t{number}".encode()
-            producer.send(settings.name(topics.TWEETS), post(number), key, HEADERS, number % count)
+            place = number % count if partition is None else partition
+            producer.send(settings.name(topics.TWEETS), post(number), key, HEADERS, place)
             time.sleep(1 / rate if rate else 0)
         producer.flush(30)
     finally:
