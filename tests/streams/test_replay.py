@@ -75,11 +75,11 @@ async def test_a_worker_joins_and_the_other_is_killed_under_load(stubbed: Settin
 
 
 ORDERS: dict[str, Callable[[str, str], list[list[str]]]] = {
-    "the old one comes again": lambda old, new: [[old], [new], [old]],
-    "both in one batch": lambda old, new: [[old, new]],
-    "the old one comes late": lambda old, new: [[new], [old]],
+    "the-old-one-comes-again": lambda old, new: [[old], [new], [old]],
+    "both-in-one-batch": lambda old, new: [[old, new]],
+    "the-old-one-comes-late": lambda old, new: [[new], [old]],
 }
-"""In which order two edits of a post come: steps, and the events of each."""
+"""A post's id -> in which order its two edits come: steps, and the events of each."""
 
 
 async def test_a_newer_edit_replaces_document_and_task_and_an_older_one_does_not_come_back(
