@@ -17,6 +17,7 @@ from typing import Any
 import faust
 from yarl import URL
 
+from sinks.no_creation import aiokafka_creates_none
 from streams.agents.names import AgentName
 from streams.consumer.consumer import Transport
 from streams.consumer.logs import Logs
@@ -81,4 +82,5 @@ def faust_app(
     app.agent(source, name=f"mner.{agent}", concurrency=1)(pour)
     logging.getLogger("faust").setLevel(logging.WARNING)
     tell_once()
+    aiokafka_creates_none()
     return app

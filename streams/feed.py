@@ -20,6 +20,7 @@ from core.errors import UserError
 from core.events import HEADERS
 from sinks.answers import kafka as kafka_answers
 from sinks.answers.answer import Reaction
+from sinks.no_creation import creates_none
 from streams.topics import EVENT_BYTES
 
 PATIENCE_S = 60.0
@@ -97,6 +98,7 @@ def feed(
         if told.reaction is Reaction.STOP:
             raise UserError(told.sentence) from None
         raise UserError(f"no Kafka broker answers at {brokers} ({error}): is it up, is MNER_KAFKA right?") from None
+    creates_none(producer)
     sending = _Sending(producer, brokers, topic)
     try:
         return sending.send(lines, rate, first, on_fed)
