@@ -23,8 +23,13 @@ IN_FLIGHT = Gauge("mner_in_flight", "events taken and not yet acknowledged", ["a
 
 # Partitions that were read from another offset than the committed one. reason: beyond (the log ends before it), cut
 # (the log was cut and has grown again), recreated (the topic was deleted and made again), expired (retention was faster
-# than the worker: those records are lost), slipped and missed (a fault of ours or of a library; nothing was lost).
+# than the worker: those records are lost). slipped, missed and deaf are faults of ours or of a library: nothing was
+# lost.
 OFFSET_RESETS = Counter("mner_offset_resets", "partitions not read from their committed offset", ["agent", "reason"])
+
+# Partitions in which a transaction has been open for more than a minute. Kafka delivers nothing behind it. Its producer
+# has perhaps died.
+HELD_BACK = Gauge("mner_partitions_held_back", "partitions held back by an open transaction", ["agent"])
 
 # Mentions by route: index (confident), review (uncertain), candidate (not chosen by the model, but asked about).
 # Counted for each document that the index accepts. An edit or a new model version counts again; a replay does not.
