@@ -10,6 +10,7 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPar
 from core.errors import Retry
 from core.events import HEADERS, MAX_DERIVED_BYTES, Decision
 from sinks.answers.kafka import answer
+from sinks.no_creation import creates_none
 
 
 class DecisionTopic:
@@ -23,7 +24,6 @@ class DecisionTopic:
             self._producer = KafkaProducer(
                 bootstrap_servers=brokers.split(","),
                 acks="all",
-                allow_auto_create_topics=False,
                 max_request_size=MAX_DERIVED_BYTES,
                 bootstrap_timeout_ms=millis,
                 max_block_ms=millis,
@@ -32,6 +32,7 @@ class DecisionTopic:
             )
         except KafkaError as error:
             raise Retry(answer(error, f"Kafka at {brokers}").sentence) from None
+        creates_none(self._producer)
 
     async def publish(self, decision: Decision) -> None:
         """Returns when the brokers have stored the decision. Raises `Retry` when they do not confirm it in time."""

@@ -16,6 +16,7 @@ import faust
 from faust.app.base import BootStrategy
 from yarl import URL
 
+from sinks.no_creation import aiokafka_creates_none
 from streams.agents.names import AgentName
 from streams.consumer.consumer import Transport
 from streams.consumer.logs import Logs
@@ -91,4 +92,5 @@ def faust_app(
 
     app.agent(source, name=f"mner.{agent}", concurrency=1)(pour)
     tell_once()
+    aiokafka_creates_none()
     return app

@@ -23,6 +23,7 @@ from core.files.split import Oversized, Record
 from core.files.stream import FileBroke
 from sinks.answers import kafka as kafka_answers
 from sinks.answers.answer import Reaction
+from sinks.no_creation import creates_none
 from streams.topics import EVENT_BYTES
 
 PATIENCE_S = 60.0
@@ -105,6 +106,7 @@ def feed(
         if told.reaction is Reaction.STOP:
             raise UserError(told.sentence) from None
         raise UserError(f"no Kafka broker answers at {brokers} ({error}): is it up, is MNER_KAFKA right?") from None
+    creates_none(producer)
     sending = _Sending(producer, topic, unit)
     try:
         return sending.send(lines, rate, first, on_fed)

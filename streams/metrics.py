@@ -30,8 +30,13 @@ IN_FLIGHT = Gauge("mner_in_flight", "events taken and not yet acknowledged", ["a
 
 # Partitions that were read from another offset than the committed one. reason: beyond (the log ends before it), cut
 # (the log was cut and has grown again), recreated (the topic was deleted and made again), expired (retention was faster
-# than the worker: those records are lost), slipped and missed (a fault of ours or of a library; nothing was lost).
+# than the worker: those records are lost). slipped, missed and deaf are faults of ours or of a library: nothing was
+# lost.
 OFFSET_RESETS = Counter("mner_offset_resets", "partitions not read from their committed offset", ["agent", "reason"])
+
+# Partitions in which a transaction has been open for more than a minute. Kafka delivers nothing behind it. Its producer
+# has perhaps died.
+HELD_BACK = Gauge("mner_partitions_held_back", "partitions held back by an open transaction", ["agent"])
 
 # Side fields of posts (all but id and text) that were cut, changed or left out. field is the field's name, reason why.
 # When one grows, a feed has changed its format: docs/events.md says what each reason means.

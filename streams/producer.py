@@ -15,6 +15,7 @@ from core.errors import Reject, Retry, UserError
 from core.events import HEADERS, DeadLetter
 from sinks.answers import kafka
 from sinks.answers.answer import Reaction
+from sinks.no_creation import aiokafka_creates_none
 from streams.topics import MAX_MESSAGE_BYTES
 
 IDLE_S, CLOSE_S = 60.0, 5.0
@@ -42,6 +43,7 @@ class _Session:
     """A producer of aiokafka, and the records that it has not confirmed yet. A new session has a new producer id."""
 
     def __init__(self, brokers: str) -> None:
+        aiokafka_creates_none()
         self.producer = AIOKafkaProducer(
             bootstrap_servers=brokers,
             acks="all",

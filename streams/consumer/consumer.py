@@ -27,20 +27,22 @@ from faust.types import TP, ConsumerMessage
 
 from core.errors import Retry
 from streams import metrics
-from streams.consumer.logs import Logs
-from streams.consumer.progress import Account, Progress
+from streams.consumer.logs import LOG_APPEND_TIME, Logs
+from streams.consumer.placement import Known
+from streams.consumer.progress import Account, Progress, Seen
 from streams.consumer.thread import Fetched, Thread
+from streams.consumer.watch import Watch
 
 log = logging.getLogger(__name__)
-
-LOG_APPEND_TIME = 1
-"""A record's type of timestamp when the broker set it."""
 
 POLL_S = 1.0
 """Longest time, in seconds, that one fetch waits for records."""
 
 LOOK_S = 10.0
 """Time, in seconds, between two comparisons with what the brokers have."""
+
+PLACE_AGAIN_S = 0.5
+"""Time, in seconds, until a partition that could not be positioned is tried again. It doubles up to `LOOK_S`."""
 
 PLACE_S = 20.0
 """Time, in seconds, for positioning within a rebalance. Faust gives up after `broker_request_timeout`."""
@@ -64,7 +66,10 @@ class Consumer(driver.Consumer):
         self.account = Account(transport.logs, transport.agent)
         self.progress = self.account.progress
         self._astray: dict[TP, tuple[int, bool]] = {}  # to position again: epoch, and whether the log was cut
-        self._suspect: dict[TP, int] = {}  # partitions that a comparison found too short, with their epoch
+        self._watch = Watch(transport.agent)
+        self._fetches, self._fetches_seen = 0, 0
+        self._handing_on = False
+        self._place_again_s, self._place_at = PLACE_AGAIN_S, 0.0
         super().__init__(transport, *args, **kwargs)
 
     def _new_consumer_thread(self) -> Thread:
@@ -74,6 +79,7 @@ class Consumer(driver.Consumer):
 
     async def perform_seek(self) -> None:
         """Faust calls this after each assignment. What takes longer is done before the next fetch."""
+        self._place_again_s, self._place_at = PLACE_AGAIN_S, 0.0
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._place(None), PLACE_S)
 
@@ -86,7 +92,7 @@ class Consumer(driver.Consumer):
         """Positions a partition again before the next fetch, unless that has happened since `epoch`."""
         progress = self.progress.get(tp)
         if progress is not None and progress.epoch == epoch:
-            self._astray.setdefault(tp, (epoch, False))
+            self._stray(tp)
 
     # Reading
 
@@ -97,7 +103,9 @@ class Consumer(driver.Consumer):
                 await asyncio.sleep(0)
                 fetched = await self._fetch()
                 if fetched is not None:
+                    self._handing_on = True
                     await self._hand_on(fetched)
+                    self._handing_on = False
         except self.consumer_stopped_errors:
             if not self.transport.app.should_stop:
                 raise
@@ -116,10 +124,25 @@ class Consumer(driver.Consumer):
             await self.sleep(POLL_S / 4)
             return None
         await self._place_astray()
-        if unplaced := active - self.progress.keys():
-            await self._place(unplaced)
-        fetched: Fetched = await self._thread.getmany(active, timeout=POLL_S)  # type: ignore[assignment]
+        placed = await self._placed(active)
+        if not placed:
+            await self.sleep(POLL_S / 4)
+            return None
+        self._fetches += 1
+        fetched: Fetched = await self._thread.getmany(placed, timeout=POLL_S)  # type: ignore[assignment]
         return fetched or None
+
+    async def _placed(self, active: set[TP]) -> set[TP]:
+        """Positions what is not positioned yet, and returns what is. A topic that is gone cannot be positioned."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._place_at and (unplaced := active - self.progress.keys()):
+            await self._place(unplaced)
+            if unplaced - self.progress.keys():
+                self._place_at = now + self._place_again_s
+                self._place_again_s = min(2 * self._place_again_s, LOOK_S)
+            else:
+                self._place_again_s = PLACE_AGAIN_S
+        return active & self.progress.keys()
 
     async def _hand_on(self, fetched: Fetched) -> None:
         for tp in fetched.lost:
@@ -213,19 +236,25 @@ class Consumer(driver.Consumer):
                     log.debug("%s", error)
 
     async def _compare_once(self, known: Mapping[TP, Progress]) -> None:
-        reached = {tp: progress.next for tp, progress in known.items()}
-        logs = await asyncio.to_thread(self.account.logs.look, known)
-        suspect, self._suspect = self._suspect, {}
-        for tp, progress in known.items():
-            found, current = logs.get((tp.topic, tp.partition)), self.progress.get(tp)
-            if found is None or current is None or current.epoch != progress.epoch:
-                continue
-            if found.topic_id and progress.topic_id and found.topic_id != progress.topic_id:
-                self._stray(tp)
-            elif reached[tp] > found.end:
-                if suspect.get(tp) == progress.epoch:
-                    self._stray(tp, cut=True)
-                self._suspect[tp] = progress.epoch
+        reached = {tp: (progress.next, progress.read) for tp, progress in known.items()}
+        logs = await asyncio.to_thread(self.account.logs.look, {tp: each.seen.known for tp, each in known.items()})
+        found = {tp: logs[tp] for tp, each in known.items() if tp in logs and self.progress.get(tp) is each}
+        for tp, log_ in found.items():
+            offset, read = reached[tp]
+            match self._watch.changed(tp, known[tp], offset, log_):
+                case None:
+                    known[tp].seen = Seen(offset, Known(read, log_.epoch))
+                case "recreated" | "cut" as change:
+                    self._stray(tp, cut=change == "cut")
+        now = asyncio.get_running_loop().time()
+        full = self._handing_on and self._fetches == self._fetches_seen
+        self._fetches_seen = self._fetches
+        for tp, log_ in found.items():
+            busy = full or (tp in self._buffered_partitions and known[tp].held)
+            if self._watch.is_deaf(tp, known[tp].epoch, reached[tp][0], log_, busy=busy, now=now):
+                self.resume_partitions({tp})
+                self._stray(tp)  # helps if a seek or the end of a pause got lost
+        self._watch.tell_held(found, now)
 
     # Committing
 

@@ -7,15 +7,18 @@ both.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
-from kafka import TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient, OffsetSpec
+from kafka.protocol.consumer import IsolationLevel, OffsetForLeaderEpochRequest
 
 from core.errors import Retry
 from streams import topics
-from streams.consumer.placement import Log
+from streams.consumer.placement import MARGIN_MS, UNKNOWN, Known, Log, Read
 
 NO_ID = "00000000-0000-0000-0000-000000000000"
 """What brokers before 2.8 answer."""
@@ -23,7 +26,11 @@ NO_ID = "00000000-0000-0000-0000-000000000000"
 ANSWER_S = 8.0
 """Longest time, in seconds, for one answer. A worker that stops may have to wait for it."""
 
+LOG_APPEND_TIME = 1
+"""A record's type of timestamp when the broker set it."""
+
 Partition = tuple[str, int]
+_Asked = OffsetForLeaderEpochRequest.OffsetForLeaderTopic.OffsetForLeaderPartition
 
 
 class Logs:
@@ -34,18 +41,12 @@ class Logs:
         self._client: KafkaAdminClient | None = None
         self._lock = threading.Lock()
 
-    def look(
-        self, partitions: Iterable[Partition], times: Mapping[Partition, int] | None = None
-    ) -> dict[Partition, Log]:
-        """Returns the logs of those partitions that exist.
-
-        `times`: the highest append time, in ms, that the group has read of a partition. Raises `Retry` when the brokers
-        do not answer.
-        """
-        wanted = [TopicPartition(*partition) for partition in partitions]
+    def look(self, partitions: Mapping[Partition, Known]) -> dict[Partition, Log]:
+        """Returns the logs of those partitions that exist. Raises `Retry` when the brokers do not answer."""
+        wanted = {TopicPartition(*partition): known for partition, known in partitions.items()}
         with self._lock:
             try:
-                return self._look(self._connected(), wanted, times or {})
+                return self._look(self._connected(), wanted)
             except Exception as error:  # whatever the client stumbles over, the worker must go on
                 self._close()
                 raise Retry(f"Kafka does not tell what its topics hold: {error!r}") from error
@@ -61,28 +62,55 @@ class Logs:
             self._client = topics.admin(self._brokers, request_timeout_ms=int(1000 * ANSWER_S))
         return self._client
 
-    def _look(
-        self, client: KafkaAdminClient, wanted: list[TopicPartition], times: Mapping[Partition, int]
-    ) -> dict[Partition, Log]:
+    def _look(self, client: KafkaAdminClient, wanted: Mapping[TopicPartition, Known]) -> dict[Partition, Log]:
         described = {
             topic["name"]: topic for topic in client.describe_topics(sorted({place.topic for place in wanted}))
         }
-        places = [place for place in wanted if _exists(described.get(place.topic), place.partition)]
-        if not places:
+        leaders = {
+            place: leader
+            for place in wanted
+            if (leader := _leader(described.get(place.topic), place.partition)) is not None
+        }
+        if not leaders:
             return {}
-        begins = client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST))
-        ends = client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
-        after = {place: times[place] + 1 for place in places if place in times}
-        newer = client.list_partition_offsets(after) if after else {}
+        begins = client.list_partition_offsets(dict.fromkeys(leaders, OffsetSpec.EARLIEST))
+        ends = client.list_partition_offsets(dict.fromkeys(leaders, OffsetSpec.LATEST))
+        stable = client.list_partition_offsets(
+            dict.fromkeys(leaders, OffsetSpec.LATEST), isolation_level=IsolationLevel.READ_COMMITTED
+        )
+        read = {place: known.read for place, known in wanted.items() if known.read and place in leaders}
+        unread = _after(client, {place: last.time - MARGIN_MS for place, last in read.items()})
+        newer = _after(client, {place: last.time + MARGIN_MS for place, last in read.items()})
+        epochs = {place: known.epoch for place, known in wanted.items() if known.epoch is not None}
+        until = _ends_of_epochs(client, leaders, {place: epochs[place] for place in leaders if place in epochs})
         return {
             (place.topic, place.partition): Log(
                 begin=begins[place].offset,
                 end=ends[place].offset,
                 topic_id=_id(described[place.topic]),
-                newer=newer[place].offset if place in newer and newer[place].offset >= 0 else None,
+                stable=stable[place].offset,
+                epoch=ends[place].leader_epoch,
+                known_until=until.get(place),
+                unread=unread.get(place),
+                newer=self._appended(place, newer[place], read[place]) if place in newer else None,
             )
-            for place in places
+            for place in leaders
         }
+
+    def _appended(self, place: TopicPartition, offset: int, read: Read) -> int | None:
+        """Returns the offset, or None if the producer gave that record its time, which may lie in the future."""
+        if offset > read.offset:
+            return offset  # it proves nothing, whatever it is
+        consumer = KafkaConsumer(
+            bootstrap_servers=self._brokers.split(","), enable_auto_commit=False, allow_auto_create_topics=False
+        )
+        try:
+            consumer.assign([place])
+            consumer.seek(place, offset)
+            found = consumer.poll(timeout_ms=int(1000 * ANSWER_S), max_records=1).get(place)
+            return None if found and found[0].timestamp_type != LOG_APPEND_TIME else offset
+        finally:
+            consumer.close()
 
     def _close(self) -> None:
         client, self._client = self._client, None
@@ -91,12 +119,44 @@ class Logs:
                 client.close()
 
 
-def _exists(described: dict[str, object] | None, partition: int) -> bool:
+def _leader(described: dict[str, Any] | None, partition: int) -> int | None:
+    """Returns the id of the broker that leads a partition, None if there is no such partition or leader."""
     if described is None or described["error_code"]:
-        return False
-    listed = described["partitions"]
-    assert isinstance(listed, list)
-    return any(one["partition_index"] == partition and not one["error_code"] for one in listed)
+        return None
+    for one in described["partitions"]:
+        if one["partition_index"] == partition and not one["error_code"]:
+            return int(one["leader_id"])
+    return None
+
+
+def _after(client: KafkaAdminClient, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    """Returns the first offsets with a higher time, in ms, where there are such offsets."""
+    if not times:
+        return {}
+    found = client.list_partition_offsets({place: max(0, time + 1) for place, time in times.items()})
+    return {place: one.offset for place, one in found.items() if one.offset >= 0}
+
+
+def _ends_of_epochs(
+    client: KafkaAdminClient, leaders: Mapping[TopicPartition, int], epochs: Mapping[TopicPartition, int]
+) -> dict[TopicPartition, int]:
+    """Returns the offsets at which leader epochs ended, `UNKNOWN` for an epoch that the log does not have.
+
+    The client asks this for its own consumer only. So the request is made here.
+    """
+    found: dict[TopicPartition, int] = {}
+    for leader in {leaders[place] for place in epochs}:
+        asked = defaultdict(list)
+        for place, epoch in epochs.items():
+            if leaders[place] == leader:
+                asked[place.topic].append(_Asked(place.partition, -1, epoch))
+        request = OffsetForLeaderEpochRequest(replica_id=-1, topics=list(asked.items()))
+        answer = client._manager.run(client._manager.send, request, leader)
+        for topic in answer.topics:
+            for one in topic.partitions:
+                if not one.error_code:
+                    found[TopicPartition(topic.topic, one.partition)] = max(one.end_offset, UNKNOWN)
+    return found
 
 
 def _id(described: dict[str, object]) -> str | None:

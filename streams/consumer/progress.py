@@ -8,12 +8,20 @@ it lies.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 
 from faust.types import TP
 
 from streams.consumer.logs import Logs
-from streams.consumer.placement import Read
+from streams.consumer.placement import NOTHING, Known, Read, note
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a partition was when it was last seen to be the log that is being read."""
+
+    next: int
+    known: Known
 
 
 @dataclass
@@ -28,11 +36,16 @@ class Progress:
     """What the brokers hold for the group, None when they hold nothing."""
 
     topic_id: str | None = None
-    read: Read | None = None
-    """None where the topic keeps the producers' times."""
+    known: InitVar[Known] = NOTHING
+    """What is known of the log below `start`."""
 
     reset: bool = False
-    """Whether `committed` is wrong, so that a lower offset must take its place."""
+    """Whether the commit must be made again: it is too high, or has no note."""
+
+    read: Read | None = field(init=False)
+    """None where the topic keeps the producers' times."""
+
+    seen: Seen = field(init=False)
 
     next: int = field(init=False)
     """Every record below this offset was handed on."""
@@ -42,8 +55,10 @@ class Progress:
 
     _open: OrderedDict[int, None] = field(default_factory=OrderedDict, init=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, known: Known) -> None:
         self.next = self.start
+        self.read = known.read
+        self.seen = Seen(self.start, known)
 
     def hand_on(self, offset: int, time: int | None = None) -> int | None:
         """Notes a record that is handed on, with its append time in ms if the broker set one.
@@ -62,6 +77,11 @@ class Progress:
         """Notes that no further record lies below `position`."""
         self.next = max(self.next, position)
 
+    @property
+    def note(self) -> str:
+        """The note of a commit. Its leader epoch may be too old, which does no harm, but never too new."""
+        return note(self.topic_id, Known(self.read, self.seen.known.epoch))
+
     def acknowledge(self, offset: int) -> bool:
         """Returns False for an offset that is not open."""
         if offset not in self._open:
@@ -73,6 +93,11 @@ class Progress:
     def done(self) -> int:
         """The offset that may be committed."""
         return next(iter(self._open), self.next)
+
+    @property
+    def held(self) -> bool:
+        """Whether records were handed on that are not acknowledged yet."""
+        return bool(self._open)
 
     @property
     def due(self) -> bool:

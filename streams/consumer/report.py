@@ -17,19 +17,23 @@ SAYS: Mapping[Reason, str] = {
     "recreated": "the topic was deleted and made again; read",
     "expired": "Kafka deleted records before they were read; read",
 }
+PERHAPS_EXPIRED = "Kafka deleted records that the group had perhaps read, though it had not committed them; read"
+"""Of a commit without a note. Earlier versions committed neither the markers of transactions nor what was compacted."""
+
 SHOWN = 4
 """Partitions named in a line."""
 
 
 def report(placed: Iterable[Placed], agent: str) -> None:
     """Logs one line for each topic and reason, and counts the partitions."""
-    grouped: defaultdict[tuple[str, Reason], list[str]] = defaultdict(list)
+    grouped: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for one in sorted(placed, key=lambda one: (one.topic, one.partition)):
         metrics.OFFSET_RESETS.labels(agent, one.place.reason).inc()
         had = f"committed {one.commit.offset}" if one.commit else "nothing committed"
-        grouped[one.topic, one.place.reason].append(
+        unsure = one.place.reason == "expired" and one.commit is not None and one.commit.topic_id is None
+        grouped[one.topic, PERHAPS_EXPIRED if unsure else SAYS[one.place.reason]].append(
             f"{one.partition} from {one.place.offset} ({had}, the log has {one.log.begin} to {one.log.end})"
         )
-    for (topic, reason), partitions in grouped.items():
+    for (topic, says), partitions in grouped.items():
         more = f" and {len(partitions) - SHOWN} more" if len(partitions) > SHOWN else ""
-        log.warning("%s: %s partition %s%s", topic, SAYS[reason], ", ".join(partitions[:SHOWN]), more)
+        log.warning("%s: %s partition %s%s", topic, says, ", ".join(partitions[:SHOWN]), more)

@@ -29,7 +29,7 @@ from faust.types import TP
 
 from core.errors import Retry
 from sinks.answers import kafka
-from streams.consumer.placement import Commit, Placed, Read, note, place
+from streams.consumer.placement import Commit, Known, Placed, Read, place
 from streams.consumer.progress import Account, Progress
 from streams.consumer.report import report
 from streams.retry import retry_forever
@@ -143,7 +143,7 @@ class Thread(driver.AIOKafkaConsumerThread):
     async def place(self, only: Collection[TP] | None, cut: Collection[TP]) -> list[Placed]:
         """Positions all assigned partitions, or `only` those. Returns where each is read from.
 
-        For a partition in `cut`, this worker's position was seen to be outside the log.
+        A partition in `cut` was seen to be perhaps another log than before.
         """
         consumer = self._ensure_consumer()
         assignment = _assignment(consumer)
@@ -166,7 +166,7 @@ class Thread(driver.AIOKafkaConsumerThread):
             self._topic_ids[tp.topic] = one.log.topic_id
             committed = one.commit.offset if one.commit else None
             self.account.progress[TP(*tp)] = Progress(
-                next(EPOCHS), one.place.offset, committed, one.log.topic_id, one.read, reset=one.unusual
+                next(EPOCHS), one.place.offset, committed, one.log.topic_id, one.known, reset=one.outdated
             )
         report([one for one in decided.values() if one.unusual], self.account.agent)
         return list(decided.values())
@@ -177,34 +177,38 @@ class Thread(driver.AIOKafkaConsumerThread):
         """First what was committed, then what the logs hold: so no log seems shorter than it was at the commit."""
         found = await consumer._coordinator.fetch_committed_offsets(wanted)
         commits = {tp: Commit(commit.offset, commit.metadata or "") for tp, commit in found.items()}
-        read = {tp: known for tp, commit in commits.items() if (known := self._read(tp, commit))}
-        times = {tp: known.time for tp, known in read.items()}
-        logs = await asyncio.to_thread(self.account.logs.look, wanted, times)
+        seen = {tp: self.account.progress[TP(*tp)].seen for tp in cut if TP(*tp) in self.account.progress}
+        known = {tp: seen[tp].known if tp in seen else self._known(tp, commits.get(tp)) for tp in wanted}
+        logs = await asyncio.to_thread(self.account.logs.look, known)
         decided = {}
         for tp in wanted:
             if tp in logs:  # a topic that is gone is revoked soon
                 where = place(
                     commits.get(tp),
                     logs[tp],
-                    read=read.get(tp),
+                    read=known[tp].read,
                     cut=tp in cut,
+                    reached=seen[tp].next if tp in seen else None,
                     topic_id=self._topic_ids.get(tp.topic),
                 )
-                known = None if where.reason == "recreated" else read.get(tp)
-                decided[tp] = Placed(tp.topic, tp.partition, where, commits.get(tp), logs[tp], known)
+                read = None if where.reason == "recreated" else known[tp].read
+                below = read and Read(read.time, min(read.offset, where.offset - 1))
+                now_known = Known(below, logs[tp].epoch)
+                decided[tp] = Placed(tp.topic, tp.partition, where, commits.get(tp), logs[tp], now_known)
         return decided
 
-    def _read(self, tp: TopicPartition, commit: Commit) -> Read | None:
-        """What was read before this positioning, committed or not."""
+    def _known(self, tp: TopicPartition, commit: Commit | None) -> Known:
+        """What was known before this positioning: this worker has perhaps read more than it has committed."""
         progress = self.account.progress.get(TP(*tp))
-        return max(filter(None, [commit.read, progress.read if progress else None]), default=None)
+        committed = commit.known if commit else Known()
+        return committed if progress is None else Known(progress.read, committed.epoch)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commits what is still of the current epoch. Returns False when the group has moved on meanwhile."""
         consumer, offered = self._ensure_consumer(), self.account.offered
         due = {tp: offered[tp] for tp in offsets if tp in offered and self.account.progress.get(tp) is offered[tp][0]}
         notes = {
-            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, note(progress.topic_id, progress.read))
+            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, progress.note)
             for tp, (progress, offset) in due.items()
         }
         if not notes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,16 +31,25 @@ def stubbed(own_servers: Stack, tmp_path: Path) -> Settings:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Starts workers and waits until they are ready. Kills those that still run at the end."""
+    with started(tmp_path) as start_one:
+        yield start_one
+
+
+@contextmanager
+def started(folder: Path, module: str = "cli.main") -> Iterator[Start]:
+    """The same outside a fixture. `folder` gets the workers' logs. `module` is run unless the test names another."""
     workers: list[WorkerProcess] = []
 
-    def start_one(settings: Settings, module: str = "cli.main", **options: object) -> WorkerProcess:
-        log = tmp_path / f"worker-{len(workers)}.log"
+    def start_one(settings: Settings, module: str = module, **options: object) -> WorkerProcess:
+        log = folder / f"worker-{len(workers)}.log"
         worker = WorkerProcess(settings, log, module=module, python_path=ROOT, **options)  # type: ignore[arg-type]
         workers.append(worker)
         worker.start()
         worker.ready()
         return worker
 
-    yield start_one
-    for worker in workers:
-        worker.kill()  # for one that has ended, this only closes its pipe
+    try:
+        yield start_one
+    finally:
+        for worker in workers:
+            worker.kill()  # for one that has ended, this only closes its pipe

@@ -1,7 +1,7 @@
-"""`mner worker` with a bug in one stage, for one post.
+"""`mner worker` with a bug in one stage, or in each, for one post.
 
-FAULTY_STAGE names the stage. FAULTY_HOW says what the bug does: it raises (the default), "hangs", "blocks" the event
-loop, or "locks" the interpreter by holding its global lock.
+FAULTY_STAGE names the stage; without it, each stage has a bug. FAULTY_HOW says what the bug does: it raises (the
+default), "hangs", "blocks" the event loop, or "locks" the interpreter by holding its global lock.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from streams.pipeline.produce import Produce
 from streams.pipeline.tokenise import Tokenise
 
 STAGES: dict[str, Any] = {stage.name: stage for stage in (Decode, Fetch, Tokenise, Infer, Produce, Deliver)}
-POISON = b"t77"
+POISON = {name: b"t%d" % number for number, name in enumerate(STAGES, 77)}
+"""Stage -> key of the post for which it has the bug."""
 
 
 def plant(stage: Any) -> None:
@@ -31,7 +32,7 @@ def plant(stage: Any) -> None:
 
     async def faulty(self: Any, work: Item[Any] | Sequence[Item[Any]]) -> None:
         items = [work] if isinstance(work, Item) else work
-        if any(item.origin.key == POISON for item in items):
+        if any(item.origin.key == POISON[stage.name] for item in items):
             print("the planted fault", flush=True)
             match os.environ.get("FAULTY_HOW"):
                 case "hangs":
@@ -48,5 +49,7 @@ def plant(stage: Any) -> None:
 
 
 if __name__ == "__main__":
-    plant(STAGES[os.environ["FAULTY_STAGE"]])
+    chosen = os.environ.get("FAULTY_STAGE")
+    for name in [chosen] if chosen else STAGES:
+        plant(STAGES[name])
     main()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import Any
-
-import pytest
 
 from core.events import Tombstone
 from streams import topics
@@ -73,27 +72,31 @@ async def test_a_worker_joins_and_the_other_is_killed_under_load(stubbed: Settin
     assert_exactly_once(await books(stubbed), range(COUNT))
 
 
-@pytest.mark.parametrize(
-    "order",
-    [
-        pytest.param(lambda old, new: [[old], [new], [old]], id="the old one comes again"),
-        pytest.param(lambda old, new: [[old, new]], id="both in one batch"),
-        pytest.param(lambda old, new: [[new], [old]], id="the old one comes late"),
-    ],
-)
+ORDERS: dict[str, Callable[[str, str], list[list[str]]]] = {
+    "the-old-one-comes-again": lambda old, new: [[old], [new], [old]],
+    "both-in-one-batch": lambda old, new: [[old, new]],
+    "the-old-one-comes-late": lambda old, new: [[new], [old]],
+}
+"""A post's id -> in which order its two edits come: steps, and the events of each."""
+
+
 async def test_a_newer_edit_replaces_document_and_task_and_an_older_one_does_not_come_back(
-    stubbed: Settings, start: Start, order: Callable[..., Any]
+    stubbed: Settings, start: Start
 ) -> None:
+    """One worker reads a post for each order."""
     start(stubbed)
-    old, new = (
-        {"id": "1", "text": "word 0", "edit": 0},  # uncertain: one task
-        {"id": "1", "text": "word again 1", "edit": 1},  # confident: none
-    )
-    for events in order(old, new):
-        await asyncio.to_thread(fed, stubbed, [json.dumps(event).encode() for event in events])
+    steps = [
+        order(
+            json.dumps({"id": name, "text": "word 0", "edit": 0}),  # uncertain: one task
+            json.dumps({"id": name, "text": "word again 1", "edit": 1}),  # confident: none
+        )
+        for name, order in ORDERS.items()
+    ]
+    for together in zip_longest(*steps, fillvalue=()):
+        await asyncio.to_thread(fed, stubbed, [event.encode() for events in together for event in events])
         await until_caught_up(stubbed)
     found = await books(stubbed)
-    assert found.documents["1"]["_source"]["text"] == "word again 1"
+    assert {name: found.documents[name]["_source"]["text"] for name in ORDERS} == dict.fromkeys(ORDERS, "word again 1")
     assert not found.tasks
 
 

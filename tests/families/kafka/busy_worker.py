@@ -8,6 +8,7 @@ from typing import Any
 
 from cli.main import main
 from streams.pipeline.intake import Intake
+from tests.families.kafka.quick_worker import hurry
 
 BUSY_S, FREE_S = 0.18, 0.02
 
@@ -26,5 +27,6 @@ async def busy_pour(self: Intake, stream: Any, pipeline: Any) -> None:
 
 
 if __name__ == "__main__":
+    hurry()
     Intake.pour = busy_pour  # type: ignore[method-assign]
     main()

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from local.stack import Stack
-from streams import topics
 from streams.settings import Settings
-from tests.conftest import Given, settings_for
-from tests.streams.conftest import start
+from tests.conftest import Given
+from tests.families.kafka.side_by_side import QUICK, bare_settings, with_topics
+from tests.streams.conftest import Start, started
 
-__all__ = ["start"]
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts workers that look often, and waits until they are ready."""
+    with started(tmp_path, QUICK) as start_one:
+        yield start_one
 
 
 @pytest.fixture
 def bare(servers: Stack | Given, tmp_path: Path) -> Settings:
     """Settings of one test, without topics."""
-    return settings_for(servers.addresses, tmp_path).changed(
-        model_factory="tests.streams.stub_model:load",
-        batch={"tweets": 32},
-        model_timeout_s=5.0,
-        threshold=0.5,
-    )
+    return bare_settings(servers, tmp_path)
 
 
 @pytest.fixture
 def posts(bare: Settings) -> Settings:
     """The same with topics."""
-    assert bare.kafka is not None
-    topics.create(bare.kafka, topics.plan(bare))
-    return bare
+    return with_topics(bare)

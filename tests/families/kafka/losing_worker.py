@@ -13,6 +13,7 @@ from typing import Any
 from cli.main import main
 from streams.consumer.consumer import Consumer
 from streams.consumer.thread import Fetched, Thread
+from tests.families.kafka.quick_worker import hurry
 
 TIMES = 3
 GIVEN_UP = 40
@@ -49,7 +50,7 @@ def lose_on_the_way() -> None:
 
 
 def give_fetches_up() -> None:
-    fetch = Consumer._fetch
+    fetch, fetch_records = Consumer._fetch, Thread._fetch_records
     times = iter(range(GIVEN_UP))
 
     async def giving_up(self: Any) -> Any:
@@ -60,9 +61,17 @@ def give_fetches_up() -> None:
                 return None
         return await fetch(self)
 
+    async def watched(self: Any, *arguments: Any, **options: Any) -> Any:
+        fetched = await fetch_records(self, *arguments, **options)
+        if self._spoiled:
+            print("a fetch that was given up took records", flush=True)
+        return fetched
+
     Consumer._fetch = giving_up  # type: ignore[method-assign]
+    Thread._fetch_records = watched  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
+    hurry()
     {"fetch": lose_a_fetch, "way": lose_on_the_way, "orphan": give_fetches_up}[os.environ["LOSES"]]()
     main()

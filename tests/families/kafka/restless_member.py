@@ -1,5 +1,7 @@
 """Joins an agent's group and leaves it again, a number of times. It acknowledges nothing.
 
+Each time it prints how many partitions it had.
+
 Usage: python -m tests.families.kafka.restless_member BROKERS GROUP TOPIC TIMES
 """
 
@@ -39,6 +41,7 @@ async def join_and_leave(brokers: str, group: str, topic: str, folder: str) -> N
     await app.start()
     while not app.consumer.assignment():
         await asyncio.sleep(0.05)
+    print(len(app.consumer.assignment()), flush=True)
     await app.stop()
 
 

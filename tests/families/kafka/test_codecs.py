@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from core.events import DeadLetter
 from sinks.dead_letters import read
 from streams import topics
 from streams.settings import Settings
+from tests.families.kafka.side_by_side import side_by_side
 from tests.families.kafka.topics_of import admin, post, send, until_all_committed, until_extracted
 from tests.streams.conftest import Start
 
@@ -42,18 +44,35 @@ async def by_the_broker(settings: Settings, codec: str, first: int) -> None:
     await asyncio.to_thread(send, settings, range(first, first + COUNT), linger_ms=20)
 
 
-Compress = Callable[[Settings, str, int], Coroutine[Any, Any, None]]
+@dataclass(frozen=True)
+class Case:
+    id: str
+    compress: Callable[[Settings, str, int], Coroutine[Any, Any, None]]
 
 
-@pytest.mark.parametrize("compress", [by_kafka_python, by_aiokafka, by_the_broker], ids=lambda one: one.__name__)
-async def test_posts_of_every_codec_are_extracted(posts: Settings, start: Start, compress: Compress) -> None:
+CASES = [
+    Case("by_kafka_python", by_kafka_python),
+    Case("by_aiokafka", by_aiokafka),
+    Case("by_the_broker", by_the_broker),
+]
+
+
+async def extract_all(posts: Settings, start: Start, case: Case) -> None:
     worker = start(posts, only=("extract",))
     for place, codec in enumerate(CODECS):
-        await compress(posts, codec, place * COUNT)
+        await case.compress(posts, codec, place * COUNT)
     await until_extracted(posts, range(len(CODECS) * COUNT))
     await until_all_committed(posts)
     assert worker.code is None
     assert "Traceback" not in worker.output()
+
+
+finished = side_by_side(extract_all, CASES, "finished")
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
+def test_posts_of_every_codec_are_extracted(finished: Callable[[Case], None], case: Case) -> None:
+    finished(case)
 
 
 @pytest.mark.parametrize("codec", CODECS)

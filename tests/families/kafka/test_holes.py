@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from core.events import HEADERS
+from local.stack import Stack
 from streams import topics
 from streams.settings import Settings
+from tests.conftest import Given
+from tests.families.kafka.side_by_side import QUICK, bare_settings, with_topics
 from tests.families.kafka.topics_of import (
     committed,
     ends,
@@ -26,12 +31,15 @@ from tests.families.kafka.topics_of import (
     until_all_committed,
     until_extracted,
 )
-from tests.streams.conftest import Start
+from tests.streams.conftest import Start, started
+
+PER_CASE = 10_000
+"""Numbers of posts that a case may use."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """`steps`: "r3" are three posts, "a3" three in an aborted transaction, "c3" three in a committed one."""
+    """A partition. Of `steps`, "r3" is three posts, "a3" three in an aborted transaction, "c3" in a committed one."""
 
     id: str
     steps: Sequence[str]
@@ -52,34 +60,85 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
-@pytest.mark.parametrize("running", [pytest.param(False, id="before the start"), pytest.param(True, id="running")])
-async def test_holes_lose_nothing_and_hold_nothing_back(
-    bare: Settings, start: Start, case: Case, running: bool
-) -> None:
-    settings = bare.changed(partitions=1)
-    assert settings.kafka is not None
-    topics.create(settings.kafka, topics.plan(settings))
+@dataclass
+class Outcome:
+    """What became of the case in one partition. Offsets are those committed, and the end of the log."""
+
+    kept: set[str] = field(default_factory=set)
+    sent: int = 0
+    first: Counter[str] = field(default_factory=Counter)
+    first_offsets: tuple[int | None, int] = None, 0
+    again: Counter[str] = field(default_factory=Counter)
+    again_offsets: tuple[int | None, int] = None, 0
+    output: str = ""
+
+
+@pytest.fixture(scope="module", params=[pytest.param(False, id="before the start"), pytest.param(True, id="running")])
+def outcomes(
+    request: pytest.FixtureRequest, servers: Stack | Given, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Outcome]]:
+    """Runs all cases at once: each has a partition of its own."""
+    folder = tmp_path_factory.mktemp("holes")
+    settings = with_topics(bare_settings(servers, folder).changed(partitions=len(CASES)))
+    with started(folder, QUICK) as start:
+        yield asyncio.run(run_cases(settings, start, running=request.param))
+
+
+async def run_cases(settings: Settings, start: Start, *, running: bool) -> dict[str, Outcome]:
+    found = {case.id: Outcome() for case in CASES}
     worker = start(settings, only=("extract",)) if running else None
-    kept, number = set[str](), 0
+    await asyncio.gather(*(feed(settings, place, case, found[case.id]) for place, case in enumerate(CASES)))
+    worker = worker or start(settings, only=("extract",))
+    with suppress(AssertionError):  # each case looks for itself
+        await until_all_committed(settings)
+    count(settings, found, again=False)
+    await asyncio.to_thread(worker.stop)
+    other = start(settings, only=("extract",))
+    for place, case in enumerate(CASES):
+        found[case.id].sent = last = PER_CASE * (place + 1) - 1
+        await asyncio.to_thread(send, settings, [last], partition=place)
+    with suppress(AssertionError):
+        await until_all_committed(settings)
+    count(settings, found, again=True)
+    for outcome in found.values():
+        outcome.output = worker.output() + other.output()
+    return found
+
+
+async def feed(settings: Settings, place: int, case: Case, outcome: Outcome) -> None:
+    number = PER_CASE * place
     for step in case.steps:
         numbers = range(number, number + int(step[1:]))
         number = numbers.stop
         if step[0] == "r":
-            await asyncio.to_thread(send, settings, numbers)
+            await asyncio.to_thread(send, settings, numbers, partition=place)
         else:
-            await transact(settings, numbers, commit=step[0] == "c")
-        kept |= ids(numbers) if step[0] != "a" else set()
-    worker = worker or start(settings, only=("extract",))
-    await until_all_committed(settings)
-    assert extracted(settings) == dict.fromkeys(kept, 1), "the aborted are not extracted, the others once"
-    await asyncio.to_thread(worker.stop)
-    again = start(settings, only=("extract",))
-    await asyncio.to_thread(send, settings, [number])
-    await until_extracted(settings, [number])
-    await until_all_committed(settings)
-    assert extracted(settings) == dict.fromkeys(kept | ids([number]), 1), "a restart reads nothing again"
-    assert "read again" not in worker.output() + again.output()
+            await transact(settings, numbers, commit=step[0] == "c", partition=place)
+        outcome.kept |= ids(numbers) if step[0] != "a" else set()
+
+
+def count(settings: Settings, outcomes: dict[str, Outcome], *, again: bool) -> None:
+    found, held, reached = extracted(settings), committed(settings), ends(settings)
+    for place, case in enumerate(CASES):
+        own = ids(range(PER_CASE * place, PER_CASE * (place + 1)))
+        partition = TopicPartition(settings.name(topics.TWEETS), place)
+        counts = Counter({each: times for each, times in found.items() if each in own})
+        offsets = held.get(partition), reached[partition]
+        outcome = outcomes[case.id]
+        if again:
+            outcome.again, outcome.again_offsets = counts, offsets
+        else:
+            outcome.first, outcome.first_offsets = counts, offsets
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
+def test_holes_lose_nothing_and_hold_nothing_back(outcomes: dict[str, Outcome], case: Case) -> None:
+    outcome = outcomes[case.id]
+    assert outcome.first == dict.fromkeys(outcome.kept, 1), "the aborted are not extracted, the others once"
+    assert outcome.first_offsets[0] == outcome.first_offsets[1], "all is committed"
+    assert outcome.again == dict.fromkeys(outcome.kept | ids([outcome.sent]), 1), "a restart reads nothing again"
+    assert outcome.again_offsets[0] == outcome.again_offsets[1], "all is committed after the restart"
+    assert "read again" not in outcome.output
 
 
 async def test_a_transaction_is_read_once_it_is_committed_and_holds_back_what_follows(
@@ -142,8 +201,6 @@ def _same_key(settings: Settings, number: int) -> None:
 
 
 def _first_offsets(settings: Settings) -> list[int]:
-    from kafka import KafkaConsumer, TopicPartition
-
     consumer = KafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
     try:
         place = TopicPartition(settings.name(topics.TWEETS), 0)

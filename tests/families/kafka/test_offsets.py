@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from streams.settings import Settings
+from tests.families.kafka.side_by_side import Scenario, play, side_by_side
 from tests.families.kafka.topics_of import (
     admin,
     commit,
@@ -55,8 +56,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
-async def test_whatever_is_committed_all_that_is_fed_is_extracted(posts: Settings, start: Start, case: Case) -> None:
+async def start_with(posts: Settings, start: Start, case: Case) -> None:
     await asyncio.to_thread(read_and_stop, posts, start)
     reached = ends(posts)
     commit(posts, {place: case.committed(end) for place, end in reached.items() if place.partition in case.partitions})
@@ -75,7 +75,15 @@ async def test_whatever_is_committed_all_that_is_fed_is_extracted(posts: Setting
         assert extracted(posts) == dict.fromkeys(ids(range(BEFORE + 12)), 1), "nothing is read twice"
 
 
-async def test_a_reset_outlives_a_worker_that_did_nothing_else(posts: Settings, start: Start) -> None:
+finished = side_by_side(start_with, CASES, "finished")
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
+def test_whatever_is_committed_all_that_is_fed_is_extracted(finished: Callable[[Case], None], case: Case) -> None:
+    finished(case)
+
+
+async def a_reset_outlives_a_worker_that_did_nothing_else(posts: Settings, start: Start) -> None:
     await asyncio.to_thread(read_and_stop, posts, start)
     commit(posts, {place: end + 3 for place, end in ends(posts).items()})
     worker = start(posts.changed(model_factory="tests.families.kafka.never:load"), only=("extract",))
@@ -88,7 +96,7 @@ async def test_a_reset_outlives_a_worker_that_did_nothing_else(posts: Settings, 
     await until_all_committed(posts)
 
 
-async def test_the_log_begins_behind_what_was_committed(posts: Settings, start: Start) -> None:
+async def the_log_begins_behind_what_was_committed(posts: Settings, start: Start) -> None:
     await asyncio.to_thread(read_and_stop, posts, start)
     send(posts, range(BEFORE, BEFORE + 40))
     with admin(posts) as client:  # as retention does: five unread posts of each partition go
@@ -99,7 +107,7 @@ async def test_the_log_begins_behind_what_was_committed(posts: Settings, start: 
     assert worker.output().count("Kafka deleted records before they were read") == 1
 
 
-async def test_a_group_without_a_commit_begins_at_the_log_s_beginning(posts: Settings, start: Start) -> None:
+async def a_group_without_a_commit_begins_at_the_logs_beginning(posts: Settings, start: Start) -> None:
     send(posts, range(40))
     with admin(posts) as client:
         client.delete_records(dict.fromkeys(places(posts), 3))
@@ -110,8 +118,15 @@ async def test_a_group_without_a_commit_begins_at_the_log_s_beginning(posts: Set
     assert "from offset" not in worker.output()
 
 
-@pytest.mark.parametrize("fed", [pytest.param(8, id="shorter than the old"), pytest.param(200, id="longer")])
-async def test_a_topic_made_again_while_no_worker_ran(posts: Settings, start: Start, fed: int) -> None:
+async def a_shorter_topic_was_made_again_while_no_worker_ran(posts: Settings, start: Start) -> None:
+    await make_again(posts, start, 8)
+
+
+async def a_longer_topic_was_made_again_while_no_worker_ran(posts: Settings, start: Start) -> None:
+    await make_again(posts, start, 200)
+
+
+async def make_again(posts: Settings, start: Start, fed: int) -> None:
     await asyncio.to_thread(read_and_stop, posts, start)
     old = ends(posts)
     with admin(posts) as client:
@@ -128,6 +143,21 @@ async def test_a_topic_made_again_while_no_worker_ran(posts: Settings, start: St
     await until_extracted(posts, new)
     await until_all_committed(posts)
     assert worker.output().count("deleted and made again") == 1
+
+
+SCENARIOS = [
+    Scenario(a_reset_outlives_a_worker_that_did_nothing_else),
+    Scenario(the_log_begins_behind_what_was_committed),
+    Scenario(a_group_without_a_commit_begins_at_the_logs_beginning),
+    Scenario(a_shorter_topic_was_made_again_while_no_worker_ran),
+    Scenario(a_longer_topic_was_made_again_while_no_worker_ran),
+]
+played = side_by_side(play, SCENARIOS, "played")
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in SCENARIOS])
+def test_nothing_is_lost_when(played: Callable[[Scenario], None], case: Scenario) -> None:
+    played(case)
 
 
 def read_and_stop(settings: Settings, start: Start) -> None:

@@ -19,10 +19,12 @@ PARTITIONS = 128
 ROUNDS = 8
 
 
-def come_and_go(settings: Settings) -> None:
+def come_and_go(settings: Settings) -> list[int]:
+    """Returns how many partitions the member had each time."""
     group, topic = settings.name(AgentName.EXTRACT.group), settings.name(topics.TWEETS)
     command = [sys.executable, "-m", "tests.families.kafka.restless_member", str(settings.kafka), group, topic]
-    subprocess.run([*command, str(ROUNDS)], cwd=ROOT, check=True, timeout=240)
+    done = subprocess.run([*command, str(ROUNDS)], cwd=ROOT, check=True, timeout=240, stdout=subprocess.PIPE, text=True)
+    return [int(line) for line in done.stdout.split()]
 
 
 @pytest.mark.timeout(300)
@@ -34,7 +36,9 @@ async def test_one_post_in_each_of_128_partitions_while_members_join_and_leave(b
 
     members = asyncio.create_task(asyncio.to_thread(come_and_go, settings))
     await asyncio.to_thread(send, settings, range(PARTITIONS), rate=5)
-    await members
+    shares = await members
+    assert len(shares) == ROUNDS
+    assert all(0 < share < PARTITIONS for share in shares), "the partitions went from the worker to the member"
     await until_all_committed(settings, timeout_s=90)
     assert committed(settings) == ends(settings)
     lost = ids(range(PARTITIONS)) - set(extracted(settings))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 from kafka.admin import NewPartitions
 
 from streams import topics
 from streams.settings import Settings
+from tests.families.kafka.side_by_side import Scenario, play, side_by_side
 from tests.families.kafka.topics_of import (
     admin,
     make,
@@ -23,32 +25,42 @@ from tests.families.kafka.topics_of import (
 from tests.streams.conftest import Start
 
 NOTICED_S = 30.0
+AWAY_S = 4.0
+"""Longer than the workers of these tests take to notice that the topic is gone."""
+
 BEFORE = 40
 
 
-@pytest.mark.parametrize(
-    ("away_s", "partitions", "fed"),
-    [
-        pytest.param(0, 4, 8, id="at once, the new log is shorter"),
-        pytest.param(0, 4, 400, id="at once, the new log is longer"),
-        pytest.param(0, 4, 40, id="at once, the new log is as long"),
-        pytest.param(15, 4, 8, id="after a while, the new log is shorter"),
-        pytest.param(15, 4, 400, id="after a while, the new log is longer"),
-        pytest.param(0, 8, 80, id="at once, with more partitions"),
-        pytest.param(0, 2, 80, id="at once, with fewer partitions"),
-        pytest.param(15, 8, 80, id="after a while, with more partitions"),
-    ],
-)
-async def test_a_topic_made_again_is_read_from_its_beginning(
-    posts: Settings, start: Start, away_s: float, partitions: int, fed: int
-) -> None:
+@dataclass(frozen=True)
+class Case:
+    """`away_s`: how long the topic stays away, at least. `partitions`, `fed`: of the topic that is made again."""
+
+    id: str
+    away_s: float
+    partitions: int
+    fed: int
+
+
+CASES = [
+    Case("at once, the new log is shorter", 0, 4, 8),
+    Case("at once, the new log is longer", 0, 4, 400),
+    Case("at once, the new log is as long", 0, 4, 40),
+    Case("after a while, the new log is shorter", AWAY_S, 4, 8),
+    Case("after a while, the new log is longer", AWAY_S, 4, 400),
+    Case("at once, with more partitions", 0, 8, 80),
+    Case("at once, with fewer partitions", 0, 2, 80),
+    Case("after a while, with more partitions", AWAY_S, 8, 80),
+]
+
+
+async def make_again(posts: Settings, start: Start, case: Case) -> None:
     worker = start(posts, only=("extract",))
     await asyncio.to_thread(send, posts, range(BEFORE))
     await until_all_committed(posts)
     await asyncio.to_thread(remove, posts)
-    await asyncio.sleep(away_s)  # a topic that stays away for longer than the worker takes to notice
-    await made(posts, partitions)
-    new = range(BEFORE, BEFORE + fed)
+    await asyncio.sleep(case.away_s)
+    await made(posts, case.partitions)
+    new = range(BEFORE, BEFORE + case.fed)
     await asyncio.to_thread(send, posts, new)
     await until_extracted(posts, new, NOTICED_S)
     await until_all_committed(posts)
@@ -56,8 +68,16 @@ async def test_a_topic_made_again_is_read_from_its_beginning(
     assert not errors(worker.output())
 
 
-async def test_new_partitions_are_read_from_their_beginning(posts: Settings, start: Start) -> None:
-    worker = start(posts, only=("extract",))
+finished = side_by_side(make_again, CASES, "finished")
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
+def test_a_topic_made_again_is_read_from_its_beginning(finished: Callable[[Case], None], case: Case) -> None:
+    finished(case)
+
+
+async def new_partitions_are_read_from_their_beginning(posts: Settings, start: Start) -> None:
+    worker = start(posts, "cli.main", only=("extract",))  # one that looks as often as in production
     await asyncio.to_thread(send, posts, range(BEFORE))
     await until_all_committed(posts)
     with admin(posts) as client:
@@ -71,7 +91,7 @@ async def test_new_partitions_are_read_from_their_beginning(posts: Settings, sta
     assert not errors(worker.output())
 
 
-async def test_a_topic_made_again_twice_under_load(posts: Settings, start: Start) -> None:
+async def a_topic_is_made_again_twice_under_load(posts: Settings, start: Start) -> None:
     worker = start(posts, only=("extract",))
     number = 0
     for _ in range(3):
@@ -83,6 +103,18 @@ async def test_a_topic_made_again_twice_under_load(posts: Settings, start: Start
         await until_extracted(posts, new, NOTICED_S)
     await until_all_committed(posts)
     assert worker.code is None
+
+
+SCENARIOS = [
+    Scenario(new_partitions_are_read_from_their_beginning),
+    Scenario(a_topic_is_made_again_twice_under_load),
+]
+played = side_by_side(play, SCENARIOS, "played")
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in SCENARIOS])
+def test_all_is_read_when(played: Callable[[Scenario], None], case: Scenario) -> None:
+    played(case)
 
 
 async def made(settings: Settings, partitions: int) -> None:

@@ -7,13 +7,13 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic, OffsetSpec
-from kafka.errors import NoError
+from kafka.errors import CoordinatorNotAvailableError, NoError, NotCoordinatorError
 from kafka.structs import OffsetAndMetadata
 
 from core.events import HEADERS
@@ -43,14 +43,20 @@ def places(settings: Settings, topic: str = topics.TWEETS) -> list[TopicPartitio
     return [TopicPartition(settings.name(topic), number) for number in range(len(described["partitions"]))]
 
 
-def send(settings: Settings, numbers: Iterable[int], *, rate: float = 0.0, **options: Any) -> None:
-    """Puts post n into partition n modulo the number of partitions. `rate`: per second. `options`: of the producer."""
+def send(
+    settings: Settings, numbers: Iterable[int], *, rate: float = 0.0, partition: int | None = None, **options: Any
+) -> None:
+    """Puts post n into `partition`, by default into partition n modulo their number.
+
+    `rate`: posts per second, 0 for no limit. `options`: of the producer.
+    """
     count = len(places(settings))
     producer = KafkaProducer(bootstrap_servers=settings.kafka, acks="all", **options)
     try:
         for number in numbers:
             key = f"t{number}".encode()
-            producer.send(settings.name(topics.TWEETS), post(number), key, HEADERS, number % count)
+            place = number % count if partition is None else partition
+            producer.send(settings.name(topics.TWEETS), post(number), key, HEADERS, place)
             time.sleep(1 / rate if rate else 0)
         producer.flush(30)
     finally:
@@ -145,10 +151,15 @@ def commit(settings: Settings, offsets: Mapping[TopicPartition, int], note: str 
     """Sets what the extract agent's group has committed. Its workers must be stopped."""
     group = settings.name(AgentName.EXTRACT.group)
     with admin(settings) as client:
-        answer = client.alter_group_offsets(
-            group, {place: OffsetAndMetadata(offset, note, -1) for place, offset in offsets.items()}
-        )
-    assert set(answer.values()) == {NoError}, f"the broker refuses: {answer}"
+        wanted = {place: OffsetAndMetadata(offset, note, -1) for place, offset in offsets.items()}
+        answers: set[object] = {NotCoordinatorError}
+        for _ in range(300):  # a new broker has no coordinator yet
+            with suppress(CoordinatorNotAvailableError):
+                answers = set(client.alter_group_offsets(group, wanted).values())
+            if NotCoordinatorError not in answers:
+                break
+            time.sleep(0.1)
+    assert answers == {NoError}, f"the broker refuses: {answers}"
     held = committed(settings)
     assert {place: held[place] for place in offsets} == dict(offsets)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.consumer.placement import Read
+from streams.consumer.placement import Known, Read
 from streams.consumer.progress import Progress
 
 
@@ -74,7 +74,7 @@ def test_no_commit_goes_back_without_a_reset() -> None:
 
 
 def test_the_highest_append_time_is_kept_with_the_newest_offset() -> None:
-    progress = Progress(1, 0, None, read=Read(7, 3))
+    progress = Progress(1, 0, None, known=Known(Read(7, 3)))
     for offset, time in ((4, 9), (5, 8)):
         progress.hand_on(offset, time)
     assert progress.read == Read(9, 5)

@@ -1,0 +1,30 @@
+"""Keeps the Kafka clients from creating topics.
+
+A broker with `auto.create.topics.enable` creates each topic that a client asks for, unless the client says otherwise.
+So a deleted topic would come back with the settings of the broker in place of the planned ones. aiokafka has no option
+against it. kafka-python 3.0.12 has one, `allow_auto_create_topics`, and ignores it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiokafka import client
+from aiokafka.protocol.metadata import MetadataRequest
+
+
+class Asking(MetadataRequest):
+    """Asks what topics there are, and creates none. Brokers before 0.11 do not know the difference."""
+
+    def __init__(self, topics: list[str] | None = None) -> None:
+        super().__init__(topics, allow_auto_topic_creation=False)
+
+
+def aiokafka_creates_none() -> None:
+    """Changes all clients of aiokafka in this process."""
+    client.MetadataRequest = Asking
+
+
+def creates_none(producer: Any) -> None:
+    """Changes a new producer of kafka-python."""
+    producer._metadata.config["allow_auto_create_topics"] = False
