@@ -19,7 +19,7 @@ from streams.settings import Settings
 from tests.waiting import LoopClock
 
 # A machine with other work is no fault of the code. The same examples come in every run, so that a change is not blamed
-# for what another run would have found; `benchmarks.fuzz` looks for new ones.
+# for what another run would have found. `python -m tests.fuzz` looks for new ones.
 hypothesis_settings.register_profile(
     "repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
