@@ -247,7 +247,7 @@ class Index:
         A proxy may answer reads from its cache, while its Elasticsearch is dead.
         """
         try:
-            operations = [{"update": {"_id": "no post"}}, {"doc": {}}]
+            operations: list[dict[str, Any]] = [{"update": {"_id": "no post"}}, {"doc": {}}]
             answer = await self._client.bulk(operations=operations, index=self.name, require_alias=True)
         except (ApiError, TransportError):
             return False

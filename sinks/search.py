@@ -29,7 +29,7 @@ MAX_RESULTS = 10_000
 OLD_SPELLINGS = 200
 """How many names are looked at beyond those wanted, since old spellings of one name may stand apart."""
 
-TWEETS = {"tweets": {"reverse_nested": {}}}
+TWEETS: dict[str, Any] = {"tweets": {"reverse_nested": {}}}
 """Counts each post once, however often it has the mention."""
 
 Spelled = Mapping[tuple[str, str], list[str]]

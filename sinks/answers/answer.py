@@ -38,7 +38,7 @@ class Slow(Retry):
         self.broke = broke
 
 
-MAX_SENTENCE = 600
+MAX_SENTENCE = 1500
 """Longest sentence, in characters. A page of a proxy, or the reason of an error, may be longer."""
 
 

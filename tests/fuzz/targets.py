@@ -43,7 +43,8 @@ def decoded(kind: type[BaseModel], raw: bytes | None) -> Item[Any]:
     """Decodes a record as an agent does."""
     item: Item[Any] = Item(Origin("posts", 0, 7, b"key", raw, 0.0))
     try:
-        _run(Decode(kind).process(item))
+        decode: Decode[Item[Any]] = Decode(kind)
+        _run(decode.process(item))
     except Reject as error:
         item.fail("decode", error)
     return item
