@@ -13,7 +13,7 @@ from aiokafka import client
 from aiokafka.protocol.metadata import MetadataRequest
 
 
-class Asking(MetadataRequest):
+class Asking(MetadataRequest):  # type: ignore[misc]  # aiokafka tells no types
     """Asks what topics there are, and creates none. Brokers before 0.11 do not know the difference."""
 
     def __init__(self, topics: list[str] | None = None) -> None:

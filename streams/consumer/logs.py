@@ -14,11 +14,12 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient, OffsetSpec
+from kafka.errors import for_code
 from kafka.protocol.consumer import IsolationLevel, OffsetForLeaderEpochRequest
 
 from core.errors import Retry
 from streams import topics
-from streams.consumer.placement import MARGIN_MS, UNKNOWN, Known, Log, Read
+from streams.consumer.placement import MARGIN_MS, UNKNOWN, Known, Log
 
 NO_ID = "00000000-0000-0000-0000-000000000000"
 """What brokers before 2.8 answer."""
@@ -40,6 +41,7 @@ class Logs:
         self._brokers = brokers
         self._client: KafkaAdminClient | None = None
         self._lock = threading.Lock()
+        self._stamps: dict[tuple[str | None, str, int, int], int] = {}  # topic id and record -> type of its time
 
     def look(self, partitions: Mapping[Partition, Known]) -> dict[Partition, Log]:
         """Returns the logs of those partitions that exist. Raises `Retry` when the brokers do not answer."""
@@ -73,6 +75,7 @@ class Logs:
         }
         if not leaders:
             return {}
+        ids = {topic: _id(each) for topic, each in described.items()}
         begins = client.list_partition_offsets(dict.fromkeys(leaders, OffsetSpec.EARLIEST))
         ends = client.list_partition_offsets(dict.fromkeys(leaders, OffsetSpec.LATEST))
         stable = client.list_partition_offsets(
@@ -81,36 +84,41 @@ class Logs:
         read = {place: known.read for place, known in wanted.items() if known.read and place in leaders}
         unread = _after(client, {place: last.time - MARGIN_MS for place, last in read.items()})
         newer = _after(client, {place: last.time + MARGIN_MS for place, last in read.items()})
+        suspects = {place: offset for place, offset in newer.items() if offset <= read[place].offset}
+        by_producers = self._stamped_by_producers(suspects, ids)
         epochs = {place: known.epoch for place, known in wanted.items() if known.epoch is not None}
         until = _ends_of_epochs(client, leaders, {place: epochs[place] for place in leaders if place in epochs})
         return {
             (place.topic, place.partition): Log(
                 begin=begins[place].offset,
                 end=ends[place].offset,
-                topic_id=_id(described[place.topic]),
+                topic_id=ids[place.topic],
                 stable=stable[place].offset,
                 epoch=ends[place].leader_epoch,
                 known_until=until.get(place),
                 unread=unread.get(place),
-                newer=self._appended(place, newer[place], read[place]) if place in newer else None,
+                newer=None if place in by_producers else newer.get(place),
             )
             for place in leaders
         }
 
-    def _appended(self, place: TopicPartition, offset: int, read: Read) -> int | None:
-        """Returns the offset, or None if the producer gave that record its time, which may lie in the future."""
-        if offset > read.offset:
-            return offset  # it proves nothing, whatever it is
-        consumer = KafkaConsumer(
-            bootstrap_servers=self._brokers.split(","), enable_auto_commit=False, allow_auto_create_topics=False
-        )
-        try:
-            consumer.assign([place])
-            consumer.seek(place, offset)
-            found = consumer.poll(timeout_ms=int(1000 * ANSWER_S), max_records=1).get(place)
-            return None if found and found[0].timestamp_type != LOG_APPEND_TIME else offset
-        finally:
-            consumer.close()
+    def _stamped_by_producers(
+        self, suspects: Mapping[TopicPartition, int], ids: Mapping[str, str | None]
+    ) -> set[TopicPartition]:
+        """Returns the partitions whose record at this offset has the time of its producer, which may lie ahead."""
+        keys = {place: (ids[place.topic], *place, offset) for place, offset in suspects.items()}
+        if unknown := [place for place, key in keys.items() if key not in self._stamps]:
+            consumer = KafkaConsumer(bootstrap_servers=self._brokers.split(","), enable_auto_commit=False)
+            try:
+                for place in unknown:
+                    consumer.assign([place])
+                    consumer.seek(place, suspects[place])
+                    for record in consumer.poll(timeout_ms=int(1000 * ANSWER_S), max_records=1).get(place, []):
+                        if record.offset == suspects[place]:
+                            self._stamps[keys[place]] = record.timestamp_type
+            finally:
+                consumer.close()
+        return {place for place, key in keys.items() if self._stamps.get(key, LOG_APPEND_TIME) != LOG_APPEND_TIME}
 
     def _close(self) -> None:
         client, self._client = self._client, None
@@ -154,6 +162,9 @@ def _ends_of_epochs(
         answer = client._manager.run(client._manager.send, request, leader)
         for topic in answer.topics:
             for one in topic.partitions:
+                error = for_code(one.error_code)
+                if getattr(error, "retriable", False):  # such as another leader since
+                    raise error(f"the end of a leader epoch of {topic.topic}/{one.partition}")
                 if not one.error_code:
                     found[TopicPartition(topic.topic, one.partition)] = max(one.end_offset, UNKNOWN)
     return found

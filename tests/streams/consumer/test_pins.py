@@ -39,6 +39,9 @@ REPLACED: list[tuple[Any, str]] = [
 LEANED_ON: list[tuple[Any, str]] = [
     (consumer.Consumer.on_partitions_revoked, "e19963e7e040"),
     (consumer.Consumer.on_partitions_assigned, "47b4496a3457"),
+    (consumer.Consumer.on_buffer_full, "4a2332a63e8c"),
+    (consumer.Consumer.on_buffer_drop, "fb14fc302d93"),
+    (consumer.Consumer.resume_partitions, "b7541502594e"),
     (consumer.Consumer._wait_next_records, "c34256c0fb33"),
     (consumer.Consumer.force_commit, "c7fe97efa84b"),
     (consumer.Consumer._commit_tps, "04c26e33b27e"),
