@@ -130,7 +130,7 @@ async def test_what_does_not_decode_is_dead_with_its_bytes_and_its_reason(stubbe
 @pytest.mark.parametrize(
     "value",
     [
-        pytest.param(b'{"id": "1", "text": "x", "media": [' + b"0," * 450_000 + b"0]}", id="a million wrong fields"),
+        pytest.param(b'{"id": "1", "text": [' + b"0," * 450_000 + b"0]}", id="a million wrong values"),
         pytest.param(b"\xff" * 1_000_000, id="no text at all"),
         pytest.param(b'"' * 1_000_000, id="twice as long in JSON"),
         pytest.param(b"[" * 1_000_000, id="deeply nested"),
