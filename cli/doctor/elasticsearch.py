@@ -75,17 +75,17 @@ def _cluster(client: Any, where: str, name: str) -> list[Finding]:
     detail = f"{', '.join(versions)} at {where}, {len(nodes)} node{'s' if len(nodes) > 1 else ''}, {status}"
     findings = [Finding("elasticsearch", "ok", detail)]
     if status != "green":
-        ours = client.cluster.health(index=name)["status"] if client.indices.exists_alias(name=name) else status
+        ours = client.cluster.health(index=name)["status"] if client.indices.exists_alias(name=name) else ""
         level = concern(status, ours, len(nodes))
         detail += f": {health['unassigned_shards']} of its shards are on no node"
-        detail += "" if ours == status else f", but {name} is {ours}"
+        detail += "" if ours in {"", status} else f", but {name} is {ours}"
         remedy = "start the missing nodes, or ask for fewer replicas; `GET _cluster/allocation/explain` says why"
         findings = [Finding("elasticsearch", level, detail, remedy if level != "ok" else "")]
     return [*findings, *_clock(client, where)]
 
 
 def concern(cluster: str, ours: str, nodes: int) -> Level:
-    """Returns how grave the state of a cluster is (red or yellow), given that of our index.
+    """Returns how grave the state of a cluster is (red or yellow), given that of our index, if there is one.
 
     A single node is yellow for good as soon as anybody asks for a replica. This does not concern us.
     """

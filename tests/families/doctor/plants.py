@@ -24,6 +24,9 @@ from streams.settings import Settings
 from tests.families.doctor.plants_kafka import fresh_record
 from tests.sinks.values import decision, mention, task
 
+BALLAST = 20_000_000
+"""Bytes in Redis, beside which the buffers of its clients are small."""
+
 
 def redis_of(deployment: Settings) -> Any:
     return Redis.from_url(str(deployment.redis))
@@ -53,10 +56,8 @@ def configured(**values: str) -> Any:
     def plant(deployment: Settings, _: pytest.MonkeyPatch) -> Iterator[None]:
         with redis_of(deployment) as client:
             names = {name.replace("_", "-"): value for name, value in values.items()}
-            before = {
-                name: client.config_get(name)[name.encode() if name.encode() in client.config_get(name) else name]
-                for name in names
-            }
+            before = {name: next(iter(client.config_get(name).values())) for name in names}
+            client.setrange(deployment.name("ballast"), BALLAST, "x")  # else a client's buffer would tip the balance
             try:
                 for name, value in names.items():
                     used = client.info("memory")["used_memory"]
@@ -64,6 +65,7 @@ def configured(**values: str) -> Any:
                 yield
             finally:
                 client.config_set("maxmemory", 0)
+                client.delete(deployment.name("ballast"))
                 for name, value in before.items():
                     client.config_set(name, value)
 
