@@ -125,7 +125,7 @@ CASES: dict[str, Case] = {
     "pretty.array": Case(
         json.dumps([json.loads(ONE)], indent=2).encode(), array(), ('{\n    "id": "1",\n    "text": "Oslo"\n  }',)
     ),
-    "escapes.array": Case(f"[{ESCAPES}, {ONE}]".encode(), array(), (ESCAPES, ONE)),
+    "escapes.array": Case(f"[\n{ESCAPES},\n{ONE}]".encode(), array(), (ESCAPES, ONE)),
     "empty.array": Case(b"[ ]\n", array()),
     "pretty.json": Case("\n".join(PRETTY).encode(), objects(), PRETTY),
     "side-by-side.json": Case("".join(ALL).encode(), objects(), ALL),
