@@ -35,6 +35,8 @@ def command(
     A worker writes lines that are not valid posts to the dead letters; see `mner dead-letters list`.
     Feeding may be stopped, or break off. It then says how many posts are sent, and with which line to go on.
     """
+    import sys
+
     from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
     from streams import servers, settings, topics
@@ -49,7 +51,7 @@ def command(
     with reading(str(file), as_is=as_is, hint=". Nothing is sent; --as-is sends the lines all the same") as posts:
         typer.echo(described(str(file), posts))
         try:
-            with Progress(*columns, transient=True) as progress:
+            with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as progress:
                 task = progress.add_task("feeding", total=None)
 
                 def show(fed: int) -> None:

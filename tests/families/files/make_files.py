@@ -22,6 +22,7 @@ CORPUS = Path(__file__).resolve().parent / "corpus"
 ONE = '{"id": "1", "text": "Oslo"}'
 TWO = '{"id": "2", "text": "a\u2028b é 🎶"}'
 THREE = '{"id": "3", "text": "x, [y] {z} \\"q\\" \\\\"}'
+ESCAPES = r'{"id": "4", "text": "\"]}, {[ \\\" \\"}'
 ALL = (ONE, TWO, THREE)
 LINES = "\n".join(ALL) + "\n"
 ARRAY = f"[\n  {ONE},\n  {TWO},\n  {THREE}\n]\n"
@@ -124,6 +125,7 @@ CASES: dict[str, Case] = {
     "pretty.array": Case(
         json.dumps([json.loads(ONE)], indent=2).encode(), array(), ('{\n    "id": "1",\n    "text": "Oslo"\n  }',)
     ),
+    "escapes.array": Case(f"[\n{ESCAPES},\n{ONE}]".encode(), array(), (ESCAPES, ONE)),
     "empty.array": Case(b"[ ]\n", array()),
     "pretty.json": Case("\n".join(PRETTY).encode(), objects(), PRETTY),
     "side-by-side.json": Case("".join(ALL).encode(), objects(), ALL),

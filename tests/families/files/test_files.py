@@ -134,6 +134,14 @@ def test_the_first_line_of_a_pipe_is_read_before_the_second_is_written() -> None
         stuck.cancel()
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+def test_blank_lines_count_as_lines(end: str) -> None:
+    text = end.join(["", " ", "{nope", "", '{"id": "5"}', "", "", '{"id": "8"}', ""])
+    posts = enumerate(open_posts(io.BytesIO(text.encode()), MOST), start=1)
+    numbers = [number for number, record in posts if isinstance(record, bytes) and record.strip()]
+    assert numbers == [3, 5, 8]
+
+
 def numbered(count: int) -> list[bytes]:
     return [b'{"id": "%d", "text": "%d"}' % (number, number**9) for number in range(count)]
 

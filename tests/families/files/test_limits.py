@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from itertools import cycle, islice
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -97,8 +97,7 @@ OURS = [
 
 async def outcome(errors: Sequence[Callable[[], Exception | None]], count: int = COUNT) -> tuple[str, int]:
     """Runs events that fail in turn in these ways. Returns why the pipeline halted, and the number of dead letters."""
-    turns = (make() for make in islice(cycle(errors), count))
-    async with running([Raise(turns)], run=RUN, in_flight=1000) as run:
+    async with running([Raise(failures(errors))], run=RUN, in_flight=1000) as run:
         await run.submit(count)
         await run.pipeline.drain(10)
         halted = str(run.pipeline.halted.exception()) if run.pipeline.halted.done() else ""
@@ -107,6 +106,20 @@ async def outcome(errors: Sequence[Callable[[], Exception | None]], count: int =
 
 def fine() -> None:
     return None
+
+
+def bug() -> Exception:
+    return RuntimeError("a bug")
+
+
+def no_json() -> Exception:
+    return Reject("event: Invalid JSON")
+
+
+def failures(kinds: Sequence[Callable[[], Exception | None]]) -> Iterator[Exception | None]:
+    """Yields a failure of each kind in turn, without end."""
+    for make in cycle(kinds):
+        yield make()
 
 
 @pytest.mark.parametrize("error", DATA)
@@ -123,17 +136,16 @@ async def test_failures_of_our_own_stop_the_worker(error: Callable[[], Exception
 
 
 async def test_bad_events_between_failures_hide_none_of_them() -> None:
-    bad, bug = lambda: Reject("no JSON"), lambda: RuntimeError("a bug")
-    assert (await outcome([bad, bug]))[0].startswith(f"{RUN} events in a row failed")
-    assert (await outcome([bad, bad, bad, bug, bad], 500))[0].startswith(f"{RUN} events in a row failed")
-    assert (await outcome([bad, bug, fine]))[0] == ""
+    assert (await outcome([no_json, bug]))[0].startswith(f"{RUN} events in a row failed")
+    assert (await outcome([no_json, no_json, no_json, bug, no_json], 500))[0].startswith(
+        f"{RUN} events in a row failed"
+    )
+    assert (await outcome([no_json, bug, fine]))[0] == ""
 
 
 async def test_bad_events_do_not_thin_out_the_share() -> None:
-    bad, bug = lambda: Reject("no JSON"), lambda: RuntimeError("a bug")
-    halted, _ = await outcome([bug, bug, fine, bad, bad, bad], 3000)  # two of three events that reach a stage fail
-    assert halted == ""
-    async with running([Raise(make() for make in cycle([bug, bug, fine, bad]))], share=0.5, in_flight=5000) as run:
+    # two of three events that can be decoded fail, and half of all events
+    async with running([Raise(failures([bug, bug, fine, no_json]))], share=0.5, in_flight=5000) as run:
         await run.submit(2000)
         await run.pipeline.drain(10)
         assert "of the last 500 events failed (MNER_DEAD_LETTER_SHARE)" in str(run.pipeline.halted.exception())
