@@ -169,10 +169,10 @@ class Producer:
                 closing.add_done_callback(self._closing.discard)
             return self._session
 
-    def _refused(self, error: KafkaError, topic: str, value: bytes | None) -> Reject:
+    def _refused(self, error: KafkaError, topic: str, value: bytes | None) -> Exception:
         if getattr(error, "errno", None) in {None, *TOO_LARGE}:
             return Reject(f"the record has {len(value or b'')} bytes, more than the topic {topic} allows")
-        return Reject(kafka.answer(error, self._server, f"topic {topic}").sentence)
+        return kafka.answer(error, self._server, f"topic {topic}").error()
 
 
 class DeadLetterTopic:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from core.errors import Reject, Retry
 from core.events import Extraction, ReviewTask
-from sinks.document import Document, from_extraction
+from sinks.document import Document, edit_of, from_extraction
 from sinks.index import Index, Outcome
 from sinks.queue import ReviewQueue
 from streams import metrics
@@ -76,18 +76,21 @@ class Deliver(BatchStage[Item[Extraction]]):
                 item.fail(self.name, outcome.error(outcome.reason or "the index refused the document"), "IndexRejected")
             elif outcome.kind == "written":
                 _count(routing)
-        outdated = set()
+        busy = {place: outcome for place, outcome in enumerate(outcomes) if outcome.kind == "retry"}
+        unasked = set(busy)  # the index may hold a newer one, or this one by another threshold
         for place, held in (await self._held(documents, outcomes)).items():
             if held == documents[place]:
                 continue  # its task may still be missing from the queue
-            if (indexed := self._as_indexed(items[place].event, documents[place], held)) is not None:
+            if _is_another_post(documents[place], held):
+                self._collided(items[place])
+            elif (indexed := self._as_indexed(items[place].event, documents[place], held)) is not None:
                 routings[place] = indexed
             else:
-                outdated.add(place)
-        await self._ask(items, routings, documents, outdated, since_ms)
-        busy = [outcome for outcome in outcomes if outcome.kind == "retry"]
+                unasked.add(place)
+        await self._ask(items, routings, documents, unasked, since_ms)
         if busy:  # retries the whole batch: documents already written are stale then, and cost little
-            raise Retry(f"{len(busy)} of {len(items)} documents are not written yet: {busy[0].reason}")
+            first = next(iter(busy.values()))
+            raise Retry(f"{len(busy)} of {len(items)} documents are not written yet: {first.reason}")
 
     async def _apart(self, items: Sequence[Item[Extraction]]) -> Sequence[Item[Extraction]]:
         """Returns the items without those that collide with another post. These fail.
@@ -97,10 +100,14 @@ class Deliver(BatchStage[Item[Extraction]]):
         posts = [item.event.tweet for item in items]
         colliding = collisions(posts, await self._index.texts(list({post.id: None for post in posts})))
         for place in sorted(colliding):
-            metrics.COLLISIONS.inc()
-            log.warning("post %s: %s", posts[place].id, why := reason(posts[place]))
-            items[place].fail(self.name, Reject(why), "Collision")
+            self._collided(items[place])
         return [item for place, item in enumerate(items) if place not in colliding]
+
+    def _collided(self, item: Item[Extraction]) -> None:
+        post = item.event.tweet
+        metrics.COLLISIONS.inc()
+        log.warning("post %s: %s", post.id, why := reason(post))
+        item.fail(self.name, Reject(why), "Collision")
 
     async def _held(self, documents: Sequence[Document], outcomes: Sequence[Outcome]) -> dict[int, Document]:
         """Returns what the index holds in place of each stale document, by the position of that document.
@@ -130,26 +137,33 @@ class Deliver(BatchStage[Item[Extraction]]):
         items: Sequence[Item[Extraction]],
         routings: Sequence[Routing],
         documents: Sequence[Document],
-        outdated: set[int],
+        unasked: set[int],
         since_ms: int,
     ) -> None:
         """Queues the tasks, and withdraws old tasks of posts that no longer have a question.
 
-        Only the newest extraction of each post counts. An outdated extraction changes nothing in the queue.
+        Only the newest extraction of each post counts. The places in `unasked` change nothing in the queue.
         """
         newest: dict[str, int] = {}
-        for document in documents:
-            newest[document.id] = max(document.version, newest.get(document.id, 0))
+        for item, document in zip(items, documents, strict=True):
+            if item.dead is None:
+                newest[document.id] = max(document.version, newest.get(document.id, 0))
         tasks: list[ReviewTask] = []
         unquestioned: list[Extraction] = []
         for place, (item, routing, document) in enumerate(zip(items, routings, documents, strict=True)):
-            if document.version < newest[document.id] or place in outdated or item.dead:
+            if item.dead or place in unasked or document.version < newest[document.id]:
                 continue
             if routing.task is None:
                 unquestioned.append(item.event)
             else:
                 tasks.append(routing.task)
         await self._queue.add(tasks, unquestioned, since_ms)
+
+
+def _is_another_post(document: Document, held: Document) -> bool:
+    """Whether two documents of one id and edit have different texts. Another worker may have written the held one."""
+    same_edit = edit_of(document.version) == edit_of(held.version)
+    return same_edit and document.body.get("text") != held.body.get("text")
 
 
 def _count(routing: Routing) -> None:

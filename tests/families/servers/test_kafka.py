@@ -12,7 +12,7 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
 
-from core.errors import Stop
+from core.errors import Refused, Reject, Stop
 from sinks import dead_letters
 from streams import topics
 from streams.producer import Producer
@@ -82,6 +82,14 @@ async def test_an_error_of_the_broker(codes: list[int], becomes: str, says: str)
         assert says in told
         if kind == "retry":
             assert await became(producer, "posts", b"1", b"x") == "done|", "the next try must be able to succeed"
+
+
+@pytest.mark.parametrize(("code", "is_general"), [(10, False), (18, False), (32, True), (87, True)])
+async def test_what_a_topic_may_refuse_of_every_record_counts_as_a_failure(code: int, is_general: bool) -> None:
+    async with brokering("posts", code, code) as broker, Producer(f"127.0.0.1:{broker.port}") as producer:
+        with pytest.raises(Reject) as refused:
+            await producer.send("posts", b"1", b"x")
+    assert isinstance(refused.value, Refused) == is_general
 
 
 @pytest.mark.parametrize("code", [10, 18, 32, 87])

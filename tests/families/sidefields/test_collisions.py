@@ -126,6 +126,24 @@ async def test_the_first_stays_and_the_second_is_a_dead_letter_also_in_a_replay(
     assert superseded or [place for place, item in enumerate(again) if item.dead] == places
 
 
+async def test_another_worker_that_writes_first_is_noticed_after_the_write(
+    index: Index, queue: ReviewQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = index.texts
+
+    async def late(ids: Sequence[str]) -> dict[str, tuple[int, str | None]]:
+        seen = await texts(ids)
+        monkeypatch.undo()
+        await delivered(index, queue, [Read(HERE, probability=0.4)], 1)
+        return seen
+
+    monkeypatch.setattr(index, "texts", late)
+    (second,) = await delivered(index, queue, [Read(THERE, probability=0.4)], 1)
+    assert second.dead is not None
+    assert second.dead.error == "Collision"
+    assert [entry.task.tweet.text for entry in await queue.list()] == [HERE]
+
+
 async def test_a_post_that_collides_with_a_decided_one_is_a_dead_letter(index: Index, queue: ReviewQueue) -> None:
     about = task("1", text=HERE, model_version=OLD)
     await index.write([from_decision(decision(about, 1_800_000_000_000))])

@@ -106,8 +106,14 @@ async def test_what_is_left_out_is_counted_by_field_and_reason() -> None:
     assert (item.event.left_out, letters) == (dict(names), [])
 
 
-async def test_a_post_that_is_passed_over_neither_ends_nor_lengthens_a_run_of_dead_letters() -> None:
-    dead, blank = {"text": 7}, {"text": ""}
+async def test_a_post_that_is_passed_over_neither_ends_nor_lengthens_a_run_of_failures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(Arrive, "process", fail)
+    dead, blank = {"text": "x"}, {"text": ""}
     *_, pipeline = await passed([dead, blank, dead, blank, blank], DeadLetterLimit(3, 1.0))
     assert (pipeline.acknowledged, pipeline.dead) == (5, 2)
     *_, pipeline = await passed([dead, blank, dead, blank, dead, blank], DeadLetterLimit(3, 1.0))

@@ -13,7 +13,8 @@ import pytest
 
 from core.errors import Retry
 from core.events import Extraction, Mention, ReviewTask
-from sinks.index import Index
+from sinks.document import Document, edit_of
+from sinks.index import Index, Outcome
 from sinks.queue import ReviewQueue
 from streams.agents.deliver import Deliver
 from streams.pipeline.item import Item, Origin
@@ -99,6 +100,54 @@ async def test_every_mention_is_in_one_place(
     except Retry:
         assert fails
     await Deliver(index, queue, second, 1.0).process([item()])
+    assert await places(index, queue) == ONCE
+
+
+class Busy(Index):
+    """An index that is too busy for one document of its first write."""
+
+    is_busy = True
+
+    async def write(self, documents: Sequence[Document]) -> list[Outcome]:
+        if not self.is_busy:
+            return await super().write(documents)
+        self.is_busy = False
+        return [Outcome("retry", "too many requests") for _ in documents]
+
+
+@pytest.mark.parametrize(("first", "second"), [*product(THRESHOLDS, THRESHOLDS)])
+async def test_a_busy_index_is_asked_before_a_task_is_added(
+    settings: Settings, index: Index, queue: ReviewQueue, failing: Failing, first: float | None, second: float | None
+) -> None:
+    with pytest.raises(Retry):
+        await Deliver(index, failing, first, 1.0).process([item()])
+    busy = Busy(str(settings.elasticsearch), index.name)
+    try:
+        deliver = Deliver(busy, queue, second, 1.0)
+        with pytest.raises(Retry):
+            await deliver.process([item()])
+        await deliver.process([item()])
+    finally:
+        await busy.close()
+    assert await places(index, queue) == ONCE
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "one by one"])
+async def test_a_newer_edit_that_the_index_rejects_leaves_the_question_of_the_older_one(
+    index: Index, queue: ReviewQueue, together: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = index.write
+
+    async def refusing(documents: Sequence[Document]) -> list[Outcome]:
+        kept = [document for document in documents if edit_of(document.version) == 0]
+        outcomes = iter(await write(kept))
+        return [next(outcomes) if document in kept else Outcome("rejected", "too large") for document in documents]
+
+    monkeypatch.setattr(index, "write", refusing)
+    deliver, items = Deliver(index, queue, 0.5, 1.0), [item(), item(edit=1)]
+    for batch in [items] if together else [[one] for one in items]:
+        await deliver.process(batch)
+    assert [one.dead is not None for one in items] == [False, True]
     assert await places(index, queue) == ONCE
 
 
