@@ -15,6 +15,7 @@ from core.events import HEADERS
 from streams import topics
 from streams.consumer.placement import Commit
 from streams.settings import Settings
+from tests.families.kafka.never import LATE_S
 from tests.families.kafka.side_by_side import Scenario, play, side_by_side
 from tests.families.kafka.topics_of import (
     admin,
@@ -133,17 +134,31 @@ def noted(settings: Settings) -> list[bool]:
 
 
 async def a_topic_is_deleted_with_events_in_flight(posts: Settings, start: Start) -> None:
-    slow = posts.changed(model_factory="tests.families.kafka.never:load", model_timeout_s=100.0)
-    worker = start(slow, IMPATIENT, only=("extract",))
+    late = posts.changed(model_factory="tests.families.kafka.never:load_late", model_timeout_s=100.0)
+    worker = start(late, IMPATIENT, only=("extract",))
     await asyncio.to_thread(send, posts, range(BEFORE))
-    await asyncio.sleep(2)  # the time to take them
+    await asyncio.sleep(LATE_S / 2)  # they are in the model
     await asyncio.to_thread(remove, posts)
-    await asyncio.sleep(15)
+    await until_extracted(posts, range(BEFORE))
+    await asyncio.sleep(12)  # the time for some commits
     lines = [line for line in worker.output().splitlines() if " ERROR " in line or "Traceback" in line]
     assert not lines
     assert worker.code is None
     looks = worker.output().count("looked at topics")
-    assert looks < 40, f"{looks} looks in 15 s"
+    assert looks < 40, f"{looks} looks, which is more than one in half a second"
+
+
+async def a_topic_is_deleted_before_a_worker_notices_it(posts: Settings, start: Start) -> None:
+    """It looks as seldom as in production, so it commits to a topic that is gone."""
+    late = posts.changed(model_factory="tests.families.kafka.never:load_late", model_timeout_s=100.0)
+    worker = start(late, "cli.main", only=("extract",))
+    await asyncio.to_thread(send, posts, range(BEFORE))
+    await asyncio.sleep(LATE_S / 2)
+    await asyncio.to_thread(remove, posts)
+    await until_extracted(posts, range(BEFORE))
+    await asyncio.sleep(30)
+    assert not [line for line in worker.output().splitlines() if " ERROR " in line or "Traceback" in line]
+    assert worker.code is None
 
 
 SCENARIOS = [
@@ -154,6 +169,7 @@ SCENARIOS = [
     Scenario(an_idle_partition_gets_a_note),
     Scenario(an_earlier_version_had_not_committed_what_is_deleted),
     Scenario(a_topic_is_deleted_with_events_in_flight),
+    Scenario(a_topic_is_deleted_before_a_worker_notices_it),
 ]
 played = side_by_side(play, SCENARIOS, "played")
 

@@ -13,7 +13,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic, OffsetSpec
-from kafka.errors import CoordinatorNotAvailableError, NoError, NotCoordinatorError
+from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NoError, NotCoordinatorError
 from kafka.structs import OffsetAndMetadata
 
 from core.events import HEADERS
@@ -152,11 +152,12 @@ def commit(settings: Settings, offsets: Mapping[TopicPartition, int], note: str 
     group = settings.name(AgentName.EXTRACT.group)
     with admin(settings) as client:
         wanted = {place: OffsetAndMetadata(offset, note, -1) for place, offset in offsets.items()}
-        answers: set[object] = {NotCoordinatorError}
+        early = {NotCoordinatorError, CoordinatorLoadInProgressError}
+        answers: set[object] = early
         for _ in range(300):  # a new broker has no coordinator yet
             with suppress(CoordinatorNotAvailableError):
                 answers = set(client.alter_group_offsets(group, wanted).values())
-            if NotCoordinatorError not in answers:
+            if not answers & early:
                 break
             time.sleep(0.1)
     assert answers == {NoError}, f"the broker refuses: {answers}"
