@@ -29,7 +29,7 @@ demo: install    ## run everything on real servers with example posts; KEEP=1 le
 	@$(MNER) demo $(if $(KEEP),--keep)
 
 test: check      ## run check, then every test on real servers, and measure coverage
-	.venv/bin/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
 check: install lint types  ## run lint and types; needs no servers
 
