@@ -49,5 +49,10 @@ async def ends(how: BaseException | int) -> int:
         pytest.param(lambda: ends(OSError(2, "no such file", "x")), FAILED, id="a file"),
     ],
 )
-def test_every_end_has_its_code(work: Callable[[], Coroutine[Any, Any, int]], code: int) -> None:
+def test_every_end_has_its_code(
+    monkeypatch: pytest.MonkeyPatch, work: Callable[[], Coroutine[Any, Any, int]], code: int
+) -> None:
+    loop = asyncio.new_event_loop()
+    monkeypatch.setattr(asyncio, "new_event_loop", lambda: loop)  # the worker leaves its loop open
     assert _run(work()) == code
+    loop.close()
