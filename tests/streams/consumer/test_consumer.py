@@ -75,7 +75,9 @@ async def is_stopped() -> None:
 
 
 @pytest.mark.parametrize("ends", [fails, is_cancelled, is_stopped])
-async def test_what_is_interrupted_hands_nothing_on_any_more(ends: Callable[[], Awaitable[None]]) -> None:
+async def test_what_is_interrupted_hands_nothing_on_any_more(
+    monkeypatch: pytest.MonkeyPatch, ends: Callable[[], Awaitable[None]]
+) -> None:
     """Otherwise the next look would take the pipeline for full, and a deaf partition for a busy one."""
     consumer = StubConsumer(HELD)
     seen: list[bool] = []
@@ -84,7 +86,7 @@ async def test_what_is_interrupted_hands_nothing_on_any_more(ends: Callable[[], 
         seen.append(consumer._handing_on)
         await ends()
 
-    consumer._hand_on = hand_on  # type: ignore[method-assign]
+    monkeypatch.setattr(consumer, "_hand_on", hand_on)
     await asyncio.gather(consumer._drain_messages(SimpleNamespace(_stopped=asyncio.Event())), return_exceptions=True)
     assert seen == [True]
     assert not consumer._handing_on
