@@ -61,8 +61,8 @@ def _run(work: Coroutine[Any, Any, int]) -> int:
     """Returns the exit code. Leaves the event loop open: to close it could take for ever."""
     try:
         return asyncio.new_event_loop().run_until_complete(work)
-    except Exception as error:
-        if failures.told(error):
+    except (Exception, asyncio.CancelledError) as error:  # a library may cancel the task that waits for it
+        if isinstance(error, Exception) and failures.told(error):
             return failures.FAILED
         log.exception("the worker has a fault")
         return FAULT

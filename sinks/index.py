@@ -23,9 +23,9 @@ from elasticsearch import ApiError, AsyncElasticsearch, BadRequestError, NotFoun
 
 from core.errors import Refused, Reject, Retry, Stop, UserError
 from core.text import plain
+from sinks import blame
 from sinks.answers.answer import Reaction, Slow
 from sinks.answers.elasticsearch import cause_of, error_of, item_answer
-from sinks.blame import Blame
 from sinks.bulk import Pair, RequestSize, pair, parts, size_of
 from sinks.document import Document, edit_of, stored
 from sinks.mapping import TEMPLATE, missing_fields
@@ -82,7 +82,7 @@ class Index:
         self._where = _address(url)
         self._server = f"Elasticsearch at {self._where}"
         self._size = RequestSize()
-        self._blame = Blame(self._answers)
+        self._blame = blame.Blame(self._answers)
         self._known = False  # whether this server has answered as Elasticsearch
         try:
             self._client = AsyncElasticsearch(
@@ -148,8 +148,9 @@ class Index:
         except Retry as fault:
             if isinstance(fault, Slow):
                 self._size.slow(size_of(pairs))
-            if len(pairs) == 1 and await self._blame.is_due(_id(pairs[0]), size_of(pairs), fault):
-                return [Outcome("rejected", f"the document is too large for {self._server}, or a proxy: {fault}")]
+            size = size_of(pairs)
+            if len(pairs) == 1 and await self._blame.is_due(_id(pairs[0]), size, fault):
+                return [Outcome("rejected", blame.reason("document", self._server, size, fault))]
             raise
         self._blame.passed(map(_id, pairs))
         if any(error_of(item.get("error"))[0] == "index_not_found_exception" for item in answer):

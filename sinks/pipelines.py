@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from core.errors import Reject, Retry
 from sinks.answers.answer import Slow
-from sinks.blame import Blame
+from sinks.blame import Blame, reason
 
 MOST = 1000
 """Largest number of calls in one pipeline."""
@@ -40,7 +40,7 @@ async def in_pipelines(
 ) -> int:
     """Sends the calls in order, and returns the sum of the results. The second part of a call is a post's id.
 
-    Raises `Reject` for a call that `blame` judges to be too large.
+    Raises `Reject` for a call that `blame` finds to break the connection each time.
     """
     done = start = largest = 0
     while start < len(calls):
@@ -50,8 +50,9 @@ async def in_pipelines(
         except Retry as fault:
             if isinstance(fault, Slow):
                 size.slow(len(part))
-            if len(part) == 1 and await blame.is_due(str(part[0][1]), _length(part[0]), fault):
-                raise Reject(f"the task is too large for Redis, or for a proxy before it: {fault}") from None
+            length = _length(part[0])
+            if len(part) == 1 and await blame.is_due(str(part[0][1]), length, fault):
+                raise Reject(reason("task", "Redis", length, fault)) from None
             raise
         blame.passed(str(call[1]) for call in part)
         start += len(part)

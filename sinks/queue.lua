@@ -5,7 +5,7 @@
 -- A stamp is the time of a decision in Unix ms. The decision with the later stamp wins.
 
 local OPEN, TASKS, AGES, LEASES, HOLDERS, SETTLED, RETRACTED, ERASED,
-  FREE, PASSERS, SKIPPED, UNREADABLE, PASSED, WITHDRAWN = unpack(KEYS)
+  FREE, PASSERS, SKIPPED, UNREADABLE, PASSED, WITHDRAWN, REPAIRED = unpack(KEYS)
 -- OPEN      zset  tweet -> -uncertainty     undecided tasks, leased or not; lowest score first, ties by post id
 -- TASKS     hash  tweet -> task as JSON     of the open tasks
 -- AGES      hash  tweet -> 'edit version'   of the open tasks, and of withdrawals, which leave no task
@@ -16,6 +16,7 @@ local OPEN, TASKS, AGES, LEASES, HOLDERS, SETTLED, RETRACTED, ERASED,
 -- RETRACTED hash  tweet -> 'edit stamp'     decided, then taken back
 -- ERASED    set   posts that must never return
 -- FREE      zset  tweet -> -uncertainty     OPEN without LEASES
+-- REPAIRED  string  Unix ms                 when FREE was made anew
 --
 -- A passer passes over some free tasks: a program those that it cannot read, a session of a program also those that its
 -- reviewer skipped. A program is named by what it can read, a session 'program:session'.
@@ -211,11 +212,19 @@ end
 
 -- Makes FREE anew. It is wrong only after a program that knows no FREE has changed the queue.
 local function repair()
+  redis.call('SET', REPAIRED, string.format('%.0f', now()))
   redis.call('ZUNIONSTORE', FREE, 1, OPEN)
   for _, tweet in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do
     if redis.call('ZREM', FREE, tweet) == 0 then drop_lease(tweet) end
   end
   for _, passer in ipairs(passers()) do fill_passed(passer) end
+end
+
+local function repaired_lately(every_ms)
+  local repaired = redis.call('GET', REPAIRED)
+  if not repaired then return false end
+  local ago = now() - tonumber(repaired)
+  return ago >= 0 and ago < tonumber(every_ms)  -- a clock may have been set back
 end
 
 local function session_of(program, session)
@@ -240,7 +249,7 @@ local function first_free(passer)
   return redis.call('ZRANGE', FREE, place, place)[1]
 end
 
-function operations.claim(program, session, passer_ms, reviewer, token, lease_ms)
+function operations.claim(program, session, passer_ms, reviewer, token, lease_ms, repair_ms)
   end_overdue()
   local free, leased = redis.call('ZCARD', FREE), redis.call('ZCARD', LEASES)
   if redis.call('ZCARD', OPEN) ~= free + leased then repair() end
@@ -253,7 +262,7 @@ function operations.claim(program, session, passer_ms, reviewer, token, lease_ms
     return tweet and operations.take(tweet, reviewer, token, lease_ms)
   end
   local row = take_first()
-  if row or free + leased == 0 then return row end
+  if row or free + leased == 0 or repaired_lately(repair_ms) then return row end
   repair()  -- the sizes agree, but that program may have leased one task and added another
   return take_first()
 end

@@ -49,12 +49,14 @@ log = logging.getLogger(__name__)
 SCRIPT = Path(__file__).with_name("queue.lua")
 KEYS = (
     *("open", "tasks", "ages", "leases", "holders", "settled", "retracted", "erased"),
-    *("free", "passers", "skipped", "unreadable", "passed", "withdrawn"),
+    *("free", "passers", "skipped", "unreadable", "passed", "withdrawn", "repaired"),
 )
 #: After this time without a claim, a session's skipped tasks are forgotten, and the tasks that a program cannot read.
 FORGET_S = 24 * 3600.0
 #: Time for which a withdrawal of a post without a task is remembered. A task that was routed before that is not added.
 REMEMBER_S = 600.0
+#: Shortest time between two claims that find nothing and look at all tasks once more. This blocks Redis for a moment.
+REPAIR_S = 60.0
 #: Number of tasks that are tried at once when the next one cannot be read.
 PAGE = 100
 #: The script's answer when a task comes too late.
@@ -147,11 +149,11 @@ class ReviewQueue:
         """Leases the most uncertain free task, except those that the session skipped. Returns None if no task is free.
 
         Takes O(log n) steps for n tasks, however many of them are skipped, leased or unreadable. A claim that finds no
-        task looks at all of them once more.
+        task looks at all of them once more, but not within `REPAIR_S` of another one.
         """
         token = secrets.token_hex(8)
         passer = program(), session, _ms(FORGET_S)
-        while row := await self._call("claim", *passer, reviewer, token, _ms(lease_s)):
+        while row := await self._call("claim", *passer, reviewer, token, _ms(lease_s), _ms(REPAIR_S)):
             if claim := await self._claimed(row, reviewer, token):
                 return claim
             await self._pass_over_unreadable(session)

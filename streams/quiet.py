@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 LIBRARIES = ("aiokafka", "kafka", "faust", "mode", "asyncio", "elastic_transport")
 """Top loggers of the libraries."""
@@ -40,6 +41,13 @@ class OneAMinute(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.split(".", 1)[0] not in LIBRARIES:
             return True
+        with suppress(
+            Exception
+        ):  # a message that cannot be written: the handler reports it, and nobody may stop for it
+            return self._limited(record)
+        return True
+
+    def _limited(self, record: logging.LogRecord) -> bool:
         kind = record.name, VARYING.sub("#", str(record.msg))
         now = self._clock()
         with self._lock:

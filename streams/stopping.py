@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import select
 import signal
 import sys
 import threading
 import time
 from collections.abc import Awaitable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -60,7 +62,7 @@ class Stopping:
             self._signalled_at = now
             self._request()
         elif now - self._signalled_at > ONE_S:
-            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, AT_ONCE.encode())  # the log may be locked
+            _say(AT_ONCE)
             os._exit(128 + number)
 
     def _closed(self) -> None:
@@ -75,6 +77,14 @@ class Stopping:
         self._begun.wait()
         time.sleep(self._limit_s)
         end_process(f"the worker did not stop within {self._limit_s:.0f} s")
+
+
+def _say(line: str) -> None:
+    """Writes to standard error, unless that would block. The log may be locked, and the reader may have stopped."""
+    with suppress(OSError, ValueError):
+        place = sys.__stderr__.fileno() if sys.__stderr__ else 2
+        if select.select([], [place], [], 0)[1]:  # other processes share the file, so it must stay in blocking mode
+            os.write(place, line.encode())
 
 
 async def within(seconds: float, what: str, *works: Awaitable[object]) -> bool:

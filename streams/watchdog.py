@@ -40,6 +40,12 @@ LOCKED_STALLS = 4
 REPORT_S = 5.0
 """Longest time, in seconds, to report a stall. Then the process ends without the rest of the report."""
 
+_timer = threading.Lock()
+"""Held while the timer of `faulthandler` changes. The process has only one."""
+
+_ending = threading.Event()
+"""Set once `end_process` has the timer. Nothing may set it again or stop it then."""
+
 
 class Progress(Protocol):
     """The attributes of a pipeline that the watchdog reads, from another thread."""
@@ -59,10 +65,13 @@ def end_process(reason: str, report_s: float = REPORT_S) -> None:
     """Reports the reason and the stacks, and ends the process with `STUCK`.
 
     The report blocks if the reader of standard error has stopped reading. The process then ends after `report_s`
-    seconds, with exit code 1.
+    seconds, with exit code 1. If several threads call this, the first call's time counts.
     """
     with Path(os.devnull).open("w") as nowhere:
-        faulthandler.dump_traceback_later(report_s, exit=True, file=nowhere)  # needs no lock, unlike a thread
+        with _timer:
+            if not _ending.is_set():
+                _ending.set()
+                faulthandler.dump_traceback_later(report_s, exit=True, file=nowhere)  # needs no lock, unlike a thread
         log.error("%s", reason)
         faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
         os._exit(STUCK)
@@ -146,7 +155,11 @@ class Watchdog:
                 if reason := self.look(lambda: self._loop.call_soon_threadsafe(self.pong)):
                     self._end(reason)
                     return
-                locked_s = LOCKED_STALLS * self._stall_s
-                faulthandler.dump_traceback_later(locked_s, exit=True, file=sys.__stderr__ or sys.stderr)
+                with _timer:
+                    if not _ending.is_set():
+                        locked_s = LOCKED_STALLS * self._stall_s
+                        faulthandler.dump_traceback_later(locked_s, exit=True, file=sys.__stderr__ or sys.stderr)
         finally:
-            faulthandler.cancel_dump_traceback_later()
+            with _timer:
+                if not _ending.is_set():
+                    faulthandler.cancel_dump_traceback_later()

@@ -86,6 +86,8 @@ class Consumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         for tp in revoked:
             self.progress.pop(tp, None)
+        if not self.progress:
+            self._watch.forget_held()
         await super().on_partitions_revoked(revoked)
 
     def misplaced(self, tp: TP, epoch: int) -> None:
@@ -104,8 +106,10 @@ class Consumer(driver.Consumer):
                 fetched = await self._fetch()
                 if fetched is not None:
                     self._handing_on = True
-                    await self._hand_on(fetched)
-                    self._handing_on = False
+                    try:
+                        await self._hand_on(fetched)
+                    finally:
+                        self._handing_on = False
         except self.consumer_stopped_errors:
             if not self.transport.app.should_stop:
                 raise

@@ -116,6 +116,8 @@ class Logs:
                     for record in consumer.poll(timeout_ms=int(1000 * ANSWER_S), max_records=1).get(place, []):
                         if record.offset == suspects[place]:
                             self._stamps[keys[place]] = record.timestamp_type
+                    if consumer.position(place) <= suspects[place]:  # a marker would have been stepped over
+                        raise TimeoutError(f"{place.topic}/{place.partition}: offset {suspects[place]} was not read")
             finally:
                 consumer.close()
         return {place for place, key in keys.items() if self._stamps.get(key, LOG_APPEND_TIME) != LOG_APPEND_TIME}

@@ -21,7 +21,11 @@ from typing import Literal, NamedTuple
 Reason = Literal["committed", "new", "beyond", "recreated", "cut", "expired"]
 """Why a partition is read from an offset: `committed` and `new` are the ordinary ones."""
 
-NOTE = re.compile(r"topic=(?P<topic>[0-9a-f-]{36})(?: epoch=(?P<epoch>\d+))?(?: read=(?P<time>\d+)@(?P<offset>-?\d+))?")
+NOTE = re.compile(
+    r"topic=(?P<topic>[0-9a-f-]{36})(?: epoch=(?P<epoch>\d+))?(?: read=(?P<time>\d+)@(?P<offset>-?\d+))?"
+    r"(?: (?!epoch=|read=)\w+=\S+)*"
+)
+"""A later version may add fields at the end."""
 
 MARGIN_MS = 1000
 """How far the clocks of two brokers may be apart, in ms."""

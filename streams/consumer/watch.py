@@ -100,3 +100,7 @@ class Watch:
                     *(*tp, open_at, log.end - (open_at or 0), HELD_S),
                 )
         metrics.HELD_BACK.labels(self.agent).set(held)
+
+    def forget_held(self) -> None:
+        """This worker reads no partition any more. Another one tells what is held back."""
+        metrics.HELD_BACK.labels(self.agent).set(0)

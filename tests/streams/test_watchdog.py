@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -135,10 +136,75 @@ async def test_the_thread_spares_a_loop_that_answers_and_ends_one_that_is_blocke
     assert "the event loop has been blocked" in reasons[0]
 
 
-@pytest.mark.parametrize("blocked", ["import logging; logging.basicConfig()", "import logging; logging.disable()"])
-def test_the_process_ends_even_when_nobody_reads_its_report(blocked: str) -> None:
-    """In the first case the log blocks, in the second the stacks."""
-    code = f"{blocked}\nfrom streams.watchdog import end_process\nend_process('stuck', report_s=0.2)"
+WATCHED = """
+import asyncio, logging, threading
+from streams.watchdog import Watchdog, end_process
+
+async def main():
+    logging.basicConfig()
+    with Watchdog([], stall_s=5.0):
+        {within}
+    {after}
+
+ended = threading.Thread(target=end_process, args=("the worker did not stop", 1.0))
+asyncio.run(main())
+"""
+TWICE = """
+import logging, threading, time
+from streams.watchdog import end_process
+
+logging.basicConfig()
+for number in range(8):
+    threading.Thread(target=end_process, args=("stuck", 1.0 if number == 0 else 3600.0)).start()
+    time.sleep(0.02)
+"""
+SIGNALS = """
+import asyncio, os, signal
+from streams import stopping
+
+async def main():
+    stopping.Stopping(owned=False, limit_s=3600)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(2 * stopping.ONE_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(3600)
+
+asyncio.run(main())
+"""
+NOBODY_READS = [
+    pytest.param(
+        "import logging; logging.basicConfig()\n"
+        "from streams.watchdog import end_process; end_process('stuck', report_s=0.2)",
+        1,
+        id="the log blocks",
+    ),
+    pytest.param(
+        "import logging; logging.disable()\n"
+        "from streams.watchdog import end_process; end_process('stuck', report_s=0.2)",
+        1,
+        id="the stacks block",
+    ),
+    pytest.param(
+        WATCHED.format(within="ended.start(); await asyncio.sleep(3600)", after="pass"), 1, id="the watchdog goes on"
+    ),
+    pytest.param(
+        WATCHED.format(within="ended.start(); await asyncio.sleep(0.3)", after="await asyncio.sleep(3600)"),
+        1,
+        id="the watchdog is left",
+    ),
+    pytest.param(
+        WATCHED.format(within="await asyncio.sleep(0.3)", after="ended.start(); await asyncio.sleep(3600)"),
+        1,
+        id="the watchdog was left before",
+    ),
+    pytest.param(TWICE, 1, id="ended by several threads"),
+    pytest.param(SIGNALS, 128 + signal.SIGTERM, id="a second signal"),
+]
+
+
+@pytest.mark.parametrize(("code", "exit_code"), NOBODY_READS)
+def test_the_process_ends_even_when_nobody_reads_its_report(code: str, exit_code: int) -> None:
+    """Standard error is a pipe that is full."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with suppress(BlockingIOError):
@@ -146,8 +212,8 @@ def test_the_process_ends_even_when_nobody_reads_its_report(blocked: str) -> Non
             os.write(writer, b"x" * 1024)
     os.set_blocking(writer, True)
     try:
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=writer, check=False, timeout=60)
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=writer, check=False, timeout=30)
     finally:
         os.close(reader)
         os.close(writer)
-    assert done.returncode == 1
+    assert done.returncode == exit_code

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka import KafkaProducer
 
 import local.kafka
 from core.errors import Reject, Retry, Stop, UserError
@@ -30,6 +31,7 @@ def creating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Given]:
     """A Kafka that creates topics on request. The agent `extract` needs no other server."""
     with pytest.MonkeyPatch.context() as patch:
         wrong = local.kafka.CONFIGURATION.replace("auto.create.topics.enable=false", "auto.create.topics.enable=true")
+        assert wrong != local.kafka.CONFIGURATION
         patch.setattr(local.kafka, "CONFIGURATION", wrong)
         with Stack(tmp_path_factory.mktemp("creating"), ["kafka"]) as stack:
             nowhere = {"elasticsearch": "http://127.0.0.1:1", "redis": "redis://127.0.0.1:1"}
@@ -55,6 +57,16 @@ async def test_a_worker_does_not_create_what_it_reads(posts: Settings, start: St
     await asyncio.sleep(4)  # the time for some more looks
     assert not exists(posts, topics.TWEETS)
     assert worker.code is None
+
+
+async def test_these_brokers_create_what_a_client_asks_for(posts: Settings) -> None:
+    """Otherwise the other tests would prove nothing. A plain client of kafka-python asks."""
+    producer = KafkaProducer(bootstrap_servers=posts.kafka)
+    try:
+        await asyncio.to_thread(producer.partitions_for, posts.name("nowhere"))
+        await until(lambda: exists(posts, "nowhere"), 10, "the broker creates the topic")
+    finally:
+        producer.close()
 
 
 async def by_the_producer(settings: Settings) -> None:

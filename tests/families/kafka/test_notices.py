@@ -20,6 +20,7 @@ from tests.families.kafka.side_by_side import Scenario, play, side_by_side
 from tests.families.kafka.topics_of import (
     admin,
     commit,
+    committed,
     ends,
     extracted,
     ids,
@@ -86,8 +87,13 @@ async def a_full_pipeline_is_not_deaf(posts: Settings, start: Start) -> None:
     never = posts.changed(model_factory="tests.families.kafka.never:load", model_timeout_s=100.0, in_flight=8)
     worker = start(never, IMPATIENT, only=("extract",))
     await asyncio.to_thread(send, posts, range(1000))
+    await until(lambda: "looked at topics" in worker.output(), 20, "the worker positions its partitions")
+    looks = worker.output().count("looked at topics")
     await asyncio.sleep(12)  # three times as long as an impatient worker waits
+    assert worker.output().count("looked at topics") >= looks + 4, "it looked"
+    assert all(committed(posts).get(place, 0) < end for place, end in ends(posts).items()), "records waited"
     assert "records wait" not in worker.output()
+    assert worker.code is None
 
 
 async def a_transaction_is_left_open(posts: Settings, start: Start) -> None:

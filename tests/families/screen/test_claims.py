@@ -43,6 +43,12 @@ async def commands(redis: Redis) -> int:
     return sum(command["calls"] for name, command in stats.items() if name != "cmdstat_info")
 
 
+async def unions(redis: Redis) -> int:
+    """Returns how often the server has looked at all tasks."""
+    stats = await redis.info("commandstats")
+    return int(stats.get("cmdstat_zunionstore", {"calls": 0})["calls"])
+
+
 @pytest.mark.parametrize("kind", ["skipped", "leased", "unreadable"])
 async def test_a_claim_takes_few_commands_whatever_it_passes_over(settings: Settings, kind: str) -> None:
     taken = []
@@ -60,6 +66,43 @@ async def test_a_claim_takes_few_commands_whatever_it_passes_over(settings: Sett
             await queue.close()
     assert taken[1] <= taken[0] + 2 * 4  # two more for each of the four doublings
     assert taken[1] < 60
+
+
+@pytest.mark.parametrize("kind", ["skipped", "leased", "unreadable"])
+@pytest.mark.parametrize("apart_s", [0, 1, 20])
+async def test_claims_that_find_nothing_look_at_all_tasks_at_most_once_a_minute(
+    queue: ReviewQueue, settings: Settings, clock: Clock, kind: str, apart_s: int
+) -> None:
+    prefix = settings.name("review:")
+    async with Redis.from_url(str(settings.redis)) as redis:
+        await passed_over(queue, redis, prefix, kind, 20)
+        assert await queue.take(READABLE, "bob", 3600)
+        before = await unions(redis)
+        for number in range(7):
+            assert await queue.claim("ana", 60, "ana") is None, number
+            clock.pass_s(apart_s)
+        assert await unions(redis) - before == 1 + 6 * apart_s // 60
+        clock.pass_s(60)
+        assert await queue.claim("ana", 60, "ana") is None
+        assert await unions(redis) - before == 2 + 6 * apart_s // 60
+
+
+async def test_a_clock_that_was_set_back_does_not_hide_tasks(
+    queue: ReviewQueue, settings: Settings, clock: Clock
+) -> None:
+    async with Redis.from_url(str(settings.redis)) as redis:
+        earlier = Earlier(redis, settings.name("review:"), clock())
+        await queue.add([task("1")])
+        claim = await queue.claim("ana", 60, "ana")
+        assert claim
+        await queue.skip(claim, "ana")
+        assert await queue.claim("ana", 60, "ana") is None
+        clock.pass_s(-3600)
+        await earlier.lease("1")
+        await earlier.add("2")
+    claim = await queue.claim("ana", 60, "ana")
+    assert claim
+    assert claim.task.tweet.id == "2"
 
 
 class Model:
@@ -206,7 +249,7 @@ MIXED: list[Any] = [
 
 
 @pytest.mark.parametrize(("steps", "free"), MIXED)
-async def test_no_free_task_is_missed_while_an_earlier_version_works(
+async def test_no_free_task_is_missed_for_long_while_an_earlier_version_works(
     queue: ReviewQueue, settings: Settings, clock: Clock, steps: list[Step], free: list[str]
 ) -> None:
     key = settings.name("review:")
@@ -225,6 +268,7 @@ async def test_no_free_task_is_missed_while_an_earlier_version_works(
                 assert await queue.claim("ana", 60, "ana") is None
             else:
                 await getattr(earlier, what)(tweet)
+    clock.pass_s(60)
     claims = [await queue.claim("ana", 60, "ana") for _ in range(len(free) + 1)]
     assert [claim and claim.task.tweet.id for claim in claims] == [*free, None]
 

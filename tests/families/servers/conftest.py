@@ -23,6 +23,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A record that breaks the connection is blamed without a wait."""
     monkeypatch.setattr(blame, "SPAN_S", 0.0)
+    monkeypatch.setattr(blame, "SMALL_SPAN_S", 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,12 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from core.errors import Retry
+from core.errors import Reject, Retry
 from core.events import ReviewTask
 from sinks.answers.answer import Slow
 from sinks.blame import LARGE, PATIENCE, Blame
 from sinks.document import Document
-from sinks.index import Index
+from sinks.index import Index, Outcome
 from sinks.queue import ReviewQueue
 from streams.settings import Settings
 from tests.families.servers.http_server import Reply, http_proxy, serving
@@ -26,6 +26,21 @@ from tests.sinks.values import task
 from tests.streams.images.clock import Clock
 
 BREAKS, DEAD, TIMES_OUT, BUSY, PASSES = "breaks", "breaks, and nothing answers", "times out", "busy", "passes"
+SMALL = [
+    pytest.param(LARGE - 1, [BREAKS] * 91, 20, True, id="small: 91 breaks in half an hour"),
+    pytest.param(1, [BREAKS] * 91, 20, True, id="tiny: 91 breaks in half an hour"),
+    pytest.param(1, [BREAKS] * 90, 20, False, id="small: not quite half an hour"),
+    pytest.param(1, [BREAKS] * 5, 450, True, id="small: five breaks in half an hour"),
+    pytest.param(1, [BREAKS] * 4, 3600, False, id="small: four breaks in three hours"),
+    pytest.param(1, [BREAKS] * 400, 4, False, id="small: 400 breaks in 27 minutes"),
+    pytest.param(1, [BREAKS] * 50 + [DEAD] + [BREAKS] * 90, 20, False, id="small: away in between"),
+    pytest.param(1, [BREAKS] * 50 + [PASSES] + [BREAKS] * 90, 20, False, id="small: it passed in between"),
+    pytest.param(1, [BREAKS] * 50 + [TIMES_OUT] + [BREAKS] * 90, 20, False, id="small: a time-out in between"),
+    pytest.param(1, [BREAKS] * 50 + [BUSY] + [BREAKS] * 90, 20, False, id="small: busy in between"),
+    pytest.param(1, [BREAKS] * 50 + [DEAD] + [BREAKS] * 91, 20, True, id="small: away, and then half an hour"),
+    pytest.param(1, [DEAD] * 400, 20, False, id="small: a server that is away for two hours"),
+    pytest.param(1, [TIMES_OUT] * 400, 20, False, id="small: time-outs alone"),
+]
 SEQUENCES = [
     pytest.param([BREAKS] * 5, 20, True, id="five breaks in 80 seconds"),
     pytest.param([BREAKS] * 4, 60, False, id="four breaks in three minutes"),
@@ -44,8 +59,11 @@ SEQUENCES = [
 ]
 
 
-@pytest.mark.parametrize(("sequence", "apart_s", "blamed"), SEQUENCES)
-async def test_a_record_is_blamed(sequence: list[str], apart_s: float, blamed: bool) -> None:
+LARGE_ONES = [pytest.param(LARGE, *case.values, id=case.id) for case in SEQUENCES]
+
+
+@pytest.mark.parametrize(("size", "sequence", "apart_s", "blamed"), [*LARGE_ONES, *SMALL])
+async def test_a_record_is_blamed(size: int, sequence: list[str], apart_s: float, blamed: bool) -> None:
     clock, alive = Clock(), [True]
 
     async def answers() -> bool:
@@ -59,26 +77,42 @@ async def test_a_record_is_blamed(sequence: list[str], apart_s: float, blamed: b
             blame.passed(["1"])
             continue
         fault = Retry("busy") if happens == BUSY else Slow("cut", broke=happens in {BREAKS, DEAD})
-        due.append(await blame.is_due("1", LARGE, fault))
+        due.append(await blame.is_due("1", size, fault))
         clock.now += apart_s
     assert due.index(True) == len(due) - 1 if blamed else not any(due)
 
 
-async def test_a_small_record_is_never_blamed_and_another_one_does_not_count() -> None:
-    async def answers() -> bool:
-        return True
-
+async def test_the_breaks_of_another_record_do_not_count(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    blame = Blame(answers, clock)
-    for number in range(40):
-        clock.now += 20
+    blame = Blame(passes, clock)
+    for number in range(90):
         assert not await blame.is_due("small", LARGE - 1, Slow("cut", broke=True))
         assert not await blame.is_due(str(number), LARGE, Slow("cut", broke=True))
+        clock.now += 20
+    assert [record.getMessage() for record in caplog.records] == [
+        "the connection has broken 5 times in a row when post small was sent alone, while other writes passed. If this "
+        "goes on for 30 minutes, the post becomes a dead letter"
+    ]
 
 
-def large_task(tweet_id: str) -> ReviewTask:
+async def test_a_record_that_breaks_again_after_it_passed_is_told_again(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    blame = Blame(passes, clock)
+    for _ in range(3):
+        for _ in range(20):
+            assert not await blame.is_due("small", 1, Slow("cut", broke=True))
+            clock.now += 20
+        blame.passed(["small"])
+    assert len(caplog.records) == 3
+
+
+async def passes() -> bool:
+    return True
+
+
+def large_task(tweet_id: str, length: int = 200_000) -> ReviewTask:
     small = task(tweet_id)
-    return small.model_copy(update={"tweet": small.tweet.model_copy(update={"text": "x" * 200_000})})
+    return small.model_copy(update={"tweet": small.tweet.model_copy(update={"text": "x" * length})})
 
 
 async def twenty_times(call: Callable[[], Awaitable[object]]) -> list[str]:
@@ -107,6 +141,20 @@ async def test_a_task_that_a_proxy_before_redis_hangs_up_on_is_rejected(address:
         assert await twenty_times(lambda: call(queue)) == ["retry"] * (PATIENCE - 1) + ["reject"]
         assert await queue.add([task("2")]) == 1
         assert (await queue.counts()).open == 1
+        await queue.close()
+
+
+@pytest.mark.servers
+@pytest.mark.usefixtures("at_once")
+async def test_a_small_task_that_a_proxy_hangs_up_on_is_rejected_in_the_end(address: str) -> None:
+    async with redis_proxy(urlsplit(address).port, 40_000) as url:
+        queue = ReviewQueue(url, f"{uuid4().hex}:")
+        for _ in range(PATIENCE - 1):
+            with pytest.raises(Retry):
+                await queue.add([large_task("1", 50_000)])
+        with pytest.raises(Reject, match="the connection to Redis breaks each time this task is sent"):
+            await queue.add([large_task("1", 50_000)])
+        assert await queue.add([task("2")]) == 1
         await queue.close()
 
 
@@ -174,22 +222,31 @@ async def test_no_document_is_rejected_while_elasticsearch_takes_no_writes(item:
 
 
 @pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize(
+    ("length", "most", "says"),
+    [
+        pytest.param(200_000, 100_000, "the document is too large for Elasticsearch", id="large"),
+        pytest.param(50_000, 40_000, "breaks each time this document is sent", id="small"),
+    ],
+)
 async def test_a_document_that_a_proxy_before_elasticsearch_hangs_up_on_is_rejected(
-    index: Index, settings: Settings
+    index: Index, settings: Settings, length: int, most: int, says: str
 ) -> None:
     """The proxy passes everything on to a real Elasticsearch, except long requests."""
+    harmful = Document("large", 1, {"id": "x" * length})
     there = urlsplit(str(settings.elasticsearch))
     small = Document("small", 1, {"id": "small"})
-    async with http_proxy(there.hostname or "", there.port or 0, 100_000) as url:
+    async with http_proxy(there.hostname or "", there.port or 0, most) as url:
         behind = Index(url, settings.name("mentions"))
-        outcomes: list[str] = []
+        outcomes: list[Outcome] = []
 
         async def write() -> None:
-            outcomes[:] = [outcome.kind for outcome in await behind.write([LARGE_DOCUMENT, small])]
+            outcomes[:] = await behind.write([harmful, small])
 
         kinds = await twenty_times(write)
         await behind.close()
     assert kinds[-1] == "done"
-    assert outcomes == ["rejected", "written"]
+    assert [outcome.kind for outcome in outcomes] == ["rejected", "written"]
+    assert says in outcomes[0].reason
     await index.refresh()
     assert await index.count() == 1

@@ -88,6 +88,43 @@ def test_a_percent_sign_in_a_message_does_no_harm(log: Log) -> None:
     assert log.lines == ["100% is full"]
 
 
+class Unwritable:
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("message", "args"),
+    [
+        pytest.param("lost %d", ("a word",), id="a number is missing"),
+        pytest.param("lost %s and %s", ("one",), id="too few arguments"),
+        pytest.param("lost", ("one",), id="too many arguments"),
+        pytest.param("lost %q", ("one",), id="no such format"),
+        pytest.param("lost 100%", ("one",), id="a percent sign at the end"),
+        pytest.param("lost %(name)s", ("one",), id="no mapping"),
+        pytest.param("lost %(name)s", ({"other": 1},), id="a key is missing"),
+        pytest.param("lost %s", (Unwritable(),), id="an argument without a text"),
+        pytest.param(Unwritable(), (), id="a message without a text"),
+        pytest.param("lost %c", (-1,), id="no such character"),
+    ],
+)
+@pytest.mark.parametrize("name", ["aiokafka.client", "streams.worker"])
+def test_a_message_that_cannot_be_written_stops_nobody(
+    log: Log,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    message: object,
+    args: tuple[object, ...],
+) -> None:
+    logger = log.logger(name)
+    monkeypatch.setattr(logger, "propagate", False)  # the handlers of pytest raise
+    logger.error(message, *args)
+    logger.error("written")
+    assert log.lines == ["written"]
+    assert "--- Logging error ---" in capsys.readouterr().err
+
+
 def test_the_kinds_in_memory_are_bounded(log: Log) -> None:
     logger, letters = log.logger("aiokafka.client"), "abcdefghijklmnopqrstuvwxyz"
     (limit,) = log.handler.filters

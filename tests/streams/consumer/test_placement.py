@@ -67,6 +67,29 @@ def test_the_place_of_a_group(commit: Commit | None, log: Log, expected: Place) 
     assert place(commit, log, read=commit.known.read if commit else None) == expected
 
 
+@pytest.mark.parametrize(
+    ("written", "topic_id", "known"),
+    [
+        pytest.param(f"topic={A}", A, NOTHING, id="the topic alone"),
+        pytest.param(f"topic={A} read=99@6", A, KNOWN, id="of the first version with notes"),
+        pytest.param(f"topic={A} epoch=3 read=99@6", A, Known(READ, 3), id="of this version"),
+        pytest.param(f"topic={A} epoch=3", A, Known(epoch=3), id="of this version, nothing read"),
+        pytest.param(f"topic={A} read=99@-1", A, Known(Read(99, -1)), id="read before the first offset"),
+        pytest.param(f"topic={A} epoch=3 read=99@6 more=1,2", A, Known(READ, 3), id="a field of a later version"),
+        pytest.param(f"topic={A} read=99@6 a=b c=d:e", A, KNOWN, id="several fields of a later version"),
+        pytest.param(f"topic={A} more=x", A, NOTHING, id="only fields of a later version"),
+        pytest.param("", None, NOTHING, id="no note"),
+        pytest.param("of another program", None, NOTHING, id="another program"),
+        pytest.param(f"topic={A}\n", None, NOTHING, id="a line break"),
+        pytest.param(f"topic={A} and words", None, NOTHING, id="words behind it"),
+        pytest.param(f"topic={A[:-1]}", None, NOTHING, id="a short id"),
+    ],
+)
+def test_a_note_of_any_version_is_read(written: str, topic_id: str | None, known: Known) -> None:
+    commit = Commit(7, written)
+    assert (commit.topic_id, commit.known) == (topic_id, known)
+
+
 IN_5 = note(A, Known(epoch=5))
 """Of a commit that was made in leader epoch 5."""
 
