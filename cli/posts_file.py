@@ -33,7 +33,11 @@ def reading(name: str, option: str = "", *, as_is: bool = False, hint: str = "")
             raise UserError(f"{label} {error}") from None
         except OSError as error:
             raise UserError(f"{label}: {error.strerror or error}") from None
-        yield posts
+        try:
+            yield posts
+        finally:
+            for remark in posts.remarks:
+                print(f"mner: {label}: {printable(remark)}", file=sys.stderr)
 
 
 def described(name: str, posts: Posts) -> str:

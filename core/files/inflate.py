@@ -1,32 +1,32 @@
-"""Undoes the compression of a file, in bounded memory: gzip, zstd, bzip2, xz and zip.
+"""Undoes the compressions of a file, in bounded memory: gzip, zstd, bzip2 and xz. `archive` does so for zip.
 
-Files of several members, as `cat a.gz b.gz` makes them, are read through. A file that ends early is read as far as it
-goes.
+Files of several members, as `cat a.gz b.gz` makes them, are read through. A file that ends early, or is damaged, is
+read as far as it goes.
 """
 
 from __future__ import annotations
 
 import bz2
 import lzma
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from typing import IO, Any
+from itertools import chain
+from typing import Any
 
 from backports import zstd
 
-from core.errors import UserError
-from core.files.stream import PIECE, FileBroke, Stream, pieces_of
+from core.files.stream import PIECE, FileBroke, Stream
 
 XZ_MEMORY = 256_000_000
 """Largest memory, in bytes, that inflating an xz file may take. `xz -9` needs 65 MB."""
 
-MAX_LAYERS = 3
-"""Most compressions that are undone, one inside the other."""
+MOST_KEPT = 1_000_000
+"""Most compressed bytes of a member that are kept, to save what stands in them before a damaged place."""
 
 SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x1f\x8b\x08", "gzip"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
+    *((bytes([first]) + b"\x2a\x4d\x18", "zstd") for first in range(0x50, 0x60)),  # skippable frames, as of pzstd
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\x00", "xz"),
     (b"PK\x03\x04", "zip"),
@@ -34,12 +34,15 @@ SIGNATURES: tuple[tuple[bytes, str], ...] = (
 )
 """The first bytes of a compressed file, and the name of its format."""
 
+LONGEST = max(len(signature) for signature, _ in SIGNATURES)
 
-class _Gzip:
-    """Inflates one member of a gzip file, with the interface of Python's other decompressors."""
 
-    def __init__(self) -> None:
-        self._inflater = zlib.decompressobj(wbits=31)
+class Zlib:
+    """Inflates one member of a gzip file, or bare deflate data, with the interface of Python's other decompressors."""
+
+    def __init__(self, wbits: int) -> None:
+        """`wbits`: what zlib calls the format; 31 is gzip, and -15 bare deflate data."""
+        self._inflater = zlib.decompressobj(wbits=wbits)
         self._rest = b""
         self._full = False  # whether the last answer was as long as allowed, so that more may be waiting
 
@@ -60,84 +63,105 @@ class _Gzip:
         self._rest, self._full = self._inflater.unconsumed_tail, len(inflated) == most
         return inflated
 
+    def copy(self) -> tuple[Zlib, bytes]:
+        """Returns an inflater in the same state that has still to be fed, and the bytes to begin with."""
+        copied = Zlib(31)
+        copied._inflater, copied._full = self._inflater.copy(), self._full
+        return copied, self._rest
 
-INFLATERS: dict[str, Callable[[], Any]] = {
-    "gzip": _Gzip,
+
+Make = Callable[[], Any]
+INFLATERS: dict[str, Make] = {
+    "gzip": lambda: Zlib(31),
     "zstd": zstd.ZstdDecompressor,
     "bzip2": bz2.BZ2Decompressor,
     "xz": lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY),
 }
-FAULTS = (zlib.error, zstd.ZstdError, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, OSError, EOFError)
+FAULTS = (zlib.error, zstd.ZstdError, lzma.LZMAError, OSError, EOFError)
+TOO_MUCH_MEMORY = ("Memory usage limit exceeded", "requires too much memory")  # of xz, of zstd
 
 
-def inflated(source: IO[bytes]) -> tuple[Stream, list[str]]:
-    """Returns the bytes of a file without its compressions, and their names, the outermost first.
-
-    Raises `UserError` for a zip archive that does not hold exactly one file, and for one that comes through a pipe.
-    """
-    stream = Stream(pieces_of(source))
-    names: list[str] = []
-    while len(names) < MAX_LAYERS and (name := _format_of(stream)):
-        names.append(name)
-        if name != "zip":
-            stream = Stream(_inflate(stream, name))
-        elif len(names) == 1 and source.seekable():
-            stream = Stream(_only_member(source))
-        else:
-            raise UserError("is a zip archive that comes through a pipe; unzip it, or give the file itself")
-    return stream, names
+def format_of(stream: Stream) -> str | None:
+    """Returns the name of the compression that the next bytes begin. Waits for no more of them than it needs."""
+    for size in range(1, LONGEST + 1):
+        head = stream.head(size)
+        possible = [(signature, name) for signature, name in SIGNATURES if signature.startswith(head)]
+        if len(head) < size or not possible:
+            return None
+        if found := [name for signature, name in possible if signature == head]:
+            return found[0]
+    return None
 
 
-def _format_of(stream: Stream) -> str | None:
-    head = stream.head(1)
-    if not any(signature[:1] == head for signature, _ in SIGNATURES):
-        return None  # a slow pipe need not bring more before its first line is read
-    head = stream.head(6)
-    return next((name for signature, name in SIGNATURES if head.startswith(signature)), None)
+def inflate(stream: Stream, name: str, remarks: list[str]) -> Iterator[bytes]:
+    """Yields what the members of a compressed file hold. Adds a remark if something else stands behind them."""
+    yield from inflate_member(stream, name, INFLATERS[name])
+    while True:
+        while stream.head(1) == b"\0":
+            held = stream.held
+            stream.skip(len(held) - len(held.lstrip(b"\0")))  # padding between members, as on a tape
+        follows = format_of(stream)
+        head = stream.head(LONGEST)
+        cut = bool(head) and any(signature.startswith(head) for signature, of in SIGNATURES if of == name)
+        if follows is None and not cut:
+            break
+        if follows not in {name, None}:
+            raise FileBroke(f"{follows} data follow the {name} data; decompress each of them, and give them one by one")
+        yield from inflate_member(stream, name, INFLATERS[name])
+    if size := sum(map(len, stream)):
+        remarks.append(f"the last {size} bytes of the file are no {name} data; they were ignored")
 
 
-def _inflate(stream: Stream, name: str) -> Iterator[bytes]:
-    inflater: Any = None
+def inflate_member(stream: Stream, name: str, make: Make) -> Iterator[bytes]:
+    """Yields what one member holds. The bytes behind it go back into the stream."""
+    inflater, base = make(), make()
+    fed: list[bytes] = []  # what brings `base` to the state of `inflater`
+    size = given = 0  # bytes in `fed`, and those that `base` will then have given
     for arrived in stream:
         piece = arrived
-        while piece or (inflater is not None and not inflater.needs_input):
-            if inflater is None:
-                piece = piece.lstrip(b"\0")  # padding between members, as on a tape
-                if not piece:
-                    break
-                inflater = INFLATERS[name]()
+        while piece or not inflater.needs_input:
+            if isinstance(inflater, Zlib):
+                base, rest = inflater.copy()
+                fed, given = [rest + piece], 0
+            elif (size := size + len(piece)) > MOST_KEPT:
+                fed.clear()
+            else:
+                fed.append(piece)
             try:
                 found = inflater.decompress(piece, PIECE)
             except FAULTS as error:
+                if fed:
+                    yield _saved(base, fed, given)
+                if any(words in str(error) for words in TOO_MUCH_MEMORY):
+                    raise FileBroke(
+                        f"the {name} data need more memory than is allowed; decompress them first"
+                    ) from None
                 raise FileBroke(f"the {name} data are damaged: {error}") from None
             piece = b""
+            given += len(found)
             if found:
                 yield found
             if inflater.eof:
-                piece, inflater = inflater.unused_data, None
-    if inflater is not None:
-        raise FileBroke(f"the {name} data end early; the file is incomplete")
+                stream.put_back(inflater.unused_data)
+                return
+    raise FileBroke(f"the {name} data end early; the file is incomplete")
 
 
-def _only_member(source: IO[bytes]) -> Iterator[bytes]:
-    """Returns the bytes of the one file in a zip archive."""
+def _saved(inflater: Any, fed: list[bytes], given: int) -> bytes:
+    """Returns what stands before a damaged place, after the first `given` bytes.
+
+    A decompressor gives nothing from the call in which it fails. So the last bytes go in and out one by one.
+    """
+    *before, last = (piece for piece in fed if piece) if any(fed) else [b""]
+    saved, seen = bytearray(), 0
     try:
-        archive = zipfile.ZipFile(source)
-    except FAULTS as error:
-        raise UserError(f"is a zip archive that cannot be read: {error}") from None
-    files = [file for file in archive.infolist() if not file.is_dir() and not file.filename.startswith("__MACOSX/")]
-    if any(file.filename == "[Content_Types].xml" for file in files):
-        raise UserError("is a document of an office program; export its posts as JSON Lines")
-    if len(files) != 1:
-        raise UserError(f"is a zip archive of {len(files)} files; unzip it, and give one of them")
-    if files[0].flag_bits & 1:
-        raise UserError("is a zip archive with a password; unzip it first")
-    return _member(archive, files[0])
-
-
-def _member(archive: zipfile.ZipFile, file: zipfile.ZipInfo) -> Iterator[bytes]:
-    try:
-        with archive.open(file) as member:
-            yield from pieces_of(member)
-    except FAULTS as error:
-        raise FileBroke(f"the zip archive is damaged: {error}") from None
+        for step in chain(before, [b""], (last[at : at + 1] for at in range(len(last)))):
+            piece = step
+            while piece or not inflater.needs_input:
+                found = inflater.decompress(piece, min(PIECE, max(1, given - seen)))
+                piece = b""
+                saved += found if seen >= given else b""
+                seen += len(found)
+    except FAULTS:
+        pass
+    return bytes(saved)

@@ -6,26 +6,25 @@ posts. It keeps at most a few posts in memory, however long the file is.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat
 from typing import IO, Any, Literal
 
 from core.errors import UserError
-from core.files.inflate import inflated
+from core.files.archive import inflated
+from core.files.json_lines import json_lines, lines, sequence
 from core.files.kinds import NAMES, encoding_of, in_utf8, other_format
-from core.files.split import Oversized, Record, Values, lines, sequence
+from core.files.split import BLANK, NOT_JSON, Oversized, Record, Values, value_of
 from core.files.stream import FileBroke, Malformed, Stream, pieces_of
 
 FIRST = 20
 """How many posts are looked at. If none of them looks like a post, the file is refused."""
 
 MOST_BLANK = 10_000
-"""Most blank lines among the first posts."""
+"""Most blank lines before and among the first posts."""
 
 LINE_END = re.compile(rb"[\r\n]")
-BLANK = b" \t\r\n"
 EXPORT = re.compile(rb"window\.YTD\.|\w[\w.]* = [\[{]")
 TABLE = re.compile(rb"[^,;\t]*[,;\t]")
 
@@ -51,11 +50,21 @@ class NoPosts(UserError):
 class Posts:
     """The posts of a file, in order, each as UTF-8 JSON. Blank lines come as they are, so that lines can be counted."""
 
-    def __init__(self, records: Iterable[Record], says: str, unit: Literal["line", "post"] = "line") -> None:
-        """`says`: what the file is and how it is read. `unit`: what a record's number counts."""
+    def __init__(
+        self,
+        records: Iterable[Record],
+        says: str,
+        unit: Literal["line", "post"] = "line",
+        remarks: Sequence[str] = (),
+    ) -> None:
+        """`says`: what the file is and how it is read. `unit`: what a record's number counts.
+
+        `remarks`: what was passed over, each a sentence. They are complete when all records are read.
+        """
         self._records = records
         self.says = says
         self.unit = unit
+        self.remarks = remarks
         self.damaged = 0  # records so far that are not UTF-8
         self.first_damaged = 0  # the number of the first one, counted from 1
 
@@ -99,7 +108,8 @@ def open_posts(source: IO[bytes], most: int) -> Posts:
     Iterating raises `FileBroke` or `OSError` where the file cannot be read on. Raises `UserError` for a file that holds
     no posts. The message goes on from the file's name.
     """
-    stream, compressions = inflated(source)
+    remarks: list[str] = []
+    stream, compressions = inflated(source, remarks)
     encoding, mark = encoding_of(stream)
     stream.skip(len(mark))
     if encoding != "utf-8":
@@ -108,31 +118,34 @@ def open_posts(source: IO[bytes], most: int) -> Posts:
     if name := other_format(stream):
         raise UserError(f"is {name}{packed}; give a file of posts as JSON")
     start = _first_line(stream, most)
-    if not start and not stream.more():
-        return _nothing(stream, packed)
+    if not start and stream.more():
+        raise NoPosts(f"holds no posts: it begins with more than {most} blanks")
+    if not start:
+        return _nothing(stream, packed, remarks)
     _refuse_by_look(start)
     layout = _layout(stream, start, most)
     says = LAYOUTS[layout].format(NAMES[encoding] + (" with a byte order mark" if mark else "") + packed)
     unit: Literal["line", "post"] = "line" if layout == "lines" else "post"
-    return Posts(_checked(_split(stream, layout, most), layout, unit), says, unit)
+    return Posts(_checked(_split(stream, layout, most), layout, unit), says, unit, remarks)
 
 
-def _nothing(stream: Stream, packed: str) -> Posts:
+def _nothing(stream: Stream, packed: str, remarks: Sequence[str]) -> Posts:
     try:
         blank = b"".join(stream)
     except FileBroke as error:
         raise UserError(f"cannot be read: {error}") from None
-    return Posts((), f"{'blank' if blank else 'empty'}{packed}; it has 0 posts")
+    return Posts((), f"{'blank' if blank else 'empty'}{packed}; it has 0 posts", remarks=remarks)
 
 
 def _first_line(stream: Stream, most: int) -> bytes:
     """Returns the first line that is not blank, without waiting for the next one."""
-    while True:
-        text = stream.held.lstrip(BLANK)
-        if ended := LINE_END.search(text):
-            return text[: ended.start()].rstrip(BLANK)
-        if len(stream.held) > most or not stream.more():
-            return text
+    text = bytearray()
+    for piece in stream.ahead(most):
+        before = len(text)
+        text += piece if text else piece.lstrip(BLANK)
+        if ended := LINE_END.search(text, before):
+            return bytes(text[: ended.start()].rstrip(BLANK))
+    return bytes(text)
 
 
 def _refuse_by_look(start: bytes) -> None:
@@ -147,9 +160,9 @@ def _refuse_by_look(start: bytes) -> None:
         )
     if start.startswith((b"#", b"//", b"/*")):
         raise UserError("begins with a comment; JSON has none, so remove the comments")
-    if start.endswith(b",") and isinstance(_value(start[:-1]), dict):
+    if start.endswith(b",") and isinstance(value_of(start[:-1]), dict):
         raise UserError("has a comma after each post; remove the commas, or put all posts between [ and ]")
-    if start[:1] not in b"{[\x1e" and TABLE.match(start) and _value(start) is None:
+    if start[:1] not in b"{[\x1e" and TABLE.match(start) and value_of(start) is NOT_JSON:
         raise UserError("looks like a table (CSV or TSV); give a file of posts as JSON, one on each line")
 
 
@@ -158,7 +171,7 @@ def _layout(stream: Stream, start: bytes, most: int) -> Layout:
         return "array"
     if start.startswith(b"\x1e"):
         return "sequence"
-    if not start.startswith(b"{") or isinstance(_value(start), dict):
+    if not start.startswith(b"{") or isinstance(value_of(start), dict):
         return "lines"
     if _begins_with_object(stream, start, most):
         return "objects"
@@ -170,36 +183,33 @@ def _begins_with_object(stream: Stream, start: bytes, most: int) -> bool:
 
     Returns False for a line that is broken.
     """
-    while True:
-        try:
-            first = next(iter(Values([stream.held], most, array=False)))
-        except Malformed:
-            return False
-        except FileBroke:
-            if len(stream.held) > most or not stream.more():
-                return False
-            continue
-        if isinstance(first, Oversized) or not isinstance(_value(first), dict):
-            return False
-        return LINE_END.search(first) is not None or start[len(first) :].lstrip().startswith(b"{")
+    try:
+        first = next(iter(Values(stream.ahead(most), most, array=False)))
+    except FileBroke:
+        return False
+    if isinstance(first, Oversized) or not isinstance(value_of(first), dict):
+        return False
+    return LINE_END.search(first) is not None or start[len(first) :].lstrip().startswith(b"{")
 
 
 def _split(stream: Stream, layout: Layout, most: int) -> Iterator[Record]:
     if layout == "lines":
-        return lines(stream, _line_end(stream), most)
+        return json_lines(stream, _line_end(stream, most), most)
     if layout == "sequence":
         return sequence(stream, most)
     return iter(Values(stream, most, array=layout == "array"))
 
 
-def _line_end(stream: Stream) -> bytes:
-    r"""Returns what ends a line: `\n` also for `\r\n`, or `\r` alone, as old programs write it."""
+def _line_end(stream: Stream, most: int) -> bytes:
+    r"""Returns what ends a line: `\n` also for `\r\n`, or `\r` alone, as old programs write it.
+
+    A post may hold a `\r`. So it ends lines only if no `\n` stands in as many bytes as a post may have.
+    """
     blank = len(stream.held) - len(stream.held.lstrip(BLANK))
     found = LINE_END.search(stream.held, blank)
     if found is None or found[0] == b"\n":
         return b"\n"
-    after = stream.head(found.end() + 1)[found.end() :]
-    return b"\n" if after == b"\n" else b"\r"
+    return b"\n" if any(b"\n" in piece for piece in stream.ahead(most)) else b"\r"
 
 
 def _checked(records: Iterator[Record], layout: Layout, unit: str) -> Iterator[Record]:
@@ -215,7 +225,7 @@ def _checked(records: Iterator[Record], layout: Layout, unit: str) -> Iterator[R
         for record in records:
             if isinstance(record, bytes) and not record.strip():
                 blank, ahead = (blank, [*ahead, record]) if ahead else (blank + 1, ahead)
-                if len(ahead) > MOST_BLANK:
+                if max(blank, len(ahead)) > MOST_BLANK:
                     break
                 continue
             ahead.append(record)
@@ -229,6 +239,8 @@ def _checked(records: Iterator[Record], layout: Layout, unit: str) -> Iterator[R
         raise UserError(f"is not valid JSON: {malformed}") from None
     except (FileBroke, OSError) as broke:
         error = broke
+    if blank > MOST_BLANK:
+        raise NoPosts(f"holds no posts: its first {MOST_BLANK} lines are blank")
     if problems and not good:
         looked = f"of its first {len(problems)} {unit}s, none is a post; " if len(problems) > 1 else ""
         raise NoPosts(f"holds no posts: {looked}{problems[0]}")
@@ -246,10 +258,10 @@ def _problem(record: Record) -> str | None:
     """Returns why a record is no post, or None if it looks like one."""
     if isinstance(record, Oversized):
         return f"has {record.size} bytes, which is too long"
-    value = _value(record)
+    value = value_of(record)
     if isinstance(value, dict):
         return None if "id" in value or "text" in value else _other_object(value)
-    return "is not JSON" if value is None else "is JSON, but not an object with `id` and `text`"
+    return "is not JSON" if value is NOT_JSON else "is JSON, but not an object with `id` and `text`"
 
 
 def _other_object(value: dict[str, Any]) -> str:
@@ -257,14 +269,6 @@ def _other_object(value: dict[str, Any]) -> str:
         if isinstance(value.get(field), dict | list):
             return f"is {shape}"
     return "is an object with neither `id` nor `text`"
-
-
-def _value(text: bytes) -> Any:
-    """Returns the JSON value, or None where there is none. Wrong bytes in it do not count here."""
-    try:
-        return json.loads(text.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return None
 
 
 def _is_utf8(record: bytes) -> bool:

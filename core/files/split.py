@@ -1,13 +1,15 @@
-"""Cuts bytes into posts: at line ends, at separators, or where a JSON value ends. Memory is bounded.
+"""Cuts bytes into posts: at separators, or where a JSON value ends. Memory is bounded.
 
 A post that is longer than `most` bytes is counted and not kept.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from core.files.stream import FileBroke, Malformed
 
@@ -15,10 +17,19 @@ PATTERNS = {
     "string": re.compile(rb'["\\]'),
     "value": re.compile(rb'(?s)"(?:[^"\\]++|\\.)*+"|["{}\[\]]'),  # a whole string, or a sign
     "word": re.compile(rb"[\s,\]}]"),
+    "junk": re.compile(rb"[\r\n{]"),
 }
 """What may change the state of a value that is being read."""
 
-NOT_BLANK = re.compile(rb"[^ \t\r\n]")
+MARK = b"\xef\xbb\xbf"
+"""A byte order mark in UTF-8. Joined files have one before each part."""
+
+BLANK = b" \t\r\n" + MARK
+"""Bytes that may stand between posts. No JSON value begins with a byte of the mark, so each of them may go alone."""
+
+NOT_BLANK = re.compile(rb"[^ \t\r\n\xef\xbb\xbf]")
+LINE_WITH_OBJECT = re.compile(rb"[\r\n](?=\{)")
+NOT_JSON = object()
 
 
 @dataclass(frozen=True)
@@ -31,13 +42,26 @@ class Oversized:
 Record = bytes | Oversized
 
 
-class _Kept:
+def value_of(text: bytes) -> Any:
+    """Returns the JSON value, or `NOT_JSON` where there is none. Wrong bytes in it do not count here."""
+    try:
+        return json.loads(text.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return NOT_JSON
+
+
+class Kept:
     """The bytes of the post that is being read."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._bytes = bytearray()
         self.size = 0
+
+    @property
+    def held(self) -> bytes:
+        """What is read so far. Nothing where it is too long."""
+        return bytes(self._bytes)
 
     def add(self, part: bytes) -> None:
         self.size += len(part)
@@ -53,61 +77,69 @@ class _Kept:
         return record
 
 
-def lines(pieces: Iterable[bytes], end: bytes, most: int) -> Iterator[Record]:
-    """Yields what stands between two `end` bytes, blank lines too, without `end`."""
-    kept = _Kept(most)
-    for piece in pieces:
-        *ended, rest = piece.split(end)
-        for part in ended:
-            kept.add(part)
-            yield kept.take()
-        kept.add(rest)
-    if kept.size:
-        yield kept.take()
-
-
-def sequence(pieces: Iterable[bytes], most: int) -> Iterator[Record]:
-    """Yields the values of a JSON text sequence (RFC 7464). Each follows a byte 0x1e."""
-    found = lines(pieces, b"\x1e", most)
-    before = next(found, b"")
-    if isinstance(before, Oversized) or before.strip():
-        raise Malformed("something stands before the first separator")
-    for record in found:
-        yield record if isinstance(record, Oversized) else record.strip()
-
-
 class Values:
-    """Iterates over the items of one JSON array, or over objects that follow each other without an array.
+    """Iterates over the items of JSON arrays, or over objects that follow each other without an array.
 
-    A value with balanced brackets is yielded as it stands, valid or not. What stands between values must be right.
+    A value with balanced brackets is yielded as it stands, valid or not. What stands between the items of an array must
+    be right. Among objects, a broken one ends where the next line begins with `{`.
     """
 
     def __init__(self, pieces: Iterable[bytes], most: int, *, array: bool) -> None:
         self._pieces = pieces
-        self._kept = _Kept(most)
+        self._kept = Kept(most)
+        self._most = most
         self._array = array
         self._count = 0  # values that have begun
         self._depth = 0
         self._state = "open" if array else "objects"  # or first, value, comma, end: what may come between values
-        self._inside: str | None = None  # or string, escape, value, word
+        self._inside: str | None = None  # or string, escape, value, word, junk
 
     def __iter__(self) -> Iterator[Record]:
         for piece in self._pieces:
-            at = 0
-            while at < len(piece):
-                if self._inside is None:
-                    at = self._between(piece, at)
-                    continue
-                end = self._end(piece, at)
-                self._kept.add(piece[at:end])
-                at = end
-                if self._inside is None:
-                    self._state = "comma" if self._array else "objects"
-                    yield self._kept.take()
-        if self._inside is not None:
+            yield from self._read(piece)
+        while self._inside is not None and (parts := self._parts(self._kept.held)):
+            yield from self._again(parts)
+        if self._inside == "junk":
+            yield self._kept.take()
+        elif self._inside is not None:
             raise FileBroke(f"the file ends in the middle of post {self._count}")
-        if self._state not in {"objects", "end"}:
+        elif self._state not in {"objects", "end"}:
             raise FileBroke(f"the file ends before its array does, after post {self._count}")
+
+    def _read(self, piece: bytes) -> Iterator[Record]:
+        at = 0
+        while at < len(piece):
+            if self._inside is None:
+                at = self._between(piece, at)
+                continue
+            end = self._end(piece, at)
+            part, at = piece[at:end], end
+            too_long = self._kept.size <= self._most < self._kept.size + len(part)
+            if too_long and (parts := self._parts(self._kept.held + part)):
+                yield from self._again(parts)
+                continue
+            self._kept.add(part)
+            if self._inside is None:
+                self._state = "comma" if self._array else "objects"
+                record = self._kept.take()
+                if isinstance(record, bytes) and (parts := self._parts(record)):
+                    yield from self._again(parts)
+                else:
+                    yield record
+
+    def _parts(self, broken: bytes) -> list[bytes]:
+        """Returns the posts in what was read as one. Returns nothing if they cannot be told apart, or if it is one."""
+        if self._array or not LINE_WITH_OBJECT.search(broken) or value_of(broken) is not NOT_JSON:
+            return []
+        return LINE_WITH_OBJECT.split(broken)
+
+    def _again(self, parts: list[bytes]) -> Iterator[Record]:
+        """Yields all parts but the last, which may go on in the next piece, and so is read again."""
+        self._kept.take()
+        yield from parts[:-1]
+        self._count += len(parts) - 2  # the first was counted, and the last will be
+        self._inside, self._depth = None, 0
+        yield from self._read(parts[-1])
 
     def _between(self, piece: bytes, at: int) -> int:
         """Reads on to the beginning of a value, or one sign between values. Returns where to go on."""
@@ -117,12 +149,15 @@ class Values:
         sign, at = found[0], found.start()
         if self._array and self._sign(sign):
             return at + 1
-        if sign in b"/#":
+        if sign in b"/#" and (self._array or self._count <= 1):
             raise Malformed(f"a comment stands after post {self._count}; JSON has none, so remove it")
-        if not self._array and sign not in b"{[":
-            hint = "; put all posts between [ and ]" if sign == b"," else ""
-            raise Malformed(f"after post {self._count}, {_shown(sign)} stands where a post should begin{hint}")
+        if not self._array and sign == b"," and self._count == 1:
+            raise Malformed(f"a comma stands after post {self._count}; put all posts between [ and ]")
         self._count += 1
+        if not self._array and sign not in b"{[":
+            self._inside = "junk"
+            self._kept.add(sign)
+            return at + 1
         if sign in b"{[":
             self._inside = "value"
         elif sign == b'"':
@@ -136,7 +171,7 @@ class Values:
     def _sign(self, sign: bytes) -> bool:
         """Takes a sign of the array itself. Returns False where a value begins."""
         place = f"after post {self._count}"
-        if self._state == "end":
+        if self._state == "end" and sign != b"[":
             raise Malformed(f"something follows the end of the array, {place}")
         if self._state == "comma" and sign not in b",]":
             if sign in b"/#":
@@ -148,7 +183,7 @@ class Values:
             raise Malformed("a comma stands before the first post; remove it")
         if sign == b"]":
             self._state = "end"
-        elif self._state == "open":
+        elif self._state in {"open", "end"}:
             self._state = "first"
         elif sign == b",":
             self._state = "value"
@@ -168,8 +203,8 @@ class Values:
                 at = len(piece)
                 break
             sign = found[0]
-            at = found.start() if inside == "word" else found.end()
-            if inside == "word":
+            at = found.start() if inside in {"word", "junk"} else found.end()
+            if inside in {"word", "junk"}:
                 inside = None
             elif sign == b"\\":
                 inside = "escape"
@@ -182,7 +217,3 @@ class Values:
                 inside = "value" if depth else None
         self._inside, self._depth = inside, depth
         return at
-
-
-def _shown(sign: bytes) -> str:
-    return repr(sign.decode("latin-1"))

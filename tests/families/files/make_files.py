@@ -6,86 +6,46 @@ said to be, with the posts in it, or why it is refused. The expectations are wri
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
 import json
-import lzma
-import zipfile
-from dataclasses import dataclass
-from pathlib import Path
 
-from backports import zstd
-
-CORPUS = Path(__file__).resolve().parent / "corpus"
-
-ONE = '{"id": "1", "text": "Oslo"}'
-TWO = '{"id": "2", "text": "a\u2028b é 🎶"}'
-THREE = '{"id": "3", "text": "x, [y] {z} \\"q\\" \\\\"}'
-ESCAPES = r'{"id": "4", "text": "\"]}, {[ \\\" \\"}'
-ALL = (ONE, TWO, THREE)
-LINES = "\n".join(ALL) + "\n"
-ARRAY = f"[\n  {ONE},\n  {TWO},\n  {THREE}\n]\n"
-DATA = LINES.encode()
-
-
-@dataclass(frozen=True)
-class Case:
-    """A file. `posts` are its records without blank ones. `ends`: why it cannot be read to its end."""
-
-    data: bytes
-    says: str = ""
-    posts: tuple[str, ...] = ()
-    ends: str = ""
-    refused: str = ""
-    damaged: int = 0  # number of the first record that is not UTF-8, or 0
-    seekable: bool = False  # whether it can be read only from a file, and not from a pipe
-
-    @property
-    def expected(self) -> dict[str, object]:
-        return {name: value for name, value in vars(self).items() if name not in {"data"} and value}
-
-
-def lines(name: str = "UTF-8") -> str:
-    return f"JSON Lines in {name}; each line is a post"
-
-
-def array(name: str = "UTF-8") -> str:
-    return f"one JSON array in {name}; each item is a post"
-
-
-def objects(name: str = "UTF-8") -> str:
-    return f"JSON objects in {name}, one after another; each is a post"
-
-
-def zipped(*members: tuple[str, bytes]) -> bytes:
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in members:
-            archive.writestr(zipfile.ZipInfo(name), data)
-    return target.getvalue()
-
-
-def packed(data: bytes) -> bytes:
-    return gzip.compress(data, mtime=0)
-
-
-MARK = " with a byte order mark"
-PRETTY = tuple(json.dumps(json.loads(post), indent=2, ensure_ascii=False) for post in ALL)
-TAR = b"tweets.json".ljust(257, b"\0") + b"ustar\0" + b"\0" * 300
-JSON_ONLY = "; give a file of posts as JSON"
-TABLE = "looks like a table (CSV or TSV); give a file of posts as JSON, one on each line"
-COMMAS = "has a comma after each post; remove the commas, or put all posts between [ and ]"
-COMMENT = "begins with a comment; JSON has none, so remove the comments"
-ARCHIVES = "archives are not read yet. Write each "
-NONE = "holds no posts: of its first {}, none is a post; "
-INVALID = "is not valid JSON: "
-PAGE = (
-    "holds no posts: {} 1 is a page of X's API; pages are not read yet. Write each entry of `data` on a line of its own"
+from tests.families.files.case import (
+    ALL,
+    ARCHIVES,
+    ARRAY,
+    BETWEEN,
+    BOM,
+    COMMAS,
+    COMMENT,
+    CORPUS,
+    DATA,
+    ESCAPES,
+    HALF,
+    INVALID,
+    JSON_ONLY,
+    LATIN,
+    LINES,
+    MARK,
+    NONE,
+    ONE,
+    OTHER_JSON,
+    PAGE,
+    PRETTY,
+    QUOTE,
+    TABLE,
+    TAR,
+    THREE,
+    TWO,
+    Case,
+    array,
+    lines,
+    objects,
+    packed,
 )
-LATIN = b'{"id": "1", "text": "caf\xe9"}\n'
+from tests.families.files.compressed_files import COMPRESSED
 
-CASES: dict[str, Case] = {
+__all__ = ["CASES", "CORPUS"]
+
+CASES: dict[str, Case] = COMPRESSED | {
     # encodings
     "utf-8.jsonl": Case(DATA, lines(), ALL),
     "utf-8-mark.jsonl": Case(b"\xef\xbb\xbf" + DATA, lines("UTF-8" + MARK), ALL),
@@ -117,8 +77,28 @@ CASES: dict[str, Case] = {
     # line ends
     "crlf.jsonl": Case("\r\n".join(ALL).encode() + b"\r\n", lines(), ALL),
     "cr.jsonl": Case("\r".join(ALL).encode() + b"\r", lines(), ALL),
+    "cr-then-lf.jsonl": Case(f"{ONE}\r{TWO}\n{THREE}\n{ONE}\n".encode(), lines(), (*ALL, ONE)),
+    "lf-then-cr.jsonl": Case(f"{ONE}\n{TWO}\r{THREE}\r{ONE}\r".encode(), lines(), (*ALL, ONE)),
+    "broken-cr-inside.jsonl": Case(
+        f'{{"id": "1", "text": "a\rb"}}\n{TWO}\n{THREE}'.encode(), lines(), ('{"id": "1", "text": "a\rb"}', TWO, THREE)
+    ),
+    "broken-cr.jsonl": Case(f'{{"id": "1", "te\r{TWO}\r{THREE}'.encode(), lines(), ('{"id": "1", "te', TWO, THREE)),
+    "cr-cr-lf.jsonl": Case("\r\r\n".join(ALL).encode() + b"\r\r\n", lines(), ALL),
     "no-end.jsonl": Case("\n".join(ALL).encode(), lines(), ALL),
     "blank-lines.jsonl": Case(f"\n \n{ONE}\n\n\r\n{TWO}\n\n{THREE}\n\n".encode(), lines(), ALL),
+    # byte order marks where files were joined
+    "two-marks.jsonl": Case(f"{BOM}{BOM}{LINES}".encode(), lines("UTF-8" + MARK), ALL),
+    "marks.jsonl": Case(BOM.join(("", *(f"{post}\n" for post in ALL))).encode(), lines("UTF-8" + MARK), ALL),
+    "marks.array": Case(f"{BOM}{BOM}\n[{ONE}]{BOM}[{TWO},{BOM}{THREE}]{BOM}".encode(), array("UTF-8" + MARK), ALL),
+    "marks.json": Case(f"{BOM}{BOM}".join(PRETTY).encode(), objects(), PRETTY),
+    "marks.json-seq": Case(
+        f"{BOM}{BOM}\x1e{ONE}\n\x1e{TWO}\n".encode(),
+        "a JSON text sequence (RFC 7464) in UTF-8 with a byte order mark; each value is a post",
+        ALL[:2],
+    ),
+    "marks-utf-16.jsonl": Case(
+        f"{BOM}{ONE}\n{BOM}{TWO}\n".encode("utf-16-le"), lines("UTF-16 (little-endian)" + MARK), ALL[:2]
+    ),
     # layouts
     "many-lines.array": Case(ARRAY.encode(), array(), ALL),
     "one-line.array": Case(f"[{','.join(ALL)}]".encode(), array(), ALL),
@@ -130,6 +110,35 @@ CASES: dict[str, Case] = {
     "pretty.json": Case("\n".join(PRETTY).encode(), objects(), PRETTY),
     "side-by-side.json": Case("".join(ALL).encode(), objects(), ALL),
     "spaced.json": Case(" ".join(ALL).encode(), objects(), ALL),
+    "then-pretty.jsonl": Case("\n".join((ONE, *PRETTY, TWO)).encode(), lines(), (ONE, *PRETTY, TWO)),
+    "then-pretty-crlf.jsonl": Case(
+        f"{ONE}\n{PRETTY[2]}\n".replace("\n", "\r\n").encode(), lines(), (ONE, PRETTY[2].replace("\n", "\r\n"))
+    ),
+    "then-broken-pretty.jsonl": Case(
+        f'{ONE}\n{{\n"id": "2\n}}\n{PRETTY[1]}\n{{\n{THREE}'.encode(),
+        lines(),
+        (ONE, "{", '"id": "2', "}", PRETTY[1], "{", THREE),
+    ),
+    "broken-no-end.json": Case(
+        "\n".join((PRETTY[0], HALF, PRETTY[2])).encode(), objects(), (PRETTY[0], HALF, PRETTY[2])
+    ),
+    "broken-no-quote.json": Case(
+        "\n".join((PRETTY[0], QUOTE, *PRETTY[1:])).encode(), objects(), (PRETTY[0], QUOTE, *PRETTY[1:])
+    ),
+    "broken-many.json": Case(
+        "\n".join((PRETTY[0], *[HALF] * 9, ONE)).encode(), objects(), (PRETTY[0], *[HALF] * 9, ONE)
+    ),
+    "broken-brace.json": Case(f"{PRETTY[0]}}}\n{PRETTY[1]}".encode(), objects(), (PRETTY[0], "}", PRETTY[1])),
+    "broken-side-by-side.json": Case(f"{ONE}{TWO}}} {THREE}".encode(), objects(), (ONE, TWO, "} ", THREE)),
+    "broken-early-end.json": Case(
+        f'{PRETTY[0]}\n{{"id": "2"}}, "x": 1}}\n{ONE}'.encode(),
+        objects(),
+        (PRETTY[0], '{"id": "2"}', ', "x": 1}', ONE),
+    ),
+    "comma.json": Case(f"{PRETTY[0]},\n{PRETTY[1]}".encode(), objects(), PRETTY[:1], ends=BETWEEN),
+    "cut.json": Case(
+        f"{PRETTY[0]}\n{PRETTY[1][:-4]}".encode(), objects(), PRETTY[:1], ends="the file ends in the middle of post 2"
+    ),
     "rfc7464.json-seq": Case(
         "".join(f"\x1e{post}\n" for post in ALL).encode(),
         "a JSON text sequence (RFC 7464) in UTF-8; each value is a post",
@@ -141,55 +150,6 @@ CASES: dict[str, Case] = {
     "open.array": Case(ARRAY.encode()[:-12], array(), ALL[:2], ends="the file ends in the middle of post 3"),
     "unclosed.array": Case(
         f"[{ONE},{TWO}".encode(), array(), ALL[:2], ends="the file ends before its array does, after post 2"
-    ),
-    # compressions
-    "plain.gz": Case(packed(DATA), lines("UTF-8, compressed with gzip"), ALL),
-    "members.gz": Case(
-        packed(f"{ONE}\n{TWO[:9]}".encode()) + packed(f"{TWO[9:]}\n{THREE}".encode()),
-        lines("UTF-8, compressed with gzip"),
-        ALL,
-    ),
-    "padded.gz": Case(packed(DATA) + b"\0" * 600, lines("UTF-8, compressed with gzip"), ALL),
-    "trailing.gz": Case(
-        packed(DATA) + b"trash",
-        lines("UTF-8, compressed with gzip"),
-        ALL,
-        ends="the gzip data are damaged: Error -3 while decompressing data: incorrect header check",
-    ),
-    "twice.gz": Case(packed(packed(DATA)), lines("UTF-8, compressed with gzip, compressed with gzip"), ALL),
-    "array-utf-16.gz": Case(
-        packed(b"\xff\xfe" + ARRAY.encode("utf-16-le")),
-        array("UTF-16 (little-endian) with a byte order mark, compressed with gzip"),
-        ALL,
-    ),
-    "empty.gz": Case(packed(b""), "empty, compressed with gzip; it has 0 posts"),
-    "plain.bz2": Case(bz2.compress(DATA), lines("UTF-8, compressed with bzip2"), ALL),
-    "plain.xz": Case(lzma.compress(DATA), lines("UTF-8, compressed with xz"), ALL),
-    "plain.zst": Case(zstd.compress(DATA), lines("UTF-8, compressed with zstd"), ALL),
-    "frames.zst": Case(
-        zstd.compress(f"{ONE}\n".encode()) + zstd.compress(f"{TWO}\n{THREE}".encode()),
-        lines("UTF-8, compressed with zstd"),
-        ALL,
-    ),
-    "one-file.zip": Case(
-        zipped(("posts.jsonl", DATA), ("__MACOSX/._posts.jsonl", b"x")),
-        lines("UTF-8, compressed with zip"),
-        ALL,
-        seekable=True,
-    ),
-    "two-files.zip": Case(
-        zipped(("a.jsonl", DATA), ("b.jsonl", DATA)),
-        refused="is a zip archive of 2 files; unzip it, and give one of them",
-        seekable=True,
-    ),
-    "table.xlsx": Case(
-        zipped(("[Content_Types].xml", b"<x/>"), ("xl/workbook.xml", b"<x/>")),
-        refused="is a document of an office program; export its posts as JSON Lines",
-        seekable=True,
-    ),
-    "damaged.xz": Case(
-        b"\xfd7zXZ\0" + b"\xff" * 40,
-        refused="cannot be read: the xz data are damaged: Corrupt input data",
     ),
     # nothing in it
     "empty.jsonl": Case(b"", "empty; it has 0 posts"),
@@ -228,8 +188,9 @@ CASES: dict[str, Case] = {
         refused=INVALID + "a comma stands after post 1 without a post behind it; remove the comma",
     ),
     "no-comma.array": Case(f"[{ONE} {TWO}]".encode(), refused=INVALID + "a comma is missing after post 1"),
-    "two.array": Case(
-        f"[{ONE}]\n[{TWO}]\n".encode(), refused=INVALID + "something follows the end of the array, after post 1"
+    "two.array": Case(f"[{ONE}]\n[{TWO}]\n[][{THREE}]".encode(), array(), ALL),
+    "two-words.array": Case(
+        f"[{ONE}]\n{TWO}\n".encode(), refused=INVALID + "something follows the end of the array, after post 1"
     ),
     "trailing-commas.jsonl": Case(",\n".join(ALL).encode(), refused=COMMAS),
     "scalars.array": Case(
@@ -237,6 +198,9 @@ CASES: dict[str, Case] = {
         refused=NONE.format("3 posts") + "post 1 is JSON, but not an object with `id` and `text`",
     ),
     "words.txt": Case(b"hello\n" * 30, refused=NONE.format("20 lines") + "line 1 is not JSON"),
+    "null.jsonl": Case(b"null\n", refused="holds no posts: line 1 " + OTHER_JSON),
+    "null-table.jsonl": Case(b'null, "x", 3\n', refused=TABLE),
+    "blanks.jsonl": Case(b"\n" * 10_001 + DATA, refused="holds no posts: its first 10000 lines are blank"),
     "other-objects.jsonl": Case(
         b'\n{"a": 1}\n{"b": 2}\n',
         refused=NONE.format("2 lines") + "line 2 is an object with neither `id` nor `text`",

@@ -51,6 +51,9 @@ def test_the_posts_of_each_file_reach_kafka(settings: Settings, topic: str, caps
         assert says == f"{CORPUS / name}: {case['says']}"
         assert fed == f"fed {len(case['posts'])} events into {topic}"
         assert ("is not UTF-8" in printed.err) == bool(case["damaged"])
+        assert [line for line in printed.err.splitlines() if "ignored" in line] == [
+            f"mner: {CORPUS / name}: {remark}" for remark in case["remarks"]
+        ]
         wanted += case["posts"]
     assert held(str(settings.kafka), topic) == sorted(wanted)
 
@@ -68,7 +71,7 @@ def test_what_stands_before_a_break_is_sent_and_the_place_is_told(
     found = TOLD.search(printed)
     assert found
     assert found.groups() == (str(len(case["posts"])), str(len(case["posts"]) + 1))
-    assert ("(post " in printed) == name.endswith(".array")
+    assert ("(post " in printed) == ("each line" not in case["says"])
     assert held(str(settings.kafka), topic) == sorted(case["posts"])
 
 

@@ -8,8 +8,10 @@ import io
 import json
 import lzma
 import os
+import random
 import threading
 import tracemalloc
+import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,7 +67,7 @@ def read(source: IO[bytes]) -> dict[str, Any]:
     readable = Readable(posts)
     records = [record for record in readable if isinstance(record, bytes) and record.strip()]
     found = {"says": posts.says, "posts": [record.rstrip(b"\r") for record in records]}
-    return found | {"ends": readable.problem or "", "damaged": posts.first_damaged}
+    return found | {"ends": readable.problem or "", "damaged": posts.first_damaged, "remarks": list(posts.remarks)}
 
 
 def expected(name: str) -> tuple[dict[str, Any], bool]:
@@ -73,7 +75,7 @@ def expected(name: str) -> tuple[dict[str, Any], bool]:
     wanted = json.loads((CORPUS / f"{name}.expected").read_text())
     seekable = wanted.pop("seekable", False)
     if "refused" not in wanted:
-        wanted = {"says": "", "posts": [], "ends": "", "damaged": 0} | wanted
+        wanted = {"says": "", "posts": [], "ends": "", "damaged": 0, "remarks": []} | wanted
         wanted["posts"] = [as_bytes(post) for post in wanted["posts"]]
     return wanted, seekable
 
@@ -220,7 +222,7 @@ def test_a_disk_that_fails_is_told_where_it_fails(monkeypatch: pytest.MonkeyPatc
         yield b'{"id": "1", "text": "x"}\n{"id": "2'
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("core.files.inflate.pieces_of", pieces)
+    monkeypatch.setattr("core.files.archive.pieces_of", pieces)
     readable = Readable(open_posts(io.BytesIO(), MOST))
     assert list(readable) == [b'{"id": "1", "text": "x"}']
     assert readable.problem == "Input/output error"
@@ -230,3 +232,84 @@ def test_a_piece_is_read_as_soon_as_it_is_there(tmp_path: Path) -> None:
     (tmp_path / "posts").write_bytes(b"x" * 100_000)
     with (tmp_path / "posts").open("rb") as source:
         assert [len(piece) for piece in stream.pieces_of(source)] == [65536, 34464]
+
+
+def test_a_zip_archive_in_bzip2_takes_little_memory() -> None:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("a", b'{"id": "1"}\n{"id": "' + b" " * 50 * MEGABYTE + b'"}\n{"id": "3"}\n')
+    assert len(target.getvalue()) < MEGABYTE
+    sizes, peak = peak_of(io.BytesIO(target.getvalue()))
+    assert sizes == [11, 50 * MEGABYTE + 10, 11]
+    assert peak < 8 * MEGABYTE
+
+
+@pytest.mark.parametrize("name", ["one-file.zip", "bzip2.zip", "stored.zip"])
+def test_a_zip_archive_with_one_wrong_byte_is_read_or_told_in_a_sentence(name: str) -> None:
+    whole = (CORPUS / name).read_bytes()
+    for at in range(4, len(whole)):
+        for value in (0, 255, whole[at] ^ 1):
+            data = bytearray(whole)
+            data[at] = value
+            found = read(io.BytesIO(bytes(data)))
+            assert found.get("refused") or found["ends"] or found["posts"], (at, value)
+
+
+@pytest.mark.parametrize(
+    ("compress", "says", "size"),
+    [
+        pytest.param(bz2.compress, "bzip2", 3_000_000, id="bzip2"),
+        pytest.param(lzma.compress, "xz", 300_000, id="a short xz"),
+        pytest.param(lzma.compress, "xz", 3_000_000, id="xz"),
+        pytest.param(gzip.compress, "gzip", 300_000, id="a short gzip"),
+        pytest.param(gzip.compress, "gzip", 3_000_000, id="gzip"),
+    ],
+)
+def test_of_a_damaged_file_the_posts_before_the_place_are_read(compress: Any, says: str, size: int) -> None:
+    posts = [b'{"id": "%d", "text": "%s"}' % (n, random.Random(n).randbytes(400).hex().encode()) for n in range(5000)]
+    data = bytearray(compress(b"\n".join(posts)[:size]))
+    at = len(data) - 40 if size < MEGABYTE else len(data) // 2
+    data[at : at + 4] = b"\xff\xff\xff\xff"
+    readable = Readable(open_posts(io.BytesIO(bytes(data)), MOST))
+    found = list(readable)
+    whole = size * at // len(data)
+    lost = 900_000 if says == "bzip2" else 4000  # bzip2 gives whole blocks
+    assert sum(len(post) for post in found if isinstance(post, bytes)) > whole - lost
+    assert found[: (whole - lost) // 850] == posts[: max(0, (whole - lost) // 850)]
+    assert readable.problem is not None
+    assert readable.problem.startswith(f"the {says} data ")
+
+
+@pytest.mark.parametrize("layout", ["objects", "lines"])
+def test_a_long_first_post_is_looked_at_once_however_small_the_pieces(
+    monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    looked: list[int] = []
+
+    def pieces(stream: Any, most: int) -> Iterator[bytes]:
+        for piece in ahead(stream, most):
+            looked.append(len(piece))
+            yield piece
+
+    ahead = stream.Stream.ahead
+    monkeypatch.setattr(stream.Stream, "ahead", pieces)
+    separator = "\n" if layout == "objects" else " "
+    post = f'{{"id": "1",{separator}"text": "{"x" * 900_000}"}}'.encode()
+    source: Any = Pipe(post + b"\n" + post, 512)
+    assert list(open_posts(source, MOST)) == [post, post]
+    assert sum(looked) < 4 * len(post)
+
+
+@pytest.mark.parametrize("size", [2, MEGABYTE])
+def test_blanks_before_the_first_post_are_bounded(size: int) -> None:
+    source: Any = Pipe(b" " * 2 * MEGABYTE + b'{"id": "1"}\n', size)
+    assert read(source) == {"refused": f"holds no posts: it begins with more than {MOST} blanks"}
+
+
+def test_among_broken_objects_memory_is_bounded_and_each_good_one_is_found() -> None:
+    good, broken = b'{\n"id": "1"\n}', b'{\n"id": "2\n'
+    data = b"\n".join([good, *([broken, good, good] * 50_000)])
+    sizes, peak = peak_of(io.BytesIO(data))
+    assert sizes.count(len(good)) >= 100_000
+    assert sum(sizes) >= len(data) - 2 * len(sizes)
+    assert peak < 20 * MEGABYTE  # most of it is the list of the sizes
