@@ -11,11 +11,11 @@ from core.errors import Reject, Retry, Stop, UserError
 from core.text import printable
 
 FAILED = 2
-"""Exit code of a command that failed for a reason that a person can mend."""
+"""Exit code of a command that failed for a reason that a person can fix."""
 
 
 def told(error: Exception) -> bool:
-    """Prints one line about an error that a person can mend. Returns False, and prints nothing, for a fault of ours.
+    """Prints one line about an error that a person can fix. Returns False, and prints nothing, for a fault of ours.
 
     MNER_LOG_LEVEL=DEBUG adds the traceback of errors of files and brokers, which no command expects.
     """

@@ -33,7 +33,7 @@ def command(
     in UTF-8 are sent unchanged. A file that holds no posts is refused before anything is sent.
 
     A worker writes lines that are not valid posts to the dead letters; see `mner dead-letters list`.
-    Feeding may be stopped, or break off. It then says how many posts are sent, and with which line to go on.
+    Feeding may be stopped, or may fail. The command then says how many posts are sent, and with which line to go on.
     """
     import sys
 

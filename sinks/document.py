@@ -9,7 +9,8 @@ every document of an older one. Within an edit, a person beats the model, a newe
 decision an earlier one. A tombstone has version 2**62, above all others.
 
 `folded` is the text in the spelling that is searched, where that differs from the text: the core of Elasticsearch lacks
-the filters for it. Documents of version 0.1 have the model version in the field `release`, and no `folded`.
+the filters for it. Documents of version 0.1 have the model version in the field `release`. Documents of versions 0.1
+and 0.2 have no `folded`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Makes one Faust app for each agent.
 
 Each app has its own consumer group. So a slow topic does not delay the others, and agents can run in separate workers.
-docs/delivery.md gives the measurements behind these options of Faust:
+docs/delivery.md gives the reasons for these options of Faust:
 
 - Keys and values are raw bytes, so that a bad message reaches the dead letters unchanged.
 - Faust does not wait for unacknowledged events when it stops, since the pipeline drains them.

@@ -105,7 +105,8 @@ def feed(
         told = kafka_answers.answer(error, f"Kafka at {brokers}", f"topic {topic}")
         if told.reaction is Reaction.STOP:
             raise UserError(told.sentence) from None
-        raise UserError(f"no Kafka broker answers at {brokers} ({error}): is it up, is MNER_KAFKA right?") from None
+        remedy = "is it running? is MNER_KAFKA correct?"
+        raise UserError(f"no Kafka broker answers at {brokers} ({error}): {remedy}") from None
     creates_none(producer)
     sending = _Sending(producer, topic, unit)
     try:

@@ -29,7 +29,7 @@ from streams.addresses import masked
 CHECKPOINT = Path(__file__).resolve().parent.parent / "model" / "checkpoint"
 PREFIX = "MNER_"
 NO_CHANNEL = "none"
-"""Value of the setting of channels that reads nothing. An empty value would be the same as none at all."""
+"""Value that turns all channels off. An empty value counts as unset."""
 
 
 def _commas(value: Any) -> Any:
@@ -71,15 +71,15 @@ class DeadLetterLimits(Group):
     run: int = Field(
         100,
         ge=1,
-        description="Number of events in a row that fail in the worker's own stages, after which it stops. "
-        "Events that cannot be decoded do not count.",
+        description="Number of events in a row that fail through no fault of their own, after which the worker stops. "
+        "Events that are rejected for what they hold do not count.",
     )
     share: FiniteFloat = Field(
         0.5,
         gt=0,
         le=1,
-        description="The worker stops if more than this share of the last 500 events failed in its own stages. "
-        "Events that cannot be decoded do not count.",
+        description="The worker stops if more than this share of the last 500 events failed through no fault of their "
+        "own. Events that are rejected for what they hold do not count.",
     )
 
 
@@ -243,7 +243,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO",
         description="Log level of the worker. "
-        "With DEBUG in the environment, errors of files and brokers show where they arose.",
+        "If DEBUG is set in the environment, not in .env, errors of files and brokers come with a traceback.",
     )
 
     def name(self, what: str) -> str:

@@ -114,7 +114,8 @@ def admin(brokers: str, **options: int) -> KafkaAdminClient:
         told = answer(error, f"Kafka at {brokers}")
         if told.reaction is Reaction.STOP:
             raise UserError(told.sentence) from None
-        raise Unreachable(f"no Kafka broker answers at {brokers} ({error}): is it up, is MNER_KAFKA right?") from None
+        remedy = "is it running? is MNER_KAFKA correct?"
+        raise Unreachable(f"no Kafka broker answers at {brokers} ({error}): {remedy}") from None
 
 
 @contextmanager

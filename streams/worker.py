@@ -98,7 +98,7 @@ async def _reach_kafka(resources: Resources) -> None:
             raise Retry(str(error)) from None
 
     if missing := await retry_forever(look, what="waiting for Kafka", warn_at=1):
-        raise UserError(f"topics missing: {', '.join(missing)}; make them with `mner topics create`")
+        raise UserError(f"topics are missing: {', '.join(missing)}; create them with `mner topics create`")
     await retry_forever(resources.open, what="waiting for Kafka", warn_at=1)
 
 

@@ -18,8 +18,8 @@ def command(
 ) -> None:
     """Check Python, settings, disk, checkpoint, jars, Kafka, Elasticsearch and Redis, and say how to fix problems.
 
-    Each finding is one line: ✓ fine, ! a warning, ✗ broken. The command changes nothing, and takes 15 seconds at most.
-    The exit code is that of the gravest finding: 0 fine, 1 a warning, 2 broken.
+    Each finding is one line: ✓ fine, ! a warning, ✗ broken. The command changes nothing, and takes at most 15
+    seconds without --deep. The exit code is that of the gravest finding: 0 fine, 1 a warning, 2 broken.
     """
     import logging
     from dataclasses import asdict

@@ -153,7 +153,7 @@ def judge(group: str, look: Look, still: set[int], looked_s: float, in_flight: i
     """Returns the findings about a group.
 
     `still`: partitions whose lag has not moved for `looked_s` seconds. `in_flight`: records that a worker may hold
-    unacknowledged. `sharing`: whether the group was sharing its partitions anew all the time.
+    unacknowledged. `sharing`: whether the group was rebalancing all the time.
     """
     if look.error:
         remedy = "allow it with `kafka-acls --add --operation Read --group ...`" if "[Error 30]" in look.error else ""
@@ -167,7 +167,7 @@ def judge(group: str, look: Look, still: set[int], looked_s: float, in_flight: i
         detail = f"lag {lag} on {look.topic}, no worker reads it"
         return [*findings, Finding(group, "warning", detail, "start one with `mner worker`")]
     if sharing:
-        detail = f"{readers} of {look.topic} shared the partitions anew for {looked_s:.0f} s, and read nothing"
+        detail = f"the group of {look.topic} was rebalancing for {looked_s:.0f} s, with {readers}, and read nothing"
         remedy = "look again in a minute; if it lasts, see the logs of the workers, which keep joining and leaving"
         return [*findings, Finding(group, "warning", detail, remedy)]
     findings += _deaf(group, look, lags)
@@ -190,7 +190,7 @@ def _outside(group: str, look: Look) -> list[Finding]:
     beyond = [n for n, offset in sorted(look.committed.items()) if n in look.ends and offset > look.ends[n]]
     if beyond:
         listed = _listed(f"partition {n} at {look.committed[n]} of {look.ends[n]}" for n in beyond)
-        remedy = "Kafka lost records; a worker notices within a minute, and reads the rest again"
+        remedy = "Kafka lost records; a worker notices within 30 s, and reads again what it has perhaps not read"
         remedy = remedy if look.members else f"{remedy}: `mner worker`"
         findings.append(Finding(group, "broken", f"committed beyond the end of {look.topic}: {listed}", remedy))
     below = [n for n, offset in sorted(look.committed.items()) if n in look.begins and offset < look.begins[n]]

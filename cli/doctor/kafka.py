@@ -89,7 +89,7 @@ def _topics(planned: Sequence[Topic], described: Mapping[str, Any]) -> list[Find
         if len(set(actual.values())) > 1:
             remedy = "give all topics the same number; else decisions and erasures of a post may be out of order"
         else:
-            remedy = "set MNER_PARTITIONS to the existing number; it is never changed"
+            remedy = "set MNER_PARTITIONS to the existing number; mner never changes that of an existing topic"
         findings.append(Finding("topics", "warning", detail, remedy))
     if not findings and existing:
         listed = ", ".join(f"{topic.name} ({topic.partitions})" for topic in existing)
@@ -138,7 +138,7 @@ def _values(client: Any, planned: Sequence[Topic], setting: str) -> dict[str, st
 
 
 def replicas(described: Mapping[str, Any], least: Mapping[str, int]) -> list[Finding]:
-    """Checks that every partition has a leader and enough replicas in step (`least`: topic -> smallest number)."""
+    """Checks that every partition has a leader and enough in-sync replicas (`least`: topic -> smallest number)."""
     leaderless, refusing, short, unreachable = [], [], [], []
     for name, topic in described.items():
         wanted = least.get(name, 1)
@@ -161,10 +161,10 @@ def replicas(described: Mapping[str, Any], least: Mapping[str, int]) -> list[Fin
         remedy = "lower min.insync.replicas with `kafka-configs`, or add replicas; until then Kafka takes no records"
         findings.append(Finding("replicas", "broken", "; ".join(unreachable), remedy))
     if refusing:
-        detail = f"Kafka takes no records, since too few replicas are in step: {', '.join(refusing)}"
+        detail = f"Kafka takes no records, since too few replicas are in sync: {', '.join(refusing)}"
         findings.append(Finding("replicas", "broken", detail, brokers))
     if short:
-        findings.append(Finding("replicas", "warning", f"replicas lag behind: {', '.join(short)}", brokers))
+        findings.append(Finding("replicas", "warning", f"replicas are not in sync: {', '.join(short)}", brokers))
     return findings
 
 

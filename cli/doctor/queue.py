@@ -23,7 +23,7 @@ def queue(client: Any, info: Mapping[str, Any], config: Settings) -> list[Findin
     if empty and (elsewhere := _elsewhere(client, info, keys)):
         here = _database(client)
         detail = f"the queue is empty in database {here}, but database {', '.join(elsewhere)} holds one with our prefix"
-        remedy = f"if it is ours, end MNER_REDIS with /{elsewhere[0]}"
+        remedy = f"if it is ours, put /{elsewhere[0]} at the end of MNER_REDIS"
         return [Finding("queue", "warning", detail, remedy)]
     if empty and (known := _decided_in_index(config)):
         detail = f"people decided {known} posts of the index, but the queue in this database knows of none"
@@ -36,7 +36,7 @@ def queue(client: Any, info: Mapping[str, Any], config: Settings) -> list[Findin
     read = min(SAMPLE, opened + leased)
     detail = f"{len(unreadable)} of {read} tasks cannot be read, the first is that of post {tweet}: {reason}"
     remedy = (
-        "a newer version of mner reads its own tasks: update this one. Else feed the post again with a later `edit`, "
+        "if a newer version of mner wrote them, update this one; otherwise feed the post again with a higher `edit`, "
         "which replaces its task"
     )
     return [Finding("queue", "broken", detail, remedy)]

@@ -17,7 +17,7 @@ REMEDIES = {
     "NOAUTH": "put the password into MNER_REDIS, as redis://:password@host:6379",
     "WRONGPASS": "correct the user and the password in MNER_REDIS",
     "NOPERM": "give the user of MNER_REDIS these commands and the keys of the queue, with ACL SETUSER",
-    "DENIED": "set a password or `bind` in redis.conf, then name the password in MNER_REDIS",
+    "DENIED": "set a password or `bind` in redis.conf, then put the password into MNER_REDIS",
     "LOADING": "wait; a worker waits as well",
     "BUSY": "wait; if it lasts, end the script with SCRIPT KILL",
     "WRONGTYPE": "set MNER_PREFIX or another database, so that the keys are ours alone",
@@ -98,5 +98,5 @@ def server_findings(info: Mapping[str, Any], where: str) -> list[Finding]:
         remedy = "set `appendonly yes`; a lost queue can be rebuilt from the topics while they keep their records"
         add("warning", "writes no append-only file: a crash loses tasks", remedy)
     if info.get("cluster_enabled"):
-        add("broken", "is a cluster, and our keys are in different slots", REMEDIES["CROSSSLOT"])
+        add("broken", "runs in cluster mode, and our keys are in different slots", REMEDIES["CROSSSLOT"])
     return findings or [Finding("redis", "ok", f"{server_at}, append-only file on, no eviction")]

@@ -152,7 +152,7 @@ REQUEST = (
     Row("request", (), ("index_closed_exception",), _R.RETRY, "{server} has closed the index {name}", CLOSE),
     Row(
         *("request", (404,), ("index_not_found_exception", "aliases_not_found_exception"), _R.STOP),
-        *("{server} has no index {name}; a worker creates it", ALIASES),
+        *("{server} has no index {name}; a worker creates it when it starts", ALIASES),
     ),
     Row(
         *("request", (400,), ("invalid_index_name_exception", "invalid_alias_name_exception"), _R.STOP),

@@ -54,7 +54,7 @@ TABLE = (
     # the brokers take no records now
     Row((3, 100), (), _R.RETRY, "{server} does not have {topic} now"),
     Row((5, 6, 13, 72, 74, 75, 80, 83, 103), ("StaleMetadata",), _R.RETRY, "{server} is choosing new leaders"),
-    Row((19, 20), (), _R.RETRY, "{topic} has too few replicas in step to take records", TOPICS),
+    Row((19, 20), (), _R.RETRY, "{topic} has too few in-sync replicas to take records", TOPICS),
     Row((8, 9, 41), AWAY, _R.RETRY, "{server} is unreachable"),
     Row((7,), ("KafkaTimeoutError",), _R.RETRY, "{server} did not answer in time"),
     Row((2,), DAMAGED, _R.RETRY, "a record for {topic} was damaged on the way, or on the disk of {server}"),
@@ -70,7 +70,7 @@ TABLE = (
     # a consumer
     Row((1,), ("NoOffsetForPartitionError",), _R.RETRY, "{topic} no longer has the offset that we ask for", CONSUMER),
     Row((14, 15, 16), (), _R.RETRY, "{server} is choosing a coordinator for our group"),
-    Row((22, 25, 27, 79, 82, 110, 113), ("CommitFailedError",), _R.RETRY, "our group is sharing its partitions anew"),
+    Row((22, 25, 27, 79, 82, 110, 113), ("CommitFailedError",), _R.RETRY, "our group is rebalancing"),
     Row((70, 71, 78, 106), (), _R.RETRY, "{server} cannot continue our fetch session, or lacks the offset yet"),
     Row((30,), (), _R.STOP, "{server} does not let our user read with this group"),
     Row((23, 24, 26, 81), (), _R.STOP, "{server} does not accept our consumer group"),

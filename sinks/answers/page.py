@@ -17,7 +17,9 @@ table is read from the top, and the first row that matches counts. The page is w
 | done, stale | goes on: the server has the document, or a newer one |
 | retry | waits and sends the same again, without limit ([errors](delivery.md#errors)) |
 | retry smaller | does the same, with smaller requests. They grow again when they pass |
+| retry, with a new session | replaces its producer, and sends the same again |
 | split | sends the two halves of the request. A document that is refused alone is rejected |
+| split, counted | does the same. Many rejected in a row [stop the worker](delivery.md#limits-on-dead-letters) |
 | reject | makes a [dead letter](dead-letters.md) of this one event |
 | reject, counted | does the same. Many in a row [stop the worker](delivery.md#limits-on-dead-letters) |
 | stop | ends with an error. Only a person can help, with other settings or another program |
@@ -31,8 +33,11 @@ minute or more, and a small write passes each time.
 """
 
 REQUESTS = """\
-The sender is Elasticsearch, or a proxy or firewall before it. An empty cell matches both. Elasticsearch's own answers
-have the form of its errors, or its header `X-Elastic-Product` and no page.
+The sender is Elasticsearch, or a proxy or firewall before it. An empty cell matches both. An answer counts as
+Elasticsearch's own if it has the form of its errors. It also counts if it has the header `X-Elastic-Product` and its
+body is not an HTML page or other text.
+
+The row of a missing index concerns commands that only read, such as a search. For a write, the table above counts.
 
 What a proxy answers never stops the worker, and rejects a document only for its size. There is one exception: a
 redirect, or another program at the address, stops a worker that Elasticsearch has never answered.
@@ -61,8 +66,7 @@ def page() -> str:
                 ),
             ),
             "\n## Kafka\n",
-            "The class `retry, with a new session` means: the worker replaces its producer and sends again. The class",
-            "`split` means: the worker sends each record of the batch alone.\n",
+            "The class `split` means: the worker sends each record of the batch alone.\n",
             *_table(
                 ("codes", "errors of the clients", "class", "what is true", "source"),
                 (

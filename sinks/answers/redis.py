@@ -78,7 +78,7 @@ TABLE = (
     Row(("ERR",), _R.STOP, "{server} has no such database; see the number in its address", reason="(?i)DB index"),
     Row(("ERR",), _R.STOP, "{server} has database 0 only; see its address", reason="SELECT is not allowed"),
     Row(("MOVED",), _R.STOP, "{server} is not the node of its cluster that holds our keys"),
-    Row(("CROSSSLOT",), _R.STOP, "{server} needs our keys in one slot: put the prefix in braces"),
+    Row(("CROSSSLOT",), _R.STOP, "{server} needs our keys in one slot: use a Redis without cluster mode"),
     Row(("WRONGTYPE",), _R.STOP, "another program uses our keys at {server}"),
     Row(("ERR",), _R.STOP, "{server} lacks a command that the queue needs", reason="(?i)unknown (redis )?command"),
     Row(("NOPROTO",), _R.STOP, "{server} does not speak our version of the protocol", PROTOCOL),

@@ -12,12 +12,12 @@ from streams.consumer.placement import Placed, Reason
 log = logging.getLogger(__name__)
 
 SAYS: Mapping[Reason, str] = {
-    "beyond": "the group had read further than the log now reaches, so records were lost by Kafka; read again",
-    "cut": "the log was cut and has grown again since the group read it; read again",
-    "recreated": "the topic was deleted and made again; read",
-    "expired": "Kafka deleted records before they were read; read",
+    "beyond": "Kafka lost records: the group had read further than the log now reaches; reading again:",
+    "cut": "the log was cut and has grown again since the group read it; reading again:",
+    "recreated": "the topic was deleted and made again; reading:",
+    "expired": "Kafka deleted records before they were read; reading:",
 }
-PERHAPS_EXPIRED = "Kafka deleted records that the group had perhaps read, though it had not committed them; read"
+PERHAPS_EXPIRED = "Kafka deleted records that the group had perhaps read, though it had not committed them; reading:"
 """Of a commit without a note. Earlier versions committed neither the markers of transactions nor what was compacted."""
 
 SHOWN = 4

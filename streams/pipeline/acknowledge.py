@@ -1,8 +1,7 @@
 """Acknowledges events strictly in offset order in each partition.
 
-Faust commits the highest acknowledged offset below which it sees no gap. While events are in flight, it can commit
-past one of them (docs/delivery.md). So an event that finishes early waits here for all events before it. Faust then
-never sees a gap.
+`streams.consumer` commits only offsets below which all is acknowledged. An event that finishes early waits here for all
+events before it.
 """
 
 from __future__ import annotations

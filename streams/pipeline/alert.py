@@ -78,8 +78,8 @@ class BadEvents:
         kind, count = self._kinds.most_common(1)[0]
         many = f"the last {self._run} events" if self._run >= RUN else f"more than half of the last {WINDOW} events"
         log.warning(
-            "%s: %s of topic %s are dead letters, since they cannot be used. The most frequent reason (%d times): %s. "
-            "The worker goes on. `mner dead-letters list` shows them; mend what writes to the topic",
+            "%s: %s of topic %s became dead letters for what they hold. The most frequent reason (%d times): %s. "
+            "The worker goes on. `mner dead-letters list` shows them; fix the program that writes to the topic",
             self._agent,
             many,
             topic,

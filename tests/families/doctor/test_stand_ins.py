@@ -18,7 +18,7 @@ GB = 2**30
 
 
 def described(*partitions: tuple[int, int, int]) -> dict[str, Any]:
-    """What Kafka says of a topic: for each partition its leader, its replicas and how many of them are in step."""
+    """What Kafka says of a topic: for each partition its leader, its replicas and how many of them are in sync."""
     return {
         "tweets": {
             "partitions": [
@@ -38,11 +38,11 @@ def described(*partitions: tuple[int, int, int]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("partitions", "least", "expected"),
     [
-        pytest.param([(1, 3, 3), (2, 3, 3)], 2, [], id="all in step"),
+        pytest.param([(1, 3, 3), (2, 3, 3)], 2, [], id="all in sync"),
         pytest.param(
-            [(1, 3, 3), (2, 3, 2)], 2, [("warning", "replicas lag behind: tweets/1 (2 of 3)")], id="one behind"
+            [(1, 3, 3), (2, 3, 2)], 2, [("warning", "replicas are not in sync: tweets/1 (2 of 3)")], id="one behind"
         ),
-        pytest.param([(1, 3, 1)], 2, [("broken", "too few replicas are in step: tweets/0 (1 of 2)")], id="too few"),
+        pytest.param([(1, 3, 1)], 2, [("broken", "too few replicas are in sync: tweets/0 (1 of 2)")], id="too few"),
         pytest.param([(1, 3, 3), (-1, 3, 0)], 2, [("broken", "no leader: tweets/1")], id="no leader"),
         pytest.param([(1, 1, 1)], 2, [("broken", "tweets has min.insync.replicas=2")], id="never enough"),
     ],
@@ -73,7 +73,7 @@ def test_replicas_of_several_brokers(
         ),
         pytest.param(
             Reply(407, b"no", ours=False, kind="text/html"),
-            "asks for credentials",
+            "asks for a login",
             "the proxy its",
             "ELASTIC",
             id="407",

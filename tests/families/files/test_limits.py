@@ -236,7 +236,7 @@ def test_a_run_of_bad_events_is_one_line_that_names_topic_reason_and_remedy(
     assert caplog.messages == []
     bad(events, 1000)
     (line,) = caplog.messages
-    assert line.startswith("alerted: the last 20 events of topic t.tweets are dead letters")
+    assert line.startswith("alerted: the last 20 events of topic t.tweets became dead letters")
     assert "(20 times): event: Invalid JSON: at line 0 column 1." in line
     assert "`mner dead-letters list`" in line
     assert metric("mner_bad_events_total", agent="alerted") == before + alert.RUN - 1 + 1000
@@ -265,7 +265,7 @@ def test_when_more_than_half_are_bad_it_is_said_although_none_follow_each_other(
         bad(events, 2, "id: wrong (got 'x')")
         events.passed()
     (line,) = caplog.messages
-    assert line.startswith("alerted: more than half of the last 500 events of topic t.tweets are dead letters")
+    assert line.startswith("alerted: more than half of the last 500 events of topic t.tweets became dead letters")
 
 
 def test_the_most_frequent_reason_is_told_though_each_has_other_values(

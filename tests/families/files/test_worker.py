@@ -50,9 +50,9 @@ async def test_a_file_in_utf_16_does_not_stop_the_worker(stubbed: Settings, star
     assert set(found.documents) == {f"t{number}" for number in range(GOOD)}
     assert len(found.dead) == BAD
     assert worker.code is None
-    warnings = [line for line in worker.output().splitlines() if "cannot be used" in line]
+    warnings = [line for line in worker.output().splitlines() if "became dead letters" in line]
     assert len(warnings) == 1
-    assert f"of topic {stubbed.name(topics.TWEETS)} are dead letters" in warnings[0]
+    assert f"of topic {stubbed.name(topics.TWEETS)} became dead letters" in warnings[0]
     assert "`mner dead-letters list`" in warnings[0]
     assert worker.output().count("\n") < BAD, "there is no line for each event"
     assert (await asyncio.to_thread(scraped, listener))['mner_bad_events_run{agent="extract"}'] == 0

@@ -81,7 +81,7 @@ class Cut:
         await until_extracted(self.settings, new, 90)
         await until_all_committed(self.settings, 60)
         assert self.worker.code is None
-        assert 1 <= self.worker.output().count("read again") <= 4, "each partition is read again once"
+        assert 1 <= self.worker.output().count("reading again") <= 4, "each partition is read again once"
 
     def copy(self) -> None:
         for folder in self._folders():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,6 +22,11 @@ from streams import topics
 from streams.agents.names import AgentName
 from streams.settings import Settings
 from tests.streams import stub_model
+
+
+def reads_again(output: str) -> bool:
+    """Whether a worker says that it reads records again, since a log was cut or a library lost some."""
+    return re.search("read(ing)? again", output) is not None
 
 
 def post(number: int) -> bytes:
