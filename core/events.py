@@ -23,7 +23,7 @@ from pydantic import (
 
 from core import reading
 from core.json_text import SURROGATE, read_json
-from core.moments import FIRST_YEAR, LAST_YEAR, is_compact
+from core.moments import FIRST_YEAR, LAST_YEAR, date_in_digits
 from core.text import one_line
 
 SCHEMA_VERSION = 1
@@ -95,8 +95,10 @@ class Media(LenientModel):
 class Tweet(LenientModel):
     """One post, as a feed sends it. Only `id` and `text` are required, and only they can be wrong in its JSON.
 
-    `model_validate_json` reads the other fields as widely as `core.reading` does. It notes in `left_out` what it cannot
-    read. A post whose fields all have the form below is read as it is. A text may be blank: see `has_words`.
+    `model_validate_json` reads a stranger's post, and the other fields as widely as `core.reading` does. It notes in
+    `left_out` what it cannot read, and drops a `left_out` that the post came with. Only as a part of our own messages
+    does a post keep it. A post whose fields all have the form below is read as it is. A text may be blank: see
+    `has_words`.
     """
 
     id: Identifier
@@ -122,25 +124,33 @@ class Tweet(LenientModel):
     def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
         """Reads a post from JSON. Raises `ValidationError` only for `id`, `text`, and what is no JSON object."""
         try:
-            return super().model_validate_json(json_data, **options)
+            post = super().model_validate_json(json_data, **options)
         except ValidationError as error:
             refusal = error
+        else:
+            return post.model_copy(update={"left_out": {}}) if post.left_out else post
         try:
             fields = read_json(json_data)
         except ValueError:
             raise refusal from None
         if not isinstance(fields, dict):
             raise refusal
+        fields.pop("left_out", None)
         try:
             return cls.model_validate(fields, **options)
         except ValidationError as error:
             refused = {str(problem["loc"][0]) for problem in error.errors(include_url=False, include_input=False)}
         return cls.model_validate(reading.read_side_fields(fields, refused), **options)
 
+    @field_validator("left_out", mode="before")
+    @classmethod
+    def _is_known(cls, noted: object) -> object:
+        return reading.known_faults(noted)
+
     @field_validator("created_at", mode="before")
     @classmethod
     def _is_no_number(cls, moment: object) -> object:
-        if is_compact(moment):
+        if date_in_digits(moment) is not None:
             raise ValueError("is a date in digits alone, and would be read as a Unix time; write it in ISO 8601")
         return moment
 

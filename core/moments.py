@@ -25,9 +25,17 @@ MILLISECONDS_MOST = 253_370_764_800_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NUMBER = re.compile(r"[+-]?\d{1,30}(?:\.\d{1,30})?", re.ASCII)
 COMPACT = re.compile(
-    r"(?:19[89]|2\d\d)\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:(?:[01]\d|2[0-3])(?:[0-5]\d){1,2})?", re.ASCII
+    r"(?:19[89]|2\d\d)\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:(?:[01]\d|2[0-4])[0-5]\d(?:[0-5]\d|60)?)?", re.ASCII
 )
 """Digits such as 20181010 or 20181010201924. As Unix times they would lie in 1970, in 1976 or after 2600."""
+PARTIAL = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2]|[0-3]\d\d)?", re.ASCII)
+"""Digits such as 2018, 201810 or 2018283: a year, a month, a day of the year. As Unix times they would lie in 1970."""
+DIGITS = re.compile(r"\+?(\d{4,14})(?:\.0*)?", re.ASCII)
+MICROSOFT = re.compile(r"/Date\((-?\d{1,30})(?:[+-]\d{4})?\)/", re.ASCII)
+"""Milliseconds since 1970. The offset behind them is for display."""
+
+SECONDS = (("seconds", "nanos", "nanoseconds"), ("_seconds", "_nanoseconds"))
+"""Names of an object's seconds since 1970, and of the nanoseconds behind them."""
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 ZONES = {
@@ -49,12 +57,15 @@ _TIME = (
 )
 _ZONE = (
     r"(?:\ *(?P<zone>(?:(?:gmt|utc?)?[+-]\d{1,2}:?(?:\d\d)?)(?:\ [a-z]{3,5})?|[a-z]{1,5}))?"
-    r"(?:\ ?[(\[][\w\ /+.:-]+[)\]])?"
+    r"(?:\ ?[(\[][^()\[\]]+[)\]])?(?:\ m=[+-]\d+\.\d+)?"  # the zone's name in any language; Go's own clock
 )
+_LATE = r"1[3-9]|2\d|3[01]"  # no month, so that the date has one reading
 _DATES = (
-    rf"{_WEEKDAY}{_DAY}[\ -]{_MONTH}[\ -](?P<year>\d{{4}}|\d\d)",  # RFC 2822, RFC 822 and RFC 850
+    rf"{_WEEKDAY}{_DAY}(?:st|nd|rd|th|\.)?(?:[\ -]|\ of\ ){_MONTH},?[\ -](?P<year>\d{{4}}|\d\d)",  # RFC 2822, 822, 850
     rf"{_WEEKDAY}{_MONTH}\ +{_DAY}(?:st|nd|rd|th)?,?\ +(?P<year>\d{{4}})",  # English, and JavaScript's Date
     r"(?P<year>\d{4})(?P<separator>[-/.])(?P<month>\d{1,2})(?P=separator)(?P<day>\d{1,2})",
+    rf"(?P<day>{_LATE})(?P<separator>[-/.])(?P<month>\d{{1,2}})(?P=separator)(?P<year>\d{{4}})",
+    rf"(?P<month>\d{{1,2}})(?P<separator>[-/.])(?P<day>{_LATE})(?P=separator)(?P<year>\d{{4}})",
 )
 _BETWEEN = r"(?:[\ t]|,\ *|\ [-·|]\ |,?\ at\ )\ *"
 
@@ -73,11 +84,17 @@ def _patterns() -> Iterator[re.Pattern[str]]:
 PATTERNS = tuple(_patterns())
 
 
-def is_compact(value: object) -> bool:
-    """Returns whether the value is a date in digits alone, such as 20181010, as a text or a number."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return False
-    return (isinstance(value, str) or 0 < value < 10**14) and COMPACT.fullmatch(str(value)) is not None
+def date_in_digits(value: object) -> str | None:
+    """Returns the digits of a date in digits alone, such as 20181010 or 2018, or None for any other value.
+
+    It may be a text or a number. pandas writes it as 20181010.0.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if not isinstance(value, str):
+        value = str(int(value)) if 0 < value < 10**14 and value == int(value) else ""
+    found = DIGITS.fullmatch(value.strip())
+    return found[1] if found and (COMPACT.fullmatch(found[1]) or PARTIAL.fullmatch(found[1])) else None
 
 
 def read_moment(value: object) -> tuple[datetime | None, Fault | None]:
@@ -85,13 +102,11 @@ def read_moment(value: object) -> tuple[datetime | None, Fault | None]:
 
     `no_zone` comes with a moment: a date without a zone is read as UTC. Every other fault comes with None.
     """
-    if isinstance(value, dict) and len(value) == 1:  # MongoDB's extended JSON
-        value = value.get("$date", value.get("$numberLong", value))
-        value = value.get("$numberLong", value) if isinstance(value, dict) else value
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None, "wrong_type"
     try:
-        moment = _read(value)
+        value = _unwrapped(value)
+        if isinstance(value, bool) or not isinstance(value, int | float | str | datetime):
+            return None, "wrong_type"
+        moment = value if isinstance(value, datetime) else _read(value)
         in_utc = None if moment is None else moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except ValueError:
         return None, "unreadable"
@@ -102,13 +117,43 @@ def read_moment(value: object) -> tuple[datetime | None, Fault | None]:
     return in_utc, None if moment.tzinfo else "no_zone"
 
 
+def _unwrapped(value: object) -> object:
+    """Returns the date in an object of MongoDB, Firestore or Protocol Buffers. Any other value stays as it is."""
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1:  # MongoDB's extended JSON
+        value = value.get("$date", value.get("$numberLong", value))
+        value = value.get("$numberLong", value) if isinstance(value, dict) else value
+        stamp = value.get("$timestamp") if isinstance(value, dict) else None
+        if isinstance(stamp, dict) and stamp.keys() <= {"t", "i"}:
+            return _since_epoch(stamp.get("t"), 0)
+    for seconds, *fractions in SECONDS:
+        if isinstance(value, dict) and seconds in value and value.keys() <= {seconds, *fractions}:
+            return _since_epoch(value[seconds], next((value[name] for name in fractions if name in value), 0))
+    return value
+
+
+def _since_epoch(seconds: object, nanoseconds: object) -> datetime | None:
+    """Returns the moment, or None if one of the two is no whole number. Protocol Buffers write them as text."""
+    numbers = []
+    for part in (seconds, nanoseconds):
+        if isinstance(part, bool) or not isinstance(part, int | str):
+            return None
+        if isinstance(part, str) and not re.fullmatch(r"-?\d{1,30}", part, re.ASCII):
+            return None
+        numbers.append(int(part))
+    return EPOCH + timedelta(seconds=numbers[0], microseconds=numbers[1] // 1000)
+
+
 def _read(value: float | str) -> datetime | None:
     """Returns the moment, with or without a zone, or None when it lies far outside of the years that are read.
 
     Raises `ValueError` when the value is no date, or may be more than one, and `OverflowError` for a far one.
     """
-    if is_compact(value):
-        return datetime.fromisoformat(f"{str(value)[:8]}T{str(value)[8:]}" if len(str(value)) > 8 else str(value))
+    if digits := date_in_digits(value):
+        if len(digits) < 8:
+            raise ValueError("no day, or one of another form")
+        return datetime.fromisoformat(f"{digits[:8]}T{digits[8:]}" if len(digits) > 8 else digits)
     if not isinstance(value, str):
         return _from_number(value)
     if len(value) > MAX_LENGTH:
@@ -116,6 +161,8 @@ def _read(value: float | str) -> datetime | None:
     text = value.strip()
     if NUMBER.fullmatch(text):
         return _from_number(float(text) if "." in text else int(text))
+    if since := MICROSOFT.fullmatch(text):
+        return EPOCH + timedelta(milliseconds=int(since[1]))
     try:
         return datetime.fromisoformat(text)
     except ValueError:
@@ -149,17 +196,22 @@ def _from_words(text: str) -> datetime:
         if not 1 <= hour <= 12:
             raise ValueError("no hour of a clock with twelve hours")
         hour = hour % 12 + (12 if parts["half"] == "p" else 0)
-    month = parts["month"]
-    return datetime(
+    month, minute, second = parts["month"], int(parts["minute"] or 0), int(parts["second"] or 0)
+    microsecond = int((parts["fraction"] or "")[:6].ljust(6, "0"))
+    if second == 60 and minute % 15 == 14:  # a leap second, in any zone
+        second = 59
+    is_end = (hour, minute, second, microsecond) == (24, 0, 0, 0)  # of the day, as in ISO 8601
+    moment = datetime(
         year,
         MONTHS.index(month[:3]) + 1 if month.isalpha() else int(month),
         int(parts["day"]),
-        hour,
-        int(parts["minute"] or 0),
-        int(parts["second"] or 0),
-        int((parts["fraction"] or "")[:6].ljust(6, "0")),
+        0 if is_end else hour,
+        minute,
+        second,
+        microsecond,
         tzinfo=_zone(parts["zone"], rfc_822=found.re is not ASCTIME),
     )
+    return moment + timedelta(days=is_end)
 
 
 def _zone(name: str | None, *, rfc_822: bool) -> timezone | None:

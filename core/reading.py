@@ -10,7 +10,7 @@ import html
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from core.json_text import SURROGATE
 from core.moments import read_moment
@@ -25,6 +25,8 @@ MAX_SOURCE = 64
 """Longest values, in characters."""
 MAX_MEDIA = 16
 MAX_EDIT = 2**16 - 1
+EXACT = 2**53
+"""From here on, a float may stand for several whole numbers."""
 
 IDENTIFIER = rf"^[A-Za-z0-9_.:@-]{{1,{MAX_ID}}}$"
 
@@ -56,6 +58,7 @@ Fault = Literal[
     "markup",
     "no_zone",
 ]
+SIDE_FIELDS, FAULTS = frozenset(get_args(SideField)), frozenset(get_args(Fault))
 Note = Callable[[SideField, Fault], None]
 
 URL_NAMES = ("url", "media_url_https", "media_url", "src", "href", "uri")
@@ -96,6 +99,17 @@ def read_side_fields(fields: Mapping[str, Any], refused: Collection[str]) -> dic
     return result | {"left_out": left_out}
 
 
+def known_faults(left_out: object) -> dict[Any, Any]:
+    """Returns the entries of a `left_out` whose field and fault this version has. A later version may have more."""
+    if not isinstance(left_out, Mapping):
+        return {}
+    return {
+        field: fault
+        for field, fault in left_out.items()
+        if field in SIDE_FIELDS and isinstance(fault, str) and fault in FAULTS
+    }
+
+
 def _single(value: Any) -> Any:
     """Returns the value of a list of one, and None for what means absence. pandas writes NaN for it."""
     if isinstance(value, list) and len(value) == 1:
@@ -128,9 +142,15 @@ def _digits(number: int) -> str:
     return str(number if abs(number) < 10**MAX_ID else 10**MAX_ID)
 
 
+def _whole(value: Any) -> Any:
+    """Returns a float as the whole number that it stands for, if there is one. pandas writes ids as 7.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < EXACT else value
+
+
 def _name(value: Any, field: SideField, note: Note) -> str | None:
     """Reads an id, of an author. An id that is too long is another id when it is cut, so it is left out."""
-    text = _digits(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    text = _whole(value)
+    text = _digits(text) if isinstance(text, int) and not isinstance(text, bool) else text
     if _is_absent(text):
         return None
     if not isinstance(text, str):
@@ -146,7 +166,7 @@ def _name(value: Any, field: SideField, note: Note) -> str | None:
 
 def _author(value: Any, note: Note) -> dict[str, Any] | None:
     """Reads an author. A text is a name, digits are an id."""
-    value = _single(value)
+    value = _whole(_single(value))
     if value is None:
         return None
     if isinstance(value, dict):

@@ -13,8 +13,16 @@ _DROPPED = {"Cf", "Cs", "Co", "Cn"}
 
 #: User and password in a URL: what stands between its slashes and the last `@` before a blank or the path.
 _LOGIN = re.compile(r"//[^\s/<>\"']*@")
-#: The schemes of HTTP's header `Authorization`, and what follows them.
-_HEADER = re.compile(r"\b(Basic|Bearer|ApiKey|AWS4-HMAC-SHA256)\s+[^\s<>\"']+", re.IGNORECASE)
+#: The same for a password with a slash or a blank, which should have been escaped. A port is no password.
+_UNESCAPED = re.compile(r"//[^\s/<>\"':@\[]*:(?!\d{1,5}\b)[^\s<>\"'@][^\n<>\"'@]{0,256}@(?:[^\s<>\"'@]*@)*")
+#: User and password before a host and port, without a scheme.
+_BARE = re.compile(r"(?<![\w/.%+-])[\w.%+-]{1,64}:[^\s:/<>\"']{1,256}@(?=[\w.-]{1,255}:\d)")
+#: The header `Authorization` with any scheme, and the schemes of HTTP without it. Digest has several parts.
+_HEADER = re.compile(
+    r"(\bAuthorization[\"']?\s*[:=]\s*[\"']?(?!Digest\b)[\w-]+|\b(?:Basic|Bearer|ApiKey|AWS4-HMAC-SHA256))\s+[^\s<>\"']+"
+    r"|(\bDigest)\s+\w+=[^\n]*",
+    re.IGNORECASE,
+)
 
 
 def printable(text: str) -> str:
@@ -42,7 +50,8 @@ def plain(text: str, most: int) -> str:
 
 def without_secrets(text: str) -> str:
     """Returns the text without the passwords that a URL or an HTTP header of it holds."""
-    return _HEADER.sub(r"\1 ***", _LOGIN.sub("//***@", text))
+    text = _BARE.sub("***@", _UNESCAPED.sub("//***@", _LOGIN.sub("//***@", text)))
+    return _HEADER.sub(r"\1\2 ***", text)
 
 
 def shorten(text: str, most: int, ending: str = "…") -> str:

@@ -29,11 +29,12 @@ CONSTANTS = (
 
 
 def settle(variables: Mapping[str, str | None], groups: Set[str]) -> dict[str, str | None]:
-    """Returns the variables under their new names, without those that are named as a group of settings.
+    """Returns the variables under their new names, without blank ones and those that are named as a group of settings.
 
     pydantic-settings would read such a variable as JSON for the whole group. `groups` and `variables` have lower-case
     names, the groups as in `mner_image`.
     """
+    variables = {name: value for name, value in variables.items() if value is None or value.strip()}
     renamed = {old.lower(): new.lower() for old, new in RENAMED.items()}
     for old in sorted(renamed.keys() & variables.keys()):
         warn_once(f"{old.upper()} is now called {renamed[old].upper()}. The old name works until release 0.3.")

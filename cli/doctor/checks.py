@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cli.doctor import elasticsearch, kafka, machine, redis
 from cli.doctor.finding import Finding
@@ -19,8 +19,8 @@ from streams.settings import Settings, load
 BOUND_S = 15.0
 """Longest time, in seconds, for all checks together. Loading the model (`--deep`) is not limited by it."""
 
-Check = Callable[[], list[Finding]]
-SERVERS: dict[str, Callable[[str, Settings], list[Finding]]] = {
+Check = Callable[[], Iterable[Finding]]
+SERVERS: dict[str, Callable[[str, Settings], Iterable[Finding]]] = {
     "kafka": kafka.check,
     "elasticsearch": elasticsearch.check,
     "redis": redis.check,
@@ -55,7 +55,7 @@ def examine(*, deep: bool = False) -> list[Finding]:
     return run(checks)
 
 
-def server(name: str, config: Settings) -> list[Finding]:
+def server(name: str, config: Settings) -> Iterable[Finding]:
     """Checks one server. Raises `UserError` when it has no address."""
     from streams.servers import address
 
@@ -63,11 +63,15 @@ def server(name: str, config: Settings) -> list[Finding]:
 
 
 def run(checks: Sequence[tuple[str, Check]], bound_s: float = BOUND_S) -> list[Finding]:
-    """Runs the checks in threads. A check that takes longer than `bound_s` becomes a finding, and is left behind."""
-    results: dict[str, list[Finding]] = {}
+    """Runs the checks in threads. A check that takes longer than `bound_s` is left behind.
+
+    What it has found until then is told, and that it did not end.
+    """
+    results: dict[str, list[Finding]] = {name: [] for name, _ in checks}
 
     def work(name: str, check: Check) -> None:
-        results[name] = run_check(name, check)
+        for finding in run_check(name, check):
+            results[name].append(finding)
 
     threads = {
         name: threading.Thread(target=work, args=(name, check), name=name, daemon=True) for name, check in checks
@@ -77,19 +81,21 @@ def run(checks: Sequence[tuple[str, Check]], bound_s: float = BOUND_S) -> list[F
     deadline = time.monotonic() + bound_s
     for name, thread in threads.items():
         thread.join(None if name == "model" else max(0.0, deadline - time.monotonic()))
-    late = f"did not end within {bound_s:g} s"
-    return [
-        finding
-        for name in threads
-        for finding in results.get(name, [Finding(name, "broken", late, "see the log of the server; try again")])
-    ]
+    told: list[Finding] = []
+    for name, thread in threads.items():
+        is_late = thread.is_alive()  # asked first: what it finds in between is told as well
+        told += list(results[name])
+        if is_late:
+            detail = f"did not end within {bound_s:g} s"
+            told.append(Finding(name, "broken", detail, "see the log of the server; try again"))
+    return told
 
 
-def run_check(name: str, check: Check) -> list[Finding]:
+def run_check(name: str, check: Check) -> Iterator[Finding]:
     """Runs one check. Any exception becomes a finding, so that the other checks still run."""
     try:
-        return check()
+        yield from check()
     except (UserError, Retry, Stop) as error:
-        return [Finding(name, "broken", str(error))]
+        yield Finding(name, "broken", str(error))
     except Exception as error:
-        return [Finding(name, "broken", f"the check itself failed: {error!r}", "please report it")]
+        yield Finding(name, "broken", f"the check itself failed: {error!r}", "please report it")

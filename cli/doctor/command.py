@@ -30,6 +30,7 @@ def command(
     from cli.as_json import print_json
     from cli.doctor.checks import examine
     from cli.doctor.finding import LEVELS, gravest
+    from core.text import one_line
 
     for verbose in ("elastic_transport", "elasticsearch"):
         logging.getLogger(verbose).setLevel(logging.CRITICAL)
@@ -42,11 +43,15 @@ def command(
         raise typer.Exit(code)
     console = Console(highlight=False, soft_wrap=True)
     width = max(len(finding.name) for finding in findings)
+
+    def shown(text: str) -> str:  # a server may have written it
+        return one_line(" ".join(text.split()))
+
     for finding in findings:
         sign, plain_sign, colour = SIGNS[finding.level]
         sign, arrow = (plain_sign, "->") if console.options.ascii_only else (sign, "→")
-        line = Text.assemble((sign, f"bold {colour}"), f" {finding.name:<{width}}  {' '.join(finding.detail.split())}")
-        console.print(line.append(f"  {arrow} {finding.remedy}", style="bold") if finding.remedy else line)
+        line = Text.assemble((sign, f"bold {colour}"), f" {finding.name:<{width}}  {shown(finding.detail)}")
+        console.print(line.append(f"  {arrow} {shown(finding.remedy)}", style="bold") if finding.remedy else line)
     counts = {kind: sum(finding.level == kind for finding in findings) for kind in LEVELS}
     told = [f"{counts['broken']} broken"] * bool(counts["broken"])
     told += [f"{counts['warning']} warning{'s' * (counts['warning'] > 1)}"] * bool(counts["warning"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +18,7 @@ RIGHTS = "give the user of MNER_ELASTICSEARCH the right `monitor` on the cluster
 DISK = "free disk space, or add a node"
 
 
-def check(url: str, config: Settings) -> list[Finding]:
+def check(url: str, config: Settings) -> Iterator[Finding]:
     """Checks the cluster and the index."""
     from elastic_transport import TransportError
     from elasticsearch import ApiError, Elasticsearch
@@ -26,18 +26,17 @@ def check(url: str, config: Settings) -> list[Finding]:
     where, name = masked(url), config.name("mentions")
     try:
         with Elasticsearch(url, max_retries=0, retry_on_timeout=False, request_timeout=ANSWER_S) as client:
-            findings = _cluster(client, where, name)
+            yield from _cluster(client, where, name)
             for part in (_blocks, _disk, _index):
                 try:
-                    findings += part(client, name)
+                    yield from part(client, name)
                 except ApiError as error:  # our user may lack one right; the others are still checked
-                    findings.append(_refusal(part.__name__.strip("_"), error, where, name))
-            return findings
+                    yield _refusal(part.__name__.strip("_"), error, where, name)
     except ApiError as error:
-        return [_refusal("elasticsearch", error, where, name)]
+        yield _refusal("elasticsearch", error, where, name)
     except (TransportError, ValueError) as error:
         detail = f"no answer from {where}: {getattr(error, 'message', error)}"
-        return [Finding("elasticsearch", "broken", detail, "is it running? is MNER_ELASTICSEARCH correct?")]
+        yield Finding("elasticsearch", "broken", detail, "is it running? is MNER_ELASTICSEARCH correct?")
 
 
 def _refusal(what: str, error: Any, where: str, name: str) -> Finding:

@@ -11,7 +11,7 @@ from cli.doctor.finding import Finding
 from streams.settings import Settings
 
 LOOK_S = 6.0
-"""Time, in seconds, for which a lag may stand still before it is told. A post may wait that long for its image."""
+"""Time, in seconds, for which a lag may stand still before it is told. Most batches and images take less."""
 
 AGAIN_S = 0.5
 """Seconds between two looks."""
@@ -76,7 +76,7 @@ def groups(client: Any, config: Settings, partitions: Mapping[str, int]) -> list
     return [
         finding
         for group, look in last.items()
-        for finding in judge(group, look, waiting[group], looked_s, config.in_flight, sharing=group in sharing)
+        for finding in judge(group, look, waiting[group], looked_s, config, sharing=group in sharing)
     ]
 
 
@@ -149,11 +149,13 @@ def _sharing(looks: Mapping[str, Look]) -> set[str]:
     return {group for group, look in looks.items() if look.state in SHARING}
 
 
-def judge(group: str, look: Look, still: set[int], looked_s: float, in_flight: int, *, sharing: bool) -> list[Finding]:
+def judge(
+    group: str, look: Look, still: set[int], looked_s: float, config: Settings, *, sharing: bool
+) -> list[Finding]:
     """Returns the findings about a group.
 
-    `still`: partitions whose lag has not moved for `looked_s` seconds. `in_flight`: records that a worker may hold
-    unacknowledged. `sharing`: whether the group was rebalancing all the time.
+    `still`: partitions whose lag has not moved for `looked_s` seconds. This is never broken: one slow post holds its
+    partition back, whatever waits behind it. `sharing`: whether the group was rebalancing all the time.
     """
     if look.error:
         remedy = "allow it with `kafka-acls --add --operation Read --group ...`" if "[Error 30]" in look.error else ""
@@ -177,10 +179,13 @@ def judge(group: str, look: Look, still: set[int], looked_s: float, in_flight: i
             f"partition {n} at {look.committed.get(n, 'nothing')} of {look.ends[n]}" for n in sorted(still)
         )
         detail = f"lag {held} on {look.topic} has not moved in {looked_s:.0f} s, with {readers}: {listed}"
-        remedy = "look again; if it stays, see the log of the worker (is a server away?), and start it again"
-        all_of_them = still == {number for number, count in lags.items() if count}
-        grave = all_of_them and held > in_flight
-        findings.append(Finding(group, "broken" if grave else "warning", detail, remedy))
+        image_s, model_s = config.vision.timeout_s, config.model_timeout_s
+        remedy = (
+            f"a post may wait {image_s:g} s for its image (MNER_VISION_TIMEOUT_S), and {model_s:g} s for the model "
+            f"(MNER_MODEL_TIMEOUT_S); if the lag still stands after {image_s + model_s:g} s, see the log of the worker "
+            "(is a server away?), and start it again"
+        )
+        findings.append(Finding(group, "warning", detail, remedy))
     return findings or [Finding(group, "ok", f"lag {lag} on {look.topic}, {readers}")]
 
 

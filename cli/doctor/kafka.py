@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cli.doctor.finding import ANSWER_S, SKEW_S, Finding, clock
@@ -21,7 +21,7 @@ REFUSED = {29, 30, 31}
 READ, WRITTEN = {"READ"}, {"WRITE"}
 
 
-def check(brokers: str, config: Settings) -> list[Finding]:
+def check(brokers: str, config: Settings) -> Iterator[Finding]:
     """Checks the brokers, the topics and the consumer groups."""
     from kafka.errors import KafkaError
 
@@ -30,29 +30,27 @@ def check(brokers: str, config: Settings) -> list[Finding]:
 
     limit = int(1000 * ANSWER_S)
     client = topics.admin(brokers, bootstrap_timeout_ms=limit, request_timeout_ms=limit)
-    findings: list[Finding] = []
     try:
         cluster = client.describe_cluster()["brokers"]
         version = client.get_broker_version_data(cluster[0]["broker_id"]).broker_version
         detail = f"{'.'.join(map(str, version))} at {brokers}, {len(cluster)} broker{'s' if len(cluster) > 1 else ''}"
-        findings.append(Finding("kafka", "ok", detail))
+        yield Finding("kafka", "ok", detail)
         planned = topics.plan(config)
         described = {topic["name"]: topic for topic in client.describe_topics([topic.name for topic in planned])}
-        findings += refused_topics(described)
-        findings += _topics(planned, described)
+        yield from refused_topics(described)
+        yield from _topics(planned, described)
         usable = [topic for topic in planned if not described[topic.name]["error_code"]]
         found = {topic.name: described[topic.name] for topic in usable}
-        findings += _rights(config, found)
-        findings += replicas(found, _least_replicas(client, usable))
-        findings += _topic_settings(client, usable)
-        findings += _codecs(client, brokers, usable)
-        findings += _clock(client, brokers, usable, found)
-        findings += groups(client, config, {name: len(topic["partitions"]) for name, topic in found.items()})
+        yield from _rights(config, found)
+        yield from replicas(found, _least_replicas(client, usable))
+        yield from _topic_settings(client, usable)
+        yield from _codecs(client, brokers, usable)
+        yield from _clock(client, brokers, usable, found)
+        yield from groups(client, config, {name: len(topic["partitions"]) for name, topic in found.items()})
     except KafkaError as error:
-        findings.append(_failure(error, brokers))
+        yield _failure(error, brokers)
     finally:
         client.close()
-    return findings
 
 
 def _failure(error: Exception, brokers: str) -> Finding:

@@ -40,7 +40,7 @@ def settings(config: Settings) -> Finding:
     from dotenv import dotenv_values
 
     def ours(variables: Mapping[str, str | None]) -> set[str]:
-        return {name.upper() for name, value in variables.items() if value and name.upper().startswith("MNER_")}
+        return {name.upper() for name, value in variables.items() if _is_ours(name, value)}
 
     environment, file = ours(os.environ), ours(dotenv_values(".env"))
     known = {variable.name for variable in VARIABLES} | RENAMED.keys()
@@ -62,6 +62,11 @@ def settings(config: Settings) -> Finding:
         return Finding("settings", "warning", "; ".join(details), "; ".join(remedies))
     counts = f"{len(environment & known)} from the environment, {len((file - environment) & known)} from .env"
     return Finding("settings", "ok", f"valid; {counts}, the rest defaults")
+
+
+def _is_ours(name: str, value: str | None) -> bool:
+    """Whether the variable is one of ours, and set. A blank one counts as unset."""
+    return bool(value and value.strip()) and name.upper().startswith("MNER_")
 
 
 def home(folder: Path) -> Finding | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cli.doctor.finding import ANSWER_S, Finding, clock
@@ -30,7 +30,7 @@ REMEDIES = {
 """Code of an answer, as in `sinks.answers.redis` -> what to do about it."""
 
 
-def check(url: str, config: Settings) -> list[Finding]:
+def check(url: str, config: Settings) -> Iterator[Finding]:
     """Checks the server, and then the queue of this deployment."""
     from redis import Redis, RedisError
     from redis.backoff import NoBackoff
@@ -46,16 +46,17 @@ def check(url: str, config: Settings) -> list[Finding]:
             info: Any = client.info()
             asked = time.time()
             seconds, micro = client.time()
-            skew = clock(f"Redis at {where}", seconds + micro / 1e6, asked, time.time())
-            server = server_findings(info, where)
+            answered = time.time()
+            yield from server_findings(info, where)
+            yield from clock(f"Redis at {where}", seconds + micro / 1e6, asked, answered)
             try:
-                return [*server, *skew, *queue(client, info, config)]
+                yield from queue(client, info, config)
             except RedisError as error:
-                return [*server, *skew, failure("queue", error, where)]
+                yield failure("queue", error, where)
     except RedisError as error:
-        return [failure("redis", error, where)]
+        yield failure("redis", error, where)
     except ValueError as error:
-        return [Finding("redis", "broken", f"{where} cannot be used: {error}", "is MNER_REDIS correct?")]
+        yield Finding("redis", "broken", f"{where} cannot be used: {error}", "is MNER_REDIS correct?")
 
 
 def failure(name: str, error: Any, where: str) -> Finding:

@@ -45,6 +45,9 @@ OPENSSL = "https://docs.openssl.org/3.5/man3/SSL_get_error/"
 TOO_LONG_S = 30.0
 """Longest wait, in seconds, that a server may ask for with `Retry-After`."""
 
+MAX_REASON = 4000
+"""Longest reason, in characters, in which a row looks for its words. It may quote a whole document."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -253,14 +256,13 @@ def connection_answer(kind: str, detail: str, server: str, name: str) -> Answer:
 
 
 def error_of(error: object) -> tuple[str, str]:
-    """Returns the type of Elasticsearch's error, and its reason with that of its cause."""
+    """Returns the type of Elasticsearch's error, and its reason with that of its cause. Both reasons are cut."""
     if not isinstance(error, Mapping):
-        return "", str(error) if isinstance(error, str) else "no reason given"
+        return "", error[:MAX_REASON] if isinstance(error, str) else "no reason given"
     cause = error.get("caused_by")
     parts = (error, cause if isinstance(cause, Mapping) else {})
-    return str(error.get("type", "")), "; ".join(str(part["reason"]) for part in parts if part.get("reason")) or (
-        "no reason given"
-    )
+    reasons = [str(part["reason"])[:MAX_REASON] for part in parts if part.get("reason")]
+    return str(error.get("type", "")), "; ".join(reasons) or "no reason given"
 
 
 def cause_of(body: object) -> str:

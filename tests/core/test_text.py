@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.text import one_line, printable, shorten
+from core.text import one_line, printable, shorten, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,49 @@ def test_offsets_hold_and_no_control_gets_through(text: str) -> None:
 )
 def test_a_shortened_text_is_as_long_as_allowed(text: str, ending: str, shown: str) -> None:
     assert shorten(text, 6, ending) == shown
+
+
+#: Name -> a text with `hidden` in its password, and what is shown.
+SECRETS: dict[str, tuple[str, str]] = {
+    "user and password": ("at http://elastic:hidden@h:9200/x", "at http://***@h:9200/x"),
+    "a key alone": ("https://hidden@h", "https://***@h"),
+    "an at sign": ("http://u:hid@hidden@h:9200", "http://***@h:9200"),
+    "a slash": ("https://u:hidden/w@h:9200/path", "https://***@h:9200/path"),
+    "two slashes": ("https://u:p//hidden@h", "https://***@h"),
+    "a blank": ("http://u:hidden w@h refused", "http://***@h refused"),
+    "blanks and at signs": ("http://u:p hidden@hidden@h refused", "http://***@h refused"),
+    "a slash behind digits": ("http://u:123456/hidden@h", "http://***@h"),
+    "no user": ("redis://:hidden/w@h:6379", "redis://***@h:6379"),
+    "no scheme": ("cannot reach elastic:hidden@h:9200", "cannot reach ***@h:9200"),
+    "no scheme, in brackets": ("(elastic:hidden@10.0.0.1:9200)", "(***@10.0.0.1:9200)"),
+    "Basic": ("Authorization: Basic hidden==", "Authorization: Basic ***"),
+    "Basic in a mapping": ("{'authorization': 'Basic hidden', 'x': 1}", "{'authorization': 'Basic ***', 'x': 1}"),
+    "a bearer": ("bearer hidden, x", "bearer *** x"),
+    "Digest": ('Authorization: Digest username="u", response="hidden"', "Authorization: Digest ***"),
+    "Digest alone": ("Digest response=hidden, nc=1\nnext", "Digest ***\nnext"),
+    "Negotiate": ("Proxy-Authorization: Negotiate hidden", "Proxy-Authorization: Negotiate ***"),
+    "another scheme": ("authorization=Token hidden", "authorization=Token ***"),
+}
+
+HARMLESS = [
+    "http://h:9200/mner refused; write to me@h",
+    "http://h:9200, http://i:9200: ask a@b",
+    "http://[::1]:9200/ refused; write to me@h",
+    "https://medium.test/@user/1",
+    "the post mastodon:123@social.test is too long",
+    "me@h.test wrote at 10:00",
+    "a digest of 12 posts, basically",
+    "ratio 1:2 @ 3:4",
+]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_no_password_is_shown(name: str) -> None:
+    text, shown = SECRETS[name]
+    assert without_secrets(text) == shown
+    assert "hidden" not in shown
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_what_is_no_password_stays(text: str) -> None:
+    assert without_secrets(text) == text

@@ -66,9 +66,8 @@ def bytes_to_tweet(raw: bytes) -> None:
     if item.dead is not None:
         dead_letter(item.dead, raw)
     elif item.parsed is not None:
-        again = Tweet.model_validate_json(item.parsed.model_dump_json())
-        assert again == item.parsed
         made = Extraction(tweet=item.parsed, model="m", model_version=1, threshold=0.8)
+        assert Extraction.model_validate_json(made.model_dump_json()) == made
         document = from_extraction(made, ())
         assert json.loads(document.encoded)["text"] == item.parsed.text
 

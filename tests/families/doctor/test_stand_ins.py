@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import typer
 
 from cli.doctor import checks, elasticsearch, kafka, redis
+from cli.doctor.command import command
 from cli.doctor.elasticsearch import WATERMARK, least_free
-from cli.doctor.finding import Finding, clock, gravest
+from cli.doctor.finding import Finding, Level, clock, gravest
+from cli.doctor.groups import Look, judge
 from streams.settings import Settings
 from tests.families.servers.http_server import Reply, error, serving
 
@@ -97,7 +101,7 @@ def test_replicas_of_several_brokers(
 )
 async def test_a_refusal_is_blamed_on_whoever_refuses(reply: Reply, says: str, remedy: str, never: str) -> None:
     async with serving(lambda _: reply) as url:
-        findings = await asyncio.to_thread(elasticsearch.check, url, Settings(_env_file=None))
+        findings = await asyncio.to_thread(lambda: list(elasticsearch.check(url, Settings(_env_file=None))))
     assert [one.level for one in findings] == ["broken"]
     assert says in findings[0].detail
     assert remedy in findings[0].remedy
@@ -146,6 +150,94 @@ def test_what_redis_says_about_itself(info: dict[str, Any], level: str, says: st
 def test_a_slow_answer_is_no_difference_of_clocks(theirs: float, says: str) -> None:
     found = clock("Redis", theirs, 100.0, 102.0)
     assert [says in one.detail for one in found] == ([True] if says else [])
+
+
+def look(members: int, lags: list[int], *, each: int | None = None) -> Look:
+    """A group of which nothing is committed. Every member but the last reads `each` partitions, that one the rest."""
+    numbers = list(range(len(lags)))
+    each = len(lags) // max(members, 1) if each is None else each
+    parts = [frozenset(numbers[place * each : (place + 1) * each]) for place in range(members)]
+    nothing = dict.fromkeys(numbers, 0)
+    return Look("tweets", "Stable", tuple(parts), nothing, nothing, dict(enumerate(lags)))
+
+
+@pytest.mark.parametrize(
+    ("seen", "still", "level", "says"),
+    [
+        pytest.param(look(1, [4]), {0}, "warning", "lag 4 on", id="a slow post"),
+        pytest.param(look(1, [512]), {0}, "warning", "lag 512 on", id="as many as a worker holds"),
+        pytest.param(look(1, [513]), {0}, "warning", "lag 513 on", id="one more"),
+        pytest.param(look(1, [10**6]), {0}, "warning", "lag 1000000 on", id="a million behind a slow image"),
+        pytest.param(look(1, [600, 600]), {0, 1}, "warning", "lag 1200 on", id="all of two partitions"),
+        pytest.param(look(2, [600, 600]), {0, 1}, "warning", "2 workers", id="two slow workers"),
+        pytest.param(look(2, [600, 0]), {0}, "warning", "partition 0", id="one of two"),
+        pytest.param(look(1, [600, 600], each=1), set(), "broken", "no worker reads partition 1", id="nobody's"),
+        pytest.param(
+            look(1, [9, 9], each=1), {0}, "broken", "no worker reads partition 1", id="nobody's, another slow"
+        ),
+        pytest.param(look(1, [600], each=0), {0}, "broken", "no worker reads partition 0", id="a deaf member"),
+        pytest.param(look(1, [0, 0], each=1), set(), "warning", "no worker reads partition 1", id="nobody's, empty"),
+        pytest.param(look(0, [600]), set(), "warning", "no worker reads it", id="no worker"),
+        pytest.param(look(1, [3]), set(), "ok", "lag 3 on", id="it moves"),
+    ],
+)
+def test_a_slow_post_breaks_nothing_and_a_partition_of_nobody_does(
+    seen: Look, still: set[int], level: Level, says: str
+) -> None:
+    config = Settings(_env_file=None).changed(model_timeout_s=7.0, vision={"timeout_s": 90.0})
+    findings = judge("group", seen, still, 6.0, config, sharing=False)
+    assert gravest(findings) == level
+    assert any(says in one.detail for one in findings)
+    for one in findings:
+        assert ("97 s" in one.remedy) == ("has not moved" in one.detail), "the remedy says how long it may take"
+
+
+@pytest.mark.parametrize(
+    ("detail", "shown"),
+    [
+        ("\x1b[2J\x1b[31mgone", "␛[2J␛[31mgone"),
+        ("\x1b]0;title\x07", "␛]0;title␇"),
+        ("\x9b31m", "\ufffd31m"),
+        ("a\u202eb", "a\ufffdb"),
+        ("two\nlines", "two lines"),
+        ("Größe 👍", "Größe 👍"),
+    ],
+)
+def test_no_text_of_a_server_controls_the_terminal(
+    detail: str, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(checks, "examine", lambda *, deep: [Finding("kafka", "warning", detail, f"see {detail}")])
+    with pytest.raises(typer.Exit):
+        command()
+    assert f"kafka  {shown}  → see {shown}" in capsys.readouterr().out
+
+
+def slow(*found: Finding, until: threading.Event) -> Iterator[Finding]:
+    yield from found
+    until.wait(60)
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_what_a_slow_check_found_in_time_is_told(number: int) -> None:
+    release = threading.Event()
+    found = [Finding(f"part {place}", "warning", "odd") for place in range(number)]
+    try:
+        told = checks.run([("slow", lambda: slow(*found, until=release))], bound_s=0.2)
+    finally:
+        release.set()
+    assert told[:-1] == found
+    assert (told[-1].name, told[-1].level, told[-1].detail) == ("slow", "broken", "did not end within 0.2 s")
+
+
+def failing() -> Iterator[Finding]:
+    yield Finding("part", "ok", "fine")
+    raise RuntimeError("a fault of ours")
+
+
+def test_what_a_check_found_before_it_failed_is_told() -> None:
+    fine, failed = checks.run_check("whole", failing)
+    assert (fine.name, failed.name, failed.level) == ("part", "whole", "broken")
+    assert "a fault of ours" in failed.detail
 
 
 def test_a_check_that_hangs_is_left_behind() -> None:

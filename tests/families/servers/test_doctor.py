@@ -31,7 +31,7 @@ def test_a_wrong_database_is_not_told_as_a_missing_password(address: str, plain:
 )
 async def test_elasticsearch_is_told_as_it_is(reply: Reply, says: str, never: str, plain: Settings) -> None:
     async with serving(lambda _: reply) as url:
-        findings: list[Finding] = await asyncio.to_thread(elasticsearch.check, url, plain)
+        findings: list[Finding] = await asyncio.to_thread(lambda: list(elasticsearch.check(url, plain)))
     assert says in findings[0].detail
     assert not never or never not in findings[0].detail + findings[0].remedy
 

@@ -56,6 +56,26 @@ def test_any_answer_for_a_document_has_a_class(status: Any, error: Any) -> None:
         assert 200 <= status < 300
 
 
+LONG = {
+    "of a request": {"reason": "maximum" * 70_000},
+    "of a document": {"reason": "pipeline with id [" * 27_000},
+    "of its cause": {"reason": "x", "caused_by": {"reason": "maximum" * 70_000}},
+    "a list": {"reason": ["maximum"] * 50_000},
+    "a text alone": "maximum" * 70_000,
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_long_reason_is_cut_before_rows_look_into_it(name: str) -> None:
+    """One of 480,000 characters took fifteen seconds."""
+    error = LONG[name]
+    kind, reason = elasticsearch.error_of({"type": "x"} | error if isinstance(error, dict) else error)
+    assert len(reason) <= 2 * elasticsearch.MAX_REASON + 2
+    every(elasticsearch.item_answer({"status": 400, "error": error}, "Elasticsearch at e:1", "mentions"))
+    every(elasticsearch.request_answer(400, {"error": error}, "Elasticsearch at e:1", "mentions", ours=True))
+    assert kind in {"", "x"}
+
+
 @given(status=st.integers(0, 999), error=REASONS, whole=st.booleans(), ours=st.booleans())
 @settings(max_examples=500, deadline=None)
 def test_any_answer_for_a_request_has_a_class(status: int, error: Any, whole: bool, ours: bool) -> None:

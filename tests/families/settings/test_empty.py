@@ -1,4 +1,4 @@
-"""An empty variable, which Compose passes on for one that is not set, is no setting, wherever it stands."""
+"""An empty or blank variable, which Compose passes on for one that is not set, is no setting, wherever it stands."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ def _nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @where
+@pytest.mark.parametrize("value", ["", "' \t '"], ids=["empty", "blank"])
 @pytest.mark.parametrize("name", NAMES)
 def test_an_empty_variable_is_unset(
-    name: str, where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    name: str, value: str, where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = load()
-    put(where, {name: ""}, monkeypatch)
+    put(where, {name: value if where == ".env" else value.strip("'")}, monkeypatch)
     assert load() == before
     assert not any(variable.is_set(load()) for variable in VARIABLES)
     assert caplog.records == []
@@ -54,7 +55,7 @@ def test_all_of_them_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_behind_an_empty_variable_the_file_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    put("environment", {"MNER_PARTITIONS": "", "MNER_POSSIBLE": ""}, monkeypatch)
+    put("environment", {"MNER_PARTITIONS": " ", "MNER_POSSIBLE": ""}, monkeypatch)
     put(".env", {"MNER_PARTITIONS": "7", "MNER_CANDIDATE_THRESHOLD": "0.5"}, monkeypatch)
     assert (load().partitions, load().candidate_threshold) == (7, 0.5)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.events import Tweet
+from tests.families.sidefields.stored import stored
 
 EVENING = datetime(2018, 10, 10, 20, 19, 24, tzinfo=UTC)
 MILLIS, MICROS = EVENING.replace(microsecond=123_000), EVENING.replace(microsecond=123_456)
@@ -58,6 +59,33 @@ READ: dict[str, tuple[Any, datetime]] = {
     "nanoseconds as text": ("1539202764123456789", MICROS),
     "MongoDB": ({"$date": "2018-10-10T20:19:24.123Z"}, MILLIS),
     "MongoDB, canonical": ({"$date": {"$numberLong": "1539202764123"}}, MILLIS),
+    "JavaScript's Date, a German browser": (
+        "Wed Oct 10 2018 22:19:24 GMT+0200 (Mitteleuropäische Sommerzeit)",
+        EVENING,
+    ),
+    "JavaScript's Date, a Russian browser": (
+        "Wed Oct 10 2018 23:19:24 GMT+0300 (Москва, стандартное время)",
+        EVENING,
+    ),
+    "JavaScript's Date, a French browser": ("Wed Oct 10 2018 22:19:24 GMT+0200 (heure d’été d’Europe)", EVENING),
+    "Microsoft's JSON": ("/Date(1539202764123)/", MILLIS),
+    "Microsoft's JSON with an offset": ("/Date(1539202764123+0200)/", MILLIS),
+    "Microsoft's JSON, the first day": ("/Date(86400000)/", datetime(1970, 1, 2, tzinfo=UTC)),
+    "Go's Time.String with its own clock": ("2018-10-10 20:19:24.123 +0000 UTC m=+0.000012", MILLIS),
+    "Firestore": ({"_seconds": 1539202764, "_nanoseconds": 123456789}, MICROS),
+    "Firestore, of browsers": ({"seconds": 1539202764, "nanoseconds": 123000000}, MILLIS),
+    "Protocol Buffers": ({"seconds": "1539202764", "nanos": 123000000}, MILLIS),
+    "seconds in an object": ({"seconds": 1539202764}, EVENING),
+    "the first day in an object": ({"seconds": 86400}, datetime(1970, 1, 2, tzinfo=UTC)),
+    "BSON's timestamp": ({"$timestamp": {"t": 1539202764, "i": 1}}, EVENING),
+    "a leap second": ("2016-12-31T23:59:60Z", datetime(2016, 12, 31, 23, 59, 59, tzinfo=UTC)),
+    "a leap second with a fraction": ("2016-12-31 23:59:60.5 UTC", datetime(2016, 12, 31, 23, 59, 59, 500_000, UTC)),
+    "a leap second of RFC 2822": (
+        "Sat, 31 Dec 2016 23:59:60 +0000",
+        datetime(2016, 12, 31, 23, 59, 59, tzinfo=UTC),
+    ),
+    "midnight as 24:00": ("2018-10-09T24:00:00Z", MIDNIGHT),
+    "midnight as 24:00, end of a year": ("2018-12-31T24:00:00.000Z", datetime(2019, 1, 1, tzinfo=UTC)),
     "a year after 2038": ("2100-01-01T00:00:00Z", datetime(2100, 1, 1, tzinfo=UTC)),
     "RFC 822, last century": ("31 Dec 99 23:59:59 GMT", datetime(1999, 12, 31, 23, 59, 59, tzinfo=UTC)),
 }
@@ -77,6 +105,18 @@ WITHOUT_ZONE: dict[str, tuple[Any, datetime]] = {
     "English, a day": ("10 October 2018", MIDNIGHT),
     "Twitter's page": ("8:19 PM · Oct 10, 2018", MINUTE),
     "Twitter's older page": ("8:19 PM - 10 Oct 2018", MINUTE),
+    "English, an ordinal": ("10th October 2018", MIDNIGHT),
+    "English, of a month": ("10th of October, 2018", MIDNIGHT),
+    "English, an ordinal and a time": ("Wednesday, 10th October 2018 20:19", MINUTE),
+    "a German date with the month in letters": ("10. October 2018", MIDNIGHT),
+    "a day above 12 and slashes": ("13/01/2024", datetime(2024, 1, 13, tzinfo=UTC)),
+    "a day above 12 behind the month": ("01/13/2024", datetime(2024, 1, 13, tzinfo=UTC)),
+    "a day above 12 and dots": ("31.01.2024 10:00", datetime(2024, 1, 31, 10, tzinfo=UTC)),
+    "a day above 12 and hyphens": ("31-1-2024 10:00:30", datetime(2024, 1, 31, 10, 0, 30, tzinfo=UTC)),
+    "a day above 12, with AM": ("1/31/2024, 8:19:24 PM", datetime(2024, 1, 31, 20, 19, 24, tzinfo=UTC)),
+    "a compact day as a float (pandas)": (20181010.0, MIDNIGHT),
+    "a compact day as a float, in text (CSV)": ("20181010.0", MIDNIGHT),
+    "a compact day with blanks": (" 20181010 ", MIDNIGHT),
     "twelve at night": ("2018-10-10 12:00 AM", MIDNIGHT),
 }
 
@@ -85,6 +125,28 @@ NOT_READ: dict[str, tuple[Any, str]] = {
     "a day of two readings": ("10/11/2018", "unreadable"),
     "a day of two readings, with a time": ("10/10/2018, 8:19:24 PM", "unreadable"),
     "a year and a month": ("2018-10", "unreadable"),
+    "a year": ("2024", "unreadable"),
+    "a year as a number": (2024, "unreadable"),
+    "a year as a float": (2024.0, "unreadable"),
+    "a year as a float, in text": ("1999.0", "unreadable"),
+    "a year with blanks": (" 2024 ", "unreadable"),
+    "a compact month": ("202410", "unreadable"),
+    "a compact month as a number": (202410, "unreadable"),
+    "a day of the year": ("2024123", "unreadable"),
+    "a compact leap second": ("20161231235960", "unreadable"),
+    "a day of two readings, with dots": ("05.01.2024 10:00", "unreadable"),
+    "no day and no month": ("31/13/2024", "unreadable"),
+    "second 61": ("2016-12-31T23:59:61Z", "unreadable"),
+    "a minute after 24:00": ("2018-10-09T24:01:00Z", "unreadable"),
+    "a fraction after 24:00": ("2018-10-09T24:00:00.1Z", "unreadable"),
+    "a list of numbers, perhaps with months from 0": ([2024, 1, 5, 10, 0], "wrong_type"),
+    "an object with more": ({"seconds": 5, "text": "x"}, "wrong_type"),
+    "seconds that are true": ({"seconds": True}, "wrong_type"),
+    "seconds that are a text": ({"seconds": "soon"}, "wrong_type"),
+    "far seconds in an object": ({"seconds": 10**30}, "out_of_range"),
+    "Microsoft's JSON, far": ("/Date(999999999999999999)/", "out_of_range"),
+    "Microsoft's JSON, before 1970": ("/Date(-62135596800000)/", "out_of_range"),
+    "a timestamp without a time": ({"$timestamp": {"i": 1}}, "wrong_type"),
     "a word": ("yesterday", "unreadable"),
     "a relative time": ("2 h", "unreadable"),
     "no such day": ("2018-02-30", "unreadable"),
@@ -126,7 +188,7 @@ def test_a_date_with_a_zone_is_read(name: str) -> None:
     value, moment = READ[name]
     tweet = read(value)
     assert (tweet.created_at, tweet.left_out) == (moment, {})
-    assert Tweet.model_validate_json(tweet.model_dump_json()) == tweet
+    assert stored(tweet) == tweet
 
 
 @pytest.mark.parametrize("name", WITHOUT_ZONE)
