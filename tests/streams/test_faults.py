@@ -160,7 +160,7 @@ async def test_the_largest_events_that_a_topic_takes_die_and_their_neighbours_go
     stubbed: Settings, start: Start
 ) -> None:
     worker = start(stubbed)
-    large = [b"\xff" * 1_000_000, b'"' * 1_000_000, b'{"id": "1", "text": "x", "media": [' + b"0," * 450_000 + b"0]}"]
+    large = [b"\xff" * 1_000_000, b'"' * 1_000_000, b'{"id": "1", "text": [' + b"0," * 450_000 + b"0]}"]
     await asyncio.to_thread(fed, stubbed, [*tweets(range(20)), *large, *tweets(range(20, 40))])
     await until_caught_up(stubbed)
     found = await books(stubbed)
@@ -188,7 +188,8 @@ async def test_a_deployment_that_fails_every_post_stops_instead_of_dead_letterin
     await asyncio.to_thread(fed, stubbed, posts)
     await until_ended(worker)
     assert worker.code == 1
-    assert "20 events in a row failed" in worker.output()
+    # two batches run side by side, and either may be told first
+    assert re.search(r"\b2\d events in a row failed", worker.output())
     assert len((await books(stubbed)).dead) < 40
 
 

@@ -35,8 +35,11 @@ class Tmux:
     def sees(self, wanted: str, within_s: float = 60) -> list[str]:
         """Waits for a screen that contains `wanted`. Returns its rows."""
         until = time.monotonic() + within_s
-        while wanted not in (shown := self._run("capture-pane", "-p")):
+        before = ""
+        # a screen that is the same twice is not captured in the middle of its drawing
+        while wanted not in (shown := self._run("capture-pane", "-p")) or shown != before:
             assert time.monotonic() < until, f"{wanted!r} did not appear:\n{shown}"
+            before = shown
             time.sleep(0.05)
         return shown.split("\n")
 

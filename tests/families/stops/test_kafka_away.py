@@ -93,7 +93,7 @@ async def test_a_worker_waits_while_it_runs(
     [
         pytest.param("127.0.0.1", "is not host:port", id="no port"),
         pytest.param("kafka://127.0.0.1:9092", "is not host:port", id="a URL"),
-        pytest.param("", "is not host:port", id="empty"),
+        pytest.param("", "no address for kafka", id="empty"),
     ],
 )
 def test_a_wrong_address_is_refused(

@@ -29,6 +29,7 @@ class Log:
     def logger(self, name: str) -> logging.Logger:
         logger = logging.getLogger(name)
         logger.addHandler(self.handler)
+        logger.setLevel(logging.WARNING)  # `mner` turns some libraries off, in this process too
         return logger
 
 
@@ -38,6 +39,7 @@ def log() -> Iterator[Log]:
     yield made
     for name in ("aiokafka.client", "aiokafka.other", "kafka.conn", "streams.worker", "aiokafkaesque"):
         logging.getLogger(name).removeHandler(made.handler)
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def test_the_first_is_logged_and_then_one_a_minute_with_the_number_left_out(log: Log) -> None:
