@@ -121,7 +121,7 @@ def _named_once(text: str) -> str:
     name = _bare(folded)
     for _ in range(ROUNDS):
         name = _bare(name)
-    return name or folded or text.strip() or text
+    return name or folded or " ".join(text.split()) or text
 
 
 def _folded_once(text: str) -> tuple[str, list[int]]:

@@ -39,12 +39,14 @@ def test_names_that_only_look_alike_stay_apart(first: str, other: str) -> None:
         "#&amp;lt;;",
         "(＆amp;x;)",
         "…&amp;hellip;;",
+        "\x00\u2028\x00",  # nothing that is seen, and a line end
     ],
     ids=ascii,
 )
 def test_the_name_of_a_name_is_itself(text: str) -> None:
     name = normalise(text)
     assert name
+    assert len(name.splitlines()) == 1
     assert normalise(name) == name
 
 
