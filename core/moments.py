@@ -24,10 +24,11 @@ MILLISECONDS_MOST = 253_370_764_800_000
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NUMBER = re.compile(r"[+-]?\d{1,30}(?:\.\d{1,30})?", re.ASCII)
-COMPACT = re.compile(
-    r"(?:19[89]|2\d\d)\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:(?:[01]\d|2[0-4])[0-5]\d(?:[0-5]\d|60)?)?", re.ASCII
-)
-"""Digits such as 20181010 or 20181010201924. As Unix times they would lie in 1970, in 1976 or after 2600."""
+COMPACT = re.compile(r"(?:19[89]|2\d\d)\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{4}(?:\d\d)?)?", re.ASCII)
+"""Digits such as 20181010 or 20181010201924. As Unix times they would lie in 1970, in 1976 or after 2600.
+
+What follows the day may be no time. Then the digits are no date, and no Unix time either.
+"""
 PARTIAL = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2]|[0-3]\d\d)?", re.ASCII)
 """Digits such as 2018, 201810 or 2018283: a year, a month, a day of the year. As Unix times they would lie in 1970."""
 DIGITS = re.compile(r"\+?(\d{4,14})(?:\.0*)?", re.ASCII)
@@ -73,9 +74,16 @@ _BETWEEN = r"(?:[\ t]|,\ *|\ [-·|]\ |,?\ at\ )\ *"
 ASCTIME = re.compile(rf"{_WEEKDAY}{_MONTH}\ +{_DAY}\ +{_TIME}{_ZONE}\ +(?P<year>\d{{4}})", re.ASCII)
 """The form of C, of Twitter's first API, and of Java's Date."""
 
+ISO_COMPACT = re.compile(
+    r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)[t\ ]"
+    rf"(?P<hour>\d\d)(?P<minute>\d\d)(?:(?P<second>\d\d)(?:[.,](?P<fraction>\d{{1,9}}))?)?{_ZONE}",
+    re.ASCII,
+)
+"""The compact form of ISO 8601, for the leap seconds and the 24:00 that `datetime.fromisoformat` does not read."""
+
 
 def _patterns() -> Iterator[re.Pattern[str]]:
-    yield ASCTIME
+    yield from (ASCTIME, ISO_COMPACT)
     for date in _DATES:
         yield re.compile(rf"{date}(?:{_BETWEEN}{_TIME}{_ZONE})?", re.ASCII)
         yield re.compile(rf"{_TIME}{_ZONE}{_BETWEEN}{date}", re.ASCII)
@@ -85,9 +93,9 @@ PATTERNS = tuple(_patterns())
 
 
 def date_in_digits(value: object) -> str | None:
-    """Returns the digits of a date in digits alone, such as 20181010 or 2018, or None for any other value.
+    """Returns digits that begin with a date, such as 20181010 or 2018, or None for any other value.
 
-    It may be a text or a number. pandas writes it as 20181010.0.
+    The value may be a text or a number. pandas writes it as 20181010.0.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
@@ -153,7 +161,7 @@ def _read(value: float | str) -> datetime | None:
     if digits := date_in_digits(value):
         if len(digits) < 8:
             raise ValueError("no day, or one of another form")
-        return datetime.fromisoformat(f"{digits[:8]}T{digits[8:]}" if len(digits) > 8 else digits)
+        return _moment(int(digits[:4]), *(int(digits[at : at + 2]) for at in range(4, len(digits), 2)))
     if not isinstance(value, str):
         return _from_number(value)
     if len(value) > MAX_LENGTH:
@@ -192,26 +200,32 @@ def _from_words(text: str) -> datetime:
     year, hour = int(parts["year"]), int(parts["hour"] or 0)
     if year < 100:
         year += 2000 if year < 50 else 1900  # RFC 2822, section 4.3
-    if parts["half"]:
+    if parts.get("half"):
         if not 1 <= hour <= 12:
             raise ValueError("no hour of a clock with twelve hours")
         hour = hour % 12 + (12 if parts["half"] == "p" else 0)
     month, minute, second = parts["month"], int(parts["minute"] or 0), int(parts["second"] or 0)
     microsecond = int((parts["fraction"] or "")[:6].ljust(6, "0"))
-    if second == 60 and minute % 15 == 14:  # a leap second, in any zone
-        second = 59
-    is_end = (hour, minute, second, microsecond) == (24, 0, 0, 0)  # of the day, as in ISO 8601
-    moment = datetime(
+    moment = _moment(
         year,
         MONTHS.index(month[:3]) + 1 if month.isalpha() else int(month),
         int(parts["day"]),
-        0 if is_end else hour,
+        hour,
         minute,
         second,
         microsecond,
-        tzinfo=_zone(parts["zone"], rfc_822=found.re is not ASCTIME),
     )
-    return moment + timedelta(days=is_end)
+    return moment.replace(tzinfo=_zone(parts["zone"], rfc_822=found.re is not ASCTIME))
+
+
+def _moment(
+    year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0, microsecond: int = 0
+) -> datetime:
+    """Returns the moment without a zone. A leap second is the second before it, 24:00 the beginning of the next day."""
+    if second == 60 and minute % 15 == 14:  # a leap second, in any zone
+        second = 59
+    is_end = (hour, minute, second, microsecond) == (24, 0, 0, 0)  # of the day, as in ISO 8601
+    return datetime(year, month, day, 0 if is_end else hour, minute, second, microsecond) + timedelta(days=is_end)
 
 
 def _zone(name: str | None, *, rfc_822: bool) -> timezone | None:

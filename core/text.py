@@ -13,8 +13,12 @@ _DROPPED = {"Cf", "Cs", "Co", "Cn"}
 
 #: User and password in a URL: what stands between its slashes and the last `@` before a blank or the path.
 _LOGIN = re.compile(r"//[^\s/<>\"']*@")
+#: A port, or the word for it: no `@` follows in the same word, up to the next URL.
+_PORT = r"(?:\d{1,5}|port)\b(?!(?:(?!://)[^\s<>\"']){0,256}@)"
 #: The same for a password with a slash or a blank, which should have been escaped. A port is no password.
-_UNESCAPED = re.compile(r"//[^\s/<>\"':@\[]*:(?!\d{1,5}\b)[^\s<>\"'@][^\n<>\"'@]{0,256}@(?:[^\s<>\"'@]*@)*")
+_UNESCAPED = re.compile(
+    rf"//[^\s/<>\"':@\[]*:(?!{_PORT})[^\s<>\"'@][^\n<>\"'@]{{0,256}}@(?:[^\s<>\"'@]*@)*", re.IGNORECASE
+)
 #: User and password before a host and port, without a scheme.
 _BARE = re.compile(r"(?<![\w/.%+-])[\w.%+-]{1,64}:[^\s:/<>\"']{1,256}@(?=[\w.-]{1,255}:\d)")
 #: The header `Authorization` with any scheme, and the schemes of HTTP without it. Digest has several parts.

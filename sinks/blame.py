@@ -23,15 +23,22 @@ LARGE = 65_536
 PATIENCE, SPAN_S = 5, 60.0
 """Times in a row that a record must break the connection, and the seconds from the first to the last time."""
 
+GAP_S = 600.0
+"""Longest time, in seconds, between two breaks in a row. A break that comes later is the first one of a new row."""
+
 SMALL_SPAN_S = 1800.0
 """The same seconds for a record that is smaller than `LARGE`. It is less likely to be the cause."""
 
 
 @dataclass
 class _Breaks:
-    """The breaks in a row of one record. `since`: time of the first one, in seconds. `told`: whether it was logged."""
+    """The breaks in a row of one record. `since`, `last`: times of the first and the last one, in seconds.
+
+    `told`: whether they were logged.
+    """
 
     since: float
+    last: float
     count: int = 0
     told: bool = False
 
@@ -54,7 +61,9 @@ class Blame:
             self.passed([name])
             return False
         now = self._clock()
-        breaks = self._breaks.setdefault(name, _Breaks(now))
+        self._breaks = {each: breaks for each, breaks in self._breaks.items() if now - breaks.last <= GAP_S}
+        breaks = self._breaks.setdefault(name, _Breaks(now, now))
+        breaks.last = now
         breaks.count += 1
         lasted_s = now - breaks.since
         if breaks.count < PATIENCE or lasted_s < SPAN_S:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from core.errors import Retry
 from core.events import DeadLetter, explain
 from sinks.answers.kafka import answer
+from sinks.no_creation import creates_none
 
 #: Seconds after which a silent broker counts as unreachable, while the topic holds unread letters.
 IDLE_S = 10.0
@@ -39,10 +40,10 @@ def read(brokers: str, topic: str, newest: int | None = None) -> list[Letter]:
     try:
         consumer = KafkaConsumer(
             bootstrap_servers=brokers.split(","),
-            allow_auto_create_topics=False,
             enable_auto_commit=False,
             bootstrap_timeout_ms=int(IDLE_S * 1000),
         )
+        creates_none(consumer)
         ends = _seek(consumer, topic, newest)
         letters = list(_until(consumer, ends))
     except KafkaError as error:

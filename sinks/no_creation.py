@@ -11,6 +11,7 @@ from typing import Any
 
 from aiokafka import client
 from aiokafka.protocol.metadata import MetadataRequest
+from kafka import KafkaConsumer
 
 
 class Asking(MetadataRequest):  # type: ignore[misc]  # aiokafka tells no types
@@ -25,6 +26,7 @@ def aiokafka_creates_none() -> None:
     client.MetadataRequest = Asking
 
 
-def creates_none(producer: Any) -> None:
-    """Changes a new producer of kafka-python."""
-    producer._metadata.config["allow_auto_create_topics"] = False
+def creates_none(asker: Any) -> None:
+    """Changes a new producer or consumer of kafka-python, before it asks for a topic."""
+    metadata = asker._cluster if isinstance(asker, KafkaConsumer) else asker._metadata
+    metadata.config["allow_auto_create_topics"] = False

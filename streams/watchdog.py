@@ -23,7 +23,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Protocol, Self
 
 log = logging.getLogger(__name__)
@@ -39,6 +38,9 @@ LOCKED_STALLS = 4
 
 REPORT_S = 5.0
 """Longest time, in seconds, to report a stall. Then the process ends without the rest of the report."""
+
+_NOWHERE = os.open(os.devnull, os.O_WRONLY)  # now: a process that stalls may have no file descriptor left
+"""Where the timer of `end_process` dumps the stacks, which it reports itself."""
 
 _timer = threading.Lock()
 """Held while the timer of `faulthandler` changes. The process has only one."""
@@ -67,13 +69,14 @@ def end_process(reason: str, report_s: float = REPORT_S) -> None:
     The report blocks if the reader of standard error has stopped reading. The process then ends after `report_s`
     seconds, with exit code 1. If several threads call this, the first call's time counts.
     """
-    with Path(os.devnull).open("w") as nowhere:
+    try:
         with _timer:
             if not _ending.is_set():
                 _ending.set()
-                faulthandler.dump_traceback_later(report_s, exit=True, file=nowhere)  # needs no lock, unlike a thread
+                faulthandler.dump_traceback_later(report_s, exit=True, file=_NOWHERE)  # needs no lock, unlike a thread
         log.error("%s", reason)
         faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
+    finally:
         os._exit(STUCK)
 
 
@@ -150,16 +153,15 @@ class Watchdog:
         return None
 
     def _watch(self) -> None:
-        try:
-            while not self._stopped.wait(self._look_s):
-                if reason := self.look(lambda: self._loop.call_soon_threadsafe(self.pong)):
-                    self._end(reason)
-                    return
-                with _timer:
-                    if not _ending.is_set():
-                        locked_s = LOCKED_STALLS * self._stall_s
-                        faulthandler.dump_traceback_later(locked_s, exit=True, file=sys.__stderr__ or sys.stderr)
-        finally:
+        """Checks until the watchdog is left. If a check or the end fails, the timer stays and ends the process."""
+        while not self._stopped.wait(self._look_s):
+            if reason := self.look(lambda: self._loop.call_soon_threadsafe(self.pong)):
+                self._end(reason)
+                break
             with _timer:
                 if not _ending.is_set():
-                    faulthandler.cancel_dump_traceback_later()
+                    locked_s = LOCKED_STALLS * self._stall_s
+                    faulthandler.dump_traceback_later(locked_s, exit=True, file=sys.__stderr__ or sys.stderr)
+        with _timer:
+            if not _ending.is_set():
+                faulthandler.cancel_dump_traceback_later()

@@ -214,10 +214,11 @@ def _unreadable(brokers: str, topic: str) -> str:
     from kafka import KafkaConsumer, TopicPartition
     from kafka.errors import UnsupportedCodecError
 
-    consumer = KafkaConsumer(
-        bootstrap_servers=brokers.split(","), enable_auto_commit=False, allow_auto_create_topics=False
-    )
+    from sinks.no_creation import creates_none
+
+    consumer = KafkaConsumer(bootstrap_servers=brokers.split(","), enable_auto_commit=False)
     try:
+        creates_none(consumer)
         places = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
         ends = {place: end for place, end in consumer.end_offsets(places).items() if end}
         for place, end in ends.items():

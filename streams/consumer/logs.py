@@ -6,6 +6,7 @@ both.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Mapping
@@ -18,8 +19,11 @@ from kafka.errors import for_code
 from kafka.protocol.consumer import IsolationLevel, OffsetForLeaderEpochRequest
 
 from core.errors import Retry
+from sinks.no_creation import creates_none
 from streams import topics
 from streams.consumer.placement import MARGIN_MS, UNKNOWN, Known, Log
+
+log = logging.getLogger(__name__)
 
 NO_ID = "00000000-0000-0000-0000-000000000000"
 """What brokers before 2.8 answer."""
@@ -85,7 +89,7 @@ class Logs:
         unread = _after(client, {place: last.time - MARGIN_MS for place, last in read.items()})
         newer = _after(client, {place: last.time + MARGIN_MS for place, last in read.items()})
         suspects = {place: offset for place, offset in newer.items() if offset <= read[place].offset}
-        by_producers = self._stamped_by_producers(suspects, ids)
+        no_proof = self._no_proof(suspects, ids)
         epochs = {place: known.epoch for place, known in wanted.items() if known.epoch is not None}
         until = _ends_of_epochs(client, leaders, {place: epochs[place] for place in leaders if place in epochs})
         return {
@@ -97,36 +101,65 @@ class Logs:
                 epoch=ends[place].leader_epoch,
                 known_until=until.get(place),
                 unread=unread.get(place),
-                newer=None if place in by_producers else newer.get(place),
+                newer=None if place in no_proof else newer.get(place),
             )
             for place in leaders
         }
 
-    def _stamped_by_producers(
-        self, suspects: Mapping[TopicPartition, int], ids: Mapping[str, str | None]
-    ) -> set[TopicPartition]:
-        """Returns the partitions whose record at this offset has the time of its producer, which may lie ahead."""
+    def _no_proof(self, suspects: Mapping[TopicPartition, int], ids: Mapping[str, str | None]) -> set[TopicPartition]:
+        """Returns the partitions whose record at this offset does not prove a cut.
+
+        Such a record has the time of its producer, which may lie ahead, or it cannot be read. Raises `TimeoutError`
+        when the brokers do not answer in time.
+        """
         keys = {place: (ids[place.topic], *place, offset) for place, offset in suspects.items()}
+        unreadable = set()
         if unknown := [place for place, key in keys.items() if key not in self._stamps]:
-            consumer = KafkaConsumer(bootstrap_servers=self._brokers.split(","), enable_auto_commit=False)
+            consumer = KafkaConsumer(
+                bootstrap_servers=self._brokers.split(","),
+                enable_auto_commit=False,
+                bootstrap_timeout_ms=int(1000 * ANSWER_S),
+            )
             try:
+                creates_none(consumer)
                 for place in unknown:
-                    consumer.assign([place])
-                    consumer.seek(place, suspects[place])
-                    for record in consumer.poll(timeout_ms=int(1000 * ANSWER_S), max_records=1).get(place, []):
-                        if record.offset == suspects[place]:
-                            self._stamps[keys[place]] = record.timestamp_type
-                    if consumer.position(place) <= suspects[place]:  # a marker would have been stepped over
-                        raise TimeoutError(f"{place.topic}/{place.partition}: offset {suspects[place]} was not read")
+                    try:
+                        stamp = _stamp(consumer, place, suspects[place])
+                    except Exception as error:
+                        if isinstance(error, TimeoutError) or getattr(error, "retriable", False):
+                            raise
+                        log.debug("%s/%d: offset %d cannot be read: %r", *place, suspects[place], error)
+                        unreadable.add(place)
+                    else:
+                        self._stamps[keys[place]] = stamp
             finally:
                 consumer.close()
-        return {place for place, key in keys.items() if self._stamps.get(key, LOG_APPEND_TIME) != LOG_APPEND_TIME}
+        return unreadable | {
+            place for place, key in keys.items() if self._stamps.get(key, LOG_APPEND_TIME) != LOG_APPEND_TIME
+        }
 
     def _close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
             with suppress(Exception):
                 client.close()
+
+
+def _stamp(consumer: Any, place: TopicPartition, offset: int) -> int:
+    """Returns the type of a record's timestamp. The broker stamps what is no record, such as a transaction's marker.
+
+    Raises `TimeoutError` when no answer comes in time, and what the client raises for a record that it cannot read.
+    """
+    timeout_ms, stamp = int(1000 * ANSWER_S), LOG_APPEND_TIME
+    consumer.assign([place])
+    consumer.seek(place, offset)
+    for record in consumer.poll(timeout_ms=timeout_ms, max_records=1).get(place, []):
+        if record.offset == offset:
+            stamp = record.timestamp_type
+    position = consumer.position(place, timeout_ms=timeout_ms)
+    if position is None or position <= offset:  # a marker would have been stepped over
+        raise TimeoutError(f"{place.topic}/{place.partition}: offset {offset} was not read")
+    return stamp
 
 
 def _leader(described: dict[str, Any] | None, partition: int) -> int | None:

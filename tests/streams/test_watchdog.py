@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from streams.watchdog import LOOKS, Watchdog
+from streams.watchdog import LOOKS, STUCK, Watchdog
 from tests.conftest import ROOT
 
 STALL_S = 10.0
@@ -200,6 +200,57 @@ NOBODY_READS = [
     pytest.param(TWICE, 1, id="ended by several threads"),
     pytest.param(SIGNALS, 128 + signal.SIGTERM, id="a second signal"),
 ]
+
+
+FULL = """
+import logging, resource, sys, threading, time
+from streams.watchdog import end_process
+
+logging.basicConfig()
+{before}
+threading.Thread(target=end_process, args=("stuck", {report_s})).start()
+time.sleep(3600)
+"""
+NO_FILES = """
+resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+files = []
+try:
+    while True:
+        files.append(open("/dev/null"))
+except OSError:
+    pass
+"""
+NO_REPORT = [
+    pytest.param(FULL.format(before=NO_FILES, report_s=5.0), id="no file descriptor left"),
+    pytest.param(FULL.format(before="sys.stderr = None", report_s=5.0), id="no standard error"),
+    pytest.param(FULL.format(before="sys.stderr.close()", report_s=5.0), id="standard error is closed"),
+    pytest.param(FULL.format(before="", report_s=-1.0), id="no timer"),
+]
+
+
+@pytest.mark.parametrize("code", NO_REPORT)
+def test_the_process_ends_even_when_the_report_fails(code: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False, timeout=30)
+    assert done.returncode == STUCK, done.stderr
+
+
+def test_the_timer_ends_the_process_when_the_watchdog_fails_to() -> None:
+    code = """
+import asyncio, time
+from streams.watchdog import Watchdog
+
+def fail(reason):
+    raise OSError(24, "Too many open files")
+
+async def main():
+    with Watchdog([], stall_s=0.5, end=fail):
+        time.sleep(3600)
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False, timeout=30)
+    assert done.returncode == 1
+    assert b"Timeout (0:00:02)!" in done.stderr
 
 
 @pytest.mark.parametrize(("code", "exit_code"), NOBODY_READS)

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 import local.kafka
 from core.errors import Reject, Retry, Stop, UserError
 from local.stack import Stack
 from review.decision_topic import DecisionTopic
 from sinks.dead_letters import read
+from sinks.no_creation import creates_none
 from streams import feed, topics
+from streams.consumer import logs
+from streams.consumer.logs import Logs
 from streams.producer import Producer
 from streams.settings import Settings
 from tests.conftest import Given
@@ -92,7 +95,26 @@ async def by_decisions(settings: Settings) -> None:
         await topic.close()
 
 
-@pytest.mark.parametrize("ask", [by_the_producer, by_the_feed, by_dead_letters, by_decisions])
+async def by_the_look_at_a_log(settings: Settings) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logs, "ANSWER_S", 3.0)
+        topic = settings.name("nowhere")
+        await asyncio.to_thread(Logs(str(settings.kafka))._no_proof, {TopicPartition(topic, 0): 7}, {topic: None})
+
+
+async def by_a_consumer(settings: Settings) -> None:
+    consumer = KafkaConsumer(bootstrap_servers=settings.kafka)
+    try:
+        creates_none(consumer)
+        consumer.assign([TopicPartition(settings.name("nowhere"), 0)])
+        await asyncio.to_thread(consumer.poll, 2000)
+    finally:
+        consumer.close()
+
+
+@pytest.mark.parametrize(
+    "ask", [by_the_producer, by_the_feed, by_dead_letters, by_decisions, by_the_look_at_a_log, by_a_consumer]
+)
 async def test_no_client_creates_what_it_asks_for(
     posts: Settings, ask: Callable[[Settings], Coroutine[Any, Any, None]]
 ) -> None:

@@ -26,12 +26,17 @@ from tests.sinks.values import task
 from tests.streams.images.clock import Clock
 
 BREAKS, DEAD, TIMES_OUT, BUSY, PASSES = "breaks", "breaks, and nothing answers", "times out", "busy", "passes"
+LATER = "not sent for a day"
 SMALL = [
     pytest.param(LARGE - 1, [BREAKS] * 91, 20, True, id="small: 91 breaks in half an hour"),
     pytest.param(1, [BREAKS] * 91, 20, True, id="tiny: 91 breaks in half an hour"),
     pytest.param(1, [BREAKS] * 90, 20, False, id="small: not quite half an hour"),
     pytest.param(1, [BREAKS] * 5, 450, True, id="small: five breaks in half an hour"),
-    pytest.param(1, [BREAKS] * 4, 3600, False, id="small: four breaks in three hours"),
+    pytest.param(1, [BREAKS] * 4, 600, False, id="small: four breaks in half an hour"),
+    pytest.param(1, [BREAKS] * 5, 3600, False, id="small: a break each hour"),
+    pytest.param(1, [BREAKS] * 90 + [LATER, BREAKS], 20, False, id="small: again the day after"),
+    pytest.param(1, [BREAKS] * 60 + [LATER] + [BREAKS] * 90, 20, False, id="small: twice not quite half an hour"),
+    pytest.param(1, [BREAKS] * 60 + [LATER] + [BREAKS] * 91, 20, True, id="small: half an hour the day after"),
     pytest.param(1, [BREAKS] * 400, 4, False, id="small: 400 breaks in 27 minutes"),
     pytest.param(1, [BREAKS] * 50 + [DEAD] + [BREAKS] * 90, 20, False, id="small: away in between"),
     pytest.param(1, [BREAKS] * 50 + [PASSES] + [BREAKS] * 90, 20, False, id="small: it passed in between"),
@@ -56,6 +61,12 @@ SEQUENCES = [
     pytest.param([BREAKS] * 4 + [BUSY, BREAKS], 20, False, id="busy before the fifth"),
     pytest.param([TIMES_OUT] * 30, 20, False, id="time-outs alone"),
     pytest.param([BUSY] * 30, 20, False, id="busy all the time"),
+    pytest.param([BREAKS] * 5, 600, True, id="five breaks, ten minutes apart"),
+    pytest.param([BREAKS] * 9, 601, False, id="breaks more than ten minutes apart"),
+    pytest.param([BREAKS] * 9, 86_400, False, id="a break each day"),
+    pytest.param([BREAKS] * 4 + [LATER, BREAKS], 20, False, id="four breaks, and one the day after"),
+    pytest.param([BREAKS] * 4 + [LATER] + [BREAKS] * 4, 20, False, id="four breaks, and four the day after"),
+    pytest.param([BREAKS] * 4 + [LATER] + [BREAKS] * 5, 20, True, id="four breaks, and five the day after"),
 ]
 
 
@@ -75,6 +86,9 @@ async def test_a_record_is_blamed(size: int, sequence: list[str], apart_s: float
         alive[0] = happens != DEAD
         if happens == PASSES:
             blame.passed(["1"])
+            continue
+        if happens == LATER:
+            clock.now += 86_400
             continue
         fault = Retry("busy") if happens == BUSY else Slow("cut", broke=happens in {BREAKS, DEAD})
         due.append(await blame.is_due("1", size, fault))
@@ -104,6 +118,15 @@ async def test_a_record_that_breaks_again_after_it_passed_is_told_again(caplog: 
             clock.now += 20
         blame.passed(["small"])
     assert len(caplog.records) == 3
+
+
+async def test_what_broke_long_ago_is_forgotten() -> None:
+    clock = Clock()
+    blame = Blame(passes, clock)
+    for number in range(1000):
+        await blame.is_due(str(number), 1, Slow("cut", broke=True))
+        clock.now += 20
+    assert len(blame._breaks) == 600 / 20 + 1
 
 
 async def passes() -> bool:

@@ -2,25 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
-
-from sinks.index import Index
-from sinks.queue import ReviewQueue
-from streams.settings import Settings
-
-
-@pytest.fixture
-async def index(settings: Settings) -> AsyncIterator[Index]:
-    made = Index(str(settings.elasticsearch), settings.name("mentions"))
-    await made.prepare()
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def queue(settings: Settings) -> AsyncIterator[ReviewQueue]:
-    made = ReviewQueue(str(settings.redis), settings.name("review:"))
-    yield made
-    await made.close()
+from tests.sinks.conftest import clock as clock  # noqa: PLC0414
+from tests.sinks.conftest import index as index  # noqa: PLC0414
+from tests.sinks.conftest import queue as queue  # noqa: PLC0414

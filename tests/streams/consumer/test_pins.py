@@ -1,4 +1,4 @@
-"""The private parts of Faust and aiokafka that `streams` replaces or leans on are still the ones we read.
+"""The private parts of Faust, aiokafka and kafka-python that we replace or lean on are still the ones we read.
 
 Nothing but reading tells whether a changed part still fits: the ways in which these parts lose records need a certain
 rebalance or hole. So an update that changes one of them fails here. Comments and layout do not count.
@@ -19,6 +19,7 @@ from faust.app import base
 from faust.tables import recovery
 from faust.transport import consumer
 from faust.transport.drivers import aiokafka as driver
+from kafka import cluster
 from mode import threads
 
 REPLACED: list[tuple[Any, str]] = [
@@ -60,6 +61,7 @@ LEANED_ON: list[tuple[Any, str]] = [
     (group_coordinator.GroupCoordinator.fetch_committed_offsets, "631143b23b97"),
     (group_coordinator.GroupCoordinator._do_fetch_commit_offsets, "3fdc11429086"),
     (client.AIOKafkaClient._metadata_update, "2889705daf15"),
+    (cluster.ClusterMetadata.metadata_request, "1d28599d3a93"),
     (subscription_state.Assignment, "af3f127218b8"),
     (subscription_state.TopicPartitionState, "1060c8c91972"),
     (threads.ServiceThread._serve, "13654adc0176"),
