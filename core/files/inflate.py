@@ -10,7 +10,6 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
-from itertools import chain
 from typing import Any
 
 from backports import zstd
@@ -19,9 +18,6 @@ from core.files.stream import PIECE, FileBroke, Stream
 
 XZ_MEMORY = 256_000_000
 """Largest memory, in bytes, that inflating an xz file may take. `xz -9` needs 65 MB."""
-
-MOST_KEPT = 1_000_000
-"""Most compressed bytes of a member that are kept, to save what stands in them before a damaged place."""
 
 SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x1f\x8b\x08", "gzip"),
@@ -35,6 +31,7 @@ SIGNATURES: tuple[tuple[bytes, str], ...] = (
 """The first bytes of a compressed file, and the name of its format."""
 
 LONGEST = max(len(signature) for signature, _ in SIGNATURES)
+SHORTEST = min(len(signature) for signature, _ in SIGNATURES)
 
 
 class Zlib:
@@ -63,11 +60,23 @@ class Zlib:
         self._rest, self._full = self._inflater.unconsumed_tail, len(inflated) == most
         return inflated
 
-    def copy(self) -> tuple[Zlib, bytes]:
-        """Returns an inflater in the same state that has still to be fed, and the bytes to begin with."""
+    def copy(self) -> Zlib:
         copied = Zlib(31)
-        copied._inflater, copied._full = self._inflater.copy(), self._full
-        return copied, self._rest
+        copied._inflater, copied._rest, copied._full = self._inflater.copy(), self._rest, self._full
+        return copied
+
+    def saved(self, last: bytes) -> bytes:
+        """Returns what stands before the damaged place in the call that failed. Bytes go in and out one by one."""
+        saved, data = bytearray(), self._rest + last
+        try:
+            for at in range(-1, len(data)):
+                piece = data[at : at + 1]  # first none, since output may be waiting
+                while found := self._inflater.decompress(piece, 1):
+                    saved += found
+                    piece = self._inflater.unconsumed_tail
+        except zlib.error:
+            pass
+        return bytes(saved)
 
 
 Make = Callable[[], Any]
@@ -102,7 +111,7 @@ def inflate(stream: Stream, name: str, remarks: list[str]) -> Iterator[bytes]:
             stream.skip(len(held) - len(held.lstrip(b"\0")))  # padding between members, as on a tape
         follows = format_of(stream)
         head = stream.head(LONGEST)
-        cut = bool(head) and any(signature.startswith(head) for signature, of in SIGNATURES if of == name)
+        cut = len(head) >= SHORTEST and any(signature.startswith(head) for signature, of in SIGNATURES if of == name)
         if follows is None and not cut:
             break
         if follows not in {name, None}:
@@ -114,54 +123,25 @@ def inflate(stream: Stream, name: str, remarks: list[str]) -> Iterator[bytes]:
 
 def inflate_member(stream: Stream, name: str, make: Make) -> Iterator[bytes]:
     """Yields what one member holds. The bytes behind it go back into the stream."""
-    inflater, base = make(), make()
-    fed: list[bytes] = []  # what brings `base` to the state of `inflater`
-    size = given = 0  # bytes in `fed`, and those that `base` will then have given
+    inflater = make()
     for arrived in stream:
         piece = arrived
         while piece or not inflater.needs_input:
-            if isinstance(inflater, Zlib):
-                base, rest = inflater.copy()
-                fed, given = [rest + piece], 0
-            elif (size := size + len(piece)) > MOST_KEPT:
-                fed.clear()
-            else:
-                fed.append(piece)
+            before = inflater.copy() if isinstance(inflater, Zlib) else None
             try:
                 found = inflater.decompress(piece, PIECE)
             except FAULTS as error:
-                if fed:
-                    yield _saved(base, fed, given)
+                if before and not str(error).endswith("check"):
+                    yield before.saved(piece)  # a wrong checksum is different: any byte before it may be altered
                 if any(words in str(error) for words in TOO_MUCH_MEMORY):
                     raise FileBroke(
                         f"the {name} data need more memory than is allowed; decompress them first"
                     ) from None
                 raise FileBroke(f"the {name} data are damaged: {error}") from None
             piece = b""
-            given += len(found)
             if found:
                 yield found
             if inflater.eof:
                 stream.put_back(inflater.unused_data)
                 return
     raise FileBroke(f"the {name} data end early; the file is incomplete")
-
-
-def _saved(inflater: Any, fed: list[bytes], given: int) -> bytes:
-    """Returns what stands before a damaged place, after the first `given` bytes.
-
-    A decompressor gives nothing from the call in which it fails. So the last bytes go in and out one by one.
-    """
-    *before, last = (piece for piece in fed if piece) if any(fed) else [b""]
-    saved, seen = bytearray(), 0
-    try:
-        for step in chain(before, [b""], (last[at : at + 1] for at in range(len(last)))):
-            piece = step
-            while piece or not inflater.needs_input:
-                found = inflater.decompress(piece, min(PIECE, max(1, given - seen)))
-                piece = b""
-                saved += found if seen >= given else b""
-                seen += len(found)
-    except FAULTS:
-        pass
-    return bytes(saved)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from core.files.split import BLANK, MARK, Kept, Oversized, Record, value_of
-from core.files.stream import Malformed
+from core.files.split import BLANK, MARK, Kept, Oversized, Record, is_broken, value_of
+from core.files.stream import FileBroke, Malformed
 
 LINE_ENDS = re.compile(rb"[\r\n]+")
+BEFORE_TEXT = re.compile(rb"[\r\n]+(?=[^\r\n])")
 
 
 def lines(pieces: Iterable[bytes], end: bytes, most: int) -> Iterator[Record]:
@@ -42,26 +43,64 @@ def json_lines(pieces: Iterable[bytes], end: bytes, most: int) -> Iterator[Recor
     r"""Yields lines, without byte order marks. Joins posts over several lines. `end` is `\n` or `\r`."""
     block: list[bytes] = []  # the lines of a post since one that is just "{"
     size = 0
-    for record in _by_any_end(lines(pieces, end, most)):
-        inside = block and isinstance(record, bytes) and not record.startswith(b"{")
-        if isinstance(record, bytes) and inside and (size := size + len(record)) <= most:
-            block.append(record)
-            if record.startswith(b"}"):
-                yield from _joined(block)
-                block = []
-            continue
+    try:
+        for record in _by_any_end(_short_lines(pieces, end, most)):
+            inside = block and isinstance(record, bytes) and not record.startswith(b"{")
+            if isinstance(record, bytes) and inside and (size := size + len(record)) <= most:
+                block.append(record)
+                if record.startswith(b"}"):
+                    yield from _joined(block)
+                    block = []
+                continue
+            yield from block
+            block = []
+            if isinstance(record, bytes) and record.rstrip() == b"{":
+                block, size = [record], len(record)
+            else:
+                yield record
+    except (FileBroke, OSError):
         yield from block
-        block = []
-        if isinstance(record, bytes) and record.rstrip() == b"{":
-            block, size = [record], len(record)
-        else:
-            yield record
+        raise
     yield from block
+
+
+def _short_lines(pieces: Iterable[bytes], end: bytes, most: int) -> Iterator[Record]:
+    """Yields what stands between two `end` bytes. A line that is too long ends at the other line end, too."""
+    kept = Kept(most)
+    for piece in _before_text(pieces, b"\r" if end == b"\n" else b"\n"):
+        for number, line in enumerate(piece.split(end)):
+            part = line
+            if number:
+                yield kept.take()
+            if kept.size + len(part) > most:
+                if kept.size <= most:
+                    part = kept.held + part
+                    kept.take()
+                *ended, part = BEFORE_TEXT.split(part)
+                for each in ended:
+                    kept.add(each)
+                    yield kept.take()
+            kept.add(part)
+    if kept.size:
+        yield kept.take()
+
+
+def _before_text(pieces: Iterable[bytes], end: bytes) -> Iterator[bytes]:
+    """Moves `end` from the end of a piece to the next one: what follows decides whether a line ends there."""
+    held = b""
+    for piece in pieces:
+        whole = held + piece
+        text = whole.removesuffix(end)
+        held = whole[len(text) :]
+        if text:
+            yield text
+    if held:
+        yield held
 
 
 def _joined(block: list[bytes]) -> Iterator[bytes]:
     whole = b"\n".join(block)
-    if not isinstance(value_of(whole), dict):
+    if is_broken(whole):
         yield from block
         return
     yield whole
@@ -70,7 +109,7 @@ def _joined(block: list[bytes]) -> Iterator[bytes]:
 
 
 def _by_any_end(records: Iterable[Record]) -> Iterator[Record]:
-    """Cuts lines at other line ends too, if each part is an object. Removes byte order marks."""
+    """Cuts broken lines at other line ends too, if a part is an object. Removes byte order marks."""
     for record in records:
         if isinstance(record, Oversized):
             yield record
@@ -78,7 +117,7 @@ def _by_any_end(records: Iterable[Record]) -> Iterator[Record]:
         while record.startswith(MARK):
             record = record[len(MARK) :]  # noqa: PLW2901
         parts = LINE_ENDS.split(record.strip(b"\r\n"))
-        if len(parts) > 1 and all(isinstance(value_of(part), dict) for part in parts):
+        if len(parts) > 1 and is_broken(record) and any(isinstance(value_of(part), dict) for part in parts):
             yield from parts
         else:
             yield record

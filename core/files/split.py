@@ -31,6 +31,9 @@ NOT_BLANK = re.compile(rb"[^ \t\r\n\xef\xbb\xbf]")
 LINE_WITH_OBJECT = re.compile(rb"[\r\n](?=\{)")
 NOT_JSON = object()
 
+AGAIN = 2
+"""Among broken objects, at most as many bytes are read again as were read, and this many times the largest post."""
+
 
 @dataclass(frozen=True)
 class Oversized:
@@ -48,6 +51,17 @@ def value_of(text: bytes) -> Any:
         return json.loads(text.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return NOT_JSON
+
+
+def is_broken(text: bytes) -> bool:
+    """Returns whether the text breaks the rules of JSON. A number or a nesting that is too large does not."""
+    try:
+        json.loads(text.decode("utf-8", "replace"))
+    except json.JSONDecodeError:
+        return True
+    except (ValueError, RecursionError):
+        return False
+    return False
 
 
 class Kept:
@@ -89,16 +103,26 @@ class Values:
         self._kept = Kept(most)
         self._most = most
         self._array = array
+        self._spare = AGAIN * most  # bytes that may still be read again
         self._count = 0  # values that have begun
         self._depth = 0
         self._state = "open" if array else "objects"  # or first, value, comma, end: what may come between values
         self._inside: str | None = None  # or string, escape, value, word, junk
 
     def __iter__(self) -> Iterator[Record]:
-        for piece in self._pieces:
-            yield from self._read(piece)
-        while self._inside is not None and (parts := self._parts(self._kept.held)):
-            yield from self._again(parts)
+        broke: Exception | None = None
+        try:
+            for piece in self._pieces:
+                self._spare = min(AGAIN * self._most, self._spare + len(piece))
+                yield from self._read(piece)
+        except (FileBroke, OSError) as error:
+            broke = error
+        while self._inside is not None and self._is_several(self._kept.held):
+            broken, rest = self._cut(self._kept.held)
+            yield from broken
+            yield from self._read(rest)
+        if broke is not None:
+            raise broke
         if self._inside == "junk":
             yield self._kept.take()
         elif self._inside is not None:
@@ -114,32 +138,34 @@ class Values:
                 continue
             end = self._end(piece, at)
             part, at = piece[at:end], end
-            too_long = self._kept.size <= self._most < self._kept.size + len(part)
-            if too_long and (parts := self._parts(self._kept.held + part)):
-                yield from self._again(parts)
-                continue
+            too_long = self._kept.size + len(part) > self._most
+            if (self._inside is None or too_long) and self._kept.size <= self._most:
+                whole = self._kept.held + part
+                if self._is_several(whole):
+                    broken, rest = self._cut(whole)
+                    yield from broken
+                    piece, at = (piece, at - len(rest)) if len(rest) <= at else (rest + piece[at:], 0)
+                    continue
             self._kept.add(part)
             if self._inside is None:
                 self._state = "comma" if self._array else "objects"
-                record = self._kept.take()
-                if isinstance(record, bytes) and (parts := self._parts(record)):
-                    yield from self._again(parts)
-                else:
-                    yield record
+                yield self._kept.take()
 
-    def _parts(self, broken: bytes) -> list[bytes]:
-        """Returns the posts in what was read as one. Returns nothing if they cannot be told apart, or if it is one."""
-        if self._array or not LINE_WITH_OBJECT.search(broken) or value_of(broken) is not NOT_JSON:
-            return []
-        return LINE_WITH_OBJECT.split(broken)
+    def _is_several(self, text: bytes) -> bool:
+        """Returns whether what was read as one object is broken, and another may begin on one of its lines."""
+        return not self._array and LINE_WITH_OBJECT.search(text) is not None and is_broken(text)
 
-    def _again(self, parts: list[bytes]) -> Iterator[Record]:
-        """Yields all parts but the last, which may go on in the next piece, and so is read again."""
+    def _cut(self, text: bytes) -> tuple[list[bytes], bytes]:
+        """Returns the broken object at the beginning of the text, and the rest, which is to be read again.
+
+        Where too much was read again, each line with `{` at its beginning begins an object, and the rest is the last.
+        """
+        *broken, rest = LINE_WITH_OBJECT.split(text, 0 if self._spare < len(text) else 1)
+        self._spare -= len(rest)
         self._kept.take()
-        yield from parts[:-1]
-        self._count += len(parts) - 2  # the first was counted, and the last will be
+        self._count += len(broken) - 1  # the first was counted, and the rest will be
         self._inside, self._depth = None, 0
-        yield from self._read(parts[-1])
+        return broken, rest
 
     def _between(self, piece: bytes, at: int) -> int:
         """Reads on to the beginning of a value, or one sign between values. Returns where to go on."""

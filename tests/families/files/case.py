@@ -104,6 +104,7 @@ MEMORY = "need more memory than is allowed; decompress them first"
 BETWEEN = "a comma stands after post 1; put all posts between [ and ]"
 HALF = PRETTY[1][:-2]
 QUOTE = PRETTY[1].replace('"\n}', "\n}")
+FLAT = '{\n"id": "5",\n"text": "x",\n"media": [\n{\n"id": "9"\n},\n{\n"id": "10"\n}\n]\n}'
 NONE = "holds no posts: of its first {}, none is a post; "
 INVALID = "is not valid JSON: "
 PAGE = (

@@ -57,35 +57,46 @@ COMPRESSED: dict[str, Case] = {
         ALL,
         ends="bzip2 data follow the gzip data; decompress each of them, and give them one by one",
     ),
-    "cut-member.gz": Case(
+    "stray.gz": Case(
         packed(DATA) + b"\x1f",
+        lines("UTF-8, compressed with gzip"),
+        ALL,
+        remarks=("the last 1 bytes of the file are no gzip data; they were ignored",),
+    ),
+    "stray.bz2": Case(
+        bz2.compress(DATA) + b"BZ",
+        lines("UTF-8, compressed with bzip2"),
+        ALL,
+        remarks=("the last 2 bytes of the file are no bzip2 data; they were ignored",),
+    ),
+    "cut-member.gz": Case(
+        packed(DATA) + packed(DATA)[:3],
         lines("UTF-8, compressed with gzip"),
         ALL,
         ends="the gzip data end early; the file is incomplete",
     ),
+    "cut-member.xz": Case(
+        lzma.compress(DATA) + lzma.compress(DATA)[:3],
+        lines("UTF-8, compressed with xz"),
+        ALL,
+        ends="the xz data end early; the file is incomplete",
+    ),
     "bad-sum.gz": Case(
         changed(packed(DATA), -8),
-        lines("UTF-8, compressed with gzip"),
-        ALL,
-        ends="the gzip data are damaged: Error -3 while decompressing data: incorrect data check",
+        refused="cannot be read: the gzip data are damaged: Error -3 while decompressing data: incorrect data check",
     ),
     "bad-sum.zst": Case(
         changed(summed(DATA), -1),
-        lines("UTF-8, compressed with zstd"),
-        ALL,
-        ends="the zstd data are damaged: Unable to decompress Zstandard data: Restored data doesn't match checksum",
+        refused="cannot be read: the zstd data are damaged: "
+        "Unable to decompress Zstandard data: Restored data doesn't match checksum",
     ),
     "bad-sum.bz2": Case(
         changed(bz2.compress(DATA), -3),
-        lines("UTF-8, compressed with bzip2"),
-        ALL,
-        ends="the bzip2 data are damaged: Invalid data stream",
+        refused="cannot be read: the bzip2 data are damaged: Invalid data stream",
     ),
     "bad-sum.xz": Case(
         changed(lzma.compress(DATA), -25),
-        lines("UTF-8, compressed with xz"),
-        ALL,
-        ends="the xz data are damaged: Corrupt input data",
+        refused="cannot be read: the xz data are damaged: Corrupt input data",
     ),
     "bad-sum.zip": Case(
         ZIPPED.replace(CHECKSUM, b"abcd"),

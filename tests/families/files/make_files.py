@@ -19,6 +19,7 @@ from tests.families.files.case import (
     CORPUS,
     DATA,
     ESCAPES,
+    FLAT,
     HALF,
     INVALID,
     JSON_ONLY,
@@ -83,6 +84,15 @@ CASES: dict[str, Case] = COMPRESSED | {
         f'{{"id": "1", "text": "a\rb"}}\n{TWO}\n{THREE}'.encode(), lines(), ('{"id": "1", "text": "a\rb"}', TWO, THREE)
     ),
     "broken-cr.jsonl": Case(f'{{"id": "1", "te\r{TWO}\r{THREE}'.encode(), lines(), ('{"id": "1", "te', TWO, THREE)),
+    "broken-cr-then-lf.jsonl": Case(
+        f'{ONE}\r{{"id": "2", "te\r{TWO}\r{THREE}\n'.encode(), lines(), (ONE, '{"id": "2", "te', TWO, THREE)
+    ),
+    "broken-scalar-cr.jsonl": Case(f"null\r{ONE}\r{TWO}\n".encode(), lines(), ("null", ONE, TWO)),
+    "cr-between-words.jsonl": Case(
+        f'{TWO}\n{{"id": "1", "text": "x",\r"user":\r{{"id": "9"}}\r}}\n'.encode(),
+        lines(),
+        (TWO, '{"id": "1", "text": "x",\r"user":\r{"id": "9"}\r}'),
+    ),
     "cr-cr-lf.jsonl": Case("\r\r\n".join(ALL).encode() + b"\r\r\n", lines(), ALL),
     "no-end.jsonl": Case("\n".join(ALL).encode(), lines(), ALL),
     "blank-lines.jsonl": Case(f"\n \n{ONE}\n\n\r\n{TWO}\n\n{THREE}\n\n".encode(), lines(), ALL),
@@ -118,6 +128,17 @@ CASES: dict[str, Case] = COMPRESSED | {
         f'{ONE}\n{{\n"id": "2\n}}\n{PRETTY[1]}\n{{\n{THREE}'.encode(),
         lines(),
         (ONE, "{", '"id": "2', "}", PRETTY[1], "{", THREE),
+    ),
+    "then-pretty-with-object-on-a-line.jsonl": Case(
+        f'{ONE}\n{{\n"id": "2", "text": "x", "media": [\n  {{"id": "9"}}\n]\n}}\n{THREE}'.encode(),
+        lines(),
+        (ONE, '{\n"id": "2", "text": "x", "media": [\n  {"id": "9"}\n]\n}', THREE),
+    ),
+    "broken-then-glued.json": Case(
+        f"{PRETTY[0]}\n{HALF}\n{ONE} {TWO}{THREE}\n{ONE}".encode(), objects(), (PRETTY[0], HALF, ONE, TWO, THREE, ONE)
+    ),
+    "broken-then-flat.json": Case(
+        f"{PRETTY[0]}\n{QUOTE}\n{FLAT}\n{PRETTY[2]}".encode(), objects(), (PRETTY[0], QUOTE, FLAT, PRETTY[2])
     ),
     "broken-no-end.json": Case(
         "\n".join((PRETTY[0], HALF, PRETTY[2])).encode(), objects(), (PRETTY[0], HALF, PRETTY[2])
