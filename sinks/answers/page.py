@@ -29,7 +29,8 @@ topic.
 
 If a proxy limits the size of requests, the worker makes its requests smaller, down to one document or task. A single
 document or task of more than 64 KB is rejected if it breaks the connection at least five times in a row, over a
-minute or more, and a small write passes each time.
+minute or more, and a small write passes each time. A smaller one is rejected after half an hour. Breaks that are more
+than ten minutes apart are not in a row.
 """
 
 REQUESTS = """\
