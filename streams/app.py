@@ -21,6 +21,7 @@ from streams.agents.names import AgentName
 from streams.consumer.consumer import Transport
 from streams.consumer.logs import Logs
 from streams.consumer.missing import tell_once
+from streams.consumer.thread import SERVICES
 from streams.pipeline.acknowledge import COMMIT_INTERVAL_S
 from streams.pipeline.intake import Intake
 from streams.pipeline.pipeline import Pipeline
@@ -42,6 +43,7 @@ class App(faust.App):
     """An app that makes no folders, since it has no tables. So a killed worker leaves none behind."""
 
     BootStrategy = Services
+    logger = SERVICES
 
     def _create_directories(self) -> None:
         pass

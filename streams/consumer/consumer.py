@@ -30,7 +30,7 @@ from streams import metrics
 from streams.consumer.logs import LOG_APPEND_TIME, Logs
 from streams.consumer.placement import Known
 from streams.consumer.progress import Account, Progress, Seen
-from streams.consumer.thread import Fetched, Thread
+from streams.consumer.thread import SERVICES, Fetched, Thread
 from streams.consumer.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Message(ConsumerMessage):
 class Consumer(driver.Consumer):
     """Hands records to Faust's streams in order, and commits what is done."""
 
-    logger = driver.logger
+    logger = SERVICES
     _thread: Thread
 
     def __init__(self, transport: Transport, *args: Any, **kwargs: Any) -> None:

@@ -36,6 +36,10 @@ from streams.retry import retry_forever
 
 log = logging.getLogger(__name__)
 
+SERVICES = logging.getLogger("faust.services")
+"""Where Faust's classes log that they start and stop, ours among them. Not one of Faust's own loggers: `mode` would
+replace it by one with the name of our module, and then each start and stop would fill lines of the worker's log."""
+
 READ_COMMITTED = "read_committed"
 
 EPOCHS = itertools.count(1)
@@ -65,7 +69,7 @@ class Fetched:
 class Thread(driver.AIOKafkaConsumerThread):
     """The thread of a `Consumer`, which gives it the account."""
 
-    logger = driver.logger
+    logger = SERVICES
     account: Account
 
     def __post_init__(self) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from core.errors import Retry
-from streams.quiet import EVERY_S, MOST_KINDS, OneAMinute
+from streams.app import App
+from streams.consumer.consumer import Consumer
+from streams.consumer.thread import Thread
+from streams.quiet import EVERY_S, LIBRARIES, MOST_KINDS, WARNINGS_ONLY, OneAMinute
 from streams.retry import retry_forever
 
 
@@ -159,3 +163,10 @@ async def test_a_wait_is_told_more_and_more_seldom(
     *told, last = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert [int(line.split("try ")[1].split()[0]) - 1 for line in told] == tries
     assert last == "waiting: succeeded after 200 repeats"
+
+
+@pytest.mark.parametrize("kind", [App, Consumer, Thread])
+def test_that_our_services_start_and_stop_is_no_line_of_the_log(kind: Any) -> None:
+    library = kind.logger.name.split(".")[0]
+    assert library in WARNINGS_ONLY
+    assert library in LIBRARIES
