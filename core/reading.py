@@ -1,4 +1,4 @@
-"""Reads the side fields of a post: all but its `id` and `text`. None of them costs the post.
+"""Reads the side fields of a post: all but its `id` and `text`. A fault in one makes no dead letter of the post.
 
 A value that a field does not take as it is, is read as widely as people write it. What still cannot be kept is cut or
 left out, with a reason. All functions are pure, and none raises for any JSON value.
@@ -214,7 +214,7 @@ def _entry(entry: dict[str, Any], note: Note) -> list[dict[str, Any]]:
 
 
 def _fault_of_url(url: Any) -> Fault | None:
-    if url is None or url == "" or (isinstance(url, str) and not url.strip()):
+    if url is None or (isinstance(url, str) and not url.strip()):
         return "missing"
     if not isinstance(url, str):
         return "wrong_type"

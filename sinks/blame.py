@@ -23,11 +23,11 @@ LARGE = 65_536
 PATIENCE, SPAN_S = 5, 60.0
 """Times in a row that a record must break the connection, and the seconds from the first to the last time."""
 
-GAP_S = 600.0
-"""Longest time, in seconds, between two breaks in a row. A break that comes later is the first one of a new row."""
-
 SMALL_SPAN_S = 1800.0
 """The same seconds for a record that is smaller than `LARGE`. It is less likely to be the cause."""
+
+GAP_S = 600.0
+"""Longest time, in seconds, between two breaks in a row. A break that comes later is the first one of a new row."""
 
 
 @dataclass

@@ -146,9 +146,9 @@ class Index:
             half = len(pairs) // 2
             return [*await self._write(pairs[:half]), *await self._write(pairs[half:])]
         except Retry as fault:
-            if isinstance(fault, Slow):
-                self._size.slow(size_of(pairs))
             size = size_of(pairs)
+            if isinstance(fault, Slow):
+                self._size.slow(size)
             if len(pairs) == 1 and await self._blame.is_due(_id(pairs[0]), size, fault):
                 return [Outcome("rejected", blame.reason("document", self._server, size, fault))]
             raise

@@ -142,7 +142,7 @@ def gpu(config: Settings) -> Finding:
 
     if torch.cuda.is_available():
         return Finding("gpu", "ok", f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
-    if config.device.startswith("cuda"):
+    if config.device == "cuda":
         remedy = "set MNER_DEVICE=auto, or check the driver"
         return Finding("gpu", "broken", "MNER_DEVICE is cuda, but torch sees no GPU", remedy)
     return Finding("gpu", "ok", f"none, so the CPU is used; torch {torch.__version__}")

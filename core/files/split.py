@@ -57,10 +57,8 @@ def is_broken(text: bytes) -> bool:
     """Returns whether the text breaks the rules of JSON. A number or a nesting that is too large does not."""
     try:
         json.loads(text.decode("utf-8", "replace"))
-    except json.JSONDecodeError:
-        return True
-    except (ValueError, RecursionError):
-        return False
+    except (ValueError, RecursionError) as error:
+        return isinstance(error, json.JSONDecodeError)
     return False
 
 

@@ -27,10 +27,10 @@ table is read from the top, and the first row that matches counts. The page is w
 In the column "what is true", "we" and "our" mean the worker. `NAME` is the name of the index, and `TOPIC` that of the
 topic.
 
-If a proxy limits the size of requests, the worker makes its requests smaller, down to one document or task. A single
-document or task of more than 64 KB is rejected if it breaks the connection at least five times in a row, over a
-minute or more, and a small write passes each time. A smaller one is rejected after half an hour. Breaks that are more
-than ten minutes apart are not in a row.
+If a proxy limits the size of requests, the worker makes its requests smaller, down to one document or task. One that
+breaks the connection alone is rejected in the end. It must do so at least five times in a row, and a small write must
+pass each time. One of more than 64 KB is rejected after a minute, a smaller one after half an hour. Breaks that are
+more than ten minutes apart are not in a row.
 """
 
 REQUESTS = """\

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 
 from core.events import DeadLetter
 from core.text import one_line, shorten
 from streams import metrics
+from streams.pipeline.limits import WINDOW, Recent
 
 log = logging.getLogger(__name__)
 
 RUN = 20
 """Number of bad events in a row that is reported."""
 
-WINDOW = 500
-"""Number of the last events of which at most half may be bad without a report."""
+SHARE = 0.5
+"""Largest share of the last events that may be bad without a report."""
 
 PAUSE_S = 60.0
 """Shortest time, in seconds, between two lines of the log."""
@@ -39,8 +40,7 @@ class BadEvents:
         """`clock` returns monotonic seconds."""
         self._agent = agent
         self._clock = clock
-        self._run = 0
-        self._recent: deque[bool] = deque(maxlen=WINDOW)
+        self._recent = Recent()
         self._kinds: Counter[str] = Counter()  # since the last line of the log
         self._examples: dict[str, str] = {}  # kind -> the first reason of that kind
         self._logged_at: float | None = None
@@ -49,17 +49,15 @@ class BadEvents:
 
     def passed(self) -> None:
         """Counts an event that is not bad."""
-        if self._run:
-            self._run = 0
+        if self._recent.run:
             metrics.BAD_RUN.labels(self._agent).set(0)
-        self._recent.append(False)
+        self._recent.add(counts=False)
 
     def add(self, letter: DeadLetter) -> None:
         """Counts a bad event, by its dead letter."""
-        self._run += 1
-        self._recent.append(True)
+        self._recent.add(counts=True)
         metrics.BAD.labels(self._agent).inc()
-        metrics.BAD_RUN.labels(self._agent).set(self._run)
+        metrics.BAD_RUN.labels(self._agent).set(self._recent.run)
         kind = PARTICULARS.sub("", letter.reason[:500])
         if kind in self._kinds or len(self._kinds) < KINDS:
             self._kinds[kind] += 1
@@ -72,11 +70,12 @@ class BadEvents:
             self._report(letter.topic)
 
     def _are_many(self) -> bool:
-        return self._run >= RUN or (len(self._recent) == WINDOW and 2 * sum(self._recent) > WINDOW)
+        return self._recent.run >= RUN or self._recent.share > SHARE
 
     def _report(self, topic: str) -> None:
         kind, count = self._kinds.most_common(1)[0]
-        many = f"the last {self._run} events" if self._run >= RUN else f"more than half of the last {WINDOW} events"
+        run = self._recent.run
+        many = f"the last {run} events" if run >= RUN else f"more than half of the last {WINDOW} events"
         log.warning(
             "%s: %s of topic %s became dead letters for what they hold. The most frequent reason (%d times): %s. "
             "The worker goes on. `mner dead-letters list` shows them; fix the program that writes to the topic",

@@ -9,12 +9,12 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from typing import Any
 
 from elasticsearch import AsyncElasticsearch
-from kafka import TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient, OffsetSpec
 from kafka.errors import KafkaError, NoError
 from kafka.structs import OffsetAndMetadata
@@ -234,3 +234,15 @@ def assert_exactly_once(found: Books, numbers: Iterable[int]) -> None:
     assert not strange, f"documents nobody asked for: {sorted(strange)[:5]}"
     assert found.tasks == Counter(f"t{number}" for number in numbers if stub_model.uncertain(number))
     assert found.dead == []
+
+
+def held(brokers: str, topic: str) -> list[bytes]:
+    """Returns all values in the topic, sorted."""
+    with closing(KafkaConsumer(bootstrap_servers=brokers, group_id=None)) as consumer:
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        ends, found = consumer.end_offsets(partitions), []
+        while any(consumer.position(partition) < ends[partition] for partition in partitions):
+            found += [record.value for records in consumer.poll(1000).values() for record in records]
+    return sorted(found)

@@ -7,7 +7,6 @@ from contextlib import closing
 from typing import Any, ClassVar
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
 
 from core.errors import UserError
@@ -15,6 +14,7 @@ from streams import feed as feeding
 from streams import topics
 from streams.feed import Feeder, feed, key_of
 from streams.settings import Settings
+from tests.streams.account import held
 
 BRACKETS = b"[" * 100_000
 SURROGATE = rb'{"id": "\ud800", "text": "x"}'
@@ -30,18 +30,6 @@ def brokers(settings: Settings) -> str:
 def topic(settings: Settings, brokers: str) -> str:
     topics.create(brokers, topics.plan(settings))
     return settings.name(topics.TWEETS)
-
-
-def held(brokers: str, topic: str) -> list[bytes]:
-    """Returns all values in the topic, sorted."""
-    with closing(KafkaConsumer(bootstrap_servers=brokers, group_id=None)) as consumer:
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
-        consumer.assign(partitions)
-        consumer.seek_to_beginning(*partitions)
-        ends, found = consumer.end_offsets(partitions), []
-        while any(consumer.position(partition) < ends[partition] for partition in partitions):
-            found += [record.value for records in consumer.poll(1000).values() for record in records]
-    return sorted(found)
 
 
 @pytest.mark.parametrize(

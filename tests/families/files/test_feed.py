@@ -18,7 +18,7 @@ from streams import topics
 from streams.settings import Settings
 from tests.families.files.make_files import CASES, CORPUS
 from tests.families.files.test_files import expected, numbered
-from tests.families.files.test_narrow import held
+from tests.streams.account import held
 
 TOLD = re.compile(r"(\d+) events are in topic \S+; go on with `mner feed --from-line (\d+)`")
 

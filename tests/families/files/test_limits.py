@@ -15,7 +15,7 @@ from sinks.answers.elasticsearch import item_answer
 from sinks.answers.kafka import answer as kafka_answer
 from sinks.answers.redis import answer as redis_answer
 from sinks.index import Outcome
-from streams.pipeline import alert
+from streams.pipeline import alert, limits
 from streams.pipeline.decode import Decode
 from streams.pipeline.item import Item, Origin
 from streams.pipeline.stage import Stage
@@ -261,7 +261,7 @@ def test_many_short_runs_are_still_few_lines(
 def test_when_more_than_half_are_bad_it_is_said_although_none_follow_each_other(
     events: alert.BadEvents, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for _ in range(alert.WINDOW):
+    for _ in range(limits.WINDOW):
         bad(events, 2, "id: wrong (got 'x')")
         events.passed()
     (line,) = caplog.messages

@@ -6,25 +6,13 @@ import random
 from contextlib import closing
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
 
 from core.errors import UserError
 from streams import topics
 from streams.feed import feed
 from streams.settings import Settings
-
-
-def held(brokers: str, topic: str) -> list[bytes]:
-    """Returns the values in the topic, sorted."""
-    with closing(KafkaConsumer(bootstrap_servers=brokers, group_id=None)) as consumer:
-        places = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
-        consumer.assign(places)
-        consumer.seek_to_beginning(*places)
-        ends, found = consumer.end_offsets(places), []
-        while any(consumer.position(place) < ends[place] for place in places):
-            found += [record.value for records in consumer.poll(1000).values() for record in records]
-    return sorted(found)
+from tests.streams.account import held
 
 
 @pytest.mark.parametrize("partitions", [1, 3])
