@@ -36,10 +36,17 @@ MAX_DERIVED_BYTES = 4_000_000
 
 #: Longest text of a post, in characters.
 MAX_TEXT = 25_000
+#: Largest number of regions of an image, and the longest label of one, in characters. So regions have at most 40 kB.
+MAX_REGIONS, MAX_LABEL = 30, 256
 #: Largest number of problems that `explain` names. A stranger's event may have millions.
 MAX_EXPLAINED = 8
 
+BULK_ID = r"^[0-9a-f]{1,12}-[0-9a-f]{16}$"
+"""The time of a bulk decision in Unix milliseconds, and a random number."""
+
 EntityType = Literal["PER", "LOC", "ORG", "MISC"]
+Runtime = Literal["torch", "int8"]
+"""What ran the encoder of a model."""
 #: Everything that lists types uses this order: the model's labels, the keys of the review, the colours.
 ENTITY_TYPES: tuple[EntityType, ...] = get_args(EntityType)
 
@@ -77,6 +84,10 @@ def _is_empty(value: object) -> bool:
     return not value
 
 
+def _is_unknown(value: object) -> bool:
+    return value is None
+
+
 class Author(LenientModel):
     id: str | None = Field(default=None, max_length=reading.MAX_ID)
     name: str | None = Field(default=None, max_length=reading.MAX_NAME)
@@ -96,9 +107,9 @@ class Tweet(LenientModel):
     """One post, as a feed sends it. Only `id` and `text` are required, and only they can be wrong in its JSON.
 
     `model_validate_json` reads a stranger's post, and the other fields as widely as `core.reading` does. It notes in
-    `left_out` what it cannot read, and drops a `left_out` that the post came with. Only as a part of our own messages
-    does a post keep it. A post whose fields all have the form below is read as it is. A text may be blank: see
-    `has_words`.
+    `left_out` what it cannot read, and drops a `left_out` or `received_at` that the post came with. Only as a part of
+    our own messages does a post keep them. A post whose fields all have the form below is read as it is. A text may be
+    blank: see `has_words`.
     """
 
     id: Identifier
@@ -112,6 +123,9 @@ class Tweet(LenientModel):
     edit: int = Field(default=0, ge=0, le=reading.MAX_EDIT)
     reply_to: Identifier | None = None
     quote_of: Identifier | None = None
+    #: When Kafka appended the post's record. Set by the extract agent; a post that comes with it loses it. Readers
+    #: before 0.3 ignore it.
+    received_at: AwareDatetime | None = Field(default=None, exclude_if=_is_empty)
     #: Field -> why its value was cut, changed or left out. Readers before 0.3 ignore it.
     left_out: dict[reading.SideField, reading.Fault] = Field(default_factory=dict, exclude_if=_is_empty)
 
@@ -128,14 +142,16 @@ class Tweet(LenientModel):
         except ValidationError as error:
             refusal = error
         else:
-            return post.model_copy(update={"left_out": {}}) if post.left_out else post
+            noted = post.left_out or post.received_at
+            return post.model_copy(update={"left_out": {}, "received_at": None}) if noted else post
         try:
             fields = read_json(json_data)
         except ValueError:
             raise refusal from None
         if not isinstance(fields, dict):
             raise refusal
-        fields.pop("left_out", None)
+        for ours in ("left_out", "received_at"):
+            fields.pop(ours, None)
         try:
             return cls.model_validate(fields, **options)
         except ValidationError as error:
@@ -211,8 +227,29 @@ class HasSpan(Protocol):
     def end(self) -> int: ...
 
 
+class Account(Value):
+    """A user name in a post, with its `@`: exact, from the text alone (`model.accounts`).
+
+    The model never takes it for a mention. A person may.
+    """
+
+    start: int = Field(ge=0)
+    end: int = Field(gt=0)
+    name: str = Field(min_length=1)  # lower case, without the first `@`
+
+
 def overlaps(a: HasSpan, b: HasSpan) -> bool:
     return a.start < b.end and b.start < a.end
+
+
+class Region(Value):
+    """A part of an image in which an object or a line of text was found."""
+
+    kind: Literal["text", "object"]
+    label: str = Field(min_length=1, max_length=MAX_LABEL)  # the words of a text, or the name of an object
+    score: Score
+    #: Left, top, right and bottom, as shares of the image's width or height. They are the same at every size of it.
+    box: tuple[Score, Score, Score, Score]
 
 
 class ImageResult(Value):
@@ -227,10 +264,24 @@ class ImageResult(Value):
     #: Channel -> its outcome for a fetched image: `read`, `near` (taken from a near-duplicate image), or the reason why
     #: the channel returned nothing.
     channels: dict[str, str] = Field(default_factory=dict)
+    #: Perceptual hash of a fetched image, 64 hex digits. Absent before 0.4.
+    phash: str | None = Field(default=None, exclude_if=_is_empty)
+    #: What was found where, for reviewers. A stranger's words. Absent before 0.4.
+    regions: tuple[Region, ...] = Field(default=(), max_length=MAX_REGIONS, exclude_if=_is_empty)
 
 
 def _is_off(threshold: float) -> bool:
     return threshold == 1
+
+
+def _is_torch(runtime: Runtime) -> bool:
+    return runtime == "torch"
+
+
+def _check_accounts(text: str, accounts: tuple[Account, ...]) -> None:
+    for account in accounts:
+        if not account.start + 1 < account.end <= len(text):
+            raise ValueError(f"account {account.name!r} at [{account.start}:{account.end}] is not inside of the post")
 
 
 def _check_spans(text: str, mentions: tuple[Mention, ...]) -> None:
@@ -250,6 +301,8 @@ class Extraction(Value):
     #: Spans that the model did not choose but that reach `candidate_threshold`, the most probable first. They may
     #: overlap each other and the mentions.
     candidates: tuple[Mention, ...] = Field(default=(), validation_alias="possible", exclude_if=_is_empty)
+    #: In order, none overlapping another or a mention. Absent before 0.4.
+    accounts: tuple[Account, ...] = Field(default=(), exclude_if=_is_empty)
     image: ImageResult = ImageResult()
     context: str | None = None
     model: str
@@ -258,18 +311,28 @@ class Extraction(Value):
     threshold: Score
     #: The candidate threshold that the model ran with; 1 when there are no candidates.
     candidate_threshold: Score = Field(default=1.0, validation_alias="possible_threshold", exclude_if=_is_off)
+    #: Share of validation posts that are as unusual as this one or more so (`model.density`). Absent before 0.4.
+    typicality: Score | None = Field(default=None, exclude_if=_is_unknown)
+    #: Share of the text that the model read. Absent from posts without words. Absent before 0.4, when the model read a
+    #: long post only up to the encoder's limit.
+    read: Score | None = Field(default=None, exclude_if=_is_unknown)
+    #: What ran the encoder: the model and its runtime together have the thresholds. Absent before 0.4, and for torch.
+    runtime: Runtime = Field(default="torch", exclude_if=_is_torch)
     timings_ms: dict[str, float] = Field(default_factory=dict)  # for people and metrics; no sink stores it
 
     @model_validator(mode="after")
     def _mentions_match_the_text(self) -> Self:
         _check_spans(self.tweet.text, self.mentions + self.candidates)
+        _check_accounts(self.tweet.text, self.accounts)
         return self
 
 
 class Reason(Value):
     """Why a question is asked: a `kind` for programs and a sentence for the reviewer."""
 
-    kind: Literal["maybe_missed", "other_type", "low_probability", "views_disagree", "little_evidence", "ambiguous"]
+    kind: Literal[
+        "maybe_missed", "other_type", "low_probability", "views_disagree", "little_evidence", "ambiguous", "audit"
+    ]
     sentence: str
 
 
@@ -280,28 +343,14 @@ class Question(Value):
     reasons: tuple[Reason, ...] = Field(validation_alias="doubts")  # the most serious first
     #: Whether the mention is a span that the model did not choose.
     is_candidate: bool = Field(default=False, validation_alias="possible", exclude_if=_is_empty)
+    #: Whether the mention is a confident one, drawn at random. It stays in the index while it is asked about. Absent
+    #: before 0.4.
+    is_audit: bool = Field(default=False, exclude_if=_is_empty)
 
     @property
     def uncertainty(self) -> float:
         """The model's own probability that its choice is wrong here."""
         return self.mention.probability if self.is_candidate else 1.0 - self.mention.probability
-
-
-class ReviewTask(Value):
-    """A post with at least one question."""
-
-    id: str  # made of the post's id, edit, model and model version
-    tweet: Tweet
-    questions: tuple[Question, ...] = Field(min_length=1)
-    confident: tuple[Mention, ...] = ()
-    image: ImageResult = ImageResult()
-    context: str | None = None
-    model: str
-    model_version: int = Field(validation_alias="release", ge=0, lt=2**40)
-    threshold: Score
-    #: The lowest probability at which a person is asked about a candidate; 1 when nobody is asked.
-    candidate_threshold: Score = Field(default=1.0, validation_alias="possible_threshold", exclude_if=_is_off)
-    uncertainty: Score  # that of the most uncertain question; orders the queue, highest first
 
 
 Action = Literal["accept", "reject", "retype", "respan", "add"]
@@ -316,40 +365,108 @@ class Verdict(Value):
     #: Whether `before` is a span that the model did not choose. Then `accept` means that the model was wrong, and
     #: `reject` that it was right.
     is_candidate: bool = Field(default=False, validation_alias="possible", exclude_if=_is_empty)
+    #: Whether `before` is a confident mention, drawn at random to measure the precision. Absent before 0.4.
+    is_audit: bool = Field(default=False, exclude_if=_is_empty)
+
+    def answers(self, question: Question) -> bool:
+        """Whether this verdict is about the question's mention."""
+        return self.before == question.mention and self.is_candidate == question.is_candidate
+
+
+class ReviewTask(Value):
+    """A post with at least one question for a person."""
+
+    id: str  # made of the post's id, edit, model and model version
+    tweet: Tweet
+    #: Empty only in a decision that was imported, since an export does not hold what was asked.
+    questions: tuple[Question, ...]
+    confident: tuple[Mention, ...] = ()
+    accounts: tuple[Account, ...] = Field(default=(), exclude_if=_is_empty)  # as in `Extraction`
+    image: ImageResult = ImageResult()
+    context: str | None = None
+    typicality: Score | None = Field(default=None, exclude_if=_is_unknown)  # as in `Extraction`
+    model: str
+    model_version: int = Field(validation_alias="release", ge=0, lt=2**40)
+    threshold: Score
+    #: The lowest probability at which a person is asked about a candidate; 1 when nobody is asked.
+    candidate_threshold: Score = Field(default=1.0, validation_alias="possible_threshold", exclude_if=_is_off)
+    #: That of the most uncertain question. A spot check counts as `streams.routing.AUDIT_WEIGHT`. Orders the queue.
+    uncertainty: Score
+    #: Verdicts on some of the questions, which a person gave before the others were answered. Absent before 0.4.
+    answers: tuple[Verdict, ...] = Field(default=(), exclude_if=_is_empty)
+
+    @property
+    def indexed(self) -> tuple[Mention, ...]:
+        """What the index shows until the task is settled: the confident mentions, audited ones included."""
+        audited = (question.mention for question in self.questions if question.is_audit)
+        return tuple(sorted([*self.confident, *audited], key=lambda mention: (mention.start, mention.end)))
+
+    @property
+    def open_questions(self) -> tuple[Question, ...]:
+        """The questions without an answer. One that an accepted mention overlaps is no longer asked."""
+        accepted = [verdict.after for verdict in self.answers if verdict.after is not None]
+        return tuple(
+            question
+            for question in self.questions
+            if not any(verdict.answers(question) for verdict in self.answers)
+            and not any(overlaps(question.mention, mention) for mention in accepted)
+        )
+
+
+class Vote(Value):
+    """One person's answers to a task that several people read."""
+
+    reviewer: str = Field(min_length=1, max_length=128)
+    decided_at: AwareDatetime
+    mentions: tuple[Mention, ...]  # the final list, as in a `settle`
+    verdicts: tuple[Verdict, ...] = ()
+
+
+#: Largest number of people who can be asked about one task.
+MAX_REVIEWERS = 5
 
 
 class Decision(Value):
     """What a person decided about a task. Carries the whole task, so it suffices to rebuild the index document.
 
     A `settle` carries the final mentions, the confident ones too. All have the source `human`.
-    A `retract` reopens a settled task and carries the model's confident mentions.
-    Of two decisions on a task, the one with the later `decided_at` wins.
+    A `retract` reopens a settled task, or takes an `answer` back, and carries the model's confident mentions.
+    An `answer` settles some questions of a task, which stays open. It carries all verdicts so far, and the confident
+    mentions, since the index stays as it is.
+    A `vote` adds or removes one person's vote. It leaves the task open, says nothing to the index, and has no mentions
+    of its own.
+    Of two decisions on a task, the one with the later `decided_at` wins. So each carries all votes that still count.
     """
 
     id: Identifier
-    kind: Literal["settle", "retract"] = "settle"
+    kind: Literal["settle", "retract", "answer", "vote"] = "settle"
     task: ReviewTask
     mentions: tuple[Mention, ...]
     verdicts: tuple[Verdict, ...] = ()
     reviewer: str = Field(min_length=1, max_length=128)
     decided_at: AwareDatetime
+    #: Id of the post that the person looked at, if this post is a copy of it. Absent before 0.4.
+    copy_of: Identifier | None = Field(default=None, exclude_if=_is_empty)
+    #: Names the tasks that a person decided at once, with one key. Absent before 0.4.
+    bulk_id: str | None = Field(default=None, pattern=BULK_ID, exclude_if=_is_empty)
+    #: Number of tasks on the screen when the person decided them at once. Absent before 0.4.
+    looked_at: int | None = Field(default=None, ge=1, exclude_if=_is_empty)
+    #: One for each person, in the order of their times. Absent if one person decides alone.
+    votes: tuple[Vote, ...] = Field(default=(), exclude_if=_is_empty)
+    #: Number of votes that the task needs. Absent if one person decides alone.
+    votes_needed: int = Field(default=0, ge=0, le=MAX_REVIEWERS, exclude_if=_is_empty)
+
+    @property
+    def is_disputed(self) -> bool:
+        """Whether all votes are in and differ, so that somebody has to settle the task."""
+        return self.kind != "settle" and 0 < self.votes_needed <= len(self.votes)
 
     @model_validator(mode="after")
     def _mentions_match_the_text(self) -> Self:
         _check_spans(self.task.tweet.text, self.mentions)
+        for vote in self.votes:
+            _check_spans(self.task.tweet.text, vote.mentions)
         return self
-
-
-def _as_note(reason: object) -> str | None:
-    """Cuts a note for people. No note may keep a deleted post alive."""
-    return reason[:512] if isinstance(reason, str) else None
-
-
-class Tombstone(LenientModel):
-    """Says that a post was deleted. Index and queue forget it for good."""
-
-    id: Identifier
-    reason: Annotated[str | None, BeforeValidator(_as_note)] = None
 
 
 class DeadLetter(Value):

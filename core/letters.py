@@ -25,6 +25,13 @@ LOOKALIKES = str.maketrans(
 )
 """Letters of Unicode's table of confusables that look the same in most fonts. Every value is one letter."""
 
+PLAIN_SIGNS = {
+    code: plain
+    for code in (*range(0xFE50, 0xFE6C), *range(0xFF01, 0xFF5F))
+    if (plain := unicodedata.normalize("NFKC", chr(code))).isascii() and not plain.isalnum()
+}
+"""Full-width and small signs such as ＆ and ﹠, and the ASCII signs that they stand for."""
+
 LETTERS = re.compile(r"[^\W\d_]+")
 LATIN, GREEK_OR_CYRILLIC = re.compile(r"[A-Za-z]"), re.compile(r"[\u0370-\u052f]")
 

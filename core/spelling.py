@@ -27,7 +27,9 @@ MAX_UNIT = 32
 """Largest number of code points that are folded together: a letter and its marks (Unicode Standard Annex 15,
 Stream-Safe Text Format). Words have far fewer. Sorting the marks of one letter takes quadratic time."""
 
-SIGILS = "#@＃＠"
+SIGNS = "@＠"
+"""What an account begins with."""
+SIGILS = "#＃" + SIGNS
 
 _ALIKE = str.maketrans(
     dict.fromkeys("‘’‚‛ʹʻʼʽˈ′‵＇`´ꞌ՚׳", "'")
@@ -100,6 +102,11 @@ def fold(text: str) -> tuple[str, list[int]]:
             break
         folded, starts = again, [starts[place] for place in of_folded]
     return folded, starts
+
+
+def account_name(text: str) -> str:
+    """Returns the spelling under which an account is stored, searched and counted: plain small letters, no `@`."""
+    return unicodedata.normalize("NFC", plain_letters(text.lstrip(SIGNS))[0].lower())
 
 
 def normalise(text: str) -> str:

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import time
+from collections import Counter
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka import TopicPartition
 from pydantic import ValidationError
 
 from core.errors import Retry
 from core.events import DeadLetter, explain
-from sinks.answers.kafka import answer
-from sinks.no_creation import creates_none
+from core.text import plain, shorten
+from sinks.connect.kafka import Brokers
+from sinks.connect.reading import reading
 
 #: Seconds after which a silent broker counts as unreachable, while the topic holds unread letters.
 IDLE_S = 10.0
+
+MOST_REASONS = 500
+"""Reasons that are counted apart. Letters with further ones count together."""
+
+LONGEST_READ, LONGEST_REASON = 1000, 120
+"""Longest part of a reason, in characters, that is looked at; and that is returned."""
+
+VARIABLE = (
+    (re.compile(r" ?\(got .*?\)(?=; |$)"), ""),  # the value that a field had
+    (re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s,;)]+", re.IGNORECASE), "…"),  # addresses
+    (re.compile(r"\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)|`[^`]*`|\[[^\]]*\]"), "…"),  # quoted values, and ids in brackets
+    (re.compile(r"\b(?=[\w-]*\d)(?=[\w-]*[^\W\d])[\w-]{8,}\b"), "…"),  # ids with letters and digits
+    (re.compile(r"\d+(?:[.,:_-]?\d+)*"), "N"),
+)
+"""Parts of a reason that differ from letter to letter, and what stands for each."""
 
 
 @dataclass(frozen=True)
@@ -30,29 +49,69 @@ class Letter:
     letter: DeadLetter
 
 
-def read(brokers: str, topic: str, newest: int | None = None) -> list[Letter]:
+@dataclass(frozen=True, order=True)
+class Fault:
+    """What went wrong."""
+
+    stage: str
+    reason: str  # as `stable` gives it
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Dead letters by what went wrong, the most frequent first."""
+
+    counts: dict[Fault, int]
+    others: int = 0  # letters with further reasons
+    is_whole: bool = True  # False if the time was over before all were counted
+
+
+def read(brokers: Brokers, topic: str, newest: int | None = None) -> list[Letter]:
     """Returns the dead letters in the topic, oldest first, or only the last `newest` of them.
 
     Returns none if the topic does not exist. Raises `Retry` when the brokers do not answer for now. Raises `Stop` when
     they refuse us, or when a library for the topic's compression is missing.
     """
-    consumer = None
-    try:
-        consumer = KafkaConsumer(
-            bootstrap_servers=brokers.split(","),
-            enable_auto_commit=False,
-            bootstrap_timeout_ms=int(IDLE_S * 1000),
-        )
-        creates_none(consumer)
-        ends = _seek(consumer, topic, newest)
-        letters = list(_until(consumer, ends))
-    except KafkaError as error:
-        raise answer(error, f"Kafka at {brokers}", f"topic {topic}").error() from None
-    finally:
-        if consumer is not None:
-            consumer.close()
-    letters.sort(key=lambda letter: (letter.at, letter.partition, letter.offset))
+    letters = sorted(_letters(brokers, topic, newest), key=lambda letter: (letter.at, letter.partition, letter.offset))
     return letters if newest is None else letters[len(letters) - min(newest, len(letters)) :]
+
+
+def count(brokers: Brokers, topic: str, newest: int, limit_s: float = 5.0) -> Tally:
+    """Counts the last `newest` dead letters of each partition by what went wrong. Raises as `read` does.
+
+    Keeps no event in memory, and no more than `MOST_REASONS` reasons. Ends after `limit_s` seconds, since one letter
+    may be large.
+    """
+    until, is_whole, others = time.monotonic() + limit_s, True, 0
+    counts: Counter[Fault] = Counter()
+    with closing(_letters(brokers, topic, newest)) as letters:
+        for each in letters:
+            fault = Fault(each.letter.stage, stable(each.letter.reason))
+            if fault in counts or len(counts) < MOST_REASONS:
+                counts[fault] += 1
+            else:
+                others += 1
+            if time.monotonic() >= until:
+                is_whole = False
+                break
+    return Tally(dict(counts.most_common()), others, is_whole)
+
+
+def stable(reason: str) -> str:
+    """Returns the part of a reason that letters with the same fault share: without values, ids, numbers and addresses.
+
+    `text: Field required`, and `media.3.url: ... (got 'x')` as `media.N.url: ...`.
+    """
+    text = plain(reason, LONGEST_READ)
+    for pattern, place in VARIABLE:
+        text = pattern.sub(place, text)
+    return shorten(" ".join(text.split()), LONGEST_REASON) or "no reason"
+
+
+def _letters(brokers: Brokers, topic: str, newest: int | None) -> Generator[Letter]:
+    """Yields the last `newest` letters of each partition, or all, in order of arrival. Raises as `read` does."""
+    with reading(brokers, topic, IDLE_S) as consumer:
+        yield from _until(consumer, _seek(consumer, topic, newest))
 
 
 def _seek(consumer: Any, topic: str, newest: int | None) -> dict[Any, int]:

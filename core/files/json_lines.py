@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from core.files.split import BLANK, MARK, Kept, Oversized, Record, is_broken, value_of
+from core.files.split import BLANK, MARK, Kept, Oversized, Record, Unended, is_broken, value_of
 from core.files.stream import FileBroke, Malformed
 
 LINE_ENDS = re.compile(rb"[\r\n]+")
@@ -26,7 +26,7 @@ def lines(pieces: Iterable[bytes], end: bytes, most: int) -> Iterator[Record]:
             yield kept.take()
         kept.add(rest)
     if kept.size:
-        yield kept.take()
+        yield kept.last()
 
 
 def sequence(pieces: Iterable[bytes], most: int) -> Iterator[Record]:
@@ -36,7 +36,7 @@ def sequence(pieces: Iterable[bytes], most: int) -> Iterator[Record]:
     if isinstance(before, Oversized) or before.strip(BLANK):
         raise Malformed("something stands before the first separator")
     for record in found:
-        yield record if isinstance(record, Oversized) else record.strip()
+        yield record if isinstance(record, Oversized) else type(record)(record.strip())
 
 
 def json_lines(pieces: Iterable[bytes], end: bytes, most: int) -> Iterator[Record]:
@@ -61,7 +61,7 @@ def json_lines(pieces: Iterable[bytes], end: bytes, most: int) -> Iterator[Recor
     except (FileBroke, OSError):
         yield from block
         raise
-    yield from block
+    yield from map(Unended, block)
 
 
 def _short_lines(pieces: Iterable[bytes], end: bytes, most: int) -> Iterator[Record]:
@@ -82,7 +82,7 @@ def _short_lines(pieces: Iterable[bytes], end: bytes, most: int) -> Iterator[Rec
                     yield kept.take()
             kept.add(part)
     if kept.size:
-        yield kept.take()
+        yield kept.last()
 
 
 def _before_text(pieces: Iterable[bytes], end: bytes) -> Iterator[bytes]:
@@ -115,9 +115,10 @@ def _by_any_end(records: Iterable[Record]) -> Iterator[Record]:
             yield record
             continue
         while record.startswith(MARK):
-            record = record[len(MARK) :]  # noqa: PLW2901
+            record = type(record)(record[len(MARK) :])  # noqa: PLW2901
         parts = LINE_ENDS.split(record.strip(b"\r\n"))
         if len(parts) > 1 and is_broken(record) and any(isinstance(value_of(part), dict) for part in parts):
-            yield from parts
+            yield from parts[:-1]
+            yield type(record)(parts[-1])
         else:
             yield record

@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 from core.errors import UserError
 from core.files.archive import inflated
+from core.files.formats import ARCHIVE, CONLL, EVENTS, Format, blocks, format_of, problem_of
+from core.files.formats import NAMES as FORMAT_NAMES
 from core.files.json_lines import json_lines, lines, sequence
 from core.files.kinds import NAMES, encoding_of, in_utf8, other_format
-from core.files.split import BLANK, NOT_JSON, Oversized, Record, Values, value_of
+from core.files.split import BLANK, MARK, NOT_JSON, Oversized, Record, Values, value_of
 from core.files.stream import FileBroke, Malformed, Stream, pieces_of
 
 FIRST = 20
@@ -30,17 +32,11 @@ TABLE = re.compile(rb"[^,;\t]*[,;\t]")
 
 Layout = Literal["lines", "array", "objects", "sequence"]
 LAYOUTS: dict[Layout, str] = {
-    "lines": "JSON Lines in {}; each line is a post",
-    "array": "one JSON array in {}; each item is a post",
-    "objects": "JSON objects in {}, one after another; each is a post",
-    "sequence": "a JSON text sequence (RFC 7464) in {}; each value is a post",
+    "lines": "JSON Lines in {}; each line is {}",
+    "array": "one JSON array in {}; each item is {}",
+    "objects": "JSON objects in {}, one after another; each is {}",
+    "sequence": "a JSON text sequence (RFC 7464) in {}; each value is {}",
 }
-SHAPES: dict[str, str] = {
-    "data": "a page of X's API; pages are not read yet. Write each entry of `data` on a line of its own",
-    "statuses": "a page of X's search; pages are not read yet. Write each entry of `statuses` on a line of its own",
-    "tweet": "an entry of an X archive; archives are not read yet. Write each `tweet` on a line of its own",
-}
-"""A field of other programs' objects, and what such an object is."""
 
 
 class NoPosts(UserError):
@@ -56,14 +52,18 @@ class Posts:
         says: str,
         unit: Literal["line", "post"] = "line",
         remarks: Sequence[str] = (),
+        format: Format = "events",
+        section: str = "",
     ) -> None:
         """`says`: what the file is and how it is read. `unit`: what a record's number counts.
 
-        `remarks`: what was passed over, each a sentence. They are complete when all records are read.
+        `remarks`: what was passed over, each a sentence. They are complete when all records are read. `format`: what
+        the first records are. `section`: that of an X archive, such as `tweets`.
         """
         self._records = records
+        self.format, self.section = format, section
         self.says = says
-        self.unit = unit
+        self.unit: Literal["line", "post"] = unit
         self.remarks = remarks
         self.damaged = 0  # records so far that are not UTF-8
         self.first_damaged = 0  # the number of the first one, counted from 1
@@ -102,8 +102,10 @@ def open_lines(source: IO[bytes], most: int) -> Posts:
     return Posts(lines(pieces_of(source), b"\n", most), "read as it is; each line is an event")
 
 
-def open_posts(source: IO[bytes], most: int) -> Posts:
+def open_posts(source: IO[bytes], most: int, formats: frozenset[Format] = EVENTS) -> Posts:
     """Returns the posts of a file. `most`: largest size of a post, in bytes; longer ones come as `Oversized`.
+
+    `formats`: what the caller can read. A record of another format is no post.
 
     Iterating raises `FileBroke` or `OSError` where the file cannot be read on. Raises `UserError` for a file that holds
     no posts. The message goes on from the file's name.
@@ -122,11 +124,27 @@ def open_posts(source: IO[bytes], most: int) -> Posts:
         raise NoPosts(f"holds no posts: it begins with more than {most} blanks")
     if not start:
         return _nothing(stream, packed, remarks)
-    _refuse_by_look(start)
+    coding = NAMES[encoding] + (" with a byte order mark" if mark else "") + packed
+    if "conll" in formats and (formats == {"conll"} or CONLL.match(start)):
+        says = f"a corpus in {coding}; each block of lines is {FORMAT_NAMES['conll']}"
+        return Posts(blocks(lines(stream, b"\n", most)), says, "line", remarks, "conll")
+    section = _skip_head(stream) if "x-archive" in formats and start.startswith(b"window.") else ""
+    start = start if not section else b"["
+    _refuse_by_look(start, formats)
     layout = _layout(stream, start, most)
-    says = LAYOUTS[layout].format(NAMES[encoding] + (" with a byte order mark" if mark else "") + packed)
     unit: Literal["line", "post"] = "line" if layout == "lines" else "post"
-    return Posts(_checked(_split(stream, layout, most), layout, unit), says, unit, remarks)
+    records, first = _checked(_split(stream, layout, most), layout, unit, formats)
+    form: Format = "x-archive" if section else first
+    return Posts(records, LAYOUTS[layout].format(coding, FORMAT_NAMES[form]), unit, remarks, form, section)
+
+
+def _skip_head(stream: Stream) -> str:
+    """Skips what stands before the list in a file of an X archive. Returns its section, or nothing for other files."""
+    found = ARCHIVE.match(stream.head(512).lstrip(MARK))
+    if found is None:
+        return ""
+    stream.skip(stream.head(512).index(b"["))
+    return found[1].decode()
 
 
 def _nothing(stream: Stream, packed: str, remarks: Sequence[str]) -> Posts:
@@ -148,15 +166,18 @@ def _first_line(stream: Stream, most: int) -> bytes:
     return bytes(text)
 
 
-def _refuse_by_look(start: bytes) -> None:
+def _refuse_by_look(start: bytes, formats: frozenset[Format]) -> None:
     """Raises `UserError` for text that is not JSON and that people often take for it."""
     if re.match(rb"(?i)<(!doctype )?html", start):
         raise UserError("is a web page (HTML), perhaps the error page of a download; give a file of posts as JSON")
     if start.startswith(b"<"):
         raise UserError("is XML or HTML; give a file of posts as JSON")
+    if EXPORT.match(start) and "x-archive" in formats:
+        raise UserError("is JavaScript, but no section of an X archive; of an archive, give tweets.js")
     if EXPORT.match(start):
         raise UserError(
-            "is JavaScript, as in an X archive; archives are not read yet. Write each post as JSON on a line of its own"
+            "is JavaScript, as in an X archive; only a feed reads archives. "
+            "Write each post as JSON on a line of its own"
         )
     if start.startswith((b"#", b"//", b"/*")):
         raise UserError("begins with a comment; JSON has none, so remove the comments")
@@ -212,14 +233,17 @@ def _line_end(stream: Stream, most: int) -> bytes:
     return b"\n" if any(b"\n" in piece for piece in stream.ahead(most)) else b"\r"
 
 
-def _checked(records: Iterator[Record], layout: Layout, unit: str) -> Iterator[Record]:
-    """Returns the same records, after a look at the first ones. Raises `UserError` when none looks like a post.
+def _checked(
+    records: Iterator[Record], layout: Layout, unit: str, formats: frozenset[Format]
+) -> tuple[Iterator[Record], Format]:
+    """Returns the same records, and the format of the first post. Raises `UserError` when none looks like a post.
 
     Lines are looked at until the first that looks like a post, since the next line of a pipe may come late.
     """
     blank, ahead = 0, list[Record]()
     problems: list[str] = []
     good = 0
+    form: Format | None = None
     error: Exception | None = None
     try:
         for record in records:
@@ -229,10 +253,12 @@ def _checked(records: Iterator[Record], layout: Layout, unit: str) -> Iterator[R
                     break
                 continue
             ahead.append(record)
-            if problem := _problem(record):
+            found = format_of(record)
+            if problem := None if found in formats else problem_of(record, formats):
                 problems.append(f"{unit} {blank + len(ahead)} {problem}")
             else:
                 good += 1
+                form = form or (found if found in formats else None)
             if good + len(problems) == FIRST or (good and layout != "array"):
                 break
     except Malformed as malformed:
@@ -246,29 +272,13 @@ def _checked(records: Iterator[Record], layout: Layout, unit: str) -> Iterator[R
         raise NoPosts(f"holds no posts: {looked}{problems[0]}")
     if isinstance(error, FileBroke) and not good:
         raise UserError(f"cannot be read: {error}")
-    return chain(repeat(b"", blank), ahead, records if error is None else _broken(error))
+    rest = records if error is None else _broken(error)
+    return chain(repeat(b"", blank), ahead, rest), form or min(formats & EVENTS or formats)
 
 
 def _broken(error: Exception) -> Iterator[Record]:
     raise error
     yield b""
-
-
-def _problem(record: Record) -> str | None:
-    """Returns why a record is no post, or None if it looks like one."""
-    if isinstance(record, Oversized):
-        return f"has {record.size} bytes, which is too long"
-    value = value_of(record)
-    if isinstance(value, dict):
-        return None if "id" in value or "text" in value else _other_object(value)
-    return "is not JSON" if value is NOT_JSON else "is JSON, but not an object with `id` and `text`"
-
-
-def _other_object(value: dict[str, Any]) -> str:
-    for field, shape in SHAPES.items():
-        if isinstance(value.get(field), dict | list):
-            return f"is {shape}"
-    return "is an object with neither `id` nor `text`"
 
 
 def _is_utf8(record: bytes) -> bool:

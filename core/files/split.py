@@ -42,6 +42,10 @@ class Oversized:
     size: int  # in bytes
 
 
+class Unended(bytes):
+    """The last line of a file, without a line end, or its last block. A program may still be writing it."""
+
+
 Record = bytes | Oversized
 
 
@@ -81,6 +85,11 @@ class Kept:
             self._bytes += part
         else:
             self._bytes.clear()
+
+    def last(self) -> Record:
+        """Does the same as `take`, at the end of a file."""
+        record = self.take()
+        return record if isinstance(record, Oversized) else Unended(record)
 
     def take(self) -> Record:
         record = bytes(self._bytes) if self.size <= self._most else Oversized(self.size)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core.errors import Refused, Reject, Retry, Stop
+from core.secret import scrub
 from core.text import plain, without_secrets
 
 
@@ -55,7 +56,7 @@ class Answer:
     general: bool = False  # whether the server may refuse every item for this reason
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sentence", plain(without_secrets(self.sentence), MAX_SENTENCE))
+        object.__setattr__(self, "sentence", plain(scrub(without_secrets(self.sentence)), MAX_SENTENCE))
 
     def error(self, after_s: float = 0.0) -> Exception:
         """Returns the error that makes the pipeline do this. A request that cannot be split any further is rejected."""

@@ -196,9 +196,13 @@ REQUEST = (
 )
 
 CONNECTION = (
+    Row("connection", (), ("expired",), _R.STOP, "the certificate of {server} has expired by our clock", OPENSSL),
+    Row("connection", (), ("early",), _R.STOP, "the certificate of {server} is not valid yet by our clock", OPENSSL),
+    Row("connection", (), ("name",), _R.STOP, "the certificate of {server} is for another host name", OPENSSL),
     Row("connection", (), ("certificate",), _R.STOP, "we do not trust the certificate of {server}", OPENSSL),
     Row("connection", (), ("alert",), _R.STOP, "{server} refuses our TLS", OPENSSL),
     Row("connection", (), ("plain",), _R.STOP, "{server} does not speak TLS at this port", OPENSSL),
+    Row("connection", (), ("encrypted",), _R.STOP, "{server} speaks TLS at this port, and we do not", OPENSSL),
     Row("connection", (), ("tls",), _R.RETRY, "the TLS connection to {server} broke", OPENSSL),
     Row("connection", (), ("redirect",), _R.STOP, ELSEWHERE, HTTP),
     Row("connection", (), ("moved",), _R.RETRY, ELSEWHERE, HTTP),

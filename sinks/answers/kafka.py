@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sinks.answers import tls
 from sinks.answers.answer import Answer, Reaction
 
 CODES = "https://kafka.apache.org/protocol.html#protocol_error_codes"
 PRODUCER = "https://aiokafka.readthedocs.io/en/stable/producer.html"
 CONSUMER = "https://aiokafka.readthedocs.io/en/stable/consumer.html"
 CLIENT = "https://aiokafka.readthedocs.io/en/stable/api.html#errors"
+TLS = "https://kafka.apache.org/documentation/#security_ssl"
+SASL = "https://kafka.apache.org/documentation/#security_sasl"
 TOPICS = "https://kafka.apache.org/documentation/#topicconfigs"
 
 
@@ -22,7 +25,7 @@ class Row:
     """One class of errors.
 
     - codes: numbers of the protocol's errors. Empty, with no `names`, matches all.
-    - names: classes of the clients' own errors.
+    - names: classes of the clients' own errors, and, in lower case, kinds of faults of TLS and the login.
     - says: what is true. `{server}` stands for the brokers, `{topic}` for the topic.
     - renew: a new producer is needed, since the broker does not accept this one any more.
     - general: whether the reason for a rejection may lie in the topic, so that it may refuse every record.
@@ -46,6 +49,18 @@ VERSIONS = ("UnrecognizedBrokerVersion", "IncompatibleBrokerVersion")
 AWAY = ("KafkaConnectionError", "NodeNotReadyError", "NoBrokersAvailable", "KafkaUnavailableError")
 DAMAGED = ("KafkaProtocolError", "CorrelationIdError", "InvalidReceiveError")
 TABLE = (
+    # TLS and the login, as `sinks.connect.probe` finds them
+    Row((), ("expired",), _R.STOP, "the certificate of {server} has expired by our clock", TLS),
+    Row((), ("early",), _R.STOP, "the certificate of {server} is not valid yet by our clock", TLS),
+    Row((), ("name",), _R.STOP, "the certificate of {server} is for another host name", TLS),
+    Row((), ("certificate",), _R.STOP, "we do not trust the certificate of {server}", TLS),
+    Row((), ("alert",), _R.STOP, "{server} refuses our TLS", TLS),
+    Row((), ("plain",), _R.STOP, "{server} does not speak TLS at this port", TLS),
+    Row((), ("encrypted",), _R.STOP, "{server} speaks TLS at this port, and we do not", TLS),
+    Row((), ("tls",), _R.RETRY, "the TLS connection to {server} broke", TLS),
+    Row((58,), (*AUTHENTICATION, "refused"), _R.STOP, "{server} refuses our credentials", SASL),
+    Row((), ("login",), _R.STOP, "{server} asks for a login", SASL),
+    Row((), ("no login", "mechanism"), _R.STOP, "{server} wants another way to log in", SASL),
     # a record
     Row((10,), (), _R.SPLIT, "the record is larger than {topic} allows"),
     Row((18,), ("RecordTooLargeError",), _R.SPLIT, "the record is larger than a segment of {topic}"),
@@ -77,7 +92,6 @@ TABLE = (
     # nothing can be sent or read before a person changes something
     Row((29,), (), _R.STOP, "{server} does not let our user use {topic}"),
     Row((31, 53), (), _R.STOP, "{server} does not give our user the rights"),
-    Row((58,), AUTHENTICATION, _R.STOP, "{server} refuses our credentials"),
     Row((33, 34, 54), (), _R.STOP, "{server} wants another way to log in"),
     Row((17,), (), _R.STOP, "{topic} cannot be the name of a topic; check the prefix"),
     Row((76,), ("UnsupportedCodecError",), _R.STOP, "a library for the compression of {topic} is missing"),
@@ -91,10 +105,15 @@ TABLE = (
 def row_for(error: BaseException) -> Row:
     """Returns the row of an error. Every error has one."""
     code = getattr(error, "errno", None)
-    names = frozenset(kind.__name__ for kind in type(error).__mro__)
+    names = frozenset(kind.__name__ for kind in type(error).__mro__) | {kind_of(error)}
     if "bootstrap" in str(error):  # kafka-python's first connection failed, which it calls a time-out
         names |= {"NoBrokersAvailable"}
     return next(row for row in TABLE if row.matches(code, names))
+
+
+def kind_of(error: BaseException) -> str:
+    """Returns the kind of a fault of TLS or of the login, "" for other errors."""
+    return str(getattr(error, "kind", "")) or tls.fault(str(error))
 
 
 def answer(error: BaseException, server: str, topic: str = "a topic") -> Answer:

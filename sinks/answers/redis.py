@@ -84,9 +84,13 @@ TABLE = (
     Row(("NOPROTO",), _R.STOP, "{server} does not speak our version of the protocol", PROTOCOL),
     Row(("ERR",), _R.STOP, "{server} does not understand us", PROTOCOL, "Protocol error"),
     # no answer
+    Row(("expired",), _R.STOP, "the certificate of {server} has expired by our clock", TLS),
+    Row(("early",), _R.STOP, "the certificate of {server} is not valid yet by our clock", TLS),
+    Row(("name",), _R.STOP, "the certificate of {server} is for another host name", TLS),
     Row(("certificate",), _R.STOP, "we do not trust the certificate of {server}", TLS),
     Row(("alert",), _R.STOP, "{server} refuses our TLS", TLS),
     Row(("plain",), _R.STOP, "{server} does not speak TLS at this port", TLS),
+    Row(("encrypted",), _R.STOP, "{server} speaks TLS at this port, and we do not", TLS),
     Row(("tls",), _R.RETRY, "the TLS connection to {server} broke", TLS),
     Row(("timeout",), _R.SHRINK, "{server} did not answer in time", CLIENTS),
     Row(("dropped",), _R.SHRINK, "{server} broke the connection", CLIENTS),
@@ -96,10 +100,16 @@ TABLE = (
     Row((), _R.STOP, "{server} refuses a command of the queue"),
 )
 
+FAULTS = (redis_errors.RedisError, redis_errors.RedisClusterException)
+"""What the client raises. The second class is none of the first."""
+
 CODES: dict[type[Exception], str] = {
     redis_errors.BusyLoadingError: "LOADING",
     redis_errors.MasterDownError: "MASTERDOWN",
     redis_errors.ClusterDownError: "CLUSTERDOWN",
+    redis_errors.ClusterError: "TRYAGAIN",  # the client gave up after that many tries
+    redis_errors.RedisClusterException: "CLUSTERDOWN",  # slots that no node holds
+    redis_errors.SlotNotCoveredError: "CLUSTERDOWN",
     redis_errors.ReadOnlyError: "READONLY",
     redis_errors.OutOfMemoryError: "OOM",
     redis_errors.TryAgainError: "TRYAGAIN",
@@ -121,6 +131,9 @@ TUPLE = re.compile(r"^\((['\"])(.*)\1,\)$", re.DOTALL)
 """Since version 8, the client writes an error of a pipeline as a tuple."""
 
 IN_SCRIPT = re.compile(r"^(?:ERR )?Error running script .*user_script: ?\d+: -?", re.DOTALL)
+RIGHTLESS = re.compile(r"(?:ERR )?The user executing the script can't ")
+"""What Redis 7 says in place of `NOPERM` when a script lacks a right."""
+
 DROPPED = re.compile(r"closed by server|reset by peer|Broken pipe|Connection lost|while (reading|writing)|closed", re.I)
 
 
@@ -129,7 +142,7 @@ def row_for(code: str, reason: str) -> Row:
     return next(row for row in TABLE if row.matches(code, reason))
 
 
-def answer(error: redis_errors.RedisError, server: str, *, known: bool = False) -> Answer:
+def answer(error: Exception, server: str, *, known: bool = False) -> Answer:
     """Classes an error of the client. `known`: whether this server has answered as Redis before."""
     code, reason = code_of(error, known=known)
     row = row_for(code, reason)
@@ -138,11 +151,13 @@ def answer(error: redis_errors.RedisError, server: str, *, known: bool = False) 
     return Answer(row.reaction, f"{says}: {detail}" if detail else says, broke=code == "dropped")
 
 
-def code_of(error: redis_errors.RedisError, *, known: bool = False) -> tuple[str, str]:
+def code_of(error: BaseException, *, known: bool = False) -> tuple[str, str]:
     """Returns the error's first word and the rest, as the server sent them, or the kind of a fault on the way."""
+    error = _of_node(error)
     text = IN_PIPELINE.sub("", str(error))
     text = IN_SCRIPT.sub("", TUPLE.sub(r"\2", text))
     named = next((code for kind, code in CODES.items() if type(error) is kind), "")
+    named = "NOPERM" if RIGHTLESS.match(text) else named
     if named:
         return named, text
     if isinstance(error, redis_errors.InvalidResponse):
@@ -160,7 +175,17 @@ def code_of(error: redis_errors.RedisError, *, known: bool = False) -> tuple[str
     return (first, rest) if first in KNOWN else ("ERR", text.removeprefix("ERR "))
 
 
-def _refusal(error: redis_errors.RedisError, text: str) -> tuple[str, str]:
+def _of_node(error: BaseException) -> BaseException:
+    """Returns what a node answered when the client asked it for the nodes of its cluster.
+
+    The client says "Cluster mode is not enabled on this node" or "cannot be connected" in its place, whatever it was.
+    """
+    while isinstance(error, redis_errors.RedisClusterException) and (cause := error.__cause__ or error.__context__):
+        error = cause
+    return error
+
+
+def _refusal(error: BaseException, text: str) -> tuple[str, str]:
     """The client uses one class for `NOAUTH`, `WRONGPASS` and the errors of older servers."""
     sent = getattr(error, "status_code", None)
     if sent in {"NOAUTH", "WRONGPASS"}:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 
+EXPIRED = re.compile(r"certificate has expired|certificate_expired", re.I)
+EARLY = re.compile(r"certificate is not yet valid", re.I)
+OTHER_NAME = re.compile(r"hostname mismatch|IP address mismatch|doesn't match|certificate is not valid for", re.I)
 UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED|certificate verify failed", re.I)
 PLAIN = re.compile(r"WRONG_VERSION_NUMBER|HTTP_REQUEST|RECORD_LAYER_FAILURE", re.I)
 REFUSED = re.compile(
@@ -20,5 +23,13 @@ BROKEN = re.compile(r"\[SSL\b|EOF occurred in violation")
 
 def fault(text: str) -> str:
     """Returns the kind of a fault, as the tables name it, or "" if it has nothing to do with TLS."""
-    kinds = {"certificate": UNTRUSTED, "plain": PLAIN, "alert": REFUSED, "tls": BROKEN}
+    kinds = {
+        "alert": REFUSED,
+        "expired": EXPIRED,
+        "early": EARLY,
+        "name": OTHER_NAME,
+        "certificate": UNTRUSTED,
+        "plain": PLAIN,
+        "tls": BROKEN,
+    }
     return next((kind for kind, told in kinds.items() if told.search(text)), "")

@@ -8,7 +8,19 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from core.events import Extraction, Mention, Question, Reason, ReviewTask, Tweet, Verdict, explain
+from core.events import (
+    Account,
+    Extraction,
+    ImageResult,
+    Mention,
+    Question,
+    Reason,
+    Region,
+    ReviewTask,
+    Tweet,
+    Verdict,
+    explain,
+)
 
 
 def mention(start: int, end: int, text: str) -> Mention:
@@ -70,6 +82,28 @@ def test_fields_about_candidates_are_written_only_when_set() -> None:
         verdict.model_copy(update={"is_candidate": True}),
     ):
         assert type(full).model_validate_json(full.model_dump_json()) == full
+
+
+def test_accounts_are_written_only_when_there_are_some_and_lie_in_the_text() -> None:
+    extraction = Extraction(tweet=Tweet(id="1", text="@nasa"), model="m", model_version=1, threshold=0.9)
+    assert "accounts" not in extraction.model_dump_json()
+    assert Extraction.model_validate_json(extraction.model_dump_json()).accounts == ()
+    full = extraction.model_copy(update={"accounts": (Account(start=0, end=5, name="nasa"),)})
+    assert Extraction.model_validate_json(full.model_dump_json()) == full
+    for start, end in ((0, 6), (1, 1), (3, 2)):
+        wrong = full.model_copy(update={"accounts": (Account(start=start, end=end, name="nasa"),)})
+        with pytest.raises(ValidationError, match="account 'nasa' at"):
+            Extraction.model_validate_json(wrong.model_dump_json())
+
+
+def test_typicality_and_regions_are_written_only_when_known() -> None:
+    extraction = Extraction(tweet=Tweet(id="1", text="x"), model="m", model_version=1, threshold=0.9)
+    assert {"typicality", "regions"}.isdisjoint(json.loads(extraction.model_dump_json()))
+    assert "regions" not in json.loads(extraction.model_dump_json())["image"]
+    region = Region(kind="text", label="EXIT", score=0.9, box=(0, 0, 1, 0.5))
+    full = extraction.model_copy(update={"typicality": 0.0, "image": ImageResult(status="ok", regions=(region,))})
+    assert json.loads(full.model_dump_json())["typicality"] == 0
+    assert Extraction.model_validate_json(full.model_dump_json()) == full
 
 
 def test_an_empty_span_is_refused() -> None:

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sinks.index import Index
-from sinks.queue import ReviewQueue
+from sinks.index.index import Index
+from sinks.queue.queue import ReviewQueue
 from streams.settings import Settings
 
 
