@@ -7,6 +7,7 @@ any part of it may be a password.
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -59,7 +60,69 @@ def url_authorities(entries: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(map(_url_authority, entries))
 
 
+def host_names(entries: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns each host name or IP address as yarl writes it in a URL. Each is without a port."""
+    for entry in entries:
+        if not re.fullmatch(r"\[[0-9a-fA-F:.]+\]|[^\s\[\]:/?#@%\\*]+", entry):
+            raise ValueError(f"{masked(entry)!r} is not a host name without a port, such as desk.example or [::1]")
+    return tuple(_url_authority(f"{entry}:80").removesuffix(":80") for entry in entries)
+
+
+def networks(entries: tuple[str, ...]) -> tuple[str, ...]:
+    """Checks IP addresses and networks."""
+    for entry in entries:
+        try:
+            ip_network(entry, strict=False)
+        except ValueError:
+            raise ValueError(f"{masked(entry)!r} is not an IP address or network, such as 10.0.0.0/24") from None
+    return entries
+
+
+def origin(value: str) -> str:
+    """Returns scheme, host and port of a URL as a browser sends them in the header `Origin`."""
+    try:
+        url = URL(value)
+        bare = url.raw_path == "/" and not (url.raw_query_string or url.raw_fragment or url.user or url.password)
+        if url.scheme in ("http", "https") and url.host and bare:
+            return str(url.origin())
+    except ValueError:
+        pass
+    raise ValueError("expected a URL without a path, such as https://desk.example")
+
+
+def issuer(value: str) -> str:
+    """Checks the URL of an OpenID Connect issuer (OpenID Connect Discovery 1.0, section 3)."""
+    try:
+        url = URL(value)
+        known = url.scheme in ("http", "https") and bool(url.host) and not (url.user or url.password)
+        is_wrong = not known or bool(url.raw_query_string or url.raw_fragment)
+    except ValueError:
+        is_wrong = True
+    if is_wrong:
+        raise ValueError("expected the issuer's URL, such as https://login.example/realms/mine, without a query")
+    return value
+
+
 def elasticsearch(value: str) -> str:
+    """Checks URLs, separated by commas."""
+    for url in value.split(","):
+        _node(url.strip())
+    return value
+
+
+def cloud_id(value: str) -> str:
+    from elastic_transport.client_utils import parse_cloud_id
+
+    try:
+        host, _ = parse_cloud_id(value).es_address or ("", 0)
+    except ValueError:
+        host = ""
+    if not host:
+        raise ValueError("expected the Cloud ID that the console of Elastic Cloud shows, such as name:ZXUtd2Vz...")
+    return value
+
+
+def _node(value: str) -> None:
     from elastic_transport.client_utils import url_to_node_config
 
     try:
@@ -71,12 +134,15 @@ def elasticsearch(value: str) -> str:
         raise ValueError(ELASTICSEARCH_EXAMPLE)
     if url.raw_query_string or url.raw_fragment:
         raise ValueError(f"{ELASTICSEARCH_EXAMPLE}, without a query (`?`) or a fragment (`#`)")
-    return value
 
 
 def redis(value: str) -> str:
     from redis.asyncio.connection import ConnectionPool
 
+    from sinks.connect.redis import nodes
+
+    if nodes(value) is not None:
+        return value
     try:
         parts = urlsplit(value)
         query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
@@ -112,6 +178,8 @@ def masked(value: Any) -> str:
         return ",".join(masked(part) for part in value)
     if not isinstance(value, str):
         return str(value)
+    if value.count("://") > 1:  # several nodes
+        return ",".join(map(masked, re.split(r",\s*(?=\w+://)", value)))
     scheme, mark, rest = value.partition("://")
     if not mark:
         return f"***@{value.rpartition('@')[2]}" if "@" in value else value

@@ -14,8 +14,10 @@ from typing import Any
 
 import faust
 from faust.app.base import BootStrategy
+from faust.auth import Credentials, OAuthCredentials, SASLCredentials, SSLCredentials
 from yarl import URL
 
+from sinks.connect.kafka import Brokers, addresses, aio_options
 from sinks.no_creation import aiokafka_creates_none
 from streams.agents.names import AgentName
 from streams.consumer.consumer import Transport
@@ -49,11 +51,27 @@ class App(faust.App):
         pass
 
 
+def credentials(brokers: Brokers) -> Credentials | None:
+    """Returns what Faust hands to aiokafka for TLS and the login. Raises `UserError` as `aio_options` does."""
+    options = aio_options(brokers)
+    context = options.get("ssl_context")
+    if "sasl_oauth_token_provider" in options:
+        return OAuthCredentials(oauth_cb=options["sasl_oauth_token_provider"], ssl_context=context)
+    if "sasl_mechanism" in options:
+        return SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            ssl_context=context,
+            mechanism=options["sasl_mechanism"],
+        )
+    return None if context is None else SSLCredentials(context)
+
+
 def faust_app(
     agent: AgentName,
     topic: str,
     group: str,
-    brokers: str,
+    brokers: Brokers,
     session_timeout_s: float,
     pipeline: Pipeline[Any],
     intake: Intake,
@@ -62,12 +80,13 @@ def faust_app(
     """Returns an app, not yet started, that moves events of `topic` into `pipeline`.
 
     `group`: the consumer group. Kafka removes a worker from it that is silent for `session_timeout_s`.
-    `brokers`: host:port, several separated by commas. `logs`: what tells the consumer how far the topics reach.
+    `logs`: what tells the consumer how far the topics reach.
     """
-    urls = [URL(f"kafka://{address.strip()}") for address in brokers.split(",")]
+    urls = [URL(f"kafka://{address}") for address in addresses(brokers)]
     app = App(
         group,
         broker=urls,
+        broker_credentials=credentials(brokers),
         autodiscover=False,
         web_enabled=False,
         topic_disable_leader=True,

@@ -49,15 +49,49 @@ PASSED_OVER = Counter("mner_passed_over", "posts that the model does not read", 
 # that feeds of several servers use the same ids, or that a feed sends edited posts without a higher edit.
 COLLISIONS = Counter("mner_collisions", "posts with the id and edit of another post")
 
-# Mentions by route: index (confident), review (uncertain), candidate (not chosen by the model, but asked about).
+# Time from the platform's word until our own stores obey it: Elasticsearch, Redis and this machine's caches. Other
+# machines' caches and Kafka's compaction are not in it. Without a time of the platform, it counts from the event's
+# record in Kafka. Counted when the event changed something, so a replay does not count. source is a listed one, or
+# unknown.
+ERASE_SECONDS = Histogram(
+    "mner_erase_seconds",
+    "seconds until a lifecycle event was applied",
+    ["source"],
+    buckets=(0.1, 1, 10, 60, 600, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 18 * 3600, 24 * 3600),
+)
+
+# Time that the terms of a source give to delete a post: delete_within_hours, in seconds.
+ERASE_DEADLINE = Gauge("mner_erase_deadline_seconds", "seconds that a source's terms give to delete a post", ["source"])
+
+# Lifecycle events that were applied when more than half of the time of their source was over.
+ERASE_NEAR = Counter("mner_erase_near_deadline", "lifecycle events applied in the last half of their time", ["source"])
+
+# Age of the oldest event that an agent has taken and not yet acknowledged; 0 if there is none. Of the agent `erase`, it
+# must stay far below the time that the platforms allow.
+OLDEST = Gauge("mner_oldest_event_seconds", "age of the oldest event not yet acknowledged", ["agent"])
+
+# Mentions by route: index (confident), review (uncertain), candidate (not chosen by the model, but asked about), audit
+# (confident, and asked about as a spot check: they count under index as well).
 # Counted for each document that the index accepts. An edit or a new model version counts again; a replay does not.
 # review / (index + review) is the share of mentions that people see. When it grows, the posts differ from those that
 # the thresholds were chosen on.
 MENTIONS = Counter(
     "mner_mentions",
-    "mentions by route: index, review or candidate (until 0.3 also possible, its old name; leave that out of sums)",
+    "mentions by route: index, review or candidate. Leave these out of sums: audit (spot checks, which are in index as "
+    "well), and until 0.3 possible (the old name of candidate)",
     ["route"],
 )
+
+# Uncertain mentions and candidates that no person is asked about. reason: terms (the source's terms let nobody see the
+# text). They are in no other count of mentions.
+UNASKED = Counter("mner_unasked", "uncertain mentions that no person is asked about", ["reason"])
+
+# What was removed, or not taken, because its post is older than MNER_INDEX_RETENTION_DAYS. what: post (deleted from the
+# index), task (deleted from the queue), extraction or decision (came too late, as in a replay).
+EXPIRED = Counter("mner_expired", "posts, tasks, extractions and decisions that are too old", ["what"])
+
+# Posts in the index without any date, so that their age is unknown. They stay. Posts read by version 0.2 may be such.
+UNDATED = Gauge("mner_undated_posts", "posts in the index without a date")
 
 # For each post, the share of validation posts that are at least as unusual. Of posts that resemble the validation
 # posts, a tenth lies below 0.1. When many more do, the stream is out-of-distribution and the threshold's promise does
@@ -65,6 +99,14 @@ MENTIONS = Counter(
 TYPICALITY = Histogram("mner_typicality", "posts by typicality, a conformal p-value", buckets=SHARES)
 
 OLD_TYPICALITY = Histogram("mner_tweet_familiar", "deprecated: use mner_typicality", buckets=SHARES)
+
+# Posts that the model did not read, since it had read the same input before or reads it in the same batch. Divided by
+# the posts, this is the share of model time that copies save.
+REUSED = Counter("mner_predictions_reused", "posts that got the prediction of a copy")
+
+# Tasks whose post is a copy. outcome: settled (by the decision on another copy), reopened (that decision was taken
+# back) or asked (what a person marked cannot be found in this copy, so it is asked about on its own).
+COPIES = Counter("mner_copies", "tasks of copies by outcome", ["outcome"])
 
 # First photos of posts. status is ok, failed or none (the post has no photo); kind is the kind of refusal. The kind
 # that grows shows the cause: the internet (timeout, unreachable), one platform (http_status, host_down) or this
@@ -108,6 +150,26 @@ VISION = Counter("mner_vision", "images by vision channel and outcome", ["channe
 
 # Time from handing an image to the vision models to its context, waiting included. Counts only images that were read.
 VISION_SECONDS = Histogram("mner_vision_seconds", "seconds to read one image, waiting included", buckets=(*SECONDS, 60))
+
+
+# Messages that a feed received, and the records that it sent. kind: post, lifecycle (erase, hide, ...) or dead_letter.
+FEED_RECEIVED = Counter("mner_feed_received", "messages that a feed received", ["source"])
+FEED_SENT = Counter("mner_feed_sent", "records that a feed sent", ["source", "kind"])
+
+# Messages of which nothing was sent, such as likes, or posts that a filter refuses.
+FEED_SKIPPED = Counter("mner_feed_skipped", "messages of which a feed sent nothing", ["source", "reason"])
+
+# Connections that ended. fault: network, http, rate_limit, silent (no sign of life for two heartbeats).
+FEED_RECONNECTS = Counter("mner_feed_reconnects", "connections of a feed that ended", ["source", "fault"])
+
+# Times at which a feed missed messages, or may have missed some. The topic feeds.gaps has each.
+FEED_GAPS = Counter("mner_feed_gaps", "gaps in a feed", ["source"])
+
+# Posts that X was read for, in the stream and in the search. X charges for each.
+FEED_X_READS = Counter("mner_feed_x_reads", "posts that X was read for")
+
+# Seconds between the platform's time of the last message and now.
+FEED_LAG = Gauge("mner_feed_lag_seconds", "seconds that a feed lies behind its source", ["source"])
 
 
 def count_mentions(route: str, count: int = 1) -> None:

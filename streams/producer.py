@@ -15,6 +15,7 @@ from core.errors import Reject, Retry, UserError
 from core.events import HEADERS, DeadLetter
 from sinks.answers import kafka
 from sinks.answers.answer import Reaction
+from sinks.connect.kafka import Brokers, aio_options
 from sinks.no_creation import aiokafka_creates_none
 from streams.topics import MAX_MESSAGE_BYTES
 
@@ -42,10 +43,10 @@ kafka_errors.setdefault(InvalidRecord.errno, InvalidRecord)
 class _Session:
     """A producer of aiokafka, and the records that it has not confirmed yet. A new session has a new producer id."""
 
-    def __init__(self, brokers: str) -> None:
+    def __init__(self, brokers: Brokers) -> None:
         aiokafka_creates_none()
         self.producer = AIOKafkaProducer(
-            bootstrap_servers=brokers,
+            **aio_options(brokers),
             acks="all",
             enable_idempotence=True,
             linger_ms=5,
@@ -75,7 +76,7 @@ class _Session:
             await asyncio.wait_for(self.producer.stop(), CLOSE_S)
 
 
-async def _started(brokers: str) -> _Session:
+async def _started(brokers: Brokers) -> _Session:
     session = _Session(brokers)
     try:
         await session.producer.start()
@@ -91,7 +92,7 @@ class Producer:
     Entering raises `Retry` when no broker answers, and `UserError` when one refuses this client.
     """
 
-    def __init__(self, brokers: str) -> None:
+    def __init__(self, brokers: Brokers) -> None:
         self._brokers = brokers
         self._server = f"Kafka at {brokers}"
         self._session: _Session

@@ -1,4 +1,4 @@
-"""Limits what the libraries log: while Kafka is away, aiokafka alone logs hundreds of lines a second."""
+"""Limits what is logged while a server is away: aiokafka alone logs hundreds of lines a second then."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ LIBRARIES = ("aiokafka", "kafka", "faust", "mode", "asyncio", "elastic_transport
 WARNINGS_ONLY = ("aiokafka", "faust", "mode", "elastic_transport")
 """Those whose lower levels are never logged."""
 
+REPEATS = "streams.retry"
+"""The logger of the repeated calls. All calls in flight fail together, and each says so."""
+
 EVERY_S = 60.0
 """Time, in seconds, after which a message of the same kind is logged again."""
 
@@ -28,8 +31,9 @@ VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+")
 class OneAMinute(logging.Filter):
     """For a handler. Passes the first message of a kind, and then one a minute, with the number of those left out.
 
-    Messages are of one kind if they come from the same logger, and their text before the arguments differs at most in
-    numbers. Only messages of `LIBRARIES` are limited. Their tracebacks become one line, except at the level DEBUG.
+    Messages are of one kind if they come from the same logger, and their text differs at most in numbers. For
+    `LIBRARIES`, this is the text before the arguments; for `REPEATS`, the text with them. Other loggers are not
+    limited. Tracebacks become one line, except at the level DEBUG.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,7 +43,7 @@ class OneAMinute(logging.Filter):
         self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name.split(".", 1)[0] not in LIBRARIES:
+        if record.name != REPEATS and record.name.split(".", 1)[0] not in LIBRARIES:
             return True
         with suppress(
             Exception
@@ -48,7 +52,8 @@ class OneAMinute(logging.Filter):
         return True
 
     def _limited(self, record: logging.LogRecord) -> bool:
-        kind = record.name, VARYING.sub("#", str(record.msg))
+        text = record.getMessage() if record.name == REPEATS else str(record.msg)
+        kind = record.name, VARYING.sub("#", text)
         now = self._clock()
         with self._lock:
             last, left_out = self._kinds.get(kind, (None, 0))

@@ -4,14 +4,19 @@ The same extraction always gets the same routing. A mention whose probability re
 checkpoint contains the threshold, which was chosen on validation data for a promised precision. `MNER_THRESHOLD`
 overrides it. A candidate goes to a person when its probability reaches `MNER_CANDIDATE_THRESHOLD`. It is never
 confident.
+
+A random share of the confident mentions, `MNER_SPOT_CHECK_SHARE`, goes to a person as well, as a spot check. The
+mentions stay in the index. Their precision is that of all confident mentions, whatever their probability. So neither
+the draw nor the place in the queue may depend on it: each has the weight `AUDIT_WEIGHT`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
-from core.events import Extraction, Mention, Question, Reason, ReviewTask, overlaps
+from core.events import Extraction, Mention, Question, Reason, ReviewTask, Tweet, overlaps
 from core.text import shorten
 from model.mentions import candidates_to_ask
 
@@ -21,19 +26,30 @@ DISAGREE = 0.25
 MAX_QUOTE = 40
 """Longest quote of a mention in a reason, in characters. A mention may be as long as its post."""
 
+AUDIT_WEIGHT = 0.5
+"""Uncertainty of a spot check. At their own, small one, the surest mentions would be asked last, and perhaps deleted
+before (`MNER_INDEX_RETENTION_DAYS`). The sample would then say more of the others."""
+
 
 @dataclass(frozen=True)
 class Routing:
-    """Where an extraction's mentions go. `task` is None when nothing is uncertain."""
+    """Where an extraction's mentions go. `task` is None when there is no question."""
 
-    confident: tuple[Mention, ...]
+    confident: tuple[Mention, ...]  # those that a spot check asks about, too
     task: ReviewTask | None
+    unasked: int = 0  # questions that nobody is asked, since the terms of the source forbid it
 
 
-def route(extraction: Extraction, threshold: float | None = None, candidate_threshold: float | None = None) -> Routing:
+def route(
+    extraction: Extraction,
+    threshold: float | None = None,
+    candidate_threshold: float | None = None,
+    spot_check_share: float = 0.0,
+) -> Routing:
     """Splits the mentions at `threshold`, and asks about candidates whose probability reaches `candidate_threshold`.
 
     None means the threshold that the extraction was made with. A `candidate_threshold` of 1 asks about no candidate.
+    `spot_check_share`: the share of confident mentions that a person is asked about.
     """
     limit = extraction.threshold if threshold is None else threshold
     chosen = extraction.mentions
@@ -44,12 +60,14 @@ def route(extraction: Extraction, threshold: float | None = None, candidate_thre
     ]
     confident = tuple(mention for mention in chosen if mention.is_confident(limit))
     uncertain = [mention for mention in chosen if not mention.is_confident(limit)]
+    audited = [mention for mention in confident if is_drawn(extraction.tweet, mention, spot_check_share)]
     questions = (
         *(Question(mention=mention, reasons=review_reasons(mention, candidates, limit)) for mention in uncertain),
         *(
             Question(mention=mention, reasons=candidate_reasons(mention, candidates, chosen), is_candidate=True)
             for mention in candidates_to_ask(chosen, candidates)
         ),
+        *(Question(mention=mention, reasons=(audit_reason(mention),), is_audit=True) for mention in audited),
     )
     if not questions:
         return Routing(confident, None)
@@ -58,7 +76,8 @@ def route(extraction: Extraction, threshold: float | None = None, candidate_thre
         id=f"{tweet.id}:{tweet.edit}:{extraction.model}:{extraction.model_version}",
         tweet=tweet,
         questions=questions,
-        confident=confident,
+        confident=tuple(mention for mention in confident if mention not in audited),
+        accounts=extraction.accounts,
         image=extraction.image,
         context=extraction.context,
         model=extraction.model,
@@ -67,9 +86,21 @@ def route(extraction: Extraction, threshold: float | None = None, candidate_thre
         candidate_threshold=max(extraction.candidate_threshold, candidate_threshold or 0.0)
         if any(question.is_candidate for question in questions)
         else 1.0,
-        uncertainty=round(max(question.uncertainty for question in questions), 6),
+        uncertainty=round(max(AUDIT_WEIGHT if asked.is_audit else asked.uncertainty for asked in questions), 6),
+        typicality=extraction.typicality,
     )
     return Routing(confident, task)
+
+
+def is_drawn(tweet: Tweet, mention: Mention, share: float) -> bool:
+    """Whether a spot check asks about this mention. Every reading of the post gives the same answer."""
+    drawn = f"{tweet.id} {tweet.edit} {mention.start} {mention.end} {mention.type}"
+    return int.from_bytes(sha256(drawn.encode()).digest()[:6]) < share * 2**48
+
+
+def audit_reason(mention: Mention) -> Reason:
+    sure = f"the model is {mention.probability:.0%} sure that this is {mention.type}"
+    return Reason(kind="audit", sentence=f"a spot check: {sure}; it is drawn at random from the sure ones")
 
 
 def review_reasons(mention: Mention, candidates: Sequence[Mention], threshold: float) -> tuple[Reason, ...]:

@@ -9,10 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    SecretStr,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -22,11 +32,17 @@ from pydantic_settings import (
 )
 
 from core.errors import UserError
-from model.design import BATCH_TOKENS
+from core.events import MAX_REVIEWERS
+from core.secret import HIDDEN, shown
+from model.accounts import Convention
+from model.design import BATCH_TOKENS, RuntimeChoice
 from streams import addresses, old_names
 from streams.addresses import masked
+from streams.server_settings import SecretFile, ServerSettings
 
-CHECKPOINT = Path(__file__).resolve().parent.parent / "model" / "checkpoint"
+ROOT = Path(__file__).resolve().parent.parent
+CHECKPOINT = ROOT / "model" / "checkpoint"
+SOURCES = ROOT / "config" / "sources.yaml"
 PREFIX = "MNER_"
 NO_CHANNEL = "none"
 """Value that turns all channels off. An empty value counts as unset."""
@@ -43,6 +59,8 @@ def _channels(value: Any) -> Any:
 Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_commas), AfterValidator(addresses.url_authorities)]
 Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, BeforeValidator(_commas)]
 Channels = Annotated[tuple[Literal["tags", "caption", "ocr"], ...], NoDecode, BeforeValidator(_channels)]
+HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_commas), AfterValidator(addresses.host_names)]
+Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_commas), AfterValidator(addresses.networks)]
 
 
 class Group(BaseModel):
@@ -62,6 +80,18 @@ class Batching(Group):
     tweets: int = Field(64, ge=1, le=4096, description="Maximum number of posts in a batch.")
     wait_ms: FiniteFloat = Field(
         20.0, ge=0, description="Longest time, in milliseconds, that a post waits for others to fill its batch."
+    )
+
+
+class Copies(Group):
+    """How near-duplicates are treated."""
+
+    window_s: FiniteFloat = Field(
+        86_400.0,
+        ge=0,
+        le=31_536_000,
+        description="Time, in seconds, for which a decision also settles later copies. The model's results are reused "
+        "for the same time. 0 turns both off.",
     )
 
 
@@ -107,6 +137,11 @@ class ImageLimits(Group):
         ge=0,
         description="Time, in seconds, after which a worker asks whether a cached image has changed.",
     )
+    cache_hours: FiniteFloat = Field(
+        12.0,
+        gt=0,
+        description="Longest time, in hours, that a fetched image is kept on disk, also if its post is still there.",
+    )
     decoders: int = Field(0, ge=0, description="Number of processes that decode images. 0 means one for each core.")
     decode_s: FiniteFloat = Field(3.0, gt=0, description="Longest time, in seconds, to decode one image.")
     memory_mb: int = Field(1024, ge=256, description="Maximum memory of each decoding process, in MB (10^6 bytes).")
@@ -139,9 +174,81 @@ class VisionLimits(Group):
         "The vision models may take the same time for a batch of 8 images, and proportionally more for a larger one.",
     )
     cache: int = Field(100_000, ge=0, description="Number of images whose context is kept on disk. 0 keeps none.")
+    cache_hours: FiniteFloat = Field(
+        12.0,
+        gt=0,
+        description="Longest time, in hours, that the context of an image is kept on disk.",
+    )
 
 
-class Settings(BaseSettings):
+class Desk(Group):
+    """How the web application is served, and who may use it. docs/desk-access.md has examples."""
+
+    listen: Annotated[str, AfterValidator(addresses.listener)] = Field(
+        "127.0.0.1:8700",
+        description="Address, as host:port, of `mner desk`. "
+        "A loopback address needs no login, unless users or a provider of identities are set.",
+    )
+    url: Annotated[str, AfterValidator(addresses.origin)] | None = Field(
+        None,
+        description="Address that people open, such as https://desk.example. With https, browsers send the cookies of "
+        "the desk over TLS only.",
+    )
+    hosts: HostNames = Field(
+        (), description="Further host names of the desk, without ports. Requests to any other host are refused."
+    )
+    proxies: Networks = Field(
+        (),
+        description="Proxies, as IP addresses or networks, whose X-Forwarded-For and X-Forwarded-Proto count. "
+        "Those of others are ignored.",
+    )
+    users: Path | None = Field(
+        None,
+        description="File with the users and the hashes of their passwords. If unset, desk/users.json in MNER_HOME.",
+    )
+    session_hours: FiniteFloat = Field(
+        12.0, gt=0, le=720, description="Longest time, in hours, that a person stays signed in."
+    )
+    idle_minutes: FiniteFloat = Field(
+        60.0, ge=5, le=43_200, description="Time, in minutes, after which a person who does nothing is signed out."
+    )
+    oidc_issuer: Annotated[str, AfterValidator(addresses.issuer)] | None = Field(
+        None,
+        description="Issuer of OpenID Connect that signs people in, such as https://login.example/realms/mine. "
+        "Its discovery document says the rest.",
+    )
+    oidc_client: str | None = Field(None, description="Client ID of the desk at the issuer.")
+    oidc_secret: SecretStr | None = Field(
+        None,
+        description="Client secret of the desk at the issuer. If unset, the desk is a public client, with PKCE only.",
+    )
+    oidc_secret_file: SecretFile | None = Field(None, description="File that holds the client secret.")
+    oidc_name: str = Field(
+        "preferred_username",
+        min_length=1,
+        description="Claim with the name of a person. No two people of the issuer may have the same.",
+    )
+    oidc_roles: str = Field(
+        "roles",
+        min_length=1,
+        description="Claim with the roles of a person: reviewer, analyst, admin. Other values are ignored. "
+        "Dots lead into objects, as in realm_access.roles.",
+    )
+    audit_days: int = Field(
+        90,
+        ge=1,
+        le=3650,
+        description="Days of UTC, today included, that the audit log keeps. It holds ids of posts, also of "
+        "erased ones.",
+    )
+    webhook_allow: Hosts = Field(
+        (),
+        description="Servers, as host:port, that webhooks may reach over http, and at private addresses. "
+        "All others need https and a public address.",
+    )
+
+
+class Settings(ServerSettings):
     """All settings of a process. One instance is made at start; nothing else reads the environment."""
 
     model_config = SettingsConfigDict(
@@ -154,18 +261,6 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    # servers
-    kafka: Annotated[str, AfterValidator(addresses.brokers)] | None = Field(
-        None,
-        description="Kafka brokers: host:port, separated by commas. "
-        "If unset, the broker that `mner local up` started is used.",
-    )
-    elasticsearch: Annotated[str, AfterValidator(addresses.elasticsearch)] | None = Field(
-        None, description="URL of Elasticsearch. If unset, the server that `mner local up` started is used."
-    )
-    redis: Annotated[str, AfterValidator(addresses.redis)] | None = Field(
-        None, description="URL of Redis. If unset, the server that `mner local up` started is used."
-    )
     home: Path = Field(Path(".mner"), description="Folder for the caches, the logs and the data of local servers.")
     prefix: str = Field(
         "",
@@ -182,6 +277,18 @@ class Settings(BaseSettings):
         ge=1,
         description="Time, in hours, for which topics keep posts and extractions. `mner topics create` applies it. "
         "Dead letters are kept four times as long.",
+    )
+
+    # duties
+    sources: Path = Field(
+        SOURCES, description="File with the terms of the sources, in YAML. It replaces `config/sources.yaml`."
+    )
+    index_retention_days: FiniteFloat | None = Field(
+        None,
+        gt=0,
+        le=36_525,
+        description="Time, in days, for which posts stay in the index and the queue, counted from when they were "
+        "received. Decisions about them go, too. If unset, they stay for ever.",
     )
 
     # model
@@ -206,14 +313,38 @@ class Settings(BaseSettings):
         "or it overlaps a more probable candidate that is asked about. "
         "If unset, the checkpoint's candidate threshold is used. 1 turns candidates off.",
     )
+    spot_check_share: FiniteFloat = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="Share of the confident mentions that a person is asked about as a spot check. 0 turns it off.",
+    )
+    accounts: Convention = Field(
+        "account",
+        description="What a user name such as @NASA is: an account, which is never a mention, or a word that may be "
+        "one, as in most training corpora.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where models run. auto uses a GPU if there is one."
+    )
+    runtime: RuntimeChoice = Field(
+        "auto",
+        description="What runs the encoder. int8 needs a checkpoint that `mner quantise` made, and the CPU. "
+        "auto takes int8 if the checkpoint has it, models run on the CPU, and the CPU has VNNI.",
     )
     model_threads: int = Field(0, ge=0, description="CPU threads of the model's process. 0 means one for each core.")
     model_timeout_s: FiniteFloat = Field(
         60.0, gt=0, description="Longest time, in seconds, for one batch. If it takes longer, the process is replaced."
     )
     batch: Batching = Batching()
+
+    # review
+    reviewers: int = Field(
+        1,
+        ge=1,
+        le=MAX_REVIEWERS,
+        description="Number of people who must vote on each task. If their votes differ, one more person settles it.",
+    )
 
     # pipeline
     in_flight: int = Field(
@@ -223,6 +354,7 @@ class Settings(BaseSettings):
         20.0, ge=0, description="Time, in seconds, that a stopping worker has to finish what is in flight."
     )
     dead_letter: DeadLetterLimits = DeadLetterLimits()
+    copies: Copies = Copies()
     stall_s: FiniteFloat = Field(
         300.0, gt=0, description="A worker ends itself if it holds events and finishes none for this time, in seconds."
     )
@@ -230,6 +362,19 @@ class Settings(BaseSettings):
     # images
     image: ImageLimits = ImageLimits()
     vision: VisionLimits = VisionLimits()
+
+    # feeds
+    x_token: SecretStr | None = Field(None, description="Bearer token of an app of X, for `mner feed x`.")
+    x_token_file: SecretFile | None = Field(None, description="File that holds the bearer token of an app of X.")
+    mastodon_token: SecretStr | None = Field(
+        None, description="Access token of a Mastodon server, for `mner feed mastodon`."
+    )
+    mastodon_token_file: SecretFile | None = Field(
+        None, description="File that holds the access token of a Mastodon server."
+    )
+
+    # desk
+    desk: Desk = Desk()
 
     # worker
     session_timeout_s: FiniteFloat = Field(
@@ -293,6 +438,11 @@ class Variable:
     def description(self) -> str:
         return self.field.description or ""
 
+    @property
+    def secret(self) -> bool:
+        """Whether its value must not be shown."""
+        return SecretStr in get_args(self.field.annotation)
+
     def value(self, settings: Settings) -> Any:
         owner, name = self._owner(settings)
         return getattr(owner, name)
@@ -333,12 +483,20 @@ def load(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         problems = [
-            f"{_variable(fault['loc'])}={masked(fault['input'])!r}: {fault['msg'].removeprefix('Value error, ')}"
+            f"{_variable(fault['loc'])}={_shown(fault)!r}: {fault['msg'].removeprefix('Value error, ')}"
             for fault in error.errors(include_url=False)
         ]
         raise UserError("bad setting: " + "; ".join(problems)) from None
     except UnicodeDecodeError as error:
         raise UserError(f".env is not in UTF-8 (byte {error.start}): save it as UTF-8") from None
+
+
+def _shown(fault: ErrorDetails) -> str:
+    """Returns the wrong value, unless it is a secret."""
+    known = next((known for known in VARIABLES if known.path == fault["loc"]), None)
+    if known is not None and known.key.endswith("_file"):
+        return shown(str(fault["input"]))
+    return HIDDEN if known is not None and known.secret else masked(fault["input"])
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

@@ -4,10 +4,15 @@
 | tweets        | tweet id | Tweet      | retention                                                |
 | extractions   | tweet id | Extraction | retention; compacted, since only the latest counts       |
 | decisions     | tweet id | Decision   | for ever; compacted to the latest decision of a post     |
-| tombstones    | tweet id | Tombstone  | for ever; compacted                                      |
+| tombstones    | event    | Lifecycle  | for ever; compacted                                      |
 | tweets.dead   | original | DeadLetter | four times the retention                                 |
+| feeds.gaps    | source   | FeedGap    | four times the retention                                 |
+| desk          | name     | by its key | for ever; compacted to the latest value of a key         |
 
-Records bear the time at which the broker appended them.
+Compaction drops a record at most `COMPACT_MS` after a newer one of its key was written, or later in a partition that
+gets no other record. Retention drops a record at most `SEGMENT_MS` after its time is over, and a few minutes, since
+brokers look every five minutes (`log.retention.check.interval.ms`). Records bear the time at which the broker appended
+them.
 """
 
 from __future__ import annotations
@@ -23,6 +28,8 @@ from core.errors import UserError
 from core.events import MAX_DERIVED_BYTES
 from sinks.answers.answer import Reaction
 from sinks.answers.kafka import answer
+from sinks.connect.kafka import Brokers, KafkaServer, client_options
+from sinks.connect.probe import cause, look
 from streams.settings import Settings
 
 TWEETS = "tweets"
@@ -30,10 +37,19 @@ EXTRACTIONS = "extractions"
 DECISIONS = "decisions"
 TOMBSTONES = "tombstones"
 DEAD = "tweets.dead"
+GAPS = "feeds.gaps"
+DESK = "desk"
 
 HOUR_MS = 3_600_000
 EVENT_BYTES = 1_048_588
 """Largest event that a feed may send, in bytes. It is Kafka's default."""
+
+SEGMENT_MS = HOUR_MS
+"""Longest time for which a segment of a topic with a retention takes records. Kafka deletes whole segments, so a record
+may stay for this time after its retention."""
+
+COMPACT_MS = 6 * HOUR_MS
+"""Longest time for which compaction may leave a record that a newer one replaced. Erased posts must go within a day."""
 
 MAX_MESSAGE_BYTES = 8_000_000
 """Largest dead letter, in bytes. It holds an event, in base64 if necessary, and the reason."""
@@ -58,12 +74,17 @@ class Topic:
     def config(self) -> dict[str, str]:
         """The settings that the plan has an opinion on. The broker's own time counts, so that retention never deletes
         a record because the post in it is old."""
-        return {
+        config = {
             "cleanup.policy": self.cleanup,
             "retention.ms": str(self.retention_ms),
             "max.message.bytes": str(self.max_bytes),
             "message.timestamp.type": "LogAppendTime",
         }
+        if "compact" in self.cleanup:
+            config["max.compaction.lag.ms"] = str(COMPACT_MS)
+        if "delete" in self.cleanup:
+            config["segment.ms"] = str(min(self.retention_ms, SEGMENT_MS))
+        return config
 
 
 @dataclass(frozen=True)
@@ -82,7 +103,8 @@ class Difference:
             return "delete" in _parts(self.planned) - _parts(self.actual)
         if self.setting == "retention.ms":
             return self.actual == "-1" or 0 <= int(self.planned) < int(self.actual)
-        return self.setting == "max.message.bytes" and int(self.planned) < int(self.actual)
+        limits = {"max.message.bytes", "max.compaction.lag.ms", "segment.ms"}
+        return self.setting in limits and int(self.planned) < int(self.actual)
 
 
 def plan(settings: Settings) -> list[Topic]:
@@ -98,10 +120,12 @@ def plan(settings: Settings) -> list[Topic]:
         Topic(settings.name(DECISIONS), *shape, "compact", -1, MAX_DERIVED_BYTES),
         Topic(settings.name(TOMBSTONES), *shape, "compact", -1, EVENT_BYTES),
         Topic(settings.name(DEAD), *shape, "delete", 4 * kept, MAX_MESSAGE_BYTES),
+        Topic(settings.name(GAPS), *shape, "delete", 4 * kept, EVENT_BYTES),
+        Topic(settings.name(DESK), *shape, "compact", -1, EVENT_BYTES),
     ]
 
 
-def admin(brokers: str, **options: int) -> KafkaAdminClient:
+def admin(brokers: Brokers, **options: int) -> KafkaAdminClient:
     """Returns an administration client.
 
     Raises `Unreachable` when no broker answers within ten seconds, and `UserError` when one refuses this client.
@@ -109,8 +133,11 @@ def admin(brokers: str, **options: int) -> KafkaAdminClient:
     `options` are those of the client. `bootstrap_timeout_ms` sets another limit.
     """
     try:
-        return KafkaAdminClient(bootstrap_servers=brokers.split(","), **{"bootstrap_timeout_ms": 10_000} | options)
-    except (KafkaError, OSError) as error:
+        if isinstance(brokers, KafkaServer) and brokers.is_secured and (fault := look(brokers)):
+            raise fault  # at once: the client would try again until its time is over
+        return KafkaAdminClient(**client_options(brokers), **{"bootstrap_timeout_ms": 10_000} | options)
+    except (KafkaError, OSError) as failure:
+        error = cause(failure, brokers)
         told = answer(error, f"Kafka at {brokers}")
         if told.reaction is Reaction.STOP:
             raise UserError(told.sentence) from None
@@ -119,12 +146,12 @@ def admin(brokers: str, **options: int) -> KafkaAdminClient:
 
 
 @contextmanager
-def _administered(brokers: str) -> Iterator[KafkaAdminClient]:
-    """Yields a client and closes it at the end.
+def administered(brokers: Brokers, **options: int) -> Iterator[KafkaAdminClient]:
+    """Yields a client of `admin` and closes it at the end.
 
     Turns errors of Kafka in the block into `UserError`, those that pass into `Unreachable`.
     """
-    client = admin(brokers)
+    client = admin(brokers, **options)
     try:
         yield client
     except KafkaError as error:
@@ -134,11 +161,23 @@ def _administered(brokers: str) -> Iterator[KafkaAdminClient]:
         client.close()
 
 
-def missing(brokers: str, planned: Sequence[Topic]) -> list[str]:
+def missing(brokers: Brokers, planned: Sequence[Topic]) -> list[str]:
     """Returns the names of the planned topics that the brokers do not have. Raises `UserError` when Kafka fails."""
-    with _administered(brokers) as client:
+    with administered(brokers) as client:
         existing = set(client.list_topics())
     return [topic.name for topic in planned if topic.name not in existing]
+
+
+def cluster_id(brokers: Brokers) -> str | None:
+    """Returns Kafka's id of its cluster, or None where it tells none. Raises `UserError` when Kafka does not answer."""
+    client = admin(brokers)
+    try:
+        found = client.describe_cluster().get("cluster_id")
+    except (KafkaError, OSError):
+        return None  # an old broker, or an ACL
+    finally:
+        client.close()
+    return found if isinstance(found, str) else None
 
 
 def differences(client: KafkaAdminClient, planned: Sequence[Topic]) -> list[Difference]:
@@ -167,13 +206,15 @@ def _parts(value: str) -> set[str]:
     return set(value.split(","))
 
 
-def mend(brokers: str, planned: Sequence[Topic], *, tighten: bool = False) -> tuple[list[Difference], list[Difference]]:
+def mend(
+    brokers: Brokers, planned: Sequence[Topic], *, tighten: bool = False
+) -> tuple[list[Difference], list[Difference]]:
     """Gives the existing topics the settings of the plan. Returns what it changed, and what still differs.
 
     Settings that would delete or refuse more records change only with `tighten`. Other settings of a topic, such as
     `compression.type`, stay. So does the number of its partitions.
     """
-    with _administered(brokers) as client:
+    with administered(brokers) as client:
         existing = set(client.list_topics())
         found = differences(client, [topic for topic in planned if topic.name in existing])
         left = [] if tighten else [one for one in found if one.tightens]
@@ -188,13 +229,13 @@ def mend(brokers: str, planned: Sequence[Topic], *, tighten: bool = False) -> tu
     return changed, left
 
 
-def create(brokers: str, planned: Sequence[Topic]) -> list[str]:
+def create(brokers: Brokers, planned: Sequence[Topic]) -> list[str]:
     """Creates the missing topics and returns their names. Existing topics stay as they are; see `mend`.
 
     Raises `UserError` when Kafka fails or refuses to create a topic.
     """
     created = []
-    with _administered(brokers) as client:
+    with administered(brokers) as client:
         existing = set(client.list_topics())
         for topic in planned:
             if topic.name in existing:

@@ -36,12 +36,17 @@ async def open_image_reader(
     `wait_s`: longest time, in seconds, that an image may wait for the models. A worker passes `VisionLimits.wait_s`.
     Commands pass nothing, and so no image waits too long.
     """
-    database = Database(home / "cache" / "vision.sqlite3", SCHEMA, SCHEMA_VERSION)
+    database = context_database(home)
     try:
         async with ImageReader(image_reader_config(limits, device, wait_s=wait_s), database, _observe) as reader:
             yield reader
     finally:
         await database.close()
+
+
+def context_database(home: Path) -> Database:
+    """Returns the file that keeps the contexts. Close it at the end."""
+    return Database(home / "cache" / "vision.sqlite3", SCHEMA, SCHEMA_VERSION)
 
 
 async def check_models(reader: ImageReader, limits: VisionLimits, device: str) -> None:
@@ -81,6 +86,7 @@ def image_reader_config(limits: VisionLimits, device: str, wait_s: float = math.
         cached=limits.cache,
         near=NEAR,
         wait_s=wait_s,
+        kept_s=limits.cache_hours * 3600,
         off={"caption": "off: MNER_VISION_CAPTION names no model"} if "caption" in limits.channels else {},
     )
 

@@ -18,10 +18,12 @@ from core.errors import Retry, UserError
 from streams import topics
 from streams.agents import decide, deliver, erase, extract
 from streams.agents.names import AgentName
+from streams.agents.reads import READS
 from streams.agents.resources import Resources
 from streams.app import faust_app
 from streams.pipeline.intake import Intake
 from streams.pipeline.pipeline import Pipeline
+from streams.retention import Sweeper
 from streams.retry import retry_forever
 from streams.servers import Addresses
 from streams.settings import Settings
@@ -30,13 +32,13 @@ from streams.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
-AGENTS: dict[AgentName, tuple[str, Callable[[Resources], Awaitable[Pipeline[Any]]]]] = {
-    AgentName.EXTRACT: (topics.TWEETS, extract.pipeline),
-    AgentName.DELIVER: (topics.EXTRACTIONS, deliver.pipeline),
-    AgentName.DECIDE: (topics.DECISIONS, decide.pipeline),
-    AgentName.ERASE: (topics.TOMBSTONES, erase.pipeline),
+AGENTS: dict[AgentName, Callable[[Resources], Awaitable[Pipeline[Any]]]] = {
+    AgentName.EXTRACT: extract.pipeline,
+    AgentName.DELIVER: deliver.pipeline,
+    AgentName.DECIDE: decide.pipeline,
+    AgentName.ERASE: erase.pipeline,
 }
-"""Each agent's topic, and the function that builds its pipeline."""
+"""Agent -> the function that builds its pipeline."""
 
 WRITERS = {AgentName.DELIVER, AgentName.DECIDE, AgentName.ERASE}
 """Agents that write to the index."""
@@ -76,7 +78,7 @@ async def work(
             log.warning("the worker was stopped before it was ready")
             starting.cancel()
             return 0
-        return await _run(starting.result(), stopping, settings)
+        return await _run(starting.result(), stopping, resources)
     finally:
         stopping.begin()
         await within(CLOSE_S, "closing the clients", resources.close())
@@ -107,6 +109,7 @@ async def _start(names: Sequence[AgentName], resources: Resources) -> list[_Agen
     if WRITERS & set(names):
         index = await resources.index()
         await retry_forever(index.prepare, what="preparing the index")
+        await retry_forever((await resources.subjects()).prepare, what="preparing the index of erased and hidden posts")
         await retry_forever((await resources.queue()).counts, what="reaching the review queue")
     agents = [await _prepare(name, resources) for name in names]
     await asyncio.gather(*(agent.app.start() for agent in agents))
@@ -114,23 +117,41 @@ async def _start(names: Sequence[AgentName], resources: Resources) -> list[_Agen
     return agents
 
 
-async def _run(agents: Sequence[_Agent], stopping: Stopping, settings: Settings) -> int:
+async def _run(agents: Sequence[_Agent], stopping: Stopping, resources: Resources) -> int:
+    settings = resources.settings
+    sweeping = await _sweeping(agents, resources)
     with Watchdog([agent.pipeline for agent in agents], settings.stall_s):
         code = await _watch(agents, stopping.requested)
     stopping.begin()
+    sweeping.cancel()
     await _stop(agents, settings.drain_s)
     return code
 
 
+async def _sweeping(agents: Sequence[_Agent], resources: Resources) -> asyncio.Future[None]:
+    """Returns the task that sweeps index and queue, in a worker that erases."""
+    if AgentName.ERASE not in {agent.name for agent in agents}:
+        return asyncio.get_running_loop().create_future()
+    sweeper = Sweeper(
+        await resources.index(),
+        await resources.queue(),
+        await resources.producer(),
+        resources.settings.name(topics.DECISIONS),
+        resources.retention,
+        resources.sources,
+        (await resources.apply()).compare,
+    )
+    return asyncio.create_task(sweeper.keep_up())
+
+
 async def _prepare(name: AgentName, resources: Resources) -> _Agent:
-    topic, build = AGENTS[name]
-    pipeline = await build(resources)
+    pipeline = await AGENTS[name](resources)
     pipeline.start()
     intake = Intake()
     settings = resources.settings
     app = faust_app(
         name,
-        topic=settings.name(topic),
+        topic=settings.name(READS[name]),
         group=settings.name(name.group),
         brokers=resources.addresses.kafka,
         session_timeout_s=settings.session_timeout_s,

@@ -1,4 +1,4 @@
-"""Runs a worker as a child process, for the demo, the benchmarks and the tests."""
+"""Runs `mner worker`, or another command that does not end, as a child process: for demo, benchmarks and tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+
+from pydantic import SecretStr
 
 from core.errors import UserError
 from streams.settings import NO_CHANNEL, VARIABLES, Settings
@@ -16,32 +19,34 @@ READY = "worker ready"
 LOG_LINES = 12
 
 
-class WorkerProcess:
-    """Runs `mner worker` with these settings and its log in a file. Unless `detached`, it ends with this process.
+class CommandProcess:
+    """Runs `mner` with a command that does not end, with these settings, and with its log in a file.
 
-    `only`: names of the agents to run; empty runs all. `module`: the module to run in place of `cli.main`.
-    `python_path`: another folder from which the worker may import modules, such as a model.
-    `pid_file`: a file that the worker locks, and to which it writes its process id.
+    `command`: the command and its options. `ready`: what it prints when it is ready. Unless `detached`, its standard
+    input is a pipe, which closes with this process. `module`: the module to run in place of `cli.main`. `python_path`:
+    another folder from which it may import modules, such as a model. `pid_file`: a file that it locks, and to which it
+    writes its process id.
     """
 
     def __init__(
         self,
         settings: Settings,
         log: Path,
+        command: Sequence[str],
+        ready: str,
         *,
         detached: bool = False,
-        only: tuple[str, ...] = (),
         module: str = "cli.main",
         python_path: Path | None = None,
         pid_file: Path | None = None,
     ) -> None:
         self._module = module
         self._python_path = python_path
-        self._pid_file = pid_file
         self._settings = settings
         self.log = log
+        self._command = [*command, *([f"--pid-file={pid_file}"] if pid_file else [])]
+        self._ready = ready
         self._detached = detached
-        self._only = only
         self._process: subprocess.Popen[bytes] | None = None
         self._read_from = 0
 
@@ -59,14 +64,11 @@ class WorkerProcess:
         return code
 
     def start(self) -> None:
-        """Starts the worker and returns before it is ready. Appends to the log."""
+        """Starts the process and returns before it is ready. Appends to the log."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._read_from = self.log.stat().st_size if self.log.exists() else 0
         # -P: a folder `model` or `streams` in the current folder must not be imported
-        command = [sys.executable, "-P", "-m", self._module, "worker"]
-        command += [f"--only={name}" for name in self._only]
-        command += [] if self._detached else ["--owned"]
-        command += [f"--pid-file={self._pid_file}"] if self._pid_file else []
+        command = [sys.executable, "-P", "-m", self._module, *self._command]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -78,21 +80,21 @@ class WorkerProcess:
             )
 
     def ready(self, timeout_s: float = 120.0) -> None:
-        """Waits until the agents run.
+        """Waits until it is ready.
 
-        Raises `UserError`, with the end of the log, when the worker ends first or needs more than `timeout_s` seconds.
+        Raises `UserError`, with the end of the log, when it ends first or needs more than `timeout_s` seconds.
         """
         deadline = time.monotonic() + timeout_s
-        while READY not in self.output():
+        while self._ready not in self.output():
             if self.code is not None or time.monotonic() > deadline:
                 state = f"ended with code {self.code}" if self.code is not None else "is not ready"
-                raise UserError(f"the worker {state}; its log {self.log} ends:\n{self.tail()}")
+                raise UserError(f"the {self._command[0]} {state}; its log {self.log} ends:\n{self.tail()}")
             time.sleep(0.05)
 
     def stop(self, timeout_s: float = 60.0) -> int:
-        """Sends SIGTERM, so that the worker finishes what is in flight. Returns its exit code.
+        """Sends SIGTERM, so that it finishes what is in flight. Returns its exit code.
 
-        Raises `subprocess.TimeoutExpired` when the worker still runs after `timeout_s` seconds.
+        Raises `subprocess.TimeoutExpired` when it still runs after `timeout_s` seconds.
         """
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
@@ -101,7 +103,7 @@ class WorkerProcess:
         return code
 
     def disown(self) -> None:
-        """Closes the worker's standard input, as the end of this process does. A worker stops then, unless detached."""
+        """Closes its standard input, as the end of this process does. A worker stops then, unless detached."""
         assert self._process is not None
         if self._process.stdin is not None:
             self._process.stdin.close()
@@ -128,11 +130,43 @@ class WorkerProcess:
         return {"PYTHONPATH": os.pathsep.join([str(self._python_path), *([existing] if existing else [])])}
 
 
+class WorkerProcess(CommandProcess):
+    """Runs `mner worker`. Unless `detached`, it ends with this process.
+
+    `only`: names of the agents to run; empty runs all. The other options are those of `CommandProcess`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        log: Path,
+        *,
+        detached: bool = False,
+        only: Sequence[str] = (),
+        module: str = "cli.main",
+        python_path: Path | None = None,
+        pid_file: Path | None = None,
+    ) -> None:
+        command = ["worker", *(f"--only={name}" for name in only), *([] if detached else ["--owned"])]
+        super().__init__(
+            settings,
+            log,
+            command,
+            READY,
+            detached=detached,
+            module=module,
+            python_path=python_path,
+            pid_file=pid_file,
+        )
+
+
 def environment(settings: Settings) -> dict[str, str]:
     """Returns the settings that differ from the defaults, as MNER_* variables."""
     values = {variable: variable.value(settings) for variable in VARIABLES}
-    return {
-        variable.name: ",".join(map(str, value)) or NO_CHANNEL if isinstance(value, tuple) else str(value)
-        for variable, value in values.items()
-        if value != variable.field.default
-    }
+    return {variable.name: _text(value) for variable, value in values.items() if value != variable.field.default}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return ",".join(map(str, value)) or NO_CHANNEL if isinstance(value, tuple) else str(value)

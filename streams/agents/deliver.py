@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from core.errors import Reject, Retry
 from core.events import Extraction, ReviewTask
-from sinks.document import Document, edit_of, from_extraction
-from sinks.index import Index, Outcome
-from sinks.queue import ReviewQueue
+from core.standing import Fate, Published
+from core.terms import UNLISTED, Sources
+from sinks.index.document import ERASED_EDIT, Document, edit_of, from_extraction, is_same
+from sinks.index.index import Index, Outcome
+from sinks.queue.queue import ReviewQueue
 from streams import metrics
+from streams.agents.apply import Apply
 from streams.agents.collisions import collisions, reason
+from streams.agents.copies import CopySettler
 from streams.agents.names import AgentName
 from streams.agents.resources import Resources
 from streams.pipeline.batch import MicroBatcher
@@ -19,9 +25,12 @@ from streams.pipeline.decode import Decode
 from streams.pipeline.item import Item
 from streams.pipeline.pipeline import Pipeline
 from streams.pipeline.stage import Batcher, BatchStage
+from streams.retention import Retention
 from streams.routing import Routing, route
 
 log = logging.getLogger(__name__)
+
+FOR_EVER = Retention(None)
 
 BATCH, WAIT_S = 200, 0.05
 """Maximum number of extractions in a batch, and the longest time, in seconds, that one waits for others."""
@@ -32,14 +41,22 @@ async def pipeline(resources: Resources) -> Pipeline[Item[Extraction]]:
     deliver = Deliver(
         await resources.index(),
         await resources.queue(),
+        await resources.apply(),
         settings.threshold,
         settings.candidate_threshold,
+        resources.sources,
+        resources.retention,
+        copies=await resources.copies(),
+        spot_check_share=settings.spot_check_share,
     )
     return resources.pipeline(AgentName.DELIVER, [Decode(Extraction, erasable=True), deliver], Item[Extraction])
 
 
 class Deliver(BatchStage[Item[Extraction]]):
-    """Routes each extraction, writes the documents, then queues the tasks of documents that are not outdated."""
+    """Routes each extraction, writes the documents, then queues the tasks of documents that are not outdated.
+
+    Posts that were erased do not come so far. After the writes, it applies what platforms have said meanwhile.
+    """
 
     name = "deliver"
 
@@ -47,15 +64,23 @@ class Deliver(BatchStage[Item[Extraction]]):
         self,
         index: Index,
         queue: ReviewQueue,
+        apply: Apply,
         threshold: float | None,
         candidate_threshold: float | None,
+        sources: Sources = UNLISTED,
+        retention: Retention = FOR_EVER,
         *,
+        copies: CopySettler | None = None,
+        spot_check_share: float = 0.0,
         batch: int = BATCH,
         wait_s: float = WAIT_S,
     ) -> None:
         self._index = index
         self._queue = queue
+        self._apply = apply
         self._threshold, self._candidate_threshold = threshold, candidate_threshold
+        self._sources, self._retention = sources, retention
+        self._copies, self._spot_check_share = copies, spot_check_share
         self._batch, self._wait_s = batch, wait_s
 
     def batcher(self) -> Batcher[Item[Extraction]]:
@@ -63,12 +88,14 @@ class Deliver(BatchStage[Item[Extraction]]):
 
     async def process(self, items: Sequence[Item[Extraction]]) -> None:
         since_ms = await self._queue.time_ms()  # before the index answers; see `ReviewQueue.add`
-        items = await self._apart(items)
+        fates = self._young(await self._lasting(items))
+        items = list(fates)
         if not items:
             return
-        routings = [route(item.event, self._threshold, self._candidate_threshold) for item in items]
+        routings = [self._route(item.event, self._threshold) for item in items]
         documents = [
-            from_extraction(item.event, routing.confident) for item, routing in zip(items, routings, strict=True)
+            from_extraction(item.event, routing.confident).with_hidden(fates[item] == "hidden")
+            for item, routing in zip(items, routings, strict=True)
         ]
         outcomes = await self._index.write(documents)
         for item, routing, outcome in zip(items, routings, outcomes, strict=True):
@@ -79,7 +106,7 @@ class Deliver(BatchStage[Item[Extraction]]):
         busy = {place: outcome for place, outcome in enumerate(outcomes) if outcome.kind == "retry"}
         unasked = set(busy)  # the index may hold a newer one, or this one by another threshold
         for place, held in (await self._held(documents, outcomes)).items():
-            if held == documents[place]:
+            if is_same(held, documents[place]):
                 continue  # its task may still be missing from the queue
             if _is_another_post(documents[place], held):
                 self._collided(items[place])
@@ -87,21 +114,54 @@ class Deliver(BatchStage[Item[Extraction]]):
                 routings[place] = indexed
             else:
                 unasked.add(place)
+        if hidden := [item.event.tweet.id for item, fate in fates.items() if fate == "hidden"]:
+            await self._queue.hide(*hidden)  # first, so that nobody sees their tasks
         await self._ask(items, routings, documents, unasked, since_ms)
+        await self._apply.after_writing(
+            {
+                Published.of(item.event.tweet): fates[item] if outcome.kind == "written" else None
+                for item, outcome in zip(items, outcomes, strict=True)
+                if item.dead is None
+            }
+        )
         if busy:  # retries the whole batch: documents already written are stale then, and cost little
             first = next(iter(busy.values()))
             raise Retry(f"{len(busy)} of {len(items)} documents are not written yet: {first.reason}")
 
-    async def _apart(self, items: Sequence[Item[Extraction]]) -> Sequence[Item[Extraction]]:
-        """Returns the items without those that collide with another post. These fail.
+    def _young(self, fates: dict[Item[Extraction], Fate]) -> dict[Item[Extraction], Fate]:
+        """Returns the items whose posts are not too old for the index. A replay must not bring the others back."""
+        young = {item: fate for item, fate in fates.items() if not self._retention.is_over(item.event.tweet)}
+        metrics.EXPIRED.labels("extraction").inc(len(fates) - len(young))
+        return young
 
-        This reads the index before it is written, since a newer model version would overwrite the other post.
+    def _route(self, extraction: Extraction, threshold: float | None) -> Routing:
+        """Routes the mentions. If the source's terms let nobody see the text, nobody is asked."""
+        routing = route(extraction, threshold, self._candidate_threshold, self._spot_check_share)
+        if routing.task is None or self._sources.of(extraction.tweet.source).may_show_text:
+            return routing
+        unasked = sum(not question.is_audit for question in routing.task.questions)
+        return replace(routing, task=None, unasked=unasked)
+
+    async def _lasting(self, items: Sequence[Item[Extraction]]) -> dict[Item[Extraction], Fate]:
+        """Returns the items that are to be written, each with the fate of its post. Erases the erased posts.
+
+        Items that collide with another post fail. This reads the index before it is written, since a newer model
+        version would overwrite the other post.
         """
         posts = [item.event.tweet for item in items]
-        colliding = collisions(posts, await self._index.texts(list({post.id: None for post in posts})))
-        for place in sorted(colliding):
-            self._collided(items[place])
-        return [item for place, item in enumerate(items) if place not in colliding]
+        texts, fates = await asyncio.gather(
+            self._index.texts(list({post.id: None for post in posts})),
+            self._apply.fates([Published.of(post) for post in posts]),
+        )
+        erased = {post.id for post, fate in zip(posts, fates, strict=True) if fate == "erased"}
+        erased |= {name for name, (edit, _) in texts.items() if edit == ERASED_EDIT}
+        await self._apply.erase(erased, [media.url for post in posts if post.id in erased for media in post.media])
+        lasting = {item: fate for item, fate in zip(items, fates, strict=True) if item.event.tweet.id not in erased}
+        colliding = collisions([item.event.tweet for item in lasting], texts)
+        for place, item in enumerate(lasting):
+            if place in colliding:
+                self._collided(item)
+        return {item: fate for item, fate in lasting.items() if item.dead is None}
 
     def _collided(self, item: Item[Extraction]) -> None:
         post = item.event.tweet
@@ -129,8 +189,8 @@ class Deliver(BatchStage[Item[Extraction]]):
         if held.version != document.version:
             return None
         lowest = min((mention["probability"] for mention in held.body.get("mentions", ())), default=1.0)
-        routing = route(extraction, lowest, self._candidate_threshold)
-        return routing if from_extraction(extraction, routing.confident) == held else None
+        routing = self._route(extraction, lowest)
+        return routing if is_same(from_extraction(extraction, routing.confident), held) else None
 
     async def _ask(
         self,
@@ -158,6 +218,8 @@ class Deliver(BatchStage[Item[Extraction]]):
             else:
                 tasks.append(routing.task)
         await self._queue.add(tasks, unquestioned, since_ms)
+        if self._copies is not None:
+            await self._copies.queued(tasks)
 
 
 def _is_another_post(document: Document, held: Document) -> bool:
@@ -168,5 +230,6 @@ def _is_another_post(document: Document, held: Document) -> bool:
 
 def _count(routing: Routing) -> None:
     metrics.count_mentions("index", len(routing.confident))
+    metrics.UNASKED.labels("terms").inc(routing.unasked)
     for question in routing.task.questions if routing.task else ():
-        metrics.count_mentions("candidate" if question.is_candidate else "review")
+        metrics.count_mentions("audit" if question.is_audit else "candidate" if question.is_candidate else "review")

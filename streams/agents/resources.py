@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from core.errors import naming
-from model.checkpoint import CheckpointInfo, describe
+from model.checkpoint import CheckpointInfo
 from model.tokens import TweetTokenizer
 from model.vision.image_reader import ImageReader
 from model.worker import ModelProcess
-from sinks.index import Index
-from sinks.queue import ReviewQueue
+from sinks.index.index import Index
+from sinks.index.subjects import ALIAS, Subjects
+from sinks.queue.queue import ReviewQueue
+from streams.agents.apply import Apply
+from streams.agents.copies import CopySettler, group_of
 from streams.agents.names import AgentName
+from streams.caches import MachineCaches
+from streams.checkpoint import checkpoint_here
 from streams.consumer.logs import Logs
 from streams.images.loader import ImageLoader
 from streams.pipeline.item import Origin
@@ -20,10 +26,12 @@ from streams.pipeline.limits import DeadLetterLimit
 from streams.pipeline.pipeline import Pipeline
 from streams.pipeline.stage import BatchStage, I, Stage
 from streams.producer import DeadLetterTopic, Producer
+from streams.retention import Retention
 from streams.retry import retry_forever
 from streams.servers import Addresses
 from streams.settings import Settings
-from streams.topics import DEAD
+from streams.terms import load_sources
+from streams.topics import DEAD, DECISIONS, EXTRACTIONS
 from streams.vision import check_models, open_image_reader
 
 
@@ -31,7 +39,10 @@ class Resources:
     """For use within one event loop: `open` before all else, and `close` at the end, whether or not `open` passed."""
 
     def __init__(self, settings: Settings, addresses: Addresses) -> None:
+        """Raises `UserError` when the terms of the sources cannot be read."""
         self.settings = settings
+        self.sources = load_sources(settings)
+        self.retention = Retention(settings.index_retention_days)
         self.addresses = addresses
         self.logs = Logs(addresses.kafka)
         self._stack = AsyncExitStack()
@@ -39,10 +50,13 @@ class Resources:
         self._producer: Producer | None = None
         self._index: Index | None = None
         self._queue: ReviewQueue | None = None
+        self._subjects: Subjects | None = None
+        self._caches: MachineCaches | None = None
 
     async def open(self) -> None:
         """Connects to Kafka. Raises `Retry` when no broker answers, and `UserError` when one refuses this client."""
         await self.producer()  # every agent may have to send a dead letter
+        await self.caches()
 
     async def close(self) -> None:
         await self._stack.aclose()
@@ -75,9 +89,43 @@ class Resources:
 
     async def queue(self) -> ReviewQueue:
         if self._queue is None:
-            self._queue = ReviewQueue(self.addresses.redis, self.settings.name("review:"))
+            self._queue = ReviewQueue(
+                self.addresses.redis,
+                self.settings.name("review:"),
+                group_of=group_of,
+                window_s=self.settings.copies.window_s,
+            )
             self._stack.push_async_callback(self._queue.close)
         return self._queue
+
+    async def subjects(self) -> Subjects:
+        if self._subjects is None:
+            self._subjects = Subjects(self.addresses.elasticsearch, self.settings.name(ALIAS))
+            self._stack.push_async_callback(self._subjects.close)
+        return self._subjects
+
+    async def apply(self) -> Apply:
+        producer = await self.producer()
+        topics = [self.settings.name(topic) for topic in (EXTRACTIONS, DECISIONS)]
+
+        async def send_null(post: str) -> None:
+            await asyncio.gather(*(producer.send(topic, post.encode(), None) for topic in topics))
+
+        return Apply(await self.index(), await self.queue(), await self.subjects(), send_null, await self.caches())
+
+    async def caches(self) -> MachineCaches:
+        """Returns this machine's caches. They drop what is too old as long as the worker runs."""
+        if self._caches is None:
+            self._caches = await self._stack.enter_async_context(
+                MachineCaches(self.settings.image, self.settings.vision, self.settings.home)
+            )
+        return self._caches
+
+    async def copies(self) -> CopySettler:
+        queue, producer = await self.queue(), await self.producer()
+        if not self.settings.copies.window_s:
+            await retry_forever(queue.copies.dissolve, what="dissolving the groups of copies")
+        return CopySettler(queue.copies, producer, self.settings.name(DECISIONS), self.settings.copies.window_s)
 
     async def images(self) -> ImageLoader:
         return await self._stack.enter_async_context(ImageLoader(self.settings.image, home=self.settings.home))
@@ -100,8 +148,8 @@ class Resources:
         Raises `UserError` when the checkpoint is missing or broken, or when the model cannot be loaded.
         """
         settings = self.settings
+        info = checkpoint_here(settings)
         with naming("MNER_MODEL"):
-            info = describe(settings.model)
             tokenizer = TweetTokenizer.load(settings.model)
         process = ModelProcess(
             settings.model_factory,

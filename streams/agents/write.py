@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from core.errors import Retry
-from sinks.document import Document
-from sinks.index import Index
+from sinks.index.document import Document
+from sinks.index.index import Index
 
 
-async def write_one(index: Index, document: Document) -> None:
-    """Returns when the index has the document or a newer one.
+async def write_one(index: Index, document: Document) -> bool:
+    """Returns whether the index took the document. Otherwise, it has the same or a newer one.
 
     Raises `Retry` when the index cannot take it now, and `Reject` when it refuses the document.
     """
@@ -17,3 +17,4 @@ async def write_one(index: Index, document: Document) -> None:
         raise Retry(f"post {document.id} is not written yet: {outcome.reason}")
     if outcome.kind == "rejected":
         raise outcome.error(f"the index refused {document.id}: {outcome.reason}")
+    return outcome.kind == "written"

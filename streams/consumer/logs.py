@@ -19,6 +19,7 @@ from kafka.errors import for_code
 from kafka.protocol.consumer import IsolationLevel, OffsetForLeaderEpochRequest
 
 from core.errors import Retry
+from sinks.connect.kafka import Brokers, client_options
 from sinks.no_creation import creates_none
 from streams import topics
 from streams.consumer.placement import MARGIN_MS, UNKNOWN, Known, Log
@@ -41,7 +42,7 @@ _Asked = OffsetForLeaderEpochRequest.OffsetForLeaderTopic.OffsetForLeaderPartiti
 class Logs:
     """Shared by the agents of a worker. Connects on first use, and again after a failure."""
 
-    def __init__(self, brokers: str) -> None:
+    def __init__(self, brokers: Brokers) -> None:
         self._brokers = brokers
         self._client: KafkaAdminClient | None = None
         self._lock = threading.Lock()
@@ -116,7 +117,7 @@ class Logs:
         unreadable = set()
         if unknown := [place for place, key in keys.items() if key not in self._stamps]:
             consumer = KafkaConsumer(
-                bootstrap_servers=self._brokers.split(","),
+                **client_options(self._brokers),
                 enable_auto_commit=False,
                 bootstrap_timeout_ms=int(1000 * ANSWER_S),
             )

@@ -70,6 +70,7 @@ class ImageCache:
     def __init__(self, limits: ImageLimits, home: Path | None, clock: Callable[[], float] = time.time) -> None:
         self._max_bytes = limits.cache_mb * 1_000_000
         self._fresh_s = limits.cache_s
+        self._longest_s = limits.cache_hours * 3600
         self._url_rules = url_rules(limits)
         self._decoding_rules = decoding_rules(limits)
         self._clock = clock
@@ -105,6 +106,9 @@ class ImageCache:
             )
         )
         answer, refusal = records or (None, None)
+        if answer and self._is_too_old(answer):
+            await self.drop_old()
+            answer = None
         try:
             lookup = CacheLookup(answer and self._cached_image(url, answer), refusal and self._valid_refusal(refusal))
         except ValidationError:
@@ -113,6 +117,23 @@ class ImageCache:
         if answer and self._clock() - answer["used"] > TOUCH_S:
             await self._file.write(lambda file: tables.touch(file, answer["sha256"], self._clock()))
         return lookup
+
+    def _is_too_old(self, record: sqlite3.Row) -> bool:
+        """An image is not kept for ever, however fresh it is: nobody tells us that a post was deleted there."""
+        age = self._clock() - record["added"]
+        return not 0 <= age < self._longest_s
+
+    async def drop_old(self) -> None:
+        """Deletes all images that were fetched more than `cache_hours` ago."""
+        if self._file and self._file.exists:
+            await self._file.write(lambda file: tables.drop_added_before(file, self._clock() - self._longest_s))
+
+    async def forget(self, url: str) -> str | None:
+        """Deletes what the URL served. Returns the SHA-256 of its image, unless another URL served it too."""
+        if not (self._file and self._file.exists):
+            return None
+        content = await self._file.write(lambda file: tables.forget(file, url_key(url)))
+        return content.hex() if content else None
 
     def _cached_image(self, url: str, record: sqlite3.Row) -> CachedImage:
         """Raises `ValidationError`."""
@@ -146,6 +167,8 @@ class ImageCache:
             lambda file: (tables.find_image(file, content), tables.find_refusal(file, key, self._decoding_rules))
         )
         image_record, refusal_record = records or (None, None)
+        if image_record and self._is_too_old(image_record):
+            image_record = None
         try:
             image = image_record and ImageRow.read(image_record).to_image(url)
             refusal = refusal_record and self._valid_refusal(refusal_record, REFUSED_S)

@@ -14,7 +14,7 @@ from streams.images.decode import DECODER, LoadedImage
 from streams.images.errors import MAX_REASON, Kind
 from streams.images.formats import ImageFormat
 
-VERSION = 4
+VERSION = 5
 """Version of the tables below. A file of another version is replaced by an empty one."""
 
 URL_BYTES = 10_000
@@ -25,8 +25,9 @@ MAX_URL, MAX_ETAG = 4096, 256
 
 SCHEMA = """
 CREATE TABLE image(sha256 BLOB PRIMARY KEY, format TEXT, width INTEGER, height INTEGER, phash TEXT,
-                   decoder INTEGER, used REAL);
+                   decoder INTEGER, used REAL, added REAL);
 CREATE INDEX image_used ON image(used);
+CREATE INDEX image_added ON image(added);
 CREATE TABLE body(sha256 BLOB PRIMARY KEY REFERENCES image ON DELETE CASCADE, bytes BLOB);
 CREATE TABLE answer(number INTEGER PRIMARY KEY, url BLOB UNIQUE, rules BLOB, checked REAL, fresh_s REAL, stale INTEGER,
                     sha256 BLOB REFERENCES image ON DELETE CASCADE, final TEXT, etag TEXT, modified TEXT);
@@ -53,6 +54,7 @@ class ImageRow(Row):
     height: int = Field(ge=1)
     phash: str = Field(pattern=r"\A[0-9a-f]{64}\z")
     used: float = Field(allow_inf_nan=False)
+    added: float = Field(allow_inf_nan=False)
 
     def to_image(self, url: str) -> LoadedImage:
         return LoadedImage(url, self.sha256.hex(), self.format, self.width, self.height, self.phash, None)
@@ -107,10 +109,10 @@ def find_body(file: Connection, content: bytes) -> Any:
 def add_image(file: Connection, image: LoadedImage, body: bytes, now: float) -> None:
     content = bytes.fromhex(image.sha256)
     file.execute(
-        "INSERT INTO image VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET format = excluded.format, "
+        "INSERT INTO image VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET format = excluded.format, "
         "width = excluded.width, height = excluded.height, phash = excluded.phash, decoder = excluded.decoder, "
-        "used = excluded.used",
-        (content, image.format, image.width, image.height, image.phash, DECODER, now),
+        "used = excluded.used, added = excluded.added",
+        (content, image.format, image.width, image.height, image.phash, DECODER, now, now),
     )
     file.execute("INSERT OR IGNORE INTO body VALUES(?, ?)", (content, body))
 
@@ -151,16 +153,24 @@ def drop(file: Connection, content: bytes) -> None:
     file.execute("DELETE FROM image WHERE sha256 = ?", (content,))
 
 
-def forget(file: Connection, key: bytes) -> None:
-    """Deletes a URL's entries, and its image if no other URL served it."""
+def drop_added_before(file: Connection, moment: float) -> None:
+    """Deletes the images that were fetched before this time, with the answers of their URLs, and older refusals."""
+    file.execute("DELETE FROM image WHERE added <= ?", (moment,))
+    file.execute("DELETE FROM refusal WHERE checked <= ?", (moment,))
+
+
+def forget(file: Connection, key: bytes) -> bytes | None:
+    """Deletes a URL's entries, and its image if no other URL served it. Returns the hash of a deleted image."""
     answer = file.execute("SELECT sha256 FROM answer WHERE url = ?", (key,)).fetchone()
     file.execute("DELETE FROM answer WHERE url = ?", (key,))
     file.execute("DELETE FROM refusal WHERE key = ?", (key,))
-    if answer:
-        file.execute(
-            "DELETE FROM image WHERE sha256 = :content AND NOT EXISTS (SELECT 1 FROM answer WHERE sha256 = :content)",
-            {"content": answer["sha256"]},
-        )
+    if answer is None:
+        return None
+    deleted = file.execute(
+        "DELETE FROM image WHERE sha256 = :content AND NOT EXISTS (SELECT 1 FROM answer WHERE sha256 = :content)",
+        {"content": answer["sha256"]},
+    )
+    return bytes(answer["sha256"]) if deleted.rowcount else None
 
 
 def evict(file: Connection, limit: int) -> None:

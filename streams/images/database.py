@@ -96,6 +96,11 @@ class Database:
         """Whether the file is not used at present, after a fault."""
         return 0 <= self._clock() - self._failed_at < PAUSE_S
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is a file yet. Any use makes one."""
+        return self._path.exists()
+
     async def read(self, work: Work[T]) -> T | None:
         """Returns the result of `work`, or None if the file cannot be used."""
         return await self._run(work)
@@ -145,12 +150,14 @@ class Database:
         """Runs the operation in the thread. Raises `Busy`, `Hangs`, and what the work raises."""
         if self._waiting > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
             raise Busy(f"{self._waiting - 1} operations are waiting, with {self._waiting_bytes} bytes")
-        future = asyncio.get_running_loop().run_in_executor(self._thread, self._do, operation)
+        submitted = self._thread.submit(self._do, operation)
+        future = asyncio.wrap_future(submitted)
         # marks an exception as retrieved even if this call has given up by then
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.wait([future], timeout=OPERATION_S)
-        if not future.done() and operation.began_s < math.inf:
-            await asyncio.wait([future], timeout=operation.began_s + OPERATION_S - time.monotonic())
+        if not future.done() and not submitted.cancel():  # it has started, and cannot be withdrawn
+            now_s = time.monotonic()
+            await asyncio.wait([future], timeout=min(operation.began_s, now_s) + OPERATION_S - now_s)
         if not future.done():
             if self._hangs():
                 raise Hangs(f"an operation takes longer than {OPERATION_S:g} s")
@@ -221,6 +228,7 @@ class Database:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")

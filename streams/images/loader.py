@@ -230,5 +230,12 @@ async def load_first_photo(
     finally:
         metrics.IMAGE_SECONDS.observe(time.monotonic() - started)
     metrics.IMAGES.labels("ok", "").inc()
-    result = ImageResult(status="ok", url=image.url, width=image.width, height=image.height, format=image.format)
+    result = ImageResult(
+        status="ok",
+        url=image.url,
+        width=image.width,
+        height=image.height,
+        format=image.format,
+        phash=image.phash,
+    )
     return result, image

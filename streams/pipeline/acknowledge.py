@@ -21,6 +21,7 @@ COMMIT_INTERVAL_S = 1.0
 @dataclass
 class _Entry:
     acknowledge: Acknowledge
+    timestamp: float  # of the record, Unix seconds
     done: bool = False
 
 
@@ -53,9 +54,14 @@ class InOrder:
         if partition is None or partition.generation != origin.generation or origin.offset <= newest:
             forgotten = len(partition.entries) if partition else 0
             partition = self._partitions[key] = _Partition(origin.generation)
-        partition.entries[origin.offset] = _Entry(acknowledge)
+        partition.entries[origin.offset] = _Entry(acknowledge, origin.timestamp)
         self.open += 1 - forgotten
         return forgotten
+
+    def oldest(self) -> float | None:
+        """Returns the time of the oldest open event, in Unix seconds, or None if none is open."""
+        firsts = (next(iter(partition.entries.values()), None) for partition in self._partitions.values())
+        return min((entry.timestamp for entry in firsts if entry), default=None)
 
     async def done(self, origin: Origin) -> int:
         """Notes that an event is finished, and acknowledges the events that no open event precedes.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from pydantic import BaseModel, ValidationError
 
 from core.errors import Reject
@@ -36,7 +38,7 @@ class Decode(Stage[I]):
 
 
 class DecodePost(Decode[TweetItem]):
-    """Decodes a post, counts what it had to leave out, and passes over posts without words.
+    """Decodes a post, notes when Kafka got it, counts what it had to leave out, and passes over posts without words.
 
     An edit without words goes on: its extraction, without mentions, replaces that of the version with words.
     """
@@ -46,6 +48,9 @@ class DecodePost(Decode[TweetItem]):
 
     async def process(self, item: TweetItem) -> None:
         await super().process(item)
+        if item.origin.timestamp > 0:
+            received = datetime.fromtimestamp(round(item.origin.timestamp, 3), UTC)  # Kafka counts milliseconds
+            item.parsed = item.event.model_copy(update={"received_at": received})
         for field, reason in item.event.left_out.items():
             metrics.LEFT_OUT.labels(field, reason).inc()
         if not item.event.has_words and item.event.edit == 0:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from model.context import context_text
 from model.vision.image_reader import ImageReader
+from model.vision.regions import regions
 from model.vision.values import VisualContext
 from streams.images.decode import LoadedImage
 from streams.images.errors import ImageError
@@ -46,6 +47,6 @@ class Fetch(Stage[TweetItem]):
     async def _read(self, item: TweetItem, image: LoadedImage) -> VisualContext:
         started = time.monotonic()
         visual = await self._reader.read(image.sha256, image.phash, lambda: self._loader.pixels(image))
-        item.image = with_channels(item.image, visual)
+        item.image = with_channels(item.image, visual).model_copy(update={"regions": regions(visual)})
         item.timings_ms["look"] = 1000 * (time.monotonic() - started)
         return visual

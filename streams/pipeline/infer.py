@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,10 +12,12 @@ from core.events import Extraction
 from core.isolate import isolate
 from model.checkpoint import CheckpointInfo
 from model.mentions import Prediction, candidate_mentions, mentions
+from model.tokens import Encoded
 from model.worker import ModelProcess
 from streams import metrics
 from streams.pipeline.batch import MicroBatcher
 from streams.pipeline.item import TweetItem
+from streams.pipeline.memo import Memo
 from streams.pipeline.stage import Batcher, BatchStage
 from streams.settings import Batching
 
@@ -35,11 +38,15 @@ class Infer(BatchStage[TweetItem]):
         threshold: float,
         candidate_threshold: float,
         batching: Batching,
+        window_s: float = 0.0,
     ) -> None:
+        """`window_s`: time, in seconds, for which a prediction also serves for later posts with the same input."""
         self._model = model
         self._info = info
         self._threshold, self._candidate_threshold = threshold, candidate_threshold
         self._batching = batching
+        self._memo = Memo(window_s)
+        self._reading = asyncio.Lock()  # the model reads one batch at a time, and the next may hold copies of it
 
     def batcher(self) -> Batcher[TweetItem]:
         limits = self._batching
@@ -56,12 +63,15 @@ class Infer(BatchStage[TweetItem]):
     async def _infer(self, items: Sequence[TweetItem]) -> None:
         started = time.monotonic()
         try:
-            predictions = await self._model.infer([item.encoded for item in items if item.encoded is not None])
+            async with self._reading:
+                encoded = [item.encoded for item in items if item.encoded is not None]
+                predictions, saved = await self._memo.predict(encoded, self._predict)
         except UserError as error:  # the checkpoint is missing or broken, which is no post's fault
             raise Stop(str(error)) from None
         except BatchFailed:
             self.alive()
             raise
+        metrics.REUSED.inc(saved)
         took_ms = 1000 * (time.monotonic() - started)
         for item, prediction in zip(items, predictions, strict=True):
             item.timings_ms["infer"] = took_ms
@@ -70,17 +80,28 @@ class Infer(BatchStage[TweetItem]):
             item.extraction = self._extraction(item, prediction)
             item.encoded = None  # its pixels would otherwise stay in memory until the acknowledgement
 
+    async def _predict(self, batch: list[Encoded]) -> list[Prediction]:
+        """Gives a post that costs more than a whole batch, since it is very long, as much more time."""
+        share = len(batch) * max(post.cost for post in batch) / self._batching.tokens
+        if share <= 1:
+            return await self._model.infer(batch)
+        return await self._model.infer(batch, share * self._model.timeout_s)
+
     def _extraction(self, item: TweetItem, prediction: Prediction) -> Extraction:
         return Extraction(
             tweet=item.event,
             mentions=mentions(item.event.text, prediction),
             candidates=candidate_mentions(item.event.text, prediction),
+            accounts=item.accounts,
             image=item.image,
             context=item.context,
             model=self._info.name,
             model_version=self._info.model_version,
+            runtime=self._info.runtime,
             threshold=self._threshold,
             candidate_threshold=self._candidate_threshold if prediction.candidates else 1.0,
+            typicality=prediction.typicality,
+            read=item.encoded and (item.encoded.read if prediction.read else 0.0),
         )
 
     def _fail(self, item: TweetItem, fault: BatchFailed) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from core.errors import Refused, Reject
-from core.events import DeadLetter, Extraction, ImageResult, Tweet
+from core.events import Account, DeadLetter, Extraction, ImageResult, Tweet
+from core.preserved import MAX_REASON, preserved
 from core.text import shorten
 
 if TYPE_CHECKING:
@@ -18,12 +17,6 @@ if TYPE_CHECKING:
 
 E = TypeVar("E")
 NO_IMAGE = ImageResult()
-
-MAX_REASON = 2000
-"""Longest reason and key of a dead letter, in characters."""
-
-MAX_VALUE = 5_000_000
-"""Largest part of an event, in bytes, that a dead letter keeps. As base64, it fits the topic's limit of 8 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,38 +66,18 @@ class Item(Generic[E]):
             error=name or (type(error).__name__ if isinstance(error, BaseException) else "Reject"),
             reason=shorten(str(error) or repr(error), MAX_REASON, "..."),
             key=shorten(key.decode(errors="replace"), MAX_REASON, "...") if key is not None else None,
-            **_preserved(self.origin.value),
+            **preserved(self.origin.value),
         )
-
-
-def _preserved(value: bytes | None) -> dict[str, Any]:
-    """Returns the fields of a dead letter that keep the original bytes.
-
-    The bytes are kept as text if they are UTF-8 and not much longer in JSON, else as base64.
-    """
-    if value is None:
-        return {"value": None}
-    try:
-        text = value.decode()
-        if len(json.dumps(text, ensure_ascii=False)) <= 4 * len(value) / 3 + 64:
-            return {"value": text} if len(value) <= MAX_VALUE else _encoded(value)
-    except UnicodeDecodeError:
-        pass
-    return _encoded(value)
-
-
-def _encoded(value: bytes) -> dict[str, Any]:
-    kept = value[:MAX_VALUE]
-    return {"value": base64.b64encode(kept).decode(), "encoding": "base64", "omitted": len(value) - len(kept)}
 
 
 @dataclass(slots=True, eq=False)
 class TweetItem(Item[Tweet]):
-    """A post in the extract agent. The stages add its image, context, tokens and extraction."""
+    """A post in the extract agent. The stages add its image, context, accounts, tokens and extraction."""
 
     image: ImageResult = NO_IMAGE
     context: str | None = None
     pixels: Pixels | None = None
+    accounts: tuple[Account, ...] = ()
     encoded: Encoded | None = None
     extraction: Extraction | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)

@@ -79,6 +79,7 @@ class Pipeline(Generic[I]):
 
     def start(self) -> None:
         metrics.IN_FLIGHT.labels(self.name).set_function(lambda: self.open)
+        metrics.OLDEST.labels(self.name).set_function(self._oldest_s)
         for index, stage in enumerate(self._stages):
             stage.alive = self._moved
             inbox = self._queues[index]
@@ -88,6 +89,11 @@ class Pipeline(Generic[I]):
             else:
                 for _ in range(stage.workers):
                     self._spawn(self._run_each(stage, inbox, forward))
+
+    def _oldest_s(self) -> float:
+        """Returns the age of the oldest open event, in seconds."""
+        oldest = self._order.oldest()
+        return 0.0 if oldest is None else max(0.0, time.time() - oldest)
 
     async def submit(self, origin: Origin, acknowledge: Acknowledge) -> None:
         """Takes a record; waits while the pipeline is full. Must be called in offset order for each partition."""

@@ -1,9 +1,10 @@
-"""Turns text and context into token ids, in this process, while the model works in its own."""
+"""Finds accounts, and turns text and context into token ids, in this process, while the model works in its own."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from model.accounts import Convention, accounts_in
 from model.tokens import TweetTokenizer
 from streams.pipeline.item import TweetItem
 from streams.pipeline.stage import Stage
@@ -12,12 +13,15 @@ from streams.pipeline.stage import Stage
 class Tokenise(Stage[TweetItem]):
     name = "tokenise"
 
-    def __init__(self, tokenizer: TweetTokenizer) -> None:
+    def __init__(self, tokenizer: TweetTokenizer, accounts: Convention = "account") -> None:
+        """`accounts`: what user names are."""
         self._tokenizer = tokenizer
+        self._accounts = accounts
 
     async def process(self, item: TweetItem) -> None:
         if not item.event.has_words:
             item.pixels = None
             return
-        encoded = self._tokenizer.encode(item.event.text, item.context)
+        item.accounts = accounts_in(item.event.text) if self._accounts == "account" else ()
+        encoded = self._tokenizer.encode(item.event.text, item.context, item.accounts)
         item.encoded, item.pixels = replace(encoded, pixels=item.pixels), None

@@ -20,16 +20,17 @@ from kafka.errors import KafkaError, NoError
 from kafka.structs import OffsetAndMetadata
 
 from core.errors import Retry
-from core.events import DeadLetter
+from core.events import DeadLetter, Mention, Tweet
 from local.server import free_ports
 from sinks.dead_letters import read
-from sinks.index import Index
-from sinks.queue import ReviewQueue
+from sinks.index.index import Index
+from sinks.queue.queue import ReviewQueue
 from streams import topics
 from streams.agents.names import AgentName
+from streams.agents.reads import READS
 from streams.feed import feed
+from streams.routing import is_drawn
 from streams.settings import Settings
-from streams.worker import AGENTS
 from streams.worker_process import WorkerProcess
 from tests.streams import stub_model
 
@@ -154,7 +155,7 @@ def _lag(client: KafkaAdminClient, settings: Settings, agent: str) -> int:
 
 
 def _partitions(settings: Settings, agent: str) -> list[TopicPartition]:
-    topic, _ = AGENTS[AgentName(agent)]
+    topic = READS[AgentName(agent)]
     return [TopicPartition(settings.name(topic), partition) for partition in range(settings.partitions)]
 
 
@@ -226,14 +227,28 @@ def members(settings: Settings, agent: str) -> int:
 
 
 def assert_exactly_once(found: Books, numbers: Iterable[int]) -> None:
-    """Asserts that every post has one document, every uncertain post one task, and that nothing else exists."""
+    """Asserts that every post has one document, and that nothing else exists.
+
+    Every uncertain post has one task, and so has one that is drawn for a spot check.
+    """
     numbers = list(numbers)
     wanted = {f"t{number}" for number in numbers}
     missing, strange = wanted - set(found.documents), set(found.documents) - wanted
     assert not missing, f"{len(missing)} tweets lost: {sorted(missing)[:5]}"
     assert not strange, f"documents nobody asked for: {sorted(strange)[:5]}"
-    assert found.tasks == Counter(f"t{number}" for number in numbers if stub_model.uncertain(number))
+    assert found.tasks == Counter(
+        f"t{number}" for number in numbers if stub_model.uncertain(number) or is_audited(number)
+    )
     assert found.dead == []
+
+
+def is_audited(number: int) -> bool:
+    """Whether the mention of that post is drawn for a spot check, with the default share."""
+    text = stub_model.text(number)
+    word = text.split()[0]
+    mention = Mention(start=0, end=len(word), text=word, type="PER", probability=1, aleatoric=0, epistemic=0)
+    share: float = Settings.model_fields["spot_check_share"].default
+    return is_drawn(Tweet(id=f"t{number}", text=text), mention, share)
 
 
 def held(brokers: str, topic: str) -> list[bytes]:

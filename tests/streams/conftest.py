@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from local.stack import Stack
 from streams import topics
 from streams.settings import Settings
 from streams.worker_process import WorkerProcess
@@ -18,9 +17,13 @@ Start = Callable[..., WorkerProcess]
 
 
 @pytest.fixture
-def stubbed(own_servers: Stack, tmp_path: Path) -> Settings:
-    """Settings of one test on this module's own servers, with topics and with the stub model."""
-    settings = settings_for(own_servers.addresses, tmp_path).changed(
+def stubbed(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings of one test, with topics and with the stub model.
+
+    They are on the shared servers, unless the test names `own_servers` too, which it may stop.
+    """
+    servers = request.getfixturevalue("own_servers" if "own_servers" in request.fixturenames else "servers")
+    settings = settings_for(servers.addresses, tmp_path).changed(
         model_factory="tests.streams.stub_model:load", batch={"tweets": 32}, model_timeout_s=5.0, threshold=0.5
     )
     assert settings.kafka is not None

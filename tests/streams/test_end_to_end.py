@@ -15,11 +15,10 @@ import pytest
 from redis.asyncio import Redis
 
 from demo.examples import image_server
-from local.stack import Stack
 from streams import topics
 from streams.settings import Settings
 from streams.worker_process import environment
-from tests.conftest import ROOT, settings_for
+from tests.conftest import ROOT, Given, settings_for
 from tests.review.reviewer import Reviewer
 from tests.streams.account import books, fed, replayed, tweets, until_caught_up
 from tests.streams.conftest import Start
@@ -54,12 +53,12 @@ def test_the_demo_adds_up_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("mner")] == []
 
 
-async def test_real_posts_with_their_images(own_servers: Stack, tmp_path: Path, data_sets: Path, start: Start) -> None:
+async def test_real_posts_with_their_images(servers: Given, tmp_path: Path, data_sets: Path, start: Start) -> None:
     folder = data_sets / "images"
     rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
     assert len(rows) == REAL_TWEETS
     async with image_server(folder) as base_url:
-        settings = settings_for(own_servers.addresses, tmp_path).changed(
+        settings = settings_for(servers.addresses, tmp_path).changed(
             image={"allow": (base_url.removeprefix("http://"),)},
             vision={"timeout_s": 240.0, "wait_s": 240.0, "batch": REAL_TWEETS},
         )
@@ -128,7 +127,7 @@ async def test_what_the_model_passed_over_is_asked_about_and_a_person_puts_it_in
     ]
 
 
-async def test_a_lost_redis_is_made_again_from_the_topics(own_servers: Stack, stubbed: Settings, start: Start) -> None:
+async def test_a_lost_redis_is_made_again_from_the_topics(stubbed: Settings, start: Start) -> None:
     worker = start(stubbed)
     await asyncio.to_thread(fed, stubbed, tweets(range(21)))
     await until_caught_up(stubbed)
@@ -139,7 +138,7 @@ async def test_a_lost_redis_is_made_again_from_the_topics(own_servers: Stack, st
     await asyncio.to_thread(worker.stop)
     assert stubbed.redis is not None
     async with Redis.from_url(stubbed.redis) as redis:
-        await redis.flushall()
+        await redis.delete(*await redis.keys(f"{stubbed.name('review:')}*"))
     await replayed(stubbed, start, "deliver", "decide")
     assert (await books(stubbed)).tasks == before
 

@@ -10,9 +10,11 @@ import pytest
 from kafka.admin import NewTopic
 
 from core.errors import UserError
-from streams import feed as feeding
 from streams import topics
-from streams.feed import Feeder, feed, key_of
+from streams.feed import feed
+from streams.feeds import sending
+from streams.feeds.orders import key_of
+from streams.feeds.sending import Feeder
 from streams.settings import Settings
 from tests.streams.account import held
 
@@ -100,8 +102,8 @@ class Acknowledgement:
 def test_what_is_held_of_a_long_file_is_bounded(
     brokers: str, topic: str, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, size: int
 ) -> None:
-    monkeypatch.setattr(feeding, "Feeder", Watched)
-    monkeypatch.setattr(feeding, limit, value, raising=False)
+    monkeypatch.setattr(sending, "Feeder", Watched)
+    monkeypatch.setattr(sending, limit, value, raising=False)
     monkeypatch.setattr(Watched, "futures", [])
     most = 0
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 from typing import Any
 
-from core.events import Tombstone
+from core.events import Extraction, Tweet
+from core.lifecycle import Lifecycle
+from sinks.index.document import from_extraction
+from sinks.index.index import Index
 from streams import topics
 from streams.feed import feed
 from streams.settings import Settings
@@ -72,6 +76,24 @@ async def test_a_worker_joins_and_the_other_is_killed_under_load(stubbed: Settin
     assert_exactly_once(await books(stubbed), range(COUNT))
 
 
+async def test_a_worker_deletes_what_is_too_old_by_itself(stubbed: Settings, start: Start) -> None:
+    old, young = (datetime.now(UTC) - timedelta(days=days) for days in (31, 29))
+    index = Index(str(stubbed.elasticsearch), stubbed.name("mentions"))
+    await index.prepare()
+    posts = [Tweet(id=name, text="a", received_at=moment) for name, moment in (("old", old), ("young", young))]
+    readings = [Extraction(tweet=post, model="m", model_version=1, threshold=0.5) for post in posts]
+    await index.write([from_extraction(reading, ()) for reading in readings])
+    await index.refresh()
+    worker = start(stubbed.changed(index_retention_days=30), only=("erase",))
+    try:
+        async with asyncio.timeout(30):
+            while set(await index.held(["old", "young"])) != {"young"}:
+                await asyncio.sleep(0.2)
+    finally:
+        await index.close()
+    assert await asyncio.to_thread(worker.stop) == 0
+
+
 ORDERS: dict[str, Callable[[str, str], list[list[str]]]] = {
     "the-old-one-comes-again": lambda old, new: [[old], [new], [old]],
     "both-in-one-batch": lambda old, new: [[old, new]],
@@ -105,7 +127,7 @@ async def test_an_erased_post_is_forgotten_and_a_replay_does_not_bring_it_back(s
     await asyncio.to_thread(fed, stubbed, tweets(range(10)))
     await until_caught_up(stubbed)
     assert stubbed.kafka is not None
-    grave = Tombstone(id="t0", reason="deleted by its author").model_dump_json().encode()
+    grave = Lifecycle(post="t0", reason="deleted by its author").encoded()
     await asyncio.to_thread(feed, [grave], stubbed.kafka, stubbed.name(topics.TOMBSTONES))
     await until_caught_up(stubbed, "erase")
     await asyncio.to_thread(worker.stop)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.events import Extraction, Mention, Opinion, Question, Tweet
+from core.events import Account, Extraction, Mention, Opinion, Question, Tweet
 from streams.routing import route
 
 TEXT = "Ada met Bob in Rome"
@@ -46,6 +46,13 @@ def test_the_uncertain_ones_become_one_task_ordered_by_its_least_probable_mentio
     assert [question.mention.text for question in routing.task.questions] == ["Bob", "Rome"]
     assert routing.task.uncertainty == 0.6
     assert routing.task.id == "7:2:m:9"
+
+
+def test_a_task_knows_the_accounts_and_asks_about_none() -> None:
+    accounts = (Account(start=0, end=3, name="da"),)
+    task = route(extraction(mention("Bob", 0.6)).model_copy(update={"accounts": accounts})).task
+    assert task is not None
+    assert (task.accounts, [question.mention.text for question in task.questions]) == (accounts, ["Bob"])
 
 
 def test_a_configured_threshold_wins_over_the_checkpoints() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -232,3 +234,11 @@ def test_a_setting_that_became_a_constant_is_ignored_with_a_warning(
 )
 def test_passwords_are_masked(value: object, shown: str) -> None:
     assert masked(value) == shown
+
+
+def test_the_settings_import_nothing_large() -> None:
+    """Every command and every process imports them."""
+    large = {"numpy", "tokenizers", "torch", "onnxruntime", "kafka", "faust"}
+    program = f"import sys, streams.settings; print(sorted({large} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

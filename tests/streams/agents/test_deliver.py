@@ -8,10 +8,12 @@ from typing import Any
 from prometheus_client import REGISTRY
 
 from core.events import Extraction, Mention, ReviewTask, Tweet
-from sinks.document import Document, edit_of
-from sinks.index import Outcome
+from core.terms import Sources, Terms
+from sinks.index.document import Document, edit_of
+from sinks.index.index import Outcome
 from streams.agents.deliver import Deliver
 from streams.pipeline.item import Item, Origin
+from tests.streams.said import applying
 
 
 class FirstWins:
@@ -71,14 +73,14 @@ def routed() -> list[float]:
 async def test_two_extractions_that_differ_in_the_last_digit_make_one_task() -> None:
     sinks: Any = FirstWins()
     first, second = extracted(0.0), extracted(1e-6)
-    await Deliver(sinks, sinks, None, None).process([first, second])
+    await Deliver(sinks, sinks, applying(sinks, sinks), None, None).process([first, second])
     assert len(sinks.tasks) == 1
     assert sinks.tasks[0].confident[0].probability == 0.99
 
 
 async def test_a_post_with_one_candidate_makes_a_task_and_is_indexed_without_it() -> None:
     sinks: Any = FirstWins()
-    await Deliver(sinks, sinks, None, None).process([item(candidates=(mention(8, 11, 0.3),))])
+    await Deliver(sinks, sinks, applying(sinks, sinks), None, None).process([item(candidates=(mention(8, 11, 0.3),))])
     (task,) = sinks.tasks
     assert [(question.mention.text, question.is_candidate) for question in task.questions] == [("Bob", True)]
     assert task.confident == ()
@@ -88,13 +90,41 @@ async def test_a_post_with_one_candidate_makes_a_task_and_is_indexed_without_it(
 
 async def test_a_candidate_below_the_configured_threshold_is_not_asked_about() -> None:
     sinks: Any = FirstWins()
-    await Deliver(sinks, sinks, None, 0.31).process([item(candidates=(mention(8, 11, 0.3),))])
+    await Deliver(sinks, sinks, applying(sinks, sinks), None, 0.31).process([item(candidates=(mention(8, 11, 0.3),))])
     assert sinks.tasks == []
 
 
 async def test_a_repeated_extraction_is_counted_once_by_route() -> None:
     sinks: Any = FirstWins()
-    deliver, before = Deliver(sinks, sinks, None, None), routed()
+    deliver, before = Deliver(sinks, sinks, applying(sinks, sinks), None, None), routed()
     for _ in range(2):
         await deliver.process([item(mention(0, 3, 0.99), candidates=(mention(8, 11, 0.3),))])
     assert [now - then for now, then in zip(routed(), before, strict=True)] == [1, 0, 1, 1]
+
+
+async def test_a_spot_check_is_indexed_and_asked_about() -> None:
+    sinks: Any = FirstWins()
+    deliver = Deliver(sinks, sinks, applying(sinks, sinks), None, None, spot_check_share=1.0)
+    for _ in range(2):
+        await deliver.process([extracted(0.0)])
+    assert [mention["text"] for mention in sinks.documents["1"].body["mentions"]] == ["Ada"]
+    assert len({task.model_dump_json() for task in sinks.tasks}) == 1
+    assert [(asked.mention.text, asked.is_audit) for asked in sinks.tasks[0].questions] == [
+        ("Bob", False),
+        ("Ada", True),
+    ]
+    assert sinks.tasks[0].confident == ()
+
+
+async def test_a_source_whose_text_nobody_may_see_has_no_spot_checks() -> None:
+    def unasked() -> float:
+        return REGISTRY.get_sample_value("mner_unasked_total", {"reason": "terms"}) or 0.0
+
+    sinks: Any = FirstWins()
+    terms = Sources({"unknown": Terms(may_train=False, may_show_text=False, delete_within_hours=24)})
+    before = unasked()
+    deliver = Deliver(sinks, sinks, applying(sinks, sinks), None, None, terms, spot_check_share=1.0)
+    await deliver.process([extracted(0.0)])
+    assert sinks.tasks == []
+    assert [mention["text"] for mention in sinks.documents["1"].body["mentions"]] == ["Ada"]
+    assert unasked() - before == 1

@@ -16,6 +16,7 @@ from backports import zstd
 
 from streams.images.errors import ImageError
 from streams.images.fetch import Fetcher
+from streams.images.hosts import FailurePolicy
 from streams.images.loader import ImageLoader
 from streams.images.wire import MAX_OVERHEAD, PIECE, BoundedHandler
 from streams.settings import ImageLimits
@@ -23,11 +24,12 @@ from tests.streams.images.hostile import Answer, HostileServer, forever, reply
 from tests.streams.images.hostile_files import inflating
 from tests.streams.images.measured import attack
 from tests.streams.images.sample_images import encoded, half_and_half, noise
-from tests.waiting import turns
+from tests.waiting import LoopClock, turns, until
 
 MAX_BYTES = 50_000
-LIMITS = {"timeout_s": 0.6, "max_bytes": MAX_BYTES}
-BOUND_S = 3.0
+LIMITS = {"timeout_s": 60.0, "max_bytes": MAX_BYTES}
+"""The limits on bytes end these attacks, on a slow machine too. `SLOW` has those that only the deadline ends."""
+BOUND_S = 10.0
 PNG = encoded(half_and_half(), "PNG")
 PHOTO = encoded(noise(), "JPEG")
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -80,13 +82,6 @@ ANSWERS: dict[str, tuple[Answer, str | tuple[str, ...]]] = {
         "bad_response: ",
     ),
     "10,000 cookies": (OK + b"Set-Cookie: a=b\r\n" * 10_000 + LENGTH + b"\r\n" + PNG, "bad_response: "),
-    # slowly
-    "slow drip of a body": (forever(OK + b"\r\n", b"\xff", 0.01), "timeout: "),
-    "slow drip of chunks": (forever(CHUNKED, b"1\r\nX\r\n", 0.01), "timeout: "),
-    "slow drip of headers": (forever(OK, b"A: b\r\n", 0.01), "timeout: "),
-    "slow drip of interim responses": (forever(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.01), "timeout: "),
-    "silence": (forever(b"", b"", 0.01), "timeout: "),
-    "silence after the head": (forever(OK + LENGTH + b"\r\n", b"", 0.01), "timeout: "),
     # wrong lengths
     "more than allowed is announced": (reply(b"", length=MAX_BYTES + 1), f"too_big: {MAX_BYTES + 1} bytes announced"),
     "one byte more than allowed": (reply(bytes(MAX_BYTES + 1)), "too_big: "),
@@ -168,6 +163,16 @@ ANSWERS: dict[str, tuple[Answer, str | tuple[str, ...]]] = {
 }
 """Name of the attack -> the response, and the start of the expected outcome."""
 
+SLOW: dict[str, Answer] = {
+    "slow drip of a body": forever(OK + b"\r\n", b"\xff", 0.01),
+    "slow drip of chunks": forever(CHUNKED, b"1\r\nX\r\n", 0.01),
+    "slow drip of headers": forever(OK, b"A: b\r\n", 0.01),
+    "slow drip of interim responses": forever(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.01),
+    "silence": forever(b"", b"", 0.01),
+    "silence after the head": forever(OK + LENGTH + b"\r\n", b"", 0.01),
+}
+"""Name of the attack -> the response, which never ends and stays small."""
+
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("name", ANSWERS)
@@ -176,6 +181,20 @@ async def test_a_hostile_answer_is_refused_or_bounded(corpus: tuple[ImageLoader,
     server.answers["/a"], expected = ANSWERS[name]
     assert (await attack(name, loader, f"{server.url}/a", BOUND_S)).startswith(expected)
     assert (await loader.load(f"{server.url}/honest")).format == "PNG"
+
+
+@pytest.mark.parametrize("name", SLOW)
+async def test_a_slow_answer_ends_at_the_deadline(
+    limits: Callable[..., ImageLimits], server: HostileServer, loop_clock: LoopClock, name: str
+) -> None:
+    server.answers["/a"] = SLOW[name]
+    async with ImageLoader(limits(**LIMITS), failures=FailurePolicy(tries=1)) as loader:
+        outcome = asyncio.create_task(attack(name, loader, f"{server.url}/a", BOUND_S))
+        await until(lambda: server.requests)
+        await turns()
+        assert not outcome.done()
+        loop_clock.pass_s(LIMITS["timeout_s"])
+        assert (await outcome).startswith("timeout: ")
 
 
 async def no_look_up(host: str, port: int) -> list[str]:

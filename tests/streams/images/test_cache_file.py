@@ -268,7 +268,7 @@ async def test_a_worker_that_is_killed_while_it_writes_leaves_a_usable_file(
     with closing(sqlite3.connect(path)) as file, file:
         assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     clock.now = 4_000_000_000.0
-    cache = make(cache_s=1e10)
+    cache = make(cache_s=1e10, cache_hours=1e10)
     assert (await cache.find("http://killed.example/10")).cached
     await keep(cache, b"body")
     assert await is_fresh(cache)

@@ -78,3 +78,19 @@ async def test_in_any_order_of_completion_the_acknowledged_ones_are_a_gapless_pr
         assert acked == list(range(len(acked)))
         assert set(acked) <= completed
     assert len(log.acked) == count
+
+
+async def test_the_oldest_open_event_is_known() -> None:
+    order = InOrder()
+    origins = [Origin("tombstones", partition, 0, None, b"", time) for partition, time in ((0, 30.0), (1, 20.0))]
+
+    async def acknowledge() -> None: ...
+
+    assert order.oldest() is None
+    for origin in origins:
+        order.taken(origin, acknowledge)
+    assert order.oldest() == 20
+    await order.done(origins[1])
+    assert order.oldest() == 30
+    await order.done(origins[0])
+    assert order.oldest() is None

@@ -17,18 +17,20 @@ from core.events import (
     DeadLetter,
     Decision,
     Extraction,
+    HasSpan,
     ImageResult,
     Mention,
     Question,
     Reason,
     ReviewTask,
-    Tombstone,
     Tweet,
 )
+from core.lifecycle import Lifecycle
 from model.mentions import Prediction
 from model.tokens import Encoded
-from sinks.document import Document
-from sinks.index import Outcome
+from sinks.index.document import Document
+from sinks.index.index import Outcome
+from sinks.queue.values import Holding
 from streams.agents.decide import Decide
 from streams.agents.deliver import Deliver
 from streams.agents.erase import Erase
@@ -42,7 +44,9 @@ from streams.pipeline.pipeline import Pipeline
 from streams.pipeline.produce import Produce
 from streams.pipeline.stage import Batcher, BatchStage, Stage
 from streams.pipeline.tokenise import Tokenise
+from streams.retention import Retention
 from streams.settings import Batching
+from tests.streams.said import Said, applying
 
 COUNT, MARKED = 8, "3"
 """Items in each test, and the id of the one that a fault concerns."""
@@ -98,11 +102,18 @@ class Sinks:
             raise self.failures.pop()
         return len(tasks) + len(unquestioned)
 
-    async def settle(self, task: ReviewTask, stamp_ms: int) -> None: ...
+    async def settle(self, task: ReviewTask, stamp_ms: int, *, keep: bool) -> None: ...
 
     async def reopen(self, task: ReviewTask, stamp_ms: int) -> None: ...
 
-    async def erase(self, id: str) -> None: ...
+    async def erase(self, *ids: str) -> int:
+        return len(ids)
+
+    async def holdings(self, ids: Sequence[str]) -> list[Holding]:
+        return [Holding(task=True, leased=False, decided=False, hidden=False, erased=False) for _ in ids]
+
+    async def tasks(self, ids: Sequence[str]) -> dict[str, ReviewTask]:
+        return {}
 
     async def send(self, topic: str, key: bytes, value: bytes | None) -> None:
         await self._faults.meet(key.decode())
@@ -114,7 +125,7 @@ class Model:
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
 
-    def encode(self, text: str, context: str | None) -> Encoded:
+    def encode(self, text: str, context: str | None, accounts: Sequence[HasSpan]) -> Encoded:
         self._faults.raise_for(text)
         return Encoded((int(text),), (0,), None, (0,), ((0, 1),))
 
@@ -160,7 +171,20 @@ class Case:
     event: Callable[[str], Any] = tweet
 
 
-INFO: Any = SimpleNamespace(name="m", model_version=1)
+def deliver(sinks: Any) -> Deliver:
+    return Deliver(sinks, sinks, applying(sinks, sinks), None, None, batch=10, wait_s=0)
+
+
+def decide(sinks: Any) -> Decide:
+    return Decide(sinks, sinks, applying(sinks, sinks), sinks, "decisions", Retention(None))
+
+
+def erase(sinks: Any) -> Erase:
+    said: Any = Said()
+    return Erase(sinks, said, applying(sinks, sinks, said, sinks))
+
+
+INFO: Any = SimpleNamespace(name="m", model_version=1, runtime="torch")
 
 
 def faulty_tweet(faults: Faults) -> Any:
@@ -180,11 +204,11 @@ CASES = {
     "tokenise": Case(lambda sinks, model, faults: Tokenise(model)),
     "infer": Case(lambda sinks, model, faults: Infer(model, INFO, 0.9, 0.2, Batching(wait_ms=0))),
     "produce": Case(lambda sinks, model, faults: Produce(sinks, "extractions", 4)),
-    "deliver": Case(lambda sinks, model, faults: Deliver(sinks, sinks, None, None, batch=10, wait_s=0), extraction),
-    "decide": Case(lambda sinks, model, faults: Decide(sinks, sinks), decision),
+    "deliver": Case(lambda sinks, model, faults: deliver(sinks), extraction),
+    "decide": Case(lambda sinks, model, faults: decide(sinks), decision),
     "erase": Case(
-        lambda sinks, model, faults: Erase(sinks, sinks, sinks, ["extractions"]),
-        lambda id: Tombstone(id=id, deleted_at=datetime.now(UTC)),
+        lambda sinks, model, faults: erase(sinks),
+        lambda id: Lifecycle(post=id, at=datetime.now(UTC)),
     ),
 }
 BLOCKING = {"decode", "tokenise"}

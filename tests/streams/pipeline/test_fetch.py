@@ -94,6 +94,8 @@ async def test_the_result_says_what_became_of_the_image_and_of_each_channel(tmp_
     assert item.image.channels == {"tags": "read", "caption": "off", "ocr": "read"}
     assert item.context is not None
     assert item.context.startswith("a cup . tag ")
+    (region,) = item.image.regions
+    assert (region.kind, region.label[:5], region.box) == ("text", "text ", (0, 0, 1, 1))
     assert {"fetch", "look"} <= set(item.timings_ms)
 
 
@@ -107,11 +109,20 @@ async def test_pixels_are_kept_for_a_model_that_sees(tmp_path: Path, keep_pixels
     assert items["2"].pixels is None
 
 
+async def test_the_same_image_in_another_post_has_the_same_regions(tmp_path: Path) -> None:
+    async with running(tmp_path) as run:
+        await run.submit("1", "coffee.jpg")
+        await run.submit("2", "coffee.jpg")
+        items = [await run.passed.next() for _ in range(2)]
+    assert items[0].image.regions == items[1].image.regions != ()
+
+
 async def test_a_failed_image_leaves_the_words_that_people_wrote(tmp_path: Path) -> None:
     async with running(tmp_path) as run:
         await run.submit("1", "not-an-image.jpg", alt="a cup")
         item = await run.passed.next()
     assert (item.image.status, item.image.channels, item.context) == ("failed", {}, "a cup")
+    assert item.image.regions == ()
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,12 @@ class Model:
         self.errors = list(errors)
         self.deaths = 0
         self.seen: list[int] = []
+        self.timeout_s = 60.0
+        self.limits_s: list[float | None] = []
         self.candidates: tuple[Span, ...] = (Span(0, 1, "PER", 0.3, 0.1, 0.1, {}),)
 
-    async def infer(self, batch: Sequence[Encoded]) -> list[Prediction]:
+    async def infer(self, batch: Sequence[Encoded], timeout_s: float | None = None) -> list[Prediction]:
+        self.limits_s.append(timeout_s)
         if self.errors:
             raise self.errors.pop(0)
         if any(encoded.text == (POISON,) for encoded in batch):
@@ -41,7 +44,7 @@ class Model:
 
 
 class Info:
-    name, model_version = "stub", 1
+    name, model_version, runtime = "stub", 1, "torch"
 
 
 def stage(model: Model, batching: Batching | None = None) -> Infer:
@@ -72,7 +75,7 @@ async def test_the_poisonous_post_is_isolated_and_tried_twice() -> None:
 @pytest.mark.parametrize("fault", [ProcessDied("out of memory"), BatchFailed("no such image")])
 async def test_a_post_whose_image_fails_the_model_is_tried_without_the_image(fault: Exception) -> None:
     class Blind(Model):
-        async def infer(self, batch: Sequence[Encoded]) -> list[Prediction]:
+        async def infer(self, batch: Sequence[Encoded], timeout_s: float | None = None) -> list[Prediction]:
             if any(encoded.pixels is not None for encoded in batch):
                 raise fault
             return await super().infer(batch)
@@ -104,6 +107,25 @@ def test_an_image_counts_for_many_words(image: bool, tokens: int, full: bool) ->
     assert (batcher.due(0.0, idle=False) == 0) is full
 
 
+async def test_a_post_that_costs_more_than_a_batch_gets_more_time() -> None:
+    items, model = batch(3), Model()
+    items[2].encoded = Encoded((2,) * 900, (0,) * 900, None, (0,), ((0, 1),), windows=((0, 498), (402, 900)))
+    for item in items:
+        await stage(model, Batching(tokens=250)).process([item])
+    assert model.limits_s == [None, None, 4 * 60.0]
+
+
+async def test_a_post_without_a_view_that_the_model_reads_was_not_read() -> None:
+    class Blind(Model):
+        async def infer(self, batch: Sequence[Encoded], timeout_s: float | None = None) -> list[Prediction]:
+            return [Prediction(read=False) for _ in batch]
+
+    items = batch(1)
+    await stage(Blind()).process(items)
+    assert items[0].extraction is not None
+    assert items[0].extraction.read == 0
+
+
 async def test_the_typicality_of_each_post_is_observed() -> None:
     def observed() -> list[float]:
         names = ("mner_typicality_bucket", "mner_tweet_familiar_bucket")
@@ -112,6 +134,20 @@ async def test_the_typicality_of_each_post_is_observed() -> None:
     before = observed()
     await stage(Model()).process(batch(3))
     assert observed() == [count + 3 for count in before], "the old name is exported too"
+
+
+async def test_an_extraction_tells_which_share_of_the_text_was_read() -> None:
+    items = batch(2)
+    items[1].encoded = Encoded((1,) * 8, (0,) * 8, None, (0,), ((0, 1),), windows=((0, 4), (2, 6)))
+    await stage(Model()).process(items)
+    assert [item.extraction and item.extraction.read for item in items] == [1.0, 0.75]
+
+
+async def test_an_extraction_carries_the_typicality() -> None:
+    items = batch(1)
+    await stage(Model()).process(items)
+    assert items[0].extraction is not None
+    assert items[0].extraction.typicality == 0.04
 
 
 async def test_candidates_come_with_their_threshold() -> None:

@@ -1,0 +1,144 @@
+"""Payloads of X and the posts or events that they become. Each file of pairs/x holds one payload and its answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.feeds.adapters import x
+from streams.feeds.source import Adapted
+
+PAIRS = sorted((Path(__file__).parent / "pairs" / "x").glob("*.json"))
+
+
+def adapt(adapter: str, payload: Any) -> Adapted:
+    """Calls an adapter by its name. A word after a colon is its second argument."""
+    name, _, argument = adapter.partition(":")
+    if name == "archive":
+        return x.archive_object(payload, argument)
+    if name == "compliance_result":
+        return x.compliance_result(payload, "users" if argument == "users" else "tweets")
+    return {"v2_page": x.v2_page, "v1_object": x.v1_object, "compliance_event": x.compliance_event}[name](payload)
+
+
+def answer(adapter: str, payload: Any) -> dict[str, Any]:
+    """Returns the answer as the files of pairs write it. Only what is set is written."""
+    adapted = adapt(adapter, payload)
+    fields = {
+        "posts": [post.model_dump(mode="json", exclude_defaults=True) for post in adapted.posts],
+        "lifecycle": [event.model_dump(mode="json", exclude_none=True) for event in adapted.lifecycle],
+        "skipped": adapted.skipped,
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+@pytest.mark.parametrize("path", PAIRS, ids=lambda path: path.stem)
+def test_a_payload_becomes_what_its_pair_says(path: Path) -> None:
+    case = json.loads(path.read_text())
+    assert answer(case["adapter"], case["payload"]) == case["expected"]
+
+
+def test_the_pairs_are_there() -> None:
+    assert len(PAIRS) >= 100
+
+
+# Payloads whose fields have the right names, and values of any form. Nothing may raise, and no side field may cost the
+# post.
+
+NAMES = [
+    "data",
+    "includes",
+    "errors",
+    "meta",
+    "users",
+    "media",
+    "tweets",
+    "id",
+    "id_str",
+    "text",
+    "full_text",
+    "note_tweet",
+    "edit_history_tweet_ids",
+    "lang",
+    "created_at",
+    "author_id",
+    "attachments",
+    "media_keys",
+    "media_key",
+    "url",
+    "alt_text",
+    "type",
+    "referenced_tweets",
+    "user",
+    "extended_tweet",
+    "extended_entities",
+    "entities",
+    "retweeted_status",
+    "quoted_status",
+    "edit_info",
+    "initial",
+    "edit",
+    "delete",
+    "status",
+    "tweet",
+    "event_at",
+    "timestamp_ms",
+    "scrub_geo",
+    "user_delete",
+    "withheld",
+    "action",
+    "reason",
+    "redacted_at",
+    "name",
+]
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(codec=None), max_size=8)
+    | st.sampled_from(["1725000000000000001", 10**30, "retweeted", "photo", "3_1", "delete", "deleted", "\ud800"])
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=3), inner, max_size=5)
+    ),
+    max_leaves=12,
+)
+SIDE = ["note_tweet", "edit_history_tweet_ids", "lang", "created_at", "author_id", "attachments", "referenced_tweets"]
+SIDE_V1 = [
+    "lang",
+    "created_at",
+    "user",
+    "entities",
+    "extended_entities",
+    "extended_tweet",
+    "edit_info",
+    "quoted_status",
+]
+
+
+@given(VALUES)
+def test_no_payload_makes_an_adapter_raise(payload: Any) -> None:
+    for adapter in ("v2_page", "v1_object", "compliance_event", "compliance_result:tweets", "compliance_result:users"):
+        answer(adapter, payload)
+    for section in ("tweets", "deleted_tweets"):
+        answer(f"archive:{section}", payload)
+
+
+@given(st.dictionaries(st.sampled_from(SIDE), VALUES), VALUES)
+def test_no_side_field_costs_a_post_of_v2(side: dict[str, Any], includes: Any) -> None:
+    adapted = adapt("v2_page", {"data": {**side, "id": "1725000000000000001", "text": "Ulm"}, "includes": includes})
+    has_originals = isinstance(includes, dict) and "tweets" in includes  # which may be the unreadable ones
+    assert len(adapted.posts) == 1 or adapted.skipped in ({"repost", "unreadable"} if has_originals else {"repost"})
+
+
+@given(st.dictionaries(st.sampled_from(SIDE_V1), VALUES))
+def test_no_side_field_costs_a_post_of_v1(side: dict[str, Any]) -> None:
+    assert len(adapt("v1_object", {**side, "id_str": "1725000000000000001", "text": "Ulm"}).posts) == 1
