@@ -2,51 +2,58 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 
-from kafka import KafkaProducer
-from kafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
+from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError, UnknownTopicOrPartitionError
 
-from core.errors import Retry
+from core.errors import Reject, Retry
 from core.events import HEADERS, MAX_DERIVED_BYTES, Decision
+from core.threads import Threads
 from sinks.answers.kafka import answer
-from sinks.no_creation import creates_none
+from sinks.connect.confirming import confirming
+from sinks.connect.kafka import Brokers
+from sinks.connect.probe import cause
+
+AT_ONCE = 16
+"""Decisions that wait for their confirmation at the same time. Each takes a thread."""
 
 
 class DecisionTopic:
     """A producer for the topic `decisions`."""
 
-    def __init__(self, brokers: str, topic: str, timeout_s: float = 10.0) -> None:
+    def __init__(self, brokers: Brokers, topic: str, timeout_s: float = 10.0) -> None:
         """Connects. Raises `Retry` when the brokers do not answer, or refuse."""
         self._brokers, self._topic, self._timeout_s = brokers, topic, timeout_s
-        millis = int(timeout_s * 1000)
+        self._threads = Threads("decisions", AT_ONCE)
         try:
-            self._producer = KafkaProducer(
-                bootstrap_servers=brokers.split(","),
-                acks="all",
-                max_request_size=MAX_DERIVED_BYTES,
-                bootstrap_timeout_ms=millis,
-                max_block_ms=millis,
-                request_timeout_ms=millis // 2,
-                delivery_timeout_ms=millis,
-            )
+            self._producer = confirming(brokers, timeout_s, max_request_size=MAX_DERIVED_BYTES)
         except KafkaError as error:
-            raise Retry(answer(error, f"Kafka at {brokers}").sentence) from None
-        creates_none(self._producer)
+            raise Retry(answer(cause(error, brokers), f"Kafka at {brokers}").sentence) from None
 
     async def publish(self, decision: Decision) -> None:
-        """Returns when the brokers have stored the decision. Raises `Retry` when they do not confirm it in time."""
-        await asyncio.to_thread(self._send, decision)
+        """Returns when the brokers have stored the decision.
+
+        Raises `Retry` when they do not confirm it in time, and `Reject` when it is too large for the topic.
+        """
+        await self._threads.run(self._send, decision)
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._producer.close, timeout=self._timeout_s)
+        """Sends what waits, for as long as a decision may take. Raises nothing: who sent a decision knows its fate."""
+        with contextlib.suppress(KafkaError):
+            await self._threads.run(self._producer.close, timeout=self._timeout_s)
 
     def _send(self, decision: Decision) -> None:
         key, value = decision.task.tweet.id.encode(), decision.model_dump_json().encode()
         try:
             sent = self._producer.send(self._topic, key=key, value=value, headers=HEADERS)
             sent.get(timeout=self._timeout_s)
-        except (UnknownTopicOrPartitionError, MessageSizeTooLargeError) as error:
+        except (MessageSizeTooLargeError, RecordListTooLargeError):
+            post, size = decision.task.tweet.id, f"{len(value):,}"
+            raise Reject(
+                f"the decision on post {post} has {size} bytes, more than topic {self._topic!r} takes: ask an "
+                f"administrator for `max.message.bytes` up to {MAX_DERIVED_BYTES:,}, or leave the post to somebody else"
+            ) from None
+        except UnknownTopicOrPartitionError as error:
             raise Retry(f"topic {self._topic!r} refuses the decision ({error}): see `mner topics`") from None
         except KafkaError as error:
             told = answer(error, f"Kafka at {self._brokers}", self._topic).sentence

@@ -99,6 +99,11 @@ def _message(view: View, width: int) -> list[Text]:
     return [Text(" ").append_text(line) for line in wrap(message, width - 1)]
 
 
+def and_copies(copies: int) -> str:
+    """Says for how many copies of a post the decision counts too. Empty if there are none."""
+    return f"and {copies} cop{'y' if copies == 1 else 'ies'}" if copies else ""
+
+
 def _about(work: Work) -> list[Text]:
     """Returns a line on author and date, and the lines on the image: its status and its context."""
     tweet, image = work.task.tweet, work.task.image
@@ -109,6 +114,7 @@ def _about(work: Work) -> list[Text]:
         one_line(tweet.lang or ""),
         f"post {tweet.id}",
         f"edit {tweet.edit}" if tweet.edit else "",
+        and_copies(work.copies),
     ]
     lines = [Text(" " + " · ".join(part for part in parts if part), style="dim")]
     size = f"{image.width}×{image.height} {image.format or ''}".strip() if image.width and image.height else ""

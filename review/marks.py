@@ -15,7 +15,7 @@ from rich.text import Span as StyledSpan
 from rich.text import Text
 
 from core.events import ENTITY_TYPES, HasSpan, overlaps
-from core.text import printable
+from core.text import one_line, printable
 from review.cells import wrap
 from review.span import Span
 from review.work import Item, Work
@@ -68,6 +68,11 @@ def draw_mentions(text: str, mentions: Iterable[TypedSpan], underlined: Iterable
     """Returns the text of a post with these mentions marked. `✓` marks those decided by a person."""
     marks = [_mark(mention, "✓" if mention.source == "human" else "") for mention in mentions]
     return draw_marks(text, marks, underlined)
+
+
+def draw_entity(posts: int, entity_type: str, name: str) -> Text:
+    """Returns a line of a list of names: the number of posts that mention it, its type, and the name."""
+    return Text.assemble(f"{posts:>6}  ", (f"{entity_type:<4}", COLOURS[entity_type]), f"  {one_line(name)}")
 
 
 def draw_work(work: Work, span: Span | None = None, *, adding: bool = False, show_current: bool = True) -> Text:

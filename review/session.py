@@ -1,48 +1,32 @@
-"""One reviewer's session: claim, settle, skip and take back tasks. Needs no terminal.
-
-Kafka confirms a decision before the queue forgets the task. So a task that is shown as settled is settled, and a task
-whose decision could not be published stays in the queue. After a `Retry`, the action can be repeated.
-"""
+"""One reviewer's session: claim, settle, skip and take back tasks. Needs no terminal. `settling` does the work."""
 
 from __future__ import annotations
 
-import contextlib
 import secrets
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
 
-from core.errors import Retry
 from core.events import Decision
-from review import decisions
+from review import settling
+from review.settling import LEASE_S, Desk, Publisher, unix_ms
 from review.work import InvalidAction, Work, begin
-from sinks.queue import Claim, Counts, LeaseLost, ReviewQueue
-
-LEASE_S = 600.0
-"""Time, in seconds, for which a reviewer holds a task. The terminal renews the lease."""
-
-
-class Publisher(Protocol):
-    """Where decisions go. `review.decision_topic.DecisionTopic` publishes them to Kafka."""
-
-    async def publish(self, decision: Decision) -> None: ...
+from sinks.queue.queue import ReviewQueue
+from sinks.queue.values import Claim, Counts, LeaseLost
 
 
 @dataclass(frozen=True)
 class Settled:
-    """A task settled in this session, which can still be taken back."""
+    """A task decided in this session, which can still be taken back."""
 
     work: Work
     decision: Decision
 
 
-def unix_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class Session:
-    """Claims at most one task at a time. `clock` returns Unix milliseconds; it stamps the decisions."""
+    """Claims at most one task at a time.
+
+    `clock` returns Unix milliseconds; it stamps the decisions. `reviewers`: how many people vote on a task.
+    """
 
     def __init__(
         self,
@@ -51,12 +35,12 @@ class Session:
         reviewer: str,
         lease_s: float = LEASE_S,
         clock: Callable[[], int] = unix_ms,
+        reviewers: int = 1,
     ) -> None:
         self.reviewer = reviewer
         self.lease_s = lease_s
         self._queue = queue
-        self._topic = decisions_topic
-        self._clock = clock
+        self._desk = Desk(queue, decisions_topic, reviewers, lease_s, clock)
         self._claim: Claim | None = None
         self._id = secrets.token_hex(8)
         self._skipped: set[str] = set()
@@ -72,53 +56,49 @@ class Session:
 
     @property
     def settled(self) -> int:
-        """Number of tasks settled in this session, without those taken back."""
+        """Number of tasks settled or voted on in this session, without those taken back."""
         return len(self._settled)
 
     async def next(self) -> Work | None:
-        """Claims the most uncertain task that is free and was not skipped. Returns None if no task is free."""
+        """Claims the first task in the queue that is free and was not skipped. Returns None if no task is free."""
         await self.release()
         self._claim = await self._queue.claim(self.reviewer, self.lease_s, self._id)
-        return begin(self._claim.task) if self._claim else None
+        return replace(begin(self._claim.task), copies=self._claim.copies) if self._claim else None
 
     async def settle(self, work: Work) -> Decision:
-        """Publishes the decision, then completes the task.
+        """Publishes the decision or the vote, then tells the queue.
 
         Raises `InvalidAction` when a question has no answer, and `LeaseLost` when the task is no longer ours. Nothing
         is published then.
         """
-        if not work.done:
-            raise InvalidAction("some questions have no answer yet")
-        await self.renew()
-        claim = self._claimed_task()
-        decision = decisions.settle(work, self.reviewer, self._stamp(claim.after_ms))
-        await self._topic.publish(decision)
+        try:
+            decision = await settling.settle(self._desk, self._claimed_task(), work)
+        except LeaseLost:
+            self._claim = None
+            raise
         self._settled.append(Settled(work, decision))
         self._claim = None
-        await self._complete(claim, decision)
         return decision
 
     async def take_back(self) -> Work:
-        """Retracts the last decision of this session and claims its task. Returns the work before the last answer.
+        """Takes back the last decision of this session and claims its task. Returns the work before the last answer.
 
-        Raises `InvalidAction` when there is no such decision, and `LeaseLost`, after the retraction, when
-        the task cannot be claimed.
+        Raises `InvalidAction` when there is no such decision, or when somebody has changed it since, and `LeaseLost`
+        when the task cannot be claimed.
         """
         if not self._settled:
             raise InvalidAction("nothing to undo: this post has no answer, and no post was settled in this session")
         last = self._settled[-1]
-        retraction = decisions.retract(last.decision, self.reviewer, self._stamp(decisions.stamp(last.decision)))
-        await self._topic.publish(retraction)
-        await self.release()
-        task = last.work.task
-        await self._queue.reopen(task, decisions.stamp(retraction))
-        self._claim = await self._queue.take(task.tweet.id, self.reviewer, self.lease_s)
-        self._settled.pop()  # only now: after a `Retry` above, the next call must retract this task, not the one before
-        if self._claim is None or self._claim.task != task:
-            raise LeaseLost(
-                f"your decision on post {task.tweet.id} is taken back, but another reviewer has the task now, "
-                "or the post changed"
-            )
+        claimed, self._claim = self._claim, None
+        if claimed:
+            await self._queue.release(claimed)
+        try:
+            reopened = await settling.take_back(self._desk, last.decision, self.reviewer, self._id)
+        except (InvalidAction, LeaseLost):
+            self._settled.pop()
+            raise
+        self._settled.pop()  # not after a `Retry`: the next call must take back this decision, not the one before
+        self._claim = reopened.claim
         return last.work.previous or last.work
 
     async def skip(self) -> None:
@@ -150,26 +130,13 @@ class Session:
     async def end(self) -> None:
         """Gives the claimed task back, and leaves nothing of this session in the queue."""
         await self.release()
-        if self._skipped:
+        if self._skipped or self._desk.reviewers > 1:  # then the queue may note what the reviewer has voted on
             await self.unskip()
 
     async def counts(self) -> Counts:
         return await self._queue.counts()
 
-    async def _complete(self, claim: Claim, decision: Decision) -> None:
-        """Settles the task in the queue. If Redis is unreachable, the worker does so when it applies the decision."""
-        stamp = decisions.stamp(decision)
-        with contextlib.suppress(Retry):
-            try:
-                await self._queue.complete(claim, stamp)
-            except LeaseLost:  # the lease ended after the renewal; the later of two decisions wins
-                await self._queue.settle(claim.task, stamp)
-
     def _claimed_task(self) -> Claim:
         if self._claim is None:
             raise LeaseLost("no task is claimed")
         return self._claim
-
-    def _stamp(self, after_ms: int) -> int:
-        """Returns the time now, or a later one if an earlier decision was stamped by a clock that is ahead."""
-        return max(self._clock(), after_ms + 1)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from core.errors import Retry
+from core.errors import Reject, Retry
 from core.events import Decision
 from review.drawing import TYPE_KEYS, draw
 from review.keys import Keys
@@ -20,7 +20,7 @@ from review.session import Session
 from review.span import Span, first_free
 from review.view import Mode, Tone, View
 from review.work import InvalidAction, Work
-from sinks.queue import LeaseLost
+from sinks.queue.values import LeaseLost
 
 STEPS = {"tab": 1, "down": 1, "right": 1, "shift-tab": -1, "up": -1, "left": -1}
 #: Seconds between two looks at the queue while a reviewer waits for tasks, and between two attempts to reach Redis.
@@ -80,7 +80,7 @@ class Terminal:
         """Runs an action and shows its error as a line on the screen. After `LeaseLost`, goes on with the next task."""
         try:
             await action
-        except InvalidAction as error:
+        except (InvalidAction, Reject) as error:
             self._say(str(error), "bad")
         except LeaseLost as error:
             self._show("empty", None)
@@ -191,7 +191,7 @@ class Terminal:
             self._show("task", work.undo())
             return
         work = await self._session.take_back()
-        self._begin(work, "decision taken back; the index shows the model's mentions until you decide again")
+        self._begin(work, "decision taken back; the index shows the model's mentions until the post is settled")
         await self._count()
 
     async def _next(self, message: str = "", otherwise: Mode = "empty") -> None:
@@ -275,5 +275,7 @@ class Terminal:
 
 
 def _summary(decision: Decision) -> str:
-    mentions = ", ".join(f"{mention.text} {mention.type}" for mention in decision.mentions) or "no mention"
-    return f"settled: {mentions} (u takes it back)"
+    is_settled = decision.kind == "settle"
+    marked = decision.mentions if is_settled else decision.votes[-1].mentions
+    mentions = ", ".join(f"{mention.text} {mention.type}" for mention in marked) or "no mention"
+    return f"{'settled' if is_settled else 'your vote'}: {mentions} (u takes it back)"

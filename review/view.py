@@ -7,7 +7,7 @@ from typing import Literal
 
 from review.span import Span
 from review.work import Work
-from sinks.queue import Counts
+from sinks.queue.values import Counts
 
 Mode = Literal["task", "span", "help", "empty", "waiting"]
 Tone = Literal["plain", "good", "bad"]

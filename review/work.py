@@ -28,6 +28,7 @@ class Item:
     answered: bool = False
     reasons: tuple[Reason, ...] = ()
     is_candidate: bool = False  # not chosen by the model
+    is_audit: bool = False  # confident, and drawn at random
     superseded: bool = False  # an accepted mention overlaps it, so it is no longer asked
 
     @property
@@ -50,7 +51,18 @@ class Item:
     def verdict(self) -> Verdict | None:
         if not self.answered:
             return None
-        return Verdict(action=self._action, before=self.before, after=self.after, is_candidate=self.is_candidate)
+        return Verdict(
+            action=self._action,
+            before=self.before,
+            after=self.after,
+            is_candidate=self.is_candidate,
+            is_audit=self.is_audit,
+        )
+
+    @property
+    def replaced(self) -> Verdict | None:
+        """The verdict on a spot check when another mention stands in its place."""
+        return Verdict(action="reject", before=self.before, is_audit=True) if self.is_audit else None
 
     @property
     def _action(self) -> Action:
@@ -72,6 +84,7 @@ class Work:
     items: tuple[Item, ...]
     cursor: int  # index of the current item
     previous: Work | None = None  # the work before the last answer
+    copies: int = 0  # copies of the post for which the decision counts too
 
     @property
     def current(self) -> Item:
@@ -90,7 +103,13 @@ class Work:
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
-        return tuple(item.verdict for item in self.items if item.verdict is not None)
+        """What the person said. A spot check that an accepted mention has closed was wrong: without a verdict, the
+        precision that is measured would be too high."""
+        return tuple(
+            verdict
+            for item in self.items
+            if (verdict := item.replaced if self.done and item.superseded else item.verdict) is not None
+        )
 
     def accept(self) -> Work:
         """Accepts the current mention as it is now."""
@@ -157,12 +176,54 @@ class Work:
 
 
 def begin(task: ReviewTask) -> Work:
-    """Returns the work on a task from the queue. The first question is the current item."""
+    """Returns the work on a task from the queue, with the answers that it already has.
+
+    The first open question is the current item.
+    """
     asked = [
-        Item(q.mention, q.mention, asked=True, reasons=q.reasons, is_candidate=q.is_candidate) for q in task.questions
+        Item(
+            question.mention,
+            question.mention,
+            asked=True,
+            reasons=question.reasons,
+            is_candidate=question.is_candidate,
+            is_audit=question.is_audit,
+        )
+        for question in task.questions
     ]
-    items = tuple(sorted([*asked, *(Item(m, m) for m in task.confident)], key=_reading_order))
-    return Work(task, items, _next_open(items, -1))
+    items = [*asked, *(Item(mention, mention) for mention in task.confident)]
+    for verdict in task.answers:
+        known = next((place for place, item in enumerate(items) if _is_about(verdict, item)), None)
+        if known is None:
+            items.append(Item(verdict.before, verdict.after, answered=True, is_candidate=verdict.is_candidate))
+        else:
+            items[known] = replace(items[known], after=verdict.after, answered=True)
+    ordered = _update_superseded(sorted(items, key=_reading_order))
+    return Work(task, ordered, _next_open(ordered, -1))
+
+
+def _is_about(verdict: Verdict, item: Item) -> bool:
+    return verdict.before == item.before and verdict.is_candidate == item.is_candidate
+
+
+def resume(work: Work, verdicts: Sequence[Verdict]) -> Work:
+    """Returns the work with answers that were given before. Each verdict counts as one answer, so `undo` takes it back.
+
+    An answer that makes no sense in this work is left out.
+    """
+    for verdict in verdicts:
+        places = [place for place, item in enumerate(work.items) if item.before == verdict.before]
+        try:
+            if verdict.before is None and verdict.after is not None:
+                work = work.add(verdict.after.start, verdict.after.end, verdict.after.type)
+            elif places and verdict.after is None:
+                work = replace(work, cursor=places[0]).reject()
+            elif places and verdict.after is not None:
+                after = verdict.after
+                work = replace(work, cursor=places[0]).respan(after.start, after.end, after.type)
+        except InvalidAction:
+            continue
+    return work
 
 
 def by_human(mention: Mention) -> Mention:

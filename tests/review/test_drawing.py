@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -15,7 +16,7 @@ from review.marks import draw_work
 from review.span import Span
 from review.view import View
 from review.work import begin
-from sinks.queue import Counts
+from sinks.queue.values import Counts
 from streams.routing import route
 from tests.review.tasks import FAILED, GEORGE, SHOT, TEXT, ZIMMERMAN, mention, task
 
@@ -154,3 +155,11 @@ def test_escape_sequences_in_a_post_are_shown_as_text() -> None:
     )
     assert "\x1b" not in screen(view)
     assert "␛[2J [George PER?] Zimmerman" in screen(view)
+
+
+@pytest.mark.parametrize(("copies", "said"), [(0, ""), (1, "and 1 copy"), (12, "and 12 copies")])
+def test_the_screen_says_for_how_many_copies_a_task_stands(copies: int, said: str) -> None:
+    lines = draw(View("ana", "task", replace(begin(task()), copies=copies)), 80, 24)
+    about = next(line.plain for line in lines if "post 1" in line.plain)
+    assert about.rstrip().endswith(said or "post 1")
+    assert ("cop" in about) is bool(copies)

@@ -11,7 +11,8 @@ from core.events import Decision
 from review.decisions import stamp
 from review.session import Session
 from review.work import InvalidAction, Work
-from sinks.queue import Claim, Counts, LeaseLost, ReviewQueue
+from sinks.queue.queue import ReviewQueue
+from sinks.queue.values import Claim, Counts, LeaseLost
 from streams.settings import Settings
 from tests.review.tasks import task
 

@@ -15,7 +15,8 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from core.events import Decision, ReviewTask
-from sinks.queue import Counts, ReviewQueue
+from sinks.queue.queue import ReviewQueue
+from sinks.queue.values import Counts
 from streams import topics
 from streams.settings import Settings
 from tests.review.reviewer import Reviewer

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.events import ENTITY_TYPES
+from core.events import ENTITY_TYPES, Account
 from review.decisions import retract, settle
 from review.work import InvalidAction, Work, begin
 from tests.review.tasks import GEORGE, JAY, NEW_YORK, SHOT, TEXT, ZIMMERMAN, task
@@ -54,6 +54,13 @@ def test_every_mention_of_a_settled_task_is_human_and_certain() -> None:
     assert work.done
     assert named(work) == [("jay", "PER"), ("George Zimmerman", "PER"), ("NewYork", "ORG")]
     assert {(m.source, m.probability, m.aleatoric, m.epistemic) for m in work.mentions} == {("human", 1.0, 0.0, 0.0)}
+
+
+def test_a_person_may_mark_an_account_as_a_mention() -> None:
+    accounts = (Account(start=10, end=17, name="made-up"),)
+    work = begin(task().model_copy(update={"accounts": accounts})).add(10, 17, "ORG")
+    assert (TEXT[10:17], "ORG") in named(work)
+    assert settle(work, "ana", 1000).task.accounts == accounts
 
 
 def test_a_confident_mention_can_be_corrected() -> None:

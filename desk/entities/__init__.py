@@ -1,0 +1,1 @@
+"""The pages of names, and their REST API."""

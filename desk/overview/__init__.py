@@ -1,0 +1,1 @@
+"""The overview: how the stream, the queue and the promise are doing."""

@@ -1,0 +1,1 @@
+"""The review in a browser: one post at a time, one key a decision."""

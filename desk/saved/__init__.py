@@ -1,0 +1,1 @@
+"""Saved searches, their live tail, and webhooks for posts that match."""

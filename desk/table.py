@@ -1,0 +1,66 @@
+"""A table of the topic `desk` that is read in the background, so that the desk starts while Kafka is away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Generic, TypeVar
+
+from pydantic import TypeAdapter
+
+from core.ending import end
+from core.errors import Retry, first_line
+from sinks.connect.kafka import Brokers
+from sinks.table import Table
+
+V = TypeVar("V")
+
+AGAIN_S = 2.0
+"""Seconds between two attempts to read the topic."""
+
+log = logging.getLogger(__name__)
+
+
+class DeskTable(Generic[V]):
+    """Values of the topic whose keys begin with a prefix. `start` it, and `close` it at the end."""
+
+    def __init__(self, brokers: Brokers, topic: str, values: TypeAdapter[V], prefix: str, what: str) -> None:
+        """`what`: the values in words, for messages, such as `the corrections`."""
+        self.table = Table(brokers, topic, values, prefix=prefix)
+        self.problem = f"{what} are being read; try again in a moment"
+        """Why the values are not known. Empty once they are."""
+        self._what = what
+        self._is_read = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to read. The table is empty until the topic has been read."""
+        self._reading = asyncio.create_task(self._read())
+
+    async def close(self) -> None:
+        if self._reading is not None:
+            await end([self._reading])
+        if not self.problem:
+            await self.table.close()
+
+    async def ready(self) -> None:
+        """Waits until the topic has been read."""
+        await self._is_read.wait()
+
+    def check(self) -> None:
+        """Raises `Retry` if the values are not known yet."""
+        if self.problem:
+            raise Retry(self.problem)
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                await self.table.start()
+            except Exception as error:  # the desk goes on without the values, and says why
+                self.problem = f"{self._what} cannot be read: {first_line(error)}"
+                log.warning("%s", self.problem)
+                await asyncio.sleep(AGAIN_S)
+            else:
+                self.problem = ""
+                self._is_read.set()
+                return
