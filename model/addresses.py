@@ -5,8 +5,9 @@ The rules are those of people and of platforms (twitter-text's `validUrl`, linki
 - Punctuation at the end of an address, and a bracket that was not opened in it, belong to the sentence.
 - A comma, semicolon or exclamation mark before a capital letter ends it: `https://x.y/z,Hamburg`.
 - Emoji, and punctuation that is not ASCII, end it. So do letters such as those of Chinese right after ASCII ones.
-- A code of `t.co` has letters and digits only.
-- `http://` and `https://` begin an address wherever they stand: `Londonhttps://t.co/x`.
+- A code of `t.co` has letters and digits only, ten at most.
+- `http://`, `https://` and `pic.twitter.com/` begin an address wherever they stand: `Londonhttps://t.co/x`. So does
+  what is left of them in a text that was cut: `Londonhttps:/…`.
 
 A host without a path, such as `Amazon.com`, is no address here: it may be a name.
 """
@@ -18,14 +19,21 @@ import unicodedata
 
 SCHEME = re.compile(r"https?://", re.IGNORECASE)
 START = re.compile(r"https?:(?P<slashes>/{0,2})|www\.", re.IGNORECASE)
-SHORT = re.compile(r"https?://t\.co/(?:(?!https?://)[A-Za-z0-9])++(?!\?)(?:…(?!\S))?", re.IGNORECASE)
+SHORT = re.compile(r"https?://t\.co/(?:(?!https?:)[A-Za-z0-9]){1,10}+(?!\?)(?:…(?!\S))?", re.IGNORECASE)
+CUT = re.compile(r"(?:htt|https?(?::/{0,2})?)…(?!\S)|https?:/{0,2}(?=(?:\.{3})?(?!\S))", re.IGNORECASE)
+"""The beginning of an address, where a text was cut."""
+LAST = re.compile(r"https?(?:\.{3})?\s*\Z", re.IGNORECASE)
+"""The same at the end of a text, right after a word. Alone, it is a word as any other."""
+PICTURE = re.compile(r"pic\.(?:twitter|x)\.com/[A-Za-z0-9]")
 DOMAINS = (
     "com|org|net|edu|gov|mil|int|info|biz|io|co|ly|me|tv|fm|gl|gg|ai|app|dev|be|am|to|cc|ws|us|uk|eu|de|at|ch|fr|it|es"
     "|pt|nl|dk|se|no|fi|is|ie|pl|cz|sk|hu|ro|bg|gr|tr|ru|ua|by|rs|hr|si|lt|lv|ee|il|ir|ae|sa|in|pk|cn|hk|tw|jp|kr|th|vn"
     "|sg|my|id|ph|au|nz|za|ng|ke|eg|ma|ca|mx|br|ar|cl|pe|ve|ph|news|blog|social|online|site|xyz|shop|club|link|page"
 )
 HOST = rf"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?\.){{1,8}}(?:{DOMAINS})(?![\w-])"
-WITH_PATH = re.compile(rf"{HOST}(?=/[A-Za-z0-9])")
+WITHIN = rf"[A-Za-z0-9-]{{0,62}}(?:[A-VX-Za-vx-z0-9]www\.{HOST}|[A-Za-z0-9]{PICTURE.pattern})"
+"""A word with an address that begins in it, such as `Londonpic.twitter.com/x`."""
+WITH_PATH = re.compile(rf"(?!{WITHIN}){HOST}(?=/[A-Za-z0-9])")
 MAIL = re.compile(rf"[A-Za-z0-9](?:[A-Za-z0-9._%+-]{{0,62}}[A-Za-z0-9_%+-])?@{HOST}")
 BARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,600}[@/][A-Za-z0-9]")
 """What both an e-mail address and a host with a path begin with."""
@@ -48,6 +56,8 @@ def end_of_address(text: str, position: int) -> int | None:
     if text[position : position + 1] in "hHwW":
         if short := SHORT.match(text, position):
             return short.end()
+        if cut := CUT.match(text, position):
+            return cut.end()
         if start := START.match(text, position):
             # `http:` alone stands in a text that was cut
             return _end(text, start.end()) if start["slashes"] != "" else _cut(text, start.end())
@@ -62,7 +72,9 @@ def end_of_address(text: str, position: int) -> int | None:
 def begins_within_word(text: str, position: int) -> bool:
     """Returns whether an address begins at `position`, right after a letter."""
     if text[position] in "hH":
-        return SCHEME.match(text, position) is not None
+        return any(pattern.match(text, position) for pattern in (SCHEME, CUT, LAST))
+    if text[position] == "p":
+        return PICTURE.match(text, position) is not None
     return text[position] == "w" and text[position - 1] not in "wW" and WWW.match(text, position) is not None
 
 

@@ -4,6 +4,8 @@ model.safetensors    weights, fp16
 config.json          `CheckpointInfo`
 tokenizer.json       the encoder's tokenizer
 density.safetensors  the density that gives typicality (`model.density`), optional
+layers.int8.onnx     the encoder's layers in int8 (`model.int8`), optional
+density.int8.safetensors  the density with its reference read in int8, optional
 README.md            the model card
 vision/              the image encoder, if a view reads images
 """
@@ -11,6 +13,8 @@ vision/              the image encoder, if a view reads images
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +22,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from core.atomic import atomic_write
 from core.errors import UserError
-from core.events import Score, Value, explain
+from core.events import Runtime, Score, Value, explain
 from model.design import CONTEXT, IMAGE, Design
 from model.tokens import TokenizerConfig
 
@@ -27,8 +31,10 @@ WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
 CARD = "README.md"
 VISION = "vision"
+INT8_LAYERS = "layers.int8.onnx"
 NAME = r"^[A-Za-z0-9_.-]{1,64}$"
 """Pattern of a checkpoint's name, which appears in records and metrics."""
+SHA256 = r"^[0-9a-f]{64}$"
 
 
 class Base(Value):
@@ -36,7 +42,7 @@ class Base(Value):
 
     name: Literal["minilm", "mpnet"]
     #: SHA-256 of its weights.
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: str = Field(pattern=SHA256)
 
 
 class Temperatures(Value):
@@ -63,6 +69,24 @@ class Temperatures(Value):
     def _from_number(cls, value: object) -> object:
         """Reads older checkpoints, which have one temperature for both."""
         return {"single": value, "joined": value} if isinstance(value, int | float) else value
+
+
+class Int8(Value):
+    """The files of the int8 runtime, and what was fitted for it. The latter fields are those of `CheckpointInfo`."""
+
+    #: SHA-256 of `INT8_LAYERS`.
+    sha256: str = Field(pattern=SHA256)
+    #: SHA-256 of `model.density.INT8_DENSITY`. None if int8 gives no typicality.
+    density_sha256: str | None = Field(default=None, pattern=SHA256)
+    threshold: Score
+    target_precision: Score
+    temperature: Temperatures
+    candidate_threshold: float = Field(gt=0, le=1)
+    delta: Score | None = None
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class CheckpointInfo(Value):
@@ -92,6 +116,20 @@ class CheckpointInfo(Value):
     tokenizer: TokenizerConfig
     #: Data, options and command of the training, for the model card.
     provenance: dict[str, Any] = Field(default_factory=dict)
+    #: None without int8 layers. Absent before 0.4.
+    int8: Int8 | None = Field(default=None, exclude_if=_is_none)
+    #: What the thresholds and temperatures belong to. Never stored: a stored checkpoint's are those of torch.
+    runtime: Runtime = Field(default="torch", exclude=True)
+
+    def running(self, runtime: Runtime) -> CheckpointInfo:
+        """Returns the configuration with the thresholds and temperatures of this runtime."""
+        if runtime == self.runtime:
+            return self
+        assert runtime == "int8", "the values of torch are gone"
+        assert self.int8 is not None, "the checkpoint has no int8 layers"
+        own = self.int8
+        update = {name: getattr(own, name) for name in Int8.model_fields if name in CheckpointInfo.model_fields}
+        return self.model_copy(update={**update, "runtime": runtime})
 
     def reading(self, views: Sequence[str] | None) -> CheckpointInfo:
         """Returns the configuration with these views only; None keeps all.
@@ -133,6 +171,31 @@ def describe(folder: Path) -> CheckpointInfo:
         if not (folder / needed).is_file():
             raise UserError(f"the model checkpoint {folder} is incomplete: {needed} is missing")
     return info.model_copy(update={"vision": str(folder / VISION)}) if own_encoder else info
+
+
+@dataclass(frozen=True)
+class Promised:
+    """What a checkpoint promises of mentions at or above its threshold (docs/calibration.md)."""
+
+    precision: float
+    threshold: float
+    #: Probability, over draws of the validation data, that the promise fails. None if a checkpoint before 0.2 made it.
+    delta: float | None
+    trained_at: datetime
+    model_version: int
+
+    def holds_at(self, threshold: float | None) -> bool:
+        """Whether it was made for the threshold in use. None: that of the checkpoint."""
+        return threshold is None or threshold == self.threshold
+
+
+def promised(folder: Path) -> Promised | None:
+    """Returns the promise of a checkpoint, or None if it promises nothing. Raises `UserError` as `describe` does."""
+    info = describe(folder)
+    if not info.target_precision:
+        return None
+    trained_at = datetime.fromtimestamp(info.model_version, UTC)
+    return Promised(info.target_precision, info.threshold, info.delta, trained_at, info.model_version)
 
 
 def write_config(folder: Path, info: CheckpointInfo) -> None:

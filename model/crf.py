@@ -3,7 +3,8 @@
 Lafferty et al., ICML 2001; forward-backward algorithm in log space (Rabiner, Proceedings of the IEEE, 1989).
 
 Shapes: B posts, W words, padded on the right; `words` (B, W) bool marks the real ones. L labels in the order O, then
-B-X, I-X for each type X. Emissions (B, W, L) are unnormalised log-scores. Everything is computed in float32.
+B-X, I-X for each type X. Emissions (B, W, L) are unnormalised log-scores. Everything is computed in float32, or in
+float64 if they are: sums over thousands of words would lose the last digits of a probability.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class CRF(nn.Module):
 
     def forward_backward(self, emissions: Tensor, words: Tensor, temperature: Temperature = 1.0) -> ForwardBackward:
         """Runs both passes. In the padding, `forward` repeats the last word and `backward` the end scores."""
-        emissions = emissions.float() / by_tweet(temperature, 2)
+        emissions = _precise(emissions) / by_tweet(temperature, 2)
         transitions, begin, end = self.scores(temperature)
         forward = [begin + emissions[:, 0]]  # W x (B, L)
         for word in range(1, emissions.shape[1]):
@@ -98,7 +99,7 @@ class CRF(nn.Module):
 
     def best(self, emissions: Tensor, words: Tensor) -> list[list[int]]:
         """Returns the most probable labelling of each post, one label per real word (Viterbi)."""
-        emissions = emissions.detach().float()
+        emissions = _precise(emissions.detach())
         transitions, begin, end = (scores.detach() for scores in self.scores(1.0))
         score, pointers = begin + emissions[:, 0], []
         for word in range(1, emissions.shape[1]):
@@ -111,6 +112,11 @@ class CRF(nn.Module):
             path.append(pointer.gather(1, path[-1].unsqueeze(1)).squeeze(1))
         labellings = torch.stack(path[::-1], 1).tolist()
         return [row[:count] for row, count in zip(labellings, words.sum(1).tolist(), strict=True)]
+
+
+def _precise(emissions: Tensor) -> Tensor:
+    """Returns float64 as it is, and everything else as float32."""
+    return emissions if emissions.dtype == torch.float64 else emissions.float()
 
 
 def by_tweet(temperature: Temperature, dimensions: int) -> Temperature:

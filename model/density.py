@@ -28,6 +28,8 @@ from core.errors import UserError, first_line
 
 DENSITY = "density.safetensors"
 """File of a checkpoint folder. Without it, the checkpoint gives no typicality."""
+INT8_DENSITY = "density.int8.safetensors"
+"""The same, with the reference read by the int8 layers."""
 FORMER_FILE = "familiarity.safetensors"
 """Name of that file before version 0.2."""
 FORMER_REFERENCE = "known"
@@ -136,20 +138,23 @@ class DensityModel:
     def _tensors(self) -> dict[str, Tensor]:
         return {name: value for name, value in vars(self).items() if value is not None}
 
-    def save(self, folder: Path) -> None:
-        """Writes the file atomically, then removes the file of an earlier version. Raises `OSError`."""
+    def save(self, folder: Path, name: str = DENSITY) -> None:
+        """Writes the file `name` atomically, then removes the file of an earlier version. Raises `OSError`."""
         tensors = self._tensors() | {"centre": self.centre.half(), "whitening": self.whitening.half()}
-        with atomic_write(folder / DENSITY) as file:
+        with atomic_write(folder / name) as file:
             file.write(save({name: value.cpu().contiguous() for name, value in tensors.items()}))
-        (folder / FORMER_FILE).unlink(missing_ok=True)
+        if name == DENSITY:
+            (folder / FORMER_FILE).unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, folder: Path, hidden: int) -> Self | None:
+    def load(cls, folder: Path, hidden: int, names: Sequence[str] = (DENSITY, FORMER_FILE)) -> Self | None:
         """Loads the density of an encoder with this hidden size. Returns None if the checkpoint has none.
+
+        `names`: files to look for; the first one counts.
 
         Raises `UserError` when the file is broken or belongs to another encoder.
         """
-        path = next((folder / name for name in (DENSITY, FORMER_FILE) if (folder / name).is_file()), None)
+        path = next((folder / name for name in names if (folder / name).is_file()), None)
         if path is None:
             return None
         try:

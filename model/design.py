@@ -9,12 +9,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from core.events import ENTITY_TYPES, Value
+from core.events import ENTITY_TYPES, Runtime, Value
 
 View = Literal["text", "text+context", "image"]
 TEXT: View = "text"
 CONTEXT: View = "text+context"
 IMAGE: View = "image"
+
+RuntimeChoice = Literal["auto", Runtime]
 
 LABELS = ("O", *(f"{prefix}-{entity_type}" for entity_type in ENTITY_TYPES for prefix in "BI"))
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from PIL.Image import Image
 
-from core.events import Mention, Tweet
+from core.events import Account, Mention, Tweet
 from core.pixels import Pixels
-from model.checkpoint import CheckpointInfo
+from model.accounts import Convention, accounts_in
+from model.batch import batches
+from model.checkpoint import CheckpointInfo, describe
 from model.context import visual_context
-from model.design import BATCH_TOKENS
+from model.design import BATCH_TOKENS, RuntimeChoice
 from model.mentions import Prediction, candidate_mentions, mentions
 from model.predictor import Predictor, load
+from model.runtime import choose_here
 from model.tokens import Encoded, TweetTokenizer
 
 
@@ -30,14 +33,17 @@ class Extracted(NamedTuple):
     typicality: float | None
     #: Whether the post has any of the views that the checkpoint reads.
     read: bool = True
+    #: The user names in the text, in order. None is a mention. Empty with the convention `mention`.
+    accounts: Sequence[Account] = ()
 
 
 class Extractor:
     """A checkpoint's tokenizer and network. Thread-safe."""
 
-    def __init__(self, tokenizer: TweetTokenizer, predictor: Predictor) -> None:
+    def __init__(self, tokenizer: TweetTokenizer, predictor: Predictor, accounts: Convention = "account") -> None:
         self.tokenizer = tokenizer
         self.predictor = predictor
+        self.accounts = accounts
 
     @classmethod
     def load(
@@ -48,11 +54,24 @@ class Extractor:
         threads: int = 0,
         candidate_threshold: float | None = None,
         views: Sequence[str] | None = None,
+        accounts: Convention = "account",
+        runtime: RuntimeChoice = "torch",
     ) -> Self:
-        """Loads a checkpoint folder. The arguments are those of `model.predictor.load`. Raises `UserError`."""
+        """Loads a checkpoint folder. Raises `UserError`.
+
+        `accounts`: what user names are. `runtime`: auto takes int8 if the CPU has VNNI (`model.runtime`). The other
+        arguments are those of `model.predictor.load`.
+        """
         folder = Path(path)
-        predictor = load(folder, device=device, threads=threads, candidate_threshold=candidate_threshold, views=views)
-        return cls(TweetTokenizer.load(folder), predictor)
+        predictor = load(
+            folder,
+            device=device,
+            threads=threads,
+            candidate_threshold=candidate_threshold,
+            views=views,
+            runtime=choose_here(runtime, describe(folder), device),
+        )
+        return cls(TweetTokenizer.load(folder), predictor, accounts)
 
     @property
     def info(self) -> CheckpointInfo:
@@ -77,15 +96,19 @@ class Extractor:
         contexts: Sequence[str | None] | None = None,
         images: Sequence[Image | None] | None = None,
     ) -> list[Extracted]:
-        """Does what `extract` does, and returns candidates and typicality too."""
+        """Does what `extract` does, and returns candidates, typicality and accounts too."""
         if contexts is None:
             contexts = [visual_context(tweet) for tweet in tweets]
         if images is None:
             images = [None] * len(tweets)
         posts = list(zip(tweets, contexts, images, strict=True))
-        encoded = [self.tokenizer.encode(tweet.text, context) for tweet, context, _ in posts]
+        accounts = [accounts_in(tweet.text) if self.accounts == "account" else () for tweet in tweets]
+        encoded = [
+            self.tokenizer.encode(tweet.text, context, own)
+            for (tweet, context, _), own in zip(posts, accounts, strict=True)
+        ]
         predictions = [Prediction()] * len(posts)
-        for rows in batches(encoded, BATCH_TOKENS):
+        for rows in batches([post.cost for post in encoded], BATCH_TOKENS):
             part = [self._with_pixels(encoded[row], posts[row][2]) for row in rows]
             for row, prediction in zip(rows, self.predictor.predict(part), strict=True):
                 predictions[row] = prediction
@@ -95,8 +118,9 @@ class Extractor:
                 list(candidate_mentions(tweet.text, prediction)),
                 prediction.typicality,
                 prediction.read,
+                own,
             )
-            for tweet, prediction in zip(tweets, predictions, strict=True)
+            for tweet, prediction, own in zip(tweets, predictions, accounts, strict=True)
         ]
 
     def _with_pixels(self, encoded: Encoded, image: Image | None) -> Encoded:
@@ -104,15 +128,3 @@ class Extractor:
         if self.info.vision is None or image is None:
             return encoded
         return replace(encoded, pixels=Pixels.of(image))
-
-
-def batches(encoded: Sequence[Encoded], tokens: int) -> Iterator[list[int]]:
-    """Yields batches of indices, posts of similar length together: at most `tokens` padded tokens, or a single post."""
-    batch: list[int] = []
-    for index in sorted(range(len(encoded)), key=lambda index: encoded[index].cost):
-        if batch and encoded[index].cost * (len(batch) + 1) > tokens:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch

@@ -19,17 +19,18 @@ from transformers import AutoConfig
 
 from core.cores import usable_cores
 from core.errors import UserError, first_line
-from core.events import ENTITY_TYPES, EntityType
+from core.events import ENTITY_TYPES, EntityType, Runtime
 from model import adapters, packaged
 from model.batch import Batch, collate
 from model.checkpoint import WEIGHTS, Base, CheckpointInfo, Temperatures, describe
 from model.crf import IMPOSSIBLE
-from model.decode import OUTSIDE, ChainPosterior, Floats, WordSpan, rounded, spans
-from model.density import DensityModel, mean_log_density
+from model.decode import OUTSIDE, ChainPosterior, Floats, Spans, WordSpan, rounded, spans
+from model.density import DENSITY, FORMER_FILE, INT8_DENSITY, DensityModel, mean_log_density
 from model.design import LABELS
 from model.device import torch_device
 from model.evidence import NIG, fuse
 from model.image_encoder import ImageEncoder
+from model.int8 import Int8Layers, read_checked
 from model.mentions import Prediction, Span, ViewOpinion
 from model.tagger import VIEW_WEIGHTS, Tagger, current_names
 from model.tokens import Encoded, TokenizerConfig
@@ -46,16 +47,22 @@ def load(
     candidate_threshold: float | None = None,
     views: Sequence[str] | None = None,
     sees: bool = False,
+    runtime: Runtime = "torch",
 ) -> Predictor:
     """Loads a checkpoint.
 
     `device` is auto, cpu or cuda. `threads` is the number of CPU threads; 0 means one per core. `candidate_threshold`
     replaces the checkpoint's own. With `views`, only these views of the checkpoint are read. With `sees`, the image
-    encoder is loaded now, not with the first image; the checkpoint must have one.
+    encoder is loaded now, not with the first image; the checkpoint must have one. `runtime` runs the encoder, and has
+    thresholds and temperatures of its own; `model.runtime` chooses one. int8 runs on the CPU, also if `device` is auto.
 
     Raises `UserError` when the checkpoint or an argument is wrong.
     """
     info = describe(checkpoint).reading(views)
+    if runtime == "int8":
+        if info.int8 is None or device == "cuda":
+            raise UserError(f"the checkpoint {checkpoint} cannot run in int8: it needs int8 layers, and the device cpu")
+        info, device = info.running(runtime), "cpu"
     if candidate_threshold is not None:
         if not 0 < candidate_threshold <= 1:
             raise UserError(f"candidate threshold {candidate_threshold}: choose a probability above 0 and at most 1")
@@ -72,13 +79,26 @@ def load(
             wanted = network.state_dict().keys()
             weights = {name: weights[name] for name in weights if name in wanted or not name.startswith(VIEW_WEIGHTS)}
         network.load_state_dict(weights)
-        network.density = DensityModel.load(checkpoint, network.config.hidden_size)
+        files = (DENSITY, FORMER_FILE) if runtime == "torch" else _int8_density(checkpoint, info)
+        network.density = DensityModel.load(checkpoint, network.config.hidden_size, files)
     except (SafetensorError, OSError, RuntimeError) as error:
         raise UserError(f"{checkpoint / WEIGHTS} is broken or belongs to another model: {first_line(error)}") from None
+    if info.runtime == "int8":
+        assert info.int8 is not None
+        network.int8_layers = Int8Layers.load(checkpoint, info.int8.sha256, threads or usable_cores())
     predictor = Predictor(network, info, device)
     if sees:
         predictor.image_encoder()
     return predictor
+
+
+def _int8_density(checkpoint: Path, info: CheckpointInfo) -> tuple[str, ...]:
+    """Returns the density's file for int8, if there is one. Raises `UserError` when it is missing or changed."""
+    assert info.int8 is not None
+    if info.int8.density_sha256 is None:
+        return ()
+    read_checked(checkpoint / INT8_DENSITY, info.int8.density_sha256)
+    return (INT8_DENSITY,)
 
 
 def _base_weights(base: Base | None) -> dict[str, Tensor]:
@@ -191,33 +211,55 @@ def decode(
 
     Other spans of probability `candidate_threshold` or more are candidates; 1 asks for none.
     """
-    single = torch.full(output.joined.shape, temperatures.single, device=output.joined.device)
-    fused = _BeliefReader(network, output, output.together, single.masked_fill(output.joined, temperatures.joined))
-    views = [
-        _BeliefReader(network, output, belief, single, share)
-        for belief, share in zip(output.views, output.shares, strict=True)
-    ]
+    posts, present = len(output.encoded), output.batch.present.T.tolist()
+    single = torch.full((posts,), temperatures.single, device=output.joined.device)
+    fused = _Opinions(network, output, output.together, single.masked_fill(output.joined, temperatures.joined))
     with torch.inference_mode():
-        labellings = network.crf.best(_emissions(network, output, output.together), output.batch.words)
-    predictions, typicality = [], _typicality(network, output)
-    posts = zip(output.encoded, labellings, output.batch.present.T.tolist(), strict=True)
-    for row, (encoded, labelling, present) in enumerate(posts):
-        if not labelling or not any(present):
-            predictions.append(Prediction(read=any(present)))
+        labellings = network.crf.best(fused.emissions, output.batch.words)
+    best = [spans(labelling) if any(views) else [] for labelling, views in zip(labellings, present, strict=True)]
+    likely = fused.posterior.likely(candidate_threshold, LONGEST_CANDIDATE)
+    other = [
+        [span for span in likely[row] if span not in best[row]] if any(present[row]) else [] for row in range(posts)
+    ]
+    found = [(row, span) for row in range(posts) for span in (*best[row], *other[row])]
+    together = fused.of(found)
+    opinions = _opinions_of_views(network, output, fused, single, found, together)
+    typicality = _typicality(network, output)
+    predictions, described = [], iter(zip(found, together, opinions, strict=True))
+    for row, encoded in enumerate(output.encoded):
+        if not labellings[row] or not any(present[row]):
+            predictions.append(Prediction(read=any(present[row])))
             continue
-        own: dict[str, _BeliefReader] = {
-            name: view for name, view, here in zip(network.design.views, views, present, strict=True) if here
-        }
-        best = spans(labelling)
-        candidates = fused.posterior(row).likely(candidate_threshold, LONGEST_CANDIDATE)
-        predictions.append(
-            Prediction(
-                spans=tuple(_span(encoded, row, span, fused, own) for span in best),
-                candidates=tuple(_span(encoded, row, span, fused, own) for span in candidates if span not in best),
-                typicality=typicality[row],
-            )
-        )
+        of_row = [_span(encoded, *next(described)) for _ in range(len(best[row]) + len(other[row]))]
+        chosen, candidates = tuple(of_row[: len(best[row])]), tuple(of_row[len(best[row]) :])
+        predictions.append(Prediction(chosen, candidates, typicality[row]))
     return predictions
+
+
+def _opinions_of_views(
+    network: Tagger,
+    output: Output,
+    fused: _Opinions,
+    single: Tensor,
+    found: Sequence[tuple[int, WordSpan]],
+    together: Sequence[ViewOpinion],
+) -> list[dict[str, ViewOpinion]]:
+    """Returns the opinion of each view that the span's post has, for each span. `together`: the fused ones.
+
+    The fused belief of a post with one view is that view's belief, so it is read once.
+    """
+    joined, present = output.joined.tolist(), output.batch.present.tolist()
+    opinions: list[dict[str, ViewOpinion]] = [{} for _ in found]
+    for view, name in enumerate(network.design.views):
+        several = [place for place, (row, _) in enumerate(found) if joined[row] and present[view][row]]
+        if several:
+            reader = _Opinions(network, output, output.views[view], single, output.shares[view])
+            for place, opinion in zip(several, reader.of([found[place] for place in several], fused), strict=True):
+                opinions[place][name] = opinion
+    for (row, _), own, opinion in zip(found, opinions, together, strict=True):
+        if not joined[row]:
+            own[next(name for name, has in zip(network.design.views, present, strict=True) if has[row])] = opinion
+    return opinions
 
 
 def _typicality(network: Tagger, output: Output) -> list[float | None]:
@@ -226,8 +268,8 @@ def _typicality(network: Tagger, output: Output) -> list[float | None]:
     return [rounded(network.density.typicality(value)) for value in output.log_density.tolist()]
 
 
-def _span(encoded: Encoded, row: int, span: WordSpan, fused: _BeliefReader, views: dict[str, _BeliefReader]) -> Span:
-    opinion = fused.opinion(row, span, fused)
+def _span(encoded: Encoded, found: tuple[int, WordSpan], opinion: ViewOpinion, views: dict[str, ViewOpinion]) -> Span:
+    _, span = found
     return Span(
         start=encoded.spans[span.first][0],
         end=encoded.spans[span.last - 1][1],
@@ -235,7 +277,7 @@ def _span(encoded: Encoded, row: int, span: WordSpan, fused: _BeliefReader, view
         probability=opinion.probability,
         aleatoric=opinion.aleatoric,
         epistemic=opinion.epistemic,
-        views={name: view.opinion(row, span, fused) for name, view in views.items()},
+        views=views,
     )
 
 
@@ -245,15 +287,20 @@ def entity_type(span: WordSpan) -> EntityType:
 
 
 def _emissions(network: Tagger, output: Output, belief: NIG) -> Tensor:
-    """Returns (B, W, L). No mention goes on over the end of a line, so no word after one may be inside of a mention."""
+    """Returns (B, W, L).
+
+    No mention goes on over the end of a line, so no word after one may be inside of a mention. The words of accounts
+    are outside, which conditions the chain on it: a mention ends before them.
+    """
     emissions = network.emissions(belief).float()
-    inside = torch.arange(emissions.shape[-1], device=emissions.device) % 2 == 0
-    inside[OUTSIDE] = False
-    return emissions.masked_fill(output.batch.opens_line.unsqueeze(-1) & inside, IMPOSSIBLE)
+    labels = torch.arange(emissions.shape[-1], device=emissions.device)
+    inside = (labels % 2 == 0) & (labels != OUTSIDE)
+    emissions = emissions.masked_fill(output.batch.opens_line.unsqueeze(-1) & inside, IMPOSSIBLE)
+    return emissions.masked_fill(output.batch.in_account.unsqueeze(-1) & (labels != OUTSIDE), IMPOSSIBLE)
 
 
-class _BeliefReader:
-    """One belief of a batch as arrays (B, W, L). Reads off the opinion on any span."""
+class _Opinions:
+    """One belief of a batch. Gives the opinion on any span."""
 
     def __init__(
         self, network: Tagger, output: Output, belief: NIG, temperature: Tensor, share: Tensor | None = None
@@ -261,42 +308,46 @@ class _BeliefReader:
         """`temperature` (B); `share` (B): how much of a view's evidence counts, None for the fused belief."""
         words = output.batch.words
         with torch.inference_mode():
-            emissions = _emissions(network, output, belief)
-            passes = network.crf.forward_backward(emissions, words, temperature)
+            self.emissions = _emissions(network, output, belief).double()
+            passes = network.crf.forward_backward(self.emissions, words, temperature)
             transitions, _, end = network.crf.scores(temperature)
             counted = output.counted(belief)
-        self._lengths = words.sum(1).tolist()
-        self._scores = _array(emissions / temperature.view(-1, 1, 1))
-        self._transitions, self._end = _array(transitions), _array(end)
-        self._forward, self._backward, self._total = map(_array, passes)
-        self._aleatoric, self._epistemic = map(_array, (counted.aleatoric, counted.epistemic))
-        self._nu = _array(belief.nu if share is None else belief.nu * share.view(-1, 1, 1))
-
-    def posterior(self, row: int) -> ChainPosterior:
-        words = slice(self._lengths[row])
-        return ChainPosterior(
-            scores=self._scores[row, words],
-            transitions=self._transitions[row],
-            end=self._end[row],
-            forward=self._forward[row, words],
-            backward=self._backward[row, words],
-            total=float(self._total[row]),
+            nu = belief.nu if share is None else belief.nu * share.view(-1, 1, 1)
+        self.posterior = ChainPosterior(
+            scores=_array(self.emissions / temperature.view(-1, 1, 1)),
+            transitions=_array(transitions),
+            end=_array(end),
+            forward=_array(passes.forward),
+            backward=_array(passes.backward),
+            total=_array(passes.total),
+            lengths=words.sum(1).cpu().numpy(),
+        )
+        # (B, W) means over the labels
+        self._aleatoric, self._epistemic, self._nu = (
+            _array(part.double().mean(-1)) for part in (counted.aleatoric, counted.epistemic, nu)
         )
 
-    def opinion(self, row: int, span: WordSpan, fused: _BeliefReader) -> ViewOpinion:
-        """Returns the belief's opinion on the span.
+    def of(self, found: Sequence[tuple[int, WordSpan]], fused: _Opinions | None = None) -> list[ViewOpinion]:
+        """Returns the belief's opinion on each span, given with its post's row.
 
-        Variances are means over the span's words and all labels. The share is the view's part of the fused nu.
+        Variances are means over the span's words and all labels. The share is the view's part of the fused nu, 1
+        without `fused`.
         """
-        words = slice(span.first, span.last)
-        share = self._nu[row, words].sum() / fused._nu[row, words].sum()
-        return ViewOpinion(
-            probability=self.posterior(row).probability(span),
-            aleatoric=rounded(self._aleatoric[row, words].mean()),
-            epistemic=rounded(self._epistemic[row, words].mean()),
-            share=rounded(min(1.0, share)),
-        )
+        probabilities = self.posterior.probabilities(Spans.of(found)).tolist()
+        opinions = []
+        for (row, span), probability in zip(found, probabilities, strict=True):
+            words = slice(span.first, span.last)
+            share = 1.0 if fused is None else self._nu[row, words].sum() / fused._nu[row, words].sum()
+            opinions.append(
+                ViewOpinion(
+                    probability=probability,
+                    aleatoric=rounded(self._aleatoric[row, words].mean()),
+                    epistemic=rounded(self._epistemic[row, words].mean()),
+                    share=rounded(min(1.0, share)),
+                )
+            )
+        return opinions
 
 
 def _array(tensor: Tensor) -> Floats:
-    return tensor.detach().float().cpu().numpy()
+    return tensor.detach().cpu().numpy()

@@ -2,8 +2,8 @@
 
 `model.evidence.fuse` fuses the views before the chain.
 
-Shapes: B posts, B' posts that have a view, S positions of a view's sequence, W words, H hidden size, L labels, V views,
-P positions of an image's features, D their width.
+Shapes: B posts, B' posts that have a view, N sequences of a view (one for each window of a post's text), S positions
+of a sequence, W words, H hidden size, L labels, V views, P positions of an image's features, D their width.
 """
 
 from __future__ import annotations
@@ -15,15 +15,20 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel, PretrainedConfig
 
-from model import adapters
-from model.batch import Batch, Sequences
+from model import adapters, int8
+from model.batch import Batch, Sequences, batches
 from model.crf import CRF
 from model.density import DensityModel
 from model.design import CONTEXT, IMAGE, LABELS, Design
 from model.evidence import NIG
+from model.int8 import Int8Layers
 from model.tokens import SHAPES
 
 ATTENTION_HEADS = 8
+
+READ_TOKENS = {"cpu": 1024, "cuda": 65_536}
+"""Largest number of padded tokens that the encoder reads at once for a prediction, by the kind of device, unless one
+sequence is longer. A reading that stays in the cache of a CPU is faster, and has less padding."""
 
 FORMER_NAMES = {"chain.": "crf.", "look.": "image_attention.", "belonging.": "matching."}
 """Prefixes of weights in checkpoints that were written before version 0.2, and their names today."""
@@ -62,6 +67,7 @@ class Tagger(nn.Module):
         self.crf = CRF(len(LABELS))
         self.crf.requires_grad_(design.chain)
         self.density: DensityModel | None = None
+        self.int8_layers: Int8Layers | None = None  # read in place of the encoder's layers, except in training
         self.reads_segments = getattr(encoder, "type_vocab_size", 0) > 1
 
     def forward(self, batch: Batch) -> TaggerOutput:
@@ -70,7 +76,7 @@ class Tagger(nn.Module):
         beliefs, match_logit = [], None
         for view in self.design.views:
             if view == CONTEXT:
-                states, _, positions = self._word_states(batch.context, batch)  # (B, W, H), (B', S, H)
+                states, _, positions = self._word_states(batch.context, batch)  # (B, W, H), (N, S, H)
                 if self.design.discount:
                     match_logit = self.matching(positions, batch.context)  # (B')
             else:
@@ -81,35 +87,68 @@ class Tagger(nn.Module):
         return TaggerOutput(beliefs, inner, match_logit)
 
     def _word_states(self, view: Sequences, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the last and the inner states (B, W, H) at each word's first subword, and all last states (B', S, H).
+        """Returns the last and the inner states (B, W, H) at each word's first subword, and all last states (N, S, H).
 
         Posts without the view have zeros.
         """
-        posts, width = batch.heads.shape
-        hidden = self.casing.weight.new_zeros(posts, width, self.config.hidden_size)
+        hidden = self.casing.weight.new_zeros(*batch.words.shape, self.config.hidden_size)
         if not len(view.rows):
             return hidden, hidden, hidden[:0]
-        heads = batch.heads[view.rows].unsqueeze(-1).expand(-1, -1, hidden.shape[-1])  # (B', W, H)
 
         def at_words(states: Tensor) -> Tensor:
-            return hidden.to(states.dtype).index_copy(0, view.rows, states.gather(1, heads))
+            return hidden.to(states.dtype).index_copy(0, view.rows, states.flatten(0, 1)[view.heads])
 
         last, inner = self.encode(view)
         return at_words(last), at_words(inner), last
 
     def encode(self, view: Sequences) -> tuple[Tensor, Tensor]:
-        """Returns the last layer's states (B', S, H) and the inner states (B', S, H).
+        """Returns the last layer's states (N, S, H) and the inner states (N, S, H).
 
         The inner states are the sum of two layers, a third and half of the way up. They best distinguish training posts
         from others.
+
+        Without gradients, the encoder reads sequences of similar length together, `READ_TOKENS` padded tokens at once.
+        So a long post needs little more memory than its states. The states of the padding are zeros then. With
+        `int8_layers`, sequences are read with others of the same `int8.padded` length only.
         """
-        embedding: nn.Module = self.encoder.get_input_embeddings()  # type: ignore[operator]
-        embedded = embedding(view.ids) + self.casing(view.shapes)
-        segments = {"token_type_ids": view.segments} if self.reads_segments else {}
-        output = self.encoder(inputs_embeds=embedded, attention_mask=view.mask, output_hidden_states=True, **segments)
+        if torch.is_grad_enabled():
+            return self._read(view.ids, view.shapes, view.segments, view.mask)
+        lengths = view.mask.sum(1).tolist()
+        shape = (*view.ids.shape, self.config.hidden_size)
+        whole: tuple[Tensor, ...] = ()
+        layers = self.int8_layers
+        reads = batches(lengths, READ_TOKENS[view.ids.device.type]) if layers is None else int8.groups(lengths)
+        for rows in reads:
+            longest = max(lengths[row] for row in rows)
+            parts = [part[rows, :longest] for part in (view.ids, view.shapes, view.segments, view.mask)]
+            read = self._read(*parts) if layers is None else self._read_int8(layers, *parts)
+            whole = whole or tuple(states.new_zeros(shape) for states in read)
+            for states, of_rows in zip(whole, read, strict=True):
+                states[rows, :longest] = of_rows[:, :longest]
+        last, inner = whole
+        return last, inner
+
+    def _read(self, ids: Tensor, shapes: Tensor, segments: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Does what `encode` does, in one reading."""
+        output = self.encoder(attention_mask=mask, output_hidden_states=True, **self._embedded(ids, shapes, segments))
         layers: Sequence[Tensor] = output.hidden_states  # the embeddings come first
         third, half = layers[len(layers) // 3].detach(), layers[len(layers) // 2].detach()
         return output.last_hidden_state, third + half
+
+    def _read_int8(self, layers: Int8Layers, *parts: Tensor) -> tuple[Tensor, Tensor]:
+        """Does what `_read` does, in int8. The states are longer: they are padded to `int8.padded`."""
+        missing = int8.padded(parts[0].shape[1]) - parts[0].shape[1]
+        ids, shapes, segments, mask = (nn.functional.pad(part, (0, missing)) for part in parts)
+        encoder: Any = self.encoder
+        hidden = encoder.embeddings(**self._embedded(ids, shapes, segments))
+        has_bias = hasattr(encoder.encoder, "compute_position_bias")  # MPNet
+        return layers(hidden, mask, encoder.encoder.compute_position_bias(hidden[:1]) if has_bias else None)
+
+    def _embedded(self, ids: Tensor, shapes: Tensor, segments: Tensor) -> dict[str, Tensor]:
+        """Returns what the encoder reads: embeddings of subwords (N, S, H) and, if it reads them, the segments."""
+        embedding: nn.Module = self.encoder.get_input_embeddings()  # type: ignore[operator]
+        kinds = {"token_type_ids": segments} if self.reads_segments else {}
+        return {"inputs_embeds": embedding(ids) + self.casing(shapes), **kinds}
 
     def _belief(self, scores: Tensor) -> NIG:
         """(B, W, L, 4) to (B, W, L). Without evidence only the location counts, and every view weighs the same."""
@@ -183,9 +222,11 @@ class ImageTextMatching(nn.Module):
         self.middle = nn.Parameter(torch.tensor(0.6))
 
     def forward(self, states: Tensor, view: Sequences) -> Tensor:
-        """(B', S, H) states of text and context, to (B')."""
+        """(N, S, H) states of text and context, to (B')."""
         masks = (view.mask * (view.segments == segment) for segment in (0, 1))
-        text, context = ((states.float() * mask.unsqueeze(-1)).sum(1) for mask in masks)  # (B', H)
+        sums = ((states.float() * mask.unsqueeze(-1)).sum(1) for mask in masks)  # (N, H)
+        posts = states.new_zeros(len(view.rows), states.shape[-1], dtype=torch.float32)
+        text, context = (posts.index_add(0, view.posts, of_window) for of_window in sums)  # (B', H)
         similarity = nn.functional.cosine_similarity(text, context, dim=-1)
         return self.STEEPNESS * (self.slope * similarity - self.middle)
 

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from core.letters import plain_letters
+from core.letters import PLAIN_SIGNS, plain_letters
 from core.spelling import LINE_ENDS, SIGILS, decode_entities
 from model.addresses import begins_within_word, end_of_address
 
-JOINERS = "-‐‑–"
-NUMBER_JOINERS = ".,:/"
+JOINERS = "-‐‑–－"
+NUMBER_JOINERS = ".,:/．，：／"
 ZERO_WIDTH_SPACE = "\u200b"
+SENTENCE_ENDS = frozenset(".!?…。！？।؟")
+"""Words after which a sentence begins."""
 
 Kind = Literal["word", "mark", "format", "space", "symbol"]
 
@@ -27,7 +29,7 @@ Kind = Literal["word", "mark", "format", "space", "symbol"]
 class Word:
     """A word of a post."""
 
-    text: str  # with HTML entities such as `&amp;` decoded, and letters such as 𝐏 read as plain ones
+    text: str  # with HTML entities such as `&amp;` decoded, and letters and signs such as 𝐏 and ＆ read as plain ones
     start: int  # code point of the raw text
     end: int  # code point of the raw text, exclusive
     labelled: bool = True
@@ -64,7 +66,7 @@ def split_words(text: str) -> list[Word]:
             end -= 1
         # a sigil right before a word is not labelled; a sigil alone is a word like any other
         labelled = not (read[first] in SIGILS and end < len(read) and kind(read[end]) == "word")
-        words.append(Word(read[first:end], starts[first], starts[end], labelled, line))
+        words.append(Word(read[first:end].translate(PLAIN_SIGNS), starts[first], starts[end], labelled, line))
     return words
 
 
@@ -90,7 +92,7 @@ def _end_of_word(text: str, starts: list[int], position: int) -> int:
 
 def _begins(text: str, starts: list[int], position: int) -> bool:
     """Returns whether an address begins within a word. `㏗ttp://` has its `H` inside of a code point."""
-    return text[position] in "hHw" and starts[position] > starts[position - 1] and begins_within_word(text, position)
+    return text[position] in "hHwp" and starts[position] > starts[position - 1] and begins_within_word(text, position)
 
 
 def _joins(text: str, starts: list[int], position: int) -> bool:

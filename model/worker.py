@@ -6,7 +6,6 @@ The child reads what strangers wrote, so its replies are never unpickled: they a
 from __future__ import annotations
 
 import asyncio
-import os
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import AfterValidator, TypeAdapter
 from core.child import ChildFailed, ChildProcess, Receive, detached, receive_frame
 from core.child_socket import frame
 from core.errors import BatchFailed, ProcessDied, Retry, Stop, UserError
+from core.secret import environment
 from core.text import plain
 from model.checkpoint import CheckpointInfo, describe
 from model.mentions import Prediction
@@ -69,7 +69,7 @@ class BatchProcess(Generic[Request, Reply]):
         self._what = what
         self._config = config, dict(options or {})
         self._replies = _replies(reply)
-        self._child = ChildProcess("model.worker_main", [factory, device, threads], environment=os.environ)
+        self._child = ChildProcess("model.worker_main", [factory, device, threads], environment=environment())
         self._lock = asyncio.Lock()
         self._closed = False
         self._failed_starts = 0
@@ -177,7 +177,7 @@ class ModelProcess(BatchProcess[Encoded, Prediction]):
         candidate_threshold: Replaces the checkpoint's own. The factory receives it only when it is set.
         info: The checkpoint as the parent read it. When a fresh process finds another one, `start` raises
             `UserError`, because two calibrations must not mix. The factory receives `sees` only when the checkpoint
-            has an image encoder.
+            has an image encoder, and `runtime` only when `info` runs in int8.
     """
 
     def __init__(
@@ -193,16 +193,28 @@ class ModelProcess(BatchProcess[Encoded, Prediction]):
         options: dict[str, object] = {} if candidate_threshold is None else {"candidate_threshold": candidate_threshold}
         if info is not None and info.vision is not None:
             options["sees"] = True
+        if info is not None and info.runtime != "torch":
+            options["runtime"] = info.runtime
         super().__init__("the model", factory, checkpoint, Prediction, device, threads, timeout_s, options)
         self._checkpoint, self._info = checkpoint, info
 
     def _refusal(self) -> str | None:
         try:
-            if self._info is None or describe(self._checkpoint) == self._info:
+            if self._info is None:
+                return None
+            found = describe(self._checkpoint)
+            if _same_calibration(found, self._info):
                 return None
         except UserError as error:
             return str(error)
         return f"the checkpoint {self._checkpoint} has changed since it was read: restart the worker"
+
+
+def _same_calibration(found: CheckpointInfo, known: CheckpointInfo) -> bool:
+    """Whether a stored checkpoint still is the one that runs. For torch, its int8 runtime may change."""
+    if known.runtime == "torch":
+        return found.model_copy(update={"int8": None}) == known.model_copy(update={"int8": None})
+    return found.int8 == known.int8 and found.running(known.runtime) == known
 
 
 Message = Annotated[str, AfterValidator(lambda text: plain(text, MAX_MESSAGE))]

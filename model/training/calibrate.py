@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from core.errors import UserError
-from model.batch import collate
+from core.events import ENTITY_TYPES
+from model.batch import batches, collate
 from model.checkpoint import Temperatures
 from model.density import DensityModel, mean_log_density
 from model.design import BATCH_TOKENS, TEXT
-from model.extractor import batches
 from model.mentions import MIN_CANDIDATE_PROBABILITY, Prediction, asking, candidates_to_ask
 from model.predictor import inference
 from model.tagger import Tagger
@@ -56,6 +56,8 @@ class Calibration:
     """The most cautious threshold to test."""
     readings: dict[str, list[Marks]]
     """The mentions of the testing posts, by reading mode."""
+    parts: dict[str, dict[str, list[Marks]]]
+    """The same, by part and reading mode: of each entity type, and of each data set if there are several."""
 
     def promise(self, target: float, delta: float = DELTA) -> Promise | None:
         """Returns the promise of this precision; None if it cannot be promised."""
@@ -67,7 +69,7 @@ class Calibration:
 
 
 UNCALIBRATED = Calibration(
-    temperature=Temperatures.same(1.0), candidate_threshold=1.0, asked=0.0, start=1.0, readings={}
+    temperature=Temperatures.same(1.0), candidate_threshold=1.0, asked=0.0, start=1.0, readings={}, parts={}
 )
 """Stands for a calibration that failed: every mention goes to review, and the promised precision is 0."""
 
@@ -118,7 +120,25 @@ def calibrate(
     threshold = max(candidate_threshold_of(each, budget) for each in predictions.values())
     asked = max(asked_about(each, threshold) for each in predictions.values())
     start = min(float(np.quantile([mark[0] for mark in each], 1 - LEAST_KEPT)) for each in tuning_marks)
-    return Calibration(temperatures, threshold, asked, start, marks)
+    return Calibration(temperatures, threshold, asked, start, marks, _parts(testing, predictions))
+
+
+def _parts(
+    testing: Mapping[str, Reading], predictions: Mapping[str, Sequence[Prediction]]
+) -> dict[str, dict[str, list[Marks]]]:
+    parts: dict[str, dict[str, list[Marks]]] = {}
+    for mode, reading in testing.items():
+        for kind in ENTITY_TYPES:
+            of_kind = [
+                replace(each, spans=tuple(span for span in each.spans if span.type == kind))
+                for each in predictions[mode]
+            ]
+            parts.setdefault(kind, {})[mode] = marks_of(reading.gold, of_kind)
+        sets = dict.fromkeys(example.data for example in reading.examples)
+        marks = list(zip(reading.examples, marks_of(reading.gold, predictions[mode]), strict=True))
+        for name in sets if len(sets) > 1 else ():
+            parts.setdefault(name, {})[mode] = [mark for example, mark in marks if example.data == name]
+    return parts
 
 
 def fit_density(
@@ -163,7 +183,7 @@ def _inner_states(
     """Yields inner states (B, W, H) and which words are real (B, W), for posts that have words. Reads only text."""
     encoded = [tokenizer.encode_words(example.words, None) for example in examples]
     encoded = [each for each in encoded if each.heads]
-    for rows in batches(encoded, BATCH_TOKENS):
+    for rows in batches([each.cost for each in encoded], BATCH_TOKENS):
         batch = collate([encoded[row] for row in rows], tokenizer.config, network.design).to(device)
         with inference(device):
             inner = network(batch).inner

@@ -33,6 +33,9 @@ class DataConfig(Value):
     """Folder with the images ID.jpg, for the view `image`. Some may be missing."""
     auxiliary: tuple[Path, ...] = ()
     """Data sets with another annotation scheme. Their labels are trained on, but never measured or calibrated on."""
+    decisions: tuple[Path, ...] = ()
+    """Files with exported decisions of people, as CoNLL. Their posts are trained on, but never measured or calibrated
+    on."""
     unlabelled: tuple[Path, ...] = ()
     """Data sets whose labels are ignored: only the teachers' beliefs about their texts are learned."""
     teachers: tuple[Path, ...] = ()
@@ -138,8 +141,9 @@ class TrainingConfig(Value):
             raise ValueError(f"data.images, image_encoder and the view {IMAGE} in design.views: set all three or none")
         if data.unlabelled and not data.teachers:
             raise ValueError("data.unlabelled: texts without labels need data.teachers to learn from")
-        if data.auxiliary and TEXT not in views:
-            raise ValueError(f"data.auxiliary: its posts are read as text alone; add the view {TEXT} to design.views")
+        for key, given in (("auxiliary", data.auxiliary), ("decisions", data.decisions)):
+            if given and TEXT not in views:
+                raise ValueError(f"data.{key}: its posts are read as text alone; add the view {TEXT} to design.views")
         if losses.matching and not (self.design.evidence and CONTEXT in views):
             raise ValueError(f"losses.matching: needs design.evidence and the view {CONTEXT} in design.views")
         if losses.matching and self.optimisation.drop_context == 1:

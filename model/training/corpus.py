@@ -1,6 +1,10 @@
 """Reads NER corpora in the published layout: a line `word TAB tag` for each word, and a blank line after each post.
 
 In multimodal sets, each post begins with a line `IMGID:<id>`. Its caption and image are found by that id.
+
+A post may also begin with comment lines, such as `# id ...` and `# source ...`, as in exports. A file that names a
+source anywhere is obeyed post by post: a post whose source may not train is skipped, and so is one without a source. A
+file that names none is the responsibility of who uses it. The published corpora are such files.
 """
 
 from __future__ import annotations
@@ -17,8 +21,10 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, ValidationError
 
 from core.errors import UserError
-from core.events import LenientModel, explain
+from core.events import HasSpan, LenientModel, explain
+from model.conll import COMMENT, unquoted
 from model.context import in_words
+from model.training.permission import Permission
 
 SPLITS = ("train", "valid", "test")
 TYPES = {
@@ -49,10 +55,14 @@ class Example:
     caption: str | None = None
     image: NDArray[np.floating] | None = field(default=None, compare=False, repr=False)
     """Image features (P, D)."""
+    source: str | None = field(default=None, compare=False)
+    """Source of the post, where the file names it."""
     data: str = field(default="", compare=False)
     """Name of the data set's folder."""
     unannotated: frozenset[str] = frozenset()
     """Types that the annotators did not mark: a word tagged O may have one of them."""
+    accounts: tuple[HasSpan, ...] = ()
+    """Words of user names that are in no mention (`model.training.accounts`). Empty: they are words like any other."""
 
     @property
     def key(self) -> str:
@@ -106,13 +116,19 @@ def split_file(folder: Path, split: str) -> Path:
     return files[0]
 
 
-def read(path: Path, captions: dict[str, str] | None = None) -> list[Example]:
-    """Reads the posts of one split file, with these captions by image id. Raises `UserError` naming file and line."""
+def read(path: Path, captions: dict[str, str] | None = None, permission: Permission | None = None) -> list[Example]:
+    """Reads the posts of one split file that may train, with these captions by image id.
+
+    Raises `UserError` naming file and line, or the sources that forbid it.
+    """
     examples: list[Example] = []
-    name, words, tags = "", list[str](), list[str]()
+    name, source, words, tags = "", None, list[str](), list[str]()
     for number, line in enumerate([*_lines(path), ""], start=1):
-        if line.startswith("IMGID:"):
+        if line.startswith("IMGID:") and "\t" not in line:
             name = line.removeprefix("IMGID:").strip()
+        elif not words and "\t" not in line and (comment := COMMENT.fullmatch(line.rstrip())):
+            name = comment[2] if comment[1] == "id" else name
+            source = unquoted(comment[2]) if comment[1] == "source" else source
         elif line.strip():
             word, tab, tag = line.rpartition("\t")
             if not tab:
@@ -124,11 +140,13 @@ def read(path: Path, captions: dict[str, str] | None = None) -> list[Example]:
         elif words:
             caption = (captions or {}).get(name)
             id_ = name or f"#{len(examples) + 1}"
-            examples.append(Example(id_, tuple(words), tuple(tags), caption, data=path.parent.name))
-            name, words, tags = "", [], []
+            examples.append(Example(id_, tuple(words), tuple(tags), caption, source=source, data=path.parent.name))
+            name, source, words, tags = "", None, [], []
+        else:
+            source = None  # of a post without words
     if not examples:
         raise UserError(f"{path}: contains no posts")
-    return examples
+    return (permission or Permission()).of(examples, path)
 
 
 def _lines(path: Path) -> list[str]:

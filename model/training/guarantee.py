@@ -49,10 +49,24 @@ class Promise:
     """Precision on the validation data at or above the threshold, by reading mode."""
     reviewed: dict[str, float]
     """Share of the predicted mentions below the threshold on the validation data, by reading mode."""
+    least: dict[str, float]
+    """Smallest share that had to be below it there, had the probabilities been perfect (`least_reviewed`)."""
 
     def summary(self) -> str:
         """Returns a phrase that says what share goes to review in each reading mode; empty without any mode."""
-        return ", ".join(f"{share:.1%} of mentions go to review ({way})" for way, share in self.reviewed.items())
+        return ", ".join(
+            f"{share:.1%} of mentions go to review ({way}), and at least {self.least[way]:.1%} must"
+            for way, share in self.reviewed.items()
+        )
+
+
+def least_reviewed(precision: float, target: float) -> float:
+    """Returns the smallest share of the mentions that must go to people, so that the others reach the target.
+
+    `precision`: of all mentions. The best order sends only wrong mentions. With a share mu of wrong ones, sending x
+    leaves (mu - x) / (1 - x) wrong, and this is at most alpha = 1 - target from x = (mu - alpha) / (1 - alpha) on.
+    """
+    return max(0.0, (target - precision) / target) if target else 0.0
 
 
 def promise(readings: Mapping[str, Sequence[Marks]], start: float, target: float, delta: float) -> Promise | None:
@@ -79,7 +93,7 @@ def highest(readings: Mapping[str, Sequence[Marks]], start: float, delta: float)
     Only one threshold is tested: the data already chooses the target, and must not choose a threshold too.
     """
     if not readings:
-        return Promise(1.0, 0.0, delta, {}, {})
+        return Promise(1.0, 0.0, delta, {}, {}, {})
     counted = {name: _Counts(tweets) for name, tweets in readings.items()}
     first = _thresholds_from(start)[0]
     bound = min(counts.at(first).lower_bound(delta) for counts in counted.values())
@@ -98,7 +112,33 @@ def _promise(counted: Mapping[str, _Counts], threshold: float, target: float, de
         delta,
         precision={name: each.precision for name, each in at_threshold.items()},
         reviewed={name: 1 - each.mentions / max(1, counted[name].mentions) for name, each in at_threshold.items()},
+        least={
+            name: least_reviewed(each.at(0.0).precision, target) if target else 0.0 for name, each in counted.items()
+        },
     )
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a threshold does to a part of the mentions, such as those of one type. It promises nothing for the part."""
+
+    mentions: int
+    reviewed: float
+    """Share of them below the threshold."""
+    least: float
+    """As in `Promise`, for this part alone."""
+    precision: float | None
+    """Of those at or above the threshold; None without any."""
+
+
+def part(tweets: Sequence[Marks], threshold: float, target: float) -> Part:
+    """Counts the mentions of a part. Raises `ValueError` when it has none."""
+    counts = _Counts(tweets)
+    if not counts.mentions:
+        raise ValueError("the part has no mentions")
+    above, least = counts.at(threshold), least_reviewed(counts.at(0.0).precision, target)
+    precision = above.precision if above.mentions else None
+    return Part(counts.mentions, 1 - above.mentions / counts.mentions, least, precision)
 
 
 @dataclass(frozen=True)

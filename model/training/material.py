@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from model.design import Design
 from model.training import corpus
 from model.training.config import LossConfig
 from model.training.corpus import Example
+from model.training.permission import Permission
 from model.training.reading import caption_modes
 
 Features = dict[str, NDArray[np.float16]]
@@ -37,6 +38,8 @@ class Material:
     """Validation and test splits of the labelled data sets."""
     left_out: int
     """Number of training posts that were removed because a held-out split has their text."""
+    decided: list[Example] = field(default_factory=list)
+    """Posts that people decided, one of each text, except those that are also in `labelled`."""
 
     @property
     def validation(self) -> Splits:
@@ -49,7 +52,7 @@ class Material:
     @property
     def background(self) -> list[Example]:
         """The posts of data sets that are not measured."""
-        return [*self.auxiliary, *self.unlabelled]
+        return [*self.decided, *self.auxiliary, *self.unlabelled]
 
     @property
     def data_sets(self) -> list[str]:
@@ -93,6 +96,8 @@ class Material:
         facts: dict[str, object] = {
             "trained on": f"the training splits of {sets}: {len(self.labelled)} tweets, {self.captioned} with a caption"
         }
+        if self.decided:
+            facts["decisions"] = f"{len(self.decided)} tweets that people decided"
         if self.auxiliary:
             facts["auxiliary"] = f"tweets: {_counted(self.auxiliary)}, with the labels that these sets have"
         if self.unlabelled:
@@ -106,33 +111,49 @@ def _counted(examples: Sequence[Example]) -> str:
 
 
 def read(
-    data: Path, captions: Path | None, unlabelled: Sequence[Path] = (), auxiliary: Sequence[Path] = ()
+    data: Path,
+    captions: Path | None,
+    unlabelled: Sequence[Path] = (),
+    auxiliary: Sequence[Path] = (),
+    permission: Permission | None = None,
+    decisions: Sequence[Path] = (),
 ) -> Material:
     """Reads the posts of a training run.
 
     `data` is a data set or a folder of data sets; their validation and test splits are held out. The training
-    posts of `auxiliary` keep their labels; those of `unlabelled` lose them.
+    posts of `auxiliary` keep their labels; those of `unlabelled` lose them. `decisions` are files of posts that people
+    decided, by the same rules as the posts in `data`. `permission` leaves out posts by the terms of their sources.
 
-    Raises `UserError` when a file is missing or broken.
+    Raises `UserError` when a file is missing or broken, or when no post of it may be used.
     """
+    permission = permission or Permission()
     labelled: list[Example] = []
     held_out: Splits = {}
     held_out_examples: list[Example] = []
     for folder in corpus.folders(data):
         texts = corpus.read_captions(captions, folder.name) if captions else {}
-        splits = {split: corpus.read(corpus.split_file(folder, split), texts) for split in corpus.SPLITS}
+        splits = {split: corpus.read(corpus.split_file(folder, split), texts, permission) for split in corpus.SPLITS}
         labelled += splits["train"]
         held_out |= {(folder.name, split): splits[split] for split in ("valid", "test")}
         held_out_examples += [*splits["valid"], *splits["test"]]
-    other, bare = _read_unmeasured(auxiliary), _read_unmeasured(unlabelled)
+    other, bare = _read_unmeasured(auxiliary, permission), _read_unmeasured(unlabelled, permission)
     held_out_examples += other.held_out + bare.held_out
     if captions:
         corpus.check_captions(captions, [*labelled, *held_out_examples])
-    kinds = (labelled, corpus.as_auxiliary(other.training), [replace(each, tags=()) for each in bare.training])
+    decided = _read_decisions(decisions, permission)
+    kinds = (labelled, decided, corpus.as_auxiliary(other.training), [replace(each, tags=()) for each in bare.training])
     kept = [corpus.without_leaks(examples, held_out_examples) for examples in kinds]
     left_out = sum(map(len, kinds)) - sum(map(len, kept))
-    apart = corpus.without_leaks(kept[1], kept[0])
-    return Material(kept[0], apart, corpus.without_leaks(kept[2], [*kept[0], *apart]), held_out, left_out)
+    own = corpus.without_leaks(kept[1], kept[0])
+    apart = corpus.without_leaks(kept[2], [*kept[0], *own])
+    rest = corpus.without_leaks(kept[3], [*kept[0], *own, *apart])
+    return Material(kept[0], apart, rest, held_out, left_out, own)
+
+
+def _read_decisions(files: Sequence[Path], permission: Permission) -> list[Example]:
+    """Returns one post of each text: a decision also counts for all copies of its post."""
+    examples = [example for file in files for example in corpus.read(file, None, permission)]
+    return list({example.key: replace(example, data="decisions") for example in examples}.values())
 
 
 def display_name(folder: Path) -> str:
@@ -145,10 +166,10 @@ class _Unmeasured(NamedTuple):
     held_out: list[Example]
 
 
-def _read_unmeasured(folders: Sequence[Path]) -> _Unmeasured:
+def _read_unmeasured(folders: Sequence[Path], permission: Permission) -> _Unmeasured:
     result = _Unmeasured([], [])
     for folder in folders:
-        splits = {split: corpus.read(corpus.split_file(folder, split)) for split in corpus.SPLITS}
+        splits = {split: corpus.read(corpus.split_file(folder, split), None, permission) for split in corpus.SPLITS}
         result.training.extend(replace(each, data=display_name(folder)) for each in splits["train"])
         result.held_out.extend([*splits["valid"], *splits["test"]])
     return result

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from model.batch import batches
 from model.checkpoint import Temperatures
 from model.design import BATCH_TOKENS, CONTEXT, Design
-from model.extractor import batches
 from model.mentions import Prediction
 from model.predictor import Output, decode, run
 from model.tagger import Tagger
@@ -26,8 +26,11 @@ def outputs(
     network: Tagger, tokenizer: TweetTokenizer, examples: Sequence[Example], captions: bool, device: str
 ) -> Iterator[tuple[list[int], Output]]:
     """Yields the network's output for each batch, with the indices of the examples that are its rows."""
-    encoded = [tokenizer.encode_words(each.words, each.caption if captions else None, each.image) for each in examples]
-    for rows in batches(encoded, BATCH_TOKENS):
+    encoded = [
+        tokenizer.encode_words(each.words, each.caption if captions else None, each.image, each.accounts)
+        for each in examples
+    ]
+    for rows in batches([each.cost for each in encoded], BATCH_TOKENS):
         yield rows, run(network, [encoded[row] for row in rows], tokenizer.config, device)
 
 

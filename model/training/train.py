@@ -16,11 +16,10 @@ from torch import Tensor, nn
 
 from core.atomic import atomic_write
 from core.errors import UserError
-from model.batch import Batch, collate
+from model.batch import Batch, batches, collate
 from model.checkpoint import CheckpointInfo, Temperatures
 from model.decode import Floats
 from model.design import LABELS
-from model.extractor import batches
 from model.predictor import Predictor
 from model.tagger import Tagger
 from model.tokens import Encoded, TweetTokenizer
@@ -122,7 +121,7 @@ class Trainer:
         result = [
             [chunk[row] for row in rows]
             for chunk in chunks
-            for rows in batches([item.encoded for item in chunk], self.optimisation.batch_tokens)
+            for rows in batches([item.encoded.cost for item in chunk], self.optimisation.batch_tokens)
         ]
         chance.shuffle(result)
         yield from result

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -25,12 +25,14 @@ CREATE TABLE contexts (
     phash BLOB,
     colours BLOB,
     used REAL NOT NULL,
+    added REAL NOT NULL,
     context TEXT NOT NULL,
     PRIMARY KEY (reader, sha256)
 );
-CREATE INDEX by_use ON contexts (used)
+CREATE INDEX by_use ON contexts (used);
+CREATE INDEX by_age ON contexts (added)
 """
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 MAX_CONTEXT = 100_000
 """Longest context that is kept, in characters of JSON. Images full of text are read again each time."""
@@ -39,8 +41,8 @@ SLACK = 64
 """An eviction removes 1/64 of the limit more than necessary, so that not every new row causes another eviction. When
 more than 64 uses are unwritten, they are written to disk."""
 
-UNUSED_S = 30 * 86_400.0
-"""Longest time, in seconds, that an unused context is kept. Strangers' words are not stored for ever."""
+LONGEST_S = 12 * 3600.0
+"""Longest time, in seconds, that a context is kept by default. Strangers' words are not stored for ever."""
 
 HASH_WORDS = 4
 """Number of 64-bit words in a perceptual hash."""
@@ -68,16 +70,25 @@ class Store(Protocol):
 
 
 class ContextCache:
-    """Keeps at most `entries` contexts. Evicts the least recently used, and those unused for `UNUSED_S`.
+    """Keeps at most `entries` contexts. Evicts the least recently used, and those read more than `longest_s` ago.
 
     `reader` is the version of the reader. Contexts of other versions are not found. `clock` gives Unix time.
     """
 
-    def __init__(self, store: Store, reader: str, entries: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: Store,
+        reader: str,
+        entries: int,
+        clock: Callable[[], float] = time.time,
+        *,
+        longest_s: float = LONGEST_S,
+    ) -> None:
         self._store = store
         self._reader = reader
         self._entries = entries
         self._clock = clock
+        self._longest_s = longest_s
         self._uses: dict[str, float] = {}  # not written to disk yet
         self._index: HashIndex | None = None
         self._indexed: sqlite3.Connection | None = None
@@ -111,10 +122,27 @@ class ContextCache:
             key = _parsed(phash) if colours else None
             await self._store.write(lambda connection: self._put(connection, sha256, key, colours, body))
 
+    async def forget(self, images: Sequence[str]) -> None:
+        """Drops the contexts of the images with these hashes, whichever version of the reader read them."""
+
+        def delete(connection: sqlite3.Connection) -> None:
+            connection.executemany("DELETE FROM contexts WHERE sha256 = ?", [(sha256,) for sha256 in images])
+
+        await self._store.write(delete)
+
+    async def drop_old(self) -> None:
+        """Drops the contexts that were read more than `longest_s` ago."""
+        await self._store.write(self._drop_old)
+
+    def _drop_old(self, connection: sqlite3.Connection) -> None:
+        connection.execute("DELETE FROM contexts WHERE added <= ?", (self._clock() - self._longest_s,))
+
     def _get(self, connection: sqlite3.Connection, sha256: str) -> VisualContext | None:
         where = (self._reader, sha256)
-        row = connection.execute("SELECT context FROM contexts WHERE reader = ? AND sha256 = ?", where).fetchone()
-        if row is None:
+        row = connection.execute(
+            "SELECT context, added FROM contexts WHERE reader = ? AND sha256 = ?", where
+        ).fetchone()
+        if row is None or not 0 <= self._clock() - row[1] < self._longest_s:
             return None
         try:
             return VisualContext.model_validate_json(row[0])
@@ -136,13 +164,14 @@ class ContextCache:
     ) -> None:
         index = self._loaded(connection)
         connection.execute(
-            "INSERT OR REPLACE INTO contexts (reader, sha256, phash, colours, used, context) VALUES (?, ?, ?, ?, ?, ?)",
-            (self._reader, sha256, phash, colours, self._clock(), body),
+            "INSERT OR REPLACE INTO contexts (reader, sha256, phash, colours, used, added, context) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (self._reader, sha256, phash, colours, self._clock(), self._clock(), body),
         )
         if phash is not None:
             index.add(phash, sha256)
         self._write_uses(connection)
-        connection.execute("DELETE FROM contexts WHERE used < ?", (self._clock() - UNUSED_S,))
+        self._drop_old(connection)
         (count,) = connection.execute("SELECT count(*) FROM contexts").fetchone()
         if count > self._entries:
             surplus = count - self._entries + self._entries // SLACK

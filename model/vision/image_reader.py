@@ -24,7 +24,7 @@ from typing import Self
 from core.errors import BatchFailed, Retry, Stop, UserError
 from core.pixels import Pixels
 from core.single_flight import FlightClosed, SingleFlight
-from model.vision.cache import ContextCache, Store
+from model.vision.cache import LONGEST_S, ContextCache, Store
 from model.vision.likeness import alike, colours
 from model.vision.reader_queue import NotRead, ReaderQueue
 from model.vision.values import CHANNELS, MISCONFIGURED, Channel, Request, VisualContext
@@ -89,6 +89,8 @@ class ImageReaderConfig:
     """Longest time, in seconds, that an image may wait, estimated from the pace of recent batches."""
     off: Mapping[Channel, str] = field(default_factory=dict)
     """Reason for each channel that is off. Without an entry, the reason is "off"."""
+    kept_s: float = LONGEST_S
+    """Longest time, in seconds, that a context is cached."""
     state: str = ""
     """Anything else that affects what is read, such as the weights in a folder."""
 
@@ -144,7 +146,11 @@ class ImageReader:
         self.config = config
         self._observe = observe
         self._clock = clock
-        self._cache = ContextCache(store, config.version, config.cached) if store and config.cached else None
+        self._cache = (
+            ContextCache(store, config.version, config.cached, longest_s=config.kept_s)
+            if store and config.cached
+            else None
+        )
         self._process: BatchProcess[Request, VisualContext] = BatchProcess(
             "the image reader",
             config.factory,

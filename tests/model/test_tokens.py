@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -81,17 +82,40 @@ def test_every_span_of_an_encoded_text_is_a_labelled_word(
     assert list(encoded.heads) == sorted(set(encoded.heads))
     assert all(head < len(encoded.text) for head in encoded.heads)
     assert len(encoded.shapes) == len(encoded.text)
+    assert encoded.windows == ()
     assert encoded.cost == len(encoded.text) + 2 + (len(encoded.context) + 1 if encoded.context else 0)
     assert pickle.loads(pickle.dumps(encoded)) == encoded
 
 
-def test_a_very_long_text_is_cut_and_words_beyond_are_not_labelled(tokenizer: TweetTokenizer) -> None:
+def test_a_very_long_text_is_read_whole_in_windows(tokenizer: TweetTokenizer) -> None:
     text = "Paris " * 4000
     encoded = tokenizer.encode(text, "a man " * 4000)
-    assert len(encoded.text) == tokenizer.config.max_text
+    assert len(encoded.text) == len(encoded.spans) == 4000
+    assert encoded.read == 1
+    assert max(end - start for start, end in encoded.windows) <= tokenizer.config.max_text
     assert len(encoded.context or ()) == tokenizer.config.max_context
-    assert encoded.cost <= 512
-    assert encoded.spans[-1][1] < len(text)
+
+
+def test_a_text_that_the_encoder_reads_at_once_has_no_windows(tokenizer: TweetTokenizer) -> None:
+    most = tokenizer.config.max_text
+    assert tokenizer.encode("Paris " * most, None).windows == ()
+    assert len(tokenizer.encode("Paris " * (most + 1), None).windows) == 2
+
+
+@pytest.mark.parametrize("between", [". ", "\n", "! ", "… ", "。"])
+def test_a_window_begins_with_a_sentence(tokenizer: TweetTokenizer, between: str) -> None:
+    sentence = "we walked along the river all day and nobody said a word about it"
+    text = between.join([sentence] * 200)
+    encoded = tokenizer.encode(text, None)
+    of_head = dict(zip(encoded.heads, encoded.spans, strict=True))
+    assert len(encoded.windows) > 5
+    assert all(text[of_head[start][0] :].startswith(sentence) for start, _ in encoded.windows)
+
+
+def test_read_tells_what_no_window_covers(tokenizer: TweetTokenizer) -> None:
+    encoded = tokenizer.encode("Paris " * 1000, None)
+    assert replace(encoded, windows=((0, 443), (400, 700))).read == 0.7
+    assert replace(encoded, windows=((0, 443), (500, 1000))).read == pytest.approx(0.943)
 
 
 @pytest.mark.parametrize("context", [None, "", "  \n"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,7 @@ import torch
 
 from cli.training import calibrate as command
 from core.errors import UserError
-from model.checkpoint import CONFIG, CheckpointInfo, Temperatures, describe, write_config
+from model.checkpoint import CONFIG, CheckpointInfo, Int8, Temperatures, describe, write_config
 from model.density import DENSITY, DensityModel
 from model.design import CONTEXT, IMAGE, TEXT, Design, View
 from model.mentions import Prediction, Span
@@ -105,6 +107,8 @@ def test_the_command_writes_what_it_promises(checkpoint: Path, data: Path, capsy
     assert "of mentions go to review (text)" in printed
     assert "of mentions go to review (captions)" in printed
     assert all(target in printed for target in ("0.9", "0.95", "0.98"))
+    assert re.search(r"LOC │ [56]\d │ \d+\.\d% │ \d+\.\d% │ \d+\.\d%", printed), "64 posts test; the others tune"
+    assert "PER │" not in printed, "too few"
     assert (checkpoint / "model.safetensors").stat().st_mtime_ns == weights
     known = DensityModel.load(checkpoint, after.encoder["hidden_size"])
     assert known is not None
@@ -123,6 +127,19 @@ def test_a_checkpoint_of_an_earlier_version_keeps_no_old_names(checkpoint: Path,
     command.command(data=data, checkpoint=checkpoint, target_precision=0.6, delta=0.2)
     assert describe(checkpoint).provenance == {"density": "beside others", "x": 1}
     assert {path.name for path in checkpoint.glob("*.safetensors")} == {"model.safetensors", DENSITY}
+
+
+def test_the_int8_runtime_keeps_its_own_calibration(
+    checkpoint: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    temperature = Temperatures.same(1.7)
+    int8 = Int8(
+        sha256="0" * 64, threshold=0.81, target_precision=0.9, temperature=temperature, candidate_threshold=0.33
+    )
+    write_config(checkpoint, describe(checkpoint).model_copy(update={"int8": int8}))
+    command.command(data=data, checkpoint=checkpoint, target_precision=0.6, delta=0.2)
+    assert describe(checkpoint).int8 == int8
+    assert "int8 runtime keeps its own calibration. `mner quantise` makes it anew" in capsys.readouterr().out
 
 
 def test_a_checkpoint_without_a_density_gets_one(checkpoint: Path, data: Path) -> None:
@@ -291,9 +308,13 @@ def test_data_without_a_mention_cannot_calibrate(checkpoint: Path, data: Path) -
 
 def test_a_configuration_that_cannot_be_written_stays_as_it_was(checkpoint: Path) -> None:
     info, before = describe(checkpoint), (checkpoint / CONFIG).read_bytes()
-    (checkpoint / f"{CONFIG}.partial").mkdir()
-    with pytest.raises(OSError, match="directory"):
-        write_config(checkpoint, info.model_copy(update={"threshold": 0.123}))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))  # as a full disk
+    try:
+        with pytest.raises(OSError, match="too large"):
+            write_config(checkpoint, info.model_copy(update={"threshold": 0.123}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (checkpoint / CONFIG).read_bytes() == before
 
 

@@ -11,8 +11,20 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 from core.errors import UserError
 from core.events import Tweet
+from core.terms import Sources, Terms
+from model.conll import lines, quoted, unquoted
 from model.context import context_text
-from model.training.corpus import Example, as_auxiliary, folders, legal, read, read_captions, split_file, without_leaks
+from model.training.corpus import (
+    Example,
+    as_auxiliary,
+    folders,
+    legal,
+    read,
+    read_captions,
+    split_file,
+    without_leaks,
+)
+from model.training.permission import Permission
 from model.vision.values import Tag, TextLine, VisualContext
 
 TWEET = "IMGID:1\nParis\tB-LOC\n,\tO\nOlympics\tB-OTHER\n\n"
@@ -168,3 +180,71 @@ def test_the_published_test_sets_have_the_published_number_of_mentions(
 def test_the_other_published_sets_are_read_whole(data_sets: Path, folder: str, split: str, mentions: int) -> None:
     examples = read(split_file(data_sets / "ner" / folder, split))
     assert sum(tag[0] == "B" for example in examples for tag in example.tags) == mentions
+
+
+FREE, BOUND = (Terms(may_train=may, may_show_text=True, delete_within_hours=24) for may in (True, False))
+SOURCES = Sources({"file": FREE, "x": BOUND})
+
+
+def test_a_file_that_names_a_source_is_obeyed_post_by_post(corpus_folder: Write) -> None:
+    named = "# id 7\n# source file:mine\nParis\tB-LOC\n\n# id 8\n# source x\nRome\tB-LOC\n\nOslo\tB-LOC\n"
+    permission = Permission(SOURCES)
+    examples = read(corpus_folder(named), permission=permission)
+    assert [(example.id, example.words, example.source) for example in examples] == [("7", ("Paris",), "file:mine")]
+    assert permission.summary() == (
+        "2 posts are skipped, by the terms of their sources: 1 of 'unknown' may not train, 1 of 'x' may not train"
+    )
+
+
+def test_a_file_that_names_no_source_is_used_whole(corpus_folder: Write) -> None:
+    permission = Permission(SOURCES)
+    assert len(read(corpus_folder(TWEET + "# id 8\nRome\tB-LOC\n"), permission=permission)) == 2
+    assert permission.summary() == ""
+
+
+def test_a_file_of_which_nothing_is_left_is_refused(corpus_folder: Write) -> None:
+    for permission in (Permission(SOURCES), None):
+        with pytest.raises(UserError, match="no post is left: 1 of 'x' may not train, by the terms"):
+            read(corpus_folder("# source x\nRome\tB-LOC\n"), permission=permission)
+
+
+def test_a_source_belongs_to_one_post_only(corpus_folder: Write) -> None:
+    """The first post has no words. Its terms must not become those of the next one."""
+    permission = Permission(SOURCES)
+    read(corpus_folder("# source file\n\nRome\tB-LOC\n\n# source file\nOslo\tB-LOC\n"), permission=permission)
+    assert permission.skipped == {"unknown": 1}
+
+
+def test_words_that_look_like_comments_are_words(corpus_folder: Write) -> None:
+    (example,) = read(corpus_folder("IMGID:1\nIMGID:2\tO\n# source x\tO\n"))
+    assert (example.id, example.words, example.source) == ("1", ("IMGID:2", "# source x"), None)
+
+
+@pytest.mark.parametrize("value", ["x", "mastodon:a.example", 'a "b"', "file\n", " file", "\u2028", '"', "\\", "é"])
+def test_a_value_of_a_comment_line_is_read_as_it_was(value: str) -> None:
+    assert unquoted(quoted(value)) == value
+    assert quoted(value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "mentions", "words", "tags"),
+    [
+        ("Ana met Bo Li.", [(0, 3, "PER"), (8, 13, "PER")], "Ana met Bo Li .", "B-PER O B-PER I-PER O"),
+        ("Ana Bo", [(0, 3, "PER"), (4, 6, "PER")], "Ana Bo", "B-PER B-PER"),
+        ("in #Paris\n\tnow", [(4, 9, "LOC")], "in # Paris now", "O O B-LOC O"),
+        ("Parisian", [(0, 5, "LOC")], "Paris ian", "B-LOC O"),
+        ("AT&amp;T", [(0, 8, "ORG")], "AT & T", "B-ORG I-ORG I-ORG"),
+        ("🗼", [], "🗼", "O"),
+    ],
+)
+def test_an_exported_post_is_read_as_it_was(
+    corpus_folder: Write, text: str, mentions: list[tuple[int, int, str]], words: str, tags: str
+) -> None:
+    spans = [{"start": start, "end": end, "type": kind} for start, end, kind in reversed(mentions)]
+    (example,) = read(corpus_folder(lines("at://did:x/1", "file", 2, text, spans)), permission=Permission(SOURCES))
+    assert (example.id, example.source) == ("at://did:x/1", "file")
+    assert (example.words, example.tags) == (tuple(words.split()), tuple(tags.split()))
+
+
+def test_a_post_without_words_has_no_lines() -> None:
+    assert lines("1", "file", 0, " \u200d\n", []) == ""

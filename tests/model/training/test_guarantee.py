@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from model.training.guarantee import GRID, AtThreshold, Marks, highest, promise
+from model.training.guarantee import GRID, AtThreshold, Marks, highest, least_reviewed, part, promise
 
 
 def tweets(random: np.random.Generator, number: int, mentions: int, together: bool) -> list[Marks]:
@@ -113,3 +113,34 @@ def test_tests_stop_at_the_first_threshold_that_fails() -> None:
     found = promise({"text": dip}, 0.9, 0.9, 0.1)
     assert found is not None
     assert 0.7 < found.threshold <= 0.9
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "target"), [(7, 3, 0.9), (60, 40, 0.9), (9, 1, 0.9), (10, 0, 0.9), (0, 4, 0.9)]
+)
+def test_no_order_of_the_mentions_sends_fewer_to_review_than_the_least_share(
+    right: int, wrong: int, target: float
+) -> None:
+    """Against a count: the best order sends the wrong mentions first."""
+    least = least_reviewed(right / (right + wrong), target)
+    sent = next(count for count in range(wrong + 1) if right >= target * (right + wrong - count) - 1e-9)
+    assert sent - 1 < least * (right + wrong) <= sent + 1e-9
+
+
+def test_the_promise_says_how_near_it_comes_to_the_least_share() -> None:
+    data = [[(0.95, True)] * 3 + [(0.3, False)]] * 200
+    found = promise({"text": data}, 0.9, 0.9, 0.1)
+    assert found is not None
+    assert found.least["text"] == pytest.approx((0.25 - 0.1) / 0.9)
+    assert found.least["text"] < found.reviewed["text"] == 0.25
+    assert found.summary() == "25.0% of mentions go to review (text), and at least 16.7% must"
+
+
+def test_a_part_of_the_mentions_is_counted_at_the_threshold() -> None:
+    found = part([[(0.9, True), (0.4, False)], [(0.8, True), (0.7, False)]], 0.7, 0.9)
+    assert (found.mentions, found.reviewed) == (4, 0.25)
+    assert found.precision == pytest.approx(2 / 3)
+    assert found.least == pytest.approx(4 / 9)
+    assert part([[(0.5, True)]], 0.7, 0.9).precision is None
+    with pytest.raises(ValueError, match="no mentions"):
+        part([[]], 0.7, 0.9)

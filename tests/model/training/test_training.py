@@ -19,6 +19,7 @@ from torch import nn
 from cli.training import evaluate as evaluate_command
 from core.errors import UserError
 from core.events import Tweet
+from core.terms import Sources, Terms
 from model.batch import collate
 from model.checkpoint import CONFIG, WEIGHTS, describe
 from model.density import DensityModel
@@ -34,6 +35,7 @@ from model.training.config import OptimisationConfig
 from model.training.corpus import Example
 from model.training.encoder import pretrained
 from model.training.losses import loss
+from model.training.permission import Permission
 from model.training.train import STATE, Trainer, items, label_tensor
 from streams.settings import CHECKPOINT
 from tests.model.toys import bert, distilbert, examples, save
@@ -185,7 +187,7 @@ def test_the_command_trains_a_checkpoint_that_loads_and_evaluates(
     assert "| toy2017 | test | captions |" in card
     assert "configuration: [training.toml](training.toml)" in card
     assert tomllib.loads((out / "training.toml").read_text())["optimisation"]["epochs"] == 8
-    assert not (out / "training.toml.partial").exists()
+    assert not list(out.glob("*.partial"))
     assert "1 left out" in " ".join(capsys.readouterr().out.split())
     with pytest.raises(UserError, match="holds a finished checkpoint"):
         train(out, data)
@@ -370,3 +372,14 @@ def test_auxiliary_sets_without_new_posts_are_refused(small: Path, data: Path, t
 def test_a_checkpoint_of_another_encoder_cannot_be_the_start(small: Path, data: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"start .*: it has another encoder or design"):
         train(tmp_path / "out", data, {"encoder": small, "start": CHECKPOINT})
+
+
+def test_material_leaves_out_posts_whose_source_may_not_train(data: Path) -> None:
+    before = material.read(data, None)
+    with (data / "train.txt").open("a") as file:
+        file.write("# source x\nrome\tB-LOC\nalone\tO\n\n# source file\noslo\tB-LOC\nalone\tO\n")
+    terms = {name: Terms(may_train=name == "file", may_show_text=True, delete_within_hours=1) for name in ("file", "x")}
+    permission = Permission(Sources(terms))
+    read = material.read(data, None, permission=permission)
+    assert [example.words for example in read.labelled] == [("oslo", "alone")]
+    assert permission.skipped == {"x": 1, "unknown": len(before.labelled) + before.left_out}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.vision.cache import MAX_NEAR, SCHEMA, SCHEMA_VERSION, UNUSED_S, ContextCache, HashIndex
+from model.vision.cache import MAX_NEAR, SCHEMA, SCHEMA_VERSION, ContextCache, HashIndex
 from model.vision.values import MAX_LINES, MAX_WORDS, Tag, TextLine, VisualContext
 from streams.images.database import Database
 
@@ -121,16 +121,31 @@ async def test_uses_are_written_without_a_new_context(store: Database, monkeypat
     assert [name for name in "abcd" if await again.get(name)] == ["a", "b", "d"]
 
 
-async def test_unused_contexts_are_deleted_after_a_while(store: Database) -> None:
+async def test_contexts_are_deleted_when_they_are_too_old_also_if_they_are_used(store: Database) -> None:
     now = [1000.0]
-    cache = ContextCache(store, "one", 10, lambda: now[0])
-    for name in "ab":
-        await cache.put(name, None, None, context(name))
-    now[0] += UNUSED_S / 2
-    await cache.get("a")
-    now[0] += UNUSED_S / 2 + 1
-    await cache.put("c", None, None, context("c"))
-    assert [name for name in "abc" if await cache.get(name)] == ["a", "c"]
+    cache = ContextCache(store, "one", 10, lambda: now[0], longest_s=100)
+    await cache.put("a", phash(1), COLOURS, context("a"))
+    await cache.put("b", phash(2), COLOURS, context("b"))
+    now[0] += 50
+    await cache.put("b", None, None, context("b"))
+    now[0] += 49
+    assert await cache.get("a")
+    now[0] += 1
+    assert await cache.get("a") is None
+    assert await cache.near(phash(1), 0) == []
+    await cache.drop_old()
+    kept = await store.read(lambda file: [row[0] for row in file.execute("SELECT sha256 FROM contexts")])
+    assert kept == ["b"]
+
+
+async def test_a_forgotten_context_is_gone_for_every_version_of_the_reader(store: Database) -> None:
+    for reader in ("one", "two"):
+        for name in "ab":
+            await ContextCache(store, reader, 10).put(name, None, None, context(name))
+    await ContextCache(store, "", 0).forget(["a"])
+    for reader in ("one", "two"):
+        cache = ContextCache(store, reader, 10)
+        assert [name for name in "ab" if await cache.get(name)] == ["b"]
 
 
 async def test_the_least_recently_used_contexts_are_evicted_first(store: Database) -> None:
