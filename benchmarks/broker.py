@@ -10,6 +10,7 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
 
+from sinks.connect.kafka import Brokers, client_options
 from streams import topics
 from streams.settings import Settings
 
@@ -28,7 +29,7 @@ class Record:
 
 
 @contextmanager
-def fresh_topics(brokers: str, settings: Settings) -> Iterator[None]:
+def fresh_topics(brokers: Brokers, settings: Settings) -> Iterator[None]:
     """Creates the topics of `settings.prefix`, and deletes them if the block succeeds.
 
     The broker stamps an extraction when it appends it, so that every contender is measured by the same clock.
@@ -57,9 +58,9 @@ def fresh_topics(brokers: str, settings: Settings) -> Iterator[None]:
 class Log:
     """Reads a topic without a consumer group. A context manager."""
 
-    def __init__(self, brokers: str, topic: str, partitions: int) -> None:
+    def __init__(self, brokers: Brokers, topic: str, partitions: int) -> None:
         self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
-        self._consumer = KafkaConsumer(bootstrap_servers=brokers.split(","), group_id=None, enable_auto_commit=False)
+        self._consumer = KafkaConsumer(**client_options(brokers), group_id=None, enable_auto_commit=False)
         self._consumer.assign(self._partitions)
 
     def __enter__(self) -> Log:
@@ -86,7 +87,7 @@ class Log:
         return dict(self._consumer.end_offsets(self._partitions))
 
 
-def uncommitted(brokers: str, settings: Settings) -> int:
+def uncommitted(brokers: Brokers, settings: Settings) -> int:
     """Returns how many posts the consumer group of extract has not committed."""
     client = topics.admin(brokers)
     try:

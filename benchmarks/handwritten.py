@@ -24,12 +24,14 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from core.events import HEADERS, Extraction, Tweet
+from core.events import HEADERS, Account, Extraction, Tweet
+from model.accounts import accounts_in
 from model.checkpoint import CheckpointInfo, describe
 from model.context import visual_context
 from model.mentions import Prediction, mentions
 from model.tokens import Encoded, TweetTokenizer
-from streams import topics
+from sinks.connect.kafka import aio_options
+from streams import servers, topics
 from streams.pipeline.acknowledge import COMMIT_INTERVAL_S
 from streams.settings import Settings, load
 from streams.worker_process import READY
@@ -42,6 +44,7 @@ class Entry:
     """A post and its times, in unix seconds."""
 
     tweet: Tweet
+    accounts: tuple[Account, ...]
     encoded: Encoded
     context: str | None
     fed_at: float
@@ -94,8 +97,9 @@ class Program:
                 for record in records:
                     tweet = Tweet.model_validate_json(record.value)
                     context = visual_context(tweet)
-                    encoded = self._tokenizer.encode(tweet.text, context)
-                    chunk.entries.append(Entry(tweet, encoded, context, record.timestamp / 1000, now))
+                    accounts = accounts_in(tweet.text)
+                    encoded = self._tokenizer.encode(tweet.text, context, accounts)
+                    chunk.entries.append(Entry(tweet, accounts, encoded, context, record.timestamp / 1000, now))
             if chunk.entries:
                 await self._taken.put(chunk)
 
@@ -142,6 +146,7 @@ class Program:
         extraction = Extraction(
             tweet=entry.tweet,
             mentions=mentions(entry.tweet.text, entry.prediction),
+            accounts=entry.accounts,
             context=entry.context,
             model=self._info.name,
             model_version=self._info.model_version,
@@ -175,17 +180,17 @@ def _load_model(settings: Settings) -> Any:
 async def main() -> None:
     """Runs until SIGTERM, or until standard input closes, which is the pipe from the parent process."""
     settings = load()
-    assert settings.kafka is not None
+    brokers = aio_options(servers.kafka(settings))
     consumer = AIOKafkaConsumer(
         settings.name(topics.TWEETS),
-        bootstrap_servers=settings.kafka,
+        **brokers,
         group_id=settings.name("mner-extract"),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         session_timeout_ms=int(1000 * settings.session_timeout_s),
     )
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka,
+        **brokers,
         acks="all",
         enable_idempotence=True,
         linger_ms=5,

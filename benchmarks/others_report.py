@@ -84,7 +84,8 @@ class Report:
         console.print(
             f"{self.started}: {self.checkpoint}; {machine.cores} cores of {machine.cpu}, {machine.memory_gib:.0f} GiB, "
             f"Python {machine.python}, torch {machine.torch}; load before: {machine.load_before:.1f}; "
-            f"split: {self.split}{'' if self.signs else ', without mentions that have no letter or digit'}\n",
+            f"split: {self.split}{'' if self.signs else ', without mentions that have no letter or digit'}; "
+            "user names: words, as the corpora label them\n",
             highlight=False,
             soft_wrap=True,
         )

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from benchmarks.broker import Log, Record, fresh_topics, uncommitted
 from core.errors import UserError
 from core.events import Extraction, Tweet
-from streams import topics
+from sinks.connect.kafka import Brokers
+from streams import servers, topics
 from streams.feed import feed
 from streams.settings import Settings
 from streams.worker_process import WorkerProcess
@@ -179,6 +180,5 @@ def _checked(contender: Contender, settings: Settings, records: list[Record], co
     return extractions
 
 
-def _brokers(settings: Settings) -> str:
-    assert settings.kafka is not None
-    return settings.kafka
+def _brokers(settings: Settings) -> Brokers:
+    return servers.kafka(settings)

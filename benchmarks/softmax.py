@@ -124,11 +124,13 @@ class Beliefs:
                 transitions, _, end = (part.cpu().numpy() for part in crf.scores(temperature))
                 labellings = crf.best(logs, output.batch.words)
             scores, scaled = words.exp().cpu().numpy(), (logs / temperature).cpu().numpy()
+            matrices = np.broadcast_to(transitions, (len(scaled), *transitions.shape))
+            ends, lengths = np.broadcast_to(end, (len(scaled), len(end))), np.array([*map(len, labellings)], np.intp)
             for row, (encoded, labelling) in enumerate(zip(output.encoded, labellings, strict=True)):
-                here = slice(len(labelling))
-                forward, backward, total = (part[row] for part in parts)
-                path = ChainPosterior(scaled[row, here], transitions, end, forward[here], backward[here], float(total))
-                yield encoded.spans, _Tweet(scores[row, here], np.array(labelling, np.intp), path)
+                one = slice(row, row + 1)
+                forward, backward, total = (part[one] for part in parts)
+                path = ChainPosterior(scaled[one], matrices[one], ends[one], forward, backward, total, lengths[one])
+                yield encoded.spans, _Tweet(scores[row, : len(labelling)], np.array(labelling, np.intp), path)
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ class _Tweet:
     def whole(self, span: WordSpan) -> Chosen:
         """Returns a distribution over the T types and "no mention of exactly these words"."""
         length = span.last - span.first
-        types = np.exp(self.path.span_log_probabilities(length)[length - 1, span.first])
+        types = np.exp(self.path.span_log_probabilities(length)[length - 1, 0, span.first])
         none = max(0.0, 1 - types.sum())
         return Chosen(np.array([[*types, none]]), np.array([span.begin // 2]))
 

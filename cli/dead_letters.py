@@ -33,11 +33,10 @@ def list_(
     Each comes with its reason, its place in Kafka and the beginning of the event.
     """
     from sinks.dead_letters import read
-    from streams import topics
-    from streams.servers import address
+    from streams import servers, topics
 
     settings = load()
-    letters = read(address(settings, "kafka"), settings.name(topics.DEAD), newest=limit)
+    letters = read(servers.kafka(settings), settings.name(topics.DEAD), newest=limit)
     if as_json:
         print_json([{"at": letter.at.isoformat(), **letter.letter.model_dump(mode="json")} for letter in letters])
         return

@@ -11,10 +11,8 @@ from cli.output import output_file
 
 
 def command(
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the servers and the worker running.")] = False,
-    stop: Annotated[
-        bool, typer.Option("--stop", help="Stop the servers and the worker that --keep left running.")
-    ] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave servers, worker and desk running.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop what --keep left running.")] = False,
     json_out: Annotated[
         Path | None, typer.Option("--json", help="File for the final numbers; - for standard output.")
     ] = None,

@@ -8,6 +8,7 @@ import traceback
 
 from cli import extras
 from core.errors import Reject, Retry, Stop, UserError
+from core.secret import scrub
 from core.text import printable
 
 FAILED = 2
@@ -22,7 +23,7 @@ def told(error: Exception) -> bool:
     message = _message(error)
     if message is None:
         return False
-    print(f"mner: {printable(message)}", file=sys.stderr)
+    print(f"mner: {printable(scrub(message))}", file=sys.stderr)
     return True
 
 
@@ -34,7 +35,7 @@ def _message(error: Exception) -> str | None:
     if not isinstance(error, OSError) and not _from_kafka(error):
         return None
     if os.environ.get("MNER_LOG_LEVEL") == "DEBUG":
-        traceback.print_exception(error)
+        print(scrub("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
     return f"{where}{getattr(error, 'strerror', None) or repr(error)}"
 

@@ -10,25 +10,33 @@ import importlib.metadata
 import logging
 import os
 import sys
+import traceback
 from typing import Annotated
 
 import typer
 
 from cli import output
 from cli.failures import FAILED, told
+from core.secret import scrub
 
 COMMANDS = {
     "demo": "demo",
     "worker": "worker",
-    "feed": "feed",
+    "feed": "feeds.command",
     "predict": "predict",
     "look": "look.command",
     "train": "training.train",
     "evaluate": "training.evaluate",
     "calibrate": "training.calibrate",
+    "quantise": "training.quantise",
     "review": "review",
+    "desk": "desk.command",
     "queue": "queue",
     "search": "search",
+    "export": "export",
+    "import": "importing",
+    "retention": "retention",
+    "forget": "forget",
     "topics": "topics",
     "dead-letters": "dead_letters",
     "config": "config",
@@ -39,6 +47,9 @@ COMMANDS = {
 A constant `HELP` of the module takes the place of the function's docstring in the help."""
 
 STOPPED = 130
+
+FAULT = 1
+"""Exit code after a fault of this program, as Python itself gives it."""
 
 
 def build() -> typer.Typer:
@@ -96,7 +107,8 @@ def main() -> None:
         raise SystemExit(0) from None
     except Exception as error:
         if not told(error):
-            raise
+            sys.stderr.write(scrub(traceback.format_exc()))
+            raise SystemExit(FAULT) from None
         raise SystemExit(FAILED) from None
     raise SystemExit(code if isinstance(code, int) else 0)
 

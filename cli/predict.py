@@ -21,7 +21,7 @@ from cli.output import make_console, output_file
 from cli.posts_file import described, reading
 from cli.training.views import parse_views
 from core.errors import UserError, naming
-from core.events import ImageResult, Media, Tweet, explain
+from core.events import ImageResult, Media, Runtime, Tweet, explain
 from core.files.posts import Readable
 from core.files.split import Oversized, Record
 from streams.settings import Settings, load
@@ -84,6 +84,7 @@ def command(
     if jsonl is not None:
         _check_apart(jsonl, out)
     from model.checkpoint import describe
+    from streams.checkpoint import runtime_here
 
     settings = _settings(no_vision or context is not None, alone=text is not None)
     folder = checkpoint or settings.model
@@ -91,6 +92,7 @@ def command(
     chosen_views = None if views is None else parse_views(views)
     with naming("MNER_MODEL" if checkpoint is None else "--checkpoint"):
         info = describe(folder)  # before the import of torch, so that a wrong path fails at once
+    runtime = runtime_here(settings, info)
     info = info.reading(chosen_views)
     needs_pixels = info.vision is not None
     with (
@@ -106,6 +108,8 @@ def command(
             threads=settings.model_threads,
             candidate_threshold=settings.candidate_threshold,
             views=chosen_views,
+            runtime=runtime,
+            accounts=settings.accounts,
         )
         if tweet is None:
             assert jsonl is not None
@@ -120,7 +124,7 @@ def command(
         why = f": {result.reason}" if result.status == "failed" else ""
         raise UserError(f"{_unread(info)}{why}; give --context or an --image that can be read")
     if as_json:
-        print(escaped_json(_result(tweet, extracted, result)))
+        print(escaped_json(_result(tweet, extracted, result, extractor.info.runtime)))
     else:
         _show_image(result, words)
         threshold = extractor.info.threshold if settings.threshold is None else settings.threshold
@@ -190,7 +194,7 @@ def predict_lines(
         for tweet in parsed:
             if isinstance(tweet, Tweet):
                 extracted, (image, _, _) = next(extractions)
-                result = _result(tweet, extracted, image)
+                result = _result(tweet, extracted, image, extractor.info.runtime)
                 if not extracted.read:
                     result = {"id": tweet.id, "error": _unread(extractor.info), "image": result["image"]}
             else:
@@ -226,14 +230,19 @@ def _identifier(line: bytes) -> str | None:
     return identifier if isinstance(identifier, str) else None
 
 
-def _result(tweet: Tweet, extracted: Extracted, image: ImageResult) -> dict[str, object]:
-    """Returns a result line. `candidates` has every candidate, also those that no person would be asked about."""
+def _result(tweet: Tweet, extracted: Extracted, image: ImageResult, runtime: Runtime) -> dict[str, object]:
+    """Returns a result line. `candidates` has every candidate, also those that no person would be asked about.
+
+    As in an extraction, `runtime` is absent for torch.
+    """
     return {
         "id": tweet.id,
         "mentions": [mention.model_dump(exclude={"source"}) for mention in extracted.mentions],
         "candidates": [mention.model_dump(exclude={"source"}) for mention in extracted.candidates],
+        "accounts": [account.model_dump() for account in extracted.accounts],
         "typicality": extracted.typicality,
         "image": image.model_dump(exclude_none=True, exclude=None if image.channels else {"channels"}),
+        **({} if runtime == "torch" else {"runtime": runtime}),
     }
 
 
@@ -251,13 +260,15 @@ def _show(tweet: Tweet, extracted: Extracted, threshold: float) -> None:
     from model.mentions import candidates_to_ask
     from review.marks import COLOURS, draw_mentions
 
-    mentions, candidates, typicality, _ = extracted
+    mentions, candidates, typicality, _, accounts = extracted
     console.print(draw_mentions(tweet.text, mentions))
     if typicality is not None and typicality <= UNUSUAL:
         console.print(f"[red]unusual[/]: only {typicality:.1%} of the validation posts are this unusual")
     asked = candidates_to_ask(mentions, candidates)
     if not mentions:
         console.print("[dim]no mention found[/]")
+    if accounts:
+        console.print(Text(f"accounts: {', '.join(f'@{account.name}' for account in accounts)}", style="dim"))
     if not (mentions or asked):
         return
     table = Table("mention", "type", "at", "probability", "aleatoric", "epistemic", "views", box=None)

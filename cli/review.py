@@ -20,7 +20,7 @@ _KEYS = (
     f"a accept, r reject, 1-{len(ENTITY_TYPES)} change the type, e edit the span, n new mention, s skip, u undo, "
     "? help, q quit"
 )
-HELP = f"""Decide uncertain mentions, each with one key. The most uncertain post comes first.
+HELP = f"""Decide uncertain mentions, each with one key. Uncertain posts and those that have waited long come first.
 
 Keys: {_KEYS}.
 Each decided post becomes an event on the topic `decisions`. A running worker applies it to the index.
@@ -54,7 +54,7 @@ async def _review(settings: Settings, reviewer: str) -> None:
     from review.decision_topic import DecisionTopic
     from review.session import Session
     from review.terminal import Terminal
-    from sinks.queue import ReviewQueue
+    from sinks.queue.queue import ReviewQueue
     from streams import topics
     from streams.servers import addresses
 
@@ -66,7 +66,7 @@ async def _review(settings: Settings, reviewer: str) -> None:
         await queue.counts()  # reports an unreachable queue before the screen is taken
         decisions = DecisionTopic(servers.kafka, settings.name(topics.DECISIONS))
         try:
-            session = Session(queue, decisions, reviewer)
+            session = Session(queue, decisions, reviewer, reviewers=settings.reviewers)
             await Terminal(session, Console()).run()
         finally:
             await decisions.close()

@@ -18,8 +18,11 @@ from streams.settings import Settings, load
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from sinks.index import Index
-    from sinks.search import Entity, Hit, Results
+    from sinks.index.index import Index
+    from sinks.index.search import Results
+    from sinks.names.entities import Entity
+    from sinks.searching.access import Access
+    from sinks.searching.hits import Hit
 
 
 def command(
@@ -40,7 +43,8 @@ def command(
 ) -> None:
     """Search the index by words of the post or by mention.
 
-    Without --type, both the text and the mentions match, and mentions weigh more. Erased posts never match.
+    Without --type, both the text and the mentions match, and mentions weigh more. Erased and hidden posts never match.
+    Where the terms of a source do not let the text be shown, a post is found without it, and --entities leaves it out.
     Spellings that a person holds for the same find each other, such as Beyonce and Beyoncé, or AT&amp;T and AT&T.
     """
     if entities:
@@ -65,18 +69,11 @@ def _show_entities(names: list[Entity], *, as_json: bool) -> None:
     if as_json:
         print_json([dataclasses.asdict(entity) for entity in names])
         return
-    from rich.text import Text
-
-    from core.text import one_line
-    from review.marks import COLOURS
+    from review.marks import draw_entity
 
     console = make_console(highlight=False)
     for entity in names:
-        console.print(
-            Text.assemble(
-                f"{entity.tweets:>6}  ", (f"{entity.type:<4}", COLOURS[entity.type]), f"  {one_line(entity.name)}"
-            )
-        )
+        console.print(draw_entity(entity.tweets, entity.type, entity.name))
 
 
 def _rendered(hit: Hit) -> Text:
@@ -92,25 +89,37 @@ def _rendered(hit: Hit) -> Text:
     by = f"by {one_line(hit.reviewer)}" if hit.source == "human" and hit.reviewer else f"by the {hit.source}"
     when = f"  {one_line(hit.created_at[:16]).replace('T', ' ')}" if hit.created_at else ""
     text = Text.assemble((f"post {one_line(hit.id)}", "bold"), (f"{when}  {by}\n", "dim"))
+    if hit.withheld:
+        return text.append(f"the terms of {one_line(hit.feed)} do not let its text be shown", "dim")
     return text.append_text(draw_mentions(hit.text, hit.mentions, hit.matches))
 
 
 async def _search(settings: Settings, query: str, entity_type: EntityType | None, limit: int) -> Results:
-    async with _open_index(settings) as index:
-        return await index.search(query, entity_type, limit)
+    async with open_index(settings) as index:
+        return await index.search(query, entity_type, limit, access_of(settings))
 
 
 async def _entities(settings: Settings, query: str, entity_type: EntityType | None, limit: int) -> list[Entity]:
-    async with _open_index(settings) as index:
-        return await index.entities(query, entity_type, limit)
+    async with open_index(settings) as index:
+        return await index.entities(query, entity_type, limit, access_of(settings))
+
+
+def access_of(settings: Settings) -> Access:
+    """Returns which posts a search may find and show, by the retention and the terms of the sources."""
+    from sinks.searching.access import Access
+    from streams.retention import Retention
+    from streams.terms import load_sources
+
+    return Access(load_sources(settings), Retention(settings.index_retention_days).cutoff)
 
 
 @asynccontextmanager
-async def _open_index(settings: Settings) -> AsyncIterator[Index]:
-    from sinks.index import Index
-    from streams.servers import address
+async def open_index(settings: Settings) -> AsyncIterator[Index]:
+    """Yields the index that the settings name."""
+    from sinks.index.index import Index
+    from streams import servers
 
-    index = Index(address(settings, "elasticsearch"), settings.name("mentions"))
+    index = Index(servers.elasticsearch(settings), settings.name("mentions"))
     try:
         yield index
     finally:

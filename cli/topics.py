@@ -14,7 +14,8 @@ app = typer.Typer(no_args_is_help=True, help="Create and list the Kafka topics b
 @app.command()
 def create(
     tighten: Annotated[
-        bool, typer.Option("--tighten", help="Also shorten retention, or lower the largest size, of existing topics.")
+        bool,
+        typer.Option("--tighten", help="Also shorten retention, lower the largest size, or compact sooner."),
     ] = False,
 ) -> None:
     """Create the missing topics, and give the existing ones the planned settings.
@@ -25,7 +26,7 @@ def create(
     from streams import servers, settings, topics
 
     config = settings.load()
-    brokers, planned = servers.address(config, "kafka"), topics.plan(config)
+    brokers, planned = servers.kafka(config), topics.plan(config)
     created = topics.create(brokers, planned)
     changed, left = topics.mend(brokers, planned, tighten=tighten)
     for name in created:
@@ -47,7 +48,7 @@ def list_topics() -> None:
 
     config = settings.load()
     planned = topics.plan(config)
-    absent = set(topics.missing(servers.address(config, "kafka"), planned))
+    absent = set(topics.missing(servers.kafka(config), planned))
     table = Table("topic", "partitions", "cleanup", "retention", "exists")
     for topic in planned:
         retention = "forever" if topic.retention_ms < 0 else f"{topic.retention_ms // topics.HOUR_MS} h"

@@ -14,12 +14,14 @@ from typing import Annotated, Any
 import typer
 
 from cli import failures
+from core import secret
 from core.errors import UserError
 from streams.agents.names import AgentName
 
 log = logging.getLogger(__name__)
 
 FAULT = 1
+FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
 def command(
@@ -34,7 +36,7 @@ def command(
         Path | None, typer.Option(hidden=True, help="File for the process number, locked while the worker runs.")
     ] = None,
 ) -> None:
-    """Run the agents: extract posts, deliver extractions, apply decisions and tombstones.
+    """Run the agents: extract posts, deliver extractions, apply decisions and lifecycle events.
 
     Ctrl-C or SIGTERM stops the worker after it has finished what is in flight; a second one stops it at once. Several
     workers share the load.
@@ -45,9 +47,9 @@ def command(
     from streams import metrics, quiet, servers, settings, worker
 
     config = settings.load()
-    logging.basicConfig(
-        level=config.log_level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
-    )
+    logging.basicConfig(level=config.log_level, stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(secret.Formatter(FORMAT))
     quiet.install()
     with lock.pid_file(pid_file) if pid_file else nullcontext(), metrics.served(config.metrics):
         agents = [AgentName(name) for name in only or AgentName]

@@ -17,7 +17,8 @@ from demo.tally import Tally
 from demo.verdict import reason_given
 from review.marks import COLOURS, draw_mentions, draw_work
 from review.work import begin
-from sinks.search import Entity, Results
+from sinks.index.search import Results
+from sinks.names.entities import Entity
 
 SHOWN_POSTS = 14
 SHOWN_TASKS = 8
@@ -44,7 +45,7 @@ class Report:
             "indexed": tally.indexed,
             "queued": tally.queued,
             "dead": tally.dead,
-            "questions": dict(zip(("uncertain", "candidates"), self._questions(), strict=True)),
+            "questions": dict(zip(("uncertain", "candidates", "spot_checks"), self._questions(), strict=True)),
             "mentions": sum(len(extraction.mentions) for extraction in tally.extractions.values()),
             "images": {
                 status: sum(extraction.image.status == status for extraction in tally.extractions.values())
@@ -66,10 +67,11 @@ class Report:
         console.print(self._search())
         self._sums(console)
 
-    def _questions(self) -> tuple[int, int]:
-        """Returns how many questions are about uncertain mentions, and how many about candidates."""
-        kinds = [question.is_candidate for task in self.tasks for question in task.questions]
-        return kinds.count(False), kinds.count(True)
+    def _questions(self) -> tuple[int, int, int]:
+        """Returns how many questions are about uncertain mentions, about candidates, and spot checks."""
+        questions = [question for task in self.tasks for question in task.questions]
+        candidates, audits = (sum(getattr(one, kind) for one in questions) for kind in ("is_candidate", "is_audit"))
+        return len(questions) - candidates - audits, candidates, audits
 
     def _mentions(self) -> Table:
         table = Table(title="Indexed: confident mentions", title_justify="left", expand=True)
@@ -85,7 +87,7 @@ class Report:
         return table
 
     def _queue(self) -> Table:
-        table = Table(title="Review queue: the most uncertain first", title_justify="left", expand=True)
+        table = Table(title="Review queue: uncertain and old posts first", title_justify="left", expand=True)
         table.add_column("uncertainty", justify="right")
         table.add_column("is it?", ratio=1)
         table.add_column("post", ratio=2)
@@ -98,8 +100,8 @@ class Report:
                 draw_work(begin(task), show_current=False),
                 Text("; ".join(one_line(reason.sentence) for reason in question.reasons)),
             )
-        uncertain, candidates = self._questions()
-        table.caption = f"{uncertain} uncertain mentions and {candidates} candidates in all"
+        uncertain, candidates, audits = self._questions()
+        table.caption = f"{uncertain} uncertain mentions, {candidates} candidates and {audits} spot checks in all"
         if len(self.tasks) > SHOWN_TASKS:
             table.caption = f"and {len(self.tasks) - SHOWN_TASKS} more tasks; {table.caption}"
         return table

@@ -20,13 +20,16 @@ from demo.report import Report
 from demo.tally import Tally, TopicReader
 from demo.verdict import find_problems
 from local import stack
-from sinks.index import Index
-from sinks.queue import ReviewQueue
+from local.server import free_ports, is_free
+from sinks.index.index import Index
+from sinks.queue.queue import ReviewQueue
 from streams import topics
+from streams.addresses import masked
 from streams.feed import feed
-from streams.servers import Addresses
+from streams.servers import Addresses, is_set
+from streams.servers import addresses as servers_of
 from streams.settings import Settings
-from streams.worker_process import WorkerProcess
+from streams.worker_process import CommandProcess, WorkerProcess
 
 #: Events fed per second: slow enough to watch.
 RATE = 20.0
@@ -40,45 +43,56 @@ LOOK_S, QUIET_LOOKS = 0.5, 3
 #: Tasks to list; the examples make fewer.
 TASK_LIMIT = 1000
 
+#: File of a kept home with the address of the web application.
+DESK_ADDRESS = "desk.address"
+
 #: Marks a home that `--keep` created.
 MARKER = "kept-demo"
 
-#: What `--keep` leaves in its home; the worker fills `cache`. The marker goes last, so that `clear` can run again.
-HOME_ENTRIES = (*stack.NAMES, "cache", "logs", "up.lock", kept.FILE, MARKER)
+#: What `--keep` leaves in its home; the worker fills `cache`, `mner feed` fills `feeds`, and `mner desk` fills `desk`.
+#: The marker goes last, so that `clear` can run again.
+HOME_ENTRIES = (
+    *stack.NAMES,
+    *("cache", "desk", "feeds", "logs", "up.lock"),
+    *(kept.file_of(Path(), name).name for name in kept.NAMES),
+    DESK_ADDRESS,
+    MARKER,
+)
 
 
 async def demo(settings: Settings, console: Console, *, keep: bool) -> Report:
-    """Runs the demo. With `keep`, servers and worker keep running afterwards, in `settings.home`.
+    """Runs the demo. With `keep`, servers, worker and desk keep running afterwards, in `settings.home`.
 
     Raises `UserError` before anything starts if the example posts are missing.
     """
     faults = example_faults()
     with _home(settings, keep=keep) as home, Display(console) as display:
         servers = _servers(settings, home, display, keep=keep)
-        async with servers as addresses, image_server() as images:
+        async with servers as where, image_server() as images:
             port = images.rpartition(":")[2]
-            own = (settings.kafka, settings.elasticsearch, settings.redis) != (None, None, None)
+            own = any(is_set(settings, name) for name in stack.NAMES)
             settings = settings.changed(
                 prefix=settings.prefix or (f"demo{int(time.time())}." if own else ""),
                 home=home,
-                kafka=addresses.kafka,
-                elasticsearch=addresses.elasticsearch,
-                redis=addresses.redis,
+                **where,
                 image={"allow": (*settings.image.allow, f"127.0.0.1:{port}")},
             )
+            addresses = servers_of(settings)
             await asyncio.to_thread(topics.create, addresses.kafka, topics.plan(settings))
             display.report("worker", "loading the model")
             worker = WorkerProcess(
                 settings,
                 home / "logs" / "worker.log",
                 detached=keep,
-                pid_file=home / kept.FILE if keep else None,
+                pid_file=kept.file_of(home, kept.WORKER) if keep else None,
             )
             worker.start()
             try:
                 await asyncio.to_thread(worker.ready)
                 display.report("worker", "ready")
                 report = await _watch(settings, addresses, example_events(images), faults, display, worker)
+                if keep:
+                    await _keep_desk(settings, home, display)
             except BaseException:
                 keep = False
                 raise
@@ -86,6 +100,27 @@ async def demo(settings: Settings, console: Console, *, keep: bool) -> Report:
                 if not keep:
                     await asyncio.to_thread(worker.stop)
     return report
+
+
+async def _keep_desk(settings: Settings, home: Path, display: Display) -> None:
+    """Starts the web application on its usual port, or on a free one if that is taken."""
+    port = settings.desk.listen.rpartition(":")[2]
+    listen = settings.desk.listen if is_free(int(port)) else f"127.0.0.1:{free_ports(1)[0]}"
+    ready, pid_file = "desk at ", kept.file_of(home, kept.DESK)
+    desk = CommandProcess(
+        settings.changed(desk={"listen": listen}),
+        home / "logs" / "desk.log",
+        [kept.DESK],
+        ready,
+        detached=True,
+        pid_file=pid_file,
+    )
+    display.report("desk", "starting")
+    desk.start()
+    await asyncio.to_thread(desk.ready)
+    address = desk.output().split(ready)[-1].split()[0]
+    (home / DESK_ADDRESS).write_text(address)
+    display.report("desk", address)
 
 
 async def _watch(
@@ -126,7 +161,7 @@ async def _watch(
                 unchanged = before == (tally.extracted, tally.dead, tally.indexed, tally.queued)
                 quiet = quiet + 1 if processed and indexed and unchanged else 0
             await feeding
-        return await _report(index, queue, tally, faults)
+        return await _report(index, queue, tally, faults, settings.spot_check_share)
     finally:
         await index.close()
         await queue.close()
@@ -141,10 +176,12 @@ async def _look(index: Index, queue: ReviewQueue, tally: Tally) -> None:
         return  # look again next time
 
 
-async def _report(index: Index, queue: ReviewQueue, tally: Tally, faults: Sequence[Fault]) -> Report:
+async def _report(
+    index: Index, queue: ReviewQueue, tally: Tally, faults: Sequence[Fault], spot_check_share: float
+) -> Report:
     tasks = [entry.task for entry in await queue.list(limit=TASK_LIMIT)]
     indexed = [post_id for post_id in tally.extractions if await index.get(post_id) is not None]
-    problems = find_problems(tally, faults, indexed, [task.tweet.id for task in tasks])
+    problems = find_problems(tally, faults, indexed, [task.tweet.id for task in tasks], spot_check_share)
     results = await index.search("NASA", limit=3)
     entities = await index.entities(limit=12)
     return Report(tally, tasks, entities, "NASA", results, faults, problems)
@@ -155,7 +192,7 @@ def _home(settings: Settings, *, keep: bool) -> Iterator[Path]:
     """Yields a temporary folder. With `keep`, yields the home of the settings, where commands find the servers."""
     if keep:
         home = settings.home.resolve()
-        if stack.running(home) or kept.running(home):
+        if stack.running(home) or any(kept.running(home, name) for name in kept.NAMES):
             raise UserError("servers already run here; stop them with `mner demo --stop` or `mner local down`")
         clear(home)
         home.mkdir(parents=True, exist_ok=True)
@@ -178,19 +215,19 @@ def clear(home: Path) -> None:
 
 
 @asynccontextmanager
-async def _servers(settings: Settings, home: Path, display: Display, *, keep: bool) -> AsyncIterator[Addresses]:
-    own = {name: getattr(settings, name) for name in stack.NAMES}
-    wanted = [name for name in stack.NAMES if not own[name]]
+async def _servers(settings: Settings, home: Path, display: Display, *, keep: bool) -> AsyncIterator[dict[str, str]]:
+    """Yields the addresses of the servers that the settings do not name, after starting them."""
+    wanted = [name for name in stack.NAMES if not is_set(settings, name)]
     for name in set(stack.NAMES) - set(wanted):
-        display.report(name, f"yours, at {own[name]}")
+        display.report(name, f"yours, at {masked(getattr(settings, name) or 'Elastic Cloud')}")
     if keep:
         started = await asyncio.to_thread(stack.up, home, display.report)
-        yield Addresses(**{name: own[name] or started[name] for name in stack.NAMES})
+        yield {name: started[name] for name in wanted}
         return
     servers = stack.Stack(home, wanted, display.report)
     await asyncio.to_thread(servers.__enter__)
     try:
-        yield Addresses(**{name: own[name] or servers.addresses[name] for name in stack.NAMES})
+        yield servers.addresses
     finally:
         await asyncio.to_thread(servers.__exit__, None, None, None)
 
@@ -201,6 +238,7 @@ def show_addresses(settings: Settings, console: Console) -> None:
     for name, address in (stack.running(settings.home) or {}).items():
         console.print(f"  export MNER_{name.upper()}={address}", highlight=False)
     console.print("Servers and worker keep running. Try `mner review`, `mner queue list` or `mner search NASA` here.")
+    console.print(f"In a browser: {(settings.home / DESK_ADDRESS).read_text()}", style="bold", highlight=False)
     console.print("Use `.venv/bin/mner` if the environment is not active. `mner demo --stop` stops everything.")
 
 
@@ -211,6 +249,6 @@ def stop(home: Path) -> list[str]:
     """
     if not (home / MARKER).exists():
         return []
-    stopped = ["worker"] * kept.stop(home) + stack.down(home)
+    stopped = [name for name in kept.NAMES if kept.stop(home, name)] + stack.down(home)
     clear(home)  # a marker left here would make later servers look like a demo
     return stopped

@@ -11,6 +11,7 @@ from typing import Any
 from kafka import KafkaConsumer
 
 from core.events import DeadLetter, Extraction
+from sinks.connect.kafka import Brokers, client_options
 
 
 @dataclass
@@ -49,12 +50,12 @@ class Tally:
 class TopicReader:
     """A context manager whose thread reads extractions and dead letters into a tally."""
 
-    def __init__(self, brokers: str, extractions: str, dead: str, tally: Tally) -> None:
+    def __init__(self, brokers: Brokers, extractions: str, dead: str, tally: Tally) -> None:
         self._extractions = extractions
         self._tally = tally
         self._stop = threading.Event()
         self._consumer = KafkaConsumer(
-            extractions, dead, bootstrap_servers=brokers.split(","), auto_offset_reset="earliest", group_id=None
+            extractions, dead, **client_options(brokers), auto_offset_reset="earliest", group_id=None
         )
         self._thread = threading.Thread(target=self._read, name="demo-reader", daemon=True)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from demo.examples import Fault
 from demo.tally import Tally
-from model.mentions import candidates_to_ask
+from streams.routing import route
 
 
 def reason_given(fault: Fault, tally: Tally) -> str | None:
@@ -20,11 +20,16 @@ def reason_given(fault: Fault, tally: Tally) -> str | None:
 
 
 def find_problems(
-    tally: Tally, faults: Sequence[Fault], indexed: Collection[str], queued: Collection[str]
+    tally: Tally,
+    faults: Sequence[Fault],
+    indexed: Collection[str],
+    queued: Collection[str],
+    spot_check_share: float = 0.0,
 ) -> list[str]:
     """Returns one sentence for each check that fails.
 
-    `indexed` and `queued` are the ids of the posts in the index and in the review queue.
+    `indexed` and `queued` are the ids of the posts in the index and in the review queue. `spot_check_share`: the
+    share of confident mentions that people are asked about.
     """
     problems = []
     if tally.fed != tally.extracted + tally.dead:
@@ -32,14 +37,13 @@ def find_problems(
     lost = set(tally.extractions) - set(indexed) - set(queued)
     if lost:
         problems.append(f"extracted but in no sink: {', '.join(sorted(lost))}")
-    uncertain = {
+    asked = {
         post_id
         for post_id, extraction in tally.extractions.items()
-        if any(not mention.is_confident(extraction.threshold) for mention in extraction.mentions)
-        or candidates_to_ask(extraction.mentions, extraction.candidates)
+        if route(extraction, spot_check_share=spot_check_share).task is not None
     }
-    if uncertain != set(queued):
-        problems.append(f"the queue and the uncertain posts differ by {', '.join(sorted(uncertain ^ set(queued)))}")
+    if asked != set(queued):
+        problems.append(f"the queue and the posts with questions differ by {', '.join(sorted(asked ^ set(queued)))}")
     problems.extend(
         f"no reason given for the fault in line {fault.line}: {fault.what}"
         for fault in faults

@@ -23,7 +23,7 @@ from review.drawing import draw
 from review.session import Session
 from review.view import View
 from review.work import Work
-from sinks.queue import ReviewQueue
+from sinks.queue.queue import ReviewQueue
 from streams import topics
 from streams.servers import addresses
 from streams.settings import Settings
@@ -80,7 +80,8 @@ async def main() -> None:
             await demo(settings, Console(file=sys.stderr), keep=True)
             await screenshot(settings)
         finally:
-            kept.stop(settings.home)
+            for name in kept.NAMES:
+                kept.stop(settings.home, name)
             stack.down(settings.home)
 
 

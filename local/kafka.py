@@ -40,7 +40,7 @@ share.coordinator.state.topic.min.isr=1
 """
 FLAGS = (
     *java.JVM_FLAGS,
-    "-Xmx384m",
+    "-Xmx768m",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS",

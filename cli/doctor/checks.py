@@ -10,20 +10,21 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from cli.doctor import elasticsearch, kafka, machine, redis
+from cli.doctor import elasticsearch, kafka, machine, redis, terms
 from cli.doctor.finding import Finding
 from core.errors import Retry, Stop, UserError
-from streams.servers import NAMES
+from streams import servers
+from streams.servers import NAMES, is_set
 from streams.settings import Settings, load
 
 BOUND_S = 15.0
 """Longest time, in seconds, for all checks together. Loading the model (`--deep`) is not limited by it."""
 
 Check = Callable[[], Iterable[Finding]]
-SERVERS: dict[str, Callable[[str, Settings], Iterable[Finding]]] = {
-    "kafka": kafka.check,
-    "elasticsearch": elasticsearch.check,
-    "redis": redis.check,
+CHECKS: dict[str, Callable[[Settings], Iterable[Finding]]] = {
+    "kafka": lambda config: kafka.check(servers.kafka(config), config),
+    "elasticsearch": lambda config: elasticsearch.check(servers.elasticsearch(config), config),
+    "redis": lambda config: redis.check(servers.redis(config), config),
 }
 
 
@@ -43,6 +44,7 @@ def examine(*, deep: bool = False) -> list[Finding]:
         ("settings", lambda: [machine.settings(config)]),
         ("home" if home else "disk", lambda: [home or machine.disk(config.home)]),
         ("checkpoint", lambda: [machine.checkpoint(config)]),
+        ("sources", lambda: terms.sources(config)),
     ]
     if deep:
         checks.append(("model", lambda: [machine.model(config)]))
@@ -50,16 +52,14 @@ def examine(*, deep: bool = False) -> list[Finding]:
         checks.append(("gpu", lambda: [machine.gpu(config)]))
     checks.append(("jars", lambda: [machine.jars(config)]))
     for name in NAMES:
-        if home is None or getattr(config, name):  # else its address would be in that folder
+        if home is None or is_set(config, name):  # else its address would be in that folder
             checks.append((name, lambda name=name: server(name, config)))  # type: ignore[misc]
     return run(checks)
 
 
 def server(name: str, config: Settings) -> Iterable[Finding]:
-    """Checks one server. Raises `UserError` when it has no address."""
-    from streams.servers import address
-
-    return SERVERS[name](address(config, name), config)
+    """Checks one server. Raises `UserError` when it has no address, or settings that do not fit together."""
+    return CHECKS[name](config)
 
 
 def run(checks: Sequence[tuple[str, Check]], bound_s: float = BOUND_S) -> list[Finding]:

@@ -6,47 +6,87 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from cli.doctor.finding import ANSWER_S, Finding, Level, clock
-from streams.addresses import masked
+from cli.doctor.mends import mend
+from cli.doctor.terms import obeyed
+from sinks.answers import tls
+from sinks.answers.elasticsearch import connection_answer
+from sinks.connect.elasticsearch import Cluster, address, client_options, server
+from sinks.connect.probe import speaks_tls, tls_fault
+from sinks.connect.tls import Tls
 from streams.settings import Settings
 
 UNITS = {"b": 0, "kb": 1, "mb": 2, "gb": 3, "tb": 4, "pb": 5}
 WATERMARK = "cluster.routing.allocation.disk.watermark."
-RIGHTS = "give the user of MNER_ELASTICSEARCH the right `monitor` on the cluster and `all` on the index"
+RIGHTS = "give the user or API key of MNER_ELASTICSEARCH the right `monitor` on the cluster and `all` on the indexes"
 DISK = "free disk space, or add a node"
 
 
-def check(url: str, config: Settings) -> Iterator[Finding]:
+def check(cluster: Cluster, config: Settings) -> Iterator[Finding]:
     """Checks the cluster and the index."""
-    from elastic_transport import TransportError
+    from elastic_transport import TlsError, TransportError
     from elasticsearch import ApiError, Elasticsearch
 
-    where, name = masked(url), config.name("mentions")
+    where, name = str(server(cluster)), config.name("mentions")
     try:
-        with Elasticsearch(url, max_retries=0, retry_on_timeout=False, request_timeout=ANSWER_S) as client:
+        with Elasticsearch(**client_options(cluster), request_timeout=ANSWER_S) as client:
             yield from _cluster(client, where, name)
-            for part in (_blocks, _disk, _index):
+            standings = partial(_standings, standings=config.name("lifecycle"))
+            for part in (_blocks, _disk, _index, standings, partial(obeyed, config=config)):
                 try:
                     yield from part(client, name)
                 except ApiError as error:  # our user may lack one right; the others are still checked
-                    yield _refusal(part.__name__.strip("_"), error, where, name)
+                    what = part.func if isinstance(part, partial) else part
+                    yield _refusal(what.__name__.strip("_"), error, where, name)
     except ApiError as error:
         yield _refusal("elasticsearch", error, where, name)
+    except TlsError as error:
+        yield _tls(error, where, name)
     except (TransportError, ValueError) as error:
+        for node in server(cluster).nodes:
+            if kind := _hidden(node, server(cluster).tls):
+                told = connection_answer(kind, "", f"Elasticsearch at {address(node)}", name).sentence
+                remedy = mend(kind, "MNER_ELASTICSEARCH") or "begin MNER_ELASTICSEARCH with https://"
+                yield Finding("elasticsearch", "broken", told, remedy)
+                return
         detail = f"no answer from {where}: {getattr(error, 'message', error)}"
         yield Finding("elasticsearch", "broken", detail, "is it running? is MNER_ELASTICSEARCH correct?")
 
 
+def _hidden(url: str, settings: Tls | None) -> str:
+    """Returns the kind of a fault of TLS that the client does not see, "" if there is none."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "http":
+        return "encrypted" if speaks_tls(host, parts.port or 80) else ""
+    found = tls_fault(host, parts.port or 443, settings or Tls("MNER_ELASTICSEARCH"))
+    return found if found == "alert" else ""
+
+
+def _tls(error: Any, where: str, name: str) -> Finding:
+    from sinks.index.transport import classed
+
+    kind = tls.fault(f"{error.message} {error.__context__}")
+    if kind == "plain":
+        remedy = "begin MNER_ELASTICSEARCH with http://, or name the port that speaks TLS"
+    else:
+        remedy = mend(kind or "tls", "MNER_ELASTICSEARCH")
+    told = classed(error, f"Elasticsearch at {where}", name, known=True).sentence
+    return Finding("elasticsearch", "broken", told, remedy)
+
+
 def _refusal(what: str, error: Any, where: str, name: str) -> Finding:
     """Returns the finding for an answer that is an error. The remedy names whoever refuses: the server or a proxy."""
-    from sinks.transport import classed
+    from sinks.index.transport import classed
 
     ours = error.meta.headers.get("x-elastic-product") == "Elasticsearch"
     status, told = error.status_code, classed(error, where, name, known=True).sentence
     if status == 401:
-        remedy = "put the user and password into MNER_ELASTICSEARCH, as http://user:password@host:9200"
+        remedy = "correct MNER_ELASTICSEARCH_API_KEY, or the user and password in MNER_ELASTICSEARCH_USER and _PASSWORD"
     elif "read-only" in told or "disk is full" in told:
         remedy = f"{DISK}; then remove the block with `PUT _cluster/settings` or `PUT {name}/_settings`"
     elif "has closed" in told:
@@ -194,9 +234,20 @@ def _index(client: Any, name: str) -> list[Finding]:
     return [Finding("index", "ok", f"{name}: template, alias and mapping as planned, {count} documents")]
 
 
+def _standings(client: Any, name: str, standings: str) -> list[Finding]:
+    """Checks that the index of erased and hidden posts can be read, once there is an index of posts (`name`)."""
+    if not client.indices.exists_alias(name=name):
+        return []
+    if client.indices.exists_alias(name=standings):
+        client.count(index=standings)
+        return []
+    detail = f"{standings} does not exist yet; it holds which posts are erased or hidden"
+    return [Finding("standings", "warning", detail, "a worker creates it when it starts: `mner worker`")]
+
+
 def _mapping(client: Any, name: str) -> Finding | None:
     """Returns how the mapping of an index differs from this version's, or None."""
-    from sinks.mapping import changed_fields, missing_fields
+    from sinks.index.mapping import changed_fields, missing_fields
 
     for index, state in client.indices.get_mapping(index=name).items():
         mapped = state["mappings"].get("properties", {})

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from cli.doctor.finding import Finding
+from streams.groups import Look, looks
 from streams.settings import Settings
 
 LOOK_S = 6.0
@@ -19,32 +19,7 @@ AGAIN_S = 0.5
 LISTED = 6
 """Number of partitions that a finding names."""
 
-OFFSETS, UNKNOWN_TOPIC = "__consumer_offsets", 3
-"""The topic in which Kafka keeps what is committed, and the error code of a topic that does not exist."""
-
 SHARING = {"PreparingRebalance", "CompletingRebalance"}
-
-
-@dataclass(frozen=True)
-class Look:
-    """What Kafka says about a group at one moment. The keys of the mappings are partitions."""
-
-    topic: str
-    state: str
-    #: the partitions of each member
-    members: tuple[frozenset[int], ...]
-    committed: Mapping[int, int]
-    begins: Mapping[int, int]
-    ends: Mapping[int, int]
-    error: str = ""
-
-    @property
-    def lags(self) -> dict[int, int]:
-        """Number of unread records of each partition, never negative."""
-        return {
-            number: max(0, end - max(self.committed.get(number, 0), self.begins[number]))
-            for number, end in self.ends.items()
-        }
 
 
 def groups(client: Any, config: Settings, partitions: Mapping[str, int]) -> list[Finding]:
@@ -52,17 +27,15 @@ def groups(client: Any, config: Settings, partitions: Mapping[str, int]) -> list
 
     If a group has both members and lag, it is looked at again for at most `LOOK_S` seconds, until the lag has moved.
     """
-    from streams.worker import AGENTS
+    from streams.agents.reads import READS
 
-    topics = {config.name(agent.group): config.name(topic) for agent, (topic, _) in AGENTS.items()}
+    topics = {config.name(agent.group): config.name(topic) for agent, topic in READS.items()}
     topics = {group: topic for group, topic in topics.items() if topic in partitions}
     nothing = Finding("groups", "warning", "no worker has read anything yet", "start one with `mner worker`")
     if not topics:
         return []
-    if client.describe_topics([OFFSETS])[0]["error_code"] == UNKNOWN_TOPIC:
-        return [nothing]  # asking for a group would make Kafka create that topic
     started = time.monotonic()
-    first = last = _look(client, topics, partitions)
+    first = last = looks(client, topics, partitions)
     if all(look.state in {"Dead", ""} and not look.error and not look.committed for look in first.values()):
         return [nothing]
     waiting = {group: _unfinished(look) for group, look in first.items()}
@@ -70,7 +43,7 @@ def groups(client: Any, config: Settings, partitions: Mapping[str, int]) -> list
         if time.monotonic() - started >= LOOK_S:
             break
         time.sleep(AGAIN_S)
-        last = _look(client, topics, partitions)
+        last = looks(client, topics, partitions)
         waiting = {group: _still(numbers, first[group], last[group]) for group, numbers in waiting.items()}
     looked_s = time.monotonic() - started
     return [
@@ -78,56 +51,6 @@ def groups(client: Any, config: Settings, partitions: Mapping[str, int]) -> list
         for group, look in last.items()
         for finding in judge(group, look, waiting[group], looked_s, config, sharing=group in sharing)
     ]
-
-
-def _look(client: Any, topics: Mapping[str, str], partitions: Mapping[str, int]) -> dict[str, Look]:
-    """Asks first what is committed and then where the logs end, so that a busy worker never seems to be ahead."""
-    from kafka import TopicPartition
-    from kafka.admin import OffsetSpec
-
-    described = {group: _described(client, group) for group in topics}
-    held = [group for group, one in described.items() if not one["error"]]
-    committed = client.list_group_offsets(held) if held else {}
-    places = [TopicPartition(topic, number) for topic in topics.values() for number in range(partitions[topic])]
-    begins = client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST))
-    ends = client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
-
-    def of(found: Mapping[Any, Any], topic: str) -> dict[int, int]:
-        return {place.partition: one.offset for place, one in found.items() if place.topic == topic and one.offset >= 0}
-
-    return {
-        group: Look(
-            topic,
-            described[group]["group_state"],
-            tuple(_partitions(member, topic) for member in described[group]["members"]),
-            of(committed.get(group, {}), topic),
-            of(begins, topic),
-            of(ends, topic),
-            _error(described[group]["error"]),
-        )
-        for group, topic in topics.items()
-    }
-
-
-def _described(client: Any, group: str) -> Mapping[str, Any]:
-    from kafka.errors import GroupAuthorizationFailedError
-
-    try:
-        found: Mapping[str, Any] = client.describe_groups([group])[group]
-    except GroupAuthorizationFailedError as error:
-        return {"group_state": "", "members": [], "error": str(error)}
-    return found
-
-
-def _partitions(member: Mapping[str, Any], topic: str) -> frozenset[int]:
-    assignment = member["member_assignment"]
-    assigned = assignment.get("assigned_partitions", ()) if isinstance(assignment, Mapping) else ()
-    return frozenset(number for one in assigned if one["topic"] == topic for number in one["partitions"])
-
-
-def _error(told: str | None) -> str:
-    """Returns an error of Kafka. A group that does not exist (69) has read nothing yet."""
-    return "" if told is None or "[Error 69]" in told else told
 
 
 def _unfinished(look: Look) -> set[int]:

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cli.doctor.finding import ANSWER_S, SKEW_S, Finding, clock
+from cli.doctor.mends import mend
 from core.errors import UserError
+from sinks.connect.kafka import Brokers, KafkaServer, client_options
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,14 +23,20 @@ REFUSED = {29, 30, 31}
 READ, WRITTEN = {"READ"}, {"WRITE"}
 
 
-def check(brokers: str, config: Settings) -> Iterator[Finding]:
+def check(brokers: Brokers, config: Settings) -> Iterator[Finding]:
     """Checks the brokers, the topics and the consumer groups."""
     from kafka.errors import KafkaError
 
     from cli.doctor.groups import groups
+    from sinks.answers.kafka import answer
+    from sinks.connect.probe import look
     from streams import topics
 
     limit = int(1000 * ANSWER_S)
+    yield from login(brokers, config)
+    if fault := look(brokers):
+        yield Finding("kafka", "broken", answer(fault, f"Kafka at {brokers}").sentence, refused(fault, brokers))
+        return
     client = topics.admin(brokers, bootstrap_timeout_ms=limit, request_timeout_ms=limit)
     try:
         cluster = client.describe_cluster()["brokers"]
@@ -53,7 +61,42 @@ def check(brokers: str, config: Settings) -> Iterator[Finding]:
         client.close()
 
 
-def _failure(error: Exception, brokers: str) -> Finding:
+def login(brokers: Brokers, config: Settings) -> list[Finding]:
+    """Tells of a password that anybody on the way can read, and of a token that begins in the future."""
+    found = []
+    if config.kafka_sasl in {"PLAIN", "OAUTHBEARER"} and not config.kafka_tls:
+        detail = f"{config.kafka_sasl} without TLS sends the password or token in the clear"
+        found.append(Finding("kafka login", "warning", detail, "set MNER_KAFKA_TLS=true and the port that speaks TLS"))
+    tokens = brokers.tokens if isinstance(brokers, KafkaServer) else None
+    now = time.time()
+    if tokens and (begins := tokens.token().begins) and begins > now + SKEW_S:
+        detail = f"the token for Kafka begins {begins - now:.0f} s in the future, by the clock of this machine"
+        found.append(Finding("clock", "warning", detail, "set the clock of this machine by NTP"))
+    return found
+
+
+def refused(error: Exception, brokers: Brokers) -> str:
+    """Returns what to do when the brokers do not let us in."""
+    from sinks.answers.kafka import kind_of
+
+    kind = kind_of(error)
+    ways = {
+        "plain": "set MNER_KAFKA_TLS=false, or name the port that speaks TLS in MNER_KAFKA",
+        "encrypted": "set MNER_KAFKA_TLS=true, or name the port without TLS in MNER_KAFKA",
+        "login": "set MNER_KAFKA_SASL to a mechanism that it offers, with MNER_KAFKA_USER and MNER_KAFKA_PASSWORD",
+        "mechanism": "set MNER_KAFKA_SASL to a mechanism that it offers",
+        "no login": "remove MNER_KAFKA_SASL, or name the port with a login in MNER_KAFKA",
+    }
+    if kind in ways:
+        return ways[kind]
+    if isinstance(brokers, KafkaServer) and brokers.tokens:
+        refusal = "ask the identity provider for a token for this Kafka; are the clocks of both right?"
+    else:
+        refusal = "correct MNER_KAFKA_USER and MNER_KAFKA_PASSWORD; does the user exist for this MNER_KAFKA_SASL?"
+    return mend(kind, "MNER_KAFKA") or refusal
+
+
+def _failure(error: Exception, brokers: Brokers) -> Finding:
     from sinks.answers.kafka import answer
 
     if getattr(error, "errno", None) in REFUSED:
@@ -102,7 +145,7 @@ def _rights(config: Settings, described: Mapping[str, Any]) -> list[Finding]:
     needed = {
         topics.TWEETS: READ,
         topics.EXTRACTIONS: READ | WRITTEN,
-        topics.DECISIONS: READ,
+        topics.DECISIONS: READ | WRITTEN,
         topics.TOMBSTONES: READ,
         topics.DEAD: WRITTEN,
     }
@@ -183,7 +226,7 @@ def _topic_settings(client: Any, planned: Sequence[Topic]) -> list[Finding]:
     return [Finding("topic settings", "warning", listed, remedy)]
 
 
-def _codecs(client: Any, brokers: str, planned: Sequence[Topic]) -> list[Finding]:
+def _codecs(client: Any, brokers: Brokers, planned: Sequence[Topic]) -> list[Finding]:
     """Checks that the clients of this environment can decompress what the topics hold."""
     from aiokafka import codec as of_workers
     from kafka import codec as of_commands
@@ -209,14 +252,14 @@ def _codecs(client: Any, brokers: str, planned: Sequence[Topic]) -> list[Finding
     return findings
 
 
-def _unreadable(brokers: str, topic: str) -> str:
+def _unreadable(brokers: Brokers, topic: str) -> str:
     """Reads the last record of each partition. Returns why one cannot be decompressed, or nothing."""
     from kafka import KafkaConsumer, TopicPartition
     from kafka.errors import UnsupportedCodecError
 
     from sinks.no_creation import creates_none
 
-    consumer = KafkaConsumer(bootstrap_servers=brokers.split(","), enable_auto_commit=False)
+    consumer = KafkaConsumer(**client_options(brokers), enable_auto_commit=False)
     try:
         creates_none(consumer)
         places = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
@@ -232,7 +275,7 @@ def _unreadable(brokers: str, topic: str) -> str:
     return ""
 
 
-def _clock(client: Any, brokers: str, planned: Sequence[Topic], described: Mapping[str, Any]) -> list[Finding]:
+def _clock(client: Any, brokers: Brokers, planned: Sequence[Topic], described: Mapping[str, Any]) -> list[Finding]:
     """Compares the newest time at which a broker appended a record with this machine's clock.
 
     Kafka does not tell its time. So a broker's clock that is behind stays unnoticed.

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cli.doctor.finding import Finding, Level
-from core.errors import ProcessDied, naming
+from core.errors import ProcessDied
 from streams.old_names import CONSTANTS, RENAMED
 from streams.settings import VARIABLES, Settings
 
@@ -98,21 +98,21 @@ def disk(home: Path) -> Finding:
 
 
 def checkpoint(config: Settings) -> Finding:
-    """Checks that the checkpoint is present and complete, without loading it."""
-    from model.checkpoint import describe
+    """Checks that the checkpoint is present and complete, and has the runtime, without loading it."""
+    from streams.checkpoint import checkpoint_here
 
-    with naming("MNER_MODEL"):
-        info = describe(config.model)
+    info = checkpoint_here(config)
     trained = datetime.fromtimestamp(info.model_version, UTC)
     override = "" if config.threshold is None else f", replaced by MNER_THRESHOLD={config.threshold:g}"
-    return Finding(
-        "checkpoint", "ok", f"{info.name}, trained {trained:%Y-%m-%d}, threshold {info.threshold:.2f}{override}"
-    )
+    runtime = "" if info.runtime == "torch" else f", runtime {info.runtime}"
+    detail = f"{info.name}, trained {trained:%Y-%m-%d}{runtime}, threshold {info.threshold:.2f}{override}"
+    return Finding("checkpoint", "ok", detail)
 
 
 def model(config: Settings) -> Finding:
     """Loads the model in a process of its own, as a worker does."""
     from model.worker import ModelProcess
+    from streams.checkpoint import checkpoint_here
 
     process = ModelProcess(
         config.model_factory,
@@ -121,6 +121,7 @@ def model(config: Settings) -> Finding:
         config.model_threads,
         config.model_timeout_s,
         config.candidate_threshold,
+        checkpoint_here(config),
     )
 
     async def load_it() -> float:
@@ -151,8 +152,9 @@ def gpu(config: Settings) -> Finding:
 def jars(config: Settings) -> Finding:
     """Checks the Java archives of the local Kafka and Elasticsearch."""
     from local.jars import ROOTS, default_cache, locked
+    from streams.servers import is_set
 
-    if config.kafka and config.elasticsearch:
+    if config.kafka and is_set(config, "elasticsearch"):
         return Finding("jars", "ok", "not needed: MNER_KAFKA and MNER_ELASTICSEARCH are set")
     pinned = {jar for name in ROOTS for jar in locked(name)}
     missing = [jar for jar in pinned if not jar.lies_in(default_cache())]

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cli.doctor.finding import ANSWER_S, Finding
 from core.errors import UserError
 from streams.settings import Settings
 
+if TYPE_CHECKING:
+    from sinks.queue.values import Counts
+
 SAMPLE = 1000
-"""Number of tasks, the most uncertain first, that are read."""
+"""Number of tasks, in the order of the queue, that are read."""
 
 
-def queue(client: Any, info: Mapping[str, Any], config: Settings) -> list[Finding]:
-    """Checks the queue. May raise the errors of the client, such as a refusal."""
-    from sinks.queue import KEYS, SCRIPT
+def queue(client: Any, info: Mapping[str, Any], config: Settings, prefix: str) -> list[Finding]:
+    """Checks the queue, whose keys begin with `prefix`. May raise the errors of the client, such as a refusal."""
+    from sinks.queue.script import KEYS, SCRIPT
+    from sinks.queue.values import Counts
 
-    keys = [config.name(f"review:{key}") for key in KEYS]
-    opened, leased, decided = client.eval(SCRIPT.read_text(), len(keys), *keys, "counts", "")
-    empty = not opened + leased + decided
+    keys = [prefix + key for key in KEYS]
+    counts = Counts(*client.eval(SCRIPT, len(keys), *keys, "counts", ""))
+    listed = counts.open + counts.leased + counts.disputed + counts.flagged
+    empty = not listed + counts.decided
     if empty and (elsewhere := _elsewhere(client, info, keys)):
         here = _database(client)
         detail = f"the queue is empty in database {here}, but database {', '.join(elsewhere)} holds one with our prefix"
@@ -29,11 +34,11 @@ def queue(client: Any, info: Mapping[str, Any], config: Settings) -> list[Findin
         detail = f"people decided {known} posts of the index, but the queue in this database knows of none"
         remedy = "correct MNER_REDIS; or if the queue was lost, let `deliver` and `decide` read their topics again"
         return [Finding("queue", "warning", detail, remedy)]
-    unreadable = _unreadable(client, config.name("review:"))
+    unreadable = _unreadable(client, prefix)
     if not unreadable:
-        return [Finding("queue", "ok", f"{opened} tasks open, {leased} with a reviewer, {decided} decided")]
+        return [Finding("queue", "ok", _counted(counts))]
     tweet, reason = unreadable[0]
-    read = min(SAMPLE, opened + leased)
+    read = min(SAMPLE, listed)
     detail = f"{len(unreadable)} of {read} tasks cannot be read, the first is that of post {tweet}: {reason}"
     remedy = (
         "if a newer version of mner wrote them, update this one; otherwise feed the post again with a higher `edit`, "
@@ -42,16 +47,23 @@ def queue(client: Any, info: Mapping[str, Any], config: Settings) -> list[Findin
     return [Finding("queue", "broken", detail, remedy)]
 
 
+def _counted(counts: Counts) -> str:
+    aside = f", {counts.disputed} disputed, {counts.flagged} flagged" if counts.disputed or counts.flagged else ""
+    waiting = f", {counts.copies} copies wait for one of them" if counts.copies else ""
+    return f"{counts.open} tasks open, {counts.leased} with a reviewer{aside}, {counts.decided} decided{waiting}"
+
+
 def _decided_in_index(config: Settings) -> int:
     """Returns the number of posts in the index that a person has decided. 0 when the index does not answer."""
     from elastic_transport import TransportError
     from elasticsearch import ApiError, Elasticsearch
 
-    from streams.servers import address
+    from sinks.connect.elasticsearch import client_options
+    from streams import servers
 
     try:
-        url = address(config, "elasticsearch")
-        with Elasticsearch(url, max_retries=0, retry_on_timeout=False, request_timeout=ANSWER_S) as client:
+        options = client_options(servers.elasticsearch(config))
+        with Elasticsearch(**options, request_timeout=ANSWER_S) as client:
             answer = client.count(index=config.name("mentions"), query={"term": {"source": "human"}})
             return int(answer["count"])
     except (ApiError, TransportError, ValueError, UserError):  # another check tells

@@ -5,8 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from cli.doctor.finding import ANSWER_S, Finding, clock
+from cli.doctor.mends import mend
+from sinks.answers.redis import FAULTS, row_for
+from sinks.connect.probe import speaks_redis, speaks_tls, tls_fault
+from sinks.connect.redis import RedisServer, Store, is_cluster, key_prefix, open_sync, server
+from sinks.connect.tls import Tls
 from streams.addresses import masked
 from streams.settings import Settings
 
@@ -14,49 +20,69 @@ FULL = 0.9
 """Share of its memory limit from which Redis counts as nearly full."""
 
 REMEDIES = {
-    "NOAUTH": "put the password into MNER_REDIS, as redis://:password@host:6379",
-    "WRONGPASS": "correct the user and the password in MNER_REDIS",
-    "NOPERM": "give the user of MNER_REDIS these commands and the keys of the queue, with ACL SETUSER",
-    "DENIED": "set a password or `bind` in redis.conf, then put the password into MNER_REDIS",
+    "NOAUTH": "set MNER_REDIS_PASSWORD, and MNER_REDIS_USER if it is not the default user",
+    "WRONGPASS": "correct MNER_REDIS_USER and MNER_REDIS_PASSWORD, or the user and password in MNER_REDIS",
+    "NOPERM": "give its user the rights of docs/secure-servers.md with ACL SETUSER; in a cluster, on each node",
+    "DENIED": "set a password or `bind` in redis.conf, then put the password into MNER_REDIS_PASSWORD",
     "LOADING": "wait; a worker waits as well",
     "BUSY": "wait; if it lasts, end the script with SCRIPT KILL",
     "WRONGTYPE": "set MNER_PREFIX or another database, so that the keys are ours alone",
-    "CROSSSLOT": "use a Redis without cluster mode; the queue needs its keys in one slot",
-    "MOVED": "name the node that holds the keys in MNER_REDIS; a Redis without cluster mode is simpler",
-    "certificate": "name the authority with ?ssl_ca_certs=FILE in MNER_REDIS",
+    "CROSSSLOT": "begin MNER_REDIS with redis+cluster://, which keeps the keys of the queue in one slot",
+    "MOVED": "begin MNER_REDIS with redis+cluster://",
     "plain": "use redis:// in MNER_REDIS, or the port that speaks TLS",
+    "encrypted": "use rediss:// in MNER_REDIS, or the port without TLS",
     "stranger": "correct the port in MNER_REDIS",
 }
 """Code of an answer, as in `sinks.answers.redis` -> what to do about it."""
 
 
-def check(url: str, config: Settings) -> Iterator[Finding]:
+def check(store: Store, config: Settings) -> Iterator[Finding]:
     """Checks the server, and then the queue of this deployment."""
-    from redis import Redis, RedisError
     from redis.backoff import NoBackoff
     from redis.retry import Retry as ClientRetry
 
     from cli.doctor.queue import queue
 
-    where = masked(url)
+    told = server(store)
+    where = masked(told.url)
     try:
-        with Redis.from_url(
-            url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=ClientRetry(NoBackoff(), 0)
+        once = ClientRetry(NoBackoff(), 0)
+        with open_sync(
+            told, config.name("review:"), socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=once
         ) as client:
             info: Any = client.info()
             asked = time.time()
             seconds, micro = client.time()
             answered = time.time()
-            yield from server_findings(info, where)
+            yield from server_findings(info, where, in_cluster=is_cluster(told))
             yield from clock(f"Redis at {where}", seconds + micro / 1e6, asked, answered)
             try:
-                yield from queue(client, info, config)
-            except RedisError as error:
+                yield from queue(client, info, config, key_prefix(told, config.name("review:")))
+            except FAULTS as error:
                 yield failure("queue", error, where)
-    except RedisError as error:
+    except FAULTS as error:
+        kind = _hidden(told)
+        if kind:
+            remedy = mend(kind, "MNER_REDIS") or REMEDIES[kind]
+            yield Finding("redis", "broken", row_for(kind, "").says.format(server=where), remedy)
+            return
         yield failure("redis", error, where)
     except ValueError as error:
         yield Finding("redis", "broken", f"{where} cannot be used: {error}", "is MNER_REDIS correct?")
+
+
+def _hidden(told: RedisServer) -> str:
+    """Returns the kind of a fault of TLS that the client does not see, "" if there is none."""
+    parts = urlsplit(told.url)
+    if parts.scheme not in {"redis", "rediss"}:  # several servers have no port of their own
+        return ""
+    host, port = parts.hostname or "", parts.port or 6379
+    if parts.scheme == "redis":
+        return "encrypted" if speaks_tls(host, port) else ""
+    if speaks_redis(host, port):
+        return "plain"
+    found = tls_fault(host, port, told.tls or Tls("MNER_REDIS"))
+    return found if found == "alert" else ""
 
 
 def failure(name: str, error: Any, where: str) -> Finding:
@@ -69,12 +95,15 @@ def failure(name: str, error: Any, where: str) -> Finding:
     elif "no connection left" in told:
         remedy = "raise `maxclients` in redis.conf, or end other clients"
     else:
-        remedy = REMEDIES.get(code, "is it running? is MNER_REDIS correct?")
+        remedy = mend(code, "MNER_REDIS") or REMEDIES.get(code, "is it running? is MNER_REDIS correct?")
     return Finding(name, "broken", told, remedy)
 
 
-def server_findings(info: Mapping[str, Any], where: str) -> list[Finding]:
-    """Returns what `INFO` says about a server: one finding for each problem, or one that all is well."""
+def server_findings(info: Mapping[str, Any], where: str, *, in_cluster: bool = False) -> list[Finding]:
+    """Returns what `INFO` says about a server: one finding for each problem, or one that all is well.
+
+    `in_cluster`: whether the address is that of a cluster.
+    """
     server_at = f"{info['redis_version']} at {where}"
     findings = []
 
@@ -98,6 +127,6 @@ def server_findings(info: Mapping[str, Any], where: str) -> list[Finding]:
     if not info.get("aof_enabled"):
         remedy = "set `appendonly yes`; a lost queue can be rebuilt from the topics while they keep their records"
         add("warning", "writes no append-only file: a crash loses tasks", remedy)
-    if info.get("cluster_enabled"):
+    if info.get("cluster_enabled") and not in_cluster:
         add("broken", "runs in cluster mode, and our keys are in different slots", REMEDIES["CROSSSLOT"])
     return findings or [Finding("redis", "ok", f"{server_at}, append-only file on, no eviction")]

@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 
 from cli.output import make_console
-from cli.training.views import check_readable, with_images
+from cli.training.permission import permitting
+from cli.training.views import Corpora, Images, PromisedCaptions, check_readable, with_images
 from core.errors import UserError
 from streams.settings import load
 
@@ -18,10 +19,14 @@ if TYPE_CHECKING:
     from model.extractor import Extractor
     from model.training.calibrate import Calibration
     from model.training.corpus import Example
+    from model.training.guarantee import Promise
     from model.training.material import Material
 
 SHOWN_TARGETS = (0.90, 0.95, 0.98)
 """Target precisions in the table, beside the value of `--target-precision`."""
+
+FEW_MENTIONS = 50
+"""A part with fewer mentions is not shown: its shares would be chance."""
 
 FORMER_KEYS = {"familiar words": "density"}
 """Keys of the provenance in checkpoints before version 0.2, and their names today."""
@@ -30,24 +35,14 @@ console = make_console()
 
 
 def command(
-    data: Annotated[
-        Path, typer.Option(help="Folder with train.txt, valid.txt, test.txt, or a folder of such folders.")
-    ],
+    data: Corpora,
     target_precision: Annotated[
         float,
         typer.Option(help="Precision to promise for mentions at or above the review threshold; above 0, below 1."),
     ],
     checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint folder. Default: MNER_MODEL.")] = None,
-    captions: Annotated[
-        Path | None,
-        typer.Option(
-            help='Captions as JSON lines {"set", "img", "caption", "tags", "text"}. '
-            "The promise then also holds for posts with captions."
-        ),
-    ] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="Folder with the images ID.jpg, for a checkpoint with a view `image`.")
-    ] = None,
+    captions: PromisedCaptions = None,
+    images: Images = None,
     background: Annotated[
         list[Path] | None,
         typer.Option(
@@ -98,7 +93,9 @@ def command(
     promise = calibration.promise(target_precision, delta)
     console.print(_table(calibration, sorted({*SHOWN_TARGETS, target_precision}), delta))
     if promise is None:
-        raise _cannot_promise(calibration, target_precision, delta, folder)
+        raise cannot_promise(calibration, target_precision, delta, folder)
+    if (parts := _parts_table(calibration, promise)).row_count:
+        console.print(parts)
     update: dict[str, object] = {
         "temperature": calibration.temperature,
         "threshold": promise.threshold,
@@ -123,9 +120,11 @@ def command(
         f"{promise.summary()}; candidate threshold {calibration.candidate_threshold:.4f}: "
         f"{calibration.asked:.1%} more questions"
     )
+    if extractor.info.int8 is not None:
+        console.print("The int8 runtime keeps its own calibration. `mner quantise` makes it anew.")
 
 
-def _cannot_promise(calibration: Calibration, target: float, delta: float, folder: Path) -> UserError:
+def cannot_promise(calibration: Calibration, target: float, delta: float, folder: Path) -> UserError:
     best = calibration.highest(delta)
     reviewed = " and ".join(f"{share:.1%} ({mode})" for mode, share in best.reviewed.items())
     return UserError(
@@ -146,7 +145,8 @@ def _density_material(extractor: Extractor, data: Path, background: list[Path]) 
         return None
     if not background and extractor.predictor.network.density is not None:
         return None
-    read = material.read(data, None, background)
+    with permitting(console) as permission:
+        read = material.read(data, None, background, permission=permission)
     if background and not read.background:
         raise UserError("--background: all its training texts also occur in --data, or in a held-out split")
     return read
@@ -164,16 +164,20 @@ def _validation(data: Path, captions: Path | None) -> list[Example]:
     from model.training import corpus
 
     examples: list[Example] = []
-    for folder in corpus.folders(data):
-        texts = corpus.read_captions(captions, folder.name) if captions else None
-        examples += corpus.read(corpus.split_file(folder, "valid"), texts)
+    with permitting(console) as permission:
+        for folder in corpus.folders(data):
+            texts = corpus.read_captions(captions, folder.name) if captions else None
+            examples += corpus.read(corpus.split_file(folder, "valid"), texts, permission)
     if captions:
         corpus.check_captions(captions, examples)
     return examples
 
 
 def _table(calibration: Calibration, targets: list[float], delta: float) -> Table:
-    """Returns the threshold and the share to review for each target precision. Each row is a promise of its own."""
+    """Returns the threshold and the share to review for each target precision. Each row is a promise of its own.
+
+    In brackets: the share that even a perfect order of the mentions would send.
+    """
     table = Table(title=f"share of mentions to review, delta {delta}", title_justify="left")
     for column in ("target precision", "threshold", *(f"review, {mode}" for mode in calibration.readings)):
         table.add_column(column, justify="right")
@@ -182,5 +186,24 @@ def _table(calibration: Calibration, targets: list[float], delta: float) -> Tabl
         if promise is None:
             table.add_row(f"{target:g}", "not reached", *("-" for _ in calibration.readings))
         else:
-            table.add_row(f"{target:g}", f"{promise.threshold:.4f}", *(f"{s:.1%}" for s in promise.reviewed.values()))
+            shares = (f"{share:.1%} ({promise.least[mode]:.1%})" for mode, share in promise.reviewed.items())
+            table.add_row(f"{target:g}", f"{promise.threshold:.4f}", *shares)
+    table.caption = "in brackets: the least that has to go to review, if the probabilities were perfect"
+    return table
+
+
+def _parts_table(calibration: Calibration, promise: Promise) -> Table:
+    """Returns what the threshold does to each type, and to each data set, in the mode that sends most to review."""
+    from model.training.guarantee import part
+
+    mode = max(promise.reviewed, key=promise.reviewed.__getitem__)
+    title = f"at target precision {promise.target:g} ({mode}); the promise holds for all parts together"
+    table = Table(title=title, title_justify="left")
+    for column in ("part", "mentions", "review", "at least", "precision above"):
+        table.add_column(column, justify="left" if column == "part" else "right")
+    for name, marks in calibration.parts.items():
+        if sum(map(len, marks[mode])) >= FEW_MENTIONS:
+            of_part = part(marks[mode], promise.threshold, promise.target)
+            precision = "-" if of_part.precision is None else f"{of_part.precision:.1%}"
+            table.add_row(name, str(of_part.mentions), f"{of_part.reviewed:.1%}", f"{of_part.least:.1%}", precision)
     return table

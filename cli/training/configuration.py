@@ -19,7 +19,7 @@ from model.training.config import TrainingConfig
 from streams.settings import load
 
 PATHS = ("start", "out", "data.folder", "data.captions", "data.images")
-PATH_LISTS = ("data.auxiliary", "data.unlabelled", "data.teachers")
+PATH_LISTS = ("data.auxiliary", "data.decisions", "data.unlabelled", "data.teachers")
 MODELS = ("encoder", "image_encoder")
 """Keys with a hub name or a path. A path begins with `.`, `/` or `$MNER_DATA`."""
 

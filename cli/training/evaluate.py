@@ -12,9 +12,11 @@ import typer
 from rich.table import Table
 
 from cli.output import make_console, output_file
-from cli.training.views import check_readable, parse_views, with_images
+from cli.training.permission import permitting
+from cli.training.views import Images, check_readable, parse_views, with_images
 from core.errors import UserError
-from streams.settings import load
+from model.accounts import Convention
+from streams.settings import Settings, load
 
 if TYPE_CHECKING:
     from model.extractor import Extractor
@@ -38,9 +40,7 @@ def command(
         Path | None,
         typer.Option(help='JSON lines {"set", "img", "caption", "tags", "text"}, given to the model as context.'),
     ] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="Folder with the images ID.jpg, for a checkpoint with a view `image`.")
-    ] = None,
+    images: Images = None,
     views: Annotated[
         str | None, typer.Option(help="Views to use, separated by commas. Default: all views of the checkpoint.")
     ] = None,
@@ -54,12 +54,19 @@ def command(
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Review threshold. Default: the checkpoint's.")
     ] = None,
+    accounts: Annotated[
+        Convention,
+        typer.Option(
+            help="What user names are. mention: words, as the corpus labels them and as published figures count. "
+            "account: accounts, as in the stream. Then gold mentions of accounts do not count."
+        ),
+    ] = "mention",
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the scores to this file as JSON.")] = None,
 ) -> None:
     """Score a checkpoint: F1 per type (seqeval's default), calibration, and how well it detects its own errors."""
-    from model.extractor import Extractor
     from model.mentions import MIN_CANDIDATE_PROBABILITY, asking
     from model.training import corpus
+    from model.training.accounts import as_accounts
     from model.training.evaluate import predict
     from model.training.scores import judge, recovered, routed, scoreboard
 
@@ -67,20 +74,16 @@ def command(
     if split not in corpus.SPLITS:
         raise UserError(f"--split {split}: choose one of {', '.join(corpus.SPLITS)}")
     texts = corpus.read_captions(captions, data.resolve().name) if captions else None
-    examples = corpus.read(corpus.split_file(data, split), texts)
-    if captions:
-        corpus.check_captions(captions, examples)
-    ood_examples = corpus.read(corpus.split_file(ood, split)) if ood else None
+    with permitting(console) as permission:
+        examples = corpus.read(corpus.split_file(data, split), texts, permission)
+        if captions:
+            corpus.check_captions(captions, examples)
+        ood_examples = corpus.read(corpus.split_file(ood, split), None, permission) if ood else None
+    examples = as_accounts(examples) if accounts == "account" else examples
     if plots:
         _make(plots)
-    folder = checkpoint or settings.model
     with output_file(json_out, "--json") if json_out else nullcontext() as sink:
-        extractor = Extractor.load(
-            folder,
-            device=settings.device,
-            threads=settings.model_threads,
-            views=None if views is None else parse_views(views),
-        )
+        extractor = _load(checkpoint or settings.model, settings, views)
         check_readable(extractor, examples)
         info = extractor.info
         with console.status(f"{len(examples)} posts"):
@@ -96,10 +99,12 @@ def command(
         if sink is not None:
             report: dict[str, object] = {
                 "checkpoint": info.name,
+                "runtime": info.runtime,
                 "views": info.design.views,
                 "data": data.name,
                 "split": split,
                 "captions": captions is not None,
+                "accounts": accounts,
                 **asdict(scores),
                 "candidates_at_budgets": {budget: asdict(each) for budget, each in budgets.items()},
                 "at_threshold": asdict(at_threshold),
@@ -108,9 +113,10 @@ def command(
                 aurocs = {measure: asdict(score) for measure, score in by_measure.items()}
                 report |= {"ood": ood.name, "ood_auroc": aurocs, "ood_auroc_density": by_density}
             sink.write(json.dumps(report, indent=1).encode() + b"\n")
-    title = f"{info.name}{f', views {views}' if views else ''} on {data.name}/{split}"
+    title = f"{info.name}, runtime {info.runtime}{f', views {views}' if views else ''} on {data.name}/{split}"
     console.print(_table(f"{title}, {len(examples)} posts", scores))
-    _print(scores, budgets)
+    named = None if accounts == "mention" else sum(bool(example.accounts) for example in examples)
+    _print(scores, budgets, named)
     console.print(
         f"review threshold    {at_threshold.threshold:.4f}: {at_threshold.reviewed:.1%} of the predicted mentions "
         f"go to people; precision of the others {_number(at_threshold.precision)}"
@@ -122,9 +128,26 @@ def command(
         _plot(plots, judged, at_threshold.threshold, title)
 
 
-def _print(scores: Scoreboard, budgets: dict[float, Recovered]) -> None:
+def _load(folder: Path, settings: Settings, views: str | None) -> Extractor:
+    from model.checkpoint import describe
+    from model.extractor import Extractor
+    from streams.checkpoint import runtime_here
+
+    return Extractor.load(
+        folder,
+        device=settings.device,
+        threads=settings.model_threads,
+        views=None if views is None else parse_views(views),
+        runtime=runtime_here(settings, describe(folder)),
+    )
+
+
+def _print(scores: Scoreboard, budgets: dict[float, Recovered], with_accounts: int | None) -> None:
+    """`with_accounts`: number of posts with accounts, or None if user names are words."""
+    names = "words, as the corpus labels them" if with_accounts is None else f"accounts, in {with_accounts} posts"
     candidates = scores.candidates
     console.print(
+        f"user names          {names}\n"
         f"calibration         ece {scores.ece:.4f}   brier {scores.brier:.4f}\n"
         f"errors detected     auroc {_number(scores.auroc_error)} by probability, "
         f"{_number(scores.auroc_error_aleatoric)} aleatoric, {_number(scores.auroc_error_epistemic)} epistemic; "

@@ -11,6 +11,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from cli.output import make_console
+from cli.training.permission import permitting
 from cli.training.typed import typed
 from core.errors import UserError, first_line
 
@@ -73,7 +74,10 @@ def _train(config: TrainingConfig, text: str, out: Path) -> None:
     data = config.data
     image_encoder = ImageEncoder(config.image_encoder, device) if config.image_encoder else None
     design = config.network_design(image_encoder.width if image_encoder else 0)
-    material = materials.read(data.folder, data.captions, data.unlabelled, data.auxiliary)
+    with permitting(console) as permission:
+        material = materials.read(
+            data.folder, data.captions, data.unlabelled, data.auxiliary, permission, data.decisions
+        )
     _show_material(material)
     material.check(design, config.losses, auxiliary=bool(data.auxiliary))
     if data.images and image_encoder:
@@ -164,11 +168,12 @@ def _check_writable(out: Path) -> None:
 
 
 def _show_material(material: Material) -> None:
+    decided = f", {len(material.decided)} that people decided" if material.decided else ""
     auxiliary = f", {len(material.auxiliary)} of other sets" if material.auxiliary else ""
     unlabelled = f", {len(material.unlabelled)} without labels" if material.unlabelled else ""
     console.print(
         f"[bold]{', '.join(material.data_sets)}[/]: {len(material.labelled)} posts to train on, {material.captioned} "
-        f"with a caption{auxiliary}{unlabelled}; {material.left_out} left out, since their text also "
+        f"with a caption{decided}{auxiliary}{unlabelled}; {material.left_out} left out, since their text also "
         "occurs in a validation or test split"
     )
 

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from core.errors import UserError
 
 if TYPE_CHECKING:
     from model.extractor import Extractor
     from model.training.corpus import Example
+
+Corpora = Annotated[Path, typer.Option(help="Folder with train.txt, valid.txt, test.txt, or a folder of such folders.")]
+PromisedCaptions = Annotated[
+    Path | None,
+    typer.Option(
+        help='Captions as JSON lines {"set", "img", "caption", "tags", "text"}. '
+        "The promise then also holds for posts with captions."
+    ),
+]
+Images = Annotated[
+    Path | None, typer.Option(help="Folder with the images ID.jpg, for a checkpoint with a view `image`.")
+]
 
 
 def parse_views(views: str) -> tuple[str, ...]:

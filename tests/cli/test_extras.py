@@ -1,4 +1,4 @@
-"""A worker runs without the extras `local` and `train`, and a command that needs one of them names it."""
+"""A worker runs without the extras `local`, `feeds` and `train`, and a command that needs one of them names it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cli.extras import EXTRAS, missing
 from tests.conftest import ROOT
 
 BLOCK = """
+import importlib.util
 import sys
 from importlib.abc import MetaPathFinder
 
@@ -21,8 +22,12 @@ class Blocked(MetaPathFinder):
         if name.partition(".")[0] in blocked:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
+def found(name, package=None, find=importlib.util.find_spec):
+    return None if name.partition(".")[0] in blocked else find(name, package)
+
 blocked = sys.argv.pop(1).split(",")
 sys.meta_path.insert(0, Blocked())
+importlib.util.find_spec = found  # libraries ask it what is installed
 """
 WORKER = """
 import importlib
@@ -41,7 +46,7 @@ build()
 assert stack.running(Path("nowhere")) is None
 print(Extractor.load(CHECKPOINT, device="cpu").info.name)
 """
-TRANSITIVE = {"requests", "scipy"}
+TRANSITIVE = {"anyio", "httpx", "requests", "scipy", "urllib3"}
 """Packages of an extra that a worker's own libraries install too."""
 
 
@@ -58,10 +63,10 @@ def test_a_worker_needs_no_extra(tmp_path: Path) -> None:
 
 def test_every_package_of_an_extra_is_listed() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    modules = {"jpype1": "jpype"}
+    modules = {"argon2-cffi": "argon2", "jpype1": "jpype", "mastodon-py": "mastodon"}
     declared = {
-        modules.get(name, name): extra
-        for extra in ("local", "train")
+        modules.get(name, name.replace("-", "_")): extra
+        for extra in ("local", "train", "feeds", "desk")
         for name in (requirement.partition(">")[0] for requirement in extras[extra])
     }
     assert declared == EXTRAS

@@ -22,7 +22,9 @@ from demo.run import clear, stop
 from demo.tally import Tally
 from demo.verdict import find_problems
 from local import stack
-from sinks.search import Entity, Hit, Results
+from sinks.index.search import Results
+from sinks.names.entities import Entity
+from sinks.searching.hits import Hit
 from streams.routing import route
 from tests.conftest import ROOT
 
@@ -118,7 +120,7 @@ def test_the_demo_refuses_a_home_that_holds_something_else(mner: Run, tmp_path: 
 
 
 def test_only_the_files_of_an_earlier_demo_are_removed_from_its_home(tmp_path: Path) -> None:
-    for folder in ("kafka", "elasticsearch", "redis", "logs", "cache"):
+    for folder in ("kafka", "elasticsearch", "redis", "logs", "cache", "feeds"):
         (tmp_path / folder / "data").mkdir(parents=True)
     for file in ("kept-demo", "worker.pid", "up.lock", "thesis.txt"):
         (tmp_path / file).touch()
@@ -147,8 +149,8 @@ def test_a_demo_can_follow_a_demo_that_was_stopped(tmp_path: Path) -> None:
 
 def test_stopping_spares_a_process_that_merely_has_the_number_of_the_worker(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
-        (tmp_path / kept.FILE).write_text(str(stranger.pid))
-        assert not kept.stop(tmp_path)
+        kept.file_of(tmp_path, kept.WORKER).write_text(str(stranger.pid))
+        assert not kept.stop(tmp_path, kept.WORKER)
         assert stranger.poll() is None
         assert stranger.stdin
         stranger.stdin.close()
@@ -157,14 +159,14 @@ def test_stopping_spares_a_process_that_merely_has_the_number_of_the_worker(tmp_
 def test_stopping_ends_the_worker_that_holds_the_lock(tmp_path: Path) -> None:
     holds = "import sys; from pathlib import Path; from local.lock import pid_file\n"
     holds += "with pid_file(Path(sys.argv[1])): print(flush=True); input()"
-    command = [sys.executable, "-c", holds, str(tmp_path / kept.FILE)]
+    command = [sys.executable, "-c", holds, str(kept.file_of(tmp_path, kept.WORKER))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as worker:
         assert worker.stdout
         worker.stdout.readline()
-        assert kept.running(tmp_path)
-        assert kept.stop(tmp_path)
+        assert kept.running(tmp_path, kept.WORKER)
+        assert kept.stop(tmp_path, kept.WORKER)
         assert worker.wait() == -15
-    assert not (tmp_path / kept.FILE).exists()
+    assert not kept.file_of(tmp_path, kept.WORKER).exists()
 
 
 def test_the_report_of_the_demo_lets_no_control_character_and_no_markup_through() -> None:
@@ -201,17 +203,17 @@ def test_the_demo_counts_candidates_apart_and_expects_them_in_the_queue() -> Non
     )
     tally = Tally(fed=1, extractions={"1": extraction})
     assert find_problems(tally, [], {"1"}, {"1"}) == []
-    assert find_problems(tally, [], {"1"}, set()) == ["the queue and the uncertain posts differ by 1"]
+    assert find_problems(tally, [], {"1"}, set()) == ["the queue and the posts with questions differ by 1"]
     task = route(extraction).task
     assert task is not None
 
     def shown(tasks: int) -> str:
         report = Report(tally, [task] * tasks, [], "q", Results(0, ()), [], [])
-        assert report.numbers()["questions"] == {"uncertain": 0, "candidates": tasks}
+        assert report.numbers()["questions"] == {"uncertain": 0, "candidates": tasks, "spot_checks": 0}
         out = StringIO()
         report.show(Console(file=out, width=120))
         return out.getvalue()
 
     assert "candidate: not" in shown(1)
     assert "more tasks" not in shown(8)
-    assert "and 1 more tasks; 0 uncertain mentions and 9 candidates in all" in shown(9)
+    assert "and 1 more tasks; 0 uncertain mentions, 9 candidates and 0 spot checks in all" in shown(9)

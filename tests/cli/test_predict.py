@@ -19,6 +19,7 @@ from cli import predict
 from cli.main import main
 from core.events import ImageResult, Tweet
 from demo.examples import EXAMPLES
+from model.checkpoint import describe
 from model.extractor import Extracted
 from streams.settings import CHECKPOINT
 
@@ -90,6 +91,7 @@ def test_a_file_of_posts_gives_one_line_each_in_order_and_bad_lines_say_why() ->
     ]
     assert answers[0]["image"] == {"status": "none"}
     assert 0 < answers[0]["typicality"] <= 1
+    assert [answer["accounts"] for answer in answers if "accounts" in answer] == [[], []]
     for mention in answers[3]["mentions"]:
         assert "Paris &amp; London ❤"[mention["start"] : mention["end"]] == mention["text"]
         assert {"probability", "aleatoric", "epistemic", "views"} <= mention.keys()
@@ -249,6 +251,20 @@ def test_the_threshold_setting_decides_what_goes_to_review(
         assert ("to review" in output_of("Steph Curry was born in Akron")) == to_review
 
 
+def test_user_names_are_accounts_unless_a_setting_says_otherwise(
+    output_of: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "@realDonaldTrump met Angela Merkel"
+    answer = json.loads(output_of(text, as_json=True))
+    assert [mention["text"] for mention in answer["mentions"]] == ["Angela Merkel"]
+    assert answer["accounts"] == [{"start": 0, "end": 16, "name": "realdonaldtrump"}]
+    assert "accounts: @realdonaldtrump" in output_of(text)
+    monkeypatch.setenv("MNER_ACCOUNTS", "mention")
+    answer = json.loads(output_of(text, as_json=True))
+    assert [mention["text"] for mention in answer["mentions"]] == ["realDonaldTrump", "Angela Merkel"]
+    assert answer["accounts"] == []
+
+
 def test_an_unusual_text_is_marked(output_of: Callable[..., str]) -> None:
     assert "unusual: " in output_of("lol")
     assert "unusual: " not in output_of("Steph Curry was born in Akron")
@@ -258,6 +274,8 @@ def test_few_images_are_in_memory_at_once_when_the_model_needs_pixels() -> None:
     batches: list[int] = []
 
     class NoMentions:
+        info = describe(CHECKPOINT)
+
         def extract_all(self, tweets: list[Tweet], *_: object) -> list[Extracted]:
             return [Extracted([], [], None) for _ in tweets]
 

@@ -7,15 +7,16 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import pytest
 from kafka import KafkaProducer
 
 from cli.main import main
-from core.events import DeadLetter, Tombstone
-from sinks.document import from_decision, from_extraction, from_tombstone
-from sinks.index import Index
-from sinks.queue import ReviewQueue
+from core.events import DeadLetter
+from sinks.index.document import from_decision, from_extraction, marker
+from sinks.index.index import Index
+from sinks.queue.queue import ReviewQueue
 from streams import topics
 from streams.settings import Settings
 from tests.sinks.values import decision, extraction, mention, missed, task, tweet
@@ -73,7 +74,7 @@ def filled_index(settings: Settings) -> None:
         human = paris.model_copy(update={"source": "human"})
         erased = extraction(tweet("3", "Paris erased"))
         documents = [from_extraction(both, [paris, hilton]), from_decision(decision(task("2"), 1, human))]
-        await index.write([*documents, from_extraction(erased, []), from_tombstone(Tombstone(id="3"))])
+        await index.write([*documents, from_extraction(erased, []), marker("3")])
         await index.refresh()
         await index.close()
 
@@ -124,8 +125,12 @@ def test_no_control_character_of_a_post_is_printed(mner: Mner, settings: Setting
 
 @pytest.mark.usefixtures("filled_queue")
 def test_the_queue_is_counted(mner: Mner) -> None:
-    assert mner("queue", "counts").out == "open 2\nleased 1\ndecided 1\n"
-    assert json.loads(mner("queue", "counts", "--json").out) == {"open": 2, "leased": 1, "decided": 1}
+    text = mner("queue", "counts").out
+    assert text.startswith("open 2\nleased 1\ndecided 1\ncopies 0\ndisputed 0\nflagged 0\noldest 20")
+    found = json.loads(mner("queue", "counts", "--json").out)
+    oldest = datetime.fromisoformat(found.pop("oldest"))
+    assert oldest.utcoffset() == timedelta(0)
+    assert found == {"open": 2, "leased": 1, "decided": 1, "copies": 0, "disputed": 0, "flagged": 0}
 
 
 @pytest.mark.usefixtures("filled_index")

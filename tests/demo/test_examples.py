@@ -7,10 +7,11 @@ import asyncio
 import pytest
 from pydantic import ValidationError
 
+from cli.doctor.terms import retention
 from core.events import Media, Tweet, explain
 from demo.examples import EXAMPLES, PLACEHOLDER, example_events, example_faults, image_server
 from streams.images.loader import ImageLoader
-from streams.settings import ImageLimits
+from streams.settings import ImageLimits, Settings
 from tests.waiting import until
 
 FAULTS = {fault.line: fault for fault in example_faults()}
@@ -73,6 +74,13 @@ async def test_a_slow_image_fails_at_the_deadline() -> None:
             tweet = Tweet.model_validate({"id": "1", "text": "slow", "media": [{"url": f"{url}/slow.jpg"}]})
             result, _ = await loader.load_first_photo(tweet.media)
             assert result.reason == "timeout: not fetched within 0.3 s"
+
+
+def test_the_doctor_has_nothing_to_say_of_their_sources() -> None:
+    dead = {line for line, fault in FAULTS.items() if fault.outcome == "dead"}
+    events = [event for line, event in enumerate(example_events(MISSING_HOST), start=1) if line not in dead]
+    sources = sorted({Tweet.model_validate_json(event).source for event in events})
+    assert retention(sources, Settings(_env_file=None)) == []
 
 
 def test_images_are_small_and_their_host_is_replaced() -> None:

@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from core.errors import Reject, Retry, Stop
-from core.events import DeadLetter, Decision, Extraction, Mention, ReviewTask, Tombstone, Tweet
+from core.events import DeadLetter, Decision, Extraction, Mention, ReviewTask, Tweet
+from core.lifecycle import Lifecycle
 from core.spelling import fold, normalise
 from core.text import one_line
 from model.tokens import TweetTokenizer
 from model.words import split_words
 from sinks.answers import elasticsearch, kafka, redis, tls
 from sinks.answers.answer import MAX_SENTENCE, Answer
-from sinks.document import from_extraction
+from sinks.index.document import from_extraction
 from streams.pipeline.decode import Decode
 from streams.pipeline.item import Item, Origin
 from streams.settings import CHECKPOINT
@@ -84,7 +85,7 @@ def dead_letter(letter: DeadLetter, raw: bytes) -> None:
 
 def bytes_to_event(raw: bytes) -> None:
     """The other events: the same, for what another version or program wrote."""
-    for kind in (Extraction, ReviewTask, Decision, Tombstone, DeadLetter):
+    for kind in (Extraction, ReviewTask, Decision, Lifecycle, DeadLetter):
         item = decoded(kind, raw)
         assert (item.parsed is not None) + (item.dead is not None) == 1
         if item.dead is not None:

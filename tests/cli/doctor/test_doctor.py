@@ -25,10 +25,12 @@ from cli.doctor.finding import Finding
 from local import jars as local_jars
 from local.redis import Redis
 from local.server import free_ports
-from sinks.index import Index
-from sinks.mapping import PROPERTIES
+from local.stack import Stack
+from sinks.index.index import Index
+from sinks.index.mapping import PROPERTIES
 from streams import topics
 from streams.settings import Settings, load
+from tests.conftest import settings_for
 
 pytestmark = pytest.mark.servers
 
@@ -37,8 +39,12 @@ NAMES = ("kafka", "elasticsearch", "redis")
 
 
 @pytest.fixture
-def deployment(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
-    """Sets the environment of a deployment on the shared servers, where nothing is prepared."""
+def deployment(own_servers: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+    """Sets the environment of a deployment where nothing is prepared.
+
+    The shared servers would not do, since an index that another test creates is red for a moment.
+    """
+    settings = settings_for(own_servers.addresses, tmp_path)
     monkeypatch.chdir(tmp_path)  # away from the .env of the repository
     for name in [name for name in os.environ if name.startswith("MNER_")]:
         monkeypatch.delenv(name)  # nor the settings of the person who runs the tests

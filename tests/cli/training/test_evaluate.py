@@ -47,7 +47,7 @@ def test_the_scoreboard_its_plots_and_its_json(
     out, plots = tmp_path / "scores.json", tmp_path / "new" / "plots"
     command.command(data=data, ood=other, plots=plots, json_out=out)
     scores = json.loads(out.read_text())
-    assert scores["support"] == 2
+    assert (scores["support"], scores["runtime"]) == (2, "torch")
     assert {"ece", "brier", "auroc_error", "aupr_error", "aurc", "at_80", "at_90", "candidates"} <= scores.keys()
     assert scores["ood"] == "wnut"
     assert scores["ood_auroc"].keys() == EPISTEMIC_MEASURES.keys()
@@ -75,6 +75,23 @@ def test_the_scoreboard_its_plots_and_its_json(
     )
 
 
+def test_user_names_are_words_unless_they_are_measured_as_accounts(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "test.txt").write_text("@\tO\nNASA\tB-ORG\nin\tO\nParis\tB-LOC\n\n@\tO\nBarackObama\tB-PER\n")
+    out = tmp_path / "scores.json"
+    command.command(data=data, json_out=out)
+    words = json.loads(out.read_text())
+    assert (words["accounts"], words["support"]) == ("mention", 3)
+    command.command(data=data, accounts="account", json_out=out)
+    accounts = json.loads(out.read_text())
+    assert (accounts["accounts"], accounts["support"], accounts["predicted"]) == ("account", 1, 1)
+    assert words["predicted"] > 1
+    printed = capsys.readouterr().out
+    assert "words, as the corpus labels them" in printed
+    assert "accounts, in 2 posts" in printed
+
+
 def test_captions_must_belong_to_the_posts_and_a_view_that_reads_them_needs_some(data: Path, tmp_path: Path) -> None:
     captions = tmp_path / "captions.jsonl"
     captions.write_text(json.dumps({"set": "toy", "img": "1", "caption": "a city"}), encoding="utf-8")
@@ -84,6 +101,12 @@ def test_captions_must_belong_to_the_posts_and_a_view_that_reads_them_needs_some
         command.command(data=data, views="text+context")
     with pytest.raises(UserError, match=r"views image: the checkpoint minilm-.* has text, text\+context"):
         command.command(data=data, views="image")
+
+
+def test_a_runtime_that_the_checkpoint_lacks_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MNER_RUNTIME", "int8")
+    with pytest.raises(UserError, match="MNER_RUNTIME: the runtime is int8, but the checkpoint has no int8 layers"):
+        command.command(data=data)
 
 
 def test_a_folder_for_plots_that_cannot_be_made_fails_before_the_work(data: Path) -> None:
@@ -163,3 +186,17 @@ def test_little_evidence_is_detected_whatever_the_noise() -> None:
     unknown = TweetUncertainty(np.full((2, 3), 0.3), np.full((2, 3), 0.6), best)
     found = out_of_distribution([known], [unknown])
     assert (found["mean"].epistemic, found["beyond_noise"].epistemic) == (0.0, 1.0)
+
+
+def test_posts_whose_source_may_not_train_are_not_measured(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = (data / "test.txt").read_text()
+    (data / "test.txt").write_text("# source x\n" + plain)
+    with pytest.raises(UserError, match=r"test\.txt: no post is left: 1 of 'unknown' may not train, 1 of 'x' may not"):
+        command.command(data=data)
+    (data / "test.txt").write_text("# source x\n" + plain.replace("Justin", "# source file\nJustin"))
+    command.command(data=data, json_out=tmp_path / "scores.json")
+    told = " ".join(capsys.readouterr().out.split())
+    assert "1 posts are skipped, by the terms of their sources: 1 of 'x' may not train" in told
+    assert "on toy/test, 1 posts" in told

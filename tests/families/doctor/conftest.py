@@ -11,7 +11,8 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from local.stack import Stack
-from sinks.index import Index
+from sinks.index.index import Index
+from sinks.index.subjects import ALIAS, Subjects
 from streams import topics
 from streams.settings import Settings
 from tests.conftest import settings_for
@@ -38,6 +39,7 @@ def deployment(own_servers: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 async def prepare(settings: Settings) -> None:
-    index = Index(str(settings.elasticsearch), settings.name("mentions"))
-    await index.prepare()
-    await index.close()
+    for alias in (Index, Subjects):
+        index = alias(str(settings.elasticsearch), settings.name("mentions" if alias is Index else ALIAS))
+        await index.prepare()
+        await index.close()

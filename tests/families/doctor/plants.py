@@ -17,9 +17,9 @@ from redis import Redis
 from cli.doctor import elasticsearch as elasticsearch_check
 from cli.doctor import kafka as kafka_check
 from cli.doctor import redis as redis_check
-from sinks.document import from_decision
-from sinks.index import Index
-from sinks.queue import ReviewQueue
+from sinks.index.document import from_decision
+from sinks.index.index import Index
+from sinks.queue.queue import ReviewQueue
 from streams.settings import Settings
 from tests.families.doctor.plants_kafka import fresh_record
 from tests.sinks.values import decision, mention, task

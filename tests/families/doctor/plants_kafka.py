@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import ConfigResource
 from kafka.coordinator.assignors.abstract import ConsumerProtocolAssignment
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import KafkaError
@@ -18,6 +17,7 @@ from kafka.errors import KafkaError
 from streams import topics
 from streams.agents.names import AgentName
 from streams.settings import Settings
+from tests.altered import alter
 from tests.families.kafka.topics_of import admin, commit, ends, send
 
 
@@ -48,9 +48,15 @@ def below_the_start(deployment: Settings, _: pytest.MonkeyPatch) -> Iterator[Non
 
 
 @contextmanager
-def alive(deployment: Settings, *, strategy: Any = RangePartitionAssignor, members: int = 1) -> Iterator[list[Any]]:
-    """Members of the extract agent's group that fetch, keep their heartbeat and commit nothing."""
-    stop = threading.Event()
+def alive(
+    deployment: Settings,
+    *,
+    strategy: Any = RangePartitionAssignor,
+    members: int = 1,
+    committed: dict[TopicPartition, Any] | None = None,
+) -> Iterator[None]:
+    """Members of the extract agent's group that fetch. They commit only `committed`."""
+    stop, has_committed = threading.Event(), threading.Event()
     consumers = [
         KafkaConsumer(
             deployment.name(topics.TWEETS),
@@ -66,13 +72,17 @@ def alive(deployment: Settings, *, strategy: Any = RangePartitionAssignor, membe
     def poll(consumer: Any) -> None:
         while not stop.is_set():
             consumer.poll(timeout_ms=100)
+            if committed and consumer.assignment() and not has_committed.is_set():
+                consumer.commit(committed)  # here, since no two threads may use one consumer
+                has_committed.set()
 
     threads = [threading.Thread(target=poll, args=(consumer,)) for consumer in consumers]
     for thread in threads:
         thread.start()
     try:
         wait_for_group(deployment, members)
-        yield consumers
+        assert committed is None or has_committed.wait(60)
+        yield
     finally:
         stop.set()
         for thread, consumer in zip(threads, consumers, strict=True):
@@ -96,9 +106,10 @@ def wait_for_group(deployment: Settings, members: int) -> None:
     group = deployment.name(AgentName.EXTRACT.group)
     with admin(deployment) as client:
         for _ in range(600):
-            found = client.describe_groups([group])[group]
-            if found["group_state"] == "Stable" and len(found["members"]) == members:
-                return
+            with suppress(KafkaError):  # a fresh broker has no coordinator yet
+                found = client.describe_groups([group])[group]
+                if found["group_state"] == "Stable" and len(found["members"]) == members:
+                    return
             threading.Event().wait(0.1)
     raise AssertionError(f"{group} never had {members} members")
 
@@ -123,8 +134,8 @@ def deaf_worker(deployment: Settings, _: pytest.MonkeyPatch) -> Iterator[None]:
 def one_deaf_partition(deployment: Settings, _: pytest.MonkeyPatch) -> Iterator[None]:
     """All partitions but one are committed to their end again and again."""
     send(deployment, range(40))
-    with alive(deployment) as (consumer,):
-        consumer.commit({place: offset for place, offset in offsets(ends(deployment)).items() if place.partition != 2})
+    reached = {place: end for place, end in ends(deployment).items() if place.partition != 2}
+    with alive(deployment, committed=offsets(reached)):
         yield
 
 
@@ -174,8 +185,7 @@ def altered(topic: str, **values: str) -> Any:
 
     @contextmanager
     def plant(deployment: Settings, _: pytest.MonkeyPatch) -> Iterator[None]:
-        with admin(deployment) as client:
-            client.alter_configs([ConfigResource("TOPIC", deployment.name(topic), values)])
+        alter(str(deployment.kafka), deployment.name(topic), values)
         yield
 
     return plant

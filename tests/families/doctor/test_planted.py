@@ -97,8 +97,8 @@ CASES = [
         *("replicas", "broken", ("tweets.dead has min.insync.replicas=2",), "lower min.insync.replicas"),
     ),
     # clocks (stand-ins)
-    Case("clock behind Kafka", plants.clock_off(-90, "kafka"), "clock", "warning", ("Kafka", "90 s ahead"), "NTP"),
-    Case("clock behind Redis", plants.clock_off(-90, "redis"), "clock", "warning", ("Redis", "90 s ahead"), "NTP"),
+    Case("clock behind Kafka", plants.clock_off(-90, "kafka"), "clock", "warning", ("Kafka", "s ahead"), "NTP"),
+    Case("clock behind Redis", plants.clock_off(-90, "redis"), "clock", "warning", ("Redis", "s ahead"), "NTP"),
     Case("clock ahead", plants.clock_off(90, "elasticsearch"), "clock", "warning", ("behind",), "NTP"),
     # Redis and the queue
     Case(

@@ -14,7 +14,8 @@ from cli.doctor import checks, elasticsearch, kafka, redis
 from cli.doctor.command import command
 from cli.doctor.elasticsearch import WATERMARK, least_free
 from cli.doctor.finding import Finding, Level, clock, gravest
-from cli.doctor.groups import Look, judge
+from cli.doctor.groups import judge
+from streams.groups import Look
 from streams.settings import Settings
 from tests.families.servers.http_server import Reply, error, serving
 

@@ -98,7 +98,7 @@ JSON_ONLY = "; give a file of posts as JSON"
 TABLE = "looks like a table (CSV or TSV); give a file of posts as JSON, one on each line"
 COMMAS = "has a comma after each post; remove the commas, or put all posts between [ and ]"
 COMMENT = "begins with a comment; JSON has none, so remove the comments"
-ARCHIVES = "archives are not read yet. Write each "
+ARCHIVES = "only a feed reads archives. Write each "
 OTHER_JSON = "is JSON, but not an object with `id` and `text`"
 MEMORY = "need more memory than is allowed; decompress them first"
 BETWEEN = "a comma stands after post 1; put all posts between [ and ]"
@@ -108,6 +108,7 @@ FLAT = '{\n"id": "5",\n"text": "x",\n"media": [\n{\n"id": "9"\n},\n{\n"id": "10"
 NONE = "holds no posts: of its first {}, none is a post; "
 INVALID = "is not valid JSON: "
 PAGE = (
-    "holds no posts: {} 1 is a page of X's API; pages are not read yet. Write each entry of `data` on a line of its own"
+    "holds no posts: {} 1 is a page of X's API; only a feed reads pages. Write each entry of `data` on a line of "
+    "its own"
 )
 LATIN = b'{"id": "1", "text": "caf\xe9"}\n'

@@ -158,7 +158,7 @@ def numbered(count: int) -> list[bytes]:
     ],
 )
 def test_of_a_compressed_file_that_is_cut_off_the_beginning_is_read(compress: Any, says: str) -> None:
-    posts = numbered(100_000)
+    posts = numbered(40_000)
     whole = compress(b"\n".join(posts))
     source: Any = Pipe(whole[: len(whole) // 2], 1000)
     readable = Readable(open_posts(source, MOST))
@@ -199,7 +199,7 @@ def test_a_bomb_takes_little_memory_and_the_line_after_it_is_read() -> None:
 @pytest.mark.parametrize("beginning", [b"[", b"", b"\x1e", b'{"a": "'], ids=["array", "objects", "sequence", "string"])
 def test_a_long_file_is_never_in_memory_as_a_whole(beginning: bytes) -> None:
     separator = {b"[": b", ", b"\x1e": b"\n\x1e"}.get(beginning, b"\n\n" if beginning else b" ")
-    posts = separator.join(post[:-2] + b" " * 100 + post[-2:] for post in numbered(100_000))
+    posts = separator.join(post[:-2] + b" " * 600 + post[-2:] for post in numbered(20_000))
     if beginning == b'{"a": "':
         source: Any = io.BytesIO(b'{"id": "1"}\n' + beginning + posts)
         assert len(posts) > 10 * MEGABYTE
@@ -207,9 +207,9 @@ def test_a_long_file_is_never_in_memory_as_a_whole(beginning: bytes) -> None:
         source = io.BytesIO(beginning + posts + (b"]" if beginning == b"[" else b""))
     before = len(source.getvalue())
     sizes, peak = peak_of(source)
-    assert len(sizes) >= 100_000
+    assert len(sizes) >= 20_000
     assert before > 10 * MEGABYTE
-    assert peak < 20 * MEGABYTE  # most of it is the list of the sizes
+    assert peak < 8 * MEGABYTE
 
 
 def test_a_file_that_is_read_as_it_is_gives_its_lines_whatever_they_hold() -> None:
@@ -308,8 +308,8 @@ def test_blanks_before_the_first_post_are_bounded(size: int) -> None:
 
 def test_among_broken_objects_memory_is_bounded_and_each_good_one_is_found() -> None:
     good, broken = b'{\n"id": "1"\n}', b'{\n"id": "2\n'
-    data = b"\n".join([good, *([broken, good, good] * 50_000)])
+    data = b"\n".join([good, *([broken, good, good] * 20_000)])
     sizes, peak = peak_of(io.BytesIO(data))
-    assert sizes.count(len(good)) >= 100_000
+    assert sizes.count(len(good)) >= 40_000
     assert sum(sizes) >= len(data) - 2 * len(sizes)
-    assert peak < 20 * MEGABYTE  # most of it is the list of the sizes
+    assert peak < 8 * MEGABYTE  # most of it is the list of the sizes

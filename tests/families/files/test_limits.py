@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from core.errors import BatchFailed, ProcessDied, Refused, Reject
-from core.events import Decision, Extraction, Tombstone, Tweet
+from core.events import Decision, Extraction, Tweet
+from core.lifecycle import Lifecycle
 from sinks.answers.elasticsearch import item_answer
 from sinks.answers.kafka import answer as kafka_answer
 from sinks.answers.redis import answer as redis_answer
-from sinks.index import Outcome
+from sinks.index.index import Outcome
 from streams.pipeline import alert, limits
 from streams.pipeline.decode import Decode
 from streams.pipeline.item import Item, Origin
@@ -166,7 +167,7 @@ async def test_a_record_without_a_value_hides_no_failure() -> None:
         assert "events in a row failed" in str(run.pipeline.halted.exception())
 
 
-@pytest.mark.parametrize("kind", [Tweet, Extraction, Decision, Tombstone])
+@pytest.mark.parametrize("kind", [Tweet, Extraction, Decision, Lifecycle])
 @pytest.mark.parametrize(
     "value",
     [

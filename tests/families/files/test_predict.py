@@ -16,7 +16,9 @@ from cli import predict
 from core.errors import UserError
 from core.events import ImageResult, Tweet
 from core.files.posts import open_posts
+from model.checkpoint import describe
 from model.extractor import Extracted
+from streams.settings import CHECKPOINT
 from tests.families.files.make_files import CASES, CORPUS
 
 MOST = 1_048_588
@@ -24,6 +26,8 @@ MOST = 1_048_588
 
 class NoMentions:
     """An extractor that finds nothing."""
+
+    info = describe(CHECKPOINT)
 
     def extract_all(self, tweets: Sequence[Tweet], *_: object) -> list[Extracted]:
         return [Extracted([], [], None) for _ in tweets]

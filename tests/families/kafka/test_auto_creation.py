@@ -20,6 +20,7 @@ from sinks.no_creation import creates_none
 from streams import feed, topics
 from streams.consumer import logs
 from streams.consumer.logs import Logs
+from streams.feeds import sending
 from streams.producer import Producer
 from streams.settings import Settings
 from tests.conftest import Given
@@ -79,7 +80,7 @@ async def by_the_producer(settings: Settings) -> None:
 
 async def by_the_feed(settings: Settings) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feed, "PATIENCE_S", 3.0)
+        patch.setattr(sending, "PATIENCE_S", 3.0)
         await asyncio.to_thread(feed.feed, [b"{}"], str(settings.kafka), settings.name("nowhere"))
 
 

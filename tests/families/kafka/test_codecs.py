@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaProducer
-from kafka.admin import ConfigResource
 
 from core.events import DeadLetter
 from sinks.dead_letters import read
 from streams import topics
 from streams.settings import Settings
+from tests.altered import alter
 from tests.families.kafka.side_by_side import side_by_side
-from tests.families.kafka.topics_of import admin, post, send, until_all_committed, until_extracted
+from tests.families.kafka.topics_of import post, send, until_all_committed, until_extracted
 from tests.streams.conftest import Start
 
 CODECS = ["gzip", "lz4", "snappy", "zstd"]
@@ -38,9 +38,7 @@ async def by_aiokafka(settings: Settings, codec: str, first: int) -> None:
 
 
 async def by_the_broker(settings: Settings, codec: str, first: int) -> None:
-    with admin(settings) as client:
-        resource = ConfigResource("TOPIC", settings.name(topics.TWEETS), {"compression.type": codec})
-        client.alter_configs([resource])
+    alter(str(settings.kafka), settings.name(topics.TWEETS), {"compression.type": codec})
     await asyncio.to_thread(send, settings, range(first, first + COUNT), linger_ms=20)
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from kafka.admin import ConfigResource
 
 from local.stack import Stack
 from streams import topics
+from tests.altered import alter
 from tests.families.kafka.side_by_side import QUICK, bare_settings, with_topics
-from tests.families.kafka.topics_of import admin, send, until_all_committed, until_extracted
+from tests.families.kafka.topics_of import send, until_all_committed, until_extracted
 from tests.streams.conftest import Start, started
 
 KEPT, LOST = 40, 40
@@ -57,9 +57,8 @@ class Cut:
 
     async def read(self) -> None:
         """A worker reads all. What the log was before its last records is kept."""
-        with admin(self.settings) as client:
-            values = {"message.timestamp.type": self.case.stamped}
-            client.alter_configs([ConfigResource("TOPIC", self.settings.name(topics.TWEETS), values)])
+        topic, stamped = self.settings.name(topics.TWEETS), str(self.case.stamped)
+        await asyncio.to_thread(alter, str(self.settings.kafka), topic, {"message.timestamp.type": stamped})
         await asyncio.to_thread(send, self.settings, range(KEPT))
         await asyncio.to_thread(self.copy)
         self.worker = await asyncio.to_thread(self.start, self.settings, only=("extract",))
@@ -81,7 +80,8 @@ class Cut:
         await until_extracted(self.settings, new, 90)
         await until_all_committed(self.settings, 60)
         assert self.worker.code is None
-        assert 1 <= self.worker.output().count("reading again") <= 4, "each partition is read again once"
+        output = self.worker.output()
+        assert 1 <= output.count("reading again") <= 4, f"each partition is read again once:\n{output}"
 
     def copy(self) -> None:
         for folder in self._folders():

@@ -9,12 +9,12 @@ from collections.abc import Callable
 import pytest
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaProducer
-from kafka.admin import ConfigResource
 
 from core.events import HEADERS
 from streams import topics
 from streams.consumer.placement import Commit
 from streams.settings import Settings
+from tests.altered import alter
 from tests.families.kafka.never import LATE_S
 from tests.families.kafka.side_by_side import Scenario, play, side_by_side
 from tests.families.kafka.topics_of import (
@@ -42,9 +42,7 @@ AHEAD_MS = 50 * 60_000
 
 
 def stamp(settings: Settings, kind: str) -> None:
-    with admin(settings) as client:
-        values = {"message.timestamp.type": kind}
-        client.alter_configs([ConfigResource("TOPIC", settings.name(topics.TWEETS), values)])
+    alter(str(settings.kafka), settings.name(topics.TWEETS), {"message.timestamp.type": kind})
 
 
 def send_stamped(settings: Settings, numbers: range, time_ms: int) -> None:

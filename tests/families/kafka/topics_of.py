@@ -30,7 +30,7 @@ def reads_again(output: str) -> bool:
 
 
 def post(number: int) -> bytes:
-    return json.dumps({"id": f"t{number}", "text": stub_model.text(number)}).encode()
+    return json.dumps({"id": f"t{number}", "text": stub_model.text(number), "source": "file"}).encode()
 
 
 @contextmanager

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.spelling import fold
-from sinks.search import CLOSE, OPEN, results
+from sinks.index.search import results
+from sinks.searching.access import EVERYTHING
+from sinks.searching.hits import CLOSE, OPEN
 from tests.families.names.test_fuzz import TEXTS
 
 CASES = [
@@ -34,7 +36,7 @@ def matches(text: str, folded: str) -> list[str]:
     marked = folded.replace("{", OPEN).replace("}", CLOSE)
     hit = {"_source": {"id": "1", "text": text, "mentions": [], "source": "model"}, "_score": 1.0}
     answer = {"hits": {"total": {"value": 1}, "hits": [hit | {"highlight": {"folded": [marked]}}]}}
-    (found,) = results(answer).hits
+    (found,) = results(answer, EVERYTHING).hits
     assert all(0 <= start < end <= len(text) for start, end in found.matches)
     assert all(a[1] <= b[0] for a, b in zip(found.matches, found.matches[1:], strict=False))
     return [text[start:end] for start, end in found.matches]

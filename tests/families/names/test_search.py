@@ -12,10 +12,10 @@ from elasticsearch import AsyncElasticsearch
 from cli.main import main
 from core.errors import UserError
 from core.events import Mention
-from sinks.document import Document, from_extraction
-from sinks.index import Index
-from sinks.mapping import PROPERTIES
-from sinks.search import MAX_WORDS
+from sinks.index.document import Document, from_extraction
+from sinks.index.index import Index
+from sinks.index.mapping import PROPERTIES
+from sinks.searching.language import MAX_WORDS
 from streams.settings import Settings
 from tests.families.names.spellings import SAME
 from tests.sinks.conftest import index as index  # noqa: PLC0414
@@ -102,7 +102,7 @@ async def test_what_matched_is_shown_in_the_raw_text(index: Index) -> None:
         (hit,) = (await index.search(query)).hits
         found[query] = [hit.text[start:end] for start, end in hit.matches]
     assert found == {
-        "AT&T": ["AT", "T", "𝐀𝐓", "𝐓"],
+        "AT&T": ["AT&amp;T", "𝐀𝐓&𝐓"],
         "o'connor": ["O’Connor"],
         "beyoncé": ["Beyonce\u0301"],
         "fine": ["ﬁne"],

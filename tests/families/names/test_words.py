@@ -15,7 +15,17 @@ ADDRESSES = {
     "東京https://t.co/x": ["東京", "https://t.co/x"],
     "3https://t.co/x": ["3", "https://t.co/x"],
     "Londonwww.x.com": ["London", "www.x.com"],
+    "Londonwww.x.com/y": ["London", "www.x.com/y"],
+    "Londonpic.twitter.com/x": ["London", "pic.twitter.com/x"],
+    "Londonhttps:/…": ["London", "https:/…"],
+    "Londonhttps… ": ["London", "https…"],
+    "Londonhtt…": ["London", "htt…"],
+    "Londonhttp:": ["London", "http:"],
+    "Londonhttp...": ["London", "http", ".", ".", "."],
+    "Londonhttp": ["London", "http"],
     "https://t.co/ahttps://t.co/b": ["https://t.co/a", "https://t.co/b"],
+    "https://t.co/ahttps:/…": ["https://t.co/a", "https:/…"],
+    "https://t.co/AbCdEfGhIjLondon": ["https://t.co/AbCdEfGhIj", "London"],
     "https://x.y/z,Hamburg": ["https://x.y/z", ",", "Hamburg"],
     "https://x.y/z, Hamburg": ["https://x.y/z", ",", "Hamburg"],
     "https://x.y,Hamburg": ["https://x.y", ",", "Hamburg"],
@@ -78,6 +88,7 @@ NO_ADDRESSES = {
     "St.Louis/Paris": ["St", ".", "Louis", "/", "Paris"],
     "@name@mastodon.social": ["@", "name", "@", "mastodon", ".", "social"],
     "http Hamburg": ["http", "Hamburg"],
+    "libhttp is a nighttime epic": ["libhttp", "is", "a", "nighttime", "epic"],
 }
 
 LETTERS = {
@@ -98,8 +109,11 @@ LETTERS = {
     "Louis Ⅷ": ["Louis", "VIII"],
     "🅱aris": ["Baris"],
     "#𝐍𝐁𝐀": ["#", "NBA"],
-    "＃Paris": ["＃", "Paris"],
+    "＃Paris": ["#", "Paris"],
     "𝐀𝐓&amp;𝐓": ["AT", "&", "T"],
+    "ＡＴ＆Ｔ": ["AT", "&", "T"],
+    "O＇Brien（Ｐａｒｉｓ）": ["O", "'", "Brien", "(", "Paris", ")"],
+    "Ｓａｉｎｔ－Ｄｅｎｉｓ １０，０００": ["Saint-Denis", "10,000"],
     "AT&amp;amp;T": ["AT", "&", "T"],
     "Ham&shy;burg": ["Ham\u00adburg"],
     # symbols, numbers and other scripts are read as they stand

@@ -15,11 +15,12 @@ from kafka import KafkaProducer
 
 from cli.main import main
 from core.events import DeadLetter
-from sinks.document import from_extraction
-from sinks.index import Index
-from sinks.queue import ReviewQueue
+from sinks.index.document import from_extraction
+from sinks.index.index import Index
+from sinks.queue.queue import ReviewQueue
 from streams import topics
 from streams.settings import Settings
+from tests.conftest import Given, settings_for
 from tests.sinks.values import extraction, mention, task, tweet
 
 LONG = "ein langes Wort 🗼 Łódź Αθήνα 東京 " * 20
@@ -37,22 +38,29 @@ class Shown:
 Show = Callable[..., Shown]
 
 
-@pytest.fixture
-def filled(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
-    """The same settings stand in the environment."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("MNER_")]:
-        monkeypatch.delenv(name)
-    for name in ("kafka", "elasticsearch", "redis", "prefix", "home"):
-        monkeypatch.setenv(f"MNER_{name.upper()}", str(getattr(settings, name)))
+@pytest.fixture(scope="module")
+def deployment(servers: Given, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of a deployment that holds something. No command here changes what another one shows."""
+    settings = settings_for(servers.addresses, tmp_path_factory.mktemp("home"))
     topics.create(str(settings.kafka), topics.plan(settings))
     letter = DeadLetter(topic="tweets", partition=0, offset=1, stage="decode", error="Reject", reason=LONG, value=LONG)
     producer = KafkaProducer(bootstrap_servers=settings.kafka)
     producer.send(settings.name(topics.DEAD), letter.model_dump_json().encode()).get(timeout=10)
     producer.close()
     asyncio.run(fill(settings))
-    Path("posts.jsonl").write_text('{"id": "1", "text": "Łódź 🗼"}\n')
     return settings
+
+
+@pytest.fixture
+def filled(deployment: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+    """The same settings stand in the environment, and a file of posts in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("MNER_")]:
+        monkeypatch.delenv(name)
+    for name in ("kafka", "elasticsearch", "redis", "prefix", "home"):
+        monkeypatch.setenv(f"MNER_{name.upper()}", str(getattr(deployment, name)))
+    Path("posts.jsonl").write_text('{"id": "1", "text": "Łódź 🗼"}\n')
+    return deployment
 
 
 async def fill(settings: Settings) -> None:

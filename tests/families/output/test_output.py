@@ -15,7 +15,8 @@ from rich.console import Console
 from cli.output import replace_unencodable
 from demo.report import Report
 from demo.tally import Tally
-from sinks.search import Entity, Results
+from sinks.index.search import Results
+from sinks.names.entities import Entity
 from streams.settings import VARIABLES, Settings
 from tests.conftest import ROOT
 from tests.families.output.conftest import LONG, Show

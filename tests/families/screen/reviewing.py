@@ -10,7 +10,7 @@ from rich.console import Console
 from core.events import Decision
 from review.session import Session
 from review.terminal import Terminal
-from sinks.queue import ReviewQueue
+from sinks.queue.queue import ReviewQueue
 
 
 class Nowhere:

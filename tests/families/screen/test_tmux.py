@@ -7,17 +7,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from core.events import ReviewTask
-from sinks.queue import ReviewQueue
+from sinks.queue.queue import ReviewQueue
 from streams.settings import Settings
 from tests.conftest import ROOT
 from tests.families.screen.test_widths import KEYS_ROW, WALL
 from tests.families.screen.texts import CASES
 from tests.review.tasks import mention, task
+
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
@@ -58,20 +61,20 @@ def tmux(tmp_path: Path) -> Iterator[Tmux]:
     made.ends()
 
 
-def asked(tweet_id: str, text: str, words: str, uncertainty: float) -> ReviewTask:
+def asked(tweet_id: str, text: str, words: str, received_at: datetime) -> ReviewTask:
     question = mention(words, "PER", text=text)
-    return task(tweet_id, questions=(question,), confident=(), text=text, uncertainty=uncertainty)
+    made = task(tweet_id, questions=(question,), confident=(), text=text)
+    return made.model_copy(update={"tweet": made.tweet.model_copy(update={"received_at": received_at})})
 
 
 async def test_each_post_is_alone_on_the_screen_and_ctrl_z_gives_the_terminal_back(
     tmux: Tmux, settings: Settings
 ) -> None:
     queue, tasks = ReviewQueue(str(settings.redis), settings.name("review:")), []
-    for place, case in enumerate(CASES):
-        rank = 1 - place / 100
+    for place, case in enumerate(CASES):  # a day apart: then age alone makes the order
         tasks += [
-            asked(f"wall{place}", WALL, "previous", rank),
-            asked(f"t{place}", case.text, case.words[0], rank - 0.005),
+            asked(f"wall{place}", WALL, "previous", BEGIN + timedelta(days=2 * place)),
+            asked(f"t{place}", case.text, case.words[0], BEGIN + timedelta(days=2 * place + 1)),
         ]
     await queue.add(tasks)
     await queue.close()

@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import ssl
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
-from local.stack import Stack
 from sinks import blame
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a Redis of this module alone, which its tests may change."""
-    with Stack(tmp_path_factory.mktemp("redis"), ["redis"]) as stack:
-        yield stack.addresses["redis"]
 
 
 @pytest.fixture

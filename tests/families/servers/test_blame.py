@@ -14,9 +14,9 @@ from core.errors import Reject, Retry
 from core.events import ReviewTask
 from sinks.answers.answer import Slow
 from sinks.blame import LARGE, PATIENCE, Blame
-from sinks.document import Document
-from sinks.index import Index, Outcome
-from sinks.queue import ReviewQueue
+from sinks.index.document import Document
+from sinks.index.index import Index, Outcome
+from sinks.queue.queue import ReviewQueue
 from streams.settings import Settings
 from tests.families.servers.http_server import Reply, http_proxy, serving
 from tests.families.servers.reaction import reaction
@@ -156,8 +156,8 @@ CALLS = [
 @pytest.mark.servers
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_task_that_a_proxy_before_redis_hangs_up_on_is_rejected(address: str, call: Call) -> None:
-    port = urlsplit(address).port
+async def test_a_task_that_a_proxy_before_redis_hangs_up_on_is_rejected(own_redis: str, call: Call) -> None:
+    port = urlsplit(own_redis).port
     assert port
     async with redis_proxy(port, 100_000) as url:
         queue = ReviewQueue(url, f"{uuid4().hex}:")
@@ -169,8 +169,8 @@ async def test_a_task_that_a_proxy_before_redis_hangs_up_on_is_rejected(address:
 
 @pytest.mark.servers
 @pytest.mark.usefixtures("at_once")
-async def test_a_small_task_that_a_proxy_hangs_up_on_is_rejected_in_the_end(address: str) -> None:
-    async with redis_proxy(urlsplit(address).port, 40_000) as url:
+async def test_a_small_task_that_a_proxy_hangs_up_on_is_rejected_in_the_end(own_redis: str) -> None:
+    async with redis_proxy(urlsplit(own_redis).port, 40_000) as url:
         queue = ReviewQueue(url, f"{uuid4().hex}:")
         for _ in range(PATIENCE - 1):
             with pytest.raises(Retry):
@@ -192,8 +192,8 @@ async def test_no_task_is_rejected_while_a_proxy_answers_for_a_dead_redis(call: 
 
 @pytest.mark.servers
 @pytest.mark.parametrize("call", CALLS)
-async def test_no_task_is_rejected_before_a_minute_is_over(address: str, call: Call) -> None:
-    port = urlsplit(address).port
+async def test_no_task_is_rejected_before_a_minute_is_over(own_redis: str, call: Call) -> None:
+    port = urlsplit(own_redis).port
     async with redis_proxy(port, 100_000) as url:
         queue = ReviewQueue(url, "blame:")
         assert await twenty_times(lambda: call(queue)) == ["retry"] * 20
@@ -202,8 +202,8 @@ async def test_no_task_is_rejected_before_a_minute_is_over(address: str, call: C
 
 @pytest.mark.servers
 @pytest.mark.usefixtures("at_once")
-async def test_no_task_is_rejected_while_redis_takes_no_writes(address: str) -> None:
-    async with Redis.from_url(address) as redis, redis_proxy(urlsplit(address).port, 100_000) as url:
+async def test_no_task_is_rejected_while_redis_takes_no_writes(own_redis: str) -> None:
+    async with Redis.from_url(own_redis) as redis, redis_proxy(urlsplit(own_redis).port, 100_000) as url:
         await redis.replicaof("127.0.0.1", "1")
         queue = ReviewQueue(url, "blame:")
         try:

@@ -13,8 +13,8 @@ from tests.families.servers.http_server import Reply, error, serving
 
 
 @pytest.mark.servers
-def test_a_wrong_database_is_not_told_as_a_missing_password(address: str, plain: Settings) -> None:
-    (finding,) = redis.check(address.removesuffix("/0") + "/99", plain)
+def test_a_wrong_database_is_not_told_as_a_missing_password(own_redis: str, plain: Settings) -> None:
+    (finding,) = redis.check(own_redis.removesuffix("/0") + "/99", plain)
     assert finding.level == "broken"
     assert "no such database" in finding.detail
     assert "password" not in finding.detail + finding.remedy

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from core.errors import Retry, Stop, UserError
-from sinks.bulk import AFTER_SLOW, RequestSize
-from sinks.document import Document
-from sinks.index import Index, Outcome
+from sinks.index.bulk import AFTER_SLOW, RequestSize
+from sinks.index.document import Document
+from sinks.index.index import Index, Outcome
 from tests.families.servers.alerts import CASES, alerting
 from tests.families.servers.http_server import Reply, Request, bulk_done, error, serving
 from tests.families.servers.reaction import reaction

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,19 +11,23 @@ from elasticsearch import AsyncElasticsearch
 
 from core.errors import Retry, Stop
 from local.stack import Stack
-from sinks.document import Document
-from sinks.index import Index
+from sinks.index.document import Document
+from sinks.index.index import Index
 from streams.settings import Settings
+from tests.conftest import settings_for
 
 DOCUMENTS = [Document(str(number), 1, {"id": str(number)}) for number in range(4)]
 Change = Callable[[AsyncElasticsearch, str], Awaitable[Any]]
 
 
 @pytest.fixture
-async def client(servers: Any, settings: Settings) -> AsyncIterator[AsyncElasticsearch]:
-    """A client of a server that the test may block as a whole."""
-    if not isinstance(servers, Stack):
-        pytest.skip("this test blocks a whole Elasticsearch, and MNER_ELASTICSEARCH names an external one")
+def settings(own_servers: Stack, tmp_path: Path) -> Settings:
+    """Settings on servers that the test may block as a whole."""
+    return settings_for(own_servers.addresses, tmp_path)
+
+
+@pytest.fixture
+async def client(settings: Settings) -> AsyncIterator[AsyncElasticsearch]:
     async with AsyncElasticsearch(str(settings.elasticsearch)) as made:
         yield made
 

@@ -18,17 +18,22 @@ import pytest
 import typer
 from kafka import KafkaConsumer, TopicPartition
 
-from cli import feed as command
+from cli.feeds import file as command
 from core.errors import UserError
+from core.files.posts import Posts
 from local.stack import Stack
-from streams import feed as feeding
 from streams import topics
-from streams.feed import FeedEnded, feed
+from streams.feed import feed
+from streams.feeds import sending
+from streams.feeds.file_place import Place
+from streams.feeds.files import FileSource
+from streams.feeds.orders import FeedEnded, Target
+from streams.feeds.runner import Runner
 from streams.settings import Settings
 from tests.conftest import settings_for
 from tests.families.servers.broker import brokering
 
-TOLD = re.compile(r"(\d+) events are in topic (\S+); go on with `mner feed --from-line (\d+)`")
+TOLD = re.compile(r"(\d+) (?:events are in topic \S+|records?); go on with (?:`mner feed FILE --from-line|line) (\d+)")
 
 
 @pytest.fixture
@@ -60,7 +65,7 @@ def told(text: str) -> tuple[int, int]:
     """Returns the number of events, and the line to go on with."""
     found = TOLD.search(text)
     assert found, text
-    return int(found[1]), int(found[3])
+    return int(found[1]), int(found[2])
 
 
 def dying_after(count: int, all_lines: list[bytes], stack: Stack) -> Iterator[bytes]:
@@ -74,7 +79,7 @@ def dying_after(count: int, all_lines: list[bytes], stack: Stack) -> Iterator[by
 def test_a_broker_that_dies_is_told_with_the_line_to_go_on(
     own: Settings, own_servers: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeding, "PATIENCE_S", 4.0)
+    monkeypatch.setattr(sending, "PATIENCE_S", 4.0)
     wanted = lines(3000)
     topic = own.name(topics.TWEETS)
     try:
@@ -83,13 +88,12 @@ def test_a_broker_that_dies_is_told_with_the_line_to_go_on(
     finally:
         own_servers.kafka.start()
         own_servers.kafka.ready()
-    assert not caught.value.interrupted
     assert "unreachable" in str(caught.value) or "in time" in str(caught.value)
     count, line = told(str(caught.value))
     assert 0 < count <= 3000
     assert count >= line - 1
-    monkeypatch.setattr(feeding, "PATIENCE_S", 60.0)
-    assert feed(wanted, str(own.kafka), topic, first=line) == 3000 - (line - 1)
+    monkeypatch.setattr(sending, "PATIENCE_S", 60.0)
+    assert feed(wanted[line - 1 :], str(own.kafka), topic) == 3000 - (line - 1)
     assert held(own) == sorted(wanted)
 
 
@@ -100,7 +104,7 @@ def test_the_command_ends_with_one_line_and_code_1(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(feeding, "PATIENCE_S", 4.0)
+    monkeypatch.setattr(sending, "PATIENCE_S", 4.0)
     for name in ("prefix", "kafka"):
         monkeypatch.setenv(f"MNER_{name.upper()}", str(getattr(own, name)))
     monkeypatch.setenv("MNER_HOME", str(tmp_path))
@@ -181,9 +185,13 @@ def test_a_file_that_breaks_off_is_told_with_the_line(servers: object, settings:
         yield from lines(50)
         raise OSError(5, "Input/output error")
 
-    with pytest.raises(FeedEnded, match="cannot read on: Input/output error") as caught:
-        feed(broken(), str(settings.kafka), settings.name(topics.TWEETS))
-    assert told(str(caught.value)) == (50, 51)
+    source = FileSource(Posts(broken(), "lines"), "file:broken")
+    runner = Runner(source, Target.of(settings, str(settings.kafka)), None)
+    with pytest.raises(OSError, match="Input/output error"):
+        runner.run()
+    assert runner.acknowledged == 50
+    assert runner.cursor is not None
+    assert Place.read(runner.cursor).number == 50
 
 
 @pytest.mark.parametrize(
@@ -201,7 +209,7 @@ def test_a_file_that_breaks_off_is_told_with_the_line(servers: object, settings:
 async def test_a_refusal_is_told_with_its_reason(
     codes: list[int], says: str, line: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeding, "PATIENCE_S", 3.0)
+    monkeypatch.setattr(sending, "PATIENCE_S", 3.0)
     async with brokering("posts", *codes) as broker:
 
         def slowly() -> Iterator[bytes]:

@@ -21,8 +21,8 @@ from core.errors import Reject, Retry, Stop
 from local.stack import Stack
 from sinks.answers.answer import Slow
 from sinks.blame import Blame
-from sinks.pipelines import PipelineSize, in_pipelines
-from sinks.queue import ReviewQueue
+from sinks.queue.pipelines import PipelineSize, in_pipelines
+from sinks.queue.queue import ReviewQueue
 from tests.families.servers.alerts import CASES, alerting
 from tests.families.servers.listening import listening
 from tests.families.servers.reaction import reaction
@@ -32,8 +32,8 @@ Change = Callable[[Redis, str], Awaitable[str]]
 """Brings Redis into a state. Returns the URL to use."""
 
 
-async def added(url: str, *texts: str, timeout_s: float = 5.0) -> str:
-    """Adds tasks. Returns what became of it, and why."""
+async def added(url: str, *texts: str, timeout_s: float = 60.0) -> str:
+    """Adds tasks. Returns what became of it, and why. No answer but silence takes as long as `timeout_s`."""
     queue = ReviewQueue(url, "review:", timeout_s=timeout_s)
     tasks = [task(str(number), text=text) for number, text in enumerate(texts or ("Paris", "London"))]
     try:
@@ -43,9 +43,9 @@ async def added(url: str, *texts: str, timeout_s: float = 5.0) -> str:
 
 
 @pytest.fixture
-async def redis(address: str) -> AsyncIterator[Redis]:
+async def redis(own_redis: str) -> AsyncIterator[Redis]:
     """A Redis that the test may change. Everything is as before afterwards."""
-    client = Redis.from_url(address)
+    client = Redis.from_url(own_redis)
     await client.config_set("requirepass", "")
     before: Any = await client.config_get("*")
     yield client
@@ -115,8 +115,8 @@ STATES = [
 
 @pytest.mark.servers
 @pytest.mark.parametrize(("change", "becomes", "says"), STATES)
-async def test_a_state_of_redis(redis: Redis, address: str, change: Change, becomes: str, says: str) -> None:
-    kind, _, told = (await added(await change(redis, address))).partition("|")
+async def test_a_state_of_redis(redis: Redis, own_redis: str, change: Change, becomes: str, says: str) -> None:
+    kind, _, told = (await added(await change(redis, own_redis))).partition("|")
     assert kind == becomes, told
     assert says in told
     assert "away" not in told
@@ -125,23 +125,23 @@ async def test_a_state_of_redis(redis: Redis, address: str, change: Change, beco
 
 
 @pytest.mark.servers
-async def test_a_redis_without_a_free_connection_is_tried_again(redis: Redis, address: str) -> None:
+async def test_a_redis_without_a_free_connection_is_tried_again(redis: Redis, own_redis: str) -> None:
     await redis.config_set("maxclients", "1")
-    kind, _, told = (await added(address)).partition("|")
+    kind, _, told = (await added(own_redis)).partition("|")
     assert (kind, "no connection left" in told) == ("retry", True), told
 
 
 @pytest.mark.servers
-async def test_a_redis_that_runs_a_long_script_is_tried_again(redis: Redis, address: str) -> None:
+async def test_a_redis_that_runs_a_long_script_is_tried_again(redis: Redis, own_redis: str) -> None:
     await redis.config_set("lua-time-limit", "1")
-    script: asyncio.Task[Any] = asyncio.create_task(Redis.from_url(address).eval("while true do end", 0))  # type: ignore[arg-type]
-    other = Redis.from_url(address)
+    script: asyncio.Task[Any] = asyncio.create_task(Redis.from_url(own_redis).eval("while true do end", 0))  # type: ignore[arg-type]
+    other = Redis.from_url(own_redis)
     for _ in range(500):
         try:
             await other.ping()
         except Exception:  # it is busy now
             break
-    kind, _, told = (await added(address)).partition("|")
+    kind, _, told = (await added(own_redis)).partition("|")
     await other.script_kill()
     await asyncio.gather(script, return_exceptions=True)
     await other.aclose()
@@ -149,16 +149,16 @@ async def test_a_redis_that_runs_a_long_script_is_tried_again(redis: Redis, addr
 
 
 @pytest.mark.servers
-async def test_a_redis_that_pauses_is_tried_again(redis: Redis, address: str) -> None:
-    await redis.client_pause(1500)
-    kind, _, told = (await added(address, timeout_s=0.2)).partition("|")
+async def test_a_redis_that_pauses_is_tried_again(redis: Redis, own_redis: str) -> None:
+    await redis.client_pause(60_000, all=False)  # a pause of all clients would hold up the end of the pause, too
+    kind, _, told = (await added(own_redis, timeout_s=0.2)).partition("|")
     await redis.execute_command("CLIENT", "UNPAUSE")  # type: ignore[no-untyped-call]
     assert (kind, "did not answer in time" in told) == ("retry", True), told
 
 
 @pytest.mark.servers
-async def test_a_connection_that_is_cut_is_made_again(redis: Redis, address: str) -> None:
-    queue = ReviewQueue(address, "review:")
+async def test_a_connection_that_is_cut_is_made_again(redis: Redis, own_redis: str) -> None:
+    queue = ReviewQueue(own_redis, "review:")
     await queue.add([task("1")])
     await redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")  # type: ignore[no-untyped-call]
     try:
@@ -170,11 +170,11 @@ async def test_a_connection_that_is_cut_is_made_again(redis: Redis, address: str
 
 
 @pytest.mark.servers
-async def test_a_task_that_redis_cannot_take_is_rejected(redis: Redis, address: str) -> None:
+async def test_a_task_that_redis_cannot_take_is_rejected(redis: Redis, own_redis: str) -> None:
     await redis.config_set("proto-max-bulk-len", "1mb")
     large = task("1")
     large = large.model_copy(update={"tweet": large.tweet.model_copy(update={"text": "x" * 1_500_000})})
-    queue = ReviewQueue(address, "review:")
+    queue = ReviewQueue(own_redis, "review:")
     tasks = [*(task(str(number)) for number in range(10, 20)), large, task("20")]
 
     async def add_until_it_ends() -> None:
@@ -185,7 +185,7 @@ async def test_a_task_that_redis_cannot_take_is_rejected(redis: Redis, address: 
     with pytest.raises(Reject, match=r"the task.* is too large"):
         await add_until_it_ends()
     await queue.close()
-    queue = ReviewQueue(address, "review:")
+    queue = ReviewQueue(own_redis, "review:")
     assert (await queue.counts()).open == 10, "the tasks before it are stored"
     assert await queue.add([task("20")]) == 1
     await queue.close()
@@ -371,14 +371,14 @@ async def test_tls_that_fails_is_not_called_unreachable(self_signed: ssl.SSLCont
         kind, _, told = (await added(f"rediss://{where}/0")).partition("|")
     assert (kind, "do not trust the certificate" in told) == ("stop", True), told
     async with speaking(b"+OK") as where:
-        kind, _, told = (await added(f"rediss://{where}/0", timeout_s=1)).partition("|")
+        kind, _, told = (await added(f"rediss://{where}/0")).partition("|")
     assert (kind, "does not speak TLS" in told) == ("stop", True), told
 
 
 @pytest.mark.parametrize(("number", "becomes", "says"), CASES)
 async def test_a_tls_handshake_that_the_server_ends(number: int | None, becomes: str, says: str) -> None:
     async with alerting(number) as port:
-        kind, _, told = (await added(f"rediss://127.0.0.1:{port}/0", timeout_s=2)).partition("|")
+        kind, _, told = (await added(f"rediss://127.0.0.1:{port}/0")).partition("|")
     assert kind == becomes, told
     assert says in told
     assert "do not trust" not in told

@@ -98,13 +98,14 @@ def test_any_error_of_redis_has_a_class(code: str, text: str) -> None:
 UNVERIFIED = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {} (_ssl.c:1006)"
 FAULTS = [
     pytest.param(UNVERIFIED.format("self-signed certificate"), "certificate", id="self-signed"),
-    pytest.param(UNVERIFIED.format("certificate has expired"), "certificate", id="expired"),
+    pytest.param(UNVERIFIED.format("certificate has expired"), "expired", id="expired"),
+    pytest.param(UNVERIFIED.format("certificate is not yet valid"), "early", id="not yet valid"),
     pytest.param(UNVERIFIED.format("unable to get local issuer certificate"), "certificate", id="unknown issuer"),
     pytest.param(
-        UNVERIFIED.format("Hostname mismatch, certificate is not valid for 'e.org'."), "certificate", id="another name"
+        UNVERIFIED.format("Hostname mismatch, certificate is not valid for 'e.org'."), "name", id="another name"
     ),
     pytest.param(
-        UNVERIFIED.format("IP address mismatch, certificate is not valid for '::1'."), "certificate", id="another IP"
+        UNVERIFIED.format("IP address mismatch, certificate is not valid for '::1'."), "name", id="another IP"
     ),
     pytest.param("[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)", "plain", id="no TLS"),
     pytest.param("[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol", "tls", id="cut"),

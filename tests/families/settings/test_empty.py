@@ -41,10 +41,11 @@ def test_an_empty_variable_is_unset(
 ) -> None:
     before = load()
     put(where, {name: value if where == ".env" else value.strip("'")}, monkeypatch)
-    assert load() == before
-    assert not any(variable.is_set(load()) for variable in VARIABLES)
+    config = load()
+    assert config == before
+    assert not any(variable.is_set(config) for variable in VARIABLES)
     assert caplog.records == []
-    assert settings_check(load()).detail == "valid; 0 from the environment, 0 from .env, the rest defaults"
+    assert settings_check(config).detail == "valid; 0 from the environment, 0 from .env, the rest defaults"
 
 
 def test_all_of_them_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

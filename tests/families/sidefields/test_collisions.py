@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from elasticsearch import AsyncElasticsearch
 
-from core.events import Extraction, Mention, Tombstone, Tweet
-from sinks.document import from_decision, from_tombstone
-from sinks.index import Index
-from sinks.queue import ReviewQueue
+from core.events import Extraction, Mention, Tweet
+from sinks.index.document import from_decision, marker
+from sinks.index.index import Index
+from sinks.queue.queue import ReviewQueue
 from streams.agents.deliver import Deliver
 from streams.pipeline.item import Item, Origin
 from streams.settings import Settings
 from tests.metrics_read import metric
 from tests.sinks.values import decision, task
+from tests.streams.said import applying
 
 OLD, NEW = 1_763_700_000, 1_763_800_000
 HERE, THERE, ELSEWHERE = "Paris is here", "Oslo is there", "Rome is elsewhere"
@@ -81,7 +82,7 @@ every_size = pytest.mark.parametrize("size", [1, 100], ids=["one by one", TOGETH
 
 async def delivered(index: Any, queue: ReviewQueue, posts: Sequence[Read], size: int) -> list[Item[Extraction]]:
     """Delivers the posts in batches of `size`."""
-    stage, items = Deliver(index, queue, None, None), [post.item() for post in posts]
+    stage, items = Deliver(index, queue, applying(index, queue), None, None), [post.item() for post in posts]
     for start in range(0, len(items), size):
         await stage.process(items[start : start + size])
     return items
@@ -153,7 +154,7 @@ async def test_a_post_that_collides_with_a_decided_one_is_a_dead_letter(index: I
 
 @every_size
 async def test_a_post_with_the_id_of_an_erased_one_stays_away(index: Index, queue: ReviewQueue, size: int) -> None:
-    await index.write([from_tombstone(Tombstone(id="1"))])
+    await index.write([marker("1")])
     items = await delivered(index, queue, [Read(HERE), Read(THERE), Read(THERE, edit=65_535)], size)
     assert [item.dead for item in items] == [None] * 3
 
@@ -163,7 +164,7 @@ async def test_an_edit_that_could_not_be_read_is_named_in_the_reason(index: Inde
     item = Read(THERE).item()
     raw = '{"id": "1", "text": "Oslo is there", "edit": "2018-10-10"}'
     item.parsed = item.event.model_copy(update={"tweet": Tweet.model_validate_json(raw)})
-    await Deliver(index, queue, None, None).process([item])
+    await Deliver(index, queue, applying(index, queue), None, None).process([item])
     assert item.dead is not None
     assert "Its own edit could not be read (unreadable)" in item.dead.reason
 

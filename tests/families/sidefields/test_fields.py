@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from core.events import Author, Media, Tombstone, Tweet, explain
+from core.events import Author, Media, Tweet, explain
+from core.lifecycle import Lifecycle
 from tests.families.sidefields.stored import stored
 
 A = {"url": "http://a.test/1.jpg"}
@@ -272,12 +273,12 @@ def test_only_id_and_text_refuse_a_post_and_the_reason_names_nothing_else(name: 
 def test_an_id_that_is_a_whole_number_is_read_as_its_digits(number: int) -> None:
     event = json.dumps({"id": number, "text": "x"})
     assert Tweet.model_validate_json(event).id == str(number)
-    assert Tombstone.model_validate_json(json.dumps({"id": number})).id == str(number)
+    assert Lifecycle.model_validate_json(json.dumps({"id": number})).post == str(number)
 
 
 @pytest.mark.parametrize("note", [7, "x" * 1000, ["spam"], None])
 def test_a_note_never_keeps_a_deleted_post(note: Any) -> None:
-    assert Tombstone.model_validate_json(json.dumps({"id": "1", "reason": note})).id == "1"
+    assert Lifecycle.model_validate_json(json.dumps({"id": "1", "reason": note})).post == "1"
 
 
 @pytest.mark.parametrize(

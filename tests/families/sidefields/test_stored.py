@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from core.events import Extraction, Tweet
-from sinks.document import from_extraction
-from sinks.index import Index
+from sinks.index.document import from_extraction
+from sinks.index.index import Index
 from tests.families.sidefields.test_dates import READ, WITHOUT_ZONE
 from tests.families.sidefields.test_fields import CASES, RAW
 from tests.families.sidefields.test_files import FILES, POSTS

@@ -10,9 +10,10 @@ import pytest
 from core.errors import Stop
 from core.events import DeadLetter, Extraction, Tweet
 from model.mentions import Prediction
-from sinks.document import from_extraction
-from sinks.index import Index
-from sinks.queue import ReviewQueue
+from model.tokens import Encoded
+from sinks.index.document import from_extraction
+from sinks.index.index import Index
+from sinks.queue.queue import ReviewQueue
 from streams.agents.deliver import Deliver
 from streams.pipeline.decode import DecodePost
 from streams.pipeline.infer import Infer
@@ -24,6 +25,7 @@ from streams.pipeline.tokenise import Tokenise
 from streams.settings import Batching
 from tests.metrics_read import metric
 from tests.sinks.values import extraction, mention, tweet
+from tests.streams.said import applying
 
 PHOTO = {"media": ["http://a.test/1.jpg"]}
 #: Name -> the fields of a post beside its id, and whether it is passed over (else it is a dead letter).
@@ -126,7 +128,7 @@ async def test_an_edit_without_words_is_extracted_without_the_model() -> None:
             raise AssertionError(f"an edit without words needs no {name}")
 
     class Info:
-        name, model_version = "m", 7
+        name, model_version, runtime = "m", 7, "torch"
 
     item = TweetItem(Origin("tweets", 0, 0, b"1", b'{"id": "1", "edit": 1, "media": ["http://a.test/1"]}', 0.0))
     nothing, info = Nothing(), Info()
@@ -146,13 +148,14 @@ async def test_the_others_of_the_batch_reach_the_model() -> None:
             return [Prediction() for _ in batch]
 
     class Info:
-        name, model_version = "m", 7
+        name, model_version, runtime = "m", 7, "torch"
 
     items = [
         TweetItem(Origin("tweets", 0, place, None, b"", 0.0), parsed=Tweet(id="1", text=text, edit=1))
         for place, text in enumerate(["", "x", " "])
     ]
-    model, info, items[1].encoded = Model(), Info(), object()  # type: ignore[assignment]
+    model, info = Model(), Info()
+    items[1].encoded = Encoded((1,), (0,), None, (0,), ((0, 1),))
     await Infer(model, info, 0.9, 0.2, Batching()).process(items)  # type: ignore[arg-type]
     assert [item.extraction and item.extraction.tweet.text for item in items] == ["", "x", " "]
 
@@ -163,7 +166,7 @@ async def test_an_edit_without_words_removes_the_old_words_and_the_old_task(
 ) -> None:
     old = extraction(tweet("1"), mention("Ana", "PER", probability=0.99), mention("Paris", probability=0.4))
     new = extraction(tweet("1", text, edit=1))
-    stage = Deliver(index, queue, None, None)
+    stage = Deliver(index, queue, applying(index, queue), None, None)
     for each in (old, new, old):
         item: Item[Extraction] = Item(Origin("extractions", 0, 0, b"1", b"", 0.0), parsed=each)
         await stage.process([item])

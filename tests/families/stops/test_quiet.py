@@ -1,4 +1,4 @@
-"""What the libraries log is limited; what the worker logs is not."""
+"""What the libraries and the repeated calls log is limited; what else the worker logs is not."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Log:
 def log() -> Iterator[Log]:
     made = Log()
     yield made
-    for name in ("aiokafka.client", "aiokafka.other", "kafka.conn", "streams.worker", "aiokafkaesque"):
+    for name in ("streams.retry", "aiokafka.client", "aiokafka.other", "kafka.conn", "streams.worker", "aiokafkaesque"):
         logging.getLogger(name).removeHandler(made.handler)
         logging.getLogger(name).setLevel(logging.NOTSET)
 
@@ -69,6 +69,7 @@ def test_the_first_is_logged_and_then_one_a_minute_with_the_number_left_out(log:
         pytest.param(("aiokafka.client", "lost"), ("aiokafka.other", "lost"), 2, id="another logger"),
         pytest.param(("aiokafka.client", "lost"), ("kafka.conn", "lost"), 2, id="another library"),
         pytest.param(("streams.worker", "lost"), ("streams.worker", "lost"), 2, id="the worker itself"),
+        pytest.param(("streams.retry", "lost, try 3"), ("streams.retry", "lost, try 4"), 1, id="repeated calls"),
         pytest.param(("aiokafkaesque", "lost"), ("aiokafkaesque", "lost"), 2, id="a name that only begins so"),
     ],
 )
@@ -77,6 +78,13 @@ def test_kinds(log: Log, one: tuple[str, str], other: tuple[str, str], lines: in
     for name, words in (one, other):
         loggers[name].warning(words)
     assert len(log.lines) == lines
+
+
+def test_repeated_calls_are_told_apart_by_their_arguments(log: Log) -> None:
+    logger = log.logger("streams.retry")
+    for what in ("index", "queue", "index"):
+        logger.warning("%s: refused; try %d follows", what, 4)
+    assert log.lines == ["index: refused; try 4 follows", "queue: refused; try 4 follows"]
 
 
 def test_a_traceback_becomes_one_line(log: Log) -> None:

@@ -13,14 +13,15 @@ import pytest
 
 from core.errors import Retry
 from core.events import Extraction, Mention, ReviewTask
-from sinks.document import Document, edit_of
-from sinks.index import Index, Outcome
-from sinks.queue import ReviewQueue
+from sinks.index.document import Document, edit_of
+from sinks.index.index import Index, Outcome
+from sinks.queue.queue import ReviewQueue
 from streams.agents.deliver import Deliver
 from streams.pipeline.item import Item, Origin
 from streams.settings import Settings
 from tests.sinks.conftest import clock, index, queue
 from tests.sinks.values import extraction, mention, tweet
+from tests.streams.said import applying
 
 __all__ = ["clock", "index", "queue"]  # the fixtures
 
@@ -96,10 +97,10 @@ async def test_every_mention_is_in_one_place(
 ) -> None:
     failing.fails = fails
     try:
-        await Deliver(index, failing, first, 1.0).process([item()])
+        await Deliver(index, failing, applying(index, failing), first, 1.0).process([item()])
     except Retry:
         assert fails
-    await Deliver(index, queue, second, 1.0).process([item()])
+    await Deliver(index, queue, applying(index, queue), second, 1.0).process([item()])
     assert await places(index, queue) == ONCE
 
 
@@ -120,10 +121,10 @@ async def test_a_busy_index_is_asked_before_a_task_is_added(
     settings: Settings, index: Index, queue: ReviewQueue, failing: Failing, first: float | None, second: float | None
 ) -> None:
     with pytest.raises(Retry):
-        await Deliver(index, failing, first, 1.0).process([item()])
+        await Deliver(index, failing, applying(index, failing), first, 1.0).process([item()])
     busy = Busy(str(settings.elasticsearch), index.name)
     try:
-        deliver = Deliver(busy, queue, second, 1.0)
+        deliver = Deliver(busy, queue, applying(busy, queue), second, 1.0)
         with pytest.raises(Retry):
             await deliver.process([item()])
         await deliver.process([item()])
@@ -144,7 +145,7 @@ async def test_a_newer_edit_that_the_index_rejects_leaves_the_question_of_the_ol
         return [next(outcomes) if document in kept else Outcome("rejected", "too large") for document in documents]
 
     monkeypatch.setattr(index, "write", refusing)
-    deliver, items = Deliver(index, queue, 0.5, 1.0), [item(), item(edit=1)]
+    deliver, items = Deliver(index, queue, applying(index, queue), 0.5, 1.0), [item(), item(edit=1)]
     for batch in [items] if together else [[one] for one in items]:
         await deliver.process(batch)
     assert [one.dead is not None for one in items] == [False, True]
@@ -158,8 +159,8 @@ async def test_two_failures_in_a_row(
     *failed, last = thresholds
     for threshold in failed:
         with pytest.raises(Retry):
-            await Deliver(index, failing, threshold, 1.0).process([item()])
-    await Deliver(index, queue, last, 1.0).process([item()])
+            await Deliver(index, failing, applying(index, failing), threshold, 1.0).process([item()])
+    await Deliver(index, queue, applying(index, queue), last, 1.0).process([item()])
     assert await places(index, queue) == ONCE
 
 
@@ -169,8 +170,8 @@ async def test_a_changed_candidate_threshold_loses_no_mention(
     index: Index, queue: ReviewQueue, failing: Failing, threshold: float, first: float, second: float
 ) -> None:
     with pytest.raises(Retry):
-        await Deliver(index, failing, 0.5, first).process([item()])
-    await Deliver(index, queue, threshold, second).process([item()])
+        await Deliver(index, failing, applying(index, failing), 0.5, first).process([item()])
+    await Deliver(index, queue, applying(index, queue), threshold, second).process([item()])
     assert await places(index, queue) == ONCE
     questions = [question for entry in await queue.list() for question in entry.task.questions]
     assert sum(question.is_candidate for question in questions) == (second <= 0.4)
@@ -184,10 +185,10 @@ async def test_a_newer_extraction_takes_the_place_of_one_that_was_half_delivered
     index: Index, queue: ReviewQueue, failing: Failing, threshold: float, newer: dict[str, int]
 ) -> None:
     with pytest.raises(Retry):
-        await Deliver(index, failing, 0.5, 1.0).process([item()])
+        await Deliver(index, failing, applying(index, failing), 0.5, 1.0).process([item()])
     left = MENTIONS[::2]
-    await Deliver(index, queue, threshold, 1.0).process([item(left, **newer)])
-    await Deliver(index, queue, 0.1, 1.0).process([item()])  # the older one once more
+    await Deliver(index, queue, applying(index, queue), threshold, 1.0).process([item(left, **newer)])
+    await Deliver(index, queue, applying(index, queue), 0.1, 1.0).process([item()])  # the older one once more
     assert await places(index, queue) == Counter(mention.text for mention in left)
 
 
@@ -195,9 +196,9 @@ async def test_a_newer_extraction_takes_the_place_of_one_that_was_half_delivered
 async def test_another_reading_of_the_same_model_changes_nothing(
     index: Index, queue: ReviewQueue, threshold: float
 ) -> None:
-    await Deliver(index, queue, 0.5, 1.0).process([item()])
+    await Deliver(index, queue, applying(index, queue), 0.5, 1.0).process([item()])
     other = tuple(found.model_copy(update={"probability": found.probability - 0.05}) for found in MENTIONS)
-    await Deliver(index, queue, threshold, 1.0).process([item(other)])
+    await Deliver(index, queue, applying(index, queue), threshold, 1.0).process([item(other)])
     assert await places(index, queue) == ONCE
     (entry,) = await queue.list()
     assert [question.mention.probability for question in entry.task.questions] == [DOUBTFUL]

@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from core.errors import Retry
-from core.events import Extraction, ReviewTask
-from sinks.index import Index
-from sinks.queue import REMEMBER_S, ReviewQueue
+from core.events import Extraction, ReviewTask, Verdict
+from sinks.index.index import Index
+from sinks.queue.queue import REMEMBER_S, ReviewQueue
 from streams.agents.deliver import Deliver
 from streams.pipeline.item import Item, Origin
 from streams.settings import Settings
 from tests.sinks.conftest import Clock, clock, index, queue
-from tests.sinks.values import MODEL_VERSION, extraction, mention, task, tweet
+from tests.sinks.values import MODEL_VERSION, decision, extraction, mention, task, tweet
+from tests.streams.said import applying
 
 __all__ = ["clock", "index", "queue"]  # the fixtures
 
@@ -71,11 +72,11 @@ async def frozen(settings: Settings, clock: Clock) -> AsyncIterator[Frozen]:
 async def test_a_frozen_worker_brings_no_old_question_back(
     index: Index, queue: ReviewQueue, frozen: Frozen, clock: Clock, meanwhile: list[tuple[int, bool]], pause_s: float
 ) -> None:
-    first = Deliver(index, frozen, 0.5, 1.0)
+    first = Deliver(index, frozen, applying(index, frozen), 0.5, 1.0)
     delivering = asyncio.create_task(first.process([item(0, asks=True)]))
     await frozen.reached.wait()
     for edit, asks in meanwhile:
-        await Deliver(index, queue, 0.5, 1.0).process([item(edit, asks=asks)])
+        await Deliver(index, queue, applying(index, queue), 0.5, 1.0).process([item(edit, asks=asks)])
     clock.pass_s(pause_s)
     for number in range(20):  # each forgets some withdrawals that are past their time
         await queue.add((), [extraction(tweet(f"other-{number}"))])
@@ -121,7 +122,7 @@ async def test_a_task_that_took_too_long_is_refused_before_it_can_do_harm(
 class Event:
     """`number`: the model version of an extraction, the stamp of a decision."""
 
-    kind: Literal["add", "withdraw", "settle", "reopen", "erase"]
+    kind: Literal["add", "withdraw", "settle", "reopen", "answer", "erase"]
     edit: int = 0
     number: int = 0
 
@@ -135,6 +136,7 @@ class Event:
         return task("1", edit=self.edit, model_version=version)
 
 
+ANSWERS = (Verdict(action="add", after=mention("Ana", "PER")),)
 EXTRACTIONS = [(edit, version) for edit in range(3) for version in (1, 2)]
 
 
@@ -144,7 +146,7 @@ def histories(draw: st.DrawFn) -> list[Event]:
     ages = draw(st.lists(st.sampled_from(EXTRACTIONS), max_size=5, unique=True))
     events = [Event(draw(st.sampled_from(["add", "withdraw"])), *age) for age in ages]
     for stamp in range(1, 1 + draw(st.integers(0, 3))):
-        events.append(Event(draw(st.sampled_from(["settle", "reopen"])), draw(st.integers(0, 2)), stamp))
+        events.append(Event(draw(st.sampled_from(["settle", "reopen", "answer"])), draw(st.integers(0, 2)), stamp))
     if draw(st.integers(0, 9)) == 0:
         events.append(Event("erase"))
     again = draw(st.lists(st.sampled_from(events), max_size=4)) if events else []
@@ -155,9 +157,11 @@ def expected(events: list[Event]) -> list[ReviewTask]:
     """Returns the queue that the newest events make."""
     if any(event.kind == "erase" for event in events):
         return []
-    decision = max((e for e in events if e.kind in ("settle", "reopen")), key=lambda e: e.age, default=None)
+    decision = max((e for e in events if e.kind in ("settle", "reopen", "answer")), key=lambda e: e.age, default=None)
     newest = max((e for e in events if e.kind in ("add", "withdraw")), key=lambda e: e.age, default=None)
     if decision and not (newest and newest.edit > decision.edit):
+        if decision.kind == "answer":
+            return [decision.task.model_copy(update={"answers": ANSWERS})]
         return [decision.task] if decision.kind == "reopen" else []
     return [newest.task] if newest and newest.kind == "add" else []
 
@@ -172,6 +176,9 @@ async def apply(queue: ReviewQueue, event: Event) -> None:
             await queue.settle(event.task, event.number)
         case "reopen":
             await queue.reopen(event.task, event.number)
+        case "answer":
+            answered = decision(event.task, event.number).model_copy(update={"verdicts": ANSWERS})
+            await queue.answer(answered, event.number)
         case "erase":
             await queue.erase("1")
 
@@ -218,7 +225,8 @@ class Older(ReviewQueue):
 
     def __init__(self, settings: Settings, prefix: str) -> None:
         super().__init__(str(settings.redis), prefix)
-        self._script = self._redis.register_script(Path(__file__).with_name("queue_0_2.lua").read_text())
+        text = Path(__file__).with_name("queue_0_2.lua").read_text()
+        self._script._script = self._script.redis.register_script(text)
 
 
 @given(events=histories(), data=st.data())

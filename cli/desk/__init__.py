@@ -1,0 +1,1 @@
+"""`mner desk` serves the web application, and keeps its users and tokens."""

@@ -1,0 +1,128 @@
+"""Reads the posts of a file that `mner export` wrote, in either layout, without a look at most of their fields."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from core.errors import UserError
+from core.events import MAX_DERIVED_BYTES
+from core.files.posts import open_lines
+from core.files.split import Oversized, Record
+from core.terms import UNKNOWN
+from core.text import plain
+from model.conll import COMMENT, unquoted
+from sinks.exchange import has_no_text
+
+COMMENTS = 3
+"""Most comment lines before the words of a post."""
+
+EDIT = re.compile(r"[0-9]{1,5}")
+"""An edit has 16 bits."""
+
+
+@dataclass(frozen=True)
+class ExportedPost:
+    """One post of an export. `content`: its bytes in the file."""
+
+    id: str
+    content: bytes
+    source: str
+    #: That of the text in the file. None if the file has no text of the post.
+    edit: int | None
+    #: The fields `received_at` and `created_at`, where the file has them.
+    dates: dict[str, Any] = field(default_factory=dict)
+
+
+def lines_of(file: IO[bytes]) -> Iterator[Record]:
+    """Yields the lines, each with its line feed. A line that is longer than any of an export comes as `Oversized`."""
+    for line in open_lines(file, MAX_DERIVED_BYTES):
+        yield line if isinstance(line, Oversized) else line.rstrip(b"\r\n") + b"\n"
+
+
+def too_long(line: Oversized) -> str:
+    """Returns what is wrong with a line that is too long."""
+    return f"the line has {line.size} bytes, which no export has; is it another file?"
+
+
+def records(path: Path, size: int) -> Iterator[list[ExportedPost]]:
+    """Yields the posts of an export, `size` at once. Raises `UserError` naming file, line and remedy."""
+    try:
+        with path.open("rb") as file:
+            batch: list[ExportedPost] = []
+            for post in _posts(lines_of(file), str(path)):
+                batch.append(post)
+                if len(batch) == size:
+                    yield batch
+                    batch = []
+            if batch:
+                yield batch
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from None
+
+
+def _posts(lines: Iterator[Record], name: str) -> Iterator[ExportedPost]:
+    rows: list[bytes] = []
+    for number, line in enumerate(lines, start=1):
+        if isinstance(line, Oversized):
+            raise UserError(f"{name}:{number}: {too_long(line)}")
+        if line.startswith(b"{") and not rows:
+            yield _of_json(line, f"{name}:{number}")
+        elif line.strip():
+            if not rows and _comment(line)[0] != "id":
+                told = "begins no post of an export; a post begins with `{` or `# id`"
+                raise UserError(f"{name}:{number}: {plain(line.decode(errors='replace'), 40)!r} {told}")
+            rows.append(line)
+        elif rows:
+            yield _of_conll(rows)
+            rows = []
+    if rows:
+        yield _of_conll(rows)
+
+
+def _comment(row: bytes) -> tuple[str, str]:
+    """Returns name and value of a comment line, or two empty texts for another line."""
+    found = COMMENT.fullmatch(row.decode(errors="replace").strip())
+    return (found[1], found[2]) if found else ("", "")
+
+
+def _of_conll(rows: list[bytes]) -> ExportedPost:
+    comments = dict(reversed([_comment(row) for row in rows[:COMMENTS]]))  # of two lines with one name, the first holds
+    edit = comments.get("edit", "")
+    return ExportedPost(
+        comments["id"],
+        b"".join([*rows, b"\n"]),
+        unquoted(comments.get("source", UNKNOWN)),
+        int(edit) if EDIT.fullmatch(edit) else 0,
+    )
+
+
+def _of_json(line: bytes, place: str) -> ExportedPost:
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        raise UserError(f"{place}: is no JSON; was the file cut off?") from None
+    name, source, edit = fields.get("id"), fields.get("source"), fields.get("edit")
+    if not isinstance(name, str) or not name:
+        raise UserError(f"{place}: id: must be a text (got {plain(repr(name), 80)}); is it an export?")
+    dates = {field: fields[field] for field in ("received_at", "created_at") if isinstance(fields.get(field), str)}
+    return ExportedPost(
+        name,
+        line,
+        source if isinstance(source, str) else UNKNOWN,
+        None if has_no_text(fields) else edit if isinstance(edit, int) else 0,
+        {field: value for field, value in dates.items() if _is_moment(value)},
+    )
+
+
+def _is_moment(value: str) -> bool:
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
