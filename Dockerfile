@@ -9,7 +9,7 @@ COPY pyproject.toml requirements-worker.lock README.md ./
 RUN uv venv .venv && \
     if [ "$TORCH" = cpu ]; then \
       uv pip install --python .venv/bin/python --no-cache --no-verify-hashes --torch-backend cpu \
-        --constraint requirements-worker.lock -r pyproject.toml "setuptools>=77"; \
+        --constraint requirements-worker.lock --extra feeds -r pyproject.toml "setuptools>=77"; \
     else \
       uv pip sync --python .venv/bin/python --no-cache --require-hashes requirements-worker.lock; \
     fi

@@ -28,8 +28,9 @@ $(STAMP): requirements.lock pyproject.toml | $(filter .uv/bin/uv,$(UV))
 demo: install    ## run everything on real servers with example posts; KEEP=1 leaves it running
 	@$(MNER) demo $(if $(KEEP),--keep)
 
-test: check      ## run check, then every test on real servers, and measure coverage
-	.venv/bin/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
+test: check      ## run check, then every test on real servers; COV=1 measures coverage, and takes half as long again
+	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	  $(if $(COV),--cov --cov-report=term:skip-covered) $(ARGS)
 
 check: install lint types  ## run lint and types; needs no servers
 
@@ -44,9 +45,10 @@ types: install   ## run mypy --strict over sources and tests
 pythons: install ## run the unit tests on Python 3.12 and 3.13, if these are installed
 	.ci/pythons $(ARGS)
 
-screenshots: install  ## draw docs/review.svg and docs/look.png again; needs Chromium
+screenshots: install  ## make the pictures in docs again: docs/review.svg, docs/look.png and docs/desk; needs Chromium
 	.venv/bin/python -m examples.review_screenshot
 	.venv/bin/python -m examples.look_screenshot
+	.venv/bin/python -m examples.desk_screenshots
 
 bench: install   ## measure the throughput of the extract agent and of a hand-written program
 	.venv/bin/python -m benchmarks.throughput $(ARGS)
@@ -56,7 +58,7 @@ fuzz: install    ## send random posts, texts and answers of servers to every rea
 
 lock:            ## resolve the dependencies again, and write both lock files
 	$(COMPILE) --extra dev --upgrade --output-file requirements.lock
-	$(COMPILE) --upgrade --constraint requirements.lock --output-file requirements-worker.lock
+	$(COMPILE) --extra feeds --upgrade --constraint requirements.lock --output-file requirements-worker.lock
 
 clean:           ## remove the environments and caches of this clone
 	rm -rf .venv .venv-* .uv .mypy_cache .ruff_cache .pytest_cache .coverage build *.egg-info

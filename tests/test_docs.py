@@ -1,6 +1,6 @@
 """The documents are correct: links resolve, commands and settings exist, and examples of events are valid.
 
-`python -m tests.test_docs` rewrites the table of settings.
+`python -m tests.test_docs` rewrites the tables of settings and of keys.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,13 +19,20 @@ import typer.main
 from pydantic import BaseModel
 
 from cli.main import COMMANDS, build
-from core.events import DeadLetter, Decision, Extraction, Mention, Tombstone, Tweet
+from core.corrections import SameName, SplitName
+from core.events import DeadLetter, Decision, Extraction, Mention, Tweet
+from core.feed_gap import FeedGap
+from core.lifecycle import Lifecycle
+from desk.review.key_sheets import BY_NAME, ONE_BY_ONE, Keys
 from streams import topics
-from streams.settings import CHECKPOINT, VARIABLES, Settings
+from streams.settings import CHECKPOINT, SOURCES, VARIABLES, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = ROOT / "docs" / "settings.md"
+REVIEW = ROOT / "docs" / "review.md"
 BEGIN, END = "from streams/settings.py -->\n", "<!-- end -->"
+SHEETS = {"/review": ONE_BY_ONE, "/review/words": BY_NAME}
+"""Page of the desk -> its sheet of keys."""
 
 PAGES = sorted([ROOT / "README.md", ROOT / "examples" / "README.md", *(ROOT / "docs").glob("*.md")])
 RESEARCH = sorted((ROOT / "docs" / "research").glob("*.md"))
@@ -34,8 +42,11 @@ EVENTS: dict[str, type[BaseModel]] = {
     "Tweet": Tweet,
     "Extraction": Extraction,
     "Decision": Decision,
-    "Tombstone": Tombstone,
+    "Lifecycle": Lifecycle,
+    "Gap": FeedGap,
     "Dead letter": DeadLetter,
+    "Same name": SameName,
+    "Split name": SplitName,
 }
 
 page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -44,7 +55,8 @@ page_or_experiment = pytest.mark.parametrize("page", [*PAGES, *RESEARCH], ids=la
 
 @page_or_experiment
 def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'\bsrc(?:set)?="([^"\s]+)"', text):
         if re.match(r"[a-z]+:", target):
             continue
         path, _, anchor = target.partition("#")
@@ -68,8 +80,8 @@ def test_every_command_named_exists_with_its_options(page: Path) -> None:
             name, *rest = words.split()
             assert name in COMMANDS, f"{page.name}: mner {words}"
             command = commands[name]
-            if hasattr(command, "commands") and rest:
-                name = rest.pop(0)
+            while hasattr(command, "commands") and rest:
+                name = rest.pop(0) if command.name != "feed" or rest[0] in command.commands else "file"
                 assert name in command.commands, f"{page.name}: mner {words}"
                 command = command.commands[name]
             known = {
@@ -90,9 +102,22 @@ def test_the_table_of_settings_is_current() -> None:
     assert written == settings_table(), "run `python -m tests.test_docs`"
 
 
+@pytest.mark.parametrize("path", SHEETS)
+def test_the_tables_of_keys_are_those_of_the_sheets(path: str) -> None:
+    written = REVIEW.read_text().partition(begin_of(path))[2].partition(END)[0]
+    assert written == keys_table(SHEETS[path]), "run `python -m tests.test_docs`"
+
+
+def test_the_sheets_name_each_key_that_the_pages_take() -> None:
+    for path, file in (("/review", "keys.js"), ("/review/words", "words.js")):
+        (taken,) = re.findall(r"const PLAIN = new Set\((\[.*?\])\)", (ROOT / "desk" / "static" / file).read_text())
+        named = {name for column in SHEETS[path] for key in column.keys for name in key.names}
+        assert set(json.loads(taken)) <= named, path
+
+
 @page
 def test_every_file_and_folder_named_exists(page: Path) -> None:
-    folders = "streams|model|sinks|review|local|tests|benchmarks|docs|examples"
+    folders = "streams|model|sinks|review|local|tests|benchmarks|docs|examples|config"
     for name in re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text()):
         assert (ROOT / name).exists(), f"{page.name} names {name}"
 
@@ -180,11 +205,27 @@ def settings_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def keys_table(sheet: Sequence[Keys]) -> str:
+    lines = ["| key | does |", "|---|---|"]
+    for column in sheet:
+        lines.append(f"| **{column.title}** | |")
+        for key in column.keys:
+            names = " ".join(f"`{name}`" for name in key.names)
+            lines.append(f"| {names} | {key.does}{f' {key.type}' if key.type else ''} |")
+    return "\n".join(lines) + "\n"
+
+
+def begin_of(path: str) -> str:
+    return f"of the keys of {path}, from desk/review/key_sheets.py -->\n"
+
+
 def default(value: Any) -> str:
     if value in (None, "", ()):
         return ""
     if value == CHECKPOINT:
         return "the one in `model/checkpoint/`"
+    if value == SOURCES:
+        return "`config/sources.yaml`"
     return f"`{','.join(map(str, value)) if isinstance(value, tuple) else value}`"
 
 
@@ -196,10 +237,13 @@ def allowed(field: Any) -> str:
     return ", ".join(signs[type(limit)].format(limit) for limit in field.metadata if type(limit) in signs)
 
 
-def write_settings() -> None:
-    before, marker, rest = SETTINGS.read_text().partition(BEGIN)
-    SETTINGS.write_text(before + marker + settings_table() + END + rest.partition(END)[2])
+def write(file: Path, begin: str, table: str) -> None:
+    before, marker, rest = file.read_text().partition(begin)
+    assert marker, f"{file.name} has no line that ends with {begin!r}"
+    file.write_text(before + marker + table + END + rest.partition(END)[2])
 
 
 if __name__ == "__main__":
-    write_settings()
+    write(SETTINGS, BEGIN, settings_table())
+    for path, sheet in SHEETS.items():
+        write(REVIEW, begin_of(path), keys_table(sheet))

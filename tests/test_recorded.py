@@ -18,15 +18,17 @@ from PIL import Image
 from pydantic import BaseModel
 from redis import Redis
 
-from core.events import Action, DeadLetter, Decision, Extraction, Mention, Tombstone, Tweet
+from core.events import Action, DeadLetter, Decision, Extraction, Mention, Tweet
+from core.lifecycle import Lifecycle
 from demo.examples import EXAMPLES
 from model.checkpoint import describe
 from model.extractor import Extractor
 from review.session import Session
 from review.work import begin
-from sinks.document import from_decision, from_extraction, from_tombstone
-from sinks.index import Index
-from sinks.queue import Counts, ReviewQueue
+from sinks.index.document import from_decision, from_extraction, marker
+from sinks.index.index import Index
+from sinks.queue.queue import ReviewQueue
+from sinks.queue.values import Counts
 from streams.settings import Settings
 from tests.conftest import ROOT
 
@@ -36,6 +38,7 @@ RENAMED: dict[str, tuple[str, ...]] = {
     "possible_threshold": ("candidate_threshold",),
     "doubts": ("reasons",),
     "release": ("model_version",),
+    "id": ("post",),
 }
 """Recorded field names that changed, with today's names. Which one applies depends on the value."""
 TOLERANCE = 1e-5
@@ -44,7 +47,7 @@ TOPICS: dict[str, tuple[type[BaseModel], int]] = {
     "tweets": (Tweet, 15),
     "extractions": (Extraction, 15),
     "decisions": (Decision, 6),
-    "tombstones": (Tombstone, 1),
+    "tombstones": (Lifecycle, 1),
     "tweets.dead": (DeadLetter, 4),
 }
 """The class of each topic's values, and how many of them are readable."""
@@ -164,8 +167,8 @@ async def test_settled_retracted_and_erased_posts_stay_so(recorded_queue: Review
     first = {decision.kind: decision for decision in reversed(events("decisions", Decision))}
     settled, taken_back = first["settle"], first["retract"]
     assert await queue.add([settled.task]) == 0, "a settled task stays settled"
-    (gone,) = events("tombstones", Tombstone)
-    erased = settled.task.model_copy(update={"tweet": settled.task.tweet.model_copy(update={"id": gone.id})})
+    (gone,) = events("tombstones", Lifecycle)
+    erased = settled.task.model_copy(update={"tweet": settled.task.tweet.model_copy(update={"id": gone.post})})
     assert await queue.add([erased]) == 0, "an erased post never returns"
     again = await queue.take(taken_back.task.tweet.id, "ana", 60)
     assert again is not None
@@ -213,8 +216,8 @@ async def test_the_recorded_index_is_searched_and_takes_newer_documents(recorded
     newer_tweet = extraction.tweet.model_copy(update={"edit": extraction.tweet.edit + 1})
     newer = from_extraction(extraction.model_copy(update={"tweet": newer_tweet}), [])
     late = from_decision(next(d for d in events("decisions", Decision) if d.kind == "settle"))
-    (gone,) = events("tombstones", Tombstone)
-    outcomes = await index.write([same, newer, late, from_tombstone(gone)])
+    (gone,) = events("tombstones", Lifecycle)
+    outcomes = await index.write([same, newer, late, marker(str(gone.post))])
     assert [outcome.kind for outcome in outcomes] == ["stale", "written", "stale", "stale"]
     held = await index.get("1039")
     assert held == newer
