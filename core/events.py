@@ -194,6 +194,11 @@ class Opinion(Value):
     share: Score  # the view's part of the fused evidence, nu_v / sum nu
 
 
+def is_confident(probability: float, threshold: float) -> bool:
+    """Whether a mention needs no person: it reaches the threshold. A threshold of 1 sends every mention to a person."""
+    return threshold < 1 and probability >= threshold
+
+
 class Mention(Value):
     """A span of a post with an entity type."""
 
@@ -208,8 +213,8 @@ class Mention(Value):
     source: Literal["model", "human"] = "model"
 
     def is_confident(self, threshold: float) -> bool:
-        """Whether the mention needs no person: its probability is at or above the threshold."""
-        return self.probability >= threshold
+        """Whether the mention needs no person."""
+        return is_confident(self.probability, threshold)
 
     @model_validator(mode="after")
     def _span_is_not_empty(self) -> Self:

@@ -218,13 +218,16 @@ class Table(Generic[V]):
             key = (record.key or b"").decode(errors="replace")
             if not key.startswith(self._prefix):
                 continue
-            values.pop(key, None)
-            if record.value is None:
-                continue
-            try:
-                values[key] = self._adapter.validate_json(record.value)
-            except ValidationError as error:  # of a later version, or of another program
-                log.warning("topic %s: %s is left out: %s", self._topic, plain(key, 100), explain(error))
+            self._apply_one(key, record, values)
+
+    def _apply_one(self, key: str, record: Any, values: dict[str, V]) -> None:
+        values.pop(key, None)
+        if record.value is None:
+            return
+        try:
+            values[key] = self._adapter.validate_json(record.value)
+        except ValidationError as error:  # of a later version, or of another program
+            log.warning("topic %s: %s is left out: %s", self._topic, plain(key, 100), explain(error))
 
     @contextmanager
     def _telling(self) -> Iterator[None]:

@@ -172,6 +172,11 @@ FEED_X_READS = Counter("mner_feed_x_reads", "posts that X was read for")
 FEED_LAG = Gauge("mner_feed_lag_seconds", "seconds that a feed lies behind its source", ["source"])
 
 
+# Threshold of the mentions routed last. source is empty for the threshold that all sources share, which have none of
+# their own. 1 means that every mention goes to a person.
+THRESHOLD = Gauge("mner_threshold", "probability from which a mention is confident", ["source"])
+
+
 def count_mentions(route: str, count: int = 1) -> None:
     """Counts mentions by route. Until release 0.3, candidates also count as `possible`, their old route name."""
     MENTIONS.labels(route).inc(count)

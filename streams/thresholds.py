@@ -33,7 +33,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from core.events import Score, Value
+from core.events import Score, Value, is_confident
 from streams.confidence import Interval, Recent
 
 REMEMBERED = 1000
@@ -99,7 +99,7 @@ class Answer(Value):
 
     @property
     def was_confident(self) -> bool:
-        return _is_confident(self.probability, self.threshold)
+        return is_confident(self.probability, self.threshold)
 
 
 class Level(Value):
@@ -209,16 +209,12 @@ def _moved(level: Level, answer: Answer, state: Thresholds) -> Level | None:
     highest = logit(control.ceiling) + control.step * (1 - control.aim)  # one wrong answer above the ceiling
     moved = level.value + control.step * ((not answer.is_right) - control.aim)
     value = min(highest, max(logit(control.floor), moved))
-    if answer.was_confident or _is_confident(answer.probability, _probability(level.value, control)):
+    if answer.was_confident or is_confident(answer.probability, _probability(level.value, control)):
         return level.model_copy(update={"value": value, "quiet": 0})
     quiet = level.quiet + 1
     if not _is_withheld(level, answer, quiet, state):
         return None
     return Level(value=value, quiet=quiet, withheld=level.withheld + answer.is_right)
-
-
-def _is_confident(probability: float, threshold: float) -> bool:
-    return threshold < 1 and probability >= threshold
 
 
 def _is_withheld(level: Level, answer: Answer, quiet: int, state: Thresholds) -> bool:

@@ -8,6 +8,7 @@
 | tweets.dead   | original | DeadLetter | four times the retention                                 |
 | feeds.gaps    | source   | FeedGap    | four times the retention                                 |
 | desk          | name     | by its key | for ever; compacted to the latest value of a key         |
+| thresholds    | digest   | ToldAnswer | for ever; compacted                                      |
 
 Compaction drops a record at most `COMPACT_MS` after a newer one of its key was written, or later in a partition that
 gets no other record. Retention drops a record at most `SEGMENT_MS` after its time is over, and a few minutes, since
@@ -39,6 +40,7 @@ TOMBSTONES = "tombstones"
 DEAD = "tweets.dead"
 GAPS = "feeds.gaps"
 DESK = "desk"
+THRESHOLDS = "thresholds"
 
 HOUR_MS = 3_600_000
 EVENT_BYTES = 1_048_588
@@ -110,7 +112,8 @@ class Difference:
 def plan(settings: Settings) -> list[Topic]:
     """Returns every topic of this deployment.
 
-    All have the same number of partitions, so that a post's events have the same partition in each.
+    All have the same number of partitions, so that a post's events have the same partition in each. But `thresholds`
+    has one, which gives its records one order.
     """
     kept = settings.retention_hours * HOUR_MS
     shape = (settings.partitions, settings.replication)
@@ -122,6 +125,7 @@ def plan(settings: Settings) -> list[Topic]:
         Topic(settings.name(DEAD), *shape, "delete", 4 * kept, MAX_MESSAGE_BYTES),
         Topic(settings.name(GAPS), *shape, "delete", 4 * kept, EVENT_BYTES),
         Topic(settings.name(DESK), *shape, "compact", -1, EVENT_BYTES),
+        Topic(settings.name(THRESHOLDS), 1, settings.replication, "compact", -1, EVENT_BYTES),
     ]
 
 

@@ -78,6 +78,7 @@ STREAMS = (
         "watchdog",
         "confidence",
         "thresholds",
+        "threshold_log",
     },
     {"images"},
     {"feeds"},

@@ -1,6 +1,6 @@
 """decisions ─► index and queue. A person's decision on a task wins over the model, also in a replay.
 
-A vote that leaves the task open changes only the queue.
+A vote that leaves the task open changes only the queue. Answers about drawn mentions move the thresholds.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from streams.pipeline.pipeline import Pipeline
 from streams.pipeline.stage import Stage
 from streams.producer import Producer
 from streams.retention import Retention
+from streams.threshold_log import ThresholdLog
 from streams.topics import DECISIONS
 
 
@@ -36,6 +37,7 @@ async def pipeline(resources: Resources) -> Pipeline[Item[Decision]]:
         resources.retention,
         await resources.copies(),
         resources.sources,
+        await resources.thresholds(),
     )
     return resources.pipeline(AgentName.DECIDE, [Decode(Decision, erasable=True), decide], Item[Decision])
 
@@ -58,6 +60,7 @@ class Decide(Stage[Item[Decision]]):
         retention: Retention,
         copies: CopySettler | None = None,
         sources: Sources = UNLISTED,
+        thresholds: ThresholdLog | None = None,
     ) -> None:
         """`topic`: the name of the topic that holds the decisions."""
         self._index = index
@@ -68,6 +71,7 @@ class Decide(Stage[Item[Decision]]):
         self._retention = retention
         self._copies = copies
         self._sources = sources
+        self._thresholds = thresholds
 
     async def process(self, item: Item[Decision]) -> None:
         decision = item.event
@@ -98,6 +102,8 @@ class Decide(Stage[Item[Decision]]):
         is_whole = decision.kind != "answer"  # the copies of an answered post wait for the rest
         if self._copies is not None and may_show and is_whole:  # the queue keeps the text of what it applies to copies
             await self._copies.decided(decision, self.alive)
+        if self._thresholds is not None:
+            await self._thresholds.tell(decision)
         await self._apply.after_writing({post: fate if was_written else None})
 
     async def _is_settled(self, document: Document) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -27,10 +28,14 @@ from streams.pipeline.pipeline import Pipeline
 from streams.pipeline.stage import Batcher, BatchStage
 from streams.retention import Retention
 from streams.routing import Routing, route
+from streams.threshold_log import ThresholdLog
 
 log = logging.getLogger(__name__)
 
 FOR_EVER = Retention(None)
+
+BELOW_ONE = math.nextafter(1.0, 0.0)
+"""Highest threshold that a mention can reach."""
 
 BATCH, WAIT_S = 200, 0.05
 """Maximum number of extractions in a batch, and the longest time, in seconds, that one waits for others."""
@@ -48,6 +53,7 @@ async def pipeline(resources: Resources) -> Pipeline[Item[Extraction]]:
         resources.retention,
         copies=await resources.copies(),
         spot_check_share=settings.spot_check_share,
+        thresholds=await resources.thresholds(),
     )
     return resources.pipeline(AgentName.DELIVER, [Decode(Extraction, erasable=True), deliver], Item[Extraction])
 
@@ -72,6 +78,7 @@ class Deliver(BatchStage[Item[Extraction]]):
         *,
         copies: CopySettler | None = None,
         spot_check_share: float = 0.0,
+        thresholds: ThresholdLog | None = None,
         batch: int = BATCH,
         wait_s: float = WAIT_S,
     ) -> None:
@@ -81,18 +88,21 @@ class Deliver(BatchStage[Item[Extraction]]):
         self._threshold, self._candidate_threshold = threshold, candidate_threshold
         self._sources, self._retention = sources, retention
         self._copies, self._spot_check_share = copies, spot_check_share
+        self._thresholds = thresholds
         self._batch, self._wait_s = batch, wait_s
 
     def batcher(self) -> Batcher[Item[Extraction]]:
         return MicroBatcher(max_cost=self._batch, max_items=self._batch, wait_s=self._wait_s, cost=lambda _: 1)
 
     async def process(self, items: Sequence[Item[Extraction]]) -> None:
+        if self._thresholds is not None:
+            self._thresholds.check()
         since_ms = await self._queue.time_ms()  # before the index answers; see `ReviewQueue.add`
         fates = self._young(await self._lasting(items))
         items = list(fates)
         if not items:
             return
-        routings = [self._route(item.event, self._threshold) for item in items]
+        routings = [self._route(item.event, self._limit(item)) for item in items]
         documents = [
             from_extraction(item.event, routing.confident).with_hidden(fates[item] == "hidden")
             for item, routing in zip(items, routings, strict=True)
@@ -133,6 +143,12 @@ class Deliver(BatchStage[Item[Extraction]]):
         young = {item: fate for item, fate in fates.items() if not self._retention.is_over(item.event.tweet)}
         metrics.EXPIRED.labels("extraction").inc(len(fates) - len(young))
         return young
+
+    def _limit(self, item: Item[Extraction]) -> float | None:
+        """Returns the threshold of an extraction: that of the settings, or the one that follows the stream."""
+        if self._threshold is not None or self._thresholds is None:
+            return self._threshold
+        return self._thresholds.threshold(item.event, item.origin.timestamp)
 
     def _route(self, extraction: Extraction, threshold: float | None) -> Routing:
         """Routes the mentions. If the source's terms let nobody see the text, nobody is asked."""
@@ -188,8 +204,8 @@ class Deliver(BatchStage[Item[Extraction]]):
         """
         if held.version != document.version:
             return None
-        lowest = min((mention["probability"] for mention in held.body.get("mentions", ())), default=1.0)
-        routing = self._route(extraction, lowest)
+        indexed = [mention["probability"] for mention in held.body.get("mentions", ())]
+        routing = self._route(extraction, min(*indexed, BELOW_ONE) if indexed else 1.0)
         return routing if is_same(from_extraction(extraction, routing.confident), held) else None
 
     async def _ask(

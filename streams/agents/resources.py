@@ -18,7 +18,7 @@ from streams.agents.apply import Apply
 from streams.agents.copies import CopySettler, group_of
 from streams.agents.names import AgentName
 from streams.caches import MachineCaches
-from streams.checkpoint import checkpoint_here
+from streams.checkpoint import checkpoint_here, promised_here
 from streams.consumer.logs import Logs
 from streams.images.loader import ImageLoader
 from streams.pipeline.item import Origin
@@ -31,7 +31,8 @@ from streams.retry import retry_forever
 from streams.servers import Addresses
 from streams.settings import Settings
 from streams.terms import load_sources
-from streams.topics import DEAD, DECISIONS, EXTRACTIONS
+from streams.threshold_log import AnswerTable, ThresholdLog
+from streams.topics import DEAD, DECISIONS, EXTRACTIONS, THRESHOLDS
 from streams.vision import check_models, open_image_reader
 
 
@@ -52,6 +53,7 @@ class Resources:
         self._queue: ReviewQueue | None = None
         self._subjects: Subjects | None = None
         self._caches: MachineCaches | None = None
+        self._thresholds: ThresholdLog | None = None
 
     async def open(self) -> None:
         """Connects to Kafka. Raises `Retry` when no broker answers, and `UserError` when one refuses this client."""
@@ -126,6 +128,15 @@ class Resources:
         if not self.settings.copies.window_s:
             await retry_forever(queue.copies.dissolve, what="dissolving the groups of copies")
         return CopySettler(queue.copies, producer, self.settings.name(DECISIONS), self.settings.copies.window_s)
+
+    async def thresholds(self) -> ThresholdLog:
+        """Returns the thresholds that follow the stream, read up to now."""
+        if self._thresholds is None:
+            table = AnswerTable(self.addresses.kafka, self.settings.name(THRESHOLDS))
+            self._stack.push_async_callback(table.close)
+            await retry_forever(table.start, what="reading the topic of the thresholds")
+            self._thresholds = ThresholdLog(table, promised_here(self.settings), self.settings.spot_check_share)
+        return self._thresholds
 
     async def images(self) -> ImageLoader:
         return await self._stack.enter_async_context(ImageLoader(self.settings.image, home=self.settings.home))
