@@ -15,6 +15,7 @@ from core.terms import Sources
 from core.threads import Threads
 from desk.entities.store import NameCorrections
 from desk.images import Images
+from desk.overview.thresholds import ThresholdWatch
 from review.decision_topic import DecisionTopic
 from sinks.connect.kafka import Brokers
 from sinks.index.index import Index
@@ -63,6 +64,7 @@ class Services:
     decisions: LazyDecisionTopic
     images: Images
     corrections: NameCorrections
+    thresholds: ThresholdWatch
     #: For readings of Kafka that a request waits for.
     readings: Threads
 
@@ -87,8 +89,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         corrections = NameCorrections(addresses.kafka, settings.name(topics.DESK))
         stack.push_async_callback(corrections.close)
         corrections.start()
+        thresholds = ThresholdWatch(addresses.kafka, settings.name(topics.THRESHOLDS))
+        stack.push_async_callback(thresholds.close)
+        thresholds.start()
         readings = Threads("readings", READINGS)
-        yield Services(settings, load_sources(settings), index, queue, decisions, images, corrections, readings)
+        sources = load_sources(settings)
+        yield Services(settings, sources, index, queue, decisions, images, corrections, thresholds, readings)
 
 
 async def _regroup(queue: ReviewQueue) -> None:

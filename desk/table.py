@@ -1,4 +1,4 @@
-"""A table of the topic `desk` that is read in the background, so that the desk starts while Kafka is away."""
+"""A table that is read in the background, so that the desk starts while Kafka is away."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import asyncio
 import logging
 from typing import Generic, TypeVar
 
-from pydantic import TypeAdapter
-
 from core.ending import end
 from core.errors import Retry, first_line
-from sinks.connect.kafka import Brokers
 from sinks.table import Table
 
 V = TypeVar("V")
@@ -22,13 +19,15 @@ log = logging.getLogger(__name__)
 
 
 class DeskTable(Generic[V]):
-    """Values of the topic whose keys begin with a prefix. `start` it, and `close` it at the end."""
+    """A table and whether it was read. `start` it, and `close` it at the end."""
 
-    def __init__(self, brokers: Brokers, topic: str, values: TypeAdapter[V], prefix: str, what: str) -> None:
+    def __init__(self, table: Table[V], what: str) -> None:
         """`what`: the values in words, for messages, such as `the corrections`."""
-        self.table = Table(brokers, topic, values, prefix=prefix)
+        self.table = table
         self.problem = f"{what} are being read; try again in a moment"
         """Why the values are not known. Empty once they are."""
+        self.has_failed = False
+        """Whether the values are not known because a first attempt to read them failed."""
         self._what = what
         self._is_read = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
@@ -57,10 +56,10 @@ class DeskTable(Generic[V]):
             try:
                 await self.table.start()
             except Exception as error:  # the desk goes on without the values, and says why
-                self.problem = f"{self._what} cannot be read: {first_line(error)}"
+                self.problem, self.has_failed = f"{self._what} cannot be read: {first_line(error)}", True
                 log.warning("%s", self.problem)
                 await asyncio.sleep(AGAIN_S)
             else:
-                self.problem = ""
+                self.problem, self.has_failed = "", False
                 self._is_read.set()
                 return

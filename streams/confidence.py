@@ -84,7 +84,11 @@ class Recent(Value):
             return Recent(current=ConfidenceSequence().after(is_right, delta), before=self.current)
         return Recent(current=self.current.after(is_right, delta), before=self.before)
 
+    @property
+    def reported(self) -> ConfidenceSequence:
+        """The sequence that counts now."""
+        return self.current if 2 * self.current.answers >= self.before.answers else self.before
+
     def interval(self, delta: float) -> Interval:
         """Returns the interval of the sequence that counts now."""
-        chosen = self.current if 2 * self.current.answers >= self.before.answers else self.before
-        return chosen.interval(delta)
+        return self.reported.interval(delta)

@@ -9,13 +9,15 @@ from desk.table import DeskTable
 from sinks.connect.kafka import Brokers
 from sinks.names.corrections import Corrections
 from sinks.names.names import Names
+from sinks.table import Table
 
 
 class NameCorrections:
     """Reads and writes the corrections. Until the topic has been read, `problem` says so and no name is corrected."""
 
     def __init__(self, brokers: Brokers, topic: str) -> None:
-        self._table: DeskTable[SameName | SplitName] = DeskTable(brokers, topic, CORRECTION, PREFIX, "the corrections")
+        table: Table[SameName | SplitName] = Table(brokers, topic, CORRECTION, prefix=PREFIX)
+        self._table = DeskTable(table, "the corrections")
         self._corrections = Corrections(self._table.table)
 
     def start(self) -> None:

@@ -13,6 +13,7 @@ from core.threads import Threads
 from desk.agreement.watch import AgreementWatch, State
 from desk.charts import Columns, columns, day_or_hour
 from desk.overview.kafka_watch import Flow, KafkaWatch, Known
+from desk.overview.thresholds import Level
 from desk.pages import percent
 from desk.services import Services
 from model.checkpoint import CheckpointInfo, describe
@@ -37,7 +38,6 @@ class Promise:
     """The promised precision, and what spot checks by people say about it."""
 
     target: float
-    threshold: float
     audited: Share
 
     @property
@@ -68,9 +68,25 @@ class Figures:
     checkpoint: Known[CheckpointInfo]
     timeline: Columns
     promise: Promise | None
+    fixed_threshold: float | None  # that of the settings
+    levels: Known[tuple[Level, ...]]  # the thresholds that follow the stream
     to_review: Share | None
     drift_days: tuple[str, ...]
     drift: tuple[Drift, ...]
+
+    @property
+    def level_rows(self) -> list[tuple[str, str, int, int, str]]:
+        """The numbers behind the picture of the thresholds: source, threshold, right, of, interval."""
+        return [
+            (
+                one.source or "shared",
+                f"{one.threshold:.3f}",
+                one.right,
+                one.answers,
+                f"{percent(one.interval.low, 1)} to {percent(one.interval.high, 1)}",
+            )
+            for one in self.levels.value or ()
+        ]
 
     @property
     def precision_rows(self) -> list[tuple[str, int, int, str]]:
@@ -96,7 +112,6 @@ async def gather(services: Services, watch: KafkaWatch, votes: AgreementWatch, n
     )
     found, info = index.value, checkpoint.value
     timeline = [(day_or_hour(moment, 3600), posts) for moment, posts in found.timeline] if found else []
-    threshold = services.settings.threshold
     return Figures(
         index,
         queue,
@@ -106,9 +121,9 @@ async def gather(services: Services, watch: KafkaWatch, votes: AgreementWatch, n
         dead,
         checkpoint,
         columns(timeline),
-        Promise(info.target_precision, info.threshold if threshold is None else threshold, found.audited)
-        if info and found
-        else None,
+        Promise(info.target_precision, found.audited) if info and found else None,
+        services.settings.threshold,
+        services.thresholds.levels(info) if info else Known(()),
         found.to_review(queue.value) if found and queue.value else None,
         *_drift(found.typicality if found else (), now),
     )

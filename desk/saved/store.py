@@ -18,6 +18,7 @@ from sinks.connect.kafka import Brokers
 from sinks.searching.access import EVERYTHING
 from sinks.searching.request import Search
 from sinks.searching.state import SearchState
+from sinks.table import Table
 
 MOST = 50
 """Saved searches of one person."""
@@ -27,7 +28,7 @@ class SavedSearches:
     """All saved searches, by id. `start` it, and `close` it at the end. Other desks on the same topic see the same."""
 
     def __init__(self, brokers: Brokers, topic: str) -> None:
-        self._table = DeskTable(brokers, topic, SAVED_SEARCH, PREFIX, "the saved searches")
+        self._table = DeskTable(Table(brokers, topic, SAVED_SEARCH, prefix=PREFIX), "the saved searches")
         self._changing = asyncio.Lock()
 
     def start(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from desk.saved.ledger import Ledgers
 from desk.saved.signature import new_secret
 from desk.saved.store import SavedSearches
 from desk.saved.values import Delivery, SavedSearch, Webhook
+from model.checkpoint import describe
 from sinks.index.document import from_extraction
 from sinks.index.index import Index
 from sinks.queue.queue import ReviewQueue
@@ -19,6 +20,7 @@ from sinks.searching.state import SearchState
 from streams import servers, topics
 from streams.routing import route
 from streams.settings import Settings
+from streams.threshold_log import AnswerTable, ToldAnswer
 
 NAMED = re.compile(r"\b[A-Z][\w'’-]+(?: [A-Z][\w'’-]+)*")
 
@@ -75,6 +77,28 @@ async def fill(settings: Settings, extractions: Iterable[Extraction]) -> int:
     finally:
         await index.close()
         await queue.close()
+
+
+async def answer(settings: Settings, said: Mapping[str, str]) -> None:
+    """Tells what people answered about confident mentions of each source, in order: + for right, - for wrong."""
+    info = describe(settings.model)
+    table = AnswerTable(servers.kafka(settings), settings.name(topics.THRESHOLDS))
+    await table.start()
+    try:
+        for number, (source, sign) in enumerate((source, sign) for source, signs in said.items() for sign in signs):
+            told = ToldAnswer(
+                id=f"{number:032x}",
+                at=number,
+                source=source,
+                probability=0.97,
+                threshold=info.threshold,
+                is_right=sign == "+",
+                model=info.name,
+                model_version=info.model_version,
+            )
+            await table.put(told.id, told)
+    finally:
+        await table.close()
 
 
 async def set_apart(settings: Settings, notes: Sequence[str]) -> None:

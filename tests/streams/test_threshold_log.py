@@ -101,7 +101,7 @@ def test_an_uncertain_mention_counts_only_if_it_is_drawn() -> None:
 @pytest.mark.parametrize(
     "changed", [{"kind": "retract"}, {"kind": "vote"}, {"copy_of": "2"}], ids=["taken back", "a vote", "a copy"]
 )
-def test_what_says_nothing_new_of_a_drawn_mention_does_not_count(changed: dict[str, str]) -> None:
+def test_what_says_nothing_new_of_a_drawn_mention_does_not_count(changed: dict[str, Any]) -> None:
     assert answers(decision(extraction("1", mention(0.9)), **changed), 1.0) == []
 
 

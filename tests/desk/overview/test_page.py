@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -21,7 +23,7 @@ from streams import servers, topics
 from streams.routing import route
 from streams.settings import CHECKPOINT, Settings
 from tests.desk.conftest import served
-from tests.desk.filled import extraction, fill, mention
+from tests.desk.filled import answer, extraction, fill, mention
 
 TEXT = "Ada Lovelace saw Lisbon"
 
@@ -85,4 +87,25 @@ async def test_a_server_that_is_away_costs_its_own_figures(desk_settings: Settin
     ("right", "of", "verdict"), [(0, 0, "open"), (9, 10, "open"), (970, 1000, "holds"), (800, 1000, "broken")]
 )
 def test_the_promise_is_judged_by_its_interval(right: int, of: int, verdict: str) -> None:
-    assert Promise(0.9, 0.95, Share(right, of)).verdict == verdict
+    assert Promise(0.9, Share(right, of)).verdict == verdict
+
+
+async def test_the_overview_shows_the_thresholds_that_answers_moved(desk: str, desk_settings: Settings) -> None:
+    await fill(desk_settings, [])
+    await answer(desk_settings, {"bluesky": "+" * 60 + "-", "rss:news": "-" * 12})
+    async with asyncio.timeout(30), httpx.AsyncClient(timeout=30) as client:
+        while "rss:news" not in (page := " ".join((await client.get(desk)).text.split())):
+            await asyncio.sleep(0.2)
+    assert 'all to people <span class="soft small">12 answers</span>' in page
+    shared = re.search(r"<td>shared</td><td[^>]*>([\d.]+)</td><td[^>]*>60</td><td[^>]*>73</td>", page)
+    assert shared
+    assert float(shared[1]) != describe(CHECKPOINT).threshold
+    assert "MNER_THRESHOLD" not in page
+
+
+async def test_a_threshold_of_the_settings_is_named_as_fixed(desk_settings: Settings) -> None:
+    await fill(desk_settings, [])
+    with served(desk_settings.changed(threshold=0.625)) as address:
+        async with httpx.AsyncClient(timeout=30) as client:
+            page = (await client.get(address)).text
+    assert 'fixes the threshold at <strong class="figure">0.625</strong>' in page
