@@ -302,7 +302,8 @@ class Settings(ServerSettings):
         None,
         ge=0,
         le=1,
-        description="Mentions with a lower probability go to a person. If unset, the checkpoint's threshold is used.",
+        description="Mentions with a lower probability go to a person; at 1, all do. "
+        "If unset, the threshold starts at the checkpoint's, and follows the answers to spot checks.",
     )
     candidate_threshold: FiniteFloat | None = Field(
         None,
