@@ -46,7 +46,7 @@ def check(brokers: Brokers, config: Settings) -> Iterator[Finding]:
         planned = topics.plan(config)
         described = {topic["name"]: topic for topic in client.describe_topics([topic.name for topic in planned])}
         yield from refused_topics(described)
-        yield from _topics(planned, described)
+        yield from _topics(planned, described, config.name(topics.THRESHOLDS))
         usable = [topic for topic in planned if not described[topic.name]["error_code"]]
         found = {topic.name: described[topic.name] for topic in usable}
         yield from _rights(config, found)
@@ -115,18 +115,21 @@ def refused_topics(described: Mapping[str, Any]) -> list[Finding]:
     return [Finding("rights", "broken", detail, "allow it with `kafka-acls --add --operation Describe --topic ...`")]
 
 
-def _topics(planned: Sequence[Topic], described: Mapping[str, Any]) -> list[Finding]:
-    """Compares the planned topics with the existing ones."""
+def _topics(planned: Sequence[Topic], described: Mapping[str, Any], single: str) -> list[Finding]:
+    """Compares the planned topics with the existing ones. `single`: the topic that must have one partition."""
     findings = []
     existing = [topic for topic in planned if not described[topic.name]["error_code"]]
     actual = {topic.name: len(described[topic.name]["partitions"]) for topic in existing}
     missing = [name for name, topic in described.items() if topic["error_code"] not in {0, *REFUSED}]
     if missing:
         findings.append(Finding("topics", "broken", f"missing: {', '.join(missing)}", "`mner topics create`"))
-    if different := [
-        f"{topic.name} has {actual[topic.name]}" for topic in existing if actual[topic.name] != topic.partitions
-    ]:
-        detail = f"MNER_PARTITIONS is {planned[0].partitions}, but {', '.join(different)}"
+    if (number := actual.pop(single, 1)) != 1:
+        detail = f"{single} has {number} partitions, and must have one, which gives the answers one order"
+        remedy = "stop the workers, delete it, and run `mner topics create`; the thresholds then start anew"
+        findings.append(Finding("topics", "broken", detail, remedy))
+    wanted = planned[0].partitions
+    if different := [f"{name} has {number}" for name, number in actual.items() if number != wanted]:
+        detail = f"MNER_PARTITIONS is {wanted}, but {', '.join(different)}"
         if len(set(actual.values())) > 1:
             remedy = "give all topics the same number; else decisions and erasures of a post may be out of order"
         else:
@@ -148,6 +151,7 @@ def _rights(config: Settings, described: Mapping[str, Any]) -> list[Finding]:
         topics.DECISIONS: READ | WRITTEN,
         topics.TOMBSTONES: READ,
         topics.DEAD: WRITTEN,
+        topics.THRESHOLDS: READ | WRITTEN,
     }
     lacking = []
     for name, wanted in needed.items():

@@ -199,6 +199,13 @@ def more_partitions(deployment: Settings, _: pytest.MonkeyPatch) -> Iterator[Non
 
 
 @contextmanager
+def answers_in_two_orders(deployment: Settings, _: pytest.MonkeyPatch) -> Iterator[None]:
+    with admin(deployment) as client:
+        client.create_partitions({deployment.name(topics.THRESHOLDS): 2})
+    yield
+
+
+@contextmanager
 def missing_topic(deployment: Settings, _: pytest.MonkeyPatch) -> Iterator[None]:
     with admin(deployment) as client:
         client.delete_topics([deployment.name(topics.TOMBSTONES)])

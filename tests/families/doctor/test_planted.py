@@ -74,6 +74,9 @@ CASES = [
     ),
     # topics
     Case("missing topic", plants_kafka.missing_topic, "topics", "broken", ("tombstones",), "mner topics create"),
+    Case(
+        "thresholds", plants_kafka.answers_in_two_orders, "topics", "broken", ("must have one",), "mner topics create"
+    ),
     Case("partitions", plants_kafka.more_partitions, "topics", "warning", ("decisions has 6",), "the same number"),
     Case(
         "type of timestamps",
