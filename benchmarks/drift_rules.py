@@ -118,7 +118,6 @@ def run(stream: Stream, rule: Rule, sources: Sequence[str] = (), late: int = 0, 
 def _answer(stream: Stream, place: int, threshold: float, sources: Sequence[str]) -> Answer:
     return Answer(
         id=str(place),
-        at=place,
         source=sources[stream.part[place]] if sources else None,
         probability=float(stream.probability[place]),
         threshold=float(threshold),

@@ -6,6 +6,7 @@ A `validation_alias` is the field's name in version 0.1. Messages with that name
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Annotated, Any, Literal, Protocol, Self, get_args
 
@@ -194,6 +195,10 @@ class Opinion(Value):
     share: Score  # the view's part of the fused evidence, nu_v / sum nu
 
 
+HIGHEST_THRESHOLD = math.nextafter(1.0, 0.0)
+"""The highest threshold that a mention can reach. At 1 none is confident."""
+
+
 def is_confident(probability: float, threshold: float) -> bool:
     """Whether a mention needs no person: it reaches the threshold. A threshold of 1 sends every mention to a person."""
     return threshold < 1 and probability >= threshold
@@ -313,7 +318,11 @@ class Extraction(Value):
     model: str
     #: Unix time, in seconds, of the checkpoint's training. A later one wins in the index.
     model_version: int = Field(validation_alias="release", ge=0, lt=2**40)
+    #: The checkpoint's, or that of the settings.
     threshold: Score
+    #: The precision that the checkpoint promises at its threshold: the one in force follows people's answers, to keep
+    #: it. Absent before 0.4, and if the threshold is fixed, by the settings or in an import.
+    promised: Score | None = Field(default=None, exclude_if=_is_unknown)
     #: The candidate threshold that the model ran with; 1 when there are no candidates.
     candidate_threshold: Score = Field(default=1.0, validation_alias="possible_threshold", exclude_if=_is_off)
     #: Share of validation posts that are as unusual as this one or more so (`model.density`). Absent before 0.4.
@@ -351,6 +360,8 @@ class Question(Value):
     #: Whether the mention is a confident one, drawn at random. It stays in the index while it is asked about. Absent
     #: before 0.4.
     is_audit: bool = Field(default=False, exclude_if=_is_empty)
+    #: Whether the mention is drawn at random, confident or not. Absent before 0.4.
+    is_drawn: bool = Field(default=False, exclude_if=_is_empty)
 
     @property
     def uncertainty(self) -> float:
@@ -393,6 +404,8 @@ class ReviewTask(Value):
     model: str
     model_version: int = Field(validation_alias="release", ge=0, lt=2**40)
     threshold: Score
+    #: The checkpoint's threshold, where the one above follows people's answers. Absent before 0.4, and if it is fixed.
+    checkpoint_threshold: Score | None = Field(default=None, exclude_if=_is_unknown)
     #: The lowest probability at which a person is asked about a candidate; 1 when nobody is asked.
     candidate_threshold: Score = Field(default=1.0, validation_alias="possible_threshold", exclude_if=_is_off)
     #: That of the most uncertain question. A spot check counts as `streams.routing.AUDIT_WEIGHT`. Orders the queue.

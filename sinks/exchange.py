@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, Field
 
 from core.events import (
+    HIGHEST_THRESHOLD,
     MAX_TEXT,
     Account,
     Author,
@@ -112,7 +113,8 @@ class Exported(Value):
         image = ImageResult(status=self.image.status, reason=self.image.reason)
         if self.decided_by == "model":
             lowest = min((mention.probability for mention in self.mentions), default=1.0)
-            return Extraction(tweet=post, mentions=self.mentions, image=image, threshold=lowest, **read)
+            threshold = min(lowest, HIGHEST_THRESHOLD)  # all of them are confident
+            return Extraction(tweet=post, mentions=self.mentions, image=image, threshold=threshold, **read)
         task = ReviewTask(
             id=f"{self.id}:{self.edit}:{self.model}:{self.model_version}",
             tweet=post,

@@ -34,7 +34,10 @@ from sinks.no_creation import creates_none
 V = TypeVar("V")
 
 POLL_MS = 200
-"""Longest wait, in milliseconds, for new records. Closing a table takes up to this time."""
+"""Longest wait, in milliseconds, for new records."""
+
+CLOSE_S = 1.0
+"""Longest times, in seconds, to wait for the reader and for the producer when a table is closed."""
 
 AGAIN_S = 1.0
 """Seconds between two attempts to read the topic after a fault."""
@@ -52,14 +55,23 @@ class Table(Generic[V]):
     """
 
     def __init__(
-        self, brokers: Brokers, topic: str, values: TypeAdapter[V], timeout_s: float = 10.0, *, prefix: str = ""
+        self,
+        brokers: Brokers,
+        topic: str,
+        values: TypeAdapter[V],
+        timeout_s: float = 10.0,
+        *,
+        prefix: str = "",
+        partition: int | None = None,
     ) -> None:
         """`values` reads and checks a value. Records that it refuses are logged and left out.
 
         `prefix`: how the keys of this table begin, where tables share a topic. Other keys are passed over.
+
+        `partition`: where values are put; None puts all values of a key in one.
         """
         self._brokers, self._topic, self._adapter, self._timeout_s = brokers, topic, values, timeout_s
-        self._prefix = prefix
+        self._prefix, self._partition = prefix, partition
         self._changed = threading.Condition()
         self._values: dict[str, V] = {}
         self._version = 0
@@ -121,10 +133,10 @@ class Table(Generic[V]):
     def _close(self) -> None:
         self._stopping.set()
         if self._thread is not None:
-            self._thread.join(self._timeout_s)
+            self._thread.join(CLOSE_S)
         if self._producer is not None:
             with contextlib.suppress(KafkaError):  # who sent a value knows its fate
-                self._producer.close(timeout=self._timeout_s)
+                self._producer.close(timeout=CLOSE_S)
 
     def _send(self, key: str, value: bytes | None) -> None:
         if self._producer is None:
@@ -132,7 +144,9 @@ class Table(Generic[V]):
         until = time.monotonic() + self._timeout_s
         try:
             with self._telling():
-                sent = self._producer.send(self._topic, key=key.encode(), value=value, headers=HEADERS)
+                sent = self._producer.send(
+                    self._topic, key=key.encode(), value=value, headers=HEADERS, partition=self._partition
+                )
                 stored = sent.get(timeout=self._timeout_s)
         except MessageSizeTooLargeError:
             raise UserError(f"{key}: the value is too large to be kept ({len(value or b'')} bytes)") from None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from core.errors import UserError, naming
+from core.errors import naming
 from core.events import Runtime
 from model.checkpoint import CheckpointInfo, describe
 from model.runtime import choose_here
 from streams.settings import Settings
-from streams.thresholds import Control
 
 
 def checkpoint_here(settings: Settings) -> CheckpointInfo:
@@ -15,17 +14,6 @@ def checkpoint_here(settings: Settings) -> CheckpointInfo:
     with naming("MNER_MODEL"):
         info = describe(settings.model)
     return info.running(runtime_here(settings, info))
-
-
-def promised_here(settings: Settings) -> float | None:
-    """Returns the precision that the checkpoint promises, and None if it promises nothing.
-
-    It is that of `Control` where this machine has no checkpoint: a worker that only delivers needs none.
-    """
-    try:
-        return checkpoint_here(settings).target_precision or None
-    except UserError:
-        return Control().promised
 
 
 def runtime_here(settings: Settings, info: CheckpointInfo) -> Runtime:

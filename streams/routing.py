@@ -45,11 +45,14 @@ def route(
     threshold: float | None = None,
     candidate_threshold: float | None = None,
     spot_check_share: float = 0.0,
+    *,
+    follows: bool = False,
 ) -> Routing:
     """Splits the mentions at `threshold`, and asks about candidates whose probability reaches `candidate_threshold`.
 
     None means the threshold that the extraction was made with. A `candidate_threshold` of 1 asks about no candidate.
-    `spot_check_share`: the share of confident mentions that a person is asked about.
+    `spot_check_share`: the share of confident mentions that a person is asked about. `follows`: whether `threshold`
+    follows people's answers.
     """
     limit = extraction.threshold if threshold is None else threshold
     chosen = extraction.mentions
@@ -60,14 +63,21 @@ def route(
     ]
     confident = tuple(mention for mention in chosen if mention.is_confident(limit))
     uncertain = [mention for mention in chosen if not mention.is_confident(limit)]
-    audited = [mention for mention in confident if is_drawn(extraction.tweet, mention, spot_check_share)]
+    drawn = [mention for mention in chosen if is_drawn(extraction.tweet, mention, spot_check_share)]
+    audited = [mention for mention in confident if mention in drawn]
     questions = (
-        *(Question(mention=mention, reasons=review_reasons(mention, candidates, limit)) for mention in uncertain),
+        *(
+            Question(mention=mention, reasons=review_reasons(mention, candidates, limit), is_drawn=mention in drawn)
+            for mention in uncertain
+        ),
         *(
             Question(mention=mention, reasons=candidate_reasons(mention, candidates, chosen), is_candidate=True)
             for mention in candidates_to_ask(chosen, candidates)
         ),
-        *(Question(mention=mention, reasons=(audit_reason(mention),), is_audit=True) for mention in audited),
+        *(
+            Question(mention=mention, reasons=(audit_reason(mention),), is_audit=True, is_drawn=True)
+            for mention in audited
+        ),
     )
     if not questions:
         return Routing(confident, None)
@@ -83,6 +93,7 @@ def route(
         model=extraction.model,
         model_version=extraction.model_version,
         threshold=limit,
+        checkpoint_threshold=extraction.threshold if follows else None,
         candidate_threshold=max(extraction.candidate_threshold, candidate_threshold or 0.0)
         if any(question.is_candidate for question in questions)
         else 1.0,
@@ -106,7 +117,9 @@ def audit_reason(mention: Mention) -> Reason:
 def review_reasons(mention: Mention, candidates: Sequence[Mention], threshold: float) -> tuple[Reason, ...]:
     """Returns the reasons why this mention is uncertain, the most serious first. The low probability comes last."""
     sure = f"the model is {mention.probability:.0%} sure that this is {mention.type}"
-    sentence = f"{sure}; the threshold is {threshold:.0%}"
+    sentence = f"{sure}; " + (
+        f"the threshold is {threshold:.0%}" if threshold < 1 else "people are asked about every mention now"
+    )
     return (*_reasons(mention, candidates), Reason(kind="low_probability", sentence=sentence))
 
 

@@ -1,49 +1,67 @@
-"""The topic `thresholds`: people's answers about drawn mentions, in one order, and the thresholds that follow.
+"""The topic `thresholds`: people's answers about drawn mentions, in one order, and the thresholds computed from them.
 
 Every process reads the whole topic, and `streams.thresholds` turns the answers into thresholds. So all have the same
-ones, and none has to lead. A record holds no text, no name and no id of a post: its key is a digest.
+ones, and none has to lead. A record holds no text, name or id of a post. Its key is never used again, so compaction
+removes nothing, and the order stays.
 
 An answer counts from `DELAY_S` after the broker stored it. An extraction is routed by what counted when the broker
-stored the extraction. So the routing of an extraction depends on two topics alone, and a replay of `extractions` routes
-as before. This needs brokers whose clocks agree within `DELAY_S`, and a process that reads the topic up to its end. One
-that does not waits (`ThresholdLog.check`).
+stored the extraction. So the routing depends on what two topics hold, not on when a worker reads them, and a replay of
+`extractions` routes as before. A process that has not read the topic to its end in the last `FRESH_S` does not route.
+The delay leaves time for brokers whose clocks differ, and for replicas: Kafka shows a record only when all in-sync
+replicas have it (`replica.lag.time.max.ms`, 30 s by default).
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 import math
 import time
 from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
+from uuid import uuid4
 
 from pydantic import Field, TypeAdapter
 
 from core.errors import Retry, UserError
-from core.events import Decision, Extraction
+from core.events import Decision, Extraction, Score
 from sinks.connect.kafka import Brokers
 from sinks.table import Table
 from streams import metrics
-from streams.routing import is_drawn
 from streams.thresholds import Answer, Control, Thresholds
 
-DELAY_S = 10.0
+DELAY_S = 60.0
 """Seconds from the moment when the broker stores an answer until it counts."""
+
+FRESH_S = 15.0
+"""Longest time, in seconds, since the topic was read to its end."""
 
 CHECK_S = 2.0
 """Seconds between two looks for the end of the topic."""
+
+END_MS = 2000
+"""Longest time, in milliseconds, that a broker may take to tell the end."""
+
+RULE = 1
+"""Number of the rule by which answers move the thresholds (`streams.thresholds`). Another rule needs another number."""
+
+MOST_CALIBRATED = 16
+"""Checkpoints whose thresholds are kept in memory, those used last. Others are computed again when they are needed."""
 
 log = logging.getLogger(__name__)
 
 
 class ToldAnswer(Answer):
-    """A record of the topic. Its `id` is its key."""
+    """A record of the topic."""
 
     model: str
     model_version: int = Field(ge=0, lt=2**40)
-    #: How an answer moves the thresholds. A later rule has another number, so that a replay follows the one of then.
-    rule: Literal[1] = 1
+    start: Score  # the checkpoint's threshold
+    rule: int = Field(default=RULE, ge=1, le=RULE)
 
 
 class Placed(NamedTuple):
@@ -54,162 +72,194 @@ class Placed(NamedTuple):
 
 
 class Calibrated(NamedTuple):
-    """A checkpoint and its own threshold, which is another one for each runtime. The thresholds start there."""
+    """A checkpoint, its threshold, where the thresholds begin, and the precision that it promises. Each runtime has its
+    own threshold."""
 
     model: str
     model_version: int
     threshold: float
+    promised: float
 
 
-def answers(decision: Decision, share: float) -> list[ToldAnswer]:
-    """Returns the answers of a decision that move a threshold: those about drawn mentions, by whoever looked at them.
+def calibrated(extraction: Extraction) -> Calibrated | None:
+    """Returns what the threshold of an extraction follows. None if the threshold is fixed."""
+    if extraction.promised is None:
+        return None
+    return Calibrated(extraction.model, extraction.model_version, extraction.threshold, extraction.promised)
 
-    `share`: that of the spot checks. Mentions below the threshold are drawn as well, although people are asked about
-    all of them: without them there were no way back once everything goes to people.
+
+def answers(decision: Decision) -> list[ToldAnswer]:
+    """Returns the answers of a decision about drawn mentions, by whoever looked at them.
+
+    Mentions below the threshold are drawn as well, although people are asked about all of them. Without them there were
+    no way back once everything goes to people. One without a verdict in a settled task is wrong: a mention that was
+    accepted overlaps it.
     """
     task = decision.task
-    if decision.kind not in {"settle", "answer"} or decision.copy_of is not None or not task.questions:
+    if task.checkpoint_threshold is None or decision.kind not in {"settle", "answer"} or decision.copy_of is not None:
         return []
-    return [
-        ToldAnswer(
-            id=sha256(f"{task.id} {before.start} {before.end} {before.type}".encode()).hexdigest()[:32],
-            at=int(decision.decided_at.timestamp() * 1e6),
-            source=task.tweet.source,
-            probability=before.probability,
-            threshold=task.threshold,
-            is_right=verdict.action == "accept",
-            model=task.model,
-            model_version=task.model_version,
+    told = []
+    for question in task.questions:
+        verdict = next((one for one in decision.verdicts if one.answers(question)), None)
+        if question.is_candidate or not question.is_drawn or (verdict is None and decision.kind == "answer"):
+            continue
+        asked = question.mention
+        told.append(
+            ToldAnswer(
+                id=sha256(f"{task.id} {asked.start} {asked.end} {asked.type}".encode()).hexdigest()[:32],
+                source=task.tweet.source,
+                probability=asked.probability,
+                threshold=task.threshold,
+                is_right=verdict is not None and verdict.action == "accept",
+                model=task.model,
+                model_version=task.model_version,
+                start=task.checkpoint_threshold,
+            )
         )
-        for verdict in decision.verdicts
-        if (before := verdict.before) is not None
-        and not verdict.is_candidate
-        and (verdict.is_audit or is_drawn(task.tweet, before, share))
-    ]
+    return told
 
 
 class AnswerTable(Table[ToldAnswer]):
-    """The answers by key, in the order of the topic. Of two with one key the first counts."""
+    """The records of the topic. Use `entries`: of two answers with one id, the first counts."""
 
     def __init__(self, brokers: Brokers, topic: str) -> None:
-        super().__init__(brokers, topic, TypeAdapter(ToldAnswer))
-        self._moments: dict[str, float] = {}
-        self._entries: tuple[int, list[Placed]] = (-1, [])
-        self._read_at = self._looked_at = -math.inf  # monotonic seconds
+        super().__init__(brokers, topic, TypeAdapter(ToldAnswer), partition=0)
+        self._placed, self._ids = list[Placed](), set[str]()
+        self._into, self._known = self._placed, self._ids  # others while the topic is read anew
+        self._later_rule = 0
+        self._read_at = self._looked_at = -math.inf
 
     @property
-    def age_s(self) -> float:
-        """Seconds since this process knew all that was in the topic."""
-        return time.monotonic() - self._read_at
+    def entries(self) -> Sequence[Placed]:
+        """All answers, in the order in which the broker stored them. The list grows; a topic read anew has another."""
+        return self._placed
 
-    @property
-    def entries(self) -> list[Placed]:
-        """All answers, in the order in which the broker stored them."""
-        version = self.version
-        if self._entries[0] != version:
-            self._entries = version, [Placed(one, self._moments[key]) for key, one in self.values.items()]
-        return self._entries[1]
+    def has(self, id_: str) -> bool:
+        """Whether the topic has an answer with this id, as far as it was read."""
+        return id_ in self._ids
+
+    def check(self) -> None:
+        """Raises `Retry` while answers may be missing that count already."""
+        if self._later_rule:
+            told = f"answers of rule {self._later_rule}, which a later version wrote; update this program"
+            raise Retry(f"the topic of the thresholds holds {told}")
+        if (age := _now() - self._read_at) > FRESH_S:
+            when = f"was last read to its end {age:.0f} s ago" if math.isfinite(age) else "is not read yet"
+            raise Retry(f"the topic of the thresholds {when}")
 
     def _read_whole(self, consumer: Any) -> None:
         if len(consumer.assignment()) != 1:
             raise UserError(f"the topic {self._topic!r} must have one partition, which gives its records one order")
-        started = time.monotonic()
+        started = _now()
+        self._into, self._known, self._later_rule = [], set(), 0
         super()._read_whole(consumer)
+        self._placed, self._ids = self._into, self._known
         self._read_at = self._looked_at = started
 
     def _take(self, consumer: Any) -> None:
         super()._take(consumer)
-        if (started := time.monotonic()) - self._looked_at < CHECK_S:
+        if (started := _now()) - self._looked_at < CHECK_S:
             return
-        ((place, end),) = consumer.end_offsets(consumer.assignment()).items()
+        ((place, end),) = consumer.end_offsets(consumer.assignment(), timeout_ms=END_MS).items()
         if consumer.position(place) >= end:
             self._read_at = self._looked_at = started
 
     def _apply_one(self, key: str, record: Any, values: dict[str, ToldAnswer]) -> None:
-        if key not in values:
-            self._moments[key] = record.timestamp / 1000 + DELAY_S
-            super()._apply_one(key, record, values)
+        super()._apply_one(key, record, values)
+        told = values.pop(key, None)  # `entries` holds it
+        if told is None:
+            self._later_rule = max(self._later_rule, _later_rule(record.value))
+        elif told.id not in self._known:
+            self._known.add(told.id)
+            self._into.append(Placed(told, record.timestamp / 1000 + DELAY_S))
 
 
 class ThresholdLog:
     """The thresholds of all checkpoints, moment by moment. `start` its table before use."""
 
-    def __init__(self, table: AnswerTable, promised: float | None, share: float = 0.0) -> None:
-        """`promised`: the precision to keep. None keeps the checkpoint's threshold. `share`: of the spot checks."""
+    def __init__(self, table: AnswerTable) -> None:
         self.table = table
-        self._promised, self._share = promised, share
-        self._histories: dict[Calibrated, _History] = {}
+        self._histories: OrderedDict[Calibrated, _History] = OrderedDict()
+        self._reading = asyncio.Lock()
 
-    def check(self) -> None:
-        """Raises `Retry` while answers may be missing that count already."""
-        if (age := self.table.age_s) > DELAY_S:
-            raise Retry(f"the topic of the thresholds was last read to its end {age:.0f} s ago")
+    async def follow(self, extractions: Iterable[Extraction]) -> None:
+        """Prepares the thresholds of these extractions. Raises `Retry` while answers may be missing that count."""
+        if not (followed := {one for each in extractions if (one := calibrated(each)) is not None}):
+            return
+        self.table.check()
+        for one in sorted(followed):
+            await self._read(one)
+        while len(self._histories) > max(MOST_CALIBRATED, len(followed)):
+            self._histories.popitem(last=False)
+        latest = max(followed, key=lambda one: one.model_version)
+        if (state := self._histories[latest].state) is not None:
+            metrics.THRESHOLD.labels("").set(state.threshold())
+            for source in filter(state.is_apart, state.sources):
+                metrics.THRESHOLD.labels(source).set(state.threshold(source))
 
     def threshold(self, extraction: Extraction, moment: float) -> float:
-        """Returns the threshold for an extraction that the broker stored at this moment, in Unix seconds."""
-        source = extraction.tweet.source
-        checkpoint = Calibrated(extraction.model, extraction.model_version, extraction.threshold)
-        found, is_own = self._history(checkpoint).at(source, moment)
-        metrics.THRESHOLD.labels(source if is_own and source else "").set(found)
-        return found
+        """Returns the threshold for an extraction that the broker stored at this moment, in Unix seconds.
 
-    def now(self, checkpoint: Calibrated) -> Thresholds | None:
+        `follow` must have prepared it.
+        """
+        key = calibrated(extraction)
+        return extraction.threshold if key is None else self._histories[key].at(extraction.tweet.source, moment)
+
+    async def now(self, of: Calibrated) -> Thresholds | None:
         """Returns the latest thresholds, with what answers say of the precision. None if they do not move."""
-        return self._history(checkpoint).state
+        return (await self._read(of)).state
 
     async def tell(self, decision: Decision) -> None:
         """Stores the answers of a decision that the topic does not have. Raises `Retry` as `Table.put` does."""
-        for one in answers(decision, self._share):
-            if self.table.get(one.id) is None:
-                await self.table.put(one.id, one)
+        for one in answers(decision):
+            if not self.table.has(one.id):
+                await self.table.put(f"{one.id}/{uuid4().hex}", one)
 
-    def _history(self, checkpoint: Calibrated) -> _History:
-        entries = self.table.entries
-        history = self._histories.get(checkpoint)
-        if history is None or not history.continues_in(entries):
-            history = self._histories[checkpoint] = _History(checkpoint, self._promised)
-        history.read(entries)
-        return history
+    async def _read(self, of: Calibrated) -> _History:
+        """Returns the history, with all answers read so far. Many answers are computed beside the event loop."""
+        async with self._reading:
+            entries = self.table.entries
+            history = self._histories.get(of)
+            if history is None or history.entries is not entries:
+                history = self._histories[of] = _History(of, entries)
+            self._histories.move_to_end(of)
+            if history.is_behind:
+                await asyncio.to_thread(history.read)
+            return history
 
 
 class _History:
     """The thresholds of one checkpoint: each with the moment from which it is in force."""
 
-    def __init__(self, checkpoint: Calibrated, promised: float | None) -> None:
-        self._checkpoint = checkpoint
-        self.state = _begin(checkpoint, promised)
-        self._read: list[Placed] = []
+    def __init__(self, of: Calibrated, entries: Sequence[Placed]) -> None:
+        self._of = of
+        self.entries = entries
+        self.state = _begin(of)
+        self._read = 0  # entries
         self._shared = _Steps()
         self._own: dict[str, _Steps] = {}
 
-    def continues_in(self, entries: list[Placed]) -> bool:
-        """Whether these entries begin with those that were read. They do not if the topic was made anew."""
-        if entries is self._read or not self._read:
-            return True
-        read = len(self._read)
-        return len(entries) >= read and entries[read - 1] == self._read[-1]
+    @property
+    def is_behind(self) -> bool:
+        return self._read < len(self.entries) and self.state is not None
 
-    def read(self, entries: list[Placed]) -> None:
+    def read(self) -> None:
         """Applies the entries that were not read before."""
-        if len(entries) == len(self._read) or self.state is None:
-            return
-        for answer, moment in entries[len(self._read) :]:
-            if (answer.model, answer.model_version) != self._checkpoint[:2]:
+        end = len(self.entries)
+        for answer, moment in self.entries[self._read : end]:
+            if self.state is None or (answer.model, answer.model_version, answer.start) != self._of[:3]:
                 continue
             self.state = self.state.after(answer)
             self._shared.add(moment, self.state.threshold())
-            source = self.state.sources.get(answer.source) if answer.source is not None else None
-            if answer.source is not None and source is not None and source.level is not None:
-                own = self._own.setdefault(answer.source, _Steps())
-                own.add(moment, self.state.threshold(answer.source))
-        self._read = entries
+            if (source := answer.source) is not None and self.state.is_apart(source):
+                self._own.setdefault(source, _Steps()).add(moment, self.state.threshold(source))
+        self._read = end
 
-    def at(self, source: str | None, moment: float) -> tuple[float, bool]:
-        """Returns the threshold of a source at a moment, and whether it is its own."""
-        if source in self._own and (own := self._own[source].last(moment)) is not None:
-            return own, True
-        shared = self._shared.last(moment)
-        return self._checkpoint.threshold if shared is None else shared, False
+    def at(self, source: str, moment: float) -> float:
+        """Returns the threshold of a source at a moment."""
+        own = self._own[source].last(moment) if source in self._own else None
+        shared = self._shared.last(moment) if own is None else own
+        return self._of.threshold if shared is None else shared
 
 
 class _Steps:
@@ -229,12 +279,25 @@ class _Steps:
         return self._values[place - 1] if place else None
 
 
-def _begin(checkpoint: Calibrated, promised: float | None) -> Thresholds | None:
+def _begin(of: Calibrated) -> Thresholds | None:
     """Returns the state before any answer. None where the rule does not fit, so that the threshold stays as it is."""
-    if promised is None:
-        return None
     try:
-        return Thresholds.begin(checkpoint.threshold, Control(promised=promised))
+        return Thresholds.begin(of.threshold, Control(promised=of.promised))
     except ValueError as error:
-        log.warning("the threshold %g of %s does not follow answers: %s", checkpoint.threshold, checkpoint.model, error)
+        log.warning("the threshold %g of %s does not follow answers: %s", of.threshold, of.model, error)
         return None
+
+
+def _later_rule(value: bytes | None) -> int:
+    """Returns the number of a later rule that a record names, and 0 if it names none."""
+    try:
+        rule = json.loads(value or b"").get("rule", 0)
+    except (ValueError, AttributeError):
+        return 0  # of another program
+    return rule if isinstance(rule, int) and rule > RULE else 0
+
+
+def _now() -> float:
+    """Returns seconds that go on while the machine sleeps, where the system counts these."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)

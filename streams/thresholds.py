@@ -27,7 +27,6 @@ level further, and the guarantee does not cover those.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from hashlib import sha256
 from typing import Self
 
@@ -42,6 +41,9 @@ the state before its first answer."""
 
 MOST_SOURCES = 1000
 """Number of sources that are told apart. Further ones have the shared level."""
+
+LEAST_AIM = 1e-6
+"""Smallest share that may be wrong. With none, no right answer would lower a threshold."""
 
 DIGITS = 6
 """Decimals of a threshold. Rounding makes it the same on every machine."""
@@ -76,7 +78,7 @@ class Control(Value):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        if self.aim <= 0:
+        if self.aim < LEAST_AIM:
             raise ValueError(f"promised {self.promised} and margin {self.margin} leave nothing that may be wrong")
         if self.floor >= self.ceiling:
             raise ValueError(f"floor {self.floor} must lie below ceiling {self.ceiling}")
@@ -91,7 +93,6 @@ class Answer(Value):
     """
 
     id: str = Field(min_length=1)  # of the question; equal for an answer that comes again
-    at: int  # when the person decided, in Unix microseconds
     source: str | None = None
     probability: Score  # of the mention
     threshold: Score  # in force when the mention was routed
@@ -172,12 +173,9 @@ class Thresholds(Value):
             changes["sources"] = {**self.sources, name: _source_after(source, answer, level, self.control)}
         return self.model_copy(update=changes)
 
-    def after_all(self, answers: Iterable[Answer]) -> Thresholds:
-        """Returns the state after these answers, in the order of their times; of equal times, in that of their ids."""
-        state = self
-        for answer in sorted(answers, key=lambda each: (each.at, each.id)):
-            state = state.after(answer)
-        return state
+    def is_apart(self, source: str | None) -> bool:
+        """Whether a source has a level of its own."""
+        return source in self.sources and self.sources[source].level is not None
 
     def _told_apart(self, source: str | None) -> str | None:
         """Returns the source, or None if there are too many others."""

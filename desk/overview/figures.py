@@ -123,7 +123,7 @@ async def gather(services: Services, watch: KafkaWatch, votes: AgreementWatch, n
         columns(timeline),
         Promise(info.target_precision, found.audited) if info and found else None,
         services.settings.threshold,
-        services.thresholds.levels(info) if info else Known(()),
+        await services.thresholds.levels(info) if info else Known(()),
         found.to_review(queue.value) if found and queue.value else None,
         *_drift(found.typicality if found else (), now),
     )

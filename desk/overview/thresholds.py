@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.errors import Retry
 from desk.overview.kafka_watch import Known
 from desk.table import DeskTable
 from model.checkpoint import CheckpointInfo
@@ -36,23 +37,24 @@ class ThresholdWatch:
 
     def __init__(self, brokers: Brokers, topic: str) -> None:
         table = AnswerTable(brokers, topic)
-        self._table, self._desk_table = table, DeskTable(table, "the thresholds")
-        self._logs: dict[float, ThresholdLog] = {}  # by the promise
+        self._table, self._log = DeskTable(table, "the thresholds"), ThresholdLog(table)
 
     def start(self) -> None:
         """Begins to read the topic in the background."""
-        self._desk_table.start()
+        self._table.start()
 
     async def close(self) -> None:
-        await self._desk_table.close()
+        await self._table.close()
 
-    def levels(self, info: CheckpointInfo) -> Known[tuple[Level, ...]]:
+    async def levels(self, info: CheckpointInfo) -> Known[tuple[Level, ...]]:
         """Returns the shared threshold, then those of sources with answers. Empty if the thresholds do not move."""
-        if self._desk_table.problem:
-            return Known(problem=self._desk_table.problem if self._desk_table.has_failed else "")
-        promised = info.target_precision
-        log = self._logs.setdefault(promised, ThresholdLog(self._table, promised or None))
-        state = log.now(Calibrated(info.name, info.model_version, info.threshold))
+        if self._table.problem:
+            return Known(problem=self._table.problem if self._table.has_failed else "")
+        try:
+            self._log.table.check()
+        except Retry as error:
+            return Known(problem=str(error))
+        state = await self._log.now(Calibrated(info.name, info.model_version, info.threshold, info.target_precision))
         return Known(() if state is None else _levels(state))
 
 

@@ -41,7 +41,7 @@ function drawFigures(figures, threshold) {
   return el(
     "dl",
     { class: "figures" },
-    figure("Probability", percent(figures.probability), bar(figures.probability, threshold), `at ${percent(threshold)} or more, only spot checks ask`),
+    figure("Probability", percent(figures.probability), bar(figures.probability, threshold), threshold < 1 ? `at ${percent(threshold)} or more, only spot checks ask` : "people are asked about every mention now"),
     figure("Noise in the wording", variance(figures.aleatoric), rankBar(figures.aleatoric_rank), rankWords("aleatoric", figures.aleatoric_rank)),
     figure("Lack of knowledge", variance(figures.epistemic), rankBar(figures.epistemic_rank), rankWords("epistemic", figures.epistemic_rank)),
   );

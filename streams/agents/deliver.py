@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from core.errors import Reject, Retry
-from core.events import Extraction, ReviewTask
+from core.events import HIGHEST_THRESHOLD, Extraction, ReviewTask
 from core.standing import Fate, Published
 from core.terms import UNLISTED, Sources
 from sinks.index.document import ERASED_EDIT, Document, edit_of, from_extraction, is_same
@@ -33,9 +32,6 @@ from streams.threshold_log import ThresholdLog
 log = logging.getLogger(__name__)
 
 FOR_EVER = Retention(None)
-
-BELOW_ONE = math.nextafter(1.0, 0.0)
-"""Highest threshold that a mention can reach."""
 
 BATCH, WAIT_S = 200, 0.05
 """Maximum number of extractions in a batch, and the longest time, in seconds, that one waits for others."""
@@ -95,13 +91,13 @@ class Deliver(BatchStage[Item[Extraction]]):
         return MicroBatcher(max_cost=self._batch, max_items=self._batch, wait_s=self._wait_s, cost=lambda _: 1)
 
     async def process(self, items: Sequence[Item[Extraction]]) -> None:
-        if self._thresholds is not None:
-            self._thresholds.check()
         since_ms = await self._queue.time_ms()  # before the index answers; see `ReviewQueue.add`
         fates = self._young(await self._lasting(items))
         items = list(fates)
         if not items:
             return
+        if self._thresholds is not None and self._threshold is None:
+            await self._thresholds.follow(item.event for item in items)
         routings = [self._route(item.event, self._limit(item)) for item in items]
         documents = [
             from_extraction(item.event, routing.confident).with_hidden(fates[item] == "hidden")
@@ -145,14 +141,15 @@ class Deliver(BatchStage[Item[Extraction]]):
         return young
 
     def _limit(self, item: Item[Extraction]) -> float | None:
-        """Returns the threshold of an extraction: that of the settings, or the one that follows the stream."""
+        """Returns the threshold of an extraction: that of the settings, or the one that follows people's answers."""
         if self._threshold is not None or self._thresholds is None:
             return self._threshold
         return self._thresholds.threshold(item.event, item.origin.timestamp)
 
     def _route(self, extraction: Extraction, threshold: float | None) -> Routing:
         """Routes the mentions. If the source's terms let nobody see the text, nobody is asked."""
-        routing = route(extraction, threshold, self._candidate_threshold, self._spot_check_share)
+        follows = self._threshold is None and self._thresholds is not None and extraction.promised is not None
+        routing = route(extraction, threshold, self._candidate_threshold, self._spot_check_share, follows=follows)
         if routing.task is None or self._sources.of(extraction.tweet.source).may_show_text:
             return routing
         unasked = sum(not question.is_audit for question in routing.task.questions)
@@ -205,7 +202,7 @@ class Deliver(BatchStage[Item[Extraction]]):
         if held.version != document.version:
             return None
         indexed = [mention["probability"] for mention in held.body.get("mentions", ())]
-        routing = self._route(extraction, min(*indexed, BELOW_ONE) if indexed else 1.0)
+        routing = self._route(extraction, min(*indexed, HIGHEST_THRESHOLD) if indexed else 1.0)
         return routing if is_same(from_extraction(extraction, routing.confident), held) else None
 
     async def _ask(

@@ -46,6 +46,7 @@ async def pipeline(resources: Resources) -> Pipeline[TweetItem]:
                 candidate_threshold,
                 settings.batch,
                 settings.copies.window_s,
+                promised=(info.target_precision or None) if settings.threshold is None else None,
             ),
             Produce(await resources.producer(), settings.name(EXTRACTIONS), PRODUCING),
         ],

@@ -18,7 +18,7 @@ from streams.agents.apply import Apply
 from streams.agents.copies import CopySettler, group_of
 from streams.agents.names import AgentName
 from streams.caches import MachineCaches
-from streams.checkpoint import checkpoint_here, promised_here
+from streams.checkpoint import checkpoint_here
 from streams.consumer.logs import Logs
 from streams.images.loader import ImageLoader
 from streams.pipeline.item import Origin
@@ -135,7 +135,7 @@ class Resources:
             table = AnswerTable(self.addresses.kafka, self.settings.name(THRESHOLDS))
             self._stack.push_async_callback(table.close)
             await retry_forever(table.start, what="reading the topic of the thresholds")
-            self._thresholds = ThresholdLog(table, promised_here(self.settings), self.settings.spot_check_share)
+            self._thresholds = ThresholdLog(table)
         return self._thresholds
 
     async def images(self) -> ImageLoader:

@@ -39,11 +39,15 @@ class Infer(BatchStage[TweetItem]):
         candidate_threshold: float,
         batching: Batching,
         window_s: float = 0.0,
+        *,
+        promised: float | None = None,
     ) -> None:
-        """`window_s`: time, in seconds, for which a prediction also serves for later posts with the same input."""
+        """`promised`: as in `Extraction`.
+
+        `window_s`: time, in seconds, for which a prediction also serves for later posts with the same input."""
         self._model = model
         self._info = info
-        self._threshold, self._candidate_threshold = threshold, candidate_threshold
+        self._threshold, self._candidate_threshold, self._promised = threshold, candidate_threshold, promised
         self._batching = batching
         self._memo = Memo(window_s)
         self._reading = asyncio.Lock()  # the model reads one batch at a time, and the next may hold copies of it
@@ -99,6 +103,7 @@ class Infer(BatchStage[TweetItem]):
             model_version=self._info.model_version,
             runtime=self._info.runtime,
             threshold=self._threshold,
+            promised=self._promised,
             candidate_threshold=self._candidate_threshold if prediction.candidates else 1.0,
             typicality=prediction.typicality,
             read=item.encoded and (item.encoded.read if prediction.read else 0.0),

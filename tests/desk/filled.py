@@ -88,13 +88,13 @@ async def answer(settings: Settings, said: Mapping[str, str]) -> None:
         for number, (source, sign) in enumerate((source, sign) for source, signs in said.items() for sign in signs):
             told = ToldAnswer(
                 id=f"{number:032x}",
-                at=number,
                 source=source,
                 probability=0.97,
                 threshold=info.threshold,
                 is_right=sign == "+",
                 model=info.name,
                 model_version=info.model_version,
+                start=info.threshold,
             )
             await table.put(told.id, told)
     finally:

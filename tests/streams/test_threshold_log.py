@@ -12,6 +12,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kafka import KafkaProducer
+from kafka.admin import ConfigResource
 
 from core.errors import Retry, UserError
 from core.events import Decision, Extraction, Mention, Verdict
@@ -25,15 +27,15 @@ from streams.producer import Producer
 from streams.retention import Retention
 from streams.routing import is_drawn, route
 from streams.settings import Settings
-from streams.threshold_log import DELAY_S, AnswerTable, Calibrated, Placed, ThresholdLog, ToldAnswer, answers
+from streams.threshold_log import DELAY_S, FRESH_S, AnswerTable, Calibrated, Placed, ThresholdLog, ToldAnswer, answers
 from tests.sinks.conftest import clock, index, queue
 from tests.streams.said import applying
 
 __all__ = ["clock", "index", "queue"]  # the fixtures
 
 TEXT = "Ada met Bob"
-START = 0.8
-CALIBRATED = Calibrated("m", 1, START)
+START, PROMISED = 0.8, 0.9
+CALIBRATED = Calibrated("m", 1, START, PROMISED)
 NUMBERS = count()
 
 
@@ -43,21 +45,21 @@ def mention(probability: float, start: int = 0, end: int = 3) -> Mention:
     )
 
 
-def extraction(post: str, *mentions: Mention, source: str = "unknown", version: int = 1) -> Extraction:
-    return Extraction.model_validate(
-        {
-            "tweet": {"id": post, "text": TEXT, "source": source},
-            "mentions": mentions,
-            "model": "m",
-            "model_version": version,
-            "threshold": START,
-        }
-    )
+def extraction(post: str, *mentions: Mention, source: str = "unknown", **changed: Any) -> Extraction:
+    fields = {
+        "tweet": {"id": post, "text": TEXT, "source": source},
+        "mentions": mentions,
+        "model": "m",
+        "model_version": 1,
+        "threshold": START,
+        "promised": PROMISED,
+    }
+    return Extraction.model_validate(fields | changed)
 
 
-def decision(of: Extraction, *, right: bool = True, limit: float | None = None, **changed: Any) -> Decision:
-    """Returns a decision on all questions of an extraction, of which all mentions are drawn."""
-    task = route(of, limit, spot_check_share=1.0).task
+def decision(of: Extraction, *, right: bool = True, share: float = 1.0, follows: bool = True, **to: Any) -> Decision:
+    """Returns a decision on all questions of an extraction."""
+    task = route(of, spot_check_share=share, follows=follows).task
     assert task is not None
     verdicts = [
         Verdict(
@@ -76,48 +78,68 @@ def decision(of: Extraction, *, right: bool = True, limit: float | None = None, 
         "reviewer": "ana",
         "decided_at": datetime(2026, 12, 1, tzinfo=UTC) + timedelta(seconds=next(NUMBERS)),
     }
-    return Decision(**(fields | changed))
+    return Decision(**(fields | to))
 
 
 # which answers count
 
 
 def test_answers_about_drawn_mentions_count_above_and_below_the_threshold() -> None:
-    both = decision(extraction("1", mention(0.9), mention(0.3, 8, 11)))
-    below, above = answers(both, 1.0)
+    below, above = answers(decision(extraction("1", mention(0.9), mention(0.3, 8, 11))))
     assert (above.probability, above.was_confident, above.is_right) == (0.9, True, True)
     assert (below.probability, below.was_confident, below.threshold) == (0.3, False, START)
     assert above.id != below.id
-    assert (above.model, above.model_version) == ("m", 1)
+    assert (above.model, above.model_version, above.start) == ("m", 1, START)
 
 
 def test_an_uncertain_mention_counts_only_if_it_is_drawn() -> None:
-    told = [answers(decision(extraction(str(n), mention(0.3))), 0.02) for n in range(500)]
+    told = [answers(decision(extraction(str(n), mention(0.3)), share=0.02)) for n in range(500)]
     drawn = [is_drawn(extraction(str(n)).tweet, mention(0.3), 0.02) for n in range(500)]
     assert [bool(each) for each in told] == drawn
     assert 0 < sum(drawn) < 50
+
+
+def test_a_confident_mention_that_nobody_was_asked_about_does_not_count_even_if_it_is_changed() -> None:
+    """A person sees it beside the questions, and changes it only if it is wrong. So it is no random sample."""
+    made = decision(extraction("1", mention(0.9), mention(0.3, 8, 11)), share=0.0)
+    assert answers(made) == []
+    changed = Verdict(action="reject", before=mention(0.9))
+    assert answers(made.model_copy(update={"verdicts": (*made.verdicts, changed)})) == []
+
+
+def test_a_drawn_mention_that_an_accepted_one_overlaps_is_wrong() -> None:
+    made = decision(extraction("1", mention(0.4), mention(0.3, 8, 11)))
+    longer = Verdict(action="add", after=mention(1.0, 0, 7))
+    settled = made.model_copy(update={"verdicts": (made.verdicts[1], longer)})
+    assert [(one.probability, one.is_right) for one in answers(settled)] == [(0.4, False), (0.3, True)]
+    still_open = settled.model_copy(update={"kind": "answer"})
+    assert [(one.probability, one.is_right) for one in answers(still_open)] == [(0.3, True)]
 
 
 @pytest.mark.parametrize(
     "changed", [{"kind": "retract"}, {"kind": "vote"}, {"copy_of": "2"}], ids=["taken back", "a vote", "a copy"]
 )
 def test_what_says_nothing_new_of_a_drawn_mention_does_not_count(changed: dict[str, Any]) -> None:
-    assert answers(decision(extraction("1", mention(0.9)), **changed), 1.0) == []
+    assert answers(decision(extraction("1", mention(0.9)), **changed)) == []
 
 
-def test_an_imported_decision_and_candidates_and_added_mentions_do_not_count() -> None:
+def test_a_decision_on_a_fixed_threshold_and_an_imported_one_do_not_count() -> None:
+    assert answers(decision(extraction("1", mention(0.9)), follows=False)) == []
     made = decision(extraction("1", mention(0.9)))
-    imported = made.model_copy(update={"task": made.task.model_copy(update={"questions": ()})})
-    assert answers(imported, 1.0) == []
-    for changed in ({"is_candidate": True, "is_audit": False}, {"before": None, "action": "add", "is_audit": False}):
-        verdict = made.verdicts[0].model_copy(update=changed)
-        assert answers(made.model_copy(update={"verdicts": (verdict,)}), 1.0) == []
+    assert answers(made.model_copy(update={"task": made.task.model_copy(update={"questions": ()})})) == []
 
 
-def test_a_record_holds_nothing_of_the_post() -> None:
-    (told,) = answers(decision(extraction("post-of-ada", mention(0.9), source="bluesky")), 1.0)
+def test_a_candidate_does_not_count() -> None:
+    of = extraction("1", mention(0.9)).model_copy(update={"candidates": (mention(0.5, 8, 11),)})
+    told = answers(decision(of))
+    assert [one.probability for one in told] == [0.9]
+
+
+def test_a_record_holds_neither_text_nor_id_of_the_post() -> None:
+    (told,) = answers(decision(extraction("post-77", mention(0.9), source="bluesky")))
     written = told.model_dump_json()
-    assert "ada" not in written.lower().replace("metadata", "")
+    assert "77" not in written.replace(told.id, "")
+    assert "Ada" not in written
     assert "bluesky" in written
 
 
@@ -127,89 +149,132 @@ def test_a_record_holds_nothing_of_the_post() -> None:
 class Written(AnswerTable):
     """A table whose records do not come from Kafka, each with the second in which it was stored."""
 
-    def __init__(self, told: Sequence[tuple[ToldAnswer, float]]) -> None:
+    def __init__(self, *stored: tuple[ToldAnswer, float]) -> None:
         super().__init__("nowhere:1", "thresholds")
-        self.store(told)
+        self.store(stored)
+        self._read_at = threshold_log._now()
 
-    def store(self, told: Sequence[tuple[ToldAnswer, float]]) -> None:
+    def store(self, stored: Sequence[tuple[ToldAnswer, float]]) -> None:
         records = [
-            SimpleNamespace(key=one.id.encode(), value=one.model_dump_json().encode(), timestamp=int(second * 1000))
-            for one, second in told
+            SimpleNamespace(
+                key=f"{next(NUMBERS)}".encode(), value=one.model_dump_json().encode(), timestamp=int(second * 1000)
+            )
+            for one, second in stored
         ]
-        values: dict[str, ToldAnswer] = {}
-        self._apply({None: records}, values)
-        self._values, self._version = values, self._version + 1
+        self._apply({None: records}, {})
 
 
 def told(number: int, *, right: bool, source: str | None = None, **changed: Any) -> ToldAnswer:
-    fields = {"id": f"{number}", "at": number, "source": source, "probability": 0.99, "threshold": START}
-    return ToldAnswer.model_validate(fields | {"is_right": right, "model": "m", "model_version": 1} | changed)
+    fields = {"id": f"{number}", "source": source, "probability": 0.99, "threshold": START, "is_right": right}
+    return ToldAnswer.model_validate(fields | {"model": "m", "model_version": 1, "start": START} | changed)
 
 
-def test_an_answer_counts_a_moment_after_it_was_stored_and_not_before() -> None:
-    log = ThresholdLog(Written([(told(1, right=False), 100.0)]), 0.9)
-    of = extraction("1")
-    assert log.threshold(of, 100.0 + DELAY_S - 0.01) == START
-    assert log.threshold(of, 100.0 + DELAY_S) > START
+async def routed(log: ThresholdLog, moment: float, of: Extraction | None = None) -> float:
+    of = of or extraction("1")
+    await log.follow([of])
+    return log.threshold(of, moment)
 
 
-def test_a_clock_that_goes_back_changes_no_order() -> None:
-    log = ThresholdLog(Written([(told(1, right=False), 100.0), (told(2, right=False), 50.0)]), 0.9)
-    before, after = log.threshold(extraction("1"), 100.0 + DELAY_S - 1), log.threshold(extraction("1"), 111.0)
-    assert before == START
-    twice = ThresholdLog(Written([(told(1, right=False), 1.0), (told(2, right=False), 1.0)]), 0.9)
-    assert after == twice.threshold(extraction("1"), 111.0)
+async def test_an_answer_counts_a_moment_after_it_was_stored_and_not_before() -> None:
+    log = ThresholdLog(Written((told(1, right=False), 100.0)))
+    assert await routed(log, 100.0 + DELAY_S - 0.01) == START
+    assert await routed(log, 100.0 + DELAY_S) > START
 
 
-def test_what_was_routed_once_is_routed_alike_whatever_was_answered_since() -> None:
+async def test_a_clock_that_goes_back_changes_no_order() -> None:
+    log = ThresholdLog(Written((told(1, right=False), 100.0), (told(2, right=False), 50.0)))
+    assert await routed(log, 100.0 + DELAY_S - 1) == START
+    twice = ThresholdLog(Written((told(1, right=False), 1.0), (told(2, right=False), 1.0)))
+    assert await routed(log, 100.0 + DELAY_S) == await routed(twice, 1.0 + DELAY_S)
+
+
+async def test_what_was_routed_once_is_routed_alike_whatever_was_answered_since() -> None:
     chance = random.Random(7)
-    all_told = [
-        (told(n, right=chance.random() < 0.8, source=chance.choice(["unknown", "a", "b"])), float(n))
-        for n in range(600)
-    ]
-    moments = [(float(n) + DELAY_S, chance.choice(["unknown", "a", "b", "c"])) for n in range(0, 600, 7)]
-    growing = Written(all_told[:1])
-    log, live = ThresholdLog(growing, 0.9), []
-    for moment, source in moments:
-        growing.store(all_told[: int(moment - DELAY_S) + 1])
-        live.append(log.threshold(extraction("1", source=source), moment))
-    replayed = ThresholdLog(Written(all_told), 0.9)
-    assert [replayed.threshold(extraction("1", source=source), moment) for moment, source in moments] == live
+    rights, sources = [chance.random() < 0.8 for _ in range(600)], [chance.choice("ab?") for _ in range(600)]
+    stored = [(told(n, right=rights[n], source=sources[n]), float(n)) for n in range(600)]
+    moments = [(n, extraction("1", source=chance.choice("abc?"))) for n in range(0, 600, 7)]
+    growing = Written()
+    log, live, done = ThresholdLog(growing), [], 0
+    for n, of in moments:
+        growing.store(stored[done : n + 1])
+        done = n + 1
+        live.append(await routed(log, n + DELAY_S, of))
+    replayed = ThresholdLog(Written(*stored))
+    assert [await routed(replayed, n + DELAY_S, of) for n, of in moments] == live
     assert len(set(live)) > 10
 
 
-def test_each_checkpoint_and_each_runtime_has_its_own_thresholds() -> None:
-    log = ThresholdLog(Written([(told(1, right=False), 0.0), (told(2, right=True, model_version=2), 0.0)]), 0.9)
-    assert log.threshold(extraction("1"), 100.0) > START
-    assert log.threshold(extraction("1", version=2), 100.0) < START
-    assert log.threshold(extraction("1", version=3), 100.0) == START
-    other = extraction("1").model_copy(update={"threshold": 0.6})
-    assert 0.6 < log.threshold(other, 100.0) < log.threshold(extraction("1"), 100.0)
+async def test_of_two_records_of_one_answer_the_first_counts() -> None:
+    first, again = (told(1, right=False), 10.0), (told(1, right=True), 20.0)
+    once, twice = ThresholdLog(Written(first)), ThresholdLog(Written(first, again))
+    assert await routed(twice, 100.0) == await routed(once, 100.0)
+    assert len(twice.table.entries) == 1
 
 
-def test_a_source_with_answers_enough_has_its_own() -> None:
-    log = ThresholdLog(Written([(told(n, right=False, source="a"), 0.0) for n in range(30)]), 0.9)
-    assert log.threshold(extraction("1", source="a"), 100.0) == 1.0, "hardly anything is right there"
-    state = log.now(CALIBRATED)
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"model": "n"}, id="model"),
+        pytest.param({"model_version": 2}, id="model version"),
+        pytest.param({"start": 0.6}, id="runtime, which has its own threshold"),
+    ],
+)
+async def test_each_checkpoint_and_each_runtime_has_its_own_thresholds(other: dict[str, Any]) -> None:
+    log = ThresholdLog(Written((told(1, right=False), 0.0), (told(2, right=True, **other), 0.0)))
+    of = extraction("1", **{"threshold" if name == "start" else name: value for name, value in other.items()})
+    assert await routed(log, 100.0, of) < of.threshold
+    assert await routed(log, 100.0) > START
+
+
+async def test_a_source_with_answers_enough_has_its_own() -> None:
+    log = ThresholdLog(Written(*[(told(n, right=False, source="a"), 0.0) for n in range(30)]))
+    assert await routed(log, 100.0, extraction("1", source="a")) == 1.0, "hardly anything is right there"
+    state = await log.now(CALIBRATED)
     assert state is not None
-    assert state.sources["a"].level is not None
+    assert state.is_apart("a")
     assert state.interval("a").high < 0.9
 
 
-@pytest.mark.parametrize(("promised", "start"), [(None, 0.8), (0.9, 0.97), (0.9, 0.4), (0.995, 0.8)])
-def test_a_threshold_that_the_rule_does_not_fit_stays(promised: float | None, start: float) -> None:
-    log = ThresholdLog(Written([(told(1, right=False), 0.0)]), promised)
-    of = extraction("1").model_copy(update={"threshold": start})
-    assert log.threshold(of, 100.0) == start
-    assert log.now(CALIBRATED._replace(threshold=start)) is None
+@pytest.mark.parametrize(("promised", "start"), [(0.9, 0.97), (0.9, 0.4), (0.99, 0.8), (0.995, 0.8)])
+async def test_a_threshold_that_the_rule_does_not_fit_stays(promised: float, start: float) -> None:
+    log = ThresholdLog(Written((told(1, right=False, start=start), 0.0)))
+    assert await routed(log, 100.0, extraction("1", threshold=start, promised=promised)) == start
+    assert await log.now(CALIBRATED._replace(threshold=start, promised=promised)) is None
 
 
-def test_a_topic_that_was_made_anew_is_followed_from_its_beginning() -> None:
-    table = Written([(told(n, right=False), float(n)) for n in range(9)])
-    log = ThresholdLog(table, 0.9)
-    assert log.threshold(extraction("1"), 100.0) > START
-    table.store([(told(77, right=True), 0.0)])
-    assert log.threshold(extraction("1"), 100.0) < START
+async def test_a_fixed_threshold_does_not_move_and_waits_for_no_topic() -> None:
+    table = Written((told(1, right=False), 0.0))
+    table._read_at = -1e9
+    log, fixed = ThresholdLog(table), extraction("1", promised=None)
+    assert await routed(log, 100.0, fixed) == START
+    with pytest.raises(Retry):
+        await routed(log, 100.0)
+
+
+async def test_only_so_many_checkpoints_are_kept_in_memory() -> None:
+    log = ThresholdLog(Written((told(1, right=False), 0.0)))
+    found = [await routed(log, 100.0, extraction("1", threshold=0.6 + n / 1000)) for n in range(40)]
+    assert len(log._histories) == threshold_log.MOST_CALIBRATED
+    assert found[0] == await routed(log, 100.0, extraction("1", threshold=0.6)) == 0.6
+
+
+async def test_a_batch_of_more_checkpoints_than_are_kept_is_routed_too() -> None:
+    log = ThresholdLog(Written((told(1, right=False), 0.0)))
+    many = [extraction("1", threshold=0.6 + n / 1000) for n in range(40)]
+    await log.follow(many)
+    assert [log.threshold(each, 100.0) for each in many] == [each.threshold for each in many]
+
+
+async def test_records_of_a_later_rule_stop_the_routing_and_garbage_does_not() -> None:
+    table = Written((told(1, right=False), 0.0))
+    broken = [SimpleNamespace(key=b"x", value=value, timestamp=0) for value in (b"no json", b"[]", b"{}", None)]
+    table._apply({None: broken}, {})
+    log = ThresholdLog(table)
+    assert await routed(log, 100.0) > START
+    later = SimpleNamespace(key=b"y", value=b'{"rule": 2, "more": 1}', timestamp=0)
+    table._apply({None: [later]}, {})
+    with pytest.raises(Retry, match="rule 2, which a later version wrote"):
+        await routed(log, 100.0)
 
 
 # on a real broker
@@ -227,12 +292,12 @@ async def opened(settings: Settings) -> AsyncIterator[Open]:
             table = AnswerTable(str(settings.kafka), settings.name(topics.THRESHOLDS))
             stack.push_async_callback(table.close)
             await table.start()
-            return ThresholdLog(table, 0.9, 1.0)
+            return ThresholdLog(table)
 
         yield open_one
 
 
-async def seen(log: ThresholdLog, number: int) -> list[Placed]:
+async def seen(log: ThresholdLog, number: int) -> Sequence[Placed]:
     """Returns the entries once there are this many."""
     async with asyncio.timeout(30):
         while len(log.table.entries) < number:
@@ -247,7 +312,7 @@ async def test_processes_that_tell_at_once_agree_on_one_order(opened: Open) -> N
     orders = [await seen(log, 30) for log in (*logs, await opened())]
     assert all(order == orders[0] for order in orders)
     far = orders[0][-1].moment + 1
-    assert len({log.threshold(extraction("1"), far) for log in logs}) == 1
+    assert len({await routed(log, far) for log in logs}) == 1
 
 
 async def test_a_decision_that_comes_again_is_told_once(opened: Open) -> None:
@@ -255,32 +320,78 @@ async def test_a_decision_that_comes_again_is_told_once(opened: Open) -> None:
     for _ in range(3):
         await log.tell(made)
     await (await opened()).tell(made)
-    changed_since = decision(extraction("1", mention(0.9)), right=False)
-    await log.tell(changed_since)
-    assert [placed.answer for placed in (await opened()).table.entries] == answers(made, 1.0)
+    await log.tell(decision(extraction("1", mention(0.9)), right=False))
+    (placed,) = (await opened()).table.entries
+    assert placed.answer.is_right, "the first answer counts"
 
 
-async def test_a_worker_waits_while_it_may_lack_answers(
-    opened: Open, settings: Settings, monkeypatch: pytest.MonkeyPatch
+async def test_compaction_removes_nothing_and_a_topic_read_anew_gives_the_same(
+    opened: Open, settings: Settings
 ) -> None:
-    unread = ThresholdLog(AnswerTable(str(settings.kafka), settings.name(topics.THRESHOLDS)), 0.9)
-    with pytest.raises(Retry, match="was last read to its end"):
+    log, name = await opened(), settings.name(topics.THRESHOLDS)
+    for n in range(20):
+        await log.tell(decision(extraction(str(n), mention(0.9)), right=n % 4 > 0))
+    await log.table.put("again", log.table.entries[3].answer)  # as after a put that was not confirmed in time
+
+    def compact() -> None:
+        quick = {"max.compaction.lag.ms": "200", "delete.retention.ms": "1", "segment.ms": "200"}
+        with topics.administered(str(settings.kafka)) as client:
+            client.alter_configs([ConfigResource("TOPIC", name, quick)])
+
+    await asyncio.to_thread(compact)
+    await asyncio.sleep(3)
+    await log.tell(decision(extraction("last", mention(0.9))))
+    fresh = await opened()
+    assert list(fresh.table.entries) == list(await seen(log, 21))
+    assert [placed.answer.is_right for placed in fresh.table.entries[:8]] == [False, True, True, True] * 2
+
+
+async def test_a_table_goes_on_looking_for_the_end(opened: Open, settings: Settings) -> None:
+    unread = AnswerTable(str(settings.kafka), settings.name(topics.THRESHOLDS))
+    with pytest.raises(Retry, match="is not read yet"):
         unread.check()
     log = await opened()
-    log.check()
-    monkeypatch.setattr(threshold_log, "DELAY_S", 3 * threshold_log.CHECK_S)
-    for _ in range(8):  # it looks for the end again and again
-        await asyncio.sleep(threshold_log.CHECK_S / 2)
-        log.check()
+    log.table.check()
+    log.table._read_at -= FRESH_S
+    with pytest.raises(Retry, match="was last read to its end 15 s ago"):
+        log.table.check()
+    async with asyncio.timeout(30):
+        while threshold_log._now() - log.table._read_at > FRESH_S / 2:
+            await asyncio.sleep(0.1)
+    log.table.check()
+
+
+async def test_a_topic_that_is_made_anew_is_followed_from_its_beginning(opened: Open, settings: Settings) -> None:
+    log, name = await opened(), settings.name(topics.THRESHOLDS)
+    for n in range(3):
+        await log.tell(decision(extraction(f"old{n}", mention(0.9)), right=False))
+    moment = log.table.entries[-1].moment + 1000
+    assert await routed(log, moment) > START
+
+    def make_anew() -> None:
+        with topics.administered(str(settings.kafka)) as client:
+            client.delete_topics([name])
+            while name in client.list_topics():
+                pass
+        topics.create(str(settings.kafka), topics.plan(settings))
+        value = told(77, right=True).model_dump_json().encode()
+        producer = KafkaProducer(bootstrap_servers=str(settings.kafka))
+        producer.send(name, key=b"77", value=value).get(10)
+        producer.close()
+
+    await asyncio.to_thread(make_anew)
+    async with asyncio.timeout(60):
+        while [placed.answer.id for placed in log.table.entries] != ["77"]:
+            await asyncio.sleep(0.05)
+    assert await routed(log, moment) < START
 
 
 async def test_a_topic_of_two_partitions_is_refused(settings: Settings) -> None:
-    plan = [topic for topic in topics.plan(settings) if topic.name == settings.name(topics.THRESHOLDS)]
-    assert [topic.partitions for topic in plan] == [1]
-    name = plan[0].name
-    two = topics.Topic(name, 2, 1, "compact", -1, topics.EVENT_BYTES)
+    (planned,) = [topic for topic in topics.plan(settings) if topic.name == settings.name(topics.THRESHOLDS)]
+    assert (planned.partitions, planned.cleanup, planned.retention_ms) == (1, "compact", -1)
+    two = topics.Topic(planned.name, 2, 1, "compact", -1, topics.EVENT_BYTES)
     await asyncio.to_thread(topics.create, str(settings.kafka), [two])
-    table = AnswerTable(str(settings.kafka), name)
+    table = AnswerTable(str(settings.kafka), planned.name)
     try:
         with pytest.raises(UserError, match="must have one partition"):
             await table.start()
@@ -295,32 +406,37 @@ def item(of: Extraction, moment: float) -> Item[Extraction]:
     return Item(Origin("extractions", 0, 0, of.tweet.id.encode(), b"{}", moment), parsed=of)
 
 
+def deliver(index: Index, queue: ReviewQueue, log: ThresholdLog, threshold: float | None = None) -> Deliver:
+    return Deliver(index, queue, applying(index, queue), threshold, None, thresholds=log, spot_check_share=1.0)
+
+
 async def test_answers_raise_the_threshold_and_a_replay_routes_as_before(
     opened: Open, settings: Settings, index: Index, queue: ReviewQueue
 ) -> None:
     log = await opened()
+    early = [item(extraction(f"e{n}", mention(0.82)), 0.0) for n in range(4)]
+    await deliver(index, queue, log).process(early)
+    topic, forever = settings.name(topics.DECISIONS), Retention(None)
     async with Producer(str(settings.kafka)) as producer:
-        decide = Decide(
-            index, queue, applying(index, queue), producer, settings.name(topics.DECISIONS), Retention(None),
-            thresholds=log,
-        )  # fmt: skip
-        early = [extraction(f"e{n}", mention(0.82)) for n in range(4)]
-        for of in early:
-            made = decision(of, right=False)
+        decide = Decide(index, queue, applying(index, queue), producer, topic, forever, thresholds=log)
+        for task in [entry.task for entry in await queue.list()]:
+            (question,) = task.questions
+            rejected = Verdict(action="reject", before=question.mention, is_audit=True)
+            made = decision(early[0].event, task=task, mentions=(), verdicts=(rejected,))
             await decide.process(Item(Origin("decisions", 0, 0, b"k", b"{}", 0.0), parsed=made))
     entries = await seen(log, 4)
     before, after = entries[0].moment - 1, entries[-1].moment + 1
     stream = [item(extraction("1", mention(0.82)), before), item(extraction("2", mention(0.82)), after)]
-    await Deliver(index, queue, applying(index, queue), None, None, thresholds=log).process(stream)
+    await deliver(index, queue, log).process(stream)
     held = await index.held(["1", "2"])
     assert [len(held[post].body["mentions"]) for post in ("1", "2")] == [1, 0]
-    (waiting,) = [entry.task for entry in await queue.list() if entry.task.tweet.id in {"1", "2"}]
-    assert (waiting.tweet.id, waiting.threshold) == ("2", log.threshold(stream[1].event, after))
+    (waiting,) = [entry.task for entry in await queue.list() if entry.task.tweet.id == "2"]
+    assert (waiting.threshold, waiting.checkpoint_threshold) == (log.threshold(stream[1].event, after), START)
 
     empty = Index(str(settings.elasticsearch), settings.name("rebuilt"))
     await empty.prepare()
     try:
-        await Deliver(empty, queue, applying(empty, queue), None, None, thresholds=await opened()).process(stream)
+        await deliver(empty, queue, await opened()).process(stream)
         assert await empty.held(["1", "2"]) == held
     finally:
         await empty.close()
@@ -331,9 +447,10 @@ async def test_the_threshold_of_the_settings_wins(opened: Open, index: Index, qu
     for n in range(4):
         await log.tell(decision(extraction(f"e{n}", mention(0.82)), right=False))
     far = (await seen(log, 4))[-1].moment + 1
-    fixed = Deliver(index, queue, applying(index, queue), 0.5, None, thresholds=log)
-    await fixed.process([item(extraction("1", mention(0.6)), far)])
+    await deliver(index, queue, log, 0.5).process([item(extraction("1", mention(0.6)), far)])
     assert len((await index.held(["1"]))["1"].body["mentions"]) == 1
+    (entry,) = await queue.list()
+    assert entry.task.checkpoint_threshold is None, "answers about it move nothing"
 
 
 async def test_at_a_threshold_of_one_people_get_what_is_certain_too(index: Index, queue: ReviewQueue) -> None:
@@ -341,3 +458,4 @@ async def test_at_a_threshold_of_one_people_get_what_is_certain_too(index: Index
     assert (await index.held(["1"]))["1"].body["mentions"] == []
     (entry,) = await queue.list()
     assert [question.mention.probability for question in entry.task.questions] == [1.0]
+    assert "people are asked about every mention now" in entry.task.questions[0].reasons[-1].sentence

@@ -23,7 +23,7 @@ def answer(
     right: bool, probability: float = 0.99, source: str | None = None, threshold: float = START, **changed: object
 ) -> Answer:
     number = next(NUMBERS)
-    fields = {"id": str(number), "at": number, "source": source, "probability": probability, "threshold": threshold}
+    fields = {"id": str(number), "source": source, "probability": probability, "threshold": threshold}
     return Answer.model_validate(fields | {"is_right": right} | changed)
 
 
@@ -33,11 +33,16 @@ def heard(state: Thresholds, *rights: bool, probability: float = 0.99, source: s
     return state
 
 
+def after_all(state: Thresholds, answers: list[Answer]) -> Thresholds:
+    for each in answers:
+        state = state.after(each)
+    return state
+
+
 ANSWERS = st.lists(
     st.builds(
         Answer,
         id=st.integers(0, 40).map(str),
-        at=st.integers(0, 5),
         source=st.sampled_from([None, "a", "b"]),
         probability=st.floats(0, 1),
         threshold=st.sampled_from([0.5, START, 0.9, 1.0]),
@@ -176,7 +181,7 @@ def test_when_hardly_any_mention_is_confident_the_threshold_comes_down() -> None
 
 @given(ANSWERS)
 def test_the_threshold_stays_on_its_scale(answers: list[Answer]) -> None:
-    state = Thresholds.begin(START, CONTROL).after_all(answers)
+    state = after_all(Thresholds.begin(START, CONTROL), answers)
     assert all(0.5 <= state.threshold(source) < 0.95 or state.threshold(source) == 1 for source in (None, "a", "b"))
 
 
@@ -191,24 +196,10 @@ def test_the_same_answers_give_the_same_state_and_it_survives_json(answers: list
     assert first == second
 
 
-@given(ANSWERS.flatmap(lambda found: st.tuples(st.just(found), st.permutations(found))))
-def test_a_batch_is_taken_in_the_order_of_times_then_of_ids(orders: tuple[list[Answer], list[Answer]]) -> None:
-    begin, kept = Thresholds.begin(START, CONTROL), {each.id: each for each in orders[0]}
-    unique = [[kept[number] for number in dict.fromkeys(each.id for each in order)] for order in orders]
-    assert begin.after_all(unique[0]) == begin.after_all(unique[1])
-
-
-def test_of_two_answers_at_the_same_time_the_smaller_id_is_first() -> None:
-    begin = Thresholds.begin(0.51)
-    right, wrong = answer(True, id="a", at=1), answer(False, id="b", at=1)
-    assert begin.after_all([wrong, right]) == begin.after(right).after(wrong)
-    assert begin.after(right).after(wrong) != begin.after(wrong).after(right)
-
-
 @given(ANSWERS)
 def test_answers_that_come_twice_change_nothing(answers: list[Answer]) -> None:
-    state = Thresholds.begin(START, CONTROL).after_all(answers)
-    assert state.after_all(answers) == state
+    state = after_all(Thresholds.begin(START, CONTROL), answers)
+    assert after_all(state, answers) == state
 
 
 def test_the_memory_of_answers_is_bounded() -> None:
