@@ -303,7 +303,7 @@ class Settings(ServerSettings):
         ge=0,
         le=1,
         description="Mentions with a lower probability go to a person; at 1, all do. "
-        "If unset, the threshold starts at the checkpoint's, and follows the answers to spot checks.",
+        "If unset, the threshold starts at the checkpoint's, and follows people's answers about drawn mentions.",
     )
     candidate_threshold: FiniteFloat | None = Field(
         None,
@@ -318,7 +318,8 @@ class Settings(ServerSettings):
         0.02,
         ge=0,
         le=1,
-        description="Share of the confident mentions that a person is asked about as a spot check. 0 turns it off.",
+        description="Share of the mentions that a random draw picks. Confident ones among them become spot checks. "
+        "0 turns the draw off, and the threshold stays where it is.",
     )
     accounts: Convention = Field(
         "account",

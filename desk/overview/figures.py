@@ -79,7 +79,7 @@ class Figures:
         """The numbers behind the picture of the thresholds: source, threshold, right, of, interval."""
         return [
             (
-                one.source or "shared",
+                one.source or "all sources",
                 f"{one.threshold:.3f}",
                 one.right,
                 one.answers,

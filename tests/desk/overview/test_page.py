@@ -97,7 +97,7 @@ async def test_the_overview_shows_the_thresholds_that_answers_moved(desk: str, d
         while "rss:news" not in (page := " ".join((await client.get(desk)).text.split())):
             await asyncio.sleep(0.2)
     assert 'all to people <span class="soft small">12 answers</span>' in page
-    shared = re.search(r"<td>shared</td><td[^>]*>([\d.]+)</td><td[^>]*>60</td><td[^>]*>73</td>", page)
+    shared = re.search(r"<td>all sources</td><td[^>]*>([\d.]+)</td><td[^>]*>60</td><td[^>]*>73</td>", page)
     assert shared
     assert float(shared[1]) != describe(CHECKPOINT).threshold
     assert "MNER_THRESHOLD" not in page
