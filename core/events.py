@@ -332,6 +332,9 @@ class Extraction(Value):
     read: Score | None = Field(default=None, exclude_if=_is_unknown)
     #: What ran the encoder: the model and its runtime together have the thresholds. Absent before 0.4, and for torch.
     runtime: Runtime = Field(default="torch", exclude_if=_is_torch)
+    #: Name of the checkpoint that answered; `model` is then the name of the cascade. Absent before 0.4, without a
+    #: cascade, and from posts without words.
+    answered_by: str | None = Field(default=None, exclude_if=_is_unknown)
     timings_ms: dict[str, float] = Field(default_factory=dict)  # for people and metrics; no sink stores it
 
     @model_validator(mode="after")

@@ -50,6 +50,8 @@ class Prediction:
     typicality: Annotated[float, Field(ge=0, le=1)] | None = None
     #: Whether the post has any of the views that the checkpoint reads.
     read: bool = True
+    #: Which checkpoint of a cascade answered, counted from 0.
+    stage: Annotated[int, Field(ge=0)] = 0
 
 
 MIN_CANDIDATE_PROBABILITY = 0.05

@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,12 @@ class Encoded:
     in_account: tuple[bool, ...] = ()
     image: NDArray[np.floating] | None = None  # (P, D) features of the image
     pixels: Pixels | None = None  # the image, until `image` holds its features
+    later: tuple[Encoded, ...] = ()  # the same post for the later checkpoints of a cascade
+
+    @property
+    def stages(self) -> tuple[Encoded, ...]:
+        """The post for each checkpoint of a cascade."""
+        return (self, *self.later)
 
     @property
     def parts(self) -> tuple[Window, ...]:
@@ -77,6 +83,13 @@ class TokenizerConfig:
     pad: int
     max_text: int  # subwords of text that are read at once
     max_context: int  # subwords of context that are read
+
+
+class Tokenizes(Protocol):
+    """Encodes posts, for one checkpoint or for several."""
+
+    def encode(self, text: str, context: str | None, accounts: Sequence[HasSpan] = ()) -> Encoded:
+        """Encodes a raw post. Spans are code points of `text`. The words of `accounts` are read, and in no mention."""
 
 
 class TweetTokenizer:

@@ -18,6 +18,7 @@ from core.child_socket import frame
 from core.errors import BatchFailed, ProcessDied, Retry, Stop, UserError
 from core.secret import environment
 from core.text import plain
+from model.cascade_file import Cascade, read_cascade
 from model.checkpoint import CheckpointInfo, describe
 from model.mentions import Prediction
 from model.tokens import Encoded
@@ -170,7 +171,11 @@ class BatchProcess(Generic[Request, Reply]):
         return reply
 
 
-class ModelProcess(BatchProcess[Encoded, Prediction]):
+TaggerProcess = BatchProcess[Encoded, Prediction]
+"""One checkpoint, or a cascade of checkpoints, in a child process."""
+
+
+class ModelProcess(TaggerProcess):
     """The tagger in a child process.
 
     Args:
@@ -208,6 +213,39 @@ class ModelProcess(BatchProcess[Encoded, Prediction]):
         except UserError as error:
             return str(error)
         return f"the checkpoint {self._checkpoint} has changed since it was read: restart the worker"
+
+
+class CascadeProcess(TaggerProcess):
+    """All checkpoints of a cascade in one child process.
+
+    Args:
+        factory: Loads each checkpoint, as for `ModelProcess`.
+        cascade: As the parent read it. When a fresh process finds another one, `start` raises `UserError`.
+        candidate_threshold: Replaces the cascade's own.
+    """
+
+    def __init__(
+        self,
+        factory: str,
+        cascade: Cascade,
+        device: str,
+        threads: int,
+        timeout_s: float,
+        candidate_threshold: float | None = None,
+    ) -> None:
+        options = {"factory": factory, "candidate_threshold": candidate_threshold}
+        load = "model.cascade:load"
+        super().__init__("the model", load, cascade.file, Prediction, device, threads, timeout_s, options)
+        self._cascade, self._device = cascade, device
+
+    def _refusal(self) -> str | None:
+        file = self._cascade.file
+        try:
+            if read_cascade(file, self._device) == self._cascade:
+                return None
+        except UserError as error:
+            return str(error)
+        return f"the cascade {file} has changed since it was read: restart the worker"
 
 
 def _same_calibration(found: CheckpointInfo, known: CheckpointInfo) -> bool:

@@ -32,7 +32,7 @@ def main() -> None:
 def _serve(pipe: socket.socket, factory: str, device: str, threads: int) -> None:
     config, options = pickle.loads(receive_frame(pipe))
     try:
-        model = _load(factory, config, device=device, threads=threads, **options)
+        model = call_factory(factory, config, device=device, threads=threads, **options)
     except UserError as error:
         return _send(pipe, "user_error", _encodable(str(error)))
     except Exception as error:
@@ -51,7 +51,8 @@ def _send(pipe: socket.socket, kind: str, content: str | None) -> None:
     pipe.sendall(frame(to_json((kind, content))))
 
 
-def _load(factory: str, config: object, **options: object) -> Any:
+def call_factory(factory: str, config: object, /, **options: object) -> Any:
+    """Returns the model that `factory`, a `module:function`, loads."""
     module, _, name = factory.partition(":")
     return getattr(importlib.import_module(module), name)(config, **options)
 

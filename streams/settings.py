@@ -293,6 +293,11 @@ class Settings(ServerSettings):
 
     # model
     model: Path = Field(CHECKPOINT, description="Checkpoint folder.")
+    cascade: Path | None = Field(
+        None,
+        description="File of a cascade, which `mner calibrate --cascade` wrote. If set, a worker reads posts with its "
+        "checkpoints, in place of the one in `MNER_MODEL`.",
+    )
     model_factory: str = Field(
         "model.predictor:load",
         pattern=r"^[\w.]+:[\w.]+$",

@@ -99,30 +99,26 @@ def disk(home: Path) -> Finding:
 
 def checkpoint(config: Settings) -> Finding:
     """Checks that the checkpoint is present and complete, and has the runtime, without loading it."""
-    from streams.checkpoint import checkpoint_here
+    from streams.checkpoint import cascade_here, checkpoint_here
 
-    info = checkpoint_here(config)
+    cascade = cascade_here(config)
+    info = checkpoint_here(config) if cascade is None else cascade.as_checkpoint
     trained = datetime.fromtimestamp(info.model_version, UTC)
     override = "" if config.threshold is None else f", replaced by MNER_THRESHOLD={config.threshold:g}"
     runtime = "" if info.runtime == "torch" else f", runtime {info.runtime}"
-    detail = f"{info.name}, trained {trained:%Y-%m-%d}{runtime}, threshold {info.threshold:.2f}{override}"
+    made = f"trained {trained:%Y-%m-%d}{runtime}"
+    if cascade is not None:
+        names = ", ".join(f"{each.name} ({each.runtime})" for each in cascade.checkpoints)
+        made = f"cascade of {names}, calibrated {trained:%Y-%m-%d}"
+    detail = f"{info.name}, {made}, threshold {info.threshold:.2f}{override}"
     return Finding("checkpoint", "ok", detail)
 
 
 def model(config: Settings) -> Finding:
     """Loads the model in a process of its own, as a worker does."""
-    from model.worker import ModelProcess
-    from streams.checkpoint import checkpoint_here
+    from streams.checkpoint import cascade_here, checkpoint_here, process_here
 
-    process = ModelProcess(
-        config.model_factory,
-        config.model,
-        config.device,
-        config.model_threads,
-        config.model_timeout_s,
-        config.candidate_threshold,
-        checkpoint_here(config),
-    )
+    process = process_here(config, cascade_here(config) or checkpoint_here(config))
 
     async def load_it() -> float:
         started = time.monotonic()

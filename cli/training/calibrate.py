@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from cli.output import make_console
+from cli.training.cascade import SHARE, calibrated, check_output, folders_of, open_checkpoints, store
 from cli.training.permission import permitting
 from cli.training.views import Corpora, Images, PromisedCaptions, check_readable, with_images
 from core.errors import UserError
@@ -17,7 +18,7 @@ from streams.settings import load
 if TYPE_CHECKING:
     from model.density import DensityModel
     from model.extractor import Extractor
-    from model.training.calibrate import Calibration
+    from model.training.calibrate import Thresholds
     from model.training.corpus import Example
     from model.training.guarantee import Promise
     from model.training.material import Material
@@ -60,24 +61,47 @@ def command(
             min=0, help="Maximum number of questions about candidates per predicted mention.", show_default="0.05"
         ),
     ] = None,
+    cascade: Annotated[
+        str | None,
+        typer.Option(
+            help="Calibrate a cascade of these two or three checkpoint folders, separated by commas, the fastest first."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write for --cascade. Its name without suffix names the cascade.")
+    ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option(
+            help="For --cascade: largest share of the posts of a checkpoint that it sends on to the next one; above 0, "
+            "below 1.",
+            show_default=f"{SHARE}",
+        ),
+    ] = None,
 ) -> None:
     """Choose temperatures, review threshold and candidate threshold on the validation data.
 
     The review threshold comes with a finite-sample promise (Learn then Test; docs/calibration.md). If the target cannot
     be promised, nothing is written. The weights do not change. From then on, typicality is measured against these
     validation posts.
+
+    With --cascade, the checkpoints stay as they are. The thresholds and the promise of the whole go into --output.
     """
     from model.checkpoint import write_config
     from model.extractor import Extractor
     from model.training.calibrate import CANDIDATE_BUDGET, calibrate, with_reference
     from model.training.material import display_name
 
-    for option, value in (("--target-precision", target_precision), ("--delta", delta)):
-        if not 0 < value < 1:
-            raise UserError(f"{option} {value}: choose a number above 0 and below 1")
-    for folder in background or []:
-        if not folder.is_dir():
-            raise UserError(f"--background {folder}: no such folder; give one with train.txt, valid.txt, test.txt")
+    _check({"--target-precision": target_precision, "--delta": delta, "--share": share}, background or [])
+    budget = CANDIDATE_BUDGET if candidate_budget is None else candidate_budget
+    if cascade is not None:
+        if checkpoint or images or background:
+            raise UserError("--cascade does not go with --checkpoint, --images or --background")
+        share = SHARE if share is None else share
+        _calibrate_cascade(cascade, output, data, captions, share, budget, target_precision, delta)
+        return
+    if output or share is not None:
+        raise UserError("--output and --share go with --cascade")
     settings = load()
     folder = checkpoint or settings.model
     examples = _validation(data, captions)
@@ -88,7 +112,6 @@ def command(
     with console.status(f"{len(examples)} validation posts"):
         examples = with_images(extractor, examples, images)
         check_readable(extractor, examples)
-        budget = CANDIDATE_BUDGET if candidate_budget is None else candidate_budget
         calibration = calibrate(network, tokenizer, examples, budget, predictor.device, extractor.info.temperature)
     promise = calibration.promise(target_precision, delta)
     console.print(_table(calibration, sorted({*SHOWN_TARGETS, target_precision}), delta))
@@ -124,7 +147,45 @@ def command(
         console.print("The int8 runtime keeps its own calibration. `mner quantise` makes it anew.")
 
 
-def cannot_promise(calibration: Calibration, target: float, delta: float, folder: Path) -> UserError:
+def _check(probabilities: dict[str, float | None], background: list[Path]) -> None:
+    """Checks values of options. None is an option that was left out."""
+    for option, value in probabilities.items():
+        if value is not None and not 0 < value < 1:
+            raise UserError(f"{option} {value}: choose a number above 0 and below 1")
+    for folder in background:
+        if not folder.is_dir():
+            raise UserError(f"--background {folder}: no such folder; give one with train.txt, valid.txt, test.txt")
+
+
+def _calibrate_cascade(
+    cascade: str,
+    output: Path | None,
+    data: Path,
+    captions: Path | None,
+    share: float,
+    budget: float,
+    target_precision: float,
+    delta: float,
+) -> None:
+    folders, file = folders_of(cascade), check_output(output)
+    examples = _validation(data, captions)
+    extractors = open_checkpoints(folders, load())
+    check_readable(extractors[0], examples)
+    found = calibrated(extractors, examples, share, budget, console)
+    promise = found.thresholds.promise(target_precision, delta)
+    console.print(_table(found.thresholds, sorted({*SHOWN_TARGETS, target_precision}), delta))
+    if promise is None:
+        raise cannot_promise(found.thresholds, target_precision, delta, file)
+    if (parts := _parts_table(found.thresholds, promise)).row_count:
+        console.print(parts)
+    store(file, folders, extractors, found, promise)
+    console.print(
+        f"{file}: review threshold {promise.threshold:.4f}: {promise.summary()}; candidate threshold "
+        f"{found.thresholds.candidate_threshold:.4f}: {found.thresholds.asked:.1%} more questions"
+    )
+
+
+def cannot_promise(calibration: Thresholds, target: float, delta: float, folder: Path) -> UserError:
     best = calibration.highest(delta)
     reviewed = " and ".join(f"{share:.1%} ({mode})" for mode, share in best.reviewed.items())
     return UserError(
@@ -173,7 +234,7 @@ def _validation(data: Path, captions: Path | None) -> list[Example]:
     return examples
 
 
-def _table(calibration: Calibration, targets: list[float], delta: float) -> Table:
+def _table(calibration: Thresholds, targets: list[float], delta: float) -> Table:
     """Returns the threshold and the share to review for each target precision. Each row is a promise of its own.
 
     In brackets: the share that even a perfect order of the mentions would send.
@@ -192,7 +253,7 @@ def _table(calibration: Calibration, targets: list[float], delta: float) -> Tabl
     return table
 
 
-def _parts_table(calibration: Calibration, promise: Promise) -> Table:
+def _parts_table(calibration: Thresholds, promise: Promise) -> Table:
     """Returns what the threshold does to each type, and to each data set, in the mode that sends most to review."""
     from model.training.guarantee import part
 

@@ -22,7 +22,7 @@ from sinks.dead_letters import Tally
 from sinks.overview import Overview, Period, SourceDay
 from sinks.queue.values import Counts
 from sinks.share import Share
-from streams.checkpoint import runtime_here
+from streams.checkpoint import checkpoint_here, runtime_here
 from streams.settings import Settings
 
 T = TypeVar("T")
@@ -143,8 +143,13 @@ def _drift(found: tuple[SourceDay, ...], now: datetime) -> tuple[tuple[str, ...]
 
 
 def _checkpoint(settings: Settings) -> Known[CheckpointInfo]:
-    """Returns the checkpoint with the promise of the runtime that a worker with these settings has on this machine."""
+    """Returns the checkpoint with the promise of the runtime that a worker with these settings has on this machine.
+
+    A cascade counts as one checkpoint.
+    """
     try:
+        if settings.cascade is not None:
+            return Known(checkpoint_here(settings))
         info = describe(settings.model)
     except UserError as error:
         return Known(problem=first_line(error))

@@ -45,10 +45,25 @@ MOST_TWEETS = 4000
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """The chosen thresholds and temperatures, and the data behind them."""
+class Predicted:
+    """Examples, and a prediction for each."""
 
-    temperature: Temperatures
+    examples: Sequence[Example]
+    predictions: Sequence[Prediction]
+
+    @property
+    def gold(self) -> list[tuple[str, ...]]:
+        return [example.tags for example in self.examples]
+
+    @property
+    def marks(self) -> list[Marks]:
+        return marks_of(self.gold, self.predictions)
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The chosen thresholds, and the data behind them."""
+
     candidate_threshold: float
     asked: float
     """Questions about candidates per predicted mention, at that threshold."""
@@ -66,6 +81,13 @@ class Calibration:
     def highest(self, delta: float = DELTA) -> Promise:
         """Returns the promise of the highest precision that can be promised."""
         return highest(self.readings, self.start, delta)
+
+
+@dataclass(frozen=True)
+class Calibration(Thresholds):
+    """The chosen thresholds and temperatures, and the data behind them."""
+
+    temperature: Temperatures
 
 
 UNCALIBRATED = Calibration(
@@ -112,30 +134,43 @@ def calibrate(
     tuning = readings([example for example in examples if is_tuning(example)])
     testing = readings([example for example in examples if not is_tuning(example)])
     temperatures = best_temperatures(list(tuning.values()), before)
-    tuning_marks = [_flat(marks_of(each.gold, each.predictions(temperatures))) for each in tuning.values()]
-    predictions = {mode: each.predictions(temperatures, MIN_CANDIDATE_PROBABILITY) for mode, each in testing.items()}
-    marks = {mode: marks_of(each.gold, predictions[mode]) for mode, each in testing.items()}
-    if not modes or not all(tuning_marks) or not all(any(tweets) for tweets in marks.values()):
+    tuned, tested = (
+        {
+            mode: Predicted(each.examples, each.predictions(temperatures, MIN_CANDIDATE_PROBABILITY))
+            for mode, each in part.items()
+        }
+        for part in (tuning, testing)
+    )
+    return Calibration(**vars(thresholds(tuned, tested, budget)), temperature=temperatures)
+
+
+def thresholds(tuning: Mapping[str, Predicted], testing: Mapping[str, Predicted], budget: float) -> Thresholds:
+    """Chooses the thresholds, given the final predictions for the two parts of the validation posts, by mode.
+
+    The predictions have candidates of `MIN_CANDIDATE_PROBABILITY` or more. `budget`, and `UserError`: as in
+    `calibrate`.
+    """
+    tuning_marks = [_flat(each.marks) for each in tuning.values()]
+    marks = {mode: each.marks for mode, each in testing.items()}
+    if not marks or not all(tuning_marks) or not all(any(tweets) for tweets in marks.values()):
         raise UserError("too few mentions are predicted in the validation data to calibrate on")
-    threshold = max(candidate_threshold_of(each, budget) for each in predictions.values())
-    asked = max(asked_about(each, threshold) for each in predictions.values())
+    threshold = max(candidate_threshold_of(each.predictions, budget) for each in testing.values())
+    asked = max(asked_about(each.predictions, threshold) for each in testing.values())
     start = min(float(np.quantile([mark[0] for mark in each], 1 - LEAST_KEPT)) for each in tuning_marks)
-    return Calibration(temperatures, threshold, asked, start, marks, _parts(testing, predictions))
+    return Thresholds(threshold, asked, start, marks, _parts(testing))
 
 
-def _parts(
-    testing: Mapping[str, Reading], predictions: Mapping[str, Sequence[Prediction]]
-) -> dict[str, dict[str, list[Marks]]]:
+def _parts(testing: Mapping[str, Predicted]) -> dict[str, dict[str, list[Marks]]]:
     parts: dict[str, dict[str, list[Marks]]] = {}
-    for mode, reading in testing.items():
+    for mode, each in testing.items():
         for kind in ENTITY_TYPES:
             of_kind = [
-                replace(each, spans=tuple(span for span in each.spans if span.type == kind))
-                for each in predictions[mode]
+                replace(prediction, spans=tuple(span for span in prediction.spans if span.type == kind))
+                for prediction in each.predictions
             ]
-            parts.setdefault(kind, {})[mode] = marks_of(reading.gold, of_kind)
-        sets = dict.fromkeys(example.data for example in reading.examples)
-        marks = list(zip(reading.examples, marks_of(reading.gold, predictions[mode]), strict=True))
+            parts.setdefault(kind, {})[mode] = marks_of(each.gold, of_kind)
+        sets = dict.fromkeys(example.data for example in each.examples)
+        marks = list(zip(each.examples, each.marks, strict=True))
         for name in sets if len(sets) > 1 else ():
             parts.setdefault(name, {})[mode] = [mark for example, mark in marks if example.data == name]
     return parts

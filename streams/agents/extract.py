@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from model.cascade_file import Cascade
 from streams.agents.names import AgentName
 from streams.agents.resources import Resources
 from streams.pipeline.decode import DecodePost
@@ -23,7 +24,8 @@ async def pipeline(resources: Resources) -> Pipeline[TweetItem]:
     Raises `UserError` when a model cannot be loaded.
     """
     settings = resources.settings
-    info, tokenizer, model = await resources.model()
+    model, tokenizer, process = await resources.model()
+    info = model.as_checkpoint if isinstance(model, Cascade) else model
     threshold = info.threshold if settings.threshold is None else settings.threshold
     candidate_threshold = (
         info.candidate_threshold if settings.candidate_threshold is None else settings.candidate_threshold
@@ -40,12 +42,13 @@ async def pipeline(resources: Resources) -> Pipeline[TweetItem]:
             ),
             Tokenise(tokenizer, settings.accounts),
             Infer(
-                model,
+                process,
                 info,
                 threshold,
                 candidate_threshold,
                 settings.batch,
                 settings.copies.window_s,
+                model.checkpoints if isinstance(model, Cascade) else (),
                 promised=(info.target_precision or None) if settings.threshold is None else None,
             ),
             Produce(await resources.producer(), settings.name(EXTRACTIONS), PRODUCING),

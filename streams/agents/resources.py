@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from core.errors import naming
+from model.cascade import CascadeTokenizer
+from model.cascade_file import Cascade
 from model.checkpoint import CheckpointInfo
-from model.tokens import TweetTokenizer
+from model.tokens import Tokenizes, TweetTokenizer
 from model.vision.image_reader import ImageReader
-from model.worker import ModelProcess
+from model.worker import TaggerProcess
 from sinks.index.index import Index
 from sinks.index.subjects import ALIAS, Subjects
 from sinks.queue.queue import ReviewQueue
@@ -18,7 +20,7 @@ from streams.agents.apply import Apply
 from streams.agents.copies import CopySettler, group_of
 from streams.agents.names import AgentName
 from streams.caches import MachineCaches
-from streams.checkpoint import checkpoint_here
+from streams.checkpoint import cascade_here, checkpoint_here, process_here
 from streams.consumer.logs import Logs
 from streams.images.loader import ImageLoader
 from streams.pipeline.item import Origin
@@ -153,24 +155,21 @@ class Resources:
         await check_models(vision, limits, device)
         return vision
 
-    async def model(self) -> tuple[CheckpointInfo, TweetTokenizer, ModelProcess]:
-        """Returns the checkpoint's description, its tokenizer and its started process.
+    async def model(self) -> tuple[CheckpointInfo | Cascade, Tokenizes, TaggerProcess]:
+        """Returns the checkpoint's description or the cascade, its tokenizer and its started process.
 
-        Raises `UserError` when the checkpoint is missing or broken, or when the model cannot be loaded.
+        Raises `UserError` when a checkpoint is missing or broken, or when the model cannot be loaded.
         """
         settings = self.settings
-        info = checkpoint_here(settings)
-        with naming("MNER_MODEL"):
-            tokenizer = TweetTokenizer.load(settings.model)
-        process = ModelProcess(
-            settings.model_factory,
-            settings.model,
-            settings.device,
-            settings.model_threads,
-            settings.model_timeout_s,
-            settings.candidate_threshold,
-            info,
-        )
+        model = cascade_here(settings) or checkpoint_here(settings)
+        tokenizer: Tokenizes
+        if isinstance(model, Cascade):
+            with naming("MNER_CASCADE"):
+                tokenizer = CascadeTokenizer.load(model)
+        else:
+            with naming("MNER_MODEL"):
+                tokenizer = TweetTokenizer.load(settings.model)
+        process = process_here(settings, model)
         self._stack.push_async_callback(process.close)
         await retry_forever(process.start, what="loading the model")
-        return info, tokenizer, process
+        return model, tokenizer, process

@@ -13,7 +13,7 @@ from core.isolate import isolate
 from model.checkpoint import CheckpointInfo
 from model.mentions import Prediction, candidate_mentions, mentions
 from model.tokens import Encoded
-from model.worker import ModelProcess
+from model.worker import TaggerProcess
 from streams import metrics
 from streams.pipeline.batch import MicroBatcher
 from streams.pipeline.item import TweetItem
@@ -33,20 +33,22 @@ class Infer(BatchStage[TweetItem]):
 
     def __init__(
         self,
-        model: ModelProcess,
+        model: TaggerProcess,
         info: CheckpointInfo,
         threshold: float,
         candidate_threshold: float,
         batching: Batching,
         window_s: float = 0.0,
+        stages: Sequence[CheckpointInfo] = (),
         *,
         promised: float | None = None,
     ) -> None:
-        """`promised`: as in `Extraction`.
+        """`window_s`: time, in seconds, for which a prediction also serves for later posts with the same input.
 
-        `window_s`: time, in seconds, for which a prediction also serves for later posts with the same input."""
+        `stages`: the checkpoints of a cascade. Then `info` stands for the whole. `promised`: as in `Extraction`.
+        """
         self._model = model
-        self._info = info
+        self._info, self._stages = info, stages
         self._threshold, self._candidate_threshold, self._promised = threshold, candidate_threshold, promised
         self._batching = batching
         self._memo = Memo(window_s)
@@ -92,6 +94,8 @@ class Infer(BatchStage[TweetItem]):
         return await self._model.infer(batch, share * self._model.timeout_s)
 
     def _extraction(self, item: TweetItem, prediction: Prediction) -> Extraction:
+        encoded = item.encoded and item.encoded.stages[prediction.stage]
+        answering = self._stages[prediction.stage] if self._stages and encoded else None
         return Extraction(
             tweet=item.event,
             mentions=mentions(item.event.text, prediction),
@@ -101,12 +105,13 @@ class Infer(BatchStage[TweetItem]):
             context=item.context,
             model=self._info.name,
             model_version=self._info.model_version,
-            runtime=self._info.runtime,
+            runtime=(answering or self._info).runtime,
+            answered_by=answering and answering.name,
             threshold=self._threshold,
             promised=self._promised,
             candidate_threshold=self._candidate_threshold if prediction.candidates else 1.0,
             typicality=prediction.typicality,
-            read=item.encoded and (item.encoded.read if prediction.read else 0.0),
+            read=encoded and (encoded.read if prediction.read else 0.0),
         )
 
     def _fail(self, item: TweetItem, fault: BatchFailed) -> bool:

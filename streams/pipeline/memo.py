@@ -24,7 +24,7 @@ Places = tuple[tuple[int, int], ...]
 @dataclass(frozen=True, slots=True)
 class _Known:
     prediction: Prediction
-    spans: Places  # of the post that the model read
+    spans: Places  # of the post that the model read, as the checkpoint that answered split it
     at: float  # monotonic seconds
 
 
@@ -43,14 +43,16 @@ class Memo:
         `infer` gets each unknown input once, and is not called if there is none.
         """
         keys = [_key(post) for post in batch]
-        known = {key: recalled for key in keys if (recalled := self._recalled(key)) is not None}
+        known = {key: kept for key in keys if (kept := self._recalled(key)) is not None}
         found: list[Prediction | None] = [None] * len(batch)
         asked = 0
         while True:
             missing: dict[bytes, int] = {}  # the first post of each input that has no prediction yet
             for place, (key, post) in enumerate(zip(keys, batch, strict=True)):
                 if found[place] is None and key in known:
-                    found[place] = mapped(known[key].prediction, known[key].spans, post.spans)
+                    recalled = known[key]
+                    own = post.stages[recalled.prediction.stage].spans
+                    found[place] = mapped(recalled.prediction, recalled.spans, own)
                 if found[place] is None:
                     missing.setdefault(key, place)
             if not missing:
@@ -59,7 +61,7 @@ class Memo:
             now = self._clock()
             for (key, place), prediction in zip(missing.items(), await infer(posts), strict=True):
                 found[place] = prediction
-                known[key] = _Known(prediction, batch[place].spans, now)
+                known[key] = _Known(prediction, batch[place].stages[prediction.stage].spans, now)
                 if not batch[place].windows:
                     self._keep(key, known[key])
             asked += len(posts)
@@ -106,4 +108,6 @@ def _key(post: Encoded) -> bytes:
     if post.image is not None:
         key.update(f"image {post.image.shape} {post.image.dtype} ".encode())
         key.update(post.image.tobytes())
+    for later in post.later:
+        key.update(_key(later))
     return key.digest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from model.accounts import Convention, accounts_in
-from model.tokens import TweetTokenizer
+from model.tokens import Tokenizes
 from streams.pipeline.item import TweetItem
 from streams.pipeline.stage import Stage
 
@@ -13,7 +13,7 @@ from streams.pipeline.stage import Stage
 class Tokenise(Stage[TweetItem]):
     name = "tokenise"
 
-    def __init__(self, tokenizer: TweetTokenizer, accounts: Convention = "account") -> None:
+    def __init__(self, tokenizer: Tokenizes, accounts: Convention = "account") -> None:
         """`accounts`: what user names are."""
         self._tokenizer = tokenizer
         self._accounts = accounts

@@ -134,7 +134,7 @@ async def test_an_edit_without_words_is_extracted_without_the_model() -> None:
     nothing, info = Nothing(), Info()
     await DecodePost().process(item)
     assert not item.void
-    await Tokenise(nothing).process(item)  # type: ignore[arg-type]
+    await Tokenise(nothing).process(item)
     await Infer(nothing, info, 0.9, 0.2, Batching()).process([item])  # type: ignore[arg-type]
     made = item.extraction
     assert made is not None

@@ -150,6 +150,33 @@ async def test_an_extraction_carries_the_typicality() -> None:
     assert items[0].extraction.typicality == 0.04
 
 
+async def test_an_extraction_says_which_checkpoint_of_a_cascade_answered() -> None:
+    class Two(Model):
+        async def infer(self, batch: Sequence[Encoded], timeout_s: float | None = None) -> list[Prediction]:
+            return [Prediction(stage=encoded.text[0]) for encoded in batch]
+
+    class Small:
+        name, runtime = "small", "int8"
+
+    class Large:
+        name, runtime = "large", "torch"
+
+    fake: Any = Two()
+    info: Any = Info()
+    stages: Any = (Small(), Large())
+    items = [*batch(2), TweetItem(Origin("tweets", 0, 9, None, b"{}", 0.0), parsed=Tweet(id="9", text=" "))]
+    for item in items[:2]:
+        assert item.encoded is not None
+        half = Encoded((1,) * 8, (0,) * 8, None, (0,), ((0, 1),), windows=((0, 4), (2, 4)))
+        item.encoded = replace(item.encoded, later=(half,))
+    await Infer(fake, info, 0.9, 0.2, Batching(), stages=stages).process(items)
+    made = [item.extraction for item in items if item.extraction]
+    assert [each.answered_by for each in made] == ["small", "large", None], "the last post has no words"
+    assert [each.runtime for each in made] == ["int8", "torch", "torch"]
+    assert [each.read for each in made] == [1.0, 0.5, None]
+    assert {each.model for each in made} == {"stub"}
+
+
 async def test_candidates_come_with_their_threshold() -> None:
     items = batch(1)
     await stage(Model()).process(items)

@@ -149,3 +149,21 @@ async def test_a_post_that_is_read_in_windows_is_read_once_a_batch_and_not_remem
     for _ in range(2):
         assert (await memo.predict([long, long], model.infer))[1] == 1
     assert len(model.read) == 2
+
+
+async def test_a_copy_gets_its_own_offsets_from_the_checkpoint_of_the_cascade_that_answered() -> None:
+    """Its words are not those of the first one."""
+
+    class Later(Model):
+        async def infer(self, batch: Sequence[Encoded]) -> list[Prediction]:
+            self.read += batch
+            return [Prediction((Span(*one.later[0].spans[0], "PER", 0.9, 0, 0, {}),), stage=1) for one in batch]
+
+    def both(at: int) -> Encoded:
+        return replace(post(1, 2, at=at), later=(post(7, at=at, width=8),))
+
+    model, memo = Later(), Memo(60)
+    found, saved = await memo.predict([both(0), both(9)], model.infer)
+    assert (saved, [(each.spans[0].start, each.spans[0].end) for each in found]) == (1, [(0, 7), (9, 16)])
+    other = replace(both(0), later=(post(8, width=8),))
+    assert (await memo.predict([other], model.infer))[1] == 0, "the later checkpoint reads something else"
