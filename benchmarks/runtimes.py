@@ -18,7 +18,7 @@ from rich.table import Table
 
 from benchmarks.command import main
 from core.events import Runtime, Tweet
-from model.extractor import Extractor
+from model.extractor import Extracted, Extractor
 from model.runtime import has_vnni
 from model.training import corpus
 from model.training.corpus import Example
@@ -84,8 +84,23 @@ def _print_alone(extractors: dict[Runtime, Extractor], examples: Sequence[Exampl
     for runtime, extractor in extractors.items():
         together = extractor.extract_all(tweets, contexts)
         alone = [extractor.extract_all([tweet], [words])[0] for tweet, words in zip(tweets, contexts, strict=True)]
-        same = sum(repr(one) == repr(other) for one, other in zip(alone, together, strict=True))
-        console.print(f"{runtime}: {same} of {len(tweets)} posts have the same predictions alone and in a batch")
+        pairs = list(zip(alone, together, strict=True))
+        same = sum(_spans(one) == _spans(other) for one, other in pairs)
+        exact = sum(repr(one) == repr(other) for one, other in pairs)
+        console.print(
+            f"{runtime}: {same} of {len(tweets)} posts have the same mentions alone and in a batch, {exact} of them to "
+            f"the last digit; probabilities differ by up to {max(map(_farthest, pairs)):.6f}"
+        )
+
+
+def _spans(extracted: Extracted) -> list[tuple[int, int, str]]:
+    return [(each.start, each.end, each.type) for each in extracted.mentions]
+
+
+def _farthest(pair: tuple[Extracted, Extracted]) -> float:
+    """Returns the largest difference between the probabilities of mentions that both have."""
+    one, other = ({(each.start, each.end, each.type): each.probability for each in part.mentions} for part in pair)
+    return max((abs(one[span] - other[span]) for span in one.keys() & other.keys()), default=0.0)
 
 
 def _print_speed(extractors: dict[Runtime, Extractor], examples: Sequence[Example], rounds: int) -> None:

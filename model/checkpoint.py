@@ -4,7 +4,7 @@ model.safetensors    weights, fp16
 config.json          `CheckpointInfo`
 tokenizer.json       the encoder's tokenizer
 density.safetensors  the density that gives typicality (`model.density`), optional
-layers.int8.onnx     the encoder's layers in int8 (`model.int8`), optional
+int8.safetensors     the scales of the int8 runtime (`model.int8_scales`), optional
 density.int8.safetensors  the density with its reference read in int8, optional
 README.md            the model card
 vision/              the image encoder, if a view reads images
@@ -31,7 +31,7 @@ WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
 CARD = "README.md"
 VISION = "vision"
-INT8_LAYERS = "layers.int8.onnx"
+INT8_SCALES = "int8.safetensors"
 NAME = r"^[A-Za-z0-9_.-]{1,64}$"
 """Pattern of a checkpoint's name, which appears in records and metrics."""
 SHA256 = r"^[0-9a-f]{64}$"
@@ -74,7 +74,7 @@ class Temperatures(Value):
 class Int8(Value):
     """The files of the int8 runtime, and what was fitted for it. The latter fields are those of `CheckpointInfo`."""
 
-    #: SHA-256 of `INT8_LAYERS`.
+    #: SHA-256 of `INT8_SCALES`.
     sha256: str = Field(pattern=SHA256)
     #: SHA-256 of `model.density.INT8_DENSITY`. None if int8 gives no typicality.
     density_sha256: str | None = Field(default=None, pattern=SHA256)

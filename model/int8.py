@@ -9,17 +9,12 @@ Shapes: N sequences, S positions, H hidden size, A attention heads.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import onnxruntime
 import torch
 from torch import Tensor
-
-from core.errors import UserError, first_line
-from model.checkpoint import INT8_LAYERS
 
 MULTIPLE = 8
 """Sequences are padded to a multiple of this length."""
@@ -44,21 +39,11 @@ def groups(lengths: Sequence[int], most: int = READ_TOKENS) -> Iterator[list[int
         yield from (indices[start : start + size] for start in range(0, len(indices), size))
 
 
-def read_checked(path: Path, sha256: str) -> bytes:
-    """Returns the content of a file of the int8 runtime. Raises `UserError` when it is missing or changed."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; quantise the checkpoint again") from None
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise UserError(f"{path} is not the file that the checkpoint was quantised to; quantise it again")
-    return content
-
-
 class Int8Layers:
     """The quantised layers of one checkpoint. Thread-safe."""
 
     def __init__(self, model: bytes, threads: int) -> None:
+        """`model`: what `int8_graph.write` returns."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -66,16 +51,6 @@ class Int8Layers:
         # the graph is written as it runs fastest; SkipLayerNormalization would make it slower
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         self._session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-    @classmethod
-    def load(cls, folder: Path, sha256: str, threads: int) -> Int8Layers:
-        """Loads the layers of a checkpoint. Raises `UserError` when the file is missing, changed or broken."""
-        path = folder / INT8_LAYERS
-        model = read_checked(path, sha256)
-        try:
-            return cls(model, threads)
-        except Exception as error:  # the runtime has its own exceptions, with no common base
-            raise UserError(f"{path} is broken: {first_line(error)}; quantise the checkpoint again") from None
 
     def __call__(self, hidden: Tensor, mask: Tensor, position_bias: Tensor | None) -> tuple[Tensor, Tensor]:
         """Returns the last layer's states and the inner states (N, S, H), as `Tagger.encode` does.

@@ -20,7 +20,7 @@ from transformers import AutoConfig
 from core.cores import usable_cores
 from core.errors import UserError, first_line
 from core.events import ENTITY_TYPES, EntityType, Runtime
-from model import adapters, packaged
+from model import adapters, int8_scales, packaged
 from model.batch import Batch, collate
 from model.checkpoint import WEIGHTS, Base, CheckpointInfo, Temperatures, describe
 from model.crf import IMPOSSIBLE
@@ -30,7 +30,6 @@ from model.design import LABELS
 from model.device import torch_device
 from model.evidence import NIG, fuse
 from model.image_encoder import ImageEncoder
-from model.int8 import Int8Layers, read_checked
 from model.mentions import Prediction, Span, ViewOpinion
 from model.tagger import VIEW_WEIGHTS, Tagger, current_names
 from model.tokens import Encoded, TokenizerConfig
@@ -85,7 +84,7 @@ def load(
         raise UserError(f"{checkpoint / WEIGHTS} is broken or belongs to another model: {first_line(error)}") from None
     if info.runtime == "int8":
         assert info.int8 is not None
-        network.int8_layers = Int8Layers.load(checkpoint, info.int8.sha256, threads or usable_cores())
+        network.int8_layers = int8_scales.load(network, checkpoint, info.int8.sha256, threads or usable_cores())
     predictor = Predictor(network, info, device)
     if sees:
         predictor.image_encoder()
@@ -97,7 +96,7 @@ def _int8_density(checkpoint: Path, info: CheckpointInfo) -> tuple[str, ...]:
     assert info.int8 is not None
     if info.int8.density_sha256 is None:
         return ()
-    read_checked(checkpoint / INT8_DENSITY, info.int8.density_sha256)
+    int8_scales.read_checked(checkpoint / INT8_DENSITY, info.int8.density_sha256)
     return (INT8_DENSITY,)
 
 

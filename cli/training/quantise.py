@@ -1,4 +1,4 @@
-"""`mner quantise` adds an int8 runtime to a checkpoint: quantised layers, with a calibration of their own."""
+"""`mner quantise` adds an int8 runtime to a checkpoint: scales for its layers, with a calibration of their own."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def command(
     target, delta = _aims(extractor.info, target_precision, delta)
     validation = with_images(extractor, [each for part in posts.validation.values() for each in part], images)
     check_readable(extractor, validation)
-    layers = _quantised(extractor, posts.labelled, validation)
-    fitted, promise, density = _calibrated(extractor, validation, layers, target, delta, checkpoint)
+    scales = _quantised(extractor, posts.labelled, validation)
+    fitted, promise, density = _calibrated(extractor, validation, scales, target, delta, checkpoint)
     with nullcontext(checkpoint) if output is None else _new_folder(output, checkpoint) as folder:
-        _store(folder, fitted, layers, density)
+        _store(folder, fitted, scales, density, promise)
     console.print(
-        f"{output or checkpoint}: int8 layers of {len(layers) / 1e6:.1f} MB; temperature {fitted.temperature}; review "
+        f"{output or checkpoint}: int8 scales of {len(scales) / 1e3:.0f} kB; temperature {fitted.temperature}; review "
         f"threshold {fitted.threshold:.4f}: {promise.summary()}; candidate threshold {fitted.candidate_threshold:.4f}"
     )
 
@@ -92,24 +92,24 @@ def _aims(info: CheckpointInfo, target: float | None, delta: float | None) -> tu
 
 
 def _quantised(extractor: Extractor, training: list[Example], validation: list[Example]) -> bytes:
-    """Returns the int8 layers. From then on, the extractor reads with them."""
+    """Returns the file of the scales. From then on, the extractor reads with the layers that a load makes from it."""
     import torch
 
-    from model.int8 import Int8Layers
+    from model.int8_scales import build
     from model.training.quantise import POSTS, check_alone, quantise
 
     network, tokenizer = extractor.predictor.network, extractor.tokenizer
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("scales from training posts", total=min(POSTS, len(training)))
-        layers = quantise(network, tokenizer, training, lambda: progress.advance(task))
-    network.int8_layers = Int8Layers(layers, torch.get_num_threads())
+        scales = quantise(network, tokenizer, training, lambda: progress.advance(task))
+    network.int8_layers = build(network, scales, torch.get_num_threads())
     with console.status("posts alone and in a batch"):
         check_alone(network, tokenizer, validation)
-    return layers
+    return scales
 
 
 def _calibrated(
-    extractor: Extractor, validation: list[Example], layers: bytes, target: float, delta: float, checkpoint: Path
+    extractor: Extractor, validation: list[Example], scales: bytes, target: float, delta: float, checkpoint: Path
 ) -> tuple[Int8, Promise, DensityModel | None]:
     """Calibrates what reads in int8. Raises `UserError` when the target cannot be promised."""
     from model.checkpoint import Int8
@@ -123,7 +123,7 @@ def _calibrated(
             raise cannot_promise(calibration, target, delta, checkpoint)
         density = network.density and with_reference(network.density, network, tokenizer, validation, "cpu")
     fitted = Int8(
-        sha256=hashlib.sha256(layers).hexdigest(),
+        sha256=hashlib.sha256(scales).hexdigest(),
         threshold=promise.threshold,
         target_precision=target,
         temperature=calibration.temperature,
@@ -147,19 +147,20 @@ def _new_folder(folder: Path, checkpoint: Path) -> Iterator[Path]:
         raise
 
 
-def _store(folder: Path, fitted: Int8, layers: bytes, density: DensityModel | None) -> None:
-    """Writes the int8 runtime into a checkpoint.
+def _store(folder: Path, fitted: Int8, scales: bytes, density: DensityModel | None, promise: Promise) -> None:
+    """Writes the int8 runtime into a checkpoint, and then into its model card if it has one.
 
     While files change, the configuration names no int8 runtime. So after a crash the checkpoint still runs in torch.
     """
-    from model.checkpoint import INT8_LAYERS, describe, write_config
+    from model.checkpoint import CARD, INT8_SCALES, describe, write_config
     from model.density import INT8_DENSITY
+    from model.training.publish import with_int8
 
     info = describe(folder)
     if info.int8 is not None:
         write_config(folder, info.model_copy(update={"int8": None}))
-    with atomic_write(folder / INT8_LAYERS) as file:
-        file.write(layers)
+    with atomic_write(folder / INT8_SCALES) as file:
+        file.write(scales)
     if density is None:
         (folder / INT8_DENSITY).unlink(missing_ok=True)
     else:
@@ -167,3 +168,7 @@ def _store(folder: Path, fitted: Int8, layers: bytes, density: DensityModel | No
         digest = hashlib.sha256((folder / INT8_DENSITY).read_bytes()).hexdigest()
         fitted = fitted.model_copy(update={"density_sha256": digest})
     write_config(folder, info.model_copy(update={"int8": fitted}))
+    if (folder / CARD).is_file():
+        card = with_int8((folder / CARD).read_text(encoding="utf-8"), fitted, promise)
+        with atomic_write(folder / CARD) as file:
+            file.write(card.encode())

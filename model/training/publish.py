@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from core.atomic import atomic_write
 from core.errors import UserError
 from core.events import ENTITY_TYPES
 from model import adapters
-from model.checkpoint import CARD, TOKENIZER, WEIGHTS, CheckpointInfo, write_config
+from model.checkpoint import CARD, INT8_SCALES, TOKENIZER, WEIGHTS, CheckpointInfo, Int8, write_config
 from model.extractor import Extractor
 from model.tagger import Tagger
 from model.tokens import TweetTokenizer
@@ -33,6 +34,9 @@ from model.training.scores import Scoreboard
 
 CONFIG_COPY = "training.toml"
 """The configuration of the training, beside the weights."""
+INT8_SECTION = re.compile(r"^## Int8\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+LIMITS = "## Limits\n"
+"""Heading of the last section of the model card."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,6 @@ def _card(published: Published) -> str:
     info, promise, calibration = published.info, published.promise, published.calibration
     provenance = "\n".join(f"- {name}: {value}" for name, value in info.provenance.items())
     table = "\n".join(_line(row) for row in published.rows)
-    reviewed = ", ".join(f"{share:.1%} ({mode})" for mode, share in promise.reviewed.items()) or "all"
     on = f", on the packaged encoder {info.base.name}" if info.base else ""
     return f"""# {info.name}
 
@@ -135,9 +138,7 @@ belief per word and label; the views that a post has are fused into one belief.
 ## Chosen on validation data
 A later calibration changes these values in `config.json` and `density.safetensors`, but not here.
 - temperature {info.temperature}
-- review threshold {info.threshold}: mentions at or above it have a precision of at least {info.target_precision:.4g} on
-  posts of the same kind; this fails with probability {promise.delta:g} over draws of the validation data (Learn then
-  Test); share of the mentions below it: {reviewed}
+{_promised(info.threshold, promise)}
 - candidate threshold {info.candidate_threshold}: {calibration.asked:.1%} questions per predicted mention
 
 ## Measured
@@ -156,6 +157,32 @@ It has learned English tweets and their annotators' habits. Without a view `imag
 describes an image. It fails most on names that are newer than its training data. It was trained on people's public
 posts: what it says about a person is a guess about a text, nothing more.
 """
+
+
+def _promised(threshold: float, promise: Promise) -> str:
+    reviewed = ", ".join(f"{share:.1%} ({mode})" for mode, share in promise.reviewed.items()) or "all"
+    return f"""\
+- review threshold {threshold}: mentions at or above it have a precision of at least {promise.target:.4g} on
+  posts of the same kind; this fails with probability {promise.delta:g} over draws of the validation data (Learn then
+  Test); share of the mentions below it: {reviewed}"""
+
+
+def with_int8(card: str, int8: Int8, promise: Promise) -> str:
+    """Returns the model card with a section on the int8 runtime, in place of an earlier one."""
+    before, limits, rest = INT8_SECTION.sub("", card).partition(LIMITS)
+    return (
+        f"""{before.rstrip()}
+
+## Int8
+The checkpoint has a second runtime for CPUs, in which the encoder's linear steps multiply bytes. `{INT8_SCALES}` holds
+their scales. The scores above are those of torch. Int8 has values of its own, chosen on validation data:
+- temperature {int8.temperature}
+{_promised(int8.threshold, promise)}
+- candidate threshold {int8.candidate_threshold}
+
+{limits}{rest}""".rstrip()
+        + "\n"
+    )
 
 
 def _line(row: Row) -> str:

@@ -4,17 +4,15 @@ Ranges come from training posts. Before quantising, each input of a linear layer
 are multiplied by it, so that hardly any input has a far wider range than the others (SmoothQuant: Xiao et al., ICML
 2023).
 
-Weights have seven bits. Then no CPU saturates in 16 bits, and the integer products are the same with and without VNNI.
+Only the scales are stored. `model.int8_scales` makes the layers from them and from the weights.
 
-Shapes: T tokens, I inputs and O outputs of a linear layer.
+Shapes: I inputs of a linear layer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,35 +21,19 @@ from torch import Tensor, nn
 from core.errors import UserError
 from model.batch import Sequences, collate
 from model.design import CONTEXT
-from model.int8 import MULTIPLE, groups
+from model.int8 import groups
+from model.int8_scales import Modules, Scale, dump, modules
 from model.tagger import Tagger
 from model.tokens import Encoded, TweetTokenizer
 from model.training.corpus import Example
-from model.training.int8_graph import Layer, Linear, Norm, write
 
 POSTS = 256
 """Number of training posts that the ranges come from."""
 ALPHA = 0.7
 """Exponent of the inputs' ranges in the smoothing factors; that of the weights' ranges is 1 - ALPHA."""
-LARGEST_WEIGHT = 63
-"""Weights are from -63 to 63. Two products of a byte and such a weight fit into 16 bits."""
 TINY = 1e-5
-MPNET_OFFSET = 2
-"""Position embeddings of MPNet that no token of a sequence has."""
 COMPARED = 64
 """Number of posts that are compared alone and in a batch."""
-
-
-@dataclass(frozen=True)
-class Modules:
-    """The parts of one layer of an encoder. `attention` holds queries, keys and values."""
-
-    attention: tuple[nn.Linear, nn.Linear, nn.Linear]
-    output: nn.Linear
-    attention_norm: nn.LayerNorm
-    up: nn.Linear
-    down: nn.Linear
-    norm: nn.LayerNorm
 
 
 class Range:
@@ -68,43 +50,13 @@ class Range:
         self.high = high if self.high is None else torch.maximum(self.high, high)
 
 
-def modules(network: Tagger) -> list[Modules]:
-    """Returns the layers of the encoder. Raises `UserError` for an encoder of another kind than BERT and MPNet."""
-    kind = getattr(network.config, "model_type", "")
-    activation = getattr(network.config, "hidden_act", "")
-    if kind not in ("bert", "mpnet") or activation != "gelu":
-        raise UserError(f"an encoder of the kind {kind} with {activation} cannot be quantised; only BERT and MPNet can")
-    encoder: Any = network.encoder
-    longest = network.config.max_position_embeddings - (MPNET_OFFSET if kind == "mpnet" else 0)
-    if longest % MULTIPLE:  # else the padding of the longest sequence would have positions without embeddings
-        raise UserError(
-            f"the encoder cannot be quantised: its longest sequence has {longest} positions, which is no multiple of "
-            f"{MULTIPLE}"
-        )
-    return [_bert(layer) if kind == "bert" else _mpnet(layer) for layer in encoder.encoder.layer]
-
-
-def _bert(layer: Any) -> Modules:
-    own, output = layer.attention.self, layer.attention.output
-    parts = (own.query, own.key, own.value)
-    return Modules(
-        parts, output.dense, output.LayerNorm, layer.intermediate.dense, layer.output.dense, layer.output.LayerNorm
-    )
-
-
-def _mpnet(layer: Any) -> Modules:
-    own, norm = layer.attention.attn, layer.attention.LayerNorm
-    parts = (own.q, own.k, own.v)
-    return Modules(parts, own.o, norm, layer.intermediate.dense, layer.output.dense, layer.output.LayerNorm)
-
-
 def quantise(
     network: Tagger,
     tokenizer: TweetTokenizer,
     training: Sequence[Example],
     done: Callable[[], object] = lambda: None,
 ) -> bytes:
-    """Returns the ONNX model of the quantised layers. `done` is called after each post of `POSTS` or fewer.
+    """Returns the content of the scales' file. `done` is called after each post of `POSTS` or fewer.
 
     The ranges come from posts at equal distances in `training`, each read with its caption if it has one. Raises
     `UserError` when the encoder cannot be quantised.
@@ -115,8 +67,8 @@ def quantise(
         for example in sample:
             network(collate([tokenizer.encode_words(example.words, example.caption)], tokenizer.config, network.design))
             done()
-    quantised = [_layer(layer, *ranges[4 * place : 4 * place + 4]) for place, layer in enumerate(layers)]
-    return write(quantised, network.config.num_attention_heads, network.config.layer_norm_eps)
+    steps = [step for layer in layers for step in layer.steps()]
+    return dump(layers, [_scale(parts, own) for parts, own in zip(steps, ranges, strict=True)])
 
 
 def check_alone(network: Tagger, tokenizer: TweetTokenizer, examples: Sequence[Example]) -> None:
@@ -164,8 +116,8 @@ def _same_alone(network: Tagger, view: Callable[[Sequence[Encoded]], Sequences],
 
 @contextmanager
 def _observed(layers: Sequence[Modules]) -> Iterator[list[Range]]:
-    """Yields the ranges of what each layer's four linear steps read, in the order of `Modules`."""
-    watched = [part for each in layers for part in (each.attention[0], each.output, each.up, each.down)]
+    """Yields the ranges of what the linear steps of all layers read, in the order of `Modules.steps`."""
+    watched = [parts[0] for layer in layers for parts in layer.steps()]
     ranges = [Range() for _ in watched]
 
     def hook(own: Range) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
@@ -179,40 +131,14 @@ def _observed(layers: Sequence[Modules]) -> Iterator[list[Range]]:
             each.remove()
 
 
-def _layer(layer: Modules, attention: Range, output: Range, up: Range, down: Range) -> Layer:
-    return Layer(
-        _linear(layer.attention, attention),
-        _linear([layer.output], output),
-        _norm(layer.attention_norm),
-        _linear([layer.up], up),
-        _linear([layer.down], down),
-        _norm(layer.norm),
-    )
-
-
-def _linear(parts: Sequence[nn.Linear], inputs: Range) -> Linear:
-    """Quantises linear layers that read the same inputs, as one."""
+def _scale(parts: Sequence[nn.Linear], inputs: Range) -> Scale:
+    """Returns the scale for linear layers that read the same inputs."""
     assert inputs.low is not None
     assert inputs.high is not None
-    weight = torch.cat([part.weight.detach() for part in parts]).float()  # (O, I)
-    bias = torch.cat([part.bias.detach() for part in parts]).float()
+    largest = torch.stack([part.weight.detach().float().abs().amax(0) for part in parts]).amax(0)  # (I)
     widest = torch.maximum(-inputs.low, inputs.high).clamp(min=TINY)
-    factors = widest**ALPHA / weight.abs().amax(0).clamp(min=TINY) ** (1 - ALPHA)  # (I)
+    factors = widest**ALPHA / largest.clamp(min=TINY) ** (1 - ALPHA)  # (I)
     low = min(0.0, float((inputs.low / factors).min()))
     high = max(0.0, float((inputs.high / factors).max()))
-    scale = max(high - low, TINY) / 255
-    smoothed = weight * factors
-    weight_scale = (smoothed.abs().amax(1) / LARGEST_WEIGHT).clamp(min=1e-9)  # (O)
-    as_bytes = (smoothed / weight_scale[:, None]).round().to(torch.int8).T
-    return Linear(
-        smoothing=(1 / factors).numpy(),
-        scale=scale,
-        zero=round(-low / scale),
-        weight=np.ascontiguousarray(as_bytes.numpy()),
-        weight_scale=weight_scale.numpy(),
-        bias=bias.numpy(),
-    )
-
-
-def _norm(norm: nn.LayerNorm) -> Norm:
-    return Norm(norm.weight.detach().float().numpy(), norm.bias.detach().float().numpy())
+    scale = np.float32(max(high - low, TINY) / 255)
+    return Scale(factors.numpy(), scale, round(-low / float(scale)))

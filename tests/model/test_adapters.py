@@ -72,6 +72,18 @@ def test_the_pooler_gets_no_adapter_and_other_weights_are_frozen(tmp_path: Path)
     assert adapters.added(network.state_dict()).keys() >= {f"encoder.{name}" for name in trained}
 
 
+def test_merging_stored_adapters_is_exact_in_any_order() -> None:
+    """Int8 weights are rounded from the merged ones, so the last bit counts."""
+    torch.manual_seed(0)
+    base, down, up = torch.randn(64, 48), torch.randn(32, 48).half(), (torch.randn(64, 32) / 8).half()
+    merged = []
+    for _ in range(20):
+        order = torch.randperm(32)
+        layer = {"x.weight": base, f"x{adapters.DOWN}": down[order], f"x{adapters.UP}": up[:, order]}
+        merged.append(adapters.merged(layer)["x.weight"])
+    assert all(torch.equal(each, merged[0]) for each in merged)
+
+
 @pytest.mark.parametrize("adapt", ["lora", "full"])
 def test_a_training_continues_from_the_weights_of_a_checkpoint(adapt: Adapt, tmp_path: Path) -> None:
     encoder = save(tmp_path / "encoder", bert)

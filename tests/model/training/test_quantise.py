@@ -7,15 +7,19 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import torch
+from safetensors.numpy import load, save
 from transformers import BertConfig, DistilBertConfig, MPNetConfig, PretrainedConfig
 
 from core.errors import UserError
 from model.batch import Sequences, collate
 from model.design import Design
 from model.int8 import Int8Layers, groups, padded
+from model.int8_graph import write
+from model.int8_scales import SCALE, build, int8_layers, modules
 from model.tagger import Tagger
 from model.tokens import TweetTokenizer
 from model.training.corpus import Example
@@ -64,6 +68,10 @@ def network() -> Tagger:
     return tagger(BertConfig(**SMALL, **WIDE))
 
 
+def graph(network: Tagger, scales: bytes) -> bytes:
+    return write(int8_layers(network, scales), 2, 1e-12)
+
+
 def dynamic(content: bytes) -> bytes:
     """Returns the layers with scales that are computed from each batch."""
     model = onnx.load_from_string(content)
@@ -99,11 +107,11 @@ def test_int8_states_are_close_and_the_same_alone_and_in_a_batch(
     content = quantise(network, tokenizer, POSTS)
     with torch.inference_mode():
         states = torch.stack(network.encode(batch.text))
-        network.int8_layers = Int8Layers(content, 1)
+        network.int8_layers = layers = build(network, content, 1)
         quantised = torch.stack(network.encode(batch.text))
         network.int8_layers = None
         others = [torch.stack(other.encode(batch.text)) for other in wrong(network)]
-        network.int8_layers = Int8Layers(content, 1)
+        network.int8_layers = layers
     tokens = batch.text.mask.bool()
 
     def distance(other: torch.Tensor) -> torch.Tensor:
@@ -116,7 +124,7 @@ def test_int8_states_are_close_and_the_same_alone_and_in_a_batch(
 
 
 def test_dynamic_quantisation_is_refused(network: Tagger, tokenizer: TweetTokenizer) -> None:
-    static = quantise(network, tokenizer, POSTS)
+    static = graph(network, quantise(network, tokenizer, POSTS))
     network.int8_layers = Int8Layers(dynamic(static), 1)
     with pytest.raises(UserError, match="other states alone than in a batch"):
         check_alone(network, tokenizer, POSTS)
@@ -125,7 +133,7 @@ def test_dynamic_quantisation_is_refused(network: Tagger, tokenizer: TweetTokeni
 def test_the_view_with_context_is_compared_too(tokenizer: TweetTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     network = Tagger(BertConfig(**SMALL, **WIDE), Design(views=("text", "text+context"))).eval()
-    network.int8_layers = Int8Layers(quantise(network, tokenizer, POSTS), 1)
+    network.int8_layers = build(network, quantise(network, tokenizer, POSTS), 1)
     read: list[int] = []
 
     def encode(view: Sequences) -> tuple[torch.Tensor, torch.Tensor]:
@@ -140,15 +148,55 @@ def test_the_view_with_context_is_compared_too(tokenizer: TweetTokenizer, monkey
 
 
 def test_posts_that_are_never_read_together_prove_nothing(network: Tagger, tokenizer: TweetTokenizer) -> None:
-    network.int8_layers = Int8Layers(quantise(network, tokenizer, POSTS), 1)
+    network.int8_layers = build(network, quantise(network, tokenizer, POSTS), 1)
     with pytest.raises(UserError, match="no two validation posts have about the same length"):
         check_alone(network, tokenizer, [POSTS[0], POSTS[8]])
+
+
+def test_the_graph_is_valid_and_the_same_each_time(network: Tagger, tokenizer: TweetTokenizer) -> None:
+    scales = quantise(network, tokenizer, POSTS)
+    content = graph(network, scales)
+    onnx.checker.check_model(onnx.load_from_string(content))
+    assert graph(deepcopy(network), scales) == content
+
+
+def test_weights_are_rounded_to_the_nearest_of_seven_bits(network: Tagger, tokenizer: TweetTokenizer) -> None:
+    scales = quantise(spread(network), tokenizer, POSTS)
+    step, module = int8_layers(network, scales)[1].up, modules(network)[1].up
+    exact = module.weight.detach().double().numpy() / step.smoothing
+    error = np.abs(step.weight.T * step.weight_scale[:, None] - exact)
+    assert (error <= 0.5001 * step.weight_scale[:, None]).all()
+    assert (np.abs(step.weight).max(0) == 63).all()
+    assert np.array_equal(step.bias, module.bias.detach().numpy())
+
+
+def test_scales_of_other_weights_are_refused(network: Tagger, tokenizer: TweetTokenizer) -> None:
+    scales = quantise(network, tokenizer, POSTS)
+    other = deepcopy(network)
+    modules(other)[1].norm.bias.data[3] += 0.01
+    with pytest.raises(ValueError, match="other weights than those that were quantised"):
+        int8_layers(other, scales)
+    wider = tagger(BertConfig(**SMALL, intermediate_size=128))
+    with pytest.raises(ValueError, match="64 factors for 128 inputs"):
+        int8_layers(wider, scales)
+    deeper = tagger(BertConfig(**SMALL | {"num_hidden_layers": 3}, **WIDE))
+    with pytest.raises(ValueError, match="shorter than"):
+        int8_layers(deeper, scales)
+
+
+def test_broken_scales_are_refused(network: Tagger, tokenizer: TweetTokenizer) -> None:
+    scales = quantise(network, tokenizer, POSTS)
+    tensors = load(scales)
+    without = save({name: value for name, value in tensors.items() if name != SCALE})
+    for content in (scales[:-10], b"other", without, save(tensors | {SCALE: np.array(1.0, np.float32)})):
+        with pytest.raises(ValueError, match="it is broken"):
+            int8_layers(network, content)
 
 
 def test_training_never_reads_in_int8(network: Tagger, tokenizer: TweetTokenizer) -> None:
     batch = collate([tokenizer.encode_words(POSTS[0].words, None)], tokenizer.config, network.design)
     before, _ = network.encode(batch.text)
-    network.int8_layers = Int8Layers(quantise(network, tokenizer, POSTS), 1)
+    network.int8_layers = build(network, quantise(network, tokenizer, POSTS), 1)
     assert torch.equal(network.encode(batch.text)[0], before)
 
 

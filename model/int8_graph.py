@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, checker, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 Floats = NDArray[np.float32]
 OURS = "com.microsoft"
@@ -25,10 +25,10 @@ OPSET, IR_VERSION = 17, 8
 class Linear:
     """A quantised linear layer."""
 
-    #: (I) factors of the inputs, so that all have about the same range.
+    #: (I) the inputs are multiplied by it, so that all have about the same range.
     smoothing: Floats
     #: Of the smoothed inputs: real value = scale * (byte - zero).
-    scale: float
+    scale: np.float32
     zero: int
     #: (I, O) weights as bytes, and the scale (O) of each output.
     weight: NDArray[np.int8]
@@ -74,7 +74,7 @@ class _Graph:
 
     def linear(self, name: str, source: str, linear: Linear) -> str:
         smooth = self.node("Mul", [source, self.constant(f"{name}.smoothing", linear.smoothing)], f"{name}.smooth")
-        scale = self.constant(f"{name}.scale", np.float32(linear.scale))
+        scale = self.constant(f"{name}.scale", linear.scale)
         zero = self.constant(f"{name}.zero", np.uint8(linear.zero))
         read = self.node("QuantizeLinear", [smooth, scale, zero], f"{name}.bytes")
         weight = self.constant(f"{name}.weight", linear.weight)
@@ -141,6 +141,5 @@ def write(layers: Sequence[Layer], heads: int, epsilon: float) -> bytes:
     )
     versions = [helper.make_opsetid("", OPSET), helper.make_opsetid(OURS, 1)]
     model = helper.make_model(made, opset_imports=versions, ir_version=IR_VERSION, producer_name="mner")
-    checker.check_model(model)
     content: bytes = model.SerializeToString()
     return content
