@@ -23,11 +23,14 @@ from model.design import LABELS
 from model.predictor import Predictor
 from model.tagger import Tagger
 from model.tokens import Encoded, TweetTokenizer
+from model.training.annotation import OPEN
 from model.training.config import LossConfig, OptimisationConfig
 from model.training.corpus import Example, legal
 from model.training.losses import loss
 
 STATE = "training.pt"
+ANY = -1
+"""Stands in for the label id of a word that may have any label."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Item:
 
     encoded: Encoded
     labels: tuple[int, ...]
-    """Label ids, one per labelled word; empty for a post without labels."""
+    """Label ids, one per labelled word, `ANY` where it is left open; empty for a post without labels."""
     teacher: Floats | None = None
     """(W, L) the teachers' probabilities of each label; NaN for words that no teacher has read."""
     data: str = ""
@@ -60,7 +63,7 @@ def items(
     for example, belief in zip(examples, beliefs or [{}] * len(examples), strict=True):
         encoded = tokenizer.encode_words(example.words, example.caption, example.image)
         tags = legal(example.tags)
-        labels = tuple(LABELS.index(tags[word]) for word, _ in encoded.spans) if tags else ()
+        labels = tuple(ANY if tags[word] == OPEN else LABELS.index(tags[word]) for word, _ in encoded.spans if tags)
         unread = np.full(len(LABELS), np.nan, np.float16)
         rows = [belief.get(word, unread) for word, _ in encoded.spans]
         teacher = np.stack(rows) if belief and rows else None
@@ -296,6 +299,7 @@ def label_tensor(group: Sequence[Item], batch: Batch) -> Tensor:
     for row, item in zip(allowed, group, strict=True):
         labels = torch.tensor(item.labels, dtype=torch.long)
         row[torch.arange(len(labels)), labels] = True
+        row[: len(labels)][labels == ANY] = True
         if item.unannotated:
             row[: len(labels), list(item.unannotated)] = (labels == LABELS.index("O")).unsqueeze(1)
     return allowed
