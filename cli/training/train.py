@@ -76,10 +76,19 @@ def _train(config: TrainingConfig, text: str, out: Path) -> None:
     design = config.network_design(image_encoder.width if image_encoder else 0)
     with permitting(console) as permission:
         material = materials.read(
-            data.folder, data.captions, data.unlabelled, data.auxiliary, permission, data.decisions
+            data.folder,
+            data.captions,
+            data.unlabelled,
+            data.auxiliary,
+            permission,
+            data.decisions,
+            entire=data.entire,
+            unannotated=data.unannotated,
+            without=data.without,
+            accounts=data.accounts,
         )
     _show_material(material)
-    material.check(design, config.losses, auxiliary=bool(data.auxiliary))
+    material.check(design, config.losses, auxiliary=bool(data.auxiliary or data.entire) and not data.without)
     if data.images and image_encoder:
         material = _with_images(material, data.images, image_encoder)
     network, tokenizer = pretrained(path, config.optimisation.seed, design)

@@ -12,7 +12,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from core.events import Value
+from core.events import EntityType, Value
+from model.accounts import Convention
 from model.checkpoint import NAME
 from model.design import CONTEXT, IMAGE, TEXT, TWO_VIEWS, Design, View
 
@@ -33,6 +34,11 @@ class DataConfig(Value):
     """Folder with the images ID.jpg, for the view `image`. Some may be missing."""
     auxiliary: tuple[Path, ...] = ()
     """Data sets with another annotation scheme. Their labels are trained on, but never measured or calibrated on."""
+    entire: tuple[Path, ...] = ()
+    """Data sets as in `auxiliary`, whose validation and test splits are trained on too."""
+    unannotated: dict[str, tuple[EntityType, ...]] = Field(default_factory=dict)
+    """Types that a data set of `auxiliary` or `entire` marks only partly, or in another sense, by the last two parts of
+    its path. Its words without a label may have such a type, and the words that it marks as one may have any label."""
     decisions: tuple[Path, ...] = ()
     """Files with exported decisions of people, as CoNLL. Their posts are trained on, but never measured or calibrated
     on."""
@@ -40,6 +46,13 @@ class DataConfig(Value):
     """Data sets whose labels are ignored: only the teachers' beliefs about their texts are learned."""
     teachers: tuple[Path, ...] = ()
     """Checkpoints whose beliefs are learned too. With several, the mean of their beliefs is learned."""
+    without: tuple[Path, ...] = ()
+    """Data sets that the training must not see, whatever the other keys say. No post with the text of one of theirs is
+    trained on. Teachers may still have seen them."""
+    accounts: Convention = "mention"
+    """What user names are, in training and in measuring. `account`: no mentions, as in the stream. A gold mention of an
+    account does not count. Its words have the label O: the stream fixes it, and finds the other mentions given that.
+    `mention`: words like any other, as the data sets label them."""
 
 
 class DesignConfig(Value):
@@ -141,8 +154,8 @@ class TrainingConfig(Value):
             raise ValueError(f"data.images, image_encoder and the view {IMAGE} in design.views: set all three or none")
         if data.unlabelled and not data.teachers:
             raise ValueError("data.unlabelled: texts without labels need data.teachers to learn from")
-        for key, given in (("auxiliary", data.auxiliary), ("decisions", data.decisions)):
-            if given and TEXT not in views:
+        for key in ("auxiliary", "entire", "decisions"):
+            if getattr(data, key) and TEXT not in views:
                 raise ValueError(f"data.{key}: its posts are read as text alone; add the view {TEXT} to design.views")
         if losses.matching and not (self.design.evidence and CONTEXT in views):
             raise ValueError(f"losses.matching: needs design.evidence and the view {CONTEXT} in design.views")
