@@ -18,7 +18,7 @@ from model import packaged
 from model.training.config import TrainingConfig
 from streams.settings import load
 
-PATHS = ("start", "out", "data.folder", "data.captions", "data.images")
+PATHS = ("start", "out", "data.folder", "data.captions", "data.images", "data.names")
 PATH_LISTS = tuple(f"data.{key}" for key in ("auxiliary", "entire", "decisions", "unlabelled", "teachers", "without"))
 MODELS = ("encoder", "image_encoder")
 """Keys with a hub name or a path. A path begins with `.`, `/` or `$MNER_DATA`."""

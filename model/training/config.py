@@ -46,6 +46,9 @@ class DataConfig(Value):
     """Data sets whose labels are ignored: only the teachers' beliefs about their texts are learned."""
     teachers: tuple[Path, ...] = ()
     """Checkpoints whose beliefs are learned too. With several, the mean of their beliefs is learned."""
+    names: Path | None = None
+    """Folder with lists of names, one a line, for `augment.names`: persons.txt, music_artists.txt, cities.txt,
+    companynames.txt and sportsteams.txt."""
     without: tuple[Path, ...] = ()
     """Data sets that the training must not see, whatever the other keys say. No post with the text of one of theirs is
     trained on. Teachers may still have seen them."""
@@ -124,8 +127,18 @@ class OptimisationConfig(Value):
     """Share of the captions that each epoch leaves out, so that the text without context is learned too."""
 
 
+class AugmentConfig(Value):
+    """`[augment]`: changes of the training posts, drawn anew in each epoch. Posts that are measured never change."""
+
+    names: Share = 0.0
+    """Share of the mentions of PER, LOC and ORG that get another name of their type, from `data.names`. What teachers
+    believe of the words of these mentions is not learned."""
+    casing: Share = 0.0
+    """Share of the posts whose words are all lower-cased, upper-cased or capitalised."""
+
+
 class TrainingConfig(Value):
-    """The whole file: these keys, then the four sections."""
+    """The whole file: these keys, then the five sections."""
 
     name: str = Field("", pattern=rf"{NAME}|^$")
     """Name of the checkpoint: 1 to 64 letters, digits, dots, dashes or underscores. Default: ENCODER-evidential."""
@@ -145,6 +158,7 @@ class TrainingConfig(Value):
     data: DataConfig
     design: DesignConfig = DesignConfig()
     losses: LossConfig = LossConfig()
+    augment: AugmentConfig = AugmentConfig()
     optimisation: OptimisationConfig = OptimisationConfig()
 
     @model_validator(mode="after")
@@ -157,6 +171,8 @@ class TrainingConfig(Value):
         for key in ("auxiliary", "entire", "decisions"):
             if getattr(data, key) and TEXT not in views:
                 raise ValueError(f"data.{key}: its posts are read as text alone; add the view {TEXT} to design.views")
+        if self.augment.names and not data.names:
+            raise ValueError("augment.names: needs data.names, a folder with lists of names")
         if losses.matching and not (self.design.evidence and CONTEXT in views):
             raise ValueError(f"losses.matching: needs design.evidence and the view {CONTEXT} in design.views")
         if losses.matching and self.optimisation.drop_context == 1:

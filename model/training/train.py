@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -72,11 +72,21 @@ def items(
     return result
 
 
+class Changes(Protocol):
+    """Changes of the training posts (`model.training.augment`). They depend on nothing but the epoch."""
+
+    fingerprint: str
+
+    def changed(self, unchanged: Sequence[Item], epoch: int) -> Sequence[Item]:
+        """Returns the items of an epoch."""
+        ...
+
+
 class Trainer:
     """The network, its optimiser and the progress of the training. Call `run_epoch` until `finished`.
 
-    The order of batches depends only on the seed and the epoch, so a resumed training gives the same weights as one
-    that was never interrupted.
+    The changes of the posts and the order of batches depend only on the seed and the epoch, so a resumed training gives
+    the same weights as one that was never interrupted.
     """
 
     def __init__(
@@ -87,9 +97,11 @@ class Trainer:
         optimisation: OptimisationConfig,
         device: str,
         losses: LossConfig | None = None,
+        changes: Changes | None = None,
     ) -> None:
         self.network, self.training, self.tokenizer = network.to(device), training, tokenizer
         self.optimisation, self.losses, self.device = optimisation, losses or LossConfig(), device
+        self.changes = changes
         self.epoch = 0
         self.best_score, self.best_epoch = -1.0, 0
         self.best_weights: dict[str, Tensor] = {}
@@ -97,6 +109,8 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(groups, weight_decay=optimisation.weight_decay, fused=True)
         self.steps = sum(len(list(self.epoch_batches(epoch))) for epoch in range(optimisation.epochs))
         self._fingerprint = f"{self.optimisation} {self.losses} {network.design} {_digest(network, training)}"
+        if changes:
+            self._fingerprint += f" {changes.fingerprint}"
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
 
     @property
@@ -111,11 +125,12 @@ class Trainer:
     def epoch_batches(self, epoch: int) -> Iterator[list[Item]]:
         """Yields the batches of an epoch. Posts are shuffled anew; the posts of a batch have similar lengths."""
         chance = random.Random(f"{self.optimisation.seed}/{epoch}")
+        training = self.changes.changed(self.training, epoch) if self.changes else self.training
         dropped = [
             replace(item, encoded=replace(item.encoded, context=None))
             if chance.random() < self.optimisation.drop_context
             else item
-            for item in self.training
+            for item in training
         ]
         if self.losses.matching:
             dropped = with_swapped_contexts(dropped, self.losses.swapped_share, chance)
