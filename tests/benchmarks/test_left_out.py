@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import left_out
 from benchmarks.left_out import command, needed, overridden
-from cli.training import configuration
+from cli.training import configuration, train
 from core.errors import UserError
 from model.checkpoint import describe
 from model.training.scores import Judged
@@ -63,7 +63,7 @@ def test_a_recipe_is_trained_without_the_corpus_and_measured_once(
     assert row["seconds"] > 0
     assert "toy: mean F1" in capsys.readouterr().out
 
-    monkeypatch.setattr(left_out.train, "command", None)
+    monkeypatch.setattr(train, "command", None)
     monkeypatch.setattr(left_out, "predict", None)
     command(out, [recipe], ["b"], [3], json_to=figures)
     assert json.loads(figures.read_text())["rows"] == [row]
