@@ -248,7 +248,8 @@ def _cleaned(example: Example, open_types: Collection[str]) -> Iterator[str]:
         part = list(group)
         named = any(character.isalnum() for _, word, _ in part for character in word)
         for _, _, tag in part:
-            yield OPEN if tag[2:] in open_types else tag if named or tag == OPEN else "O"
+            is_open = tag == OPEN or tag[2:] in open_types
+            yield OPEN if is_open else tag if named else "O"
 
 
 def with_images(examples: Sequence[Example], features: Mapping[str, NDArray[np.floating]]) -> list[Example]:
