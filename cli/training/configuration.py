@@ -18,8 +18,8 @@ from model import packaged
 from model.training.config import TrainingConfig
 from streams.settings import load
 
-PATHS = ("start", "out", "data.folder", "data.captions", "data.images")
-PATH_LISTS = ("data.auxiliary", "data.decisions", "data.unlabelled", "data.teachers")
+PATHS = ("start", "out", "data.folder", "data.captions", "data.images", "data.names")
+PATH_LISTS = tuple(f"data.{key}" for key in ("auxiliary", "entire", "decisions", "unlabelled", "teachers", "without"))
 MODELS = ("encoder", "image_encoder")
 """Keys with a hub name or a path. A path begins with `.`, `/` or `$MNER_DATA`."""
 
@@ -148,5 +148,9 @@ def _toml(table: Table) -> str:
             lines += ["", f"[{section}]", *(f"{key} = {dump(value)}" for key, value in plain.items())]
             for name, inner in values.items():
                 if isinstance(inner, dict):
-                    lines += ["", f"[{section}.{name}]", *(f"{key} = {dump(value)}" for key, value in inner.items())]
+                    lines += [
+                        "",
+                        f"[{section}.{name}]",
+                        *(f"{dump(key)} = {dump(value)}" for key, value in inner.items()),
+                    ]
     return "\n".join(lines).strip() + "\n"

@@ -47,7 +47,7 @@ def summary(checkpoint: Path) -> str:
     from model.checkpoint import describe
 
     info = describe(checkpoint)
-    keys = ("trained on", "auxiliary", "left out")
+    keys = ("trained on", "auxiliary", "without labels", "left out")
     return "; ".join([info.name, *(f"{key}: {info.provenance[key]}" for key in keys if key in info.provenance)])
 
 

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from model.design import Design
     from model.image_encoder import ImageEncoder
     from model.tagger import Tagger
+    from model.tokens import TweetTokenizer
+    from model.training.augment import Augmentation
     from model.training.config import TrainingConfig
     from model.training.material import Material
     from model.training.publish import Published
+    from model.training.teacher import Beliefs
     from model.training.train import Trainer
 
 console = make_console()
@@ -76,10 +79,19 @@ def _train(config: TrainingConfig, text: str, out: Path) -> None:
     design = config.network_design(image_encoder.width if image_encoder else 0)
     with permitting(console) as permission:
         material = materials.read(
-            data.folder, data.captions, data.unlabelled, data.auxiliary, permission, data.decisions
+            data.folder,
+            data.captions,
+            data.unlabelled,
+            data.auxiliary,
+            permission,
+            data.decisions,
+            entire=data.entire,
+            unannotated=data.unannotated,
+            without=data.without,
+            accounts=data.accounts,
         )
     _show_material(material)
-    material.check(design, config.losses, auxiliary=bool(data.auxiliary))
+    material.check(design, config.losses, auxiliary=bool(data.auxiliary or data.entire) and not data.without)
     if data.images and image_encoder:
         material = _with_images(material, data.images, image_encoder)
     network, tokenizer = pretrained(path, config.optimisation.seed, design)
@@ -90,7 +102,8 @@ def _train(config: TrainingConfig, text: str, out: Path) -> None:
         if data.teachers:
             beliefs = teachers.beliefs(data.teachers, material, config.image_encoder, out, device, _bars)
         learned = items(material.training, tokenizer, beliefs)
-        trainer = Trainer(network, learned, tokenizer, config.optimisation, device, config.losses)
+        changes = _changes(config, material, beliefs, tokenizer)
+        trainer = Trainer(network, learned, tokenizer, config.optimisation, device, config.losses, changes)
         _run(trainer, material, out)
         info = _info(config, trainer, material, encoder_name, _base(config.encoder, design))
         if image_encoder:
@@ -102,6 +115,19 @@ def _train(config: TrainingConfig, text: str, out: Path) -> None:
     except OSError as error:
         raise UserError(f"{out}: {error.strerror or error}; run the same command again to resume") from None
     _show_result(out, published, config.target_precision)
+
+
+def _changes(
+    config: TrainingConfig, material: Material, beliefs: list[Beliefs] | None, tokenizer: TweetTokenizer
+) -> Augmentation | None:
+    from model.training.augment import Augmentation
+    from model.training.names import Names
+
+    augment = config.augment
+    if not (augment.names or augment.casing):
+        return None
+    names = Names.load(config.data.names) if augment.names and config.data.names else None
+    return Augmentation(augment, names, material.training, beliefs, tokenizer, config.optimisation.seed)
 
 
 def _info(
@@ -122,7 +148,7 @@ def _info(
     provenance |= {
         "best epoch": trainer.best_epoch,
         "configuration": f"[{CONFIG_COPY}]({CONFIG_COPY})",
-        "options": f"{config.optimisation} {config.losses}",
+        "options": f"{config.optimisation} {config.losses} {config.augment}",
         "command": typed("mner"),
     }
     update = {

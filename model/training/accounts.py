@@ -40,7 +40,7 @@ def _as_accounts(example: Example, *, splits: bool) -> Example:
     if not accounts:
         return example
     tags = legal(example.tags)
-    for start, end in _mentions(tags):
+    for start, end in mentions(tags):
         if any(account.start < end and start < account.end for account in accounts):
             tags[start:end] = ["O"] * (end - start)
     return replace(example, tags=tuple(tags), accounts=accounts)
@@ -62,7 +62,7 @@ def accounts_of(words: Sequence[str], *, splits: bool) -> tuple[WordAccount, ...
     return tuple(found)
 
 
-def _mentions(tags: Sequence[str]) -> list[tuple[int, int]]:
+def mentions(tags: Sequence[str]) -> list[tuple[int, int]]:
     """Returns the words [start, end) of each mention in strict BIO."""
     begins = [place for place, tag in enumerate(tags) if tag[0] == "B"]
     ends = [next((end for end in range(start + 1, len(tags)) if tags[end][0] != "I"), len(tags)) for start in begins]

@@ -12,7 +12,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from core.events import Value
+from core.events import EntityType, Value
+from model.accounts import Convention
 from model.checkpoint import NAME
 from model.design import CONTEXT, IMAGE, TEXT, TWO_VIEWS, Design, View
 
@@ -33,6 +34,11 @@ class DataConfig(Value):
     """Folder with the images ID.jpg, for the view `image`. Some may be missing."""
     auxiliary: tuple[Path, ...] = ()
     """Data sets with another annotation scheme. Their labels are trained on, but never measured or calibrated on."""
+    entire: tuple[Path, ...] = ()
+    """Data sets as in `auxiliary`, whose validation and test splits are trained on too."""
+    unannotated: dict[str, tuple[EntityType, ...]] = Field(default_factory=dict)
+    """Types that a data set of `auxiliary` or `entire` marks only partly, or in another sense, by the last two parts of
+    its path. Its words without a label may have such a type, and the words that it marks as one may have any label."""
     decisions: tuple[Path, ...] = ()
     """Files with exported decisions of people, as CoNLL. Their posts are trained on, but never measured or calibrated
     on."""
@@ -40,6 +46,16 @@ class DataConfig(Value):
     """Data sets whose labels are ignored: only the teachers' beliefs about their texts are learned."""
     teachers: tuple[Path, ...] = ()
     """Checkpoints whose beliefs are learned too. With several, the mean of their beliefs is learned."""
+    names: Path | None = None
+    """Folder with lists of names, one a line, for `augment.names`: persons.txt, music_artists.txt, cities.txt,
+    companynames.txt and sportsteams.txt."""
+    without: tuple[Path, ...] = ()
+    """Data sets that the training must not see, whatever the other keys say. No post with the text of one of theirs is
+    trained on. Teachers may still have seen them."""
+    accounts: Convention = "mention"
+    """What user names are, in training and in measuring. `account`: no mentions, as in the stream. A gold mention of an
+    account does not count. Its words have the label O: the stream fixes it, and finds the other mentions given that.
+    `mention`: words like any other, as the data sets label them."""
 
 
 class DesignConfig(Value):
@@ -111,8 +127,18 @@ class OptimisationConfig(Value):
     """Share of the captions that each epoch leaves out, so that the text without context is learned too."""
 
 
+class AugmentConfig(Value):
+    """`[augment]`: changes of the training posts, drawn anew in each epoch. Posts that are measured never change."""
+
+    names: Share = 0.0
+    """Share of the mentions of PER, LOC and ORG that get another name of their type, from `data.names`. What teachers
+    believe of the words of these mentions is not learned."""
+    casing: Share = 0.0
+    """Share of the posts whose words are all lower-cased, upper-cased or capitalised."""
+
+
 class TrainingConfig(Value):
-    """The whole file: these keys, then the four sections."""
+    """The whole file: these keys, then the five sections."""
 
     name: str = Field("", pattern=rf"{NAME}|^$")
     """Name of the checkpoint: 1 to 64 letters, digits, dots, dashes or underscores. Default: ENCODER-evidential."""
@@ -132,6 +158,7 @@ class TrainingConfig(Value):
     data: DataConfig
     design: DesignConfig = DesignConfig()
     losses: LossConfig = LossConfig()
+    augment: AugmentConfig = AugmentConfig()
     optimisation: OptimisationConfig = OptimisationConfig()
 
     @model_validator(mode="after")
@@ -141,9 +168,11 @@ class TrainingConfig(Value):
             raise ValueError(f"data.images, image_encoder and the view {IMAGE} in design.views: set all three or none")
         if data.unlabelled and not data.teachers:
             raise ValueError("data.unlabelled: texts without labels need data.teachers to learn from")
-        for key, given in (("auxiliary", data.auxiliary), ("decisions", data.decisions)):
-            if given and TEXT not in views:
+        for key in ("auxiliary", "entire", "decisions"):
+            if getattr(data, key) and TEXT not in views:
                 raise ValueError(f"data.{key}: its posts are read as text alone; add the view {TEXT} to design.views")
+        if self.augment.names and not data.names:
+            raise ValueError("augment.names: needs data.names, a folder with lists of names")
         if losses.matching and not (self.design.evidence and CONTEXT in views):
             raise ValueError(f"losses.matching: needs design.evidence and the view {CONTEXT} in design.views")
         if losses.matching and self.optimisation.drop_context == 1:

@@ -1,4 +1,5 @@
 """Reads NER corpora in the published layout: a line `word TAB tag` for each word, and a blank line after each post.
+In a file without any tab, a blank stands between word and tag.
 
 In multimodal sets, each post begins with a line `IMGID:<id>`. Its caption and image are found by that id.
 
@@ -10,7 +11,7 @@ file that names none is the responsibility of who uses it. The published corpora
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, groupby
 from operator import itemgetter
@@ -21,26 +22,13 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, ValidationError
 
 from core.errors import UserError
-from core.events import HasSpan, LenientModel, explain
+from core.events import ENTITY_TYPES, HasSpan, LenientModel, explain
 from model.conll import COMMENT, unquoted
 from model.context import in_words
+from model.training.annotation import OPEN, TYPES
 from model.training.permission import Permission
 
 SPLITS = ("train", "valid", "test")
-TYPES = {
-    "PER": "PER",
-    "LOC": "LOC",
-    "ORG": "ORG",
-    "MISC": "MISC",
-    "OTHER": "MISC",
-    "person": "PER",
-    "location": "LOC",
-    "corporation": "ORG",
-    "group": "ORG",
-    "product": "MISC",
-    "creative-work": "MISC",
-}
-"""Maps the entity types of the corpora to ours. OTHER is Twitter-2015's name for MISC; the last six are WNUT-17's."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +39,7 @@ class Example:
     """The id of its image; without one, # and the number of the post in its file."""
     words: tuple[str, ...]
     tags: tuple[str, ...]
-    """BIO tags as published, with the types of `TYPES`; empty for a post without labels."""
+    """BIO tags as published, with our types, or `OPEN`; empty for a post without labels."""
     caption: str | None = None
     image: NDArray[np.floating] | None = field(default=None, compare=False, repr=False)
     """Image features (P, D)."""
@@ -116,24 +104,40 @@ def split_file(folder: Path, split: str) -> Path:
     return files[0]
 
 
-def read(path: Path, captions: dict[str, str] | None = None, permission: Permission | None = None) -> list[Example]:
+def split_files(folder: Path) -> dict[str, Path]:
+    """Returns the file of each split. A folder with one file alone has only a training split. Raises `UserError`."""
+    files = [path for path in folder.glob("*") if path.is_file()]
+    return {"train": files[0]} if len(files) == 1 else {split: split_file(folder, split) for split in SPLITS}
+
+
+def read(
+    path: Path,
+    captions: dict[str, str] | None = None,
+    permission: Permission | None = None,
+    *,
+    may_be_open: bool = False,
+) -> list[Example]:
     """Reads the posts of one split file that may train, with these captions by image id.
+
+    `may_be_open`: whether the types may have no counterpart among ours. Such a file cannot be measured on.
 
     Raises `UserError` naming file and line, or the sources that forbid it.
     """
     examples: list[Example] = []
     name, source, words, tags = "", None, list[str](), list[str]()
-    for number, line in enumerate([*_lines(path), ""], start=1):
+    lines = _lines(path)
+    separator = "\t" if any("\t" in line for line in lines) else " "
+    for number, line in enumerate([*lines, ""], start=1):
         if line.startswith("IMGID:") and "\t" not in line:
             name = line.removeprefix("IMGID:").strip()
         elif not words and "\t" not in line and (comment := COMMENT.fullmatch(line.rstrip())):
             name = comment[2] if comment[1] == "id" else name
             source = unquoted(comment[2]) if comment[1] == "source" else source
         elif line.strip():
-            word, tab, tag = line.rpartition("\t")
-            if not tab:
+            word, separated, tag = line.rpartition(separator)
+            if not separated:
                 raise UserError(f"{path}:{number}: expected `word<TAB>tag`, got {line!r}")
-            tag = _tag(tag.strip(), path, number)
+            tag = _tag(tag.strip(), path, number, may_be_open=may_be_open)
             if word.strip():  # the Broad Twitter Corpus has tags on blank words
                 words.append(word)
                 tags.append(tag)
@@ -158,13 +162,20 @@ def _lines(path: Path) -> list[str]:
         raise UserError(f"{path}: not UTF-8 at byte {error.start}") from None
 
 
-def _tag(tag: str, path: Path, number: int) -> str:
+def _tag(tag: str, path: Path, number: int, *, may_be_open: bool) -> str:
     prefix, _, kind = tag.partition("-")
     if tag == "O":
         return tag
     if prefix not in ("B", "I") or kind not in TYPES:
         raise UserError(f"{path}:{number}: unknown tag {tag!r}; use O, or B- or I- with one of {', '.join(TYPES)}")
-    return f"{prefix}-{TYPES[kind]}"
+    if (ours := TYPES[kind]) is not None:
+        return f"{prefix}-{ours}"
+    if not may_be_open:
+        raise UserError(
+            f"{path}:{number}: {tag} is none of {', '.join(ENTITY_TYPES)}; the data set can be learned from, as "
+            "data.auxiliary, but not measured on"
+        )
+    return OPEN
 
 
 def read_captions(path: Path, folder: str) -> dict[str, str]:
@@ -208,31 +219,37 @@ def legal(tags: Sequence[str]) -> list[str]:
     result: list[str] = []
     for index, tag in enumerate(tags):
         continues = index > 0 and tags[index - 1][2:] == tag[2:] and tags[index - 1] != "O"
-        result.append(tag if tag == "O" or tag[0] == "B" or continues else f"B-{tag[2:]}")
+        result.append(tag if tag[0] != "I" or continues else f"B-{tag[2:]}")
     return result
 
 
-def as_auxiliary(examples: Sequence[Example]) -> list[Example]:
+def as_auxiliary(
+    examples: Sequence[Example], unannotated: Mapping[str, Collection[str]] | None = None
+) -> list[Example]:
     """Adapts a corpus with a different annotation scheme.
 
-    Types that a data set never uses count as unannotated, not as absent. A mention without a letter or digit is
-    dropped: the Broad Twitter Corpus marks the `@` before a user's name.
+    Types that a data set never uses count as unannotated, not as absent. So do those that `unannotated` lists for it,
+    and the words that the data set marks as one of these are left open. A mention without a letter or digit is dropped:
+    the Broad Twitter Corpus marks the `@` before a user's name.
     """
-    cleaned = [replace(example, tags=tuple(_without_signs(example))) for example in examples]
+    chosen = unannotated or {}
+    cleaned = [replace(example, tags=tuple(_cleaned(example, chosen.get(example.data, ())))) for example in examples]
     annotated: dict[str, set[str]] = {}
     for example in cleaned:
-        annotated.setdefault(example.data, set()).update(tag[2:] for tag in example.tags if tag != "O")
-    types = frozenset(TYPES.values())
+        annotated.setdefault(example.data, set()).update(tag[2:] for tag in example.tags)
+    types = frozenset(ENTITY_TYPES)
     return [replace(example, unannotated=types - annotated[example.data]) for example in cleaned]
 
 
-def _without_signs(example: Example) -> Iterator[str]:
+def _cleaned(example: Example, open_types: Collection[str]) -> Iterator[str]:
     tags = legal(example.tags)
     numbers = accumulate(tag[0] != "I" for tag in tags)  # a number for each mention and for each word outside of one
     for _, group in groupby(zip(numbers, example.words, tags, strict=True), key=itemgetter(0)):
         part = list(group)
         named = any(character.isalnum() for _, word, _ in part for character in word)
-        yield from (tag if named else "O" for _, _, tag in part)
+        for _, _, tag in part:
+            is_open = tag == OPEN or tag[2:] in open_types
+            yield OPEN if is_open else tag if named else "O"
 
 
 def with_images(examples: Sequence[Example], features: Mapping[str, NDArray[np.floating]]) -> list[Example]:

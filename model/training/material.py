@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError
+from model.accounts import Convention
 from model.design import Design
 from model.training import corpus
+from model.training.accounts import as_accounts
 from model.training.config import LossConfig
 from model.training.corpus import Example
 from model.training.permission import Permission
@@ -40,6 +42,10 @@ class Material:
     """Number of training posts that were removed because a held-out split has their text."""
     decided: list[Example] = field(default_factory=list)
     """Posts that people decided, one of each text, except those that are also in `labelled`."""
+    without: tuple[Path, ...] = ()
+    """Folders of the data sets that the training must not see."""
+    accounts: Convention = "mention"
+    """What user names are in all of these posts."""
 
     @property
     def validation(self) -> Splits:
@@ -79,7 +85,7 @@ class Material:
 
         Raises `UserError` naming the key of the configuration.
         """
-        if unknown := set(losses.alignment_temperatures) - set(self.data_sets):
+        if unknown := set(losses.alignment_temperatures) - {*self.data_sets, *(folder.name for folder in self.without)}:
             known = ", ".join(self.data_sets)
             raise UserError(f"losses.alignment_temperatures.{min(unknown)}: no such data set; there are {known}")
         if not any(caption_modes(design, examples) for examples in self.validation.values()):
@@ -99,10 +105,16 @@ class Material:
         if self.decided:
             facts["decisions"] = f"{len(self.decided)} tweets that people decided"
         if self.auxiliary:
-            facts["auxiliary"] = f"tweets: {_counted(self.auxiliary)}, with the labels that these sets have"
+            facts["auxiliary"] = f"posts: {_counted(self.auxiliary)}, with the labels that these sets have"
         if self.unlabelled:
             facts["without labels"] = f"{len(self.unlabelled)} tweets, learned only from the teachers' beliefs"
         facts["left out"] = f"{self.left_out} training tweets whose text is also in a validation or test split"
+        if self.without:
+            facts["left out"] = f"{facts['left out']}, or in {', '.join(map(display_name, self.without))}"
+        if self.accounts == "account":
+            facts["user names"] = (
+                "no mentions, in training and in the scores: these are not comparable with published ones"
+            )
         return facts
 
 
@@ -117,37 +129,65 @@ def read(
     auxiliary: Sequence[Path] = (),
     permission: Permission | None = None,
     decisions: Sequence[Path] = (),
+    *,
+    entire: Sequence[Path] = (),
+    unannotated: Mapping[str, Collection[str]] | None = None,
+    without: Sequence[Path] = (),
+    accounts: Convention = "mention",
 ) -> Material:
     """Reads the posts of a training run.
 
     `data` is a data set or a folder of data sets; their validation and test splits are held out. The training
-    posts of `auxiliary` keep their labels; those of `unlabelled` lose them. `decisions` are files of posts that people
-    decided, by the same rules as the posts in `data`. `permission` leaves out posts by the terms of their sources.
+    posts of `auxiliary`, and all posts of `entire`, keep their labels, except those of the types that are `unannotated`
+    in their data set. Those of `unlabelled` lose them. `decisions` are files of posts that people decided, by the same
+    rules as the posts in `data`. `permission` leaves out posts by the terms of their sources. The data sets `without`
+    are left out of all of these, with every post that has the text of one of theirs.
 
     Raises `UserError` when a file is missing or broken, or when no post of it may be used.
     """
     permission = permission or Permission()
+    convert = as_accounts if accounts == "account" else list[Example]
+    unseen = {folder.resolve() for folder in without}
     labelled: list[Example] = []
     held_out: Splits = {}
     held_out_examples: list[Example] = []
-    for folder in corpus.folders(data):
+    measured = [folder for folder in corpus.folders(data) if folder.resolve() not in unseen]
+    if not measured:
+        raise UserError(f"{data}: all data sets there are left out by data.without")
+    for folder in measured:
         texts = corpus.read_captions(captions, folder.name) if captions else {}
-        splits = {split: corpus.read(corpus.split_file(folder, split), texts, permission) for split in corpus.SPLITS}
+        splits = {
+            split: convert(corpus.read(corpus.split_file(folder, split), texts, permission)) for split in corpus.SPLITS
+        }
         labelled += splits["train"]
         held_out |= {(folder.name, split): splits[split] for split in ("valid", "test")}
         held_out_examples += [*splits["valid"], *splits["test"]]
-    other, bare = _read_unmeasured(auxiliary, permission), _read_unmeasured(unlabelled, permission)
+    if unknown := set(unannotated or ()) - {display_name(folder) for folder in (*auxiliary, *entire)}:
+        raise UserError(f"data.unannotated: {min(unknown)} is the name of no set in data.auxiliary or data.entire")
+    other, whole, bare = (
+        _read_unmeasured([folder for folder in folders if folder.resolve() not in unseen], permission)
+        for folders in (auxiliary, entire, unlabelled)
+    )
     held_out_examples += other.held_out + bare.held_out
     if captions:
         corpus.check_captions(captions, [*labelled, *held_out_examples])
+    for folder in without:
+        held_out_examples += _all_posts(folder)
     decided = _read_decisions(decisions, permission)
-    kinds = (labelled, decided, corpus.as_auxiliary(other.training), [replace(each, tags=()) for each in bare.training])
+    others = convert(corpus.as_auxiliary([*other.training, *whole.training, *whole.held_out], unannotated))
+    kinds = (labelled, decided, others, convert([replace(each, tags=()) for each in bare.training]))
     kept = [corpus.without_leaks(examples, held_out_examples) for examples in kinds]
     left_out = sum(map(len, kinds)) - sum(map(len, kept))
     own = corpus.without_leaks(kept[1], kept[0])
     apart = corpus.without_leaks(kept[2], [*kept[0], *own])
     rest = corpus.without_leaks(kept[3], [*kept[0], *own, *apart])
-    return Material(kept[0], apart, rest, held_out, left_out, own)
+    return Material(kept[0], apart, rest, held_out, left_out, own, tuple(without), accounts)
+
+
+def _all_posts(folder: Path) -> list[Example]:
+    """Returns the posts of all splits."""
+    files = corpus.split_files(folder).values()
+    return [example for file in files for example in corpus.read(file, may_be_open=True)]
 
 
 def _read_decisions(files: Sequence[Path], permission: Permission) -> list[Example]:
@@ -169,7 +209,8 @@ class _Unmeasured(NamedTuple):
 def _read_unmeasured(folders: Sequence[Path], permission: Permission) -> _Unmeasured:
     result = _Unmeasured([], [])
     for folder in folders:
-        splits = {split: corpus.read(corpus.split_file(folder, split), None, permission) for split in corpus.SPLITS}
-        result.training.extend(replace(each, data=display_name(folder)) for each in splits["train"])
-        result.held_out.extend([*splits["valid"], *splits["test"]])
+        for split, file in corpus.split_files(folder).items():
+            examples = corpus.read(file, None, permission, may_be_open=True)
+            part = result.training if split == "train" else result.held_out
+            part.extend(replace(each, data=display_name(folder)) for each in examples)
     return result

@@ -30,7 +30,8 @@ Beliefs = dict[int, Floats]
 def marginals(teacher: Extractor, examples: Sequence[Example], progress: Callable[[float], None]) -> list[Beliefs]:
     """Returns the teacher's beliefs about each example, read with its caption if it has one.
 
-    An example for which the teacher has no view gets none. Calls `progress(share done)`.
+    An example for which the teacher has no view gets none. Neither do words of accounts: a teacher may take them for
+    names. Calls `progress(share done)`.
     """
     predictor = teacher.predictor
     result: list[Beliefs] = [{} for _ in examples]
@@ -42,7 +43,9 @@ def marginals(teacher: Extractor, examples: Sequence[Example], progress: Callabl
         has_view = output.batch.present.any(0).tolist()
         for row, encoded, words, is_read in zip(rows, output.encoded, probabilities, has_view, strict=True):
             if is_read:
-                result[row] = {word: words[place] for place, (word, _) in enumerate(encoded.spans)}
+                marks = encoded.in_account or [False] * len(encoded.spans)
+                spans = enumerate(zip(encoded.spans, marks, strict=True))
+                result[row] = {word: words[place] for place, ((word, _), is_account) in spans if not is_account}
         done += len(rows)
         progress(done / len(examples))
     return result
@@ -65,7 +68,7 @@ def key(teacher: Path, examples: Sequence[Example]) -> str:
         with (teacher / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     for example in examples:
-        digest.update(repr((example.words, example.caption)).encode())
+        digest.update(repr((example.words, example.caption, example.accounts)).encode())
         digest.update(b"" if example.image is None else np.ascontiguousarray(example.image).tobytes())
     return digest.hexdigest()
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,11 +23,14 @@ from model.design import LABELS
 from model.predictor import Predictor
 from model.tagger import Tagger
 from model.tokens import Encoded, TweetTokenizer
+from model.training.annotation import OPEN
 from model.training.config import LossConfig, OptimisationConfig
 from model.training.corpus import Example, legal
 from model.training.losses import loss
 
 STATE = "training.pt"
+ANY = -1
+"""Stands in for the label id of a word that may have any label."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Item:
 
     encoded: Encoded
     labels: tuple[int, ...]
-    """Label ids, one per labelled word; empty for a post without labels."""
+    """Label ids, one per labelled word, `ANY` where it is left open; empty for a post without labels."""
     teacher: Floats | None = None
     """(W, L) the teachers' probabilities of each label; NaN for words that no teacher has read."""
     data: str = ""
@@ -60,7 +63,7 @@ def items(
     for example, belief in zip(examples, beliefs or [{}] * len(examples), strict=True):
         encoded = tokenizer.encode_words(example.words, example.caption, example.image)
         tags = legal(example.tags)
-        labels = tuple(LABELS.index(tags[word]) for word, _ in encoded.spans) if tags else ()
+        labels = tuple(ANY if tags[word] == OPEN else LABELS.index(tags[word]) for word, _ in encoded.spans if tags)
         unread = np.full(len(LABELS), np.nan, np.float16)
         rows = [belief.get(word, unread) for word, _ in encoded.spans]
         teacher = np.stack(rows) if belief and rows else None
@@ -69,11 +72,21 @@ def items(
     return result
 
 
+class Changes(Protocol):
+    """Changes of the training posts (`model.training.augment`). They depend on nothing but the epoch."""
+
+    fingerprint: str
+
+    def changed(self, unchanged: Sequence[Item], epoch: int) -> Sequence[Item]:
+        """Returns the items of an epoch."""
+        ...
+
+
 class Trainer:
     """The network, its optimiser and the progress of the training. Call `run_epoch` until `finished`.
 
-    The order of batches depends only on the seed and the epoch, so a resumed training gives the same weights as one
-    that was never interrupted.
+    The changes of the posts and the order of batches depend only on the seed and the epoch, so a resumed training gives
+    the same weights as one that was never interrupted.
     """
 
     def __init__(
@@ -84,9 +97,11 @@ class Trainer:
         optimisation: OptimisationConfig,
         device: str,
         losses: LossConfig | None = None,
+        changes: Changes | None = None,
     ) -> None:
         self.network, self.training, self.tokenizer = network.to(device), training, tokenizer
         self.optimisation, self.losses, self.device = optimisation, losses or LossConfig(), device
+        self.changes = changes
         self.epoch = 0
         self.best_score, self.best_epoch = -1.0, 0
         self.best_weights: dict[str, Tensor] = {}
@@ -94,6 +109,8 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(groups, weight_decay=optimisation.weight_decay, fused=True)
         self.steps = sum(len(list(self.epoch_batches(epoch))) for epoch in range(optimisation.epochs))
         self._fingerprint = f"{self.optimisation} {self.losses} {network.design} {_digest(network, training)}"
+        if changes:
+            self._fingerprint += f" {changes.fingerprint}"
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
 
     @property
@@ -108,11 +125,12 @@ class Trainer:
     def epoch_batches(self, epoch: int) -> Iterator[list[Item]]:
         """Yields the batches of an epoch. Posts are shuffled anew; the posts of a batch have similar lengths."""
         chance = random.Random(f"{self.optimisation.seed}/{epoch}")
+        training = self.changes.changed(self.training, epoch) if self.changes else self.training
         dropped = [
             replace(item, encoded=replace(item.encoded, context=None))
             if chance.random() < self.optimisation.drop_context
             else item
-            for item in self.training
+            for item in training
         ]
         if self.losses.matching:
             dropped = with_swapped_contexts(dropped, self.losses.swapped_share, chance)
@@ -296,6 +314,7 @@ def label_tensor(group: Sequence[Item], batch: Batch) -> Tensor:
     for row, item in zip(allowed, group, strict=True):
         labels = torch.tensor(item.labels, dtype=torch.long)
         row[torch.arange(len(labels)), labels] = True
+        row[: len(labels)][labels == ANY] = True
         if item.unannotated:
             row[: len(labels), list(item.unannotated)] = (labels == LABELS.index("O")).unsqueeze(1)
     return allowed

@@ -54,9 +54,11 @@ def test_paths_start_at_the_folder_of_the_file_and_those_of_overrides_at_the_cur
 
 def test_overrides_take_the_place_of_values_and_stand_in_the_copy(config: Path) -> None:
     overrides = ["design.chain=false", "name=mine", "losses.alignment_temperatures.twitter2015=4", "losses.alignment=0"]
+    overrides.append('data.unannotated={"ner/wikigold" = ["MISC"]}')
     training, text = read(config, overrides, device="cpu")
     assert (training.design.chain, training.name, training.device) == (False, "mine", "cpu")
     assert training.losses.alignment_temperatures == {"twitter2015": 4.0}
+    assert training.data.unannotated == {"ner/wikigold": ("MISC",)}
     copy = config.with_name("copy.toml")
     copy.write_text(text, encoding="utf-8")
     assert read(copy, [])[0] == training

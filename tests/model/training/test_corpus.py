@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from core.events import Tweet
 from core.terms import Sources, Terms
 from model.conll import lines, quoted, unquoted
 from model.context import context_text
+from model.training.annotation import OPEN
 from model.training.corpus import (
     Example,
     as_auxiliary,
@@ -22,6 +24,7 @@ from model.training.corpus import (
     read,
     read_captions,
     split_file,
+    split_files,
     without_leaks,
 )
 from model.training.permission import Permission
@@ -67,6 +70,38 @@ def test_the_file_of_a_split_is_found_by_its_name(tmp_path: Path, names: list[st
             UserError, match=r"needs valid\.txt or one file with dev in its name; found (a\.dev, b|none)"
         ):
             split_file(tmp_path, "valid")
+
+
+def test_a_file_without_tabs_has_blanks_between_word_and_tag(corpus_folder: Write) -> None:
+    assert read(corpus_folder("New I-LOC\nYork I-LOC\n. O\n\nBo I-PER\n")) == [
+        Example("#1", ("New", "York", "."), ("I-LOC", "I-LOC", "O")),
+        Example("#2", ("Bo",), ("I-PER",)),
+    ]
+
+
+def test_words_of_types_without_a_counterpart_are_open_and_never_measured(corpus_folder: Write) -> None:
+    file = corpus_folder("Merkel\tB-politician\nreads\tO\npop\tB-musicgenre\nmusic\tI-musicgenre\n")
+    (example,) = read(file, may_be_open=True)
+    assert example.tags == ("B-PER", "O", OPEN, OPEN)
+    assert as_auxiliary([example])[0].tags == example.tags
+    with pytest.raises(UserError, match=r":3: B-musicgenre is none of PER, .*not measured on"):
+        read(file)
+
+
+def test_a_type_that_a_corpus_uses_in_another_sense_is_left_open() -> None:
+    wiki = Example("1", ("Japanese", "in", "Rome"), ("I-MISC", "O", "I-LOC"), data="wiki")
+    other = replace(wiki, data="other")
+    first, second = as_auxiliary([wiki, other], {"wiki": ["MISC"]})
+    assert (first.tags, second.tags) == ((OPEN, "O", "B-LOC"), ("B-MISC", "O", "B-LOC"))
+    assert [each.unannotated for each in (first, second)] == [{"PER", "ORG", "MISC"}, {"PER", "ORG"}]
+
+
+def test_one_file_alone_is_a_training_split(tmp_path: Path) -> None:
+    (tmp_path / "wiki.txt").touch()
+    assert split_files(tmp_path) == {"train": tmp_path / "wiki.txt"}
+    for name in ("train.txt", "dev.txt", "test.txt"):
+        (tmp_path / name).touch()
+    assert split_files(tmp_path)["valid"].name == "dev.txt"
 
 
 @pytest.mark.parametrize(
@@ -180,6 +215,12 @@ def test_the_published_test_sets_have_the_published_number_of_mentions(
 def test_the_other_published_sets_are_read_whole(data_sets: Path, folder: str, split: str, mentions: int) -> None:
     examples = read(split_file(data_sets / "ner" / folder, split))
     assert sum(tag[0] == "B" for example in examples for tag in example.tags) == mentions
+
+
+@pytest.mark.parametrize(("folder", "posts"), [("wikigold", 1841), ("crossner/politics", 1392)])
+def test_the_sets_from_wikipedia_are_read_whole(data_sets: Path, folder: str, posts: int) -> None:
+    files = split_files(data_sets / "ner" / folder).values()
+    assert sum(len(read(file, may_be_open=True)) for file in files) == posts
 
 
 FREE, BOUND = (Terms(may_train=may, may_show_text=True, delete_within_hours=24) for may in (True, False))

@@ -31,6 +31,7 @@ from model.training import material
 from model.training import publish as publishing
 from model.training import teacher as teaching
 from model.training import train as training_of
+from model.training.annotation import OPEN
 from model.training.config import OptimisationConfig
 from model.training.corpus import Example
 from model.training.encoder import pretrained
@@ -350,14 +351,58 @@ def test_auxiliary_sets_are_trained_on_and_never_measured(small: Path, data: Pat
     train(out, data, options | {"data.auxiliary": [str(others)]})
     assert (
         describe(out).provenance["auxiliary"]
-        == f"tweets: 1 of {tmp_path.name}/others, with the labels that these sets have"
+        == f"posts: 1 of {tmp_path.name}/others, with the labels that these sets have"
     )
     known = DensityModel.load(out, describe(out).encoder["hidden_size"])
     assert known is not None
     assert known.counts is not None, "other tweets are the background of familiar words"
     assert material.read(data, None, [others], [others]).unlabelled == [], "what is labelled is not learned twice"
     train(tmp_path / "student", data, options | {"data.teachers": [str(out)]})
-    assert "auxiliary: tweets: 1 of" in describe(tmp_path / "student").provenance["teacher"]
+    assert "auxiliary: posts: 1 of" in describe(tmp_path / "student").provenance["teacher"]
+
+
+def write_set(folder: Path, word: str) -> Path:
+    folder.mkdir(parents=True)
+    for split in ("train", "valid", "test"):
+        rows = ("@\tB-PER", "ann\tB-PER", "in\tO", f"{word}\tO", f"{split}\tO")
+        (folder / f"{split}.txt").write_text("\n".join(rows))
+    return folder
+
+
+def test_a_data_set_that_the_training_must_not_see_is_in_no_part_of_it(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "sets" / "toy2017")
+    unseen, entire = write_set(tmp_path / "sets" / "toy2015", "alone"), write_set(tmp_path / "entire", "other")
+    copies = write_set(tmp_path / "copies", "alone")
+    whole = material.read(tmp_path / "sets", None, entire=[entire, copies])
+    assert whole.data_sets == ["toy2015", "toy2017"]
+    assert {each.words[3:] for each in whole.auxiliary} == {("other", split) for split in ("train", "valid", "test")}
+    read = material.read(tmp_path / "sets", None, (), [copies], entire=[entire], without=[unseen, entire])
+    assert (read.data_sets, read.auxiliary) == (["toy2017"], [])
+    assert read.labelled == material.read(data, None).labelled
+    assert str(read.provenance()["left out"]).endswith("or in sets/toy2015, " + f"{tmp_path.name}/entire")
+    with pytest.raises(UserError, match=r"data\.unannotated: entire is the name of no set"):
+        material.read(data, None, entire=[entire], unannotated={"entire": ["PER"]})
+    with pytest.raises(UserError, match=r"all data sets there are left out by data\.without"):
+        material.read(unseen, None, without=[unseen])
+
+
+def test_user_names_can_be_accounts_in_all_posts_of_a_training(small: Path, data: Path, tmp_path: Path) -> None:
+    read = material.read(write_set(tmp_path / "toy2015", "alone"), None, accounts="account")
+    for posts in (read.labelled, read.held_out["toy2015", "valid"]):
+        assert [(each.tags, len(each.accounts)) for each in posts] == [(("O",) * 5, 1)]
+    assert "user names" in read.provenance()
+    train(tmp_path / "teacher", data, {"encoder": small, "optimisation.epochs": 1, "target_precision": 0.5})
+    (beliefs,) = teaching.marginals(
+        Extractor.load(tmp_path / "teacher", device="cpu"), read.labelled, lambda done: None
+    )
+    assert beliefs.keys() == {2, 3, 4}, "a teacher may take the name of an account for a mention"
+
+
+def test_an_open_word_may_have_any_label(small: Path) -> None:
+    _, tokenizer = pretrained(str(small), seed=0)
+    group = items([Example("1", ("pop", "in", "rome"), (OPEN, "O", "B-LOC"))], tokenizer)
+    allowed = label_tensor(group, collate([each.encoded for each in group], tokenizer.config, TWO_VIEWS))
+    assert allowed.sum(-1).tolist() == [[len(LABELS), 1, 1]]
 
 
 def test_auxiliary_sets_without_new_posts_are_refused(small: Path, data: Path, tmp_path: Path) -> None:
