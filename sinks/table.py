@@ -188,6 +188,8 @@ class Table(Generic[V]):
         values: dict[str, V] = {}
         until = time.monotonic() + self._timeout_s
         while any(consumer.position(place) < end for place, end in ends.items()):
+            if self._stopping.is_set():
+                raise Retry(f"the table of the topic {self._topic!r} is closed")
             fetched = consumer.poll(timeout_ms=POLL_MS)
             if fetched:
                 until = time.monotonic() + self._timeout_s

@@ -21,10 +21,12 @@ import time
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from kafka.errors import KafkaError
 from pydantic import Field, TypeAdapter
 
 from core.errors import Retry, UserError
@@ -43,8 +45,8 @@ FRESH_S = 15.0
 CHECK_S = 2.0
 """Seconds between two looks for the end of the topic."""
 
-END_MS = 2000
-"""Longest time, in milliseconds, that a broker may take to tell the end."""
+END_MS = 800
+"""Longest time, in milliseconds, that a broker may take to tell the end. It is shorter than `sinks.table.CLOSE_S`."""
 
 RULE = 1
 """Number of the rule by which answers move the thresholds (`streams.thresholds`). Another rule needs another number."""
@@ -55,7 +57,7 @@ MOST_CALIBRATED = 16
 log = logging.getLogger(__name__)
 
 
-class ToldAnswer(Answer):
+class DrawnAnswer(Answer):
     """A record of the topic."""
 
     model: str
@@ -67,7 +69,7 @@ class ToldAnswer(Answer):
 class Placed(NamedTuple):
     """An answer and the moment from which it counts, in Unix seconds."""
 
-    answer: ToldAnswer
+    answer: DrawnAnswer
     moment: float
 
 
@@ -88,24 +90,24 @@ def calibrated(extraction: Extraction) -> Calibrated | None:
     return Calibrated(extraction.model, extraction.model_version, extraction.threshold, extraction.promised)
 
 
-def answers(decision: Decision) -> list[ToldAnswer]:
+def answers(decision: Decision) -> list[DrawnAnswer]:
     """Returns the answers of a decision about drawn mentions, by whoever looked at them.
 
-    Mentions below the threshold are drawn as well, although people are asked about all of them. Without them there were
-    no way back once everything goes to people. One without a verdict in a settled task is wrong: a mention that was
-    accepted overlaps it.
+    Mentions below the threshold are drawn as well, although people are asked about all of them. Otherwise nothing
+    would lower the threshold once everything goes to people. One without a verdict in a settled task is wrong: an
+    accepted mention overlaps it.
     """
     task = decision.task
     if task.checkpoint_threshold is None or decision.kind not in {"settle", "answer"} or decision.copy_of is not None:
         return []
-    told = []
+    found = []
     for question in task.questions:
         verdict = next((one for one in decision.verdicts if one.answers(question)), None)
         if question.is_candidate or not question.is_drawn or (verdict is None and decision.kind == "answer"):
             continue
         asked = question.mention
-        told.append(
-            ToldAnswer(
+        found.append(
+            DrawnAnswer(
                 id=sha256(f"{task.id} {asked.start} {asked.end} {asked.type}".encode()).hexdigest()[:32],
                 source=task.tweet.source,
                 probability=asked.probability,
@@ -116,33 +118,31 @@ def answers(decision: Decision) -> list[ToldAnswer]:
                 start=task.checkpoint_threshold,
             )
         )
-    return told
+    return found
 
 
-class AnswerTable(Table[ToldAnswer]):
+class AnswerTable(Table[DrawnAnswer]):
     """The records of the topic. Use `entries`: of two answers with one id, the first counts."""
 
     def __init__(self, brokers: Brokers, topic: str) -> None:
-        super().__init__(brokers, topic, TypeAdapter(ToldAnswer), partition=0)
-        self._placed, self._ids = list[Placed](), set[str]()
-        self._into, self._known = self._placed, self._ids  # others while the topic is read anew
-        self._later_rule = 0
+        super().__init__(brokers, topic, TypeAdapter(DrawnAnswer), partition=0)
+        self._contents = self._into = _Contents()  # another one is filled while the topic is read anew
         self._read_at = self._looked_at = -math.inf
 
     @property
     def entries(self) -> Sequence[Placed]:
         """All answers, in the order in which the broker stored them. The list grows; a topic read anew has another."""
-        return self._placed
+        return self._contents.placed
 
     def has(self, id_: str) -> bool:
         """Whether the topic has an answer with this id, as far as it was read."""
-        return id_ in self._ids
+        return id_ in self._contents.ids
 
     def check(self) -> None:
         """Raises `Retry` while answers may be missing that count already."""
-        if self._later_rule:
-            told = f"answers of rule {self._later_rule}, which a later version wrote; update this program"
-            raise Retry(f"the topic of the thresholds holds {told}")
+        if rule := self._contents.later_rule:
+            later = f"answers of rule {rule}, which a later version wrote; update this program"
+            raise Retry(f"the topic of the thresholds holds {later}")
         if (age := _now() - self._read_at) > FRESH_S:
             when = f"was last read to its end {age:.0f} s ago" if math.isfinite(age) else "is not read yet"
             raise Retry(f"the topic of the thresholds {when}")
@@ -151,27 +151,42 @@ class AnswerTable(Table[ToldAnswer]):
         if len(consumer.assignment()) != 1:
             raise UserError(f"the topic {self._topic!r} must have one partition, which gives its records one order")
         started = _now()
-        self._into, self._known, self._later_rule = [], set(), 0
+        self._into = _Contents()
         super()._read_whole(consumer)
-        self._placed, self._ids = self._into, self._known
+        self._contents = self._into
         self._read_at = self._looked_at = started
 
     def _take(self, consumer: Any) -> None:
         super()._take(consumer)
         if (started := _now()) - self._looked_at < CHECK_S:
             return
-        ((place, end),) = consumer.end_offsets(consumer.assignment(), timeout_ms=END_MS).items()
-        if consumer.position(place) >= end:
+        try:
+            ((place, end),) = consumer.end_offsets(consumer.assignment(), timeout_ms=END_MS).items()
+        except KafkaError:
+            return  # `check` raises if this lasts
+        position = consumer.position(place)
+        if position > end:
+            raise Retry(f"the topic {self._topic!r} was made anew")
+        if position == end:
             self._read_at = self._looked_at = started
 
-    def _apply_one(self, key: str, record: Any, values: dict[str, ToldAnswer]) -> None:
+    def _apply_one(self, key: str, record: Any, values: dict[str, DrawnAnswer]) -> None:
         super()._apply_one(key, record, values)
-        told = values.pop(key, None)  # `entries` holds it
-        if told is None:
-            self._later_rule = max(self._later_rule, _later_rule(record.value))
-        elif told.id not in self._known:
-            self._known.add(told.id)
-            self._into.append(Placed(told, record.timestamp / 1000 + DELAY_S))
+        answer, into = values.pop(key, None), self._into  # `entries` holds it
+        if answer is None:
+            into.later_rule = max(into.later_rule, _later_rule(record.value))
+        elif answer.id not in into.ids:
+            into.ids.add(answer.id)
+            into.placed.append(Placed(answer, record.timestamp / 1000 + DELAY_S))
+
+
+@dataclass
+class _Contents:
+    """What was read of the topic."""
+
+    placed: list[Placed] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+    later_rule: int = 0  # 0: none
 
 
 class ThresholdLog:
@@ -180,22 +195,26 @@ class ThresholdLog:
     def __init__(self, table: AnswerTable) -> None:
         self.table = table
         self._histories: OrderedDict[Calibrated, _History] = OrderedDict()
+        self._shown: set[str] = set()  # sources whose threshold the metric shows
         self._reading = asyncio.Lock()
 
     async def follow(self, extractions: Iterable[Extraction]) -> None:
         """Prepares the thresholds of these extractions. Raises `Retry` while answers may be missing that count."""
-        if not (followed := {one for each in extractions if (one := calibrated(each)) is not None}):
+        followed = set(filter(None, map(calibrated, extractions)))
+        if not followed:
             return
         self.table.check()
-        for one in sorted(followed):
-            await self._read(one)
+        for each in sorted(followed):
+            await self._read(each)
         while len(self._histories) > max(MOST_CALIBRATED, len(followed)):
             self._histories.popitem(last=False)
-        latest = max(followed, key=lambda one: one.model_version)
-        if (state := self._histories[latest].state) is not None:
-            metrics.THRESHOLD.labels("").set(state.threshold())
-            for source in filter(state.is_apart, state.sources):
-                metrics.THRESHOLD.labels(source).set(state.threshold(source))
+        latest = max(followed, key=lambda each: each.model_version)
+        in_force = self._histories[latest].in_force(time.time())
+        for source in self._shown - in_force.keys():
+            metrics.THRESHOLD.remove(source)
+        for source, threshold in in_force.items():
+            metrics.THRESHOLD.labels(source).set(threshold)
+        self._shown = set(in_force)
 
     def threshold(self, extraction: Extraction, moment: float) -> float:
         """Returns the threshold for an extraction that the broker stored at this moment, in Unix seconds.
@@ -209,19 +228,22 @@ class ThresholdLog:
         """Returns the latest thresholds, with what answers say of the precision. None if they do not move."""
         return (await self._read(of)).state
 
-    async def tell(self, decision: Decision) -> None:
+    async def store(self, decision: Decision) -> None:
         """Stores the answers of a decision that the topic does not have. Raises `Retry` as `Table.put` does."""
-        for one in answers(decision):
-            if not self.table.has(one.id):
-                await self.table.put(f"{one.id}/{uuid4().hex}", one)
+        for answer in answers(decision):
+            if not self.table.has(answer.id):
+                await self.table.put(f"{answer.id}/{uuid4().hex}", answer)
 
     async def _read(self, of: Calibrated) -> _History:
-        """Returns the history, with all answers read so far. Many answers are computed beside the event loop."""
+        """Returns the history, with all answers read so far. It is computed beside the event loop."""
+        return await asyncio.shield(asyncio.create_task(self._read_alone(of)))  # its thread goes on in any case
+
+    async def _read_alone(self, of: Calibrated) -> _History:
         async with self._reading:
             entries = self.table.entries
-            history = self._histories.get(of)
-            if history is None or history.entries is not entries:
-                history = self._histories[of] = _History(of, entries)
+            for name in [name for name, each in self._histories.items() if each.entries is not entries]:
+                del self._histories[name]  # the topic was read anew
+            history = self._histories.setdefault(of, _History(of, entries))
             self._histories.move_to_end(of)
             if history.is_behind:
                 await asyncio.to_thread(history.read)
@@ -254,6 +276,10 @@ class _History:
             if (source := answer.source) is not None and self.state.is_apart(source):
                 self._own.setdefault(source, _Steps()).add(moment, self.state.threshold(source))
         self._read = end
+
+    def in_force(self, moment: float) -> dict[str, float]:
+        """Returns the thresholds at a moment of the sources that have their own. The empty name has the shared one."""
+        return {"": self.at("", moment)} | {source: self.at(source, moment) for source in self._own}
 
     def at(self, source: str, moment: float) -> float:
         """Returns the threshold of a source at a moment."""

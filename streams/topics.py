@@ -8,7 +8,7 @@
 | tweets.dead   | original | DeadLetter | four times the retention                                 |
 | feeds.gaps    | source   | FeedGap    | four times the retention                                 |
 | desk          | name     | by its key | for ever; compacted to the latest value of a key         |
-| thresholds    | digest   | ToldAnswer | for ever; compacted                                      |
+| thresholds    | unique   | DrawnAnswer | for ever; compacted, but no key comes twice             |
 
 Compaction drops a record at most `COMPACT_MS` after a newer one of its key was written, or later in a partition that
 gets no other record. Retention drops a record at most `SEGMENT_MS` after its time is over, and a few minutes, since

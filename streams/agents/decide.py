@@ -103,7 +103,7 @@ class Decide(Stage[Item[Decision]]):
         if self._copies is not None and may_show and is_whole:  # the queue keeps the text of what it applies to copies
             await self._copies.decided(decision, self.alive)
         if self._thresholds is not None:
-            await self._thresholds.tell(decision)
+            await self._thresholds.store(decision)
         await self._apply.after_writing({post: fate if was_written else None})
 
     async def _is_settled(self, document: Document) -> bool:

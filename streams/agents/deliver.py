@@ -49,7 +49,7 @@ async def pipeline(resources: Resources) -> Pipeline[Item[Extraction]]:
         resources.retention,
         copies=await resources.copies(),
         spot_check_share=settings.spot_check_share,
-        thresholds=await resources.thresholds(),
+        thresholds=await resources.thresholds() if settings.threshold is None else None,
     )
     return resources.pipeline(AgentName.DELIVER, [Decode(Extraction, erasable=True), deliver], Item[Extraction])
 

@@ -20,7 +20,7 @@ from sinks.searching.state import SearchState
 from streams import servers, topics
 from streams.routing import route
 from streams.settings import Settings
-from streams.threshold_log import AnswerTable, ToldAnswer
+from streams.threshold_log import AnswerTable, DrawnAnswer
 
 NAMED = re.compile(r"\b[A-Z][\w'’-]+(?: [A-Z][\w'’-]+)*")
 
@@ -86,7 +86,7 @@ async def answer(settings: Settings, said: Mapping[str, str]) -> None:
     await table.start()
     try:
         for number, (source, sign) in enumerate((source, sign) for source, signs in said.items() for sign in signs):
-            told = ToldAnswer(
+            told = DrawnAnswer(
                 id=f"{number:032x}",
                 source=source,
                 probability=0.97,
