@@ -316,7 +316,8 @@ class Extraction(Value):
     image: ImageResult = ImageResult()
     context: str | None = None
     model: str
-    #: Unix time, in seconds, of the checkpoint's training. A later one wins in the index.
+    #: Unix time, in seconds, of the checkpoint's training, or of the cascade's calibration. A later one wins in the
+    #: index.
     model_version: int = Field(validation_alias="release", ge=0, lt=2**40)
     #: The checkpoint's, or that of the settings.
     threshold: Score

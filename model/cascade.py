@@ -1,7 +1,9 @@
 """Reads posts with a cascade of checkpoints: the first reads every post, each later one what the one before doubts.
 
-A post's answer comes whole from the checkpoint that read it last. Whether it goes on depends on that post alone. The
-cascade's file names the checkpoints (`model.cascade_file`). Imports no torch.
+A post's answer comes whole from the checkpoint that read it last. Whether it goes on depends on its own doubt alone. In
+torch, the batch moves a doubt in its last digits. So a post whose doubt is within about 1e-6 of a limit may be answered
+by another checkpoint in another batch. The cascade's file names the checkpoints (`model.cascade_file`). Imports no
+torch.
 """
 
 from __future__ import annotations
@@ -26,11 +28,9 @@ Reader = Callable[[Sequence[Post]], list[Prediction]]
 def doubt(prediction: Prediction) -> float:
     """Returns how likely the checkpoint is wrong where it is least sure of the post.
 
-    This is 1 - probability for a chosen mention, and the probability for a candidate. A post that it could not read is
-    wholly in doubt.
+    This is 1 - probability for a chosen mention, and the probability for a candidate. A post without any view that the
+    checkpoint reads has no doubt: the later checkpoints read the same views.
     """
-    if not prediction.read:
-        return 1.0
     doubts = [1 - span.probability for span in prediction.spans]
     return max([0.0, *doubts, *(span.probability for span in prediction.candidates)])
 

@@ -5,8 +5,8 @@ It is one JSON file (`CascadeInfo`). The checkpoints stay in their folders. Impo
 
 from __future__ import annotations
 
-import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from core.atomic import atomic_write
 from core.errors import UserError, naming
 from core.events import Runtime, Score, Value, explain
-from model.checkpoint import CONFIG, NAME, SHA256, CheckpointInfo, describe
+from model.checkpoint import CONFIG, NAME, SHA256, CheckpointInfo, describe_with_digest
 from model.runtime import choose_here
 
 FEWEST, MOST = 2, 3
@@ -80,7 +80,8 @@ class Cascade:
 def read_cascade(path: Path, device: str) -> Cascade:
     """Reads a cascade's file and its checkpoints' configurations. `device` is auto, cpu or cuda.
 
-    Raises `UserError` when the file is missing or broken, or a checkpoint is not the one of the calibration.
+    Raises `UserError` when the file is missing or broken, or a checkpoint is not the one of the calibration, or
+    the checkpoints do not go together.
     """
     try:
         info = CascadeInfo.model_validate_json(path.read_bytes())
@@ -93,6 +94,8 @@ def read_cascade(path: Path, device: str) -> Cascade:
     for number, (stage, folder) in enumerate(zip(info.stages, folders, strict=True)):
         with naming(f"{path}: stages.{number}"):
             found.append(_checked(stage, folder, device))
+    with naming(str(path)):
+        check_together(found)
     return Cascade(path, info, folders, tuple(found))
 
 
@@ -102,39 +105,41 @@ def write_cascade(path: Path, info: CascadeInfo) -> None:
         file.write(f"{info.model_dump_json(indent=1)}\n".encode())
 
 
-def stage_of(folder: Path, info: CheckpointInfo, limit: float | None, file: Path) -> Stage:
-    """Returns the description of a checkpoint for a cascade's file."""
+def stage_of(folder: Path, info: CheckpointInfo, sha256: str, limit: float | None, file: Path) -> Stage:
+    """Returns the description of a checkpoint for a cascade's file. `sha256` is that of its `config.json`."""
     return Stage(
         folder=os.path.relpath(folder.resolve(), file.resolve().parent),
         name=info.name,
         model_version=info.model_version,
-        sha256=_digest(folder),
+        sha256=sha256,
         runtime=info.runtime,
         limit=limit,
     )
 
 
-def check_views(checkpoints: Sequence[CheckpointInfo]) -> None:
-    """Raises `UserError` when checkpoints read different views, or images."""
+def check_together(checkpoints: Sequence[CheckpointInfo]) -> None:
+    """Raises `UserError` when two checkpoints have one name, or they read different views, or images."""
+    name, count = Counter(info.name for info in checkpoints).most_common(1)[0]
+    if count > 1:
+        raise UserError(
+            f"name {name}: {count} checkpoints of the cascade have it, so no answer tells which one gave it; change "
+            f"`name` in the {CONFIG} of one, and calibrate the cascade anew"
+        )
     views = {info.name: info.design.views for info in checkpoints}
     if len(set(views.values())) > 1:
-        told = "; ".join(f"{name} reads {', '.join(own)}" for name, own in views.items())
-        raise UserError(f"the checkpoints of a cascade must read the same views: {told}")
+        shown = "; ".join(f"{name} reads {', '.join(own)}" for name, own in views.items())
+        raise UserError(f"the checkpoints of a cascade must read the same views: {shown}")
     if any(info.vision is not None for info in checkpoints):
         raise UserError("the checkpoints of a cascade cannot read images; choose some without the view image")
 
 
 def _checked(stage: Stage, folder: Path, device: str) -> CheckpointInfo:
     """Returns the checkpoint's configuration. Raises `UserError` when it is not the one of the calibration."""
-    info = describe(folder)
-    if _digest(folder) != stage.sha256:
+    info, sha256 = describe_with_digest(folder)
+    if sha256 != stage.sha256:
         raise UserError(
             f"the checkpoint {folder} has changed since the cascade was calibrated with {stage.name}, version "
             f"{stage.model_version}: its {CONFIG} is that of {info.name}, version {info.model_version}, with another "
             "SHA-256; put the former one back, or calibrate the cascade anew"
         )
     return info.running(choose_here(stage.runtime, info, device))
-
-
-def _digest(folder: Path) -> str:
-    return hashlib.sha256((folder / CONFIG).read_bytes()).hexdigest()

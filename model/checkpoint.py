@@ -12,6 +12,7 @@ vision/              the image encoder, if a view reads images
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -156,8 +157,14 @@ class CheckpointInfo(Value):
 
 def describe(folder: Path) -> CheckpointInfo:
     """Reads the configuration of a checkpoint. Raises `UserError` when the folder is not a complete checkpoint."""
+    return describe_with_digest(folder)[0]
+
+
+def describe_with_digest(folder: Path) -> tuple[CheckpointInfo, str]:
+    """Does what `describe` does. Returns the SHA-256 of the same bytes of `config.json`, too."""
     try:
-        info = CheckpointInfo.model_validate_json((folder / CONFIG).read_text(encoding="utf-8"))
+        config = (folder / CONFIG).read_bytes()
+        info = CheckpointInfo.model_validate_json(config.decode())
     except OSError:
         raise UserError(
             f"no model checkpoint in {folder}: {CONFIG} is missing; choose another folder, or train a checkpoint"
@@ -170,7 +177,8 @@ def describe(folder: Path) -> CheckpointInfo:
     for needed in (WEIGHTS, TOKENIZER, *([f"{VISION}/{CONFIG}"] if own_encoder else [])):
         if not (folder / needed).is_file():
             raise UserError(f"the model checkpoint {folder} is incomplete: {needed} is missing")
-    return info.model_copy(update={"vision": str(folder / VISION)}) if own_encoder else info
+    described = info.model_copy(update={"vision": str(folder / VISION)}) if own_encoder else info
+    return described, hashlib.sha256(config).hexdigest()
 
 
 @dataclass(frozen=True)

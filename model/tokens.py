@@ -62,9 +62,13 @@ class Encoded:
 
     @property
     def cost(self) -> int:
-        """Padded tokens of the longest view, with special tokens: the length of its longest sequence, once a window."""
+        """Padded tokens of the longest view, with special tokens: the length of its longest sequence, once a window.
+
+        For a cascade, this is the cost for the checkpoint for which the post costs most.
+        """
         longest = max(end - start for start, end in self.parts)
-        return len(self.parts) * (longest + 2 + (0 if self.context is None else len(self.context) + 1))
+        own = len(self.parts) * (longest + 2 + (0 if self.context is None else len(self.context) + 1))
+        return max([own, *(later.cost for later in self.later)])
 
     @property
     def read(self) -> float:

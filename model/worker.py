@@ -167,8 +167,18 @@ class BatchProcess(Generic[Request, Reply]):
 
     async def _read(self, receive: Receive) -> tuple[str, Any]:
         body = await receive_frame(receive, MAX_REPLY)
-        reply: tuple[str, Any] = await self._child.run(self._replies.validate_json, body)
+        reply: tuple[str, Any] = await self._child.run(self._validated, body)
         return reply
+
+    def _validated(self, body: bytes) -> tuple[str, Any]:
+        reply: tuple[str, Any] = self._replies.validate_json(body)
+        if reply[0] == "done":
+            for each in reply[1]:
+                self._check(each)
+        return reply
+
+    def _check(self, reply: Reply) -> None:
+        """Raises `ValueError` when the model cannot have given this reply."""
 
 
 TaggerProcess = BatchProcess[Encoded, Prediction]
@@ -202,6 +212,9 @@ class ModelProcess(TaggerProcess):
             options["runtime"] = info.runtime
         super().__init__("the model", factory, checkpoint, Prediction, device, threads, timeout_s, options)
         self._checkpoint, self._info = checkpoint, info
+
+    def _check(self, reply: Prediction) -> None:
+        _check_stage(reply, 1)
 
     def _refusal(self) -> str | None:
         try:
@@ -238,6 +251,9 @@ class CascadeProcess(TaggerProcess):
         super().__init__("the model", load, cascade.file, Prediction, device, threads, timeout_s, options)
         self._cascade, self._device = cascade, device
 
+    def _check(self, reply: Prediction) -> None:
+        _check_stage(reply, len(self._cascade.checkpoints))
+
     def _refusal(self) -> str | None:
         file = self._cascade.file
         try:
@@ -246,6 +262,12 @@ class CascadeProcess(TaggerProcess):
         except UserError as error:
             return str(error)
         return f"the cascade {file} has changed since it was read: restart the worker"
+
+
+def _check_stage(prediction: Prediction, stages: int) -> None:
+    """Raises `ValueError` when a checkpoint answered that is not there. Callers look it up by its number."""
+    if prediction.stage >= stages:
+        raise ValueError(f"stage: checkpoint {prediction.stage} of {stages} answered, counted from 0")
 
 
 def _same_calibration(found: CheckpointInfo, known: CheckpointInfo) -> bool:

@@ -169,7 +169,8 @@ def _calibrate_cascade(
 ) -> None:
     folders, file = folders_of(cascade), check_output(output)
     examples = _validation(data, captions)
-    extractors = open_checkpoints(folders, load())
+    checkpoints = open_checkpoints(folders, load())
+    extractors = [each.extractor for each in checkpoints]
     check_readable(extractors[0], examples)
     found = calibrated(extractors, examples, share, budget, console)
     promise = found.thresholds.promise(target_precision, delta)
@@ -178,7 +179,7 @@ def _calibrate_cascade(
         raise cannot_promise(found.thresholds, target_precision, delta, file)
     if (parts := _parts_table(found.thresholds, promise)).row_count:
         console.print(parts)
-    store(file, folders, extractors, found, promise)
+    store(file, checkpoints, found, promise)
     console.print(
         f"{file}: review threshold {promise.threshold:.4f}: {promise.summary()}; candidate threshold "
         f"{found.thresholds.candidate_threshold:.4f}: {found.thresholds.asked:.1%} more questions"

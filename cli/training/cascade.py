@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
@@ -45,22 +45,31 @@ def check_output(output: Path | None) -> Path:
     return output
 
 
-def open_checkpoints(folders: list[Path], settings: Settings) -> list[Extractor]:
+class Opened(NamedTuple):
+    """A loaded checkpoint."""
+
+    folder: Path
+    #: Of its `config.json`, as it was before the checkpoint was loaded.
+    sha256: str
+    extractor: Extractor
+
+
+def open_checkpoints(folders: list[Path], settings: Settings) -> list[Opened]:
     """Loads the checkpoints, each with the runtime of a worker with these settings. Raises `UserError`."""
-    from model.cascade_file import check_views
-    from model.checkpoint import describe
+    from model.cascade_file import check_together
+    from model.checkpoint import describe_with_digest
     from model.extractor import Extractor
     from streams.checkpoint import runtime_here
 
     with naming("--cascade"):
-        infos = [describe(folder) for folder in folders]
-        check_views(infos)
-    return [
-        Extractor.load(
-            folder, device=settings.device, threads=settings.model_threads, runtime=runtime_here(settings, info)
-        )
-        for folder, info in zip(folders, infos, strict=True)
-    ]
+        described = [describe_with_digest(folder) for folder in folders]
+        check_together([info for info, _ in described])
+    result = []
+    for folder, (info, sha256) in zip(folders, described, strict=True):
+        runtime = runtime_here(settings, info)
+        extractor = Extractor.load(folder, device=settings.device, threads=settings.model_threads, runtime=runtime)
+        result.append(Opened(folder, sha256, extractor))
+    return result
 
 
 def calibrated(
@@ -79,26 +88,27 @@ def calibrated(
     return found
 
 
-def store(
-    output: Path,
-    folders: list[Path],
-    extractors: list[Extractor],
-    found: CascadeCalibration,
-    promise: Promise,
-) -> None:
-    """Writes the cascade's file."""
+def store(output: Path, checkpoints: list[Opened], found: CascadeCalibration, promise: Promise) -> None:
+    """Writes the cascade's file. Raises `UserError` when a checkpoint has changed since it was opened."""
     from model.cascade_file import CascadeInfo, stage_of, write_cascade
+    from model.checkpoint import CONFIG, describe_with_digest
 
-    infos = [extractor.info for extractor in extractors]
-    stages = zip(folders, infos, [*found.limits, None], strict=True)
+    with naming("--cascade"):
+        for folder, sha256, _ in checkpoints:
+            if describe_with_digest(folder)[1] != sha256:
+                raise UserError(
+                    f"the checkpoint {folder} has changed since the command loaded it: its {CONFIG} has another "
+                    "SHA-256; calibrate the cascade again"
+                )
+    stages = zip(checkpoints, [*found.limits, None], strict=True)
     info = CascadeInfo(
         name=output.stem,
-        model_version=max(int(time.time()), *(1 + info.model_version for info in infos)),
+        model_version=max(int(time.time()), *(1 + each.extractor.info.model_version for each in checkpoints)),
         threshold=promise.threshold,
         target_precision=promise.target,
         delta=promise.delta,
         candidate_threshold=found.thresholds.candidate_threshold,
-        stages=tuple(stage_of(folder, info, limit, output) for folder, info, limit in stages),
+        stages=tuple(stage_of(each.folder, each.extractor.info, each.sha256, limit, output) for each, limit in stages),
     )
     try:
         write_cascade(output, info)

@@ -207,7 +207,9 @@ class Post(Answer):
     mentions: tuple[PostMention, ...] = ()
     accounts: tuple[PostAccount, ...] = ()
     model: str | None = None
-    model_version: int | None = Field(default=None, description="When the model was trained, as Unix time.")
+    model_version: int | None = Field(
+        default=None, description="When the checkpoint was trained, or the cascade calibrated, as Unix time."
+    )
     typicality: float | None = Field(default=None, description="How usual the post is for the model: a p-value.")
     decided_by: DecidedBy | None = None
     reviewer: str | None = None
@@ -219,8 +221,8 @@ class Post(Answer):
         return cut(self.text, self.mentions)
 
     @property
-    def trained_at(self) -> datetime | None:
-        """When the model was trained. None if its version is no time that a calendar has."""
+    def version_time(self) -> datetime | None:
+        """The time of `model_version`. None if this is no time that a calendar has."""
         try:
             return None if self.model_version is None else datetime.fromtimestamp(self.model_version, UTC)
         except (OverflowError, ValueError):

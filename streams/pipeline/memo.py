@@ -62,7 +62,7 @@ class Memo:
             for (key, place), prediction in zip(missing.items(), await infer(posts), strict=True):
                 found[place] = prediction
                 known[key] = _Known(prediction, batch[place].stages[prediction.stage].spans, now)
-                if not batch[place].windows:
+                if not any(stage.windows for stage in batch[place].stages):
                     self._keep(key, known[key])
             asked += len(posts)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,19 +11,19 @@ from rich.console import Console
 
 from benchmarks import cascade as benchmark
 from core.errors import UserError
-from model.cascade_file import CascadeInfo, stage_of, write_cascade
 from model.checkpoint import describe
+from model.mentions import Prediction
+from model.training.corpus import Example
 from streams.settings import CHECKPOINT
 from tests.model import corpora
+from tests.model.cascades import write_twice
 
 
 def test_each_contender_has_a_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    info, file = describe(CHECKPOINT), tmp_path / "twice.json"
-    stages = tuple(stage_of(CHECKPOINT, info, limit, file) for limit in (0.3, None))
-    fields = info.model_dump(include={"target_precision", "delta", "candidate_threshold", "model_version", "threshold"})
-    write_cascade(file, CascadeInfo(name="twice", stages=stages, **fields))
+    file = tmp_path / "twice.json"
+    write_twice(file)
     for name in ("toy2015", "toy2017"):
         corpora.write(tmp_path / "data" / name)
     monkeypatch.setattr(benchmark, "console", Console(width=200))
@@ -35,3 +37,15 @@ def test_each_contender_has_a_row(
         assert (first[5], last[5], last[6]) == ("0.0%", "100.0%", "100%")
     with pytest.raises(UserError, match="--split train: choose valid or test"):
         benchmark.command(cascade=file, data=tmp_path, split="train")
+
+
+def test_what_happens_only_once_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, passes = [0.0], [0]
+    monkeypatch.setattr(time, "process_time", lambda: clock[0])
+
+    def read(posts: Sequence[Example]) -> list[Prediction]:
+        passes[0] += 1
+        clock[0] += 100.0 if passes[0] == 1 else 1.0
+        return [Prediction()] * len(posts)
+
+    assert benchmark._timed(describe(CHECKPOINT), [], read).seconds == 1.0

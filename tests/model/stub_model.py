@@ -80,6 +80,13 @@ class Unsure(Stub):
         return [Prediction(candidates=(Span(0, 1, "PER", 0.9, 0.1, 0.1, {}),))] * len(batch)
 
 
+class Beyond(Stub):
+    """Says that a third checkpoint answered."""
+
+    def predict(self, batch: Sequence[Encoded]) -> list[Prediction]:
+        return [Prediction(stage=2)] * len(batch)
+
+
 def load(checkpoint: Path, *, device: str, threads: int) -> Stub:
     assert "faust" not in sys.modules
     assert not any(name.startswith("pytest") for name in sys.modules)
@@ -105,6 +112,10 @@ def load_echoing_threshold(
 
 def load_unsure(checkpoint: Path, *, device: str, threads: int, candidate_threshold: float) -> Unsure:
     return Unsure(checkpoint)
+
+
+def load_beyond(checkpoint: Path, *, device: str, threads: int, candidate_threshold: float = 0.0) -> Beyond:
+    return Beyond(checkpoint)
 
 
 def load_hanging(checkpoint: Path, *, device: str, threads: int) -> Stub:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Sequence
@@ -13,17 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import BatchFailed, UserError
+from core.errors import BatchFailed, ProcessDied, UserError
 from core.events import Account
 from model import predictor
 from model.cascade import CascadePredictor, CascadeTokenizer, doubt, load
-from model.cascade_file import CascadeInfo, Stage, check_views, read_cascade, stage_of, write_cascade
-from model.checkpoint import CheckpointInfo, Int8, Temperatures, describe, write_config
+from model.cascade_file import CascadeInfo, Stage, check_together, read_cascade, stage_of, write_cascade
+from model.checkpoint import CheckpointInfo, Int8, Temperatures, describe, describe_with_digest, write_config
 from model.design import Design
 from model.mentions import Prediction, Span
 from model.tokens import Encoded, TweetTokenizer
-from model.worker import CascadeProcess
+from model.worker import CascadeProcess, ModelProcess, TaggerProcess
 from streams.settings import CHECKPOINT
+from tests.model.cascades import write_twice
 from tests.model.stub_model import RAISE
 
 LIMITS = [0.3, 0.6]
@@ -64,7 +66,7 @@ def cascade(stubs: Sequence[Stub], candidate_threshold: float = 0.05) -> Cascade
         pytest.param(Prediction(), 0.0, id="nothing found"),
         pytest.param(Prediction((span(0.75), span(0.5))), 0.5, id="the least sure mention"),
         pytest.param(Prediction((span(0.75),), (span(0.5), span(0.125))), 0.5, id="the likeliest candidate"),
-        pytest.param(Prediction(read=False), 1.0, id="not read"),
+        pytest.param(Prediction(read=False), 0.0, id="not read"),
     ],
 )
 def test_a_post_is_in_doubt_where_its_checkpoint_is_least_sure(prediction: Prediction, expected: float) -> None:
@@ -131,13 +133,18 @@ def checkpoint(folder: Path, **changes: Any) -> CheckpointInfo:
     return own
 
 
+def stage(folder: Path, own: CheckpointInfo, limit: float | None, file: Path) -> Stage:
+    """A stage with the digest that the checkpoint has now."""
+    return stage_of(folder, own, describe_with_digest(folder)[1], limit, file)
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """A cascade of the checkpoints `small` and `large`."""
     path = tmp_path / "runs" / "mine.json"
     small, large = checkpoint(tmp_path / "small"), checkpoint(tmp_path / "large", model_version=7)
     path.parent.mkdir()
-    stages = stage_of(tmp_path / "small", small, 0.3, path), stage_of(tmp_path / "large", large, None, path)
+    stages = stage(tmp_path / "small", small, 0.3, path), stage(tmp_path / "large", large, None, path)
     write_cascade(path, info(stages=stages))
     return path
 
@@ -190,7 +197,7 @@ def test_each_checkpoint_has_the_values_of_its_runtime(tmp_path: Path) -> None:
     small = checkpoint(tmp_path / "small", int8=int8).running("int8")
     large = checkpoint(tmp_path / "large")
     path = tmp_path / "mine.json"
-    stages = stage_of(tmp_path / "small", small, 0.3, path), stage_of(tmp_path / "large", large, None, path)
+    stages = stage(tmp_path / "small", small, 0.3, path), stage(tmp_path / "large", large, None, path)
     write_cascade(path, info(stages=stages))
     found = read_cascade(path, "cpu").checkpoints
     assert [each.runtime for each in found] == ["int8", "torch"]
@@ -219,11 +226,47 @@ def test_a_broken_file_is_refused(file: Path, limits: list[float | None], messag
 def test_checkpoints_that_read_different_views_do_not_go_together() -> None:
     one = describe(CHECKPOINT)
     other = one.model_copy(update={"name": "other", "design": Design(views=("text",))})
-    check_views([one, one])
+    check_together([one, one.model_copy(update={"name": "other"})])
     with pytest.raises(UserError, match=r"minilm-evidential-3 reads text, text\+context; other reads text$"):
-        check_views([one, other])
+        check_together([one, other])
     with pytest.raises(UserError, match="cannot read images"):
-        check_views([one.model_copy(update={"vision": "x"})])
+        check_together([one.model_copy(update={"vision": "x"})])
+
+
+def test_two_checkpoints_of_one_name_do_not_go_together(file: Path, tmp_path: Path) -> None:
+    one = describe(CHECKPOINT)
+    other = one.model_copy(update={"design": Design(views=("text",))})
+    message = (
+        r"name minilm-evidential-3: 2 checkpoints of the cascade have it, .*; change .name. in the config\.json of one"
+    )
+    with pytest.raises(UserError, match=message):
+        check_together([one, other])
+    large = describe(tmp_path / "large").model_copy(update={"name": "small"})
+    write_config(tmp_path / "large", large)
+    stages = read_stages(file)[0], stage(tmp_path / "large", large, None, file)
+    write_cascade(file, info(stages=stages))
+    with pytest.raises(UserError, match=r"mine\.json: name small: 2 checkpoints"):
+        read_cascade(file, "cpu")
+
+
+def read_stages(file: Path) -> tuple[Stage, ...]:
+    return CascadeInfo.model_validate_json(file.read_bytes()).stages
+
+
+def test_the_configuration_and_its_digest_are_of_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = checkpoint(tmp_path / "small")
+    config, read = tmp_path / "small" / "config.json", Path.read_bytes
+    before = config.read_bytes()
+
+    def read_and_change(path: Path) -> bytes:
+        result = read(path)
+        path.write_text("{}", encoding="utf-8")
+        return result
+
+    monkeypatch.setattr(Path, "read_bytes", read_and_change)
+    assert describe_with_digest(tmp_path / "small") == (own, hashlib.sha256(before).hexdigest())
 
 
 # The process
@@ -245,9 +288,8 @@ def test_a_checkpoint_finds_the_candidates_that_its_limit_needs(
 
 
 def test_a_cascade_of_the_shipped_checkpoint_answers_as_that_checkpoint(tmp_path: Path) -> None:
-    file, own = tmp_path / "twice.json", describe(CHECKPOINT)
-    stages = tuple(stage_of(CHECKPOINT, own, limit, file) for limit in (0.3, None))
-    write_cascade(file, info(stages=stages, candidate_threshold=0.35))
+    file = tmp_path / "twice.json"
+    write_twice(file, candidate_threshold=0.35)
     options: dict[str, Any] = {"device": "cpu", "threads": 1}
     alone = predictor.load(CHECKPOINT, **options, candidate_threshold=0.35)
     twice = load(file, **options, factory="model.predictor:load")
@@ -266,6 +308,21 @@ async def test_a_failure_of_a_later_checkpoint_fails_the_batch(file: Path) -> No
         with pytest.raises(BatchFailed, match="cannot be predicted"):
             await process.infer([post(100, 100), post(100, RAISE)])
         assert len(await process.infer([post(100, 100)])) == 1, "the process goes on"
+    finally:
+        await process.close()
+
+
+@pytest.mark.parametrize("cascaded", [True, False])
+async def test_an_answer_of_a_checkpoint_that_is_not_there_is_a_fault_of_the_process(
+    file: Path, tmp_path: Path, cascaded: bool
+) -> None:
+    factory = "tests.model.stub_model:load_beyond"
+    process: TaggerProcess = ModelProcess(factory, tmp_path, "cpu", 1, 30.0)
+    if cascaded:
+        process = CascadeProcess(factory, read_cascade(file, "cpu"), "cpu", 1, 30.0)
+    try:
+        with pytest.raises(ProcessDied, match=r"sent an invalid reply and was killed: .*checkpoint 2"):
+            await process.infer([post(50, 50)])
     finally:
         await process.close()
 

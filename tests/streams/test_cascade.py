@@ -11,7 +11,6 @@ import pytest
 from core.errors import UserError
 from core.events import Extraction, Tweet
 from desk.overview import figures
-from model.cascade_file import CascadeInfo, stage_of, write_cascade
 from model.checkpoint import describe
 from streams.agents import extract
 from streams.agents.resources import Resources
@@ -21,25 +20,14 @@ from streams.pipeline.item import Origin, TweetItem
 from streams.pipeline.tokenise import Tokenise
 from streams.servers import Addresses
 from streams.settings import CHECKPOINT, Settings
+from tests.model.cascades import COPY, write_twice
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Settings with a cascade of the shipped checkpoint twice. Its stubs send each post on."""
-    file, info = tmp_path / "twice.json", describe(CHECKPOINT)
-    stages = tuple(stage_of(CHECKPOINT, info, limit, file) for limit in (0.3, None))
-    write_cascade(
-        file,
-        CascadeInfo(
-            name="twice",
-            model_version=info.model_version + 1,
-            threshold=0.66,
-            target_precision=0.93,
-            delta=0.1,
-            candidate_threshold=0.25,
-            stages=stages,
-        ),
-    )
+    """Settings with a cascade of the shipped checkpoint and a copy with another name. Its stubs send each post on."""
+    file, version = tmp_path / "twice.json", describe(CHECKPOINT).model_version + 1
+    write_twice(file, model_version=version, threshold=0.66, target_precision=0.93, candidate_threshold=0.25)
     return Settings(
         _env_file=None,
         home=tmp_path,
@@ -77,7 +65,7 @@ async def test_an_extraction_has_the_name_of_the_cascade_and_of_who_answered(sta
     await infer.process([item])
     made, info = item.extraction, describe(CHECKPOINT)
     assert made is not None
-    assert (made.model, made.model_version, made.answered_by) == ("twice", info.model_version + 1, info.name)
+    assert (made.model, made.model_version, made.answered_by) == ("twice", info.model_version + 1, COPY)
     assert (made.threshold, made.candidate_threshold) == (0.66, 0.25)
 
 

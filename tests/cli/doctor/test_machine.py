@@ -10,9 +10,9 @@ import pytest
 
 from cli.doctor import checks, machine
 from cli.doctor.finding import Finding
-from model.cascade_file import CascadeInfo, stage_of, write_cascade
 from model.checkpoint import Int8, Temperatures, describe, write_config
 from streams.settings import CHECKPOINT, Settings
+from tests.model.cascades import COPY, write_twice
 
 
 @pytest.fixture
@@ -48,13 +48,13 @@ def test_a_runtime_that_the_checkpoint_lacks_is_broken(check: Callable[[Settings
 
 
 def test_a_cascade_is_named_with_its_checkpoints(tmp_path: Path) -> None:
-    info, file = describe(CHECKPOINT), tmp_path / "twice.json"
-    stages = tuple(stage_of(CHECKPOINT, info, limit, file) for limit in (0.3, None))
-    fields = info.model_dump(include={"target_precision", "delta", "candidate_threshold", "model_version"})
-    write_cascade(file, CascadeInfo(name="twice", threshold=0.66, stages=stages, **fields))
+    file = tmp_path / "twice.json"
+    write_twice(file, threshold=0.66)
     config = Settings(_env_file=None, cascade=file, device="cpu", model_factory="tests.model.stub_model:load_unsure")
     found = machine.checkpoint(config)
-    assert found.detail.startswith(f"twice, cascade of {info.name} (torch), {info.name} (torch), calibrated 20")
+    assert found.detail.startswith(
+        f"twice, cascade of {describe(CHECKPOINT).name} (torch), {COPY} (torch), calibrated 20"
+    )
     assert found.detail.endswith(", threshold 0.66")
     assert machine.model(config).level == "ok"
     file.unlink()

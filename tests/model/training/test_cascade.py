@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.training import calibrate as command
+from cli.training.cascade import calibrated
 from core.errors import UserError
 from model.cascade import read_through
 from model.cascade_file import read_cascade
-from model.checkpoint import CONFIG
+from model.checkpoint import CONFIG, describe, write_config
 from model.extractor import Extractor
 from model.mentions import Prediction, Span
 from model.training import corpus
 from model.training.calibrate import calibrate
-from model.training.cascade import NONE_GOES_ON, calibrate_cascade, choose_limits, shares_read
+from model.training.cascade import NONE_GOES_ON, CascadeCalibration, calibrate_cascade, choose_limits, shares_read
 from streams.settings import CHECKPOINT
+from tests.model.cascades import copy_checkpoint
 
 PLACES = ("Paris", "London", "Chicago", "Toronto", "Boston", "Texas", "Canada", "Miami")
 
@@ -73,9 +75,9 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folders(tmp_path: Path) -> str:
-    """Two copies of the shipped checkpoint."""
+    """Two copies of the shipped checkpoint, with names of their own."""
     for name in ("small", "large"):
-        shutil.copytree(CHECKPOINT, tmp_path / name)
+        copy_checkpoint(tmp_path / name)
     return f"{tmp_path / 'small'},{tmp_path / 'large'}"
 
 
@@ -150,4 +152,27 @@ def test_a_wrong_option_is_named(
 def test_a_target_that_cannot_be_promised_writes_nothing(folders: str, data: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"0\.999: cannot be promised on .* choose 0\.\d\d or less"):
         command.command(data=data, cascade=folders, output=tmp_path / "mine.json", target_precision=0.999)
+    assert not (tmp_path / "mine.json").exists()
+
+
+def test_checkpoints_of_one_name_are_refused_before_they_are_loaded(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^--cascade: name minilm-evidential-3: 2 checkpoints of the cascade have it"):
+        command.command(
+            data=data, cascade=f"{CHECKPOINT},{CHECKPOINT}", output=tmp_path / "mine.json", target_precision=0.6
+        )
+
+
+def test_a_checkpoint_that_changes_during_the_calibration_is_refused(
+    folders: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = tmp_path / "large"
+
+    def calibrate_and_change(*arguments: Any) -> CascadeCalibration:
+        found = calibrated(*arguments)
+        write_config(large, describe(large).model_copy(update={"threshold": 0.123}))
+        return found
+
+    monkeypatch.setattr(command, "calibrated", calibrate_and_change)
+    with pytest.raises(UserError, match=r"^--cascade: the checkpoint .*large has changed .*; calibrate the cascade"):
+        command.command(data=data, cascade=folders, output=tmp_path / "mine.json", target_precision=0.6)
     assert not (tmp_path / "mine.json").exists()

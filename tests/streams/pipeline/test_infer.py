@@ -115,6 +115,19 @@ async def test_a_post_that_costs_more_than_a_batch_gets_more_time() -> None:
     assert model.limits_s == [None, None, 4 * 60.0]
 
 
+async def test_a_post_costs_what_it_costs_the_checkpoint_that_splits_it_most() -> None:
+    items, model = batch(1), Model()
+    longer = Encoded((2,) * 900, (0,) * 900, None, (0,), ((0, 1),), windows=((0, 498), (402, 900)))
+    assert items[0].encoded is not None
+    items[0].encoded = replace(items[0].encoded, later=(longer,))
+    batcher = stage(model, Batching(tokens=longer.cost, tweets=99)).batcher()
+    assert batcher.due(0.0, idle=False) != 0
+    batcher.add(items[0], 0.0)
+    assert batcher.due(0.0, idle=False) == 0, "the batch is full"
+    await stage(model, Batching(tokens=250)).process(items)
+    assert model.limits_s == [4 * 60.0]
+
+
 async def test_a_post_without_a_view_that_the_model_reads_was_not_read() -> None:
     class Blind(Model):
         async def infer(self, batch: Sequence[Encoded], timeout_s: float | None = None) -> list[Prediction]:

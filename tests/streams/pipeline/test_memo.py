@@ -143,9 +143,12 @@ async def test_of_a_stream_with_three_copies_in_ten_posts_the_model_reads_seven(
     assert (saved, len(model.read)) == (300, 700)
 
 
-async def test_a_post_that_is_read_in_windows_is_read_once_a_batch_and_not_remembered() -> None:
+@pytest.mark.parametrize("later", [False, True], ids=["one checkpoint", "by a later checkpoint of a cascade"])
+async def test_a_post_that_is_read_in_windows_is_read_once_a_batch_and_not_remembered(later: bool) -> None:
     model, memo = Model(), Memo(60)
     long = replace(post(1, 2), windows=((0, 1), (0, 2)))
+    if later:
+        long = replace(post(1, 2), later=(long,))
     for _ in range(2):
         assert (await memo.predict([long, long], model.infer))[1] == 1
     assert len(model.read) == 2
