@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tomllib
@@ -31,9 +32,10 @@ from model.training import material
 from model.training import publish as publishing
 from model.training import teacher as teaching
 from model.training import train as training_of
+from model.training.accounts import WordAccount, as_accounts
 from model.training.annotation import OPEN
 from model.training.config import OptimisationConfig
-from model.training.corpus import Example
+from model.training.corpus import Example, as_auxiliary
 from model.training.encoder import pretrained
 from model.training.losses import loss
 from model.training.permission import Permission
@@ -225,6 +227,7 @@ def test_batches_in_which_no_post_has_a_view_are_skipped(small: Path) -> None:
         pytest.param({"number": 31}, id="other tweets"),
         pytest.param({"teacher": True}, id="a teacher"),
         pytest.param({"unannotated": frozenset({"MISC"})}, id="another annotation scheme"),
+        pytest.param({"accounts": (WordAccount(0, 1),)}, id="other accounts"),
     ],
 )
 def test_a_training_of_other_data_does_not_resume_this_one(small: Path, tmp_path: Path, other: dict[str, Any]) -> None:
@@ -234,10 +237,12 @@ def test_a_training_of_other_data_does_not_resume_this_one(small: Path, tmp_path
         number: int = 32,
         teacher: bool = False,
         unannotated: frozenset[str] = frozenset(),
+        accounts: tuple[WordAccount, ...] = (),
     ) -> Trainer:
         network, tokenizer = pretrained(str(small), seed, design)
         believed = [{0: np.full(len(LABELS), 1 / len(LABELS))}] * number if teacher else None
-        learned = items([replace(each, unannotated=unannotated) for each in examples(number)], tokenizer, believed)
+        posts = [replace(each, unannotated=unannotated, accounts=accounts) for each in examples(number)]
+        learned = items(posts, tokenizer, believed)
         return Trainer(network, learned, tokenizer, OptimisationConfig(epochs=1, batch_tokens=128), "cpu")
 
     build().save(tmp_path)
@@ -330,6 +335,18 @@ def test_the_beliefs_of_several_teachers_are_their_mean(tmp_path: Path) -> None:
     assert len({teaching.key(tmp_path / name, examples(number)) for name in "ab" for number in (2, 3)}) == 4
 
 
+def test_stored_beliefs_stay_valid_for_posts_without_accounts(tmp_path: Path) -> None:
+    for file in (CONFIG, WEIGHTS):
+        (tmp_path / file).write_text(file)
+    (post,) = examples(1)
+    digest = hashlib.sha256()
+    for file in (CONFIG, WEIGHTS):
+        digest.update(hashlib.sha256(file.encode()).digest())
+    digest.update(repr((post.words, post.caption)).encode())
+    assert teaching.key(tmp_path, [post]) == digest.hexdigest()
+    assert teaching.key(tmp_path, [replace(post, accounts=(WordAccount(0, 1),))]) != digest.hexdigest()
+
+
 def test_auxiliary_sets_are_trained_on_and_never_measured(small: Path, data: Path, tmp_path: Path) -> None:
     others = tmp_path / "others"
     others.mkdir()
@@ -396,6 +413,8 @@ def test_user_names_can_be_accounts_in_all_posts_of_a_training(small: Path, data
         Extractor.load(tmp_path / "teacher", device="cpu"), read.labelled, lambda done: None
     )
     assert beliefs.keys() == {2, 3, 4}, "a teacher may take the name of an account for a mention"
+    inside = [number for number, label in enumerate(LABELS) if label[0] == "I"]
+    assert beliefs[2][inside].max() < 1e-4, "no mention goes on after the words of an account, which are O"
 
 
 def test_an_open_word_may_have_any_label(small: Path) -> None:
@@ -403,6 +422,28 @@ def test_an_open_word_may_have_any_label(small: Path) -> None:
     group = items([Example("1", ("pop", "in", "rome"), (OPEN, "O", "B-LOC"))], tokenizer)
     allowed = label_tensor(group, collate([each.encoded for each in group], tokenizer.config, TWO_VIEWS))
     assert allowed.sum(-1).tolist() == [[len(LABELS), 1, 1]]
+
+
+def allowed_labels(small: Path, example: Example) -> list[set[str]]:
+    """Returns the labels that each word of the example may have."""
+    _, tokenizer = pretrained(str(small), seed=0)
+    group = items([example], tokenizer)
+    (allowed,) = label_tensor(group, collate([each.encoded for each in group], tokenizer.config, TWO_VIEWS))
+    return [{LABELS[number] for number in word.nonzero().flatten()} for word in allowed]
+
+
+def test_a_word_that_is_open_may_have_the_unannotated_types_too(small: Path) -> None:
+    wiki = Example("1", ("japanese", "in", "rome", "ann", "nba"), ("B-MISC", "O", "B-LOC", "B-PER", "B-ORG"), data="w")
+    first, second, third, *_ = allowed_labels(small, *as_auxiliary([wiki], {"w": ["MISC"]}))
+    assert (first, second, third) == (set(LABELS), {"O", "B-MISC", "I-MISC"}, {"B-LOC"})
+
+
+def test_the_words_of_accounts_are_outside_of_mentions_whatever_types_are_unannotated(small: Path) -> None:
+    posts = [Example("1", ("@ann", "pop", "in"), (OPEN, OPEN, "O"), data="wiki")]
+    first, second, third = allowed_labels(small, *as_accounts(as_auxiliary(posts)))
+    assert (first, second, third) == ({"O"}, set(LABELS), set(LABELS))
+    (unlabelled,) = as_accounts([replace(posts[0], tags=())])
+    assert allowed_labels(small, unlabelled) == [set()] * 3
 
 
 def test_auxiliary_sets_without_new_posts_are_refused(small: Path, data: Path, tmp_path: Path) -> None:
