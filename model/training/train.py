@@ -108,7 +108,14 @@ class Trainer:
         self.best_weights: dict[str, Tensor] = {}
         groups = _parameter_groups(network, optimisation)
         self.optimiser = torch.optim.AdamW(groups, weight_decay=optimisation.weight_decay, fused=True)
-        self.steps = sum(len(list(self.epoch_batches(epoch))) for epoch in range(optimisation.epochs))
+        self.steps = 0
+        # To count the batches, the changed posts must be encoded. This takes long, so they are kept until their epoch.
+        self._changed_epochs: dict[int, list[list[Item]]] = {}
+        for epoch in range(optimisation.epochs):
+            counted = list(self.epoch_batches(epoch))
+            self.steps += len(counted)
+            if changes:
+                self._changed_epochs[epoch] = counted
         self._fingerprint = f"{self.optimisation} {self.losses} {network.design} {_digest(network, training)}"
         if changes:
             self._fingerprint += f" {changes.fingerprint}"
@@ -152,7 +159,7 @@ class Trainer:
         """
         torch.manual_seed(self.optimisation.seed * 1000 + self.epoch)
         self.network.train()
-        groups = list(self.epoch_batches(self.epoch))
+        groups = self._changed_epochs.pop(self.epoch, None) or list(self.epoch_batches(self.epoch))
         for number, group in enumerate(groups, start=1):
             step_loss = self._loss(group)
             if not step_loss.isfinite():
@@ -236,6 +243,7 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.epoch, self.best_weights = state["epoch"], state["best_weights"]
+        self._changed_epochs = {epoch: each for epoch, each in self._changed_epochs.items() if epoch >= self.epoch}
         self.best_score, self.best_epoch = state["best_score"], state["best_epoch"]
 
     def predictor(self, best: bool = False) -> Predictor:
