@@ -187,6 +187,7 @@ def test_the_command_trains_a_checkpoint_that_loads_and_evaluates(
     (found,) = Extractor.load(out, device="cpu").extract_all([Tweet(id="1", text="http http portrait")])
     assert found.typicality == pytest.approx(1 / 7, abs=1e-5), "stranger than all six validation tweets"
     card = (out / "README.md").read_text()
+    assert "names=" not in info.provenance["options"], "changes of the posts are named only where there are some"
     assert "| toy2017 | test | captions |" in card
     assert "configuration: [training.toml](training.toml)" in card
     assert tomllib.loads((out / "training.toml").read_text())["optimisation"]["epochs"] == 8
@@ -397,10 +398,18 @@ def test_a_data_set_that_the_training_must_not_see_is_in_no_part_of_it(data: Pat
     assert (read.data_sets, read.auxiliary) == (["toy2017"], [])
     assert read.labelled == material.read(data, None).labelled
     assert str(read.provenance()["left out"]).endswith("or in sets/toy2015, " + f"{tmp_path.name}/entire")
-    with pytest.raises(UserError, match=r"data\.unannotated: entire is the name of no set"):
-        material.read(data, None, entire=[entire], unannotated={"entire": ["PER"]})
-    with pytest.raises(UserError, match=r"all data sets there are left out by data\.without"):
+    names = f"there are {tmp_path.name}/copies, {tmp_path.name}/entire"
+    with pytest.raises(UserError, match=rf"data\.unannotated: entire is the name of no set in .*; {names}"):
+        material.read(data, None, entire=[entire, copies], unannotated={"entire": ["PER"]})
+    with pytest.raises(UserError, match=r"data\.folder .*: all data sets there are left out by .*; take one out of it"):
         material.read(unseen, None, without=[unseen])
+
+
+@pytest.mark.parametrize("key", ["auxiliary", "entire", "without"])
+def test_the_error_about_a_folder_that_is_not_there_names_its_key(key: str, data: Path, tmp_path: Path) -> None:
+    keys: dict[str, Any] = {key: [tmp_path / "nowhere"]}
+    with pytest.raises(UserError, match=rf"data\.{key}: .*/nowhere: needs train\.txt"):
+        material.read(data, None, **keys)
 
 
 def test_user_names_can_be_accounts_in_all_posts_of_a_training(small: Path, data: Path, tmp_path: Path) -> None:
@@ -446,10 +455,19 @@ def test_the_words_of_accounts_are_outside_of_mentions_whatever_types_are_unanno
     assert allowed_labels(small, unlabelled) == [set()] * 3
 
 
-def test_auxiliary_sets_without_new_posts_are_refused(small: Path, data: Path, tmp_path: Path) -> None:
-    options: dict[str, object] = {"encoder": small, "data.auxiliary": [str(data)]}
-    with pytest.raises(UserError, match=r"data\.auxiliary: all of its posts are also in data\.folder"):
+@pytest.mark.parametrize("key", ["auxiliary", "entire"])
+def test_auxiliary_sets_without_new_posts_are_refused(small: Path, data: Path, tmp_path: Path, key: str) -> None:
+    options: dict[str, object] = {"encoder": small, f"data.{key}": [str(data)]}
+    message = r"data\.auxiliary, data\.entire: all of their posts are also in data\.folder"
+    with pytest.raises(UserError, match=message):
         train(tmp_path / "out", data, options)
+    unseen = write_set(tmp_path / "toy2015", "alone")
+    with pytest.raises(UserError, match=message):
+        train(tmp_path / "out", data, options | {"data.without": [str(unseen)]})
+
+
+def test_auxiliary_sets_are_read_as_text(small: Path, data: Path, tmp_path: Path) -> None:
+    options: dict[str, object] = {"encoder": small, "data.auxiliary": [str(data)]}
     captions = {"data.captions": tmp_path / "captions.jsonl", "design.views": ["text+context"]}
     with pytest.raises(UserError, match=r"data\.auxiliary: its posts are read as text alone; add the view text"):
         train(tmp_path / "out", data, options | captions)
