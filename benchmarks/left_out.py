@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -50,6 +51,9 @@ PROMISED = 0.9
 """Precision to promise above the threshold, whatever the recipe says."""
 TIME = "seconds.json"
 """Beside the weights: how long the training took."""
+CHECKPOINTS = "checkpoints.json"
+"""Beside the weights: the whole paths of the teachers and of `start`. `CONFIG_COPY` has only the last part of some."""
+NO_CHECKPOINTS: dict[str, object] = {"start": None, "teachers": []}
 
 
 def overridden(recipe: Path, data: Path, name: str, seed: int, teachers: str, more: Sequence[str]) -> list[str]:
@@ -62,16 +66,36 @@ def overridden(recipe: Path, data: Path, name: str, seed: int, teachers: str, mo
     if teachers == "none":
         changes |= {"data.teachers": [], "data.unlabelled": []}
     elif teachers != "recipe":
-        changes["data.teachers"] = [str(Path(teachers.format(corpus=name, seed=seed)).resolve())]
+        folder = teachers.replace("{corpus}", name).replace("{seed}", str(seed))
+        changes["data.teachers"] = [str(Path(folder).resolve())]
     return [*(f"{key}={json.dumps(value)}" for key, value in changes.items()), *more]
+
+
+def check_start(recipe: Path, overrides: Sequence[str]) -> None:
+    """Raises `UserError` if the training would start from a checkpoint, which may have seen the corpus."""
+    if start := configuration.read(recipe, overrides)[0].start:
+        raise UserError(
+            f"{recipe}: start {start} may have seen the corpus that is left out; remove it, or choose --teachers "
+            "recipe, which names it in the table"
+        )
 
 
 def trained(recipe: Path, folder: Path, overrides: Sequence[str]) -> None:
     """Trains the checkpoint, unless it is finished. Raises `UserError` if it is that of another configuration."""
+    training, text = configuration.read(recipe, overrides)
+    learned_from = {
+        "start": str(training.start) if training.start else None,
+        "teachers": [str(teacher) for teacher in training.data.teachers],
+    }
+    stored = folder / CHECKPOINTS
     if (folder / CARD).is_file():
-        if (folder / CONFIG_COPY).read_text(encoding="utf-8") != configuration.read(recipe, overrides)[1]:
+        copy = (folder / CONFIG_COPY).read_text(encoding="utf-8")
+        former = json.loads(stored.read_text(encoding="utf-8")) if stored.is_file() else NO_CHECKPOINTS
+        if (tomllib.loads(copy), former) != (tomllib.loads(text), learned_from):
             raise UserError(f"{folder} was trained with another configuration; choose another --out, or remove it")
         return
+    folder.mkdir(parents=True, exist_ok=True)
+    stored.write_text(json.dumps(learned_from), encoding="utf-8")
     is_whole, began = not (folder / STATE).is_file(), time.perf_counter()
     train.command(recipe, out=folder, overrides=list(overrides))
     (folder / TIME).write_text(json.dumps(time.perf_counter() - began if is_whole else None), encoding="utf-8")
@@ -96,8 +120,7 @@ def measured(extractor: Extractor, tweets: Sequence[Example]) -> tuple[Scores, l
 
 
 def needed(judged: Sequence[Judged], target: float) -> float:
-    """Returns the smallest share of the mentions, the least probable ones, without which the others have this
-    precision."""
+    """Share of mentions, least probable first, that people must check so that the rest reach `target`."""
     good = risks(*columns(judged)) <= 1 - target + 1e-9
     kept = max((number for number, fine in enumerate(good, start=1) if fine), default=0)
     return 1 - kept / len(judged) if judged else 0.0
@@ -143,7 +166,10 @@ def command(
     out: Annotated[Path, typer.Option(help="Folder of the checkpoints: RECIPE/CORPUS/seed-N.")] = Path("runs/left-out"),
     recipes: Annotated[
         list[Path] | None,
-        typer.Option("--recipe", help="Configuration of `mner train`. Repeatable. Default: today's recipe, and ours."),
+        typer.Option(
+            "--recipe",
+            help=f"Configuration of `mner train`. Repeatable. Default: {' and '.join(map(str, RECIPES))}.",
+        ),
     ] = None,
     corpora: Annotated[
         list[str] | None, typer.Option("--corpus", help=f"Corpus to leave out: {', '.join(CORPORA)}. Repeatable.")
@@ -172,6 +198,9 @@ def command(
         raise UserError(f"--split {split}: choose valid or test")
     if data is None:
         raise UserError("MNER_DATA is not set; set it to the folder with the data sets")
+    if teachers == "none":
+        for recipe in recipes or RECIPES:
+            check_start(recipe, overridden(recipe, data, names[0], 0, teachers, overrides or []))
     started, this, rows = datetime.now(UTC).isoformat(timespec="seconds"), machine(), []
     for name in names:
         for recipe in recipes or RECIPES:

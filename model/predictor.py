@@ -285,7 +285,7 @@ def entity_type(span: WordSpan) -> EntityType:
     return ENTITY_TYPES[(span.begin - 1) // 2]
 
 
-def _emissions(network: Tagger, output: Output, belief: NIG) -> Tensor:
+def conditioned_emissions(network: Tagger, batch: Batch, belief: NIG) -> Tensor:
     """Returns (B, W, L).
 
     No mention goes on over the end of a line, so no word after one may be inside of a mention. The words of accounts
@@ -294,8 +294,8 @@ def _emissions(network: Tagger, output: Output, belief: NIG) -> Tensor:
     emissions = network.emissions(belief).float()
     labels = torch.arange(emissions.shape[-1], device=emissions.device)
     inside = (labels % 2 == 0) & (labels != OUTSIDE)
-    emissions = emissions.masked_fill(output.batch.opens_line.unsqueeze(-1) & inside, IMPOSSIBLE)
-    return emissions.masked_fill(output.batch.in_account.unsqueeze(-1) & (labels != OUTSIDE), IMPOSSIBLE)
+    emissions = emissions.masked_fill(batch.opens_line.unsqueeze(-1) & inside, IMPOSSIBLE)
+    return emissions.masked_fill(batch.in_account.unsqueeze(-1) & (labels != OUTSIDE), IMPOSSIBLE)
 
 
 class _Opinions:
@@ -307,7 +307,7 @@ class _Opinions:
         """`temperature` (B); `share` (B): how much of a view's evidence counts, None for the fused belief."""
         words = output.batch.words
         with torch.inference_mode():
-            self.emissions = _emissions(network, output, belief).double()
+            self.emissions = conditioned_emissions(network, output.batch, belief).double()
             passes = network.crf.forward_backward(self.emissions, words, temperature)
             transitions, _, end = network.crf.scores(temperature)
             counted = output.counted(belief)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Callable, Collection, Sequence
 from copy import deepcopy
@@ -22,6 +23,9 @@ PATHS = ("start", "out", "data.folder", "data.captions", "data.images", "data.na
 PATH_LISTS = tuple(f"data.{key}" for key in ("auxiliary", "entire", "decisions", "unlabelled", "teachers", "without"))
 MODELS = ("encoder", "image_encoder")
 """Keys with a hub name or a path. A path begins with `.`, `/` or `$MNER_DATA`."""
+
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+"""A key that TOML takes without quotation marks."""
 
 Table = dict[str, Any]
 
@@ -141,16 +145,16 @@ def _toml(table: Table) -> str:
     """Returns the table as TOML. Values are written as JSON, because the values that occur here look the same in
     TOML."""
     dump = partial(json.dumps, ensure_ascii=False)
-    lines = [f"{key} = {dump(value)}" for key, value in table.items() if not isinstance(value, dict)]
+
+    def assigned(key: str, value: object) -> str:
+        return f"{key if BARE_KEY.fullmatch(key) else dump(key)} = {dump(value)}"
+
+    lines = [assigned(key, value) for key, value in table.items() if not isinstance(value, dict)]
     for section, values in table.items():
         if isinstance(values, dict):
             plain = {key: value for key, value in values.items() if not isinstance(value, dict)}
-            lines += ["", f"[{section}]", *(f"{key} = {dump(value)}" for key, value in plain.items())]
+            lines += ["", f"[{section}]", *(assigned(key, value) for key, value in plain.items())]
             for name, inner in values.items():
                 if isinstance(inner, dict):
-                    lines += [
-                        "",
-                        f"[{section}.{name}]",
-                        *(f"{dump(key)} = {dump(value)}" for key, value in inner.items()),
-                    ]
+                    lines += ["", f"[{section}.{name}]", *(assigned(key, value) for key, value in inner.items())]
     return "\n".join(lines).strip() + "\n"

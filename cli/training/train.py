@@ -91,7 +91,7 @@ def _train(config: TrainingConfig, text: str, out: Path) -> None:
             accounts=data.accounts,
         )
     _show_material(material)
-    material.check(design, config.losses, auxiliary=bool(data.auxiliary or data.entire) and not data.without)
+    material.check(design, config.losses, auxiliary=[*data.auxiliary, *data.entire])
     if data.images and image_encoder:
         material = _with_images(material, data.images, image_encoder)
     network, tokenizer = pretrained(path, config.optimisation.seed, design)
@@ -136,6 +136,7 @@ def _info(
     """Returns the checkpoint's description before calibration."""
     from cli.training import teachers
     from model.checkpoint import VISION
+    from model.training.config import AugmentConfig
     from model.training.publish import CONFIG_COPY
 
     provenance = material.provenance() | {"encoder": encoder_name}
@@ -145,10 +146,13 @@ def _info(
         provenance["teacher" if number == 1 else f"teacher {number}"] = teachers.summary(teacher)
     if config.start:
         provenance["start"] = teachers.summary(config.start)
+    options: list[object] = [config.optimisation, config.losses]
+    if config.augment != AugmentConfig():
+        options.append(config.augment)
     provenance |= {
         "best epoch": trainer.best_epoch,
         "configuration": f"[{CONFIG_COPY}]({CONFIG_COPY})",
-        "options": f"{config.optimisation} {config.losses} {config.augment}",
+        "options": " ".join(map(str, options)),
         "command": typed("mner"),
     }
     update = {

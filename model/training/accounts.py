@@ -24,7 +24,8 @@ class WordAccount:
 
 
 def as_accounts(examples: Sequence[Example]) -> list[Example]:
-    """Returns the examples with their accounts, and without the gold mentions that overlap one.
+    """Returns the examples with their accounts, and without the gold mentions that overlap one. No word of an account
+    is left open.
 
     In a data set with more lone `@` than words that begin with it, the word behind a lone one is a name: the corpus has
     split most signs off. In others a lone `@` means "at".
@@ -43,6 +44,9 @@ def _as_accounts(example: Example, *, splits: bool) -> Example:
     for start, end in mentions(tags):
         if any(account.start < end and start < account.end for account in accounts):
             tags[start:end] = ["O"] * (end - start)
+    if tags:
+        for account in accounts:
+            tags[account.start : account.end] = ["O"] * (account.end - account.start)
     return replace(example, tags=tuple(tags), accounts=accounts)
 
 

@@ -33,7 +33,7 @@ CROSSNER: dict[str, str | None] = {
     # science
     "scientist": "PER",
     "university": "ORG",
-    "academicjournal": "MISC",  # a work, as a magazine is
+    "academicjournal": None,  # as a magazine, a work or its publisher
     "award": "MISC",
     "astronomicalobject": None,  # planets, which are places to some annotators
     "discipline": None,  # from here on common nouns, with some names among them

@@ -5,13 +5,15 @@ So the model learns the wording around a name and not the name, and less of the 
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import replace
 
 from core.spelling import SIGNS
+from model.addresses import begins_within_word, end_of_address
 from model.tokens import TweetTokenizer
-from model.training.accounts import WordAccount, mentions
+from model.training.accounts import WordAccount, accounts_of, mentions
 from model.training.config import AugmentConfig
 from model.training.corpus import Example, legal
 from model.training.names import Names
@@ -44,6 +46,9 @@ class Augmentation:
         self._config, self._names, self._tokenizer, self._seed = config, names, tokenizer, seed
         self._posts = list(zip(examples, beliefs or [{}] * len(examples), strict=True))
         self.fingerprint = f"{config} {names.digest if names else None}"
+        if any(example.accounts for example in examples):
+            accounts = [[(each.start, each.end) for each in example.accounts] for example in examples]
+            self.fingerprint += f" {hashlib.sha256(repr(accounts).encode()).hexdigest()}"
 
     def changed(self, unchanged: Sequence[Item], epoch: int) -> list[Item]:
         """Returns the items of an epoch. `unchanged`: those of the examples as they are."""
@@ -123,10 +128,12 @@ def recased(example: Example, chance: random.Random) -> Example:
     The beliefs about its words still hold: a name is the same name in another casing.
     """
     (casing,) = chance.choices(list(CASINGS), list(CASINGS.values()))
-    accounts = {place for each in example.accounts for place in range(each.start, each.end)}
+    # a word right behind a lone @ stays in any case, since a user name can stand there
+    found = (*example.accounts, *accounts_of(example.words, splits=True))
+    accounts = {place for each in found for place in range(each.start, each.end)}
 
     def change(place: int, word: str) -> str:
-        if place in accounts or word.startswith(("http", "www.", *SIGNS)):
+        if place in accounts or word.startswith(("http", "www.", *SIGNS)) or _has_address(word):
             return word
         if casing != "title":
             return word.lower() if casing == "lower" else word.upper()
@@ -134,3 +141,9 @@ def recased(example: Example, chance: random.Random) -> Example:
         return word[:first].upper() + word[first:]
 
     return replace(example, words=tuple(change(place, word) for place, word in enumerate(example.words)))
+
+
+def _has_address(word: str) -> bool:
+    if end_of_address(word, 0) is not None:
+        return True
+    return any(begins_within_word(word, place) for place in range(1, len(word)))

@@ -29,6 +29,8 @@ from model.training.annotation import OPEN, TYPES
 from model.training.permission import Permission
 
 SPLITS = ("train", "valid", "test")
+DOCUMENT = "-DOCSTART-"
+"""Begins a line between two documents, as in CoNLL-2003 and WikiGold."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +135,13 @@ def read(
         elif not words and "\t" not in line and (comment := COMMENT.fullmatch(line.rstrip())):
             name = comment[2] if comment[1] == "id" else name
             source = unquoted(comment[2]) if comment[1] == "source" else source
+        elif line.startswith(DOCUMENT):
+            continue
         elif line.strip():
             word, separated, tag = line.rpartition(separator)
             if not separated:
-                raise UserError(f"{path}:{number}: expected `word<TAB>tag`, got {line!r}")
+                layout = "`word<TAB>tag`," if separator == "\t" else "`word tag`, since no line has a tab;"
+                raise UserError(f"{path}:{number}: expected {layout} got {line!r}")
             tag = _tag(tag.strip(), path, number, may_be_open=may_be_open)
             if word.strip():  # the Broad Twitter Corpus has tags on blank words
                 words.append(word)

@@ -116,7 +116,11 @@ def _labels(network: Tagger, stack: Stack, labels: Tensor, weights: LossConfig) 
 
 def log_marginals(network: Tagger, belief: NIG, words: Tensor, temperature: Temperature = 1.0) -> Tensor:
     """Returns (B, W, L) log-probabilities of the labels; with a chain, over all its paths."""
-    emissions = network.emissions(belief)
+    return log_marginals_of(network, network.emissions(belief), words, temperature)
+
+
+def log_marginals_of(network: Tagger, emissions: Tensor, words: Tensor, temperature: Temperature = 1.0) -> Tensor:
+    """Returns the same as `log_marginals`, from the emissions (B, W, L)."""
     if network.design.chain:
         return network.crf.log_marginals(emissions, words, temperature)
     return torch.log_softmax(emissions.float() / by_tweet(temperature, 2), -1)

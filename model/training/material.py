@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -80,8 +81,8 @@ class Material:
         held_out = {key: corpus.with_images(examples, features) for key, examples in self.held_out.items()}
         return replace(self, labelled=corpus.with_images(self.labelled, features), held_out=held_out)
 
-    def check(self, design: Design, losses: LossConfig, *, auxiliary: bool) -> None:
-        """Checks that the configured parts have posts to learn from. `auxiliary`: whether such data sets were given.
+    def check(self, design: Design, losses: LossConfig, *, auxiliary: Sequence[Path]) -> None:
+        """Checks that the configured parts have posts to learn from. `auxiliary`: the data sets that are only learned.
 
         Raises `UserError` naming the key of the configuration.
         """
@@ -91,8 +92,11 @@ class Material:
         if not any(caption_modes(design, examples) for examples in self.validation.values()):
             views = ", ".join(design.views)
             raise UserError(f"design.views {views}: no validation post has such a view; set data.captions")
-        if auxiliary and not self.auxiliary:
-            raise UserError("data.auxiliary: all of its posts are also in data.folder, or in a held-out split")
+        if _remaining(auxiliary, self.without) and not self.auxiliary:
+            raise UserError(
+                "data.auxiliary, data.entire: all of their posts are also in data.folder, data.decisions or "
+                "data.without, or in a held-out split"
+            )
         if design.discount and len({example.caption for example in self.labelled if example.caption}) < 2:
             raise UserError("losses.matching: needs data.captions with at least two different captions")
 
@@ -147,13 +151,15 @@ def read(
     """
     permission = permission or Permission()
     convert = as_accounts if accounts == "account" else list[Example]
-    unseen = {folder.resolve() for folder in without}
     labelled: list[Example] = []
     held_out: Splits = {}
     held_out_examples: list[Example] = []
-    measured = [folder for folder in corpus.folders(data) if folder.resolve() not in unseen]
+    measured = _remaining(corpus.folders(data), without)
     if not measured:
-        raise UserError(f"{data}: all data sets there are left out by data.without")
+        raise UserError(
+            f"data.folder {data}: all data sets there are left out by data.without; take one out of it, or choose "
+            "another folder"
+        )
     for folder in measured:
         texts = corpus.read_captions(captions, folder.name) if captions else {}
         splits = {
@@ -162,17 +168,23 @@ def read(
         labelled += splits["train"]
         held_out |= {(folder.name, split): splits[split] for split in ("valid", "test")}
         held_out_examples += [*splits["valid"], *splits["test"]]
-    if unknown := set(unannotated or ()) - {display_name(folder) for folder in (*auxiliary, *entire)}:
-        raise UserError(f"data.unannotated: {min(unknown)} is the name of no set in data.auxiliary or data.entire")
-    other, whole, bare = (
-        _read_unmeasured([folder for folder in folders if folder.resolve() not in unseen], permission)
-        for folders in (auxiliary, entire, unlabelled)
-    )
+    names = {display_name(folder) for folder in (*auxiliary, *entire)}
+    if unknown := set(unannotated or ()) - names:
+        raise UserError(
+            f"data.unannotated: {min(unknown)} is the name of no set in data.auxiliary or data.entire; there are "
+            f"{', '.join(sorted(names)) or 'none'}"
+        )
+    with _named("data.auxiliary"):
+        other = _read_unmeasured(_remaining(auxiliary, without), permission)
+    with _named("data.entire"):
+        whole = _read_unmeasured(_remaining(entire, without), permission)
+    bare = _read_unmeasured(_remaining(unlabelled, without), permission)
     held_out_examples += other.held_out + bare.held_out
     if captions:
         corpus.check_captions(captions, [*labelled, *held_out_examples])
-    for folder in without:
-        held_out_examples += _all_posts(folder)
+    with _named("data.without"):
+        for folder in without:
+            held_out_examples += _all_posts(folder)
     decided = _read_decisions(decisions, permission)
     others = convert(corpus.as_auxiliary([*other.training, *whole.training, *whole.held_out], unannotated))
     kinds = (labelled, decided, others, convert([replace(each, tags=()) for each in bare.training]))
@@ -182,6 +194,21 @@ def read(
     apart = corpus.without_leaks(kept[2], [*kept[0], *own])
     rest = corpus.without_leaks(kept[3], [*kept[0], *own, *apart])
     return Material(kept[0], apart, rest, held_out, left_out, own, tuple(without), accounts)
+
+
+def _remaining(folders: Sequence[Path], without: Sequence[Path]) -> list[Path]:
+    """Returns the folders that are not left out."""
+    unseen = {folder.resolve() for folder in without}
+    return [folder for folder in folders if folder.resolve() not in unseen]
+
+
+@contextmanager
+def _named(key: str) -> Iterator[None]:
+    """Puts the key of the configuration before the message of a `UserError`."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None
 
 
 def _all_posts(folder: Path) -> list[Example]:

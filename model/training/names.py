@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -22,17 +22,28 @@ _ASIDE = re.compile(r"\([^()]*\)|,.*")
 """What tells two names apart in an encyclopedia: `Belmont (North Carolina)`, `Abbotsford, British Columbia`."""
 _QUOTES = re.compile(r"[\"“”„]|''+|(?<!\w)['‘’]|['’](?!\w)")
 _LEGAL_FORM = re.compile(r"(?: (?:Co|Corp|Inc|Ltd|Limited|LLC|PLC|plc|GmbH|AG|SA|AB)\.?)+$")
+_SUFFIX = re.compile(r"[IVX]+|(?:Jr|Sr)\.?")
+_TITLES = ("the", "dj", "sir")
 
 
 def cleaned(name: str) -> tuple[str, ...]:
     """Returns the words of a listed name, without explanations, quotation marks and legal forms.
 
-    Returns none for a name that is no good: too long, or with a word that has no letter or digit.
+    Returns none for a name that is no good: too long, without a letter, or with a word that has no letter or digit.
     """
     plain = " ".join(_QUOTES.sub("", _ASIDE.sub("", name)).split())
     words = tuple(_LEGAL_FORM.sub("", plain).split())
     good = len(words) <= MOST_WORDS and all(any(map(str.isalnum, word)) for word in words)
-    return words if good and any(map(str.isalpha, name)) else ()
+    return words if good and any(map(str.isalpha, "".join(words))) else ()
+
+
+def without_titles(name: Sequence[str]) -> Sequence[str]:
+    """Returns the words of a person's name that name the person alone: `Sir` and `III` do not."""
+    while len(name) > 1 and _SUFFIX.fullmatch(name[-1]):
+        name = name[:-1]
+    while len(name) > 1 and name[0].casefold() in _TITLES:
+        name = name[1:]
+    return name
 
 
 @dataclass(frozen=True)
@@ -55,10 +66,10 @@ class Names:
     def draw(self, kind: str, words: int, chance: random.Random) -> tuple[str, ...]:
         """Returns another name of this type for one of so many words.
 
-        For a person named by one word, it is the first or the last word of a name.
+        For a person named by one word, it is the first or the last word of a name, without titles and numerals.
         """
         name = chance.choice(chance.choice(self.lists[kind]))
-        return (name[chance.choice((0, -1))],) if kind == "PER" and words == 1 else name
+        return (without_titles(name)[chance.choice((0, -1))],) if kind == "PER" and words == 1 else name
 
 
 def _read(path: Path) -> tuple[tuple[str, ...], ...]:

@@ -19,8 +19,9 @@ from model.checkpoint import CONFIG, WEIGHTS
 from model.decode import Floats
 from model.design import LABELS
 from model.extractor import Extractor
+from model.predictor import conditioned_emissions
 from model.training.corpus import Example
-from model.training.losses import log_marginals
+from model.training.losses import log_marginals_of
 from model.training.reading import outputs
 
 Beliefs = dict[int, Floats]
@@ -31,14 +32,16 @@ def marginals(teacher: Extractor, examples: Sequence[Example], progress: Callabl
     """Returns the teacher's beliefs about each example, read with its caption if it has one.
 
     An example for which the teacher has no view gets none. Neither do words of accounts: a teacher may take them for
-    names. Calls `progress(share done)`.
+    names. The beliefs about the other words hold given that these are outside of mentions, as in the stream. Calls
+    `progress(share done)`.
     """
     predictor = teacher.predictor
     result: list[Beliefs] = [{} for _ in examples]
     done = 0
     for rows, output in outputs(predictor.network, teacher.tokenizer, examples, True, predictor.device):
         with torch.inference_mode():
-            logs = log_marginals(predictor.network, output.together, output.batch.words)
+            emissions = conditioned_emissions(predictor.network, output.batch, output.together)
+            logs = log_marginals_of(predictor.network, emissions, output.batch.words)
         probabilities = logs.exp().cpu().numpy().astype(np.float16)
         has_view = output.batch.present.any(0).tolist()
         for row, encoded, words, is_read in zip(rows, output.encoded, probabilities, has_view, strict=True):
@@ -68,7 +71,8 @@ def key(teacher: Path, examples: Sequence[Example]) -> str:
         with (teacher / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     for example in examples:
-        digest.update(repr((example.words, example.caption, example.accounts)).encode())
+        accounts = [example.accounts] if example.accounts else []  # without any, the hash is that of former versions
+        digest.update(repr((example.words, example.caption, *accounts)).encode())
         digest.update(b"" if example.image is None else np.ascontiguousarray(example.image).tobytes())
     return digest.hexdigest()
 

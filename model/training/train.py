@@ -18,7 +18,7 @@ from core.atomic import atomic_write
 from core.errors import UserError
 from model.batch import Batch, batches, collate
 from model.checkpoint import CheckpointInfo, Temperatures
-from model.decode import Floats
+from model.decode import OUTSIDE, Floats
 from model.design import LABELS
 from model.predictor import Predictor
 from model.tagger import Tagger
@@ -47,7 +47,8 @@ class Item:
     swapped: bool = False
     """Whether its context belongs to another post."""
     unannotated: tuple[int, ...] = ()
-    """Label ids that a word tagged O may still have, because the annotators did not mark these types."""
+    """Label ids that a word tagged O may still have, because the annotators did not mark these types. This does
+    not hold for words of accounts."""
 
 
 def items(
@@ -61,7 +62,7 @@ def items(
     """
     result = []
     for example, belief in zip(examples, beliefs or [{}] * len(examples), strict=True):
-        encoded = tokenizer.encode_words(example.words, example.caption, example.image)
+        encoded = tokenizer.encode_words(example.words, example.caption, example.image, example.accounts)
         tags = legal(example.tags)
         labels = tuple(ANY if tags[word] == OPEN else LABELS.index(tags[word]) for word, _ in encoded.spans if tags)
         unread = np.full(len(LABELS), np.nan, np.float16)
@@ -107,7 +108,14 @@ class Trainer:
         self.best_weights: dict[str, Tensor] = {}
         groups = _parameter_groups(network, optimisation)
         self.optimiser = torch.optim.AdamW(groups, weight_decay=optimisation.weight_decay, fused=True)
-        self.steps = sum(len(list(self.epoch_batches(epoch))) for epoch in range(optimisation.epochs))
+        self.steps = 0
+        # To count the batches, the changed posts must be encoded. This takes long, so they are kept until their epoch.
+        self._changed_epochs: dict[int, list[list[Item]]] = {}
+        for epoch in range(optimisation.epochs):
+            counted = list(self.epoch_batches(epoch))
+            self.steps += len(counted)
+            if changes:
+                self._changed_epochs[epoch] = counted
         self._fingerprint = f"{self.optimisation} {self.losses} {network.design} {_digest(network, training)}"
         if changes:
             self._fingerprint += f" {changes.fingerprint}"
@@ -151,7 +159,7 @@ class Trainer:
         """
         torch.manual_seed(self.optimisation.seed * 1000 + self.epoch)
         self.network.train()
-        groups = list(self.epoch_batches(self.epoch))
+        groups = self._changed_epochs.pop(self.epoch, None) or list(self.epoch_batches(self.epoch))
         for number, group in enumerate(groups, start=1):
             step_loss = self._loss(group)
             if not step_loss.isfinite():
@@ -235,6 +243,7 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.epoch, self.best_weights = state["epoch"], state["best_weights"]
+        self._changed_epochs = {epoch: each for epoch, each in self._changed_epochs.items() if epoch >= self.epoch}
         self.best_score, self.best_epoch = state["best_score"], state["best_epoch"]
 
     def predictor(self, best: bool = False) -> Predictor:
@@ -261,7 +270,14 @@ def _digest(network: Tagger, training: Sequence[Item]) -> str:
     for value in network.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     for item in training:
-        text = (item.encoded.text, item.encoded.context, item.labels, item.data, *item.unannotated)
+        text = (
+            item.encoded.text,
+            item.encoded.context,
+            item.labels,
+            item.data,
+            *item.unannotated,
+            *item.encoded.in_account,
+        )
         digest.update(repr(text).encode())
         for array in (item.encoded.image, item.teacher):
             digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
@@ -309,14 +325,20 @@ def with_swapped_contexts(items: Sequence[Item], share: float, chance: random.Ra
 
 
 def label_tensor(group: Sequence[Item], batch: Batch) -> Tensor:
-    """Returns (B, W, L) bool: the labels that each word may have; none for padding and for posts without labels."""
+    """Returns (B, W, L) bool: the labels that each word may have; none for padding and for posts without labels.
+
+    The words of accounts have the label O, whatever the corpus leaves open.
+    """
     allowed = torch.zeros(*batch.words.shape, len(LABELS), dtype=torch.bool)
+    outside = torch.arange(len(LABELS)) == OUTSIDE
     for row, item in zip(allowed, group, strict=True):
         labels = torch.tensor(item.labels, dtype=torch.long)
         row[torch.arange(len(labels)), labels] = True
         row[: len(labels)][labels == ANY] = True
         if item.unannotated:
-            row[: len(labels), list(item.unannotated)] = (labels == LABELS.index("O")).unsqueeze(1)
+            row[: len(labels), list(item.unannotated)] = ((labels == OUTSIDE) | (labels == ANY)).unsqueeze(1)
+        if item.encoded.in_account and item.labels:
+            row[: len(labels)][torch.tensor(item.encoded.in_account)] = outside
     return allowed
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks import left_out
-from benchmarks.left_out import command, needed, overridden
+from benchmarks.left_out import CHECKPOINTS, command, needed, overridden, trained
 from cli.training import configuration, train
 from core.errors import UserError
-from model.checkpoint import describe
+from model.checkpoint import CARD, describe
+from model.training.publish import CONFIG_COPY
 from model.training.scores import Judged
 from tests.model.toys import PEOPLE, PLACES, bert, save
 
@@ -69,6 +70,37 @@ def test_a_recipe_is_trained_without_the_corpus_and_measured_once(
     assert json.loads(figures.read_text())["rows"] == [row]
     with pytest.raises(UserError, match="was trained with another configuration; choose another --out"):
         command(out, [recipe], ["b"], [3], overrides=["optimisation.epochs=2"])
+
+
+def test_a_checkpoint_of_other_teachers_is_not_measured_as_that_of_these(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finish(recipe: Path, out: Path, overrides: list[str]) -> None:
+        (out / CARD).touch()
+        (out / CONFIG_COPY).write_text(configuration.read(recipe, overrides)[1])
+
+    monkeypatch.setattr(train, "command", finish)
+    first, second = ([f"data.teachers={json.dumps([str(tmp_path / name / 'seed-0')])}"] for name in ("a", "b"))
+    folder = tmp_path / "out"
+    trained(recipe, folder, first)
+    trained(recipe, folder, first)
+    with pytest.raises(UserError, match="was trained with another configuration; choose another --out"):
+        trained(recipe, folder, second)
+    (folder / CHECKPOINTS).unlink()
+    with pytest.raises(UserError, match="was trained with another configuration"):
+        trained(recipe, folder, first)
+
+
+def test_only_the_corpus_and_the_seed_are_replaced_in_the_folder_of_a_teacher(data: Path) -> None:
+    changes = overridden(RECIPES[0], data, "a", 1, "/runs/{name}/{corpus}/{seed}", [])
+    assert 'data.teachers=["/runs/{name}/a/1"]' in changes
+
+
+@pytest.mark.usefixtures("data")
+def test_a_start_that_may_have_seen_the_corpus_is_refused(recipe: Path, tmp_path: Path) -> None:
+    recipe.write_text(f'start = "{tmp_path}/before"\n{recipe.read_text()}')
+    with pytest.raises(UserError, match=r"toy\.toml: start .*/before may have seen .*; remove it, or choose --teach"):
+        command(tmp_path / "out", [recipe], ["b"])
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,13 @@ def test_the_examples_are_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert "$MNER_DATA/captions_blip2.jsonl" in text, "the copy names no folder of this machine"
 
 
+def test_keys_of_the_copy_are_quoted_only_where_toml_asks_for_it(config: Path) -> None:
+    overrides = ["losses.alignment_temperatures.twitter2015=4", 'data.unannotated={"ner/wikigold" = ["MISC"]}']
+    _, text = read(config, overrides)
+    assert "\ntwitter2015 = 4\n" in text
+    assert '\n"ner/wikigold" = ["MISC"]\n' in text
+
+
 def test_defaults_are_those_of_the_classes(config: Path) -> None:
     training, _ = read(config, [])
     assert training.losses.alignment == 0.1

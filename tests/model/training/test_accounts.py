@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from model.training.accounts import as_accounts
+from model.training.annotation import OPEN
 from model.training.corpus import Example
 
 
@@ -14,6 +15,11 @@ def test_gold_mentions_of_accounts_do_not_count() -> None:
     (read,) = as_accounts([example("@ NBA star Chris Paul @ Low Festival", "O B-ORG O B-PER I-PER O B-MISC I-MISC")])
     assert read.tags == ("O", "O", "O", "B-PER", "I-PER", "O", "O", "O")
     assert [(account.start, account.end) for account in read.accounts] == [(0, 2), (5, 7)]
+
+
+def test_words_of_accounts_are_not_left_open() -> None:
+    (read,) = as_accounts([example("@pop @NBA music now", f"{OPEN} {OPEN} {OPEN} O")])
+    assert read.tags == ("O", "O", OPEN, "O")
 
 
 def test_a_lone_sign_means_at_where_most_names_have_theirs() -> None:

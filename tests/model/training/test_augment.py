@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -45,6 +46,8 @@ def encoded(training: Trainer, epoch: int) -> list[Encoded]:
         ("'''Oceanus Group Limited", "Oceanus Group"),
         ("BULL-DOG SAUCE Co., Ltd.", "BULL-DOG SAUCE"),
         ("Tarik O'Regan", "Tarik O'Regan"),
+        ("2015, Inc.", ""),
+        ("Adolf I, Count of the Mark", "Adolf I"),
         ("Italy men's national canoe polo team", ""),
         ("10 & 10 Danza", ""),
         ("1-2-3", ""),
@@ -53,6 +56,25 @@ def encoded(training: Trainer, epoch: int) -> list[Encoded]:
 )
 def test_listed_names_lose_what_nobody_writes(listed: str, words: str) -> None:
     assert cleaned(listed) == split(words)
+
+
+@pytest.mark.parametrize(
+    ("listed", "drawn"),
+    [
+        ("Adolf I, Count of the Mark", {"Adolf"}),
+        ("Pius XII", {"Pius"}),
+        ("Robert Downey Jr.", {"Robert", "Downey"}),
+        ("Martin King, Jr", {"Martin", "King"}),
+        ("Ken Griffey Sr. III", {"Ken", "Griffey"}),
+        ("The Beatles", {"Beatles"}),
+        ("DJ Sir Mix", {"Mix"}),
+        ("V", {"V"}),
+    ],
+)
+def test_one_word_of_a_name_is_one_that_names_the_person_alone(listed: str, drawn: set[str]) -> None:
+    names = Names({"PER": ((cleaned(listed),),)})
+    assert {names.draw("PER", 1, random.Random(seed)) for seed in range(20)} == {(word,) for word in drawn}
+    assert names.draw("PER", 2, random.Random(0)) == cleaned(listed)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +127,39 @@ def test_a_post_is_recased_except_for_addresses_and_user_names() -> None:
     assert found == {("iphone", "#new"), ("IPHONE", "#NEW"), ("IPhone", "#New")}
     for seed in range(5):
         assert recased(example, random.Random(seed)).words[2:] == example.words[2:]
+
+
+@pytest.mark.parametrize("address", ["t.co/Ab", "pic.twitter.com/aBc", "Romehttps://t.co/Ab", "Ann@b.org"])
+def test_addresses_stay_however_they_begin(address: str) -> None:
+    for seed in range(5):
+        assert recased(Example("1", (address,), ("O",)), random.Random(seed)).words == (address,)
+
+
+def test_a_user_name_stays_behind_its_sign_where_it_is_a_word_as_any_other() -> None:
+    example = Example("1", ("@", "Ann", "_", "Lee", "@", "iPhone"), ("O",) * 6)
+    for seed in range(5):
+        assert recased(example, random.Random(seed)).words == example.words
+
+
+def test_posts_are_encoded_once_an_epoch(tmp_path: Path) -> None:
+    network, tokenizer = pretrained(str(save(tmp_path / "encoder", bert)), seed=0)
+    changes = Augmentation(AugmentConfig(casing=0.3), None, examples(32), None, tokenizer, seed=0)
+    counted = Mock(wraps=changes)
+    counted.fingerprint = changes.fingerprint
+    optimisation = OptimisationConfig(epochs=2, batch_tokens=128)
+    training = Trainer(network, items(examples(32), tokenizer), tokenizer, optimisation, "cpu", changes=counted)
+    while not training.finished:
+        training.run_epoch(lambda done, value: None)
+    assert [call.args[1] for call in counted.changed.call_args_list] == [0, 1]
+
+
+def test_changes_of_other_accounts_are_other_changes(tmp_path: Path) -> None:
+    _, tokenizer = pretrained(str(save(tmp_path / "encoder", bert)), seed=0)
+    plain = Example("1", ("@", "ann"), ("O", "O"))
+    marked = [plain, replace(plain, accounts=(WordAccount(0, 2),)), replace(plain, accounts=(WordAccount(1, 2),))]
+    config = AugmentConfig(casing=0.3)
+    found = {Augmentation(config, None, [each], None, tokenizer, seed=0).fingerprint for each in marked}
+    assert len(found) == 3
 
 
 def test_a_training_with_changes_resumes_as_if_it_had_not_been_killed(tmp_path: Path) -> None:

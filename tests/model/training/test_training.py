@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tomllib
@@ -31,9 +32,10 @@ from model.training import material
 from model.training import publish as publishing
 from model.training import teacher as teaching
 from model.training import train as training_of
+from model.training.accounts import WordAccount, as_accounts
 from model.training.annotation import OPEN
 from model.training.config import OptimisationConfig
-from model.training.corpus import Example
+from model.training.corpus import Example, as_auxiliary
 from model.training.encoder import pretrained
 from model.training.losses import loss
 from model.training.permission import Permission
@@ -185,6 +187,7 @@ def test_the_command_trains_a_checkpoint_that_loads_and_evaluates(
     (found,) = Extractor.load(out, device="cpu").extract_all([Tweet(id="1", text="http http portrait")])
     assert found.typicality == pytest.approx(1 / 7, abs=1e-5), "stranger than all six validation tweets"
     card = (out / "README.md").read_text()
+    assert "names=" not in info.provenance["options"], "changes of the posts are named only where there are some"
     assert "| toy2017 | test | captions |" in card
     assert "configuration: [training.toml](training.toml)" in card
     assert tomllib.loads((out / "training.toml").read_text())["optimisation"]["epochs"] == 8
@@ -225,6 +228,7 @@ def test_batches_in_which_no_post_has_a_view_are_skipped(small: Path) -> None:
         pytest.param({"number": 31}, id="other tweets"),
         pytest.param({"teacher": True}, id="a teacher"),
         pytest.param({"unannotated": frozenset({"MISC"})}, id="another annotation scheme"),
+        pytest.param({"accounts": (WordAccount(0, 1),)}, id="other accounts"),
     ],
 )
 def test_a_training_of_other_data_does_not_resume_this_one(small: Path, tmp_path: Path, other: dict[str, Any]) -> None:
@@ -234,10 +238,12 @@ def test_a_training_of_other_data_does_not_resume_this_one(small: Path, tmp_path
         number: int = 32,
         teacher: bool = False,
         unannotated: frozenset[str] = frozenset(),
+        accounts: tuple[WordAccount, ...] = (),
     ) -> Trainer:
         network, tokenizer = pretrained(str(small), seed, design)
         believed = [{0: np.full(len(LABELS), 1 / len(LABELS))}] * number if teacher else None
-        learned = items([replace(each, unannotated=unannotated) for each in examples(number)], tokenizer, believed)
+        posts = [replace(each, unannotated=unannotated, accounts=accounts) for each in examples(number)]
+        learned = items(posts, tokenizer, believed)
         return Trainer(network, learned, tokenizer, OptimisationConfig(epochs=1, batch_tokens=128), "cpu")
 
     build().save(tmp_path)
@@ -330,6 +336,18 @@ def test_the_beliefs_of_several_teachers_are_their_mean(tmp_path: Path) -> None:
     assert len({teaching.key(tmp_path / name, examples(number)) for name in "ab" for number in (2, 3)}) == 4
 
 
+def test_stored_beliefs_stay_valid_for_posts_without_accounts(tmp_path: Path) -> None:
+    for file in (CONFIG, WEIGHTS):
+        (tmp_path / file).write_text(file)
+    (post,) = examples(1)
+    digest = hashlib.sha256()
+    for file in (CONFIG, WEIGHTS):
+        digest.update(hashlib.sha256(file.encode()).digest())
+    digest.update(repr((post.words, post.caption)).encode())
+    assert teaching.key(tmp_path, [post]) == digest.hexdigest()
+    assert teaching.key(tmp_path, [replace(post, accounts=(WordAccount(0, 1),))]) != digest.hexdigest()
+
+
 def test_auxiliary_sets_are_trained_on_and_never_measured(small: Path, data: Path, tmp_path: Path) -> None:
     others = tmp_path / "others"
     others.mkdir()
@@ -380,10 +398,18 @@ def test_a_data_set_that_the_training_must_not_see_is_in_no_part_of_it(data: Pat
     assert (read.data_sets, read.auxiliary) == (["toy2017"], [])
     assert read.labelled == material.read(data, None).labelled
     assert str(read.provenance()["left out"]).endswith("or in sets/toy2015, " + f"{tmp_path.name}/entire")
-    with pytest.raises(UserError, match=r"data\.unannotated: entire is the name of no set"):
-        material.read(data, None, entire=[entire], unannotated={"entire": ["PER"]})
-    with pytest.raises(UserError, match=r"all data sets there are left out by data\.without"):
+    names = f"there are {tmp_path.name}/copies, {tmp_path.name}/entire"
+    with pytest.raises(UserError, match=rf"data\.unannotated: entire is the name of no set in .*; {names}"):
+        material.read(data, None, entire=[entire, copies], unannotated={"entire": ["PER"]})
+    with pytest.raises(UserError, match=r"data\.folder .*: all data sets there are left out by .*; take one out of it"):
         material.read(unseen, None, without=[unseen])
+
+
+@pytest.mark.parametrize("key", ["auxiliary", "entire", "without"])
+def test_the_error_about_a_folder_that_is_not_there_names_its_key(key: str, data: Path, tmp_path: Path) -> None:
+    keys: dict[str, Any] = {key: [tmp_path / "nowhere"]}
+    with pytest.raises(UserError, match=rf"data\.{key}: .*/nowhere: needs train\.txt"):
+        material.read(data, None, **keys)
 
 
 def test_user_names_can_be_accounts_in_all_posts_of_a_training(small: Path, data: Path, tmp_path: Path) -> None:
@@ -396,6 +422,8 @@ def test_user_names_can_be_accounts_in_all_posts_of_a_training(small: Path, data
         Extractor.load(tmp_path / "teacher", device="cpu"), read.labelled, lambda done: None
     )
     assert beliefs.keys() == {2, 3, 4}, "a teacher may take the name of an account for a mention"
+    inside = [number for number, label in enumerate(LABELS) if label[0] == "I"]
+    assert beliefs[2][inside].max() < 1e-4, "no mention goes on after the words of an account, which are O"
 
 
 def test_an_open_word_may_have_any_label(small: Path) -> None:
@@ -405,10 +433,41 @@ def test_an_open_word_may_have_any_label(small: Path) -> None:
     assert allowed.sum(-1).tolist() == [[len(LABELS), 1, 1]]
 
 
-def test_auxiliary_sets_without_new_posts_are_refused(small: Path, data: Path, tmp_path: Path) -> None:
-    options: dict[str, object] = {"encoder": small, "data.auxiliary": [str(data)]}
-    with pytest.raises(UserError, match=r"data\.auxiliary: all of its posts are also in data\.folder"):
+def allowed_labels(small: Path, example: Example) -> list[set[str]]:
+    """Returns the labels that each word of the example may have."""
+    _, tokenizer = pretrained(str(small), seed=0)
+    group = items([example], tokenizer)
+    (allowed,) = label_tensor(group, collate([each.encoded for each in group], tokenizer.config, TWO_VIEWS))
+    return [{LABELS[number] for number in word.nonzero().flatten()} for word in allowed]
+
+
+def test_a_word_that_is_open_may_have_the_unannotated_types_too(small: Path) -> None:
+    wiki = Example("1", ("japanese", "in", "rome", "ann", "nba"), ("B-MISC", "O", "B-LOC", "B-PER", "B-ORG"), data="w")
+    first, second, third, *_ = allowed_labels(small, *as_auxiliary([wiki], {"w": ["MISC"]}))
+    assert (first, second, third) == (set(LABELS), {"O", "B-MISC", "I-MISC"}, {"B-LOC"})
+
+
+def test_the_words_of_accounts_are_outside_of_mentions_whatever_types_are_unannotated(small: Path) -> None:
+    posts = [Example("1", ("@ann", "pop", "in"), (OPEN, OPEN, "O"), data="wiki")]
+    first, second, third = allowed_labels(small, *as_accounts(as_auxiliary(posts)))
+    assert (first, second, third) == ({"O"}, set(LABELS), set(LABELS))
+    (unlabelled,) = as_accounts([replace(posts[0], tags=())])
+    assert allowed_labels(small, unlabelled) == [set()] * 3
+
+
+@pytest.mark.parametrize("key", ["auxiliary", "entire"])
+def test_auxiliary_sets_without_new_posts_are_refused(small: Path, data: Path, tmp_path: Path, key: str) -> None:
+    options: dict[str, object] = {"encoder": small, f"data.{key}": [str(data)]}
+    message = r"data\.auxiliary, data\.entire: all of their posts are also in data\.folder"
+    with pytest.raises(UserError, match=message):
         train(tmp_path / "out", data, options)
+    unseen = write_set(tmp_path / "toy2015", "alone")
+    with pytest.raises(UserError, match=message):
+        train(tmp_path / "out", data, options | {"data.without": [str(unseen)]})
+
+
+def test_auxiliary_sets_are_read_as_text(small: Path, data: Path, tmp_path: Path) -> None:
+    options: dict[str, object] = {"encoder": small, "data.auxiliary": [str(data)]}
     captions = {"data.captions": tmp_path / "captions.jsonl", "design.views": ["text+context"]}
     with pytest.raises(UserError, match=r"data\.auxiliary: its posts are read as text alone; add the view text"):
         train(tmp_path / "out", data, options | captions)
