@@ -234,6 +234,14 @@ async def test_a_source_with_answers_enough_has_its_own() -> None:
     assert state.interval("a").high < 0.9
 
 
+async def test_a_source_of_its_own_is_not_held_back_by_others() -> None:
+    good, bad = ([(source, right)] * number for source, right, number in (("good", True, 150), ("bad", False, 30)))
+    stored = [(told(n, right=right, source=source), 0.0) for n, (source, right) in enumerate([*good, *bad])]
+    log = ThresholdLog(Written(*stored))
+    own, other = [await routed(log, 100.0, extraction("1", source=source)) for source in ("good", "new")]
+    assert own < START < other
+
+
 @pytest.mark.parametrize(("promised", "start"), [(0.9, 0.97), (0.9, 0.4), (0.99, 0.8), (0.995, 0.8)])
 async def test_a_threshold_that_the_rule_does_not_fit_stays(promised: float, start: float) -> None:
     log = ThresholdLog(Written((told(1, right=False, start=start), 0.0)))
