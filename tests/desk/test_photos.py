@@ -13,13 +13,16 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from core.events import Media, Tweet
+from core.events import Extraction, Media, Tweet
 from core.pixels import Pixels
 from core.terms import Sources, Terms
 from desk import images
+from desk.access.access import tokens_of, users_of
+from desk.access.people import ROLES
 from desk.images import Images, Jpeg
 from sinks.queue.queue import ReviewQueue
 from streams.images.errors import ImageError
+from streams.routing import route
 from streams.settings import Settings
 from tests.desk.conftest import served
 from tests.desk.filled import extraction, fill, mention
@@ -44,17 +47,30 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return addresses
 
 
-async def get(address: str) -> httpx.Response:
+async def get(address: str, **headers: str) -> httpx.Response:
     async with httpx.AsyncClient() as client:
-        return await client.get(address)
+        return await client.get(address, headers=headers)
 
 
 async def put(settings: Settings, post: str, probability: float, source: str = "file", days: float = 0) -> None:
     """Puts a post with two photos into the index and, if the model is not sure, into the queue."""
+    await fill(settings, [found_in(post, probability, source, days)])
+
+
+async def put_task_alone(settings: Settings, post: str) -> None:
+    """Puts the task of a post that the index does not hold."""
+    task = route(found_in(post, 0.5)).task
+    assert task is not None
+    queue = ReviewQueue(str(settings.redis), settings.name("review:"))
+    await queue.add([task])
+    await queue.close()
+
+
+def found_in(post: str, probability: float, source: str = "file", days: float = 0) -> Extraction:
     media = tuple(Media(url=f"https://images.example/{post}/{name}.jpg") for name in ("one", "gone"))
     received = datetime.now(UTC) - timedelta(days=days)
     tweet = Tweet(id=post, text=TEXT, media=media, source=source, received_at=received)
-    await fill(settings, [extraction(tweet, [mention(TEXT, 0, 5, "LOC", probability)])])
+    return extraction(tweet, [mention(TEXT, 0, 5, "LOC", probability)])
 
 
 async def test_photos_of_tasks_and_of_found_posts_are_served(
@@ -69,6 +85,27 @@ async def test_photos_of_tasks_and_of_found_posts_are_served(
         small = await get(f"{desk}/images/{post}/0.jpg?small")
         assert Image.open(io.BytesIO(small.content)).size == (20, 20)
     assert set(asked) == {"https://images.example/task/one.jpg", "https://images.example/found/one.jpg"}
+
+
+async def test_a_role_sees_photos_of_what_it_works_on(desk_settings: Settings, asked: list[str]) -> None:
+    await put(desk_settings, "task", 0.5)
+    await put(desk_settings, "found", 0.99)
+    await put_task_alone(desk_settings, "alone")
+    users_of(desk_settings).add("ada", "correct horse battery staple", ("admin",))
+    tokens = {role: tokens_of(desk_settings).add(role, (role,), None) for role in ROLES}
+    seen = {}
+    with served(desk_settings) as desk:
+        for role, token in tokens.items():
+            for post in ("task", "found", "alone"):
+                answer = await get(f"{desk}/images/{post}/0.jpg", Authorization=f"Bearer {token}")
+                seen[role, post] = answer.status_code
+                assert answer.status_code == 200 or "your role" in answer.json()["error"]
+    assert {case for case, status in seen.items() if status == 200} == {
+        *(("reviewer", "task"), ("reviewer", "alone")),
+        *(("analyst", "task"), ("analyst", "found")),
+        *(("admin", "task"), ("admin", "found"), ("admin", "alone")),
+    }
+    assert set(seen.values()) == {200, 404}
 
 
 async def test_what_is_no_photo_of_ours_is_refused_with_a_reason(
