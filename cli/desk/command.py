@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -53,6 +55,7 @@ def serve(
     for warning in warnings(settings.desk):
         typer.echo(warning, err=True)
     server = Server(config(app, settings), lambda: print(f"desk at {address(settings.desk)}", flush=True))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal again once it has shut down
     with one_machine(folder_of(settings)), lock.pid_file(pid_file) if pid_file else nullcontext():
         server.run()
     if not server.started:

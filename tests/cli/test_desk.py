@@ -1,4 +1,4 @@
-"""`mner desk users` and `mner desk tokens`, and when `mner desk` does not start."""
+"""`mner desk users` and `mner desk tokens`, and when `mner desk` starts, stops, and does not start."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from cli.main import main
 from desk.access.users import Users
+from local.server import free_ports
+from streams.settings import Settings
+from streams.worker_process import CommandProcess
 
 PASSWORD = "correct horse battery staple"
 
@@ -96,3 +100,20 @@ def test_a_token_is_shown_once(mner: Mner, tmp_path: Path) -> None:
         assert token.strip() not in path.read_text()
     assert mner("desk", "tokens", "remove", "bot")[0] == 0
     assert mner("desk", "tokens", "list")[1] == ""
+
+
+def test_the_desk_serves_until_it_is_told_to_stop(settings: Settings, tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    desk = CommandProcess(settings, tmp_path / "desk.log", ["desk", f"--listen={address}"], "desk at ")
+    desk.start()
+    try:
+        desk.ready()
+        assert f"desk at http://{address}\n" in desk.output()
+        page = httpx.get(f"http://{address}/", timeout=60)
+        assert (page.status_code, "<h1>Overview</h1>" in page.text) == (200, True)
+        assert desk.stop() == 0, desk.tail()
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"http://{address}/")
+    finally:
+        if desk.code is None:
+            desk.kill()
