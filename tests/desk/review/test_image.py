@@ -48,7 +48,7 @@ async def test_photo_boxes_and_list_of_a_task_and_the_thumbnail_of_a_hit(desk_se
             await fill(desk_settings, [extraction(tweet, [mention(TEXT, 0, 5, "LOC", probability)], image=image)])
         with served(desk_settings.changed(image={"allow": (host,)})) as desk:
             await opened(page, desk)
-            assert await loaded_size(page, ".review-image img") == (900, 600)
+            assert await loaded_size(page, ".review-image img") == (640, 427)
             placed = await page.evaluate(PLACED)
             assert [number for number, *_ in placed] == ["1", "2"]
             for (_, *edges), region in zip(placed, REGIONS, strict=True):
@@ -59,7 +59,7 @@ async def test_photo_boxes_and_list_of_a_task_and_the_thumbnail_of_a_hit(desk_se
             await expect(page.locator(".review-image .box.object.on")).to_be_visible()
 
             await page.goto(f"{desk}/search?q=night")
-            assert await loaded_size(page, ".hit-image img") == (160, 107)
+            assert await loaded_size(page, ".hit-image img[src*='/found/']") == (160, 107)
 
 
 async def loaded_size(page: Page, image: str) -> tuple[int, int]:
