@@ -30,7 +30,7 @@ AWAY_S = 30.0
 """The same after a server did not answer."""
 
 FIRST_S = 0.5
-"""Longest time, in seconds, that a request waits for the first reading. If that takes longer, tasks have no ranks."""
+"""Longest time, in seconds, that a request waits for the first reading. After that, its tasks have no ranks yet."""
 
 FEWEST = 200
 """Number of mentions below which there is no rank."""
@@ -94,6 +94,10 @@ class Ranks:
                 await asyncio.wait([self._running[model_version]], timeout=FIRST_S)
                 known = self._readings.get(model_version)
         return known.scale if known else None
+
+    def is_late(self, model_version: int) -> bool:
+        """Whether there is no scale of a version yet, since it is read for the first time."""
+        return model_version in self._running and model_version not in self._readings
 
     async def _read(self, version: int) -> None:
         try:

@@ -6,7 +6,7 @@ A client names a task by its post and by the token of its lease. So any process 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from hashlib import sha256
 
 from core.errors import Retry
@@ -73,7 +73,7 @@ class Reviews:
         claims += await self._next(want + len(held) - len(lost) - len(claims), reviewer, session)
         scales = await self._scales({claim.task.model_version for claim in claims})
         return Hand(
-            tasks=[tell(claim, self._sources, scales[claim.task.model_version]) for claim in claims],
+            tasks=[self._told(claim, scales) for claim in claims],
             lost=lost,
             counts=await self.counts(reviewer),
             lease_s=LEASE_S,
@@ -136,8 +136,12 @@ class Reviews:
         return await self._tell(claim)
 
     async def _tell(self, claim: Claim, reopened: Work | None = None) -> TaskTold:
+        return self._told(claim, await self._scales({claim.task.model_version}), reopened)
+
+    def _told(self, claim: Claim, scales: Mapping[int, Scale | None], reopened: Work | None = None) -> TaskTold:
         version = claim.task.model_version
-        return tell(claim, self._sources, (await self._scales({version}))[version], reopened)
+        is_late = self._ranks is not None and self._ranks.is_late(version)
+        return tell(claim, self._sources, scales[version], reopened, is_rank_late=is_late)
 
     async def _scales(self, versions: Set[int]) -> dict[int, Scale | None]:
         """Returns the scale of each version of the model. Waits for all at the same time."""

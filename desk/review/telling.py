@@ -31,11 +31,18 @@ MOST_NAME, MOST_ALT = 200, 2000
 """Longest name of an author and longest alternative text that is shown, in characters."""
 
 
-def tell(claim: Claim, sources: Sources, scale: Scale | None = None, reopened: Work | None = None) -> TaskTold:
+def tell(
+    claim: Claim,
+    sources: Sources,
+    scale: Scale | None = None,
+    reopened: Work | None = None,
+    *,
+    is_rank_late: bool = False,
+) -> TaskTold:
     """Returns the task for the browser. The text is that of the post, with control characters made visible.
 
     `scale`: what variances are compared with; without one, there are no ranks. `reopened`: the work of a decision that
-    was just taken back.
+    was just taken back. `is_rank_late`: whether a scale is still being read.
     """
     task = claim.task
     answers, added = _given(begin(task), reopened) if reopened else ([], [])
@@ -59,6 +66,7 @@ def tell(claim: Claim, sources: Sources, scale: Scale | None = None, reopened: W
         context=printable(task.context) if task.context else None,
         image=_image(task, sources),
         items=[_item(item, scale) for item in begin(task).items],
+        is_rank_late=is_rank_late,
         threshold=task.threshold,
         typicality=task.typicality,
         model=one_line(task.model),

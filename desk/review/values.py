@@ -193,6 +193,10 @@ class TaskTold(_Told):
     context: str | None
     image: ImageTold
     items: list[ItemTold]
+    is_rank_late: bool = Field(
+        description="Whether the ranks are still being read. Until then they are null. To get them, send the lease in "
+        "`held` with the next request for tasks."
+    )
     threshold: float
     typicality: float | None
     model: str

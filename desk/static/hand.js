@@ -56,6 +56,19 @@ export class Hand {
     this.save();
   }
 
+  /** Returns the leases of tasks whose ranks are still being read. */
+  late() {
+    return this.entries.filter(({ task, token }) => token && task.is_rank_late).map(({ task, token }) => ({ post: task.post, token }));
+  }
+
+  /** Gives a task that is here its ranks. They are set in place, since work that an undo brings back shares them. */
+  rank({ id, post, items, is_rank_late }) {
+    const task = this.find(post)?.task;
+    if (task?.id !== id) return; // it was decided or changed meanwhile
+    task.is_rank_late = is_rank_late;
+    for (const [place, { aleatoric_rank, epistemic_rank, views }] of items.entries()) Object.assign(task.items[place], { aleatoric_rank, epistemic_rank, views });
+  }
+
   /** Takes the task away from the screen and returns its entry. */
   take() {
     const entry = this.entries.shift();

@@ -138,15 +138,20 @@ export class Queue {
     const want = Math.min(MOST, 1 + AHEAD + this.paces.length) - this.hand.size - held.length;
     if (this.filling || (want <= 0 && !held.length)) return;
     this.filling = true;
-    let found = null;
+    let added = [];
     try {
       await this.#keepUnsent();
-      const leases = held.slice(0, MOST_LEASES).map(({ post, token }) => ({ post, token })); // the desk knows the others
+      const late = this.hand.late();
+      const before = held.map(({ post, token }) => ({ post, token }));
+      const leases = [...before, ...late].slice(0, MOST_LEASES); // the desk knows the others
       const known = this.isUnsure ? this.#known() : null;
-      found = await send("POST", `${API}/hand`, { session: this.session.id, want: Math.max(0, want), held: leases, known });
+      const found = await send("POST", `${API}/hand`, { session: this.session.id, want: Math.max(0, want), held: leases, known });
       this.isUnsure = false;
       if (!this.outbox.size) this.skipped = found.counts.skipped; // also what another tab skipped
-      this.hand.fill(found.tasks);
+      const isLate = new Set(late.map(({ post }) => post));
+      for (const task of found.tasks) if (isLate.has(task.post)) this.hand.rank(task);
+      added = found.tasks.filter(({ post }) => !isLate.has(post));
+      this.hand.fill(added);
       this.counts = found.counts;
       this.state = this.hand.size ? "task" : "empty";
     } catch (error) {
@@ -158,7 +163,7 @@ export class Queue {
       this.filling = false;
     }
     this.changed();
-    if (found?.tasks.length) this.fill();
+    if (added.length) this.fill();
   }
 
   /** Renews the leases of what is here and of what waits to be sent, and looks what became of the last decisions. */

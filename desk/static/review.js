@@ -183,7 +183,7 @@ function drawTask({ task, work, notice }, isNew) {
   const hadFocus = page.text.contains(document.activeElement) || document.activeElement === document.body;
   const type = editing?.adding ? "MISC" : rules.mentionOf(rules.current(work)).type;
   const isMoved = redraw("text", [work, editing], () => [drawText(work, editing && { ...editing.span, type, adding: editing.adding }, choose)]);
-  redraw("why", [work, editing], () => (editing ? drawEditing(work) : drawWhy(work, choose)));
+  redraw("why", [work, editing, rules.current(work).figures?.aleatoric_rank], () => (editing ? drawEditing(work) : drawWhy(work, choose)));
   redraw("about", [task], () => [drawAbout(task)]);
   redraw("image", [task], () => [drawImage(task)]);
   page.notice.hidden = !notice;

@@ -4,6 +4,8 @@ import { el, percent, svg, typeMark, words } from "./elements.js";
 import { actionOf, isOpen, mentionOf, overlap } from "./work.js";
 
 const VERDICTS = { accept: "accepted", reject: "rejected", add: "added", retype: "type changed", respan: "span changed" };
+/** Kind of uncertainty -> what it says. */
+const KINDS = { aleatoric: "Noise in the wording", epistemic: "Lack of knowledge" };
 
 export function drawWhy(work, onChoose) {
   const item = work.items[work.cursor];
@@ -42,8 +44,7 @@ function drawFigures(figures, threshold) {
     "dl",
     { class: "figures" },
     figure("Probability", percent(figures.probability), bar(figures.probability, threshold), threshold < 1 ? `at ${percent(threshold)} or more, only spot checks ask` : "people are asked about every mention now"),
-    figure("Noise in the wording", variance(figures.aleatoric), rankBar(figures.aleatoric_rank), rankWords("aleatoric", figures.aleatoric_rank)),
-    figure("Lack of knowledge", variance(figures.epistemic), rankBar(figures.epistemic_rank), rankWords("epistemic", figures.epistemic_rank)),
+    ...Object.entries(KINDS).map(([kind, name]) => figure(name, variance(figures[kind]), kindBar(figures, kind), kindWords(figures, kind))),
   );
 }
 
@@ -55,18 +56,34 @@ function variance(value) {
   return value >= 100 ? String(Math.round(value)) : value < 0.001 ? "<0.001" : value.toPrecision(2);
 }
 
-/** Says what a lot is. The rank is the share of mentions that have less; null while too few mentions are known. */
+/** The bar of a kind: its rank, with a mark at half of the mentions. Without a rank: its part of the uncertainty. */
+function kindBar(figures, kind) {
+  const rank = rankOf(figures, kind);
+  return rank === null ? bar(partOf(figures, kind), null) : bar(rank, 0.5);
+}
+
+/** Says what the bar of a kind shows. */
+function kindWords(figures, kind) {
+  const rank = rankOf(figures, kind);
+  return rank === null ? `${kind}: ${percent(partOf(figures, kind))} of its uncertainty` : rankWords(kind, rank);
+}
+
+/** The share of mentions that have less of a kind; null while too few mentions are known. */
+function rankOf(figures, kind) {
+  return figures[`${kind}_rank`];
+}
+
+/** The share of a kind in the sum of both, which needs no other mention. */
+function partOf(figures, kind) {
+  const sum = figures.aleatoric + figures.epistemic;
+  return sum > 0 ? figures[kind] / sum : 0;
+}
+
 function rankWords(kind, rank) {
-  if (rank === null) return kind;
   const grade = rank >= 0.75 ? "high, " : rank <= 0.25 ? "low, " : "";
   if (rank >= 0.99) return `${kind}: very high, above 99 of 100 mentions`;
   if (rank < 0.5) return `${kind}: ${grade}below ${Math.floor((1 - rank) * 10)} of 10 mentions`;
   return `${kind}: ${grade}above ${Math.floor(rank * 10)} of 10 mentions`;
-}
-
-/** The bar of a rank, with its mark at half of the mentions. None without a rank. */
-function rankBar(rank) {
-  return rank === null ? null : bar(rank, 0.5);
 }
 
 /** A bar from 0 to 1 with a mark: the threshold, or the median mention. */
@@ -90,8 +107,7 @@ function drawViews({ views }) {
       {},
       el("th", { scope: "row" }, words(view.name)),
       cell(bar(view.probability, null), percent(view.probability)),
-      cell(rankBar(view.aleatoric_rank), variance(view.aleatoric)),
-      cell(rankBar(view.epistemic_rank), variance(view.epistemic)),
+      ...Object.keys(KINDS).map((kind) => cell(kindBar(view, kind), variance(view[kind]))),
       cell(bar(view.share, null), percent(view.share)),
     ),
   );
@@ -101,6 +117,7 @@ function drawViews({ views }) {
     {},
     el("h3", {}, "Each view alone"),
     el("table", { class: "views" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows)),
+    el("p", { class: "soft small" }, `Bars of noise and lack: ${rankOf(views[0], "aleatoric") === null ? "their parts of the view's uncertainty" : "how many of the mentions have less"}.`),
   );
 }
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from streams.images.errors import ImageError
 from streams.routing import route
 from streams.settings import Settings
 from tests.desk.conftest import served
+from tests.desk.file_server import served_files
 from tests.desk.filled import extraction, fill, mention
 
 TEXT = "Paris at night"
@@ -186,21 +185,6 @@ async def test_a_browser_asks_again_and_gets_nothing_of_a_post_that_was_erased(
                 await queue.close()
                 for headers in ({}, known):
                     assert (await client.get("/images/1/0.jpg", headers=headers)).status_code == 404
-
-
-@asynccontextmanager
-async def served_files(send: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[str]:
-    """Serves any path with `send`. Yields host and port."""
-    application = web.Application()
-    application.router.add_get("/{path:.*}", send)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield "{}:{}".format(*runner.addresses[0])
-    finally:
-        await runner.cleanup()
 
 
 def test_encoded_images_have_a_bound_and_an_age(monkeypatch: pytest.MonkeyPatch) -> None:

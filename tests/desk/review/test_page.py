@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, Route, expect
 
-from desk.pages import static
 from sinks.queue.queue import ReviewQueue
 from streams.settings import Settings
 from tests.desk.review.made import (
@@ -341,92 +340,6 @@ async def test_spans_are_edited_in_every_script(desk: str, desk_settings: Settin
     await sent(page)
     found = {decision.task.tweet.text: outcome(decision) for decision in decisions(desk_settings)}
     assert found == {text: [(wanted, "LOC" if "2" in keys else "PER")] for text, _, keys, wanted in SPANS}
-
-
-BOARD = [
-    # left, top, right and bottom of what stands on a departure board
-    (0.07, 0.10, 0.37, 0.23),
-    (0.79, 0.14, 0.94, 0.27),
-    (0.068, 0.27, 0.206, 0.38),
-    (0.22, 0.28, 0.44, 0.39),
-    (0.68, 0.30, 0.865, 0.41),
-    (0.068, 0.44, 0.206, 0.55),
-    (0.22, 0.45, 0.384, 0.56),
-    (0.67, 0.48, 0.874, 0.60),
-    (0.068, 0.62, 0.206, 0.72),
-    (0.22, 0.63, 0.44, 0.75),
-    (0.67, 0.65, 0.87, 0.77),
-]
-
-
-async def test_the_numbers_of_an_image_hide_nothing_that_was_found(desk: str, page: Page) -> None:
-    await page.goto(f"{desk}/review")
-    placed = await page.evaluate(
-        """async ([module, found]) => {
-             const { placeBoxes } = await import(module);
-             return placeBoxes(found.map((box) => ({ kind: "text", box })), { w: 640, h: 335 });
-           }""",
-        [static("review_post.js"), BOARD],
-    )
-    numbers = [box["number"] for box in placed]
-    others = [box["at"] for box in placed] + numbers
-    for number in numbers:
-        assert 0 <= number["x"] <= 640 - number["width"]
-        assert 0 <= number["y"] <= 335 - number["height"]
-        hidden = [other for other in others if other is not number and common(number, other) > 1]
-        assert hidden == [], number
-
-
-def common(one: dict[str, float], other: dict[str, float]) -> float:
-    """Returns the area that two rectangles share."""
-    across = min(one["x"] + one["width"], other["x"] + other["width"]) - max(one["x"], other["x"])
-    down = min(one["y"] + one["height"], other["y"] + other["height"]) - max(one["y"], other["y"])
-    return max(0.0, across) * max(0.0, down)
-
-
-async def test_a_drag_selects_whole_words_and_n_adds_a_mention(desk: str, desk_settings: Settings, page: Page) -> None:
-    text = "When 🗽 Grace Hopper met the Navy"
-    other = f"{text} again"
-    tasks = [task_of("1", text, named(text, "Navy", "ORG")), task_of("2", other, named(other, "Navy"))]
-    await put(desk_settings, tasks)
-    await opened(page, desk)
-    await page.evaluate(
-        """() => {
-             const node = document.getElementById("post-text").firstChild;
-             const from = node.data.indexOf("race"), to = node.data.indexOf("opper") + 2;
-             getSelection().setBaseAndExtent(node, from, node, to);
-           }"""
-    )
-    await expect(page.locator("#preview")).to_have_text("Grace Hopper")
-    await page.keyboard.press("1")
-    await page.keyboard.press("n")
-    for _ in range(2):
-        await page.keyboard.press("ArrowRight")
-    await page.keyboard.press("Escape")
-    await page.keyboard.press("a")
-    await moved_on(page, text)
-    await sent(page)
-    (decision,) = decisions(desk_settings)
-    assert outcome(decision) == [("Grace Hopper", "PER"), ("Navy", "ORG")]
-
-
-async def test_keys_wait_for_no_text_field_and_buttons_do_the_same(
-    desk: str, desk_settings: Settings, page: Page
-) -> None:
-    made = await fill(desk_settings, 3)
-    await opened(page, desk)
-    await page.keyboard.press("Control+a")
-    await page.keyboard.press("?")
-    await expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
-    await page.keyboard.press("a")
-    await page.keyboard.press("Escape")
-    await shows(page, made[0])
-    await page.get_by_role("button", name="Reject").click()
-    await page.keyboard.press("a")  # the button still has the focus
-    await expect(page.locator("#post-text")).to_contain_text("Person02")
-    await sent(page)
-    found = sorted((texts([decision])[0], outcome(decision)) for decision in decisions(desk_settings))
-    assert found == [(made[0], []), (made[1], [("Person01", "PER")])]
 
 
 async def test_a_mention_with_the_focus_is_a_button(desk: str, desk_settings: Settings, page: Page) -> None:
