@@ -25,7 +25,6 @@ EXTRAS = {
     "urllib3": "feeds",
     "websockets": "feeds",
     "matplotlib": "train",
-    "onnx": "train",
     "peft": "train",
     "scipy": "train",
     "seqeval": "train",

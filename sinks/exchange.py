@@ -112,8 +112,8 @@ class Exported(Value):
         read = {name: getattr(self, name) for name in ("accounts", "model", "model_version", "context")}
         image = ImageResult(status=self.image.status, reason=self.image.reason)
         if self.decided_by == "model":
-            lowest = min((mention.probability for mention in self.mentions), default=1.0)
-            threshold = min(lowest, HIGHEST_THRESHOLD)  # all of them are confident
+            probabilities = [mention.probability for mention in self.mentions]
+            threshold = min(*probabilities, HIGHEST_THRESHOLD) if probabilities else 1.0  # all of them are confident
             return Extraction(tweet=post, mentions=self.mentions, image=image, threshold=threshold, **read)
         task = ReviewTask(
             id=f"{self.id}:{self.edit}:{self.model}:{self.model_version}",

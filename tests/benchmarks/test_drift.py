@@ -76,7 +76,7 @@ def test_following_keeps_a_promise_that_the_fixed_threshold_breaks() -> None:
 def test_aci_allows_less_after_wrong_answers_and_comes_back() -> None:
     rule = Aci([[(0.9, True), (0.5, False), (0.7, True), (0.6, True)]], 0.3, 0.2)
     assert rule.threshold(None) == 0.5
-    wrong = {"id": "1", "at": 1, "probability": 0.95, "threshold": 0.5, "is_right": False}
+    wrong = {"id": "1", "probability": 0.95, "threshold": 0.5, "is_right": False}
     rule.hear(Answer.model_validate(wrong))
     assert rule.threshold(None) == 0.6
     rule.hear(Answer.model_validate(wrong))

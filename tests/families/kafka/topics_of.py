@@ -44,8 +44,12 @@ def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
 
 
 def places(settings: Settings, topic: str = topics.TWEETS) -> list[TopicPartition]:
+    """Returns the partitions. Waits for those of a topic that was just made, which a broker learns a moment later."""
+    deadline = time.monotonic() + 30
     with admin(settings) as client:
-        (described,) = client.describe_topics([settings.name(topic)])
+        while not (described := client.describe_topics([settings.name(topic)])[0])["partitions"]:
+            assert time.monotonic() < deadline, described
+            time.sleep(0.05)
     return [TopicPartition(settings.name(topic), number) for number in range(len(described["partitions"]))]
 
 
