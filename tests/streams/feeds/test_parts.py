@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kafka.errors import KafkaConnectionError
 from kafka.record.default_records import DefaultRecordBatchBuilder
 from prometheus_client import REGISTRY
 from rich.console import Console
@@ -22,6 +23,7 @@ from cli.feeds.display import render
 from core import reading
 from core.errors import UserError
 from core.events import HEADERS, Tweet
+from streams.feeds import sending
 from streams.feeds.account import Account
 from streams.feeds.adapters.common import author_id, edit_number, post_id
 from streams.feeds.bluesky import Bluesky
@@ -31,7 +33,7 @@ from streams.feeds.mastodon import Mastodon
 from streams.feeds.reading import Ended, Item, Reader
 from streams.feeds.reading import size as reading_size
 from streams.feeds.rss import Rss
-from streams.feeds.sending import batch_bytes
+from streams.feeds.sending import Feeder, batch_bytes
 from streams.feeds.source import Adapted, Began, Disconnected, Fault, FeedRefused, Gap, Message, Received, Steps
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
@@ -310,16 +312,18 @@ def test_the_back_off_of_each_platform_is_that_of_its_documentation() -> None:
     assert polled == dict.fromkeys(("network", "http", "rate_limit", "silent"), Steps(60, 3600))
 
 
-def test_silence_is_noticed_after_two_heartbeats() -> None:
-    waits: list[float] = []
+def test_the_producer_is_idempotent_and_waits_for_all_replicas(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, object] = {}
 
-    class Quiet:
-        response = None
+    def noting(**options: object) -> None:
+        given.update(options)
+        raise KafkaConnectionError
 
-        def recv(self, timeout: float, decode: bool) -> None:
-            waits.append(timeout)
-            raise TimeoutError
-
-    with pytest.raises(Disconnected) as caught:
-        list(Bluesky(heartbeat_s=7.0)._messages(Quiet(), 1, 1, is_new=False))  # type: ignore[arg-type]
-    assert (caught.value.fault, waits) == ("silent", [14.0])
+    monkeypatch.setattr(sending, "Feeder", noting)
+    with pytest.raises(UserError, match="no Kafka broker answers"):
+        sending._producer("127.0.0.1:1", 1000)
+    options = Feeder.DEFAULT_CONFIG | given
+    assert options["enable_idempotence"] is True
+    assert options["acks"] in {"all", -1}
+    assert 1 <= options["max_in_flight_requests_per_connection"] <= 5, "more would end the order"
+    assert options["retries"] > 0
