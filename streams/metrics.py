@@ -172,8 +172,8 @@ FEED_X_READS = Counter("mner_feed_x_reads", "posts that X was read for")
 FEED_LAG = Gauge("mner_feed_lag_seconds", "seconds that a feed lies behind its source", ["source"])
 
 
-# Threshold of the mentions routed last. source is empty for the threshold that all sources share, which have none of
-# their own. 1 means that every mention goes to a person.
+# Threshold in force of a source that has its own, for the checkpoint routed last. source is empty for the shared one.
+# 1 means that every mention goes to a person.
 THRESHOLD = Gauge("mner_threshold", "probability from which a mention is confident", ["source"])
 
 

@@ -84,7 +84,7 @@ class Deliver(BatchStage[Item[Extraction]]):
         self._threshold, self._candidate_threshold = threshold, candidate_threshold
         self._sources, self._retention = sources, retention
         self._copies, self._spot_check_share = copies, spot_check_share
-        self._thresholds = thresholds
+        self._thresholds = thresholds if threshold is None else None  # that of the settings wins
         self._batch, self._wait_s = batch, wait_s
 
     def batcher(self) -> Batcher[Item[Extraction]]:
@@ -96,7 +96,7 @@ class Deliver(BatchStage[Item[Extraction]]):
         items = list(fates)
         if not items:
             return
-        if self._thresholds is not None and self._threshold is None:
+        if self._thresholds is not None:
             await self._thresholds.follow(item.event for item in items)
         routings = [self._route(item.event, self._limit(item)) for item in items]
         documents = [
@@ -142,13 +142,13 @@ class Deliver(BatchStage[Item[Extraction]]):
 
     def _limit(self, item: Item[Extraction]) -> float | None:
         """Returns the threshold of an extraction: that of the settings, or the one that follows people's answers."""
-        if self._threshold is not None or self._thresholds is None:
+        if self._thresholds is None:
             return self._threshold
         return self._thresholds.threshold(item.event, item.origin.timestamp)
 
     def _route(self, extraction: Extraction, threshold: float | None) -> Routing:
         """Routes the mentions. If the source's terms let nobody see the text, nobody is asked."""
-        follows = self._threshold is None and self._thresholds is not None and extraction.promised is not None
+        follows = self._thresholds is not None and extraction.promised is not None
         routing = route(extraction, threshold, self._candidate_threshold, self._spot_check_share, follows=follows)
         if routing.task is None or self._sources.of(extraction.tweet.source).may_show_text:
             return routing
