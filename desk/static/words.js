@@ -127,18 +127,25 @@ async function work(words, doing) {
   const authors = new Map(shown.lines.map(({ post, author }) => [post, author ?? post]));
   const following = neighbour(1);
   await attempt(async () => {
-    const result = await doing();
-    const { told } = bulks.last ?? {};
-    tell({ sentence: result.posts.length ? told : "Nothing was decided.", undoable: result.posts.length > 0, left: result.left, authors });
+    let result = null;
+    try {
+      result = await doing();
+      await loadNames(names.groups.length);
+    } finally {
+      busy = "";
+      if (result) tellResult(result, authors); // not before: a press of its Undo would do nothing
+    }
     const stays = result.left.length > 0 || wasUnseen;
     const next = stays ? { name: result.name, type: result.type } : following;
-    await loadNames(names.groups.length);
-    busy = "";
     const target = next ?? names.groups.find((group) => !isSame(group, open)) ?? names.groups[0] ?? null;
     await show(target, { reasons: new Map(result.left.map(({ post, sentence }) => [post, sentence])) });
   });
-  busy = "";
   drawBar();
+}
+
+function tellResult({ posts, left }, authors) {
+  const sentence = posts.length ? bulks.last?.told : "Nothing was decided.";
+  tell({ sentence, undoable: posts.length > 0, left, authors });
 }
 
 /** One answer at a time: nothing may come between one that the desk has not confirmed, and its repetition. */
@@ -154,13 +161,17 @@ async function undo() {
   busy = "Undoing …";
   drawBar();
   await attempt(async () => {
-    const { posts, left, name, type } = await bulks.undo();
+    let undone;
+    try {
+      undone = await bulks.undo();
+    } finally {
+      busy = "";
+    }
+    const { posts, left, name, type } = undone;
     tell({ sentence: `Undone: ${posts.length === 1 ? "1 post is" : `${posts.length} posts are`} open again.`, left });
-    busy = "";
     await loadNames(names.groups.length);
     await show({ name, type });
   });
-  busy = "";
   drawBar();
 }
 

@@ -119,6 +119,9 @@ async def test_the_waits_for_ranks_do_not_add_up(queue: ReviewQueue, clock: Cloc
         async def of(self, version: int) -> None:
             asked.append(version)
 
+        def is_late(self, version: int) -> bool:
+            return True
+
     reviews = Reviews(queue, NoTopic(), SOURCES, ranks=cast(Ranks, Slow()), clock=clock)
     assert len((await reviews.hand("ana", LEFT, 6, [])).tasks) == 6
     assert len(asked) == 1

@@ -206,6 +206,12 @@ async def test_a_button_that_is_pressed_twice_acts_once(desk: str, desk_settings
     again, told = await unconfirmed(desk, page)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.method) if "/bulks/" in request.url else None)
+
+    async def late(route: Route) -> None:
+        await asyncio.sleep(1)
+        await route.continue_()
+
+    await page.route("**/review/names?*", late)
     await again.evaluate("button => [1, 2].forEach(() => button.click())")
     await expect(told).to_contain_text("2 accepted as ORG")
     await told.get_by_role("button", name="Undo").evaluate("button => [1, 2].forEach(() => button.click())")
