@@ -73,7 +73,8 @@ def load(
     encoder = dict(info.encoder)
     network = Tagger(AutoConfig.for_model(encoder.pop("model_type"), **encoder), info.design)
     try:
-        weights = current_names(adapters.merged(_base_weights(info.base) | load_file(checkpoint / WEIGHTS)))
+        base = _base_weights(info.base, network)
+        weights = current_names(adapters.merged(base | load_file(checkpoint / WEIGHTS)))
         if views is not None:
             wanted = network.state_dict().keys()
             weights = {name: weights[name] for name in weights if name in wanted or not name.startswith(VIEW_WEIGHTS)}
@@ -100,16 +101,18 @@ def _int8_density(checkpoint: Path, info: CheckpointInfo) -> tuple[str, ...]:
     return (INT8_DENSITY,)
 
 
-def _base_weights(base: Base | None) -> dict[str, Tensor]:
-    """Returns the encoder's weights from the package that carries them. Raises `UserError`."""
+def _base_weights(base: Base | None, network: Tagger) -> dict[str, Tensor]:
+    """Returns the encoder's weights from the package that carries them, of the layers that the network has.
+
+    Raises `UserError`.
+    """
     if base is None:
         return {}
     folder = packaged.folder(base.name)
     if packaged.digest(folder) != base.sha256:
         raise UserError(f"the encoder {base.name} in {folder} is not the one that the checkpoint was trained on")
-    weights = load_file(folder / WEIGHTS)
-    weights.pop("embeddings.position_ids", None)  # `transformers` computes them
-    return {f"encoder.{name}": value for name, value in weights.items()}
+    kept = network.encoder.state_dict().keys()
+    return {f"encoder.{name}": value for name, value in load_file(folder / WEIGHTS).items() if name in kept}
 
 
 class Predictor:

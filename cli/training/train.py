@@ -94,7 +94,7 @@ def _train(config: TrainingConfig, text: str, out: Path) -> None:
     material.check(design, config.losses, auxiliary=[*data.auxiliary, *data.entire])
     if data.images and image_encoder:
         material = _with_images(material, data.images, image_encoder)
-    network, tokenizer = pretrained(path, config.optimisation.seed, design)
+    network, tokenizer = pretrained(path, config.optimisation.seed, design, config.layers)
     if config.start:
         _start(network, config.start)
     try:

@@ -144,6 +144,8 @@ class TrainingConfig(Value):
     """Name of the checkpoint: 1 to 64 letters, digits, dots, dashes or underscores. Default: ENCODER-evidential."""
     encoder: str = "minilm"
     """`minilm` or `mpnet` from installed packages, or any AutoModel encoder: a hub name or a path."""
+    layers: int | None = Field(None, ge=1)
+    """Number of the encoder's layers to keep, counted from the input. Default: all."""
     image_encoder: str | None = None
     """Any AutoModel of images (CLIP, SigLIP, ViT): a hub name or a path, for the view `image`."""
     start: Path | None = None

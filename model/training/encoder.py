@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedModel
 
 from core.errors import UserError, first_line
 from model import packaged
@@ -32,14 +32,20 @@ def resolve(encoder: str) -> tuple[str, str]:
     return Path(encoder).name, encoder
 
 
-def pretrained(path: str, seed: int, design: Design = TWO_VIEWS) -> tuple[Tagger, TweetTokenizer]:
+def pretrained(
+    path: str, seed: int, design: Design = TWO_VIEWS, layers: int | None = None
+) -> tuple[Tagger, TweetTokenizer]:
     """Returns a tagger on any `AutoModel` encoder, with fresh heads from `seed`, and its tokenizer.
 
-    Raises `UserError` when the encoder cannot be loaded or does not fit a tagger.
+    With `layers`, only that many layers of the encoder are kept, counted from the input. The upper layers of a
+    pretrained encoder matter least (Sajjad et al., "On the effect of dropping layers of pre-trained transformer
+    models", 2023). Raises `UserError` when the encoder cannot be loaded or does not fit a tagger.
     """
     try:
         fast = AutoTokenizer.from_pretrained(path, add_prefix_space=True)
-        encoder: PreTrainedModel = AutoModel.from_pretrained(path, dtype=torch.float32)
+        encoder: PreTrainedModel = AutoModel.from_pretrained(path, config=_config(path, layers), dtype=torch.float32)
+    except UserError:
+        raise
     except Exception as error:  # a broken folder raises anything from OSError to SafetensorError
         raise UserError(f"the encoder {path} cannot be loaded: {first_line(error)}") from None
     backend: Tokenizer | None = getattr(fast, "backend_tokenizer", None)
@@ -68,6 +74,17 @@ def pretrained(path: str, seed: int, design: Design = TWO_VIEWS) -> tuple[Tagger
         raise UserError(f"the encoder {path} does not give a state for each word: {first_line(error)}") from None
     network.adapt()
     return network, tokenizer
+
+
+def _config(path: str, layers: int | None) -> PretrainedConfig:
+    """Returns the encoder's configuration, with this number of layers. Raises `UserError` if it has fewer."""
+    config: PretrainedConfig = AutoConfig.from_pretrained(path)
+    if layers is not None:
+        own = getattr(config, "num_hidden_layers", None)
+        if own is None or layers > own:
+            raise UserError(f"layers {layers}: the encoder {path} has {own or 'no layers to count'}")
+        config.num_hidden_layers = layers
+    return config
 
 
 def _probe(network: Tagger, tokenizer: TweetTokenizer) -> None:

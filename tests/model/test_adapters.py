@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from io import BytesIO
 from pathlib import Path
@@ -25,7 +26,7 @@ from model.tagger import Tagger, current_names
 from model.training.config import OptimisationConfig
 from model.training.encoder import pretrained
 from model.training.publish import write
-from model.training.train import Trainer, items
+from model.training.train import Trainer, items, layer_depth
 from streams.settings import CHECKPOINT
 from tests.model.toys import bert, distilbert, examples, save
 
@@ -117,6 +118,18 @@ def test_adapters_are_refused_on_another_encoder(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(packaged, "folder", lambda name: encoder)
     with pytest.raises(UserError, match=r"encoder minilm in .* is not the one that the checkpoint was trained on"):
         load(tmp_path / "out", device="cpu", threads=0)
+
+
+def test_adapters_of_the_lowest_layers_need_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = save(tmp_path / "encoder", partial(bert, layers=4))
+    network, tokenizer = pretrained(str(encoder), 0, Design(adapt="lora"), layers=1)
+    trainer = Trainer(network, items(examples(4), tokenizer), tokenizer, OptimisationConfig(), "cpu")
+    base = Base(name="minilm", sha256=packaged.digest(encoder))
+    write(tmp_path / "out", network, tokenizer, trainer.predictor().info.model_copy(update={"base": base}))
+    monkeypatch.setattr(packaged, "folder", lambda name: encoder)
+    loaded = load(tmp_path / "out", device="cpu", threads=0).network
+    layers = {layer_depth(name) for name in loaded.encoder.state_dict()}
+    assert layers == {0, 1}
 
 
 @pytest.mark.parametrize("folder", [CHECKPOINT, LARGE], ids=["small", "large"])

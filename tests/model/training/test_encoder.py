@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ from transformers import (
 from core.errors import UserError
 from core.events import Tweet
 from model import packaged
+from model.batch import collate
 from model.checkpoint import describe
 from model.design import Design
 from model.extractor import Extractor
@@ -134,6 +136,21 @@ def test_an_encoder_that_cannot_serve_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=message):
         pretrained(str(save(tmp_path, build)), 0, design)
+
+
+def test_the_lowest_layers_can_be_kept_alone(tmp_path: Path) -> None:
+    path = str(save(tmp_path, partial(bert, layers=4)))
+    whole, tokenizer = pretrained(path, 0)
+    network, _ = pretrained(path, 0, layers=2)
+    own, kept = network.encoder.state_dict(), whole.encoder.state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in own.items())
+    assert {layer_depth(name) for name in own} == {0, 1, 2}
+    batch = collate([each.encoded for each in items(examples(4), tokenizer)], tokenizer.config, network.design)
+    output = whole.eval().encoder(input_ids=batch.text.ids, attention_mask=batch.text.mask, output_hidden_states=True)
+    last, _ = network.eval().encode(batch.text)
+    assert torch.allclose(last[batch.text.mask.bool()], output.hidden_states[2][batch.text.mask.bool()], atol=1e-5)
+    with pytest.raises(UserError, match=r"layers 5: the encoder .* has 4"):
+        pretrained(path, 0, layers=5)
 
 
 @pytest.mark.parametrize(
