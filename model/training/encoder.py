@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedModel
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from core.errors import UserError, first_line
 from model import packaged
@@ -43,9 +43,7 @@ def pretrained(
     """
     try:
         fast = AutoTokenizer.from_pretrained(path, add_prefix_space=True)
-        encoder: PreTrainedModel = AutoModel.from_pretrained(path, config=_config(path, layers), dtype=torch.float32)
-    except UserError:
-        raise
+        encoder: PreTrainedModel = AutoModel.from_pretrained(path, dtype=torch.float32)
     except Exception as error:  # a broken folder raises anything from OSError to SafetensorError
         raise UserError(f"the encoder {path} cannot be loaded: {first_line(error)}") from None
     backend: Tokenizer | None = getattr(fast, "backend_tokenizer", None)
@@ -53,6 +51,11 @@ def pretrained(
         raise UserError(f"the encoder {path} has no fast tokenizer; choose an encoder with a tokenizer.json")
     if encoder.config.is_encoder_decoder:
         raise UserError(f"the encoder {path} has a decoder as well; choose a BERT- or RoBERTa-like encoder")
+    if layers is not None:
+        own = getattr(encoder.config, "num_hidden_layers", 0)
+        if layers > own:
+            raise UserError(f"layers {layers}: the encoder {path} has {own}; choose fewer")
+        encoder.config.num_hidden_layers = layers
     positions = int(getattr(encoder.config, "max_position_embeddings", None) or 0)
     limit = min(MAX_SEQUENCE, positions) if positions > 0 else MAX_SEQUENCE  # XLNet has -1: any number
     if limit <= MAX_CONTEXT + 5:
@@ -68,23 +71,13 @@ def pretrained(
     torch.manual_seed(seed)
     try:
         network = Tagger(encoder.config, design)
-        network.encoder.load_state_dict(encoder.state_dict())
+        kept, weights = network.encoder.state_dict().keys(), encoder.state_dict()
+        network.encoder.load_state_dict({name: value for name, value in weights.items() if name in kept})
         _probe(network, tokenizer)
     except Exception as error:  # each kind of model raises errors of its own
         raise UserError(f"the encoder {path} does not give a state for each word: {first_line(error)}") from None
     network.adapt()
     return network, tokenizer
-
-
-def _config(path: str, layers: int | None) -> PretrainedConfig:
-    """Returns the encoder's configuration, with this number of layers. Raises `UserError` if it has fewer."""
-    config: PretrainedConfig = AutoConfig.from_pretrained(path)
-    if layers is not None:
-        own = getattr(config, "num_hidden_layers", None)
-        if own is None or layers > own:
-            raise UserError(f"layers {layers}: the encoder {path} has {own or 'no layers to count'}")
-        config.num_hidden_layers = layers
-    return config
 
 
 def _probe(network: Tagger, tokenizer: TweetTokenizer) -> None:
