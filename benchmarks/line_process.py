@@ -6,7 +6,7 @@ import os
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Self
 
 from benchmarks.run import Wrong
@@ -15,10 +15,13 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM
 
 
 class LineProcess:
-    """A context manager that starts `command` and ends it. Lines are UTF-8 and end with a line feed."""
+    """A context manager that starts `command` and ends it. Lines are UTF-8 and end with a line feed.
 
-    def __init__(self, command: Sequence[str]) -> None:
-        self._command = list(command)
+    `variables` are added to the environment.
+    """
+
+    def __init__(self, command: Sequence[str], variables: Mapping[str, str] | None = None) -> None:
+        self._command, self._variables = list(command), dict(variables or {})
 
     def __enter__(self) -> Self:
         self._log = tempfile.TemporaryFile()
@@ -27,7 +30,7 @@ class LineProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env={**os.environ, **ONE_THREAD},
+            env={**os.environ, **ONE_THREAD, **self._variables},
         )
         return self
 
