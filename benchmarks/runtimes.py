@@ -6,6 +6,7 @@ python -m benchmarks.runtimes --checkpoint DIR --data DATA [--captions FILE]
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,6 +54,8 @@ def command(
 ) -> None:
     """Compare torch and int8."""
     extractors = {runtime: Extractor.load(checkpoint, device="cpu", threads=1, runtime=runtime) for runtime in RUNTIMES}
+    gc.collect()
+    gc.freeze()  # as the model's process does
     examples = {
         folder.name: corpus.read(
             corpus.split_file(folder, "valid"), corpus.read_captions(captions, folder.name) if captions else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -72,6 +73,18 @@ class EchoesThreshold:
         return [self._prediction] * len(batch)
 
 
+class Frozen(Stub):
+    """Raises an error with the number of its own lists that a collection of garbage walks."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        super().__init__(checkpoint)
+        self._loaded = [[number] for number in range(1000)]
+
+    def predict(self, batch: Sequence[Encoded]) -> list[Prediction]:
+        walked = {id(each) for each in gc.get_objects()}
+        raise ValueError(f"{sum(id(each) in walked for each in self._loaded)} walked")
+
+
 class Unsure(Stub):
     """Predicts one likely candidate, so that its posts go on to the next checkpoint of a cascade."""
 
@@ -91,6 +104,10 @@ def load(checkpoint: Path, *, device: str, threads: int) -> Stub:
     assert "faust" not in sys.modules
     assert not any(name.startswith("pytest") for name in sys.modules)
     return Stub(checkpoint)
+
+
+def load_frozen(checkpoint: Path, *, device: str, threads: int) -> Frozen:
+    return Frozen(checkpoint)
 
 
 def load_without_checkpoint(checkpoint: Path, *, device: str, threads: int) -> Stub:

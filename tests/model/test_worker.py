@@ -101,6 +101,12 @@ async def test_an_exception_inside_predict_fails_the_batch_and_leaves_the_proces
         assert worker.pid == pid
 
 
+async def test_a_collection_of_garbage_does_not_walk_the_loaded_model() -> None:
+    async with running("load_frozen") as worker:
+        with pytest.raises(BatchFailed, match="ValueError: 0 walked"):
+            await worker.infer([tweet()])
+
+
 async def test_a_limit_of_zero_is_not_the_default() -> None:
     async with running() as worker:
         await worker.start()
