@@ -74,6 +74,9 @@ class CoreNLP:
         lines = self.process.ask(" ".join(tweet.words) for tweet in tweets)
         return [tags(lines, tweet.words) for tweet in tweets]
 
+    def calibration_error(self, tweets: Sequence[Example]) -> None:
+        return None
+
 
 def tags(lines: Iterator[str], words: Sequence[str]) -> list[str]:
     """Returns the tags of a post from lines `word TAB label`. Blank lines end sentences. Reads only the post's lines.

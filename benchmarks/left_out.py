@@ -14,7 +14,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +24,7 @@ from rich.console import Console
 
 from benchmarks.command import main
 from benchmarks.left_out_report import Report, Row
-from benchmarks.others_report import TYPES, Scores, scored, three
+from benchmarks.others_report import Scores, judged_three, scored, three
 from benchmarks.report import machine
 from cli.training import configuration, train
 from core.errors import UserError
@@ -35,7 +35,7 @@ from model.training.accounts import as_accounts
 from model.training.corpus import Example
 from model.training.evaluate import predict
 from model.training.publish import CONFIG_COPY
-from model.training.scores import Judged, as_tags, columns, judge, risks, routed
+from model.training.scores import Judged, as_tags, columns, risks, routed
 from model.training.train import STATE
 from streams.settings import load
 
@@ -110,13 +110,10 @@ def posts(data: Path, name: str, split: str) -> list[Example]:
 def measured(extractor: Extractor, tweets: Sequence[Example]) -> tuple[Scores, list[Judged]]:
     """Returns the scores, and the judged mentions. Only `TYPES` count."""
     predictions = predict(extractor.predictor, extractor.tokenizer, tweets, captions=False)
-    counted = [
-        replace(each, spans=tuple(span for span in each.spans if span.type in TYPES), candidates=())
-        for each in predictions
-    ]
     gold = [three(tweet.tags) for tweet in tweets]
-    found = [as_tags(prediction, len(tags)) for prediction, tags in zip(counted, gold, strict=True)]
-    return scored(gold, found), judge(gold, counted)
+    judged = judged_three(gold, predictions)
+    found = [as_tags(prediction, len(tags)) for prediction, tags in zip(predictions, gold, strict=True)]
+    return scored(gold, found), judged
 
 
 def needed(judged: Sequence[Judged], target: float) -> float:

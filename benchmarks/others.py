@@ -1,4 +1,4 @@
-"""`python -m benchmarks.others`: F1 and speed of our checkpoint beside Stanford CoreNLP and spaCy.
+"""`python -m benchmarks.others`: F1 and speed of our checkpoints beside Stanford CoreNLP and spaCy.
 
 Only persons, locations and organisations count, since all systems know them. Each system gets the same words of the
 same splits. docs/research/other-recognisers.md explains the rules.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, get_args
 
 import typer
 from rich.console import Console
@@ -21,20 +22,24 @@ from rich.status import Status
 
 from benchmarks.command import main
 from benchmarks.corenlp import CoreNLP, fetch
-from benchmarks.others_report import Figures, Report, scored
+from benchmarks.others_report import Figures, Report, judged_three, scored
 from benchmarks.report import machine
 from benchmarks.run import Wrong
 from benchmarks.spacy_ner import FOLDERS, SpaCy, installed
 from core.errors import UserError
+from core.events import Runtime
+from model.checkpoint import describe
 from model.extractor import Extractor
+from model.mentions import Prediction
 from model.training import corpus
 from model.training.corpus import Example
 from model.training.evaluate import predict
-from model.training.scores import as_tags
+from model.training.scores import as_tags, calibration_error, columns
 from streams.settings import CHECKPOINT
 
 SPLITS = {"test": ("*test*",), "valid": ("valid.txt", "*dev*")}
 """File names of each split."""
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 WARM_TWEETS = 500
 """Posts that are tagged before the clock starts, so that loading a model and compiling Java do not count."""
 
@@ -52,19 +57,29 @@ class System(Protocol):
         """
         ...
 
+    def calibration_error(self, tweets: Sequence[Example]) -> float | None:
+        """Returns the ECE of what was tagged last, which must be these posts. None without probabilities."""
+        ...
+
 
 class Ours:
-    """Our checkpoint on the CPU, with or without the captions."""
+    """A checkpoint of ours on the CPU, in one runtime, with or without the captions."""
 
     def __init__(self, extractor: Extractor, threads: int, *, captions: bool = False) -> None:
-        self.name = "ours, with captions" if captions else "ours"
+        info = extractor.info
+        of = [f"ours ({info.name})", *(["int8"] if info.runtime == "int8" else []), *(["captions"] if captions else [])]
+        self.name = ", ".join(of)
         self.threads = threads
         self._extractor = extractor
         self._captions = captions
+        self._found: list[Prediction] = []
 
     def tag(self, tweets: Sequence[Example]) -> list[list[str]]:
-        predictions = predict(self._extractor.predictor, self._extractor.tokenizer, tweets, self._captions)
-        return [as_tags(found, len(tweet.words)) for found, tweet in zip(predictions, tweets, strict=True)]
+        self._found = predict(self._extractor.predictor, self._extractor.tokenizer, tweets, self._captions)
+        return [as_tags(found, len(tweet.words)) for found, tweet in zip(self._found, tweets, strict=True)]
+
+    def calibration_error(self, tweets: Sequence[Example]) -> float:
+        return calibration_error(*columns(judged_three([tweet.tags for tweet in tweets], self._found)))
 
 
 def data_sets(
@@ -108,8 +123,8 @@ def compared(systems: Sequence[System], name: str, tweets: Sequence[Example], ro
                 raise Wrong(f"{system.name} tagged {name} differently from the round before")
     gold = [tweet.tags for tweet in tweets]
     for system in systems:
-        scores = scored(gold, found[system.name])
-        yield Figures(name, system.name, system.threads, len(tweets), scores, rates[system.name])
+        scores, ece = scored(gold, found[system.name]), system.calibration_error(tweets)
+        yield Figures(name, system.name, system.threads, len(tweets), scores, rates[system.name], ece)
 
 
 def _other_systems(status: Status) -> list[CoreNLP | SpaCy]:
@@ -132,29 +147,46 @@ def command(
     signs: Annotated[
         bool, typer.Option(help="--no-signs: gold mentions without a letter or digit, such as a lone @, do not count.")
     ] = True,
-    alone: Annotated[bool, typer.Option("--alone", help="Measure only our checkpoint.")] = False,
-    checkpoint: Annotated[Path, typer.Option(help="Our checkpoint.")] = CHECKPOINT,
+    alone: Annotated[bool, typer.Option("--alone", help="Measure only our checkpoints.")] = False,
+    checkpoints: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--checkpoint", help="A checkpoint of ours. Repeatable. It is measured in torch, and in int8 if it has it."
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads of ours; each of the others has one.", min=1)] = 1,
     rounds: Annotated[int, typer.Option(help="Runs of each system. The systems take turns.", min=1)] = 3,
     json_to: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
 ) -> None:
-    """Compare our checkpoint with CoreNLP (483 MB, fetched once) and spaCy's English models (280 MB, fetched once)."""
+    """Compare our checkpoints with CoreNLP (483 MB, fetched once) and spaCy's English models (280 MB, fetched once)."""
     this, started = machine(), datetime.now(UTC).isoformat(timespec="seconds")
     splits = data_sets(data, captions, split, signs=signs)
+    folders = checkpoints or [CHECKPOINT]
+    infos = [describe(folder) for folder in folders]
+    if twice := [name for name, count in Counter(info.name for info in infos).items() if count > 1]:
+        raise UserError(f"--checkpoint: two are named {twice[0]}, so the table could not tell them apart")
     figures: list[Figures] = []
     with ExitStack() as stack:
         status = stack.enter_context(Console(stderr=True).status(""))
         other_systems = [] if alone else _other_systems(status)
         for system in other_systems:
             stack.enter_context(system.process)
-        extractor = Extractor.load(checkpoint, device="cpu", threads=threads)
+        extractors = [
+            Extractor.load(folder, device="cpu", threads=threads, runtime=runtime)
+            for folder, info in zip(folders, infos, strict=True)
+            for runtime in (RUNTIMES if info.int8 else RUNTIMES[:1])
+        ]
         for name, tweets in splits.items():
             status.update(f"{name}: {len(tweets)} posts")
             captioned = any(tweet.caption for tweet in tweets)
-            ours = [Ours(extractor, threads, captions=flag) for flag in ([False, True] if captioned else [False])]
+            ours = [
+                Ours(extractor, threads, captions=flag)
+                for extractor in extractors
+                for flag in ([False, True] if captioned else [False])
+            ]
             figures += compared([*ours, *other_systems], name, tweets, rounds)
-    report = Report(started, this, extractor.info.name, figures, split, signs)
+    report = Report(started, this, figures, split, signs)
     report.show(Console(width=None if sys.stdout.isatty() else 200), markdown=markdown)
     if json_to is not None:
         report.write(json_to)

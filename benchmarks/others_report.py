@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich import box
@@ -14,6 +14,8 @@ from rich.table import Table
 from seqeval.metrics import classification_report
 
 from benchmarks.report import Machine
+from model.mentions import Prediction
+from model.training.scores import Judged, judge
 
 TYPES = ("PER", "LOC", "ORG")
 
@@ -45,9 +47,18 @@ def scored(gold: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> Sco
     return Scores(f1, precision, recall, per_type, int(micro["support"]))
 
 
+def judged_three(gold: Sequence[Sequence[str]], predictions: Sequence[Prediction]) -> list[Judged]:
+    """Returns the predicted mentions of `TYPES`, each judged by the gold tags of its post."""
+    counted = [
+        replace(each, spans=tuple(span for span in each.spans if span.type in TYPES), candidates=())
+        for each in predictions
+    ]
+    return judge([three(tags) for tags in gold], counted)
+
+
 @dataclass(frozen=True)
 class Figures:
-    """The figures of a system on a data set. `tweets_per_s`: one value per round."""
+    """The figures of a system on a data set. `tweets_per_s`: one value per round. `ece`: None without probabilities."""
 
     data: str
     system: str
@@ -55,24 +66,24 @@ class Figures:
     tweets: int
     scores: Scores
     tweets_per_s: list[float]
+    ece: float | None = None
 
 
 @dataclass(frozen=True)
 class Report:
-    """Figures in the order of the systems, ours first in each data set.
+    """Figures in the order of the systems. In each data set, our first checkpoint without captions comes first.
 
     `signs`: whether gold mentions without a letter or digit count.
     """
 
     started: str
     machine: Machine
-    checkpoint: str
     figures: list[Figures]
     split: str = "test"
     signs: bool = True
 
     def ahead(self, row: Figures) -> float:
-        """Returns our F1 without captions minus this system's F1, in percentage points."""
+        """Returns the F1 of our first checkpoint, without captions, minus this system's F1, in percentage points."""
         ours = next(figures for figures in self.figures if figures.data == row.data)
         return 100 * (ours.scores.f1 - row.scores.f1)
 
@@ -82,7 +93,7 @@ class Report:
     def show(self, console: Console, *, markdown: bool = False) -> None:
         machine = self.machine
         console.print(
-            f"{self.started}: {self.checkpoint}; {machine.cores} cores of {machine.cpu}, {machine.memory_gib:.0f} GiB, "
+            f"{self.started}: {machine.cores} cores of {machine.cpu}, {machine.memory_gib:.0f} GiB, "
             f"Python {machine.python}, torch {machine.torch}; load before: {machine.load_before:.1f}; "
             f"split: {self.split}{'' if self.signs else ', without mentions that have no letter or digit'}; "
             "user names: words, as the corpora label them\n",
@@ -95,7 +106,7 @@ class Report:
         table = Table(box=style)
         for name in ("data", "system"):
             table.add_column(name, no_wrap=True)
-        for name in ("F1", *TYPES, "precision", "recall", "ours ahead", "tweets/s", "lowest-highest", "threads"):
+        for name in ("F1", *TYPES, "precision", "recall", "ECE", "ours ahead", "tweets/s", "lowest-highest", "threads"):
             table.add_column(name, justify="right", no_wrap=True)
         for row in self.figures:
             scores = row.scores
@@ -103,5 +114,6 @@ class Report:
             ahead = "" if row.system.startswith("ours") else f"{self.ahead(row):+.1f}"
             rate, low, high = statistics.median(row.tweets_per_s), min(row.tweets_per_s), max(row.tweets_per_s)
             rates = (f"{rate:.0f}", f"{low:.0f}-{high:.0f}", str(row.threads))
-            table.add_row(row.data, row.system, *(f"{100 * share:.1f}" for share in shares), ahead, *rates)
+            ece = "" if row.ece is None else f"{row.ece:.4f}"
+            table.add_row(row.data, row.system, *(f"{100 * share:.1f}" for share in shares), ece, ahead, *rates)
         return table

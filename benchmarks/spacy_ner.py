@@ -46,6 +46,9 @@ class SpaCy:
         answer = next(self.process.ask([json.dumps([tweet.words for tweet in tweets])]))
         return [[mapped(tag) for tag in tags] for tags in json.loads(answer)]
 
+    def calibration_error(self, tweets: Sequence[Example]) -> None:
+        return None
+
 
 def mapped(tag: str) -> str:
     """Maps a BIO tag of OntoNotes' eighteen types to one of three types, or O."""

@@ -23,8 +23,10 @@ from benchmarks.report import machine
 from benchmarks.run import Wrong
 from benchmarks.spacy_ner import mapped
 from core.errors import UserError
+from model.checkpoint import describe
 from model.mentions import Prediction, Span
 from model.training.corpus import Example
+from streams.settings import CHECKPOINT
 
 ANSWERED = """\
 Ann	PERSON
@@ -97,7 +99,7 @@ def test_a_process_that_ends_says_why() -> None:
 
 
 def write(folder: Path, name: str, words: Sequence[str], image: str | None = None) -> None:
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     lines = [f"IMGID:{image}"] if image else []
     (folder / name).write_text("\n".join([*lines, *(f"{word}\tO" for word in words), "", ""]))
 
@@ -156,7 +158,9 @@ def test_ours_can_be_measured_without_the_other_systems(tmp_path: Path, monkeypa
     told = json.loads(wanted.read_text())
     (ours,) = told["figures"]
     assert (told["split"], told["signs"]) == ("valid", True)
-    assert (ours["system"], ours["tweets"], ours["scores"]["support"]) == ("ours", 1, 2)
+    named = f"ours ({describe(CHECKPOINT).name})"
+    assert (ours["system"], ours["tweets"], ours["scores"]["support"]) == (named, 1, 2)
+    assert 0 < ours["ece"] < 1
 
 
 TWEETS = [Example(str(number), ("Ann", "here"), ("B-PER", "O"), "a woman") for number in range(3)]
@@ -173,6 +177,9 @@ class Fixed:
     def tag(self, tweets: Sequence[Example]) -> list[list[str]]:
         answer = next(self._answers)
         return [[answer, "O"] for _ in tweets]
+
+    def calibration_error(self, tweets: Sequence[Example]) -> None:
+        return None
 
 
 def test_every_system_is_scored_and_timed_each_round() -> None:
@@ -194,6 +201,7 @@ def test_a_system_whose_tags_differ_between_rounds_gives_no_figure() -> None:
 def test_ours_reads_captions_only_on_request(captions: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     class Loaded:
         predictor = tokenizer = None
+        info = describe(CHECKPOINT)
 
     def predict(predictor: None, tokenizer: None, tweets: Sequence[Example], captions: bool) -> list[Prediction]:
         span = Span(0, 1, "PER" if captions else "LOC", 0.9, 0.1, 0.1, {})
@@ -202,6 +210,14 @@ def test_ours_reads_captions_only_on_request(captions: bool, monkeypatch: pytest
     monkeypatch.setattr(others, "predict", predict)
     ours = Ours(Loaded(), 1, captions=captions)  # type: ignore[arg-type]
     assert ours.tag(TWEETS[:1]) == [["B-PER" if captions else "B-LOC", "O"]]
+    assert ours.calibration_error(TWEETS[:1]) == pytest.approx(0.1 if captions else 0.9)
+    assert ours.name.endswith(", captions") == captions
+
+
+def test_two_checkpoints_of_the_same_name_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, "valid.txt", ["Rome"])
+    with pytest.raises(UserError, match="--checkpoint: two are named minilm-evidential-3"):
+        others.command(tmp_path, split="valid", alone=True, checkpoints=[CHECKPOINT, CHECKPOINT])
 
 
 def figures(data: str, system: str, f1: float) -> Figures:
@@ -215,7 +231,7 @@ def test_the_report_says_how_far_ours_is_ahead_on_the_same_data(tmp_path: Path) 
         figures("b", "ours", 0.5),
         figures("b", "other", 0.6),
     ]
-    report = Report("2026-11-21T07:00:00+00:00", machine(), "model-1", rows)
+    report = Report("2026-11-21T07:00:00+00:00", machine(), rows)
     report.write(tmp_path / "report.json")
     assert json.loads((tmp_path / "report.json").read_text())["figures"][1]["scores"]["f1"] == 0.7
     console = Console(width=200)
@@ -224,9 +240,9 @@ def test_the_report_says_how_far_ours_is_ahead_on_the_same_data(tmp_path: Path) 
     table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in shown.get().splitlines() if "|" in line]
     assert table[0][:3] == ["data", "system", "F1"]
     by_row = {(row[0], row[1]): row for row in table}
-    assert by_row["a", "other"][2:] == [*["70.0"] * 6, "+10.0", "20", "10-30", "1"]
-    assert by_row["b", "other"][8] == "-10.0"
-    assert by_row["a", "ours"][8] == ""
+    assert by_row["a", "other"][2:] == [*["70.0"] * 6, "", "+10.0", "20", "10-30", "1"]
+    assert by_row["b", "other"][9] == "-10.0"
+    assert by_row["a", "ours"][9] == ""
 
 
 CONTENT = {"": b"code" * 5000, "models": b"models" * 5000}
