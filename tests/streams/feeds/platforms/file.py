@@ -9,9 +9,12 @@ from pathlib import Path
 
 from core.files.formats import FORMATS
 from core.files.posts import open_posts
+from streams.feeds.adapters.bluesky import adapt
+from streams.feeds.file_place import Place
 from streams.feeds.files import FileSource
 from streams.feeds.source import Source
 from streams.topics import EVENT_BYTES
+from tests.streams.feeds.contract import Item, Record, parted
 from tests.streams.feeds.platforms import bluesky
 
 STEP_S = bluesky.STEP_US / 1e6
@@ -41,6 +44,10 @@ class Served(bluesky.Served):
 
     def arguments(self) -> list[str]:
         return [str(self._path), "--resume", *(["--speed", str(self._speed)] if self._speed else [])]
+
+    def parted(self, cursor: str) -> tuple[set[Record], set[Record]]:
+        lines = self._path.read_bytes().splitlines()
+        return parted((Item.of(number, adapt(line)) for number, line in enumerate(lines, 1)), Place.read(cursor).number)
 
     @property
     def has_ended(self) -> bool:
