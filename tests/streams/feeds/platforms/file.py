@@ -30,7 +30,7 @@ class Served(bluesky.Served):
         self._path = Path(self._folder.name).resolve() / "frames.jsonl"
         self._speed = STEP_S / pace_s if pace_s else None
         lines = [value[1] for _, value in self._steps]
-        raw = [line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line for line in lines]
+        raw = self._lines = [line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line for line in lines]
         self._path.write_bytes(b"\n".join(raw) + b"\n")
 
     @contextmanager
@@ -46,8 +46,8 @@ class Served(bluesky.Served):
         return [str(self._path), "--resume", *(["--speed", str(self._speed)] if self._speed else [])]
 
     def parted(self, cursor: str) -> tuple[set[Record], set[Record]]:
-        lines = self._path.read_bytes().splitlines()
-        return parted((Item.of(number, adapt(line)) for number, line in enumerate(lines, 1)), Place.read(cursor).number)
+        items = (Item.of(number, adapt(line)) for number, line in enumerate(self._lines, 1))
+        return parted(items, Place.read(cursor).number)
 
     @property
     def has_ended(self) -> bool:
