@@ -269,4 +269,6 @@ def test_the_doctor_says_what_the_page_of_secure_servers_quotes() -> None:
     code = "\n".join(path.read_text() for folder in folders for path in (ROOT / folder).rglob("*.py"))
     said = [words.removeprefix("the certificate ") for cell in quoted for words in cell.split(", or ")]
     assert len(quoted) >= 10
-    assert [words for words in said if words not in code] == ["the clock of a server is ahead or behind"]  # made of two parts
+    assert [words for words in said if words not in code] == [
+        "the clock of a server is ahead or behind"
+    ]  # made of two parts
