@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from redis import exceptions as redis_errors
 from redis import sentinel
+from redis.asyncio import sentinel as async_sentinel
 
 from sinks.answers import tls
 from sinks.answers.answer import Answer, Reaction
@@ -165,7 +166,7 @@ def code_of(error: BaseException, *, known: bool = False) -> tuple[str, str]:
     named = "timeout" if isinstance(error, redis_errors.TimeoutError) and not named else named
     if named:
         return named, text
-    if isinstance(error, sentinel.MasterNotFoundError):
+    if isinstance(error, sentinel.MasterNotFoundError | async_sentinel.MasterNotFoundError):
         return _of_sentinels(error, text)
     if isinstance(error, redis_errors.InvalidResponse):
         return ("unreadable" if known else "stranger"), text
