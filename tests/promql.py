@@ -94,12 +94,13 @@ class _Parser:
             assert self._next("(")
             inner, before = self._inner() if token == "increase" else (self.either(), {})
             assert self._next(")")
-            return {
-                "scalar": lambda: next(iter(inner.values()), float("nan")),
-                "min": lambda: {frozenset(): min(inner.values())} if inner else {},
-                "absent": lambda: {} if inner else {frozenset(): 1.0},
-                "increase": lambda: {key: value - before[key] for key, value in inner.items() if key in before},
-            }[token]()
+            if token == "scalar":
+                return next(iter(inner.values()), float("nan"))
+            if token == "min":
+                return {frozenset(): min(inner.values())} if inner else {}
+            if token == "absent":
+                return {} if inner else {frozenset(): 1.0}
+            return {labels: value - before[labels] for labels, value in inner.items() if labels in before}
         return self._selected(token)[0]
 
     def _inner(self) -> tuple[Any, Any]:

@@ -106,7 +106,7 @@ def tls(**names: str) -> Situation:
 
     def situation(place: Place) -> None:
         _certificates()
-        setting(KAFKA_TLS="true", **{f"KAFKA_{name}": value for name, value in names.items()})(place)
+        setting(None, KAFKA_TLS="true", **{f"KAFKA_{name}": value for name, value in names.items()})(place)
 
     return situation
 
@@ -248,9 +248,9 @@ def _written() -> list[tuple[str, str]]:
         for node in ast.walk(ast.parse((ROOT / module).read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "UserError":
                 parts = node.args[0].values if isinstance(node.args[0], ast.JoinedStr) else node.args
-                words = [part.value if isinstance(part, ast.Constant) else None for part in parts]
-                if len("".join(filter(None, words))) >= MIN_WORDS:
-                    expression = "".join(".+" if word is None else re.escape(word) for word in words)
+                words = [str(part.value) if isinstance(part, ast.Constant) else "" for part in parts]
+                if len("".join(words)) >= MIN_WORDS:
+                    expression = "".join(re.escape(word) or ".+" for word in words)
                     found.append((f"{module}:{node.lineno}", expression))
     return found
 

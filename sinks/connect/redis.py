@@ -134,7 +134,7 @@ def open_async(store: Store, **options: Any) -> tuple[Any, Callable[[], Awaitabl
 
         async def discover_master(self, service_name: str) -> Any:
             try:
-                return await super().discover_master(service_name)  # type: ignore[no-untyped-call]
+                return await super().discover_master(service_name)
             except sentinel.MasterNotFoundError as error:
                 setattr(error, REFUSALS, list(refusals.values()))
                 raise

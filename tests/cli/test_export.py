@@ -35,7 +35,6 @@ from tests.streams.said import Said, applying
 from tests.streams.test_retention import records
 
 RECENT = datetime.now(UTC).replace(microsecond=0) - timedelta(days=2)
-DAY_60 = RECENT - timedelta(days=60)
 ODD = 'Paris "Hilton"\n\tin #Paris 🗼\u2028 by Ana &amp; Bo'
 
 
@@ -200,9 +199,9 @@ def test_an_import_of_words_and_tags_is_exported_as_the_same_bytes(
 def test_an_import_obeys_erasures_retention_and_terms(
     layout: str, settings: Settings, mner: Mner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    people = {"of-nine": {"author": Author(id="9")}, "decided-of-nine": {"author": Author(id="9")}}
-    old = {"old": {"received_at": DAY_60}, "decided-old": {"received_at": DAY_60}}
-    posts = [post(name, **fields) for name, fields in ({"kept": {}, "gone": {}, "decided": {}} | people | old).items()]
+    posts = [post(name) for name in ("kept", "gone", "decided")]
+    posts += [post(name, received_at=RECENT - timedelta(days=60)) for name in ("old", "decided-old")]
+    posts += [post(name, author=Author(id="9")) for name in ("of-nine", "decided-of-nine")]
     made = [settled(of, "Ana") if of.id.startswith("decided") else found(of, "Ana") for of in posts]
     kept = [from_decision(one) if isinstance(one, Decision) else from_extraction(one, one.mentions) for one in made]
     asyncio.run(write(settings, settings.name("mentions"), kept))

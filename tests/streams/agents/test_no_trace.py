@@ -24,6 +24,7 @@ from sinks.queue.queue import ReviewQueue
 from streams import topics
 from streams.agents.copies import group_of
 from streams.caches import MachineCaches
+from streams.images import database
 from streams.images.cache import ImageCache
 from streams.images.conditional import Answer, Freshness, Validators
 from streams.images.decode import LoadedImage
@@ -136,7 +137,10 @@ async def live(stores: Stores, *, late: bool) -> None:
 
 
 @pytest.fixture
-async def everything(real: Stores, settings: Settings, tmp_path: Path) -> AsyncIterator[Everything]:
+async def everything(
+    real: Stores, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Everything]:
+    monkeypatch.setattr(database, "OPERATION_S", 60.0)  # a slow disk leaves entries to their age
     topics.create(str(settings.kafka), topics.plan(settings))
     async with AsyncExitStack() as stack:
         queue = ReviewQueue(str(settings.redis), settings.name("review:"), group_of=group_of, window_s=WINDOW_S)

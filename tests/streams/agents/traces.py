@@ -29,7 +29,9 @@ async def in_redis(settings: Settings) -> Places:
             b"stream": redis.xrange,
         }
         keys = [key async for key in redis.scan_iter(f"{settings.prefix}*", count=1000)]
-        return {f"redis {key.decode()}": key + repr(await read[await redis.type(key)](key)).encode() for key in keys}
+        kinds: dict[bytes, Any] = {key: await redis.type(key) for key in keys}
+        held = {key: await read[kind](key) for key, kind in kinds.items()}
+    return {f"redis {key.decode()}": key + repr(value).encode() for key, value in held.items()}
 
 
 async def in_elasticsearch(settings: Settings) -> Places:

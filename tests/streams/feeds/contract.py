@@ -56,7 +56,8 @@ class Item:
     def of(cls, position: int | None, message: Received) -> Item:
         """Returns the item of an adapter's message."""
         adapted = message.adapted
-        records: set[Record] = {(post.id, post.edit) for post in adapted.posts} | set(map(event_of, adapted.lifecycle))
+        records: set[Record] = {(post.id, post.edit) for post in adapted.posts}
+        records |= set(map(event_of, adapted.lifecycle))
         if message.raw is not None and adapted.skipped is not None:
             records.add(message.raw)
         return cls(position, frozenset(records))

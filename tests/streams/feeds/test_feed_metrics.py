@@ -7,9 +7,11 @@ import signal
 import urllib.request
 
 import pytest
+from prometheus_client import REGISTRY
 
 from core.feed_gap import FeedGap
 from local.server import free_ports
+from streams.feeds.account import Account
 from streams.settings import Settings
 from tests.streams.feeds.contract import command, watched
 from tests.streams.feeds.platforms.mastodon import Served
@@ -24,6 +26,12 @@ def scraped(address: str) -> dict[str, float]:
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=30) as answer:
         found = re.findall(r"^(mner_feed\S+) (\S+)$", answer.read().decode(), re.MULTILINE)
     return {name: float(value) for name, value in found}
+
+
+def test_a_feed_without_a_gap_tells_so() -> None:
+    assert REGISTRY.get_sample_value("mner_feed_gaps_total", {"source": "without-gaps"}) is None
+    Account("without-gaps")
+    assert REGISTRY.get_sample_value("mner_feed_gaps_total", {"source": "without-gaps"}) == 0
 
 
 def test_a_scraper_finds_as_many_gaps_as_the_topic_has(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
