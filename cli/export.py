@@ -125,7 +125,12 @@ def _reason(document: Document, config: Settings) -> str:
 def _conll(body: dict[str, Any]) -> bytes:
     from model.conll import lines
 
-    return lines(body["id"], body["feed"], body["edit"], body["text"], body.get("mentions", ())).encode()
+    others: dict[str, str] = {
+        name: str(body[name]) for name in ("created_at", "received_at", "reviewer", "decided_at") if name in body
+    }
+    if author := (body.get("author") or {}).get("id"):
+        others["author"] = author
+    return lines(body["id"], body["feed"], body["edit"], body["text"], body.get("mentions", ()), others).encode()
 
 
 def _outdated(record: ExportedPost, document: Document | None, sources: Sources, config: Settings) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -15,11 +15,10 @@ from core.files.posts import open_lines
 from core.files.split import Oversized, Record
 from core.terms import UNKNOWN
 from core.text import plain
-from model.conll import COMMENT, unquoted
-from sinks.exchange import has_no_text
+from model.conll import NAMES, comment_in, read
+from sinks.exchange import Exported, has_no_text
 
-COMMENTS = 3
-"""Most comment lines before the words of a post."""
+DATES = ("received_at", "created_at")
 
 EDIT = re.compile(r"[0-9]{1,5}")
 """An edit has 16 bits."""
@@ -73,7 +72,7 @@ def _posts(lines: Iterator[Record], name: str) -> Iterator[ExportedPost]:
         if line.startswith(b"{") and not rows:
             yield _of_json(line, f"{name}:{number}")
         elif line.strip():
-            if not rows and _comment(line)[0] != "id":
+            if not rows and not begins_post(line):
                 told = "begins no post of an export; a post begins with `{` or `# id`"
                 raise UserError(f"{name}:{number}: {plain(line.decode(errors='replace'), 40)!r} {told}")
             rows.append(line)
@@ -84,21 +83,47 @@ def _posts(lines: Iterator[Record], name: str) -> Iterator[ExportedPost]:
         yield _of_conll(rows)
 
 
-def _comment(row: bytes) -> tuple[str, str]:
-    """Returns name and value of a comment line, or two empty texts for another line."""
-    found = COMMENT.fullmatch(row.decode(errors="replace").strip())
-    return (found[1], found[2]) if found else ("", "")
+def begins_post(row: bytes) -> bool:
+    """Whether a line is the first of a post in CoNLL layout."""
+    comment = comment_in(row.decode(errors="replace"))
+    return comment is not None and comment[0] == "id"
 
 
 def _of_conll(rows: list[bytes]) -> ExportedPost:
-    comments = dict(reversed([_comment(row) for row in rows[:COMMENTS]]))  # of two lines with one name, the first holds
+    known = map(comment_in, (row.decode(errors="replace") for row in rows[: len(NAMES)]))
+    comments = dict(reversed([comment for comment in known if comment]))  # of two lines with one name, the first holds
     edit = comments.get("edit", "")
     return ExportedPost(
         comments["id"],
         b"".join([*rows, b"\n"]),
-        unquoted(comments.get("source", UNKNOWN)),
+        comments.get("source", UNKNOWN),
         int(edit) if EDIT.fullmatch(edit) else 0,
+        {name: comments[name] for name in DATES if name in comments and _is_moment(comments[name])},
     )
+
+
+MODEL = {"model": "conll", "model_version": 0}
+"""The model of posts whose file names none."""
+
+
+def of_words(rows: Iterable[str]) -> Exported:
+    """Returns the post of a block in CoNLL layout. Raises `ValueError`, also as `ValidationError`.
+
+    The layout has no blanks between words, and no figures: blanks join the words, and each mention is certain. The
+    version of the model is 0, so that any other reading of the same edit replaces this one.
+    """
+    block = read(rows)
+    comments = dict(block.comments)
+    author, decided_by = comments.pop("author", None), "human" if "reviewer" in comments else "model"
+    figures = {"probability": 1.0, "aleatoric": 0.0, "epistemic": 0.0, "source": decided_by}
+    mentions = [
+        {"start": start, "end": end, "type": kind, "text": block.text[start:end], **figures}
+        for start, end, kind in block.spans
+    ]
+    edit = comments.pop("edit", "0")
+    fields: dict[str, Any] = {"source": UNKNOWN} | comments | {"author": {"id": author} if author is not None else None}
+    fields |= {"edit": int(edit) if EDIT.fullmatch(edit) else edit, "text": block.text, "mentions": mentions}
+    return Exported.model_validate_json(json.dumps(fields | {"decided_by": decided_by} | MODEL))
 
 
 def _of_json(line: bytes, place: str) -> ExportedPost:
@@ -109,7 +134,7 @@ def _of_json(line: bytes, place: str) -> ExportedPost:
     name, source, edit = fields.get("id"), fields.get("source"), fields.get("edit")
     if not isinstance(name, str) or not name:
         raise UserError(f"{place}: id: must be a text (got {plain(repr(name), 80)}); is it an export?")
-    dates = {field: fields[field] for field in ("received_at", "created_at") if isinstance(fields.get(field), str)}
+    dates = {field: fields[field] for field in DATES if isinstance(fields.get(field), str)}
     return ExportedPost(
         name,
         line,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,6 +20,7 @@ from streams.settings import Settings, load
 
 if TYPE_CHECKING:
     from core.events import Decision, Extraction
+    from core.files.posts import Readable
     from core.files.split import Record
     from sinks.index.index import Index
     from streams.producer import Producer
@@ -40,9 +42,9 @@ BAD_LINES = 1
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help="File that `mner export` wrote as jsonl; - reads standard input.")],
+    file: Annotated[Path, typer.Argument(help="File that `mner export` wrote; - reads standard input.")],
 ) -> None:
-    """Bring an export into this deployment.
+    """Bring an export into this deployment, as JSON Lines or in CoNLL layout.
 
     Sends mentions of the model as extractions, and decisions of people as decisions. A running worker takes both from
     their topics. So an erased post stays erased, and retention and terms apply. A line is left out if the index has the
@@ -108,9 +110,9 @@ async def _import(config: Settings, file: Path) -> int:
         stack.push_async_callback(index.close)
         producer = await stack.enter_async_context(Producer(brokers))
         importer = _Importer(index, producer, names, tally)
-        for line in lines:
-            place = f"{name}:{lines.count}"
-            if (event := _event(line, place, tally)) is not None:
+        for number, record in _parts(lines):
+            place = f"{name}:{number}"
+            if (event := _event(record, place, tally)) is not None:
                 await importer.add(place, event)
         await importer.flush()
     typer.echo(str(tally))
@@ -119,8 +121,45 @@ async def _import(config: Settings, file: Path) -> int:
     return BAD_LINES if tally.bad else 0
 
 
-def _event(line: Record, place: str, tally: Tally) -> Extraction | Decision | None:
-    """Returns the event of a line. None for a blank line, and for one that cannot be imported, which is counted."""
+def _parts(lines: Readable) -> Iterator[tuple[int, Record | list[str]]]:
+    """Yields each post with the number of its first line: a line of JSON, or all lines of a post in CoNLL layout."""
+    from cli.exported_file import begins_post
+    from core.files.split import Oversized
+
+    rows: list[str] = []
+    first = 0
+    for line in lines:
+        if isinstance(line, Oversized) or (rows and not line.strip()):
+            if rows:
+                yield first, rows
+                rows = []
+            if isinstance(line, Oversized):
+                yield lines.count, line
+        elif rows or begins_post(line):
+            first = first if rows else lines.count
+            rows = [*rows, line.decode(errors="replace")]
+        else:
+            yield lines.count, line
+    if rows:
+        yield first, rows
+
+
+def _of_conll(rows: list[str], place: str, tally: Tally) -> Extraction | Decision | None:
+    """Returns the event of a post in CoNLL layout, or None, which is counted."""
+    from pydantic import ValidationError
+
+    from cli.exported_file import of_words
+    from core.events import explain
+
+    try:
+        return of_words(rows).event
+    except ValueError as error:
+        tally.tell(place, "no post of an export", explain(error) if isinstance(error, ValidationError) else str(error))
+    return None
+
+
+def _event(line: Record | list[str], place: str, tally: Tally) -> Extraction | Decision | None:
+    """Returns the event of a post. None for a blank line, and for one that cannot be imported, which is counted."""
     from pydantic import ValidationError
 
     from cli.exported_file import too_long
@@ -128,6 +167,8 @@ def _event(line: Record, place: str, tally: Tally) -> Extraction | Decision | No
     from core.files.split import NOT_JSON, Oversized, value_of
     from sinks.exchange import Exported, has_no_text
 
+    if isinstance(line, list):
+        return _of_conll(line, place, tally)
     if isinstance(line, Oversized):
         tally.tell(place, "too long", too_long(line))
         return None

@@ -19,6 +19,10 @@ URL_AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s\[\]:/?#@%\\]+):([0-9]{1,5}
 AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 """Like `URL_AUTHORITY`, but without international names, which only URLs may have."""
 
+SEVERAL = re.compile(r"rediss?\+(sentinel|cluster)")
+NODE = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+"""The scheme of a URL with several nodes of Redis, and a node there."""
+
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 REDIS_OPTIONS = {
     "db",
@@ -187,6 +191,12 @@ def masked(value: Any) -> str:
     place, asked, query = address.partition("?")
     user, colon, _ = login.partition(":")
     shown = f"{user}:***@" if colon else "***@" if at else ""
+    if (
+        SEVERAL.fullmatch(scheme)
+        and not asked
+        and all(NODE.fullmatch(one.strip()) for one in place.partition("/")[0].split(","))
+    ):
+        return f"{scheme}{mark}{shown}{place}"
     place = re.sub(r"^([^/:\[]*|\[[^\]]*\]):(?!\d*(/|$))[^/]*", r"\1:***", place)
     return f"{scheme}{mark}{shown}{place}{asked}{'&'.join(map(_masked_option, query.split('&'))) if asked else ''}"
 

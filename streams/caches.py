@@ -48,15 +48,21 @@ class MachineCaches:
 
     async def forget(self, urls: Iterable[str]) -> None:
         """Drops the images of these URLs, and their contexts. An image that another URL served too stays."""
-        images = [image for url in dict.fromkeys(urls) if (image := await self._images.forget(url))]
+        wanted = list(dict.fromkeys(urls))
+        images = [image for url in wanted if (image := await self._images.forget(url))]
         if images and self._contexts_file.exists:
             await self._contexts.forget(images)
+            await self._contexts_file.empty_log()
+        if wanted:
+            await self._images.empty_log()
 
     async def drop_old(self) -> None:
         """Drops all entries that are too old."""
         await self._images.drop_old()
         if self._contexts_file.exists:
             await self._contexts.drop_old()
+        await self._images.empty_log()
+        await self._contexts_file.empty_log()
 
     async def _drop_again_and_again(self) -> None:
         while True:

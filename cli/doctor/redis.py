@@ -31,6 +31,7 @@ REMEDIES = {
     "MOVED": "begin MNER_REDIS with redis+cluster://",
     "plain": "use redis:// in MNER_REDIS, or the port that speaks TLS",
     "encrypted": "use rediss:// in MNER_REDIS, or the port without TLS",
+    "sentinels": "set or correct MNER_REDIS_SENTINEL_USER and MNER_REDIS_SENTINEL_PASSWORD",
     "stranger": "correct the port in MNER_REDIS",
 }
 """Code of an answer, as in `sinks.answers.redis` -> what to do about it."""

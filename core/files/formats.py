@@ -24,7 +24,7 @@ NAMES: dict[Format, str] = {
 ARCHIVE = re.compile(rb"\s*window\.YTD\.([A-Za-z0-9_]{1,64})\.part\d{1,6}\s*=\s*(?=\[)")
 """What a file of an archive begins with: the section, such as `tweets`."""
 
-CONLL = re.compile(rb"-DOCSTART-|IMGID:\d+\s*$|\S+(?:[ \t]\S+)*[ \t](?:O|[BIES]-[A-Za-z][\w-]*)\s*$")
+CONLL = re.compile(rb"-DOCSTART-|# id \S+\s*$|IMGID:\d+\s*$|\S+(?:[ \t]\S+)*[ \t](?:O|[BIES]-[A-Za-z][\w-]*)\s*$")
 """A first line of a corpus: a word with its tag last, or one of the lines that stand before a text."""
 
 SHAPES: dict[str, str] = {

@@ -11,13 +11,17 @@ import ssl
 from dataclasses import dataclass
 
 from redis import exceptions as redis_errors
+from redis import sentinel
+from redis.asyncio import sentinel as async_sentinel
 
 from sinks.answers import tls
 from sinks.answers.answer import Answer, Reaction
+from sinks.connect.redis import REFUSALS
 
 ERRORS = "https://redis.io/docs/latest/develop/reference/errors/all/redis/"
 CLIENTS = "https://redis.io/docs/latest/develop/reference/clients/"
 TLS = "https://redis.io/docs/latest/operate/oss_and_stack/management/security/encryption/"
+SENTINEL = "https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/"
 PROTOCOL = "https://redis.io/docs/latest/develop/reference/protocol-spec/"
 UPSTASH = "https://upstash.com/docs/redis/troubleshooting/max_request_size_exceeded"
 
@@ -92,6 +96,7 @@ TABLE = (
     Row(("plain",), _R.STOP, "{server} does not speak TLS at this port", TLS),
     Row(("encrypted",), _R.STOP, "{server} speaks TLS at this port, and we do not", TLS),
     Row(("tls",), _R.RETRY, "the TLS connection to {server} broke", TLS),
+    Row(("sentinels",), _R.STOP, "the Sentinels refuse our credentials, so they do not name the master", SENTINEL),
     Row(("timeout",), _R.SHRINK, "{server} did not answer in time", CLIENTS),
     Row(("dropped",), _R.SHRINK, "{server} broke the connection", CLIENTS),
     Row(("unreachable",), _R.RETRY, "{server} is unreachable", CLIENTS),
@@ -158,12 +163,13 @@ def code_of(error: BaseException, *, known: bool = False) -> tuple[str, str]:
     text = IN_SCRIPT.sub("", TUPLE.sub(r"\2", text))
     named = next((code for kind, code in CODES.items() if type(error) is kind), "")
     named = "NOPERM" if RIGHTLESS.match(text) else named
+    named = "timeout" if isinstance(error, redis_errors.TimeoutError) and not named else named
     if named:
         return named, text
+    if isinstance(error, sentinel.MasterNotFoundError | async_sentinel.MasterNotFoundError):
+        return _of_sentinels(error, text)
     if isinstance(error, redis_errors.InvalidResponse):
         return ("unreadable" if known else "stranger"), text
-    if isinstance(error, redis_errors.TimeoutError):
-        return "timeout", text
     if isinstance(error, redis_errors.AuthenticationError):
         return _refusal(error, text)
     if isinstance(error, redis_errors.ConnectionError) and "max number of clients" not in text:
@@ -183,6 +189,13 @@ def _of_node(error: BaseException) -> BaseException:
     while isinstance(error, redis_errors.RedisClusterException) and (cause := error.__cause__ or error.__context__):
         error = cause
     return error
+
+
+def _of_sentinels(error: BaseException, text: str) -> tuple[str, str]:
+    """Returns why no Sentinel names the master. One that is away says less than one that refuses us."""
+    found = [code_of(one) for one in getattr(error, REFUSALS, ())]
+    code, said = next((one for one in found if one[0] != "unreachable"), ("unreachable", text.partition(" : ")[0]))
+    return ("sentinels" if code in {"NOAUTH", "WRONGPASS"} else code), said
 
 
 def _refusal(error: BaseException, text: str) -> tuple[str, str]:

@@ -19,6 +19,9 @@ from urllib.parse import urlsplit
 
 from sinks.connect.tls import Tls
 
+REFUSALS = "refusals"
+"""Attribute of `MasterNotFoundError`: what each Sentinel answered. The client shows only the names of the errors."""
+
 SCHEME = re.compile(r"(redis|rediss)\+(sentinel|cluster)")
 EXAMPLES = (
     "expected a URL such as redis+sentinel://h1:26379,h2:26379/mymaster/0 or redis+cluster://h1:6379,h2:6379, "
@@ -124,7 +127,21 @@ def open_async(store: Store, **options: Any) -> tuple[Any, Callable[[], Awaitabl
         started = [ClusterNode(host, port) for host, port in found.hosts]
         cluster = RedisCluster(startup_nodes=started, **_login(told), **_tls(told, found.secure, flag=True), **options)
         return cluster, cluster.aclose
-    watchers = _sentinels(sentinel.Sentinel, told, found, options)
+    refusals: dict[int, Exception] = {}
+
+    class Telling(sentinel.Sentinel):
+        """Puts into the error what the Sentinels answered."""
+
+        async def discover_master(self, service_name: str) -> Any:
+            try:
+                return await super().discover_master(service_name)
+            except sentinel.MasterNotFoundError as error:
+                setattr(error, REFUSALS, list(refusals.values()))
+                raise
+
+    watchers = _sentinels(Telling, told, found, options)
+    for number, watcher in enumerate(watchers.sentinels):
+        watcher.sentinel_masters = _noting_async(watcher.sentinel_masters, number, refusals)
     master = watchers.master_for(found.master)
 
     async def close() -> None:
@@ -151,7 +168,48 @@ def open_sync(store: Store, prefix: str = "", **options: Any) -> Any:
         secured = _tls(told, found.secure, flag=True)
         whole: Any = RedisCluster(startup_nodes=started, **_login(told), **secured, **options)
         return whole.get_redis_connection(whole.get_node_from_key(key_prefix(told, prefix)))
-    return _sentinels(sentinel.Sentinel, told, found, options).master_for(found.master)
+    refusals: dict[int, Exception] = {}
+
+    class Telling(sentinel.Sentinel):
+        """Puts into the error what the Sentinels answered."""
+
+        def discover_master(self, service_name: str) -> Any:
+            try:
+                return super().discover_master(service_name)  # type: ignore[no-untyped-call]
+            except sentinel.MasterNotFoundError as error:
+                setattr(error, REFUSALS, list(refusals.values()))
+                raise
+
+    watchers = _sentinels(Telling, told, found, options)
+    for number, watcher in enumerate(watchers.sentinels):
+        watcher.sentinel_masters = _noting(watcher.sentinel_masters, number, refusals)
+    return watchers.master_for(found.master)
+
+
+def _noting(ask: Callable[[], Any], number: int, refusals: dict[int, Exception]) -> Callable[[], Any]:
+    """Notes under `number` what an answer failed with."""
+
+    def asked() -> Any:
+        refusals.pop(number, None)
+        try:
+            return ask()
+        except Exception as error:
+            refusals[number] = error
+            raise
+
+    return asked
+
+
+def _noting_async(ask: Callable[[], Any], number: int, refusals: dict[int, Exception]) -> Callable[[], Awaitable[Any]]:
+    async def asked() -> Any:
+        refusals.pop(number, None)
+        try:
+            return await ask()
+        except Exception as error:
+            refusals[number] = error
+            raise
+
+    return asked
 
 
 def _sentinels(kind: Any, told: RedisServer, found: Nodes, options: dict[str, Any]) -> Any:

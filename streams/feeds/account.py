@@ -30,6 +30,9 @@ class Account:
     saved_at: float | None = None  # Unix time at which the cursor was saved
     started: float = field(default_factory=time.monotonic)
 
+    def __post_init__(self) -> None:
+        metrics.FEED_GAPS.labels(self.source)  # a counter that appears later hides its first increase
+
     def message(self, outcome: str, at: float | None) -> None:
         """Counts a message with its outcome. `at`: Unix time of the message, by the platform."""
         self.received += 1

@@ -128,6 +128,11 @@ class ImageCache:
         if self._file and self._file.exists:
             await self._file.write(lambda file: tables.drop_added_before(file, self._clock() - self._longest_s))
 
+    async def empty_log(self) -> None:
+        """Removes what was deleted from the file's write-ahead log, too."""
+        if self._file:
+            await self._file.empty_log()
+
     async def forget(self, url: str) -> str | None:
         """Deletes what the URL served. Returns the SHA-256 of its image, unless another URL served it too."""
         if not (self._file and self._file.exists):

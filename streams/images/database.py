@@ -115,6 +115,16 @@ class Database:
 
         return await self._run(transaction, size)
 
+    async def empty_log(self) -> None:
+        """Empties the write-ahead log, which still holds what was deleted. A process that is reading can prevent it."""
+
+        def checkpoint(connection: sqlite3.Connection) -> None:
+            with suppress(sqlite3.OperationalError):  # busy: the log is emptied the next time
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+        if self.exists:
+            await self._run(checkpoint)
+
     async def close(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(OPERATION_S):

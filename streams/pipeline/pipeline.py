@@ -80,6 +80,8 @@ class Pipeline(Generic[I]):
     def start(self) -> None:
         metrics.IN_FLIGHT.labels(self.name).set_function(lambda: self.open)
         metrics.OLDEST.labels(self.name).set_function(self._oldest_s)
+        for counter in (metrics.ACKNOWLEDGED, metrics.DEAD):  # one that appears later hides its first increase
+            counter.labels(self.name)
         for index, stage in enumerate(self._stages):
             stage.alive = self._moved
             inbox = self._queues[index]

@@ -17,20 +17,21 @@ import pytest
 
 from cli.main import main
 from core.events import Author, Decision, Extraction, ImageResult, Media, Tweet, Verdict
+from core.lifecycle import Lifecycle
 from model.training import corpus
 from sinks.index.document import Document, from_decision, from_extraction, marker
 from sinks.index.index import Index
 from sinks.queue.queue import ReviewQueue
 from streams import topics
 from streams.agents.decide import Decide
-from streams.agents.deliver import Deliver
+from streams.agents.deliver import FOR_EVER, Deliver
 from streams.pipeline.decode import Decode
 from streams.pipeline.item import Item, Origin
 from streams.producer import Producer
 from streams.retention import Retention
 from streams.settings import Settings
 from tests.sinks.values import decision, extraction, mention, task, tweet
-from tests.streams.said import applying
+from tests.streams.said import Said, applying
 from tests.streams.test_retention import records
 
 RECENT = datetime.now(UTC).replace(microsecond=0) - timedelta(days=2)
@@ -108,16 +109,17 @@ async def write(settings: Settings, name: str, what: list[Document]) -> None:
     await index.close()
 
 
-async def work(settings: Settings) -> None:
-    """Does what a worker does with the topics of this deployment."""
+async def work(
+    settings: Settings, decided: int = 3, standings: Said | None = None, retention: Retention = FOR_EVER
+) -> None:
+    """Does what a worker does with the topics of this deployment. `standings`: what platforms said about posts."""
     index = Index(str(settings.elasticsearch), settings.name("mentions"))
     await index.prepare()
     queue = ReviewQueue(str(settings.redis), settings.name("review:"))
     async with Producer(str(settings.kafka)) as producer:
-        deliver = Deliver(index, queue, applying(index, queue), None, None)
-        decide = Decide(
-            index, queue, applying(index, queue), producer, settings.name(topics.DECISIONS), Retention(None)
-        )
+        apply = applying(index, queue, standings)
+        deliver = Deliver(index, queue, apply, None, None, retention=retention)
+        decide = Decide(index, queue, apply, producer, settings.name(topics.DECISIONS), retention)
         for topic, kind in ((topics.EXTRACTIONS, Extraction), (topics.DECISIONS, Decision)):
             items: list[Item[Any]] = []
             for key, value in await asyncio.to_thread(records, settings, settings.name(topic)):
@@ -131,7 +133,7 @@ async def work(settings: Settings) -> None:
                     await decide.process(item)
             assert [item.dead for item in items if item.dead] == []
     counts = await queue.counts()
-    assert (counts.open, counts.decided) == (0, 3)
+    assert (counts.open, counts.decided) == (0, decided)
     await index.refresh()
     await queue.close()
     await index.close()
@@ -169,6 +171,82 @@ def test_an_import_into_an_empty_deployment_is_exported_as_the_same_bytes(
     assert mner("export", "--out", str(again), deployment="b.").code == 0
     told = [line for line in file.read_bytes().splitlines(keepends=True) if not line.startswith(b'{"id":"x"')]
     assert again.read_bytes() == b"".join(told)
+
+
+def test_an_import_of_words_and_tags_is_exported_as_the_same_bytes(
+    settings: Settings, mner: Mner, tmp_path: Path
+) -> None:
+    asyncio.run(write(settings, settings.name("mentions"), documents()))
+    file = tmp_path / "all.txt"
+    done = mner("export", "--format", "conll", "--out", str(file))
+    assert done.err == "5 posts exported; 1 left out, by the terms of their sources\n"
+    assert b"# reviewer ana\n" in file.read_bytes()
+
+    other = settings.changed(prefix=settings.prefix + "b.")
+    topics.create(str(settings.kafka), topics.plan(other))
+    told = [b"2 extractions and 3 decisions imported", b"0 extractions and 0 decisions imported; 5 lines left out"]
+    for words in told:
+        done = mner("import", str(file), deployment="b.")
+        assert (done.code, done.err) == (0, "")
+        assert done.out.startswith(words)
+        asyncio.run(work(other))
+    assert mner("export", "--format", "conll", deployment="b.").out == file.read_bytes()
+    ids = [json.loads(line)["id"] for line in mner("export", "--decisions", deployment="b.").out.splitlines()]
+    assert ids == ["at:did:pl", "c", "f"]
+
+
+@pytest.mark.parametrize("layout", ["jsonl", "conll"])
+def test_an_import_obeys_erasures_retention_and_terms(
+    layout: str, settings: Settings, mner: Mner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posts = [post(name) for name in ("kept", "gone", "decided")]
+    posts += [post(name, received_at=RECENT - timedelta(days=60)) for name in ("old", "decided-old")]
+    posts += [post(name, author=Author(id="9")) for name in ("of-nine", "decided-of-nine")]
+    made = [settled(of, "Ana") if of.id.startswith("decided") else found(of, "Ana") for of in posts]
+    kept = [from_decision(one) if isinstance(one, Decision) else from_extraction(one, one.mentions) for one in made]
+    asyncio.run(write(settings, settings.name("mentions"), kept))
+    file = tmp_path / "all"
+    assert mner("export", "--format", layout, "--out", str(file)).code == 0
+
+    other = settings.changed(prefix=settings.prefix + "b.")
+    topics.create(str(settings.kafka), topics.plan(other))
+    assert mner("import", str(file), deployment="b.").out.startswith(b"4 extractions and 3 decisions imported")
+    standings = Said()
+    asyncio.run(standings.record(Lifecycle(kind="erase", post="gone", at=RECENT)))
+    asyncio.run(standings.record(Lifecycle(kind="erase", author="9", at=datetime.now(UTC))))
+    asyncio.run(work(other, 1, standings, Retention(30)))
+    shown = mner("export", deployment="b.").out.splitlines()
+    assert [json.loads(line)["id"] for line in shown] == ["decided", "kept"]
+    stricter = tmp_path / "sources.yaml"
+    stricter.write_text('"file:mine": {may_train: false, may_show_text: false, delete_within_hours: 24}\n')
+    monkeypatch.setenv("MNER_SOURCES", str(stricter))
+    assert b"Hilton" in b"".join(shown)
+    assert b"Hilton" not in mner("export", deployment="b.").out
+    assert mner("export", "--format", "conll", deployment="b.").out == b""
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("Ana B-PER", "expected a word, a tab and a tag (got 'Ana B-PER')"),
+        ("Ana\tB-", "expected a word, a tab and a tag"),
+        ("Ana\tB-XYZ", "mentions.0.type: Input should be"),
+        ("# reviewer bo\nAna\tO", "decided_at: "),
+        ("# edit 70000\nAna\tO", "edit: Input should be less than or equal to 65535"),
+    ],
+)
+def test_a_bad_post_of_words_and_tags_is_named_and_the_others_are_imported(
+    settings: Settings, mner: Mner, tmp_path: Path, row: str, told: str
+) -> None:
+    file = tmp_path / "all.txt"
+    file.write_text(f"# id 1\nAna\tB-PER\n\n# id 2\n{row}\n\n\n# id 3\nBo\tO\n")
+    topics.create(str(settings.kafka), topics.plan(settings))
+    done = mner("import", str(file))
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert f"all.txt:4: {told}" in done.err
+    assert (
+        done.out.decode() == "2 extractions and 0 decisions imported; 1 bad lines left out (no post of an export 1)\n"
+    )
 
 
 def test_an_old_export_replaces_no_newer_record(settings: Settings, mner: Mner, tmp_path: Path) -> None:

@@ -41,6 +41,18 @@ user {weak} on >{password} ~* &* +info +time +ping +select
 """
 
 
+WATCHER, WATCHERS_PASSWORD = "watcher", "pass-of-the-sentinel"
+"""The login of `SecureSentinel`."""
+
+TLS = """\
+tls-cert-file {pair.certificate}
+tls-key-file {pair.key}
+tls-ca-cert-file {ca}
+tls-replication yes
+tls-auth-clients no
+"""
+
+
 def executable() -> str | None:
     """Returns a redis-server that was built with TLS, which the one of the wheel was not. None if there is none."""
     for path in (shutil.which("redis-server"), "/usr/bin/redis-server", "/usr/local/bin/redis-server"):
@@ -116,26 +128,59 @@ class Sentinel(Server):
         return ping(port)
 
 
+class SecureSentinel(Sentinel):
+    """A Sentinel that speaks TLS, and asks for a login of its own. It names the master's port with TLS."""
+
+    def __init__(self, home: Path, master: SecureRedis, program: str, certificates: Certificates) -> None:
+        super().__init__(home, master, program)
+        self._certificates = certificates
+
+    def url(self, port: int) -> str:
+        return super().url(port).replace("redis", "rediss", 1)
+
+    def prepare(self, ports: list[int]) -> list[str]:
+        command = super().prepare(ports)
+        configuration = Path(command[1])
+        lines = configuration.read_text().replace(f"port {ports[0]}\n", f"port 0\ntls-port {ports[0]}\n")
+        lines = lines.replace(f"127.0.0.1 {self._master.port} 1", f"127.0.0.1 {self._master.tls_port} 1")
+        login = f"user default off\nuser {WATCHER} on >{WATCHERS_PASSWORD} ~* &* +@all\n"
+        configuration.write_text(lines + TLS.format(pair=self._certificates.good, ca=self._certificates.ca) + login)
+        return command
+
+    def answers(self, port: int) -> bool:
+        secured = {"ssl": True, "ssl_ca_certs": str(self._certificates.ca)}
+        return ping(port, username=WATCHER, password=WATCHERS_PASSWORD, **secured)
+
+
 class Node(Redis):
-    """A node of a cluster, which `join` makes. The second port is for the other nodes."""
+    """A node of a cluster, which `join` makes. The second port is for the other nodes, the third one speaks TLS."""
 
-    port_count: ClassVar[int] = 2
+    port_count: ClassVar[int] = 3
 
-    def __init__(self, home: Path, program: str) -> None:
+    def __init__(self, home: Path, program: str, certificates: Certificates | None = None) -> None:
+        """With `certificates`, clients may use TLS, and the nodes use it among themselves."""
         super().__init__(home)
-        self._program = program
-        self.bus_port = 0
+        self._program, self._certificates = program, certificates
+        self.bus_port = self.tls_port = 0
+
+    @property
+    def known_port(self) -> int:
+        """The port by which the other nodes know this one."""
+        return self.tls_port if self._certificates else self.port
 
     @property
     def port(self) -> int:
         return int(self.address.rpartition(":")[2].partition("/")[0])
 
     def prepare(self, ports: list[int]) -> list[str]:
-        self.bus_port = ports[1]
+        self.bus_port, self.tls_port = ports[1:]
         super().prepare(ports)
         configuration = self.folder / "redis.conf"
         with configuration.open("a") as file:
             file.write(f"cluster-enabled yes\ncluster-port {self.bus_port}\n")
+            if self._certificates:
+                file.write(f"tls-port {self.tls_port}\ntls-cluster yes\n")
+                file.write(TLS.format(pair=self._certificates.good, ca=self._certificates.ca))
         return [self._program, str(configuration)]
 
 
@@ -147,7 +192,7 @@ def join(nodes: Sequence[Node]) -> str:
             first, end = (SLOTS * border // len(nodes) for border in (number, number + 1))
             client.execute_command("CLUSTER ADDSLOTSRANGE", first, end - 1)
         for node in nodes[1:]:
-            clients[0].execute_command("CLUSTER MEET", "127.0.0.1", node.port, node.bus_port)
+            clients[0].execute_command("CLUSTER MEET", "127.0.0.1", node.known_port, node.bus_port)
         deadline = time.monotonic() + 20
         while not all(map(_whole, clients)):
             assert time.monotonic() < deadline, "the nodes did not find each other"

@@ -17,6 +17,7 @@ from streams import servers
 from streams.settings import Settings
 from tests.conftest import ROOT
 from tests.secure.broker import PASSWORD, USER
+from tests.secure.certificates import Certificates
 from tests.secure.conftest import Put
 from tests.secure.queue_use import use
 from tests.secure.redis_servers import Node, join
@@ -31,6 +32,7 @@ LOGIN = {"REDIS_USER": USER, "REDIS_PASSWORD": PASSWORD}
 class Cluster:
     def __init__(self, nodes: list[Node]) -> None:
         self.nodes, self.url = nodes, join(nodes)
+        self.tls_url = f"rediss+cluster://127.0.0.1:1,127.0.0.1:{nodes[0].tls_port}"
 
     def on_each(self, *words: object) -> None:
         for node in self.nodes:
@@ -43,9 +45,11 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(redis_program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(
+    redis_program: str, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
     with ExitStack() as stack:
-        nodes = [Node(tmp_path_factory.mktemp("node"), redis_program) for _ in range(3)]
+        nodes = [Node(tmp_path_factory.mktemp("node"), redis_program, certificates) for _ in range(3)]
         for node in nodes:
             stack.callback(node.stop)
             node.start()
@@ -75,6 +79,18 @@ async def test_the_rights_that_the_docs_give_are_enough(cluster: Cluster, put: P
     await use(settings)
     findings = await asyncio.to_thread(found, settings)
     assert [(one.name, one.level) for one in findings] == [("redis", "ok"), ("queue", "ok")], findings
+
+
+async def test_a_cluster_with_tls(cluster: Cluster, certificates: Certificates, put: Put) -> None:
+    values = {"REDIS": cluster.tls_url, "REDIS_CA": str(certificates.ca), **LOGIN}
+    settings = put(values)
+    cluster.admit(rights(settings))
+    await use(settings)
+    findings = await asyncio.to_thread(found, settings)
+    assert [(one.name, one.level) for one in findings] == [("redis", "ok"), ("queue", "ok")], findings
+    one_node = {"REDIS": f"rediss+cluster://127.0.0.1:{cluster.nodes[0].tls_port}"}
+    (finding,) = await asyncio.to_thread(found, put(values | one_node | {"REDIS_CA": str(certificates.other_ca)}))
+    assert (finding.level, "do not trust the certificate" in finding.detail) == ("broken", True), finding
 
 
 @pytest.mark.parametrize(

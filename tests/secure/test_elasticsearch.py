@@ -128,6 +128,12 @@ def test_the_doctor_tells_certificates_apart(
             "refuses our credentials",
             "MNER_ELASTICSEARCH_API_KEY",
         ),
+        (
+            BASIC | {"ELASTICSEARCH_PASSWORD": "wrong-word"},
+            "refuses our credentials",
+            "MNER_ELASTICSEARCH_USER and _PASSWORD",
+        ),
+        (BASIC | {"ELASTICSEARCH_USER": "nobody"}, "refuses our credentials", "MNER_ELASTICSEARCH_USER"),
         ({"ELASTICSEARCH_API_KEY": proxy.WEAK_KEY}, "forbids the request", "the right `monitor`"),
         ({"ELASTICSEARCH": "http://127.0.0.1:{port}", "ELASTICSEARCH_CA": ""}, "speaks TLS at this port", "https://"),
         ({"ELASTICSEARCH": "https://127.0.0.1:{plain}"}, "does not speak TLS", "http://"),
@@ -137,9 +143,12 @@ def test_the_doctor_tells_logins_apart(
     servers: Stack, port: int, certificates: Certificates, put: Put, change: dict[str, str], says: str, remedy: str
 ) -> None:
     plain = servers.addresses["elasticsearch"].rpartition(":")[2]
-    values = {"ELASTICSEARCH": "https://127.0.0.1:{port}", "ELASTICSEARCH_CA": str(certificates.ca)} | API_KEY | change
+    login = {} if "ELASTICSEARCH_PASSWORD" in change else API_KEY
+    values = {"ELASTICSEARCH": "https://127.0.0.1:{port}", "ELASTICSEARCH_CA": str(certificates.ca)} | login | change
     findings = found(put({name: value.format(port=port, plain=plain) for name, value in values.items()}))
     finding = next(one for one in findings if one.level == "broken")
     assert says in finding.detail, finding
     assert remedy in finding.remedy
-    assert not any(secret in one.detail for one in findings for secret in (proxy.API_KEY, proxy.WEAK_KEY, "d3Jvbmc6"))
+    assert not any(
+        secret in one.detail for one in findings for secret in (proxy.API_KEY, proxy.WEAK_KEY, "d3Jvbmc6", "wrong-word")
+    )

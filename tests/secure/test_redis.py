@@ -14,17 +14,19 @@ import pytest
 from cli.doctor.checks import run_check
 from cli.doctor.checks import server as check_server
 from cli.doctor.finding import Finding
+from core.errors import Stop
 from streams.settings import Settings
 from tests.conftest import ROOT
 from tests.secure.broker import PASSWORD, USER, WEAK
 from tests.secure.certificates import Certificates, Pair
 from tests.secure.conftest import Put
 from tests.secure.queue_use import use
-from tests.secure.redis_servers import SecureRedis, Sentinel
+from tests.secure.redis_servers import WATCHER, WATCHERS_PASSWORD, SecureRedis, SecureSentinel, Sentinel
 
 pytestmark = pytest.mark.servers
 
 LOGIN = {"REDIS_USER": USER, "REDIS_PASSWORD": PASSWORD}
+WATCHERS_LOGIN = {"REDIS_SENTINEL_USER": WATCHER, "REDIS_SENTINEL_PASSWORD": WATCHERS_PASSWORD}
 
 
 def found(settings: Settings) -> list[Finding]:
@@ -80,6 +82,58 @@ async def test_a_master_that_sentinels_name(redis: SecureRedis, redis_program: s
         assert {one.level for one in await asyncio.to_thread(found, settings)} == {"ok"}
     finally:
         sentinel.stop()
+
+
+@pytest.fixture(scope="module")
+def secure_sentinel(
+    redis: SecureRedis, redis_program: str, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SecureSentinel]:
+    sentinel = SecureSentinel(tmp_path_factory.mktemp("sentinel"), redis, redis_program, certificates)
+    try:
+        sentinel.start()
+        sentinel.ready()
+        yield sentinel
+    finally:
+        sentinel.stop()
+
+
+async def test_sentinels_with_tls_and_a_login_of_their_own(
+    secure_sentinel: SecureSentinel, certificates: Certificates, put: Put
+) -> None:
+    values = LOGIN | {"REDIS": secure_sentinel.address, "REDIS_CA": str(certificates.ca)}
+    settings = put(values | WATCHERS_LOGIN)
+    assert settings.redis is not None
+    assert settings.redis.startswith("rediss+sentinel://")
+    await use(settings)
+    assert {one.level for one in await asyncio.to_thread(found, settings)} == {"ok"}
+    with pytest.raises(Stop, match="the Sentinels refuse our credentials"):
+        await use(put(values | WATCHERS_LOGIN | {"REDIS_SENTINEL_PASSWORD": "wrong-password"}))
+
+
+@pytest.mark.parametrize(
+    ("change", "says", "remedy"),
+    [
+        ({"REDIS_SENTINEL_PASSWORD": "wrong-password"}, "the Sentinels refuse our credentials", "SENTINEL_PASSWORD"),
+        ({"REDIS_SENTINEL_USER": "nobody"}, "the Sentinels refuse our credentials", "MNER_REDIS_SENTINEL_USER"),
+        ({"REDIS_SENTINEL_USER": "", "REDIS_SENTINEL_PASSWORD": ""}, "the Sentinels refuse", "SENTINEL_USER"),
+        ({"REDIS_CA": "{other_ca}"}, "do not trust the certificate", "MNER_REDIS_CA"),
+        ({"REDIS_PASSWORD": "wrong-password"}, "refuses our credentials", "MNER_REDIS_PASSWORD"),
+    ],
+)
+def test_the_doctor_tells_apart_what_sentinels_refuse(
+    secure_sentinel: SecureSentinel,
+    certificates: Certificates,
+    put: Put,
+    change: dict[str, str],
+    says: str,
+    remedy: str,
+) -> None:
+    """A Sentinel that is away, the first of the URL, does not hide what another one says."""
+    values = LOGIN | {"REDIS": secure_sentinel.address, "REDIS_CA": str(certificates.ca)} | WATCHERS_LOGIN | change
+    (finding,) = found(put({name: value.format(other_ca=certificates.other_ca) for name, value in values.items()}))
+    assert (finding.level, says in finding.detail, remedy in finding.remedy) == ("broken", True, True), finding
+    assert "wrong-password" not in finding.detail
+    assert WATCHERS_PASSWORD not in finding.detail
 
 
 @contextmanager

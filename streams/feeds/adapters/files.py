@@ -6,11 +6,13 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import dropwhile, takewhile
 from typing import Any
 
 from core.errors import UserError
 from core.files.formats import Format
 from core.json_text import read_json
+from model.conll import comment_in
 from streams.feeds.adapters import bluesky
 from streams.feeds.adapters.common import UNREADABLE, post_id, read_post, unreadable
 from streams.feeds.adapters.x import archive_object, single_pages, v1_object, v2_page, without_others
@@ -74,16 +76,33 @@ def _members(record: bytes) -> Iterator[tuple[str, bytes]]:
         depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(sign, 0)
 
 
+KEPT = ("id", "source", "edit", "created_at")
+"""Comments of an export that are fields of a post."""
+
+
+def is_comment(line: str) -> bool:
+    """Whether a line is a comment of an export."""
+    return comment_in(line) is not None
+
+
 def sentence(block: bytes) -> Iterable[Received]:
-    """Reads a block of a corpus, whose first column holds the words. The id is a hash of the words."""
-    lines = block.decode("utf-8", "replace").splitlines()
+    """Reads a block of a corpus, whose first column holds the words. The id is a hash of the words.
+
+    A block of an export names its post and author. So the post keeps its id, and what was erased stays erased.
+    """
+    lines = block.decode("utf-8", "replace").split("\n")
+    about = dict(reversed([comment for line in takewhile(is_comment, lines) if (comment := comment_in(line))]))
+    lines = list(dropwhile(is_comment, lines))
     words = [line.split()[0] for line in lines if line.strip() and not line.startswith(("IMGID:", "-DOCSTART-"))]
     if not words:
         return (Received(Adapted(skipped="no_words")),)
     text = " ".join(words)
     name = post_id("conll", hashlib.sha256(text.encode()).hexdigest()[:32])
+    fields: dict[str, Any] = {"id": name, "source": "conll"} | {key: about[key] for key in KEPT if key in about}
+    if "author" in about:
+        fields["author"] = {"id": about["author"]}
     try:
-        return (Received(Adapted((read_post({"id": name, "text": text, "source": "conll"}),))),)
+        return (Received(Adapted((read_post(fields | {"text": text}),))),)
     except ValueError as error:
         return (unreadable(block, error),)
 

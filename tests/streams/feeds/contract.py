@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,7 @@ from streams import topics
 from streams.feeds.cursor import CursorFile
 from streams.feeds.orders import Options, Target
 from streams.feeds.runner import Runner
-from streams.feeds.source import Source, Steps
+from streams.feeds.source import Received, Source, Steps
 from streams.settings import Settings
 from tests.conftest import ROOT
 
@@ -40,6 +40,52 @@ QUICK = Steps(0.01, 0.05)
 
 Event = tuple[str, str, str | None]
 """A lifecycle event: its kind, its subject (`post:ID` or `author:ID`), its cause."""
+
+Record = tuple[str, int] | Event | bytes
+"""What a record of the topics holds: a post with its edit, a lifecycle event, or the bytes of a dead letter."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A message that a platform publishes. `position`: its place by the cursor's measure, or None if it has none."""
+
+    position: int | None
+    records: frozenset[Record]
+
+    @classmethod
+    def of(cls, position: int | None, message: Received) -> Item:
+        """Returns the item of an adapter's message."""
+        adapted = message.adapted
+        records: set[Record] = {(post.id, post.edit) for post in adapted.posts}
+        records |= set(map(event_of, adapted.lifecycle))
+        if message.raw is not None and adapted.skipped is not None:
+            records.add(message.raw)
+        return cls(position, frozenset(records))
+
+
+def event_of(event: Lifecycle) -> Event:
+    """Returns what the tests compare of a lifecycle event."""
+    return event.kind, f"post:{event.post}" if event.post else f"author:{event.author}", event.cause
+
+
+def parted(items: Iterable[Item], position: int) -> tuple[set[Record], set[Record]]:
+    """Parts the records of items, in the order in which they are published, at a cursor's position.
+
+    Returns those that Kafka must hold, since they came before the cursor, and those that come after it. Messages that
+    are out of order stand in neither, if the cursor does not tell.
+    """
+    before: set[Record] = set()
+    after: set[Record] = set()
+    reached: int | None = None
+    for item in items:
+        is_passed = reached is not None and reached >= position
+        reached = max(place for place in (reached, item.position, -1) if place is not None)
+        place = reached if item.position is None else item.position
+        if place > position:
+            after |= item.records
+        elif not is_passed:
+            before |= item.records
+    return before, after - before
 
 
 class Platform(ABC):
@@ -75,6 +121,10 @@ class Platform(ABC):
     def arguments(self) -> list[str]:
         """Returns what follows `mner feed` to read this server."""
 
+    @abstractmethod
+    def parted(self, cursor: str) -> tuple[set[Record], set[Record]]:
+        """Returns the records that Kafka must hold if this cursor is saved, and those that come after it."""
+
     @property
     @abstractmethod
     def has_ended(self) -> bool:
@@ -93,6 +143,11 @@ class Found:
     events: set[Event] = field(default_factory=set)
     letters: list[DeadLetter] = field(default_factory=list)
     gaps: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def records(self) -> set[Record]:
+        """Everything but the gaps."""
+        return {*self.posts, *self.events, *map(raw_of, self.letters)}
 
     def missing(self, platform: Platform) -> list[object]:
         """Returns what the platform published and the topics lack."""
@@ -123,6 +178,7 @@ class Watcher:
         self._names = [settings.name(name) for name in (topics.TWEETS, topics.TOMBSTONES, topics.DEAD, topics.GAPS)]
         self._consumer = KafkaConsumer(bootstrap_servers=settings.kafka, group_id=None)
         places = [TopicPartition(name, number) for name in self._names for number in range(settings.partitions)]
+        self._places = places
         self._consumer.assign(places)
         self._consumer.seek_to_end(*places)
         for place in places:
@@ -143,14 +199,20 @@ class Watcher:
                 elif place.topic == tombstones:
                     event = Lifecycle.model_validate_json(record.value)
                     assert record.key == event.key
-                    subject = f"post:{event.post}" if event.post else f"author:{event.author}"
-                    self.found.events.add((event.kind, subject, event.cause))
+                    self.found.events.add(event_of(event))
                 elif place.topic == dead:
                     letter = DeadLetter.model_validate_json(record.value)
                     assert record.key == (letter.key or "").encode()
                     self.found.letters.append(letter)
                 else:
                     self.found.gaps.append(json.loads(record.value))
+        return self.found
+
+    def all(self) -> Found:
+        """Reads everything that the topics hold by now."""
+        ends = self._consumer.end_offsets(self._places)
+        while any(self._consumer.position(place) < ends[place] for place in self._places):
+            self.look()
         return self.found
 
     def until(self, enough: Callable[[Found], bool], what: Callable[[Found], object], timeout_s: float = 60.0) -> Found:
@@ -213,9 +275,14 @@ def check(platform: Platform, settings: Settings) -> Found:
                 lambda found: running.has_failed or (platform.has_ended and not found.missing(platform)),
                 lambda found: found.missing(platform)[:5] or "the script has not ended",
             )
+            # After a break, messages have no cursor until what was missed is there too.
+            watcher.until(
+                lambda found: running.has_failed or not sent_after(platform, running.cursors.load().cursor, found),
+                lambda _: f"the cursor stays at {running.cursors.load().cursor}",
+            )
         finally:
             running.stop()
-        found = watcher.look(500)
+        found = watcher.all()
     account = running.runner.account
     assert_true_to(platform, found)
     assert sum(account.outcomes.values()) == account.received
@@ -223,8 +290,28 @@ def check(platform: Platform, settings: Settings) -> Found:
     assert sum(account.reconnects.values()) >= 4 or not platform.faults
     assert account.gaps == len(found.gaps)
     assert (account.gaps > 0) == (platform.breaks_are_gaps and platform.faults)
-    assert running.runner.cursor == running.cursors.load().cursor
+    assert_exact(platform, running.cursors.load().cursor, found)
     return found
+
+
+def assert_not_ahead(platform: Platform, cursor: str | None, found: Found) -> None:
+    """Asserts that the topics hold every record before the saved cursor. `found`: everything that they hold."""
+    if cursor is not None:
+        lost = platform.parted(cursor)[0] - found.records
+        assert not lost, f"{len(lost)} records before the cursor {cursor[:40]} are not in Kafka: {list(lost)[:3]}"
+
+
+def sent_after(platform: Platform, cursor: str | None, found: Found) -> set[Record]:
+    """Returns the records in the topics that come after the cursor."""
+    return found.records if cursor is None else platform.parted(cursor)[1] & found.records
+
+
+def assert_exact(platform: Platform, cursor: str | None, found: Found) -> None:
+    """Asserts that the saved cursor stands right behind the last record. `found`: everything that the topics hold."""
+    assert cursor is not None
+    assert_not_ahead(platform, cursor, found)
+    sent = sent_after(platform, cursor, found)
+    assert not sent, f"{len(sent)} records in Kafka come after the cursor {cursor[:40]}: {list(sent)[:3]}"
 
 
 def assert_true_to(platform: Platform, found: Found) -> None:

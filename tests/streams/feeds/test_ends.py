@@ -27,6 +27,8 @@ from tests.streams.feeds.contract import (
     Platform,
     Running,
     Watcher,
+    assert_exact,
+    assert_not_ahead,
     assert_true_to,
     check,
     command,
@@ -51,7 +53,23 @@ def _kill_once(served: Platform, settings: Settings, watcher: Watcher, enough: C
         assert child.poll() is None, child.communicate()
         child.kill()
         child.wait()
-    assert watcher.look(500).missing(served), "it had already sent everything, so nothing is shown"
+    assert watcher.all().missing(served), "it had already sent everything, so nothing is shown"
+
+
+def _stop_once(served: Platform, settings: Settings, watcher: Watcher, saved: CursorFile) -> None:
+    """Runs the feed, and stops it with SIGTERM when it has gone on, before it has sent everything."""
+    before = saved.load().cursor
+    with command(served, settings) as child:
+        watcher.until(
+            lambda _: child.poll() is not None or saved.load().cursor != before,
+            lambda found: f"{len(found.posts)} posts",
+            BUSY_S,
+        )
+        child.send_signal(signal.SIGTERM)
+        child.communicate(timeout=30)
+    found = watcher.all()
+    assert found.missing(served), "it had already sent everything, so nothing is shown"
+    assert_exact(served, saved.load().cursor, found)
 
 
 @each_platform
@@ -62,8 +80,11 @@ def test_kill_9_loses_nothing_and_sigterm_saves_the_cursor(platform: type[Platfo
         saved = CursorFile(settings.home, served.source(settings.home).identity)
         _kill_once(served, settings, watcher, lambda found: len(found.posts) >= 5)
         first = saved.load().cursor
+        assert_not_ahead(served, first, watcher.all())
         assert first is not None or served.name in {"rss", "file"}  # which begin with all that is there
         _kill_once(served, settings, watcher, lambda _: saved.load().cursor != first)
+        assert_not_ahead(served, saved.load().cursor, watcher.all())
+        _stop_once(served, settings, watcher, saved)
         with command(served, settings) as child:
             watcher.until(
                 lambda found: child.poll() is not None or (served.has_ended and not found.missing(served)),
@@ -75,8 +96,9 @@ def test_kill_9_loses_nothing_and_sigterm_saves_the_cursor(platform: type[Platfo
             out, err = child.communicate(timeout=30)
         assert child.returncode == 0, err
         assert " received: " in out
-        assert_true_to(served, watcher.look(500))
-        assert saved.path.exists()
+        found = watcher.all()
+        assert_true_to(served, found)
+        assert_exact(served, saved.load().cursor, found)
 
 
 @pytest.mark.parametrize("name", ["bluesky", "mastodon"])
@@ -130,6 +152,40 @@ def test_the_cursor_stands_still_while_kafka_acknowledges_nothing(
         finally:
             running.stop()
         assert_true_to(served, watcher.look(500))
+
+
+@each_platform
+def test_kill_9_while_kafka_acknowledges_nothing_leaves_no_cursor_ahead(
+    platform: type[Platform], own: Settings, own_servers: Stack
+) -> None:
+    """Kafka takes a few requests that it has not answered. What came after them dies with the feed."""
+    served = platform(8, faults=False, pace_s=0.005)
+    pid = own_servers.kafka.pid
+    assert pid is not None
+    with watched(own) as watcher, served.serving():
+        saved = CursorFile(own.home, served.source(own.home).identity)
+        with command(served, own) as child:
+            watcher.until(
+                lambda found: child.poll() is not None or len(found.posts) >= 10,
+                lambda found: f"{len(found.posts)} posts",
+                BUSY_S,
+            )
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                time.sleep(2 * SAVE_S + 0.5)  # so that a cursor of what was only sent would be saved
+                assert child.poll() is None, child.communicate()
+                child.kill()
+                child.wait()
+            finally:
+                os.kill(pid, signal.SIGCONT)
+        assert_not_ahead(served, saved.load().cursor, watcher.all())
+        with command(served, own) as child:
+            watcher.until(
+                lambda found: child.poll() is not None or (served.has_ended and not found.missing(served)),
+                lambda found: found.missing(served)[:5],
+                BUSY_S,
+            )
+        assert_true_to(served, watcher.all())
 
 
 async def test_the_sinks_have_every_post_once_after_all_faults(own: Settings, start: Start) -> None:

@@ -14,8 +14,10 @@ import pytest
 
 from cli.main import build
 from core.errors import UserError
+from core.events import Author
 from core.files.formats import FORMATS, Format
 from core.files.posts import Posts, open_posts
+from model.conll import lines
 from streams import topics
 from streams.feeds.files import LONGEST_WAIT_S, FileSource, Schedule
 from streams.feeds.source import Gap, Received
@@ -82,6 +84,17 @@ def test_a_corpus_can_be_given_where_its_first_line_does_not_tell() -> None:
     assert texts(read("Ada X\nruns X\n", frozenset({"conll"}))) == ["Ada runs"]
     with pytest.raises(UserError, match="holds no posts"):
         read("Ada X\nruns X\n")
+
+
+def test_a_post_of_an_export_in_conll_layout_keeps_its_id_and_its_author() -> None:
+    """With another id, an erased post would come back."""
+    span = {"start": 0, "end": 3, "type": "PER"}
+    others = {"author": "did:plc:a", "created_at": "2026-11-01T00:00:00+00:00", "reviewer": "bo"}
+    exported = lines("at:did:plc:a:1", "bluesky", 3, "Ada is #1", [span], others) + lines("2", "x", 0, "Rain", [])
+    first, second = (post for message in read(exported) for post in message.adapted.posts)
+    assert (first.id, first.source, first.edit, first.text) == ("at:did:plc:a:1", "bluesky", 3, "Ada is # 1")
+    assert (first.author, first.created_at) == (Author(id="did:plc:a"), datetime(2026, 11, 1, tzinfo=UTC))
+    assert (second.id, second.source, second.author, second.text) == ("2", "x", None, "Rain")
 
 
 def test_a_record_that_cannot_be_read_keeps_its_bytes() -> None:

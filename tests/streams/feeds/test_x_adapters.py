@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.lifecycle import Cause, Lifecycle
+from core.standing import Standing
 from streams.feeds.adapters import x
+from streams.feeds.adapters.x import compliance
 from streams.feeds.source import Adapted
+from tests.conftest import ROOT
+
+DAY = datetime(2026, 11, 20, tzinfo=UTC)
 
 PAIRS = sorted((Path(__file__).parent / "pairs" / "x").glob("*.json"))
 
@@ -45,6 +54,48 @@ def test_a_payload_becomes_what_its_pair_says(path: Path) -> None:
 
 def test_the_pairs_are_there() -> None:
     assert len(PAIRS) >= 100
+
+
+def said(reactions: Iterable[Any]) -> set[tuple[str, str | None]]:
+    """Returns kind and cause of the events that follow from these messages."""
+    events = (event for react in reactions for event in react("77", DAY) if event is not None)
+    return {(event.kind, event.cause) for event in events}
+
+
+def without_reversal(reactions: Iterable[Any]) -> set[str | None]:
+    found = said(reactions)
+    return {cause for kind, cause in found if kind == "hide" and ("show", cause) not in found}
+
+
+def test_the_page_names_each_hide_that_no_event_of_x_ends() -> None:
+    posts = [*compliance.POST_EVENTS.values(), *compliance.POST_REASONS.values()]
+    authors = [*compliance.AUTHOR_EVENTS.values(), *compliance.AUTHOR_REASONS.values()]
+    page = (ROOT / "docs" / "lifecycle.md").read_text().partition("## Showing a post by hand")[2]
+    rows = dict(re.findall(r"^\| X \| an? (post|author) \| (.*) \|$", page, re.MULTILINE))
+    named = {subject: set(re.findall(r"`([a-z]+)`", cell)) for subject, cell in rows.items()}
+    assert named == {"post": without_reversal(posts), "author": without_reversal(authors)}
+
+
+@pytest.mark.parametrize("cause", get_args(Cause))
+def test_the_record_of_the_page_shows_a_post_whatever_hid_it(cause: Cause) -> None:
+    page = (ROOT / "docs" / "lifecycle.md").read_text().partition("## Showing a post by hand")[2]
+    ((key, value),) = re.findall(r"^    (show any .*?)\|(\{.*\})$", page, re.MULTILINE)
+    show = Lifecycle.model_validate_json(value)
+    assert key.replace("Z", "+00:00") == show.key.decode()
+    hide = Lifecycle(kind="hide", post=show.post, cause=cause, at=DAY, source="x")
+    standing = Standing.of(hide)
+    assert standing.is_hidden
+    assert not standing.merged(Standing.of(show)).is_hidden
+
+
+def test_an_account_that_is_back_ends_both_names_of_its_state() -> None:
+    for hide in (compliance.AUTHOR_EVENTS["user_delete"], compliance.AUTHOR_REASONS["deactivated"]):
+        standing = Standing()
+        for react, at in ((hide, DAY), (compliance.AUTHOR_EVENTS["user_undelete"], DAY + timedelta(days=3))):
+            for event in react("77", at):
+                assert event is not None
+                standing = standing.merged(Standing.of(event))
+        assert not standing.is_hidden
 
 
 # Payloads whose fields have the right names, and values of any form. Nothing may raise, and no side field may cost the

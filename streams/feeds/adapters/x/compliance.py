@@ -47,6 +47,11 @@ def _show_author(cause: Cause) -> Callable[[str | None, datetime | None], Events
     return lambda digits, at: (fields.event("show", at, author=digits, cause=cause),)
 
 
+def _restore_author(digits: str | None, at: datetime | None) -> Events:
+    """Ends both names of one state: the stream calls a deactivated account deleted, a batch job deactivated."""
+    return (*_show_author("deleted")(digits, at), *_show_author("deactivated")(digits, at))
+
+
 def _scrub_author(digits: str | None, at: datetime | None) -> Events:
     return (fields.event("scrub_geo", at, author=digits),)
 
@@ -64,7 +69,7 @@ POST_EVENTS: dict[str, Callable[[str | None, datetime | None], Events]] = {
 }
 AUTHOR_EVENTS: dict[str, Callable[[str | None, datetime | None], Events]] = {
     "user_delete": _erase_author,
-    "user_undelete": _show_author("deleted"),
+    "user_undelete": _restore_author,
     "user_protect": _hide_author("protected"),
     "user_unprotect": _show_author("protected"),
     "user_suspend": _hide_author("suspended"),

@@ -18,10 +18,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
+from streams.feeds.adapters.bluesky import adapt
 from streams.feeds.bluesky import Bluesky
 from streams.feeds.source import Source
 from tests.streams.feeds import frames
-from tests.streams.feeds.contract import HEARTBEAT_S, Platform
+from tests.streams.feeds.contract import HEARTBEAT_S, Item, Platform, Record, parted
 
 COUNT = 400
 STEP_US = 100_000
@@ -95,6 +96,12 @@ class Served(Platform):
 
     def arguments(self) -> list[str]:
         return ["bluesky", "--server", f"ws://127.0.0.1:{self._port}"]
+
+    def parted(self, cursor: str) -> tuple[set[Record], set[Record]]:
+        messages = [adapt(value[1]) for kind, value in self._steps if kind == "frame"]
+        return parted(
+            (Item.of(None if found.cursor is None else int(found.cursor), found) for found in messages), int(cursor)
+        )
 
     @property
     def has_ended(self) -> bool:

@@ -9,9 +9,12 @@ from pathlib import Path
 
 from core.files.formats import FORMATS
 from core.files.posts import open_posts
+from streams.feeds.adapters.bluesky import adapt
+from streams.feeds.file_place import Place
 from streams.feeds.files import FileSource
 from streams.feeds.source import Source
 from streams.topics import EVENT_BYTES
+from tests.streams.feeds.contract import Item, Record, parted
 from tests.streams.feeds.platforms import bluesky
 
 STEP_S = bluesky.STEP_US / 1e6
@@ -27,7 +30,7 @@ class Served(bluesky.Served):
         self._path = Path(self._folder.name).resolve() / "frames.jsonl"
         self._speed = STEP_S / pace_s if pace_s else None
         lines = [value[1] for _, value in self._steps]
-        raw = [line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line for line in lines]
+        raw = self._lines = [line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line for line in lines]
         self._path.write_bytes(b"\n".join(raw) + b"\n")
 
     @contextmanager
@@ -41,6 +44,10 @@ class Served(bluesky.Served):
 
     def arguments(self) -> list[str]:
         return [str(self._path), "--resume", *(["--speed", str(self._speed)] if self._speed else [])]
+
+    def parted(self, cursor: str) -> tuple[set[Record], set[Record]]:
+        items = (Item.of(number, adapt(line)) for number, line in enumerate(self._lines, 1))
+        return parted(items, Place.read(cursor).number)
 
     @property
     def has_ended(self) -> bool:

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from streams.feeds.mastodon import Mastodon
 from streams.feeds.source import Source
-from tests.streams.feeds.contract import HEARTBEAT_S, Platform
+from tests.streams.feeds.contract import HEARTBEAT_S, Item, Platform, Record, parted
 from tests.streams.feeds.platforms import web as server
 
 COUNT = 250
@@ -44,6 +44,7 @@ class Served(Platform):
         self._start = datetime.now(UTC) - timedelta(hours=2)
         self._made = 0
         self._steps = list(self._script())
+        self._items: list[Item] = []  # statuses that were published so far
         self._timeline: dict[int, dict[str, Any]] = {}
         self._limited_until: float | None = None
         self._limits_timeline = False
@@ -178,6 +179,10 @@ class Served(Platform):
     def _publish(self, status: dict[str, Any]) -> None:
         """Puts a status into the timeline, which keeps the first versions here, so that they are asked for too."""
         self._timeline[int(status["id"])] = status
+        self._items.append(Item(int(status["id"]), frozenset({(self._id(status), 0)})))
+
+    def parted(self, cursor: str) -> tuple[set[Record], set[Record]]:
+        return parted(self._items, int(cursor))
 
     def _check(self, request: web.Request) -> None:
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":

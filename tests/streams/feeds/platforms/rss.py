@@ -13,8 +13,9 @@ from aiohttp import web
 
 from streams.feeds.adapters.rss import Entry
 from streams.feeds.rss import Rss
+from streams.feeds.rss_places import decoded
 from streams.feeds.source import Source
-from tests.streams.feeds.contract import HEARTBEAT_S, Platform
+from tests.streams.feeds.contract import HEARTBEAT_S, Platform, Record
 from tests.streams.feeds.platforms import web as server
 
 COUNT = 240
@@ -39,6 +40,7 @@ class Served(Platform):
         self._socket = server.bound()
         self._url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/feed.xml"
         self._items: list[tuple[str, str]] = []  # (guid, title), the newest first
+        self._shown: list[set[str]] = []  # ids in each document that was served
         self._version = self._made = self._polls = 0
         self._faults = ["abort", "silent", "limit", "close", "garbage", "page", "abort"] if faults else []
         self._random.shuffle(self._faults)
@@ -71,6 +73,7 @@ class Served(Platform):
                 return web.Response(status=304)
             self._move()
         await asyncio.sleep(self.pace_s)
+        self._shown.append({self._id(guid) for guid, _ in self._items})
         return web.Response(body=self._document(), content_type="application/rss+xml", headers={"ETag": self._tag})
 
     @property
@@ -93,6 +96,14 @@ class Served(Platform):
             guid, title = self._items[place]
             self._items[place] = (guid, f"{title}, edited")
             self.posts.add((self._id(guid), None))
+
+    def parted(self, cursor: str) -> tuple[set[Record], set[Record]]:
+        (place,) = decoded(cursor).values()
+        seen = {f"rss:{key}" for key in place.seen}
+        known = max((number for number, shown in enumerate(self._shown) if shown <= seen), default=-1)
+        # A poll has one position, behind its last entry. So a feed that ends within a poll has sent a part of the next.
+        later = set[str]().union(*self._shown[known + 2 :]).difference(seen, *self._shown[: known + 2])
+        return {(f"rss:{key}", edit) for key, (_, edit) in place.seen.items()}, {(name, 0) for name in later}
 
     def _id(self, guid: str) -> str:
         return f"rss:{Entry(guid, '').key(self._url)}"

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from streams.feeds.source import Source
+from streams.feeds.x.message import of_page
 from streams.feeds.x.meter import Meter
 from streams.feeds.x.search import snowflake
 from streams.feeds.x.source import XSource
-from tests.streams.feeds.contract import HEARTBEAT_S, Platform
+from tests.streams.feeds.contract import HEARTBEAT_S, Item, Platform, Record, parted
 from tests.streams.feeds.x_server import TOKEN, XServer
 
 COUNT = 300
@@ -44,6 +45,11 @@ class Served(Platform):
         self._has_ended = threading.Event()
         self._stopping = threading.Event()
         self._steps = list(self._script())
+        self._items = [
+            Item(None, frozenset({value})) if kind == "garbage" else self._item(value)
+            for kind, value in self._steps
+            if value is not None
+        ]
 
     def _script(self) -> Iterator[Step]:
         """Yields posts, garbage and faults."""
@@ -106,6 +112,14 @@ class Served(Platform):
         ).encode()
         self.garbage.add(line)
         return line
+
+    @staticmethod
+    def _item(page: dict[str, Any]) -> Item:
+        message = of_page(page)
+        return Item.of(int(message.cursor or 0), message)
+
+    def parted(self, cursor: str) -> tuple[set[Record], set[Record]]:
+        return parted(self._items, int(cursor))
 
     def _greet(self) -> None:
         if time.time() < self._limited_until:
