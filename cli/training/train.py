@@ -139,7 +139,8 @@ def _info(
     from model.training.config import AugmentConfig
     from model.training.publish import CONFIG_COPY
 
-    provenance = material.provenance() | {"encoder": encoder_name}
+    layers = f", its {config.layers} lowest layers" if config.layers else ""
+    provenance = material.provenance() | {"encoder": f"{encoder_name}{layers}"}
     if config.image_encoder:
         provenance["vision"] = teachers.image_encoder_name(config.image_encoder)
     for number, teacher in enumerate(config.data.teachers, start=1):

@@ -214,6 +214,15 @@ def test_ours_reads_captions_only_on_request(captions: bool, monkeypatch: pytest
     assert ours.name.endswith(", captions") == captions
 
 
+def test_a_checkpoint_is_measured_in_each_runtime_that_it_has(tmp_path: Path) -> None:
+    write(tmp_path, "valid.txt", ["Rome"])
+    figures = tmp_path / "figures.json"
+    folders = [CHECKPOINT, CHECKPOINT.with_name("checkpoint-fast")]
+    others.command(tmp_path, split="valid", alone=True, checkpoints=folders, rounds=1, json_to=figures)
+    small, fast = (f"ours ({describe(folder).name})" for folder in folders)
+    assert [row["system"] for row in json.loads(figures.read_text())["figures"]] == [small, fast, f"{fast}, int8"]
+
+
 def test_two_checkpoints_of_the_same_name_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "valid.txt", ["Rome"])
     with pytest.raises(UserError, match="--checkpoint: two are named minilm-evidential-3"):

@@ -15,9 +15,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.events import Extraction, Media, Tweet
+from core.events import Extraction, Media, Runtime, Tweet
 from model.batch import batches
-from model.checkpoint import Temperatures, describe
+from model.checkpoint import CARD, Temperatures, describe
 from model.context import visual_context
 from model.extractor import Extracted, Extractor
 from model.mentions import Prediction, candidate_mentions, mentions
@@ -25,6 +25,9 @@ from model.predictor import Predictor
 from model.tokens import Encoded
 from model.worker import ModelProcess
 from streams.settings import CHECKPOINT
+
+FAST = CHECKPOINT.with_name("checkpoint-fast")
+SHIPPED = (CHECKPOINT, FAST, CHECKPOINT.with_name("checkpoint-large"))
 
 TEXTS = [
     "Steph Curry and LeBron James meet in Paris",
@@ -206,13 +209,27 @@ def test_describing_a_checkpoint_and_encoding_for_it_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_shipped_checkpoint_describes_itself() -> None:
-    info = describe(CHECKPOINT)
+@pytest.mark.parametrize("folder", SHIPPED, ids=[folder.name for folder in SHIPPED])
+def test_the_shipped_checkpoints_describe_themselves(folder: Path) -> None:
+    info = describe(folder)
     assert info.design.views[:2] == ("text", "text+context")
     assert 0 < info.threshold < 1
     assert info.model_version > 1_700_000_000
-    size = sum(path.stat().st_size for path in CHECKPOINT.iterdir())
-    assert size <= 50_000_000
+    assert (folder / CARD).is_file()
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    assert size <= 6_000_000
+
+
+@pytest.mark.parametrize("runtime", ["torch", "int8"])
+def test_the_fast_checkpoint_has_two_layers_and_finds_names(runtime: Runtime) -> None:
+    extractor = Extractor.load(FAST, device="cpu", threads=1, runtime=runtime)
+    assert extractor.info.encoder["num_hidden_layers"] == 2
+    post = Tweet(id="1", text="Angela Merkel opens the Elbphilharmonie in Hamburg")
+    (found,) = extractor.extract([post])
+    assert [(each.text, each.type) for each in found if each.type in ("PER", "LOC")] == [
+        ("Angela Merkel", "PER"),
+        ("Hamburg", "LOC"),
+    ]
 
 
 @pytest.fixture
