@@ -18,10 +18,12 @@ import pytest
 from redis.asyncio import Redis
 
 from demo.examples import image_server
+from local.stack import NAMES
 from streams import topics
 from streams.settings import Settings
 from streams.worker_process import environment
 from tests.conftest import ROOT, Given, settings_for
+from tests.local import processes
 from tests.review.reviewer import Reviewer
 from tests.streams.account import books, fed, replayed, tweets, until_caught_up
 from tests.streams.conftest import Start
@@ -29,12 +31,6 @@ from tests.streams.stub_model import MAYBE
 
 REAL_TWEETS = 24
 MNER = [sys.executable, "-m", "cli.main"]
-
-
-def processes(folder: Path) -> list[str]:
-    """Returns the command lines that name this folder."""
-    with os.popen("ps -eo args=") as table:
-        return [line for line in table if str(folder) in line]
 
 
 def environment_of(folder: Path) -> dict[str, str]:
@@ -75,11 +71,11 @@ def test_the_demo_adds_up_names_its_desk_and_leaves_nothing_behind(tmp_path: Pat
         with httpx.Client(base_url=address, timeout=60, follow_redirects=True) as desk:
             assert "<h1>Overview</h1>" in desk.get("/").raise_for_status().text
             assert desk.get("/api/v1/search", params={"q": "nasa"}).raise_for_status().json()["total"] > 0
-        assert processes(tmp_path)
+        assert processes.of(tmp_path)
     finally:
         stopped = demo("--stop")
     assert "desk" in stopped
-    assert processes(tmp_path) == []
+    assert processes.of(tmp_path) == []
     with pytest.raises(httpx.ConnectError):
         httpx.get(address)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("mner")] == []
@@ -94,7 +90,7 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind(tmp_path: Path) -> Non
     )
     try:
         until = time.monotonic() + 120
-        while len(processes(tmp_path)) < 2:  # Kafka and Elasticsearch; Redis does not name its folder
+        while len(processes.of(tmp_path)) < 2 * len(NAMES):  # each server and its guard
             assert time.monotonic() < until
             assert running.poll() is None
             time.sleep(0.1)
@@ -104,7 +100,7 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind(tmp_path: Path) -> Non
         running.kill()
     assert running.returncode == 130, told[-3000:]
     assert "Traceback" not in told
-    assert processes(tmp_path) == []
+    assert processes.of(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 
