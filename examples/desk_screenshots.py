@@ -358,6 +358,17 @@ def seen(*selectors: str) -> Callable[[Page], None]:
     return look
 
 
+def look_at_overview(page: Page) -> None:
+    """Waits, for a while, until the worker has read the posts that have just come."""
+    for _ in range(60):
+        seen(".precision-row", ".heat td", "text=dead-letters list")(page)
+        lag, pace = (page.locator(f"[aria-labelledby={stat}] strong").inner_text() for stat in ("s-lag", "s-flow"))
+        if lag == "0" and pace not in {"0", "–"}:
+            return
+        page.wait_for_timeout(1000)
+        page.reload()
+
+
 def look_at_review(page: Page) -> None:
     expect(page.locator(".photo img")).to_be_visible()
     expect(page.locator(".boxes .box").first).to_be_attached()
@@ -393,7 +404,7 @@ def shots() -> tuple[Shot, ...]:
     search = seen(".timeline", ".hits > li:nth-child(3)", ".facet")
     entity = "/entities/name?name=esa"
     return (
-        *both("overview", "/", seen(".precision-row", ".heat td", "text=dead-letters list"), 1420),
+        *both("overview", "/", look_at_overview, 1630),
         *both("words", "/review/words", seen(".words-line:nth-of-type(4)"), 860),
         *both("disputed", "/review/disputed", look_at_dispute, 860),
         Shot("agreement", "/review/agreement", look_at_agreement, (WIDE[0], 760)),

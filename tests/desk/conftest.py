@@ -63,7 +63,7 @@ def served(settings: Settings) -> Iterator[str]:
 
 def own_headers(address: str, path: str = "/nowhere") -> dict[str, str]:
     """Returns the headers with which a page of an open desk changes something. `path`: any page."""
-    page = httpx.get(address + path, follow_redirects=True)
+    page = httpx.get(address + path, follow_redirects=True, timeout=60)
     (token,) = re.findall(r'<meta name="csrf" content="([^"]+)">', page.text)
     return {"Origin": address, "X-CSRF-Token": token}
 

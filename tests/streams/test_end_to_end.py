@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
+import httpx
 import pexpect
 import pytest
 from redis.asyncio import Redis
 
 from demo.examples import image_server
+from local.stack import NAMES
 from streams import topics
 from streams.settings import Settings
 from streams.worker_process import environment
 from tests.conftest import ROOT, Given, settings_for
+from tests.local import processes
 from tests.review.reviewer import Reviewer
 from tests.streams.account import books, fed, replayed, tweets, until_caught_up
 from tests.streams.conftest import Start
@@ -28,29 +33,75 @@ REAL_TWEETS = 24
 MNER = [sys.executable, "-m", "cli.main"]
 
 
-@pytest.mark.servers
-def test_the_demo_adds_up_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    numbers_file = tmp_path / "numbers.json"
+def environment_of(folder: Path) -> dict[str, str]:
+    """Returns the variables of a demo that keeps all of its files in this folder."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MNER_")}
-    done = subprocess.run(
-        [*MNER, "demo", "--json", str(numbers_file)],
-        cwd=ROOT,
-        env=clean | {"TMPDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    numbers = json.loads(numbers_file.read_text())
-    assert numbers["problems"] == []
-    assert numbers["fed"] == numbers["extracted"] + numbers["dead"] == 60
-    assert numbers["indexed"] == numbers["extracted"]
-    assert all(fault["named"] for fault in numbers["faults"])
-    assert len(numbers["faults"]) >= 8
-    with os.popen("ps -eo args=") as table:
-        assert not [line for line in table if str(tmp_path) in line]
+    return clean | {"TMPDIR": str(folder), "MNER_HOME": str(folder / "home"), "COLUMNS": "200"}
+
+
+@pytest.mark.servers
+def test_the_demo_adds_up_names_its_desk_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    numbers_file = tmp_path / "numbers.json"
+
+    def demo(*arguments: str) -> str:
+        done = subprocess.run(
+            [*MNER, "demo", *arguments],
+            cwd=ROOT,
+            env=environment_of(tmp_path),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=280,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout
+
+    try:
+        printed = demo("--keep", "--json", str(numbers_file))
+        numbers = json.loads(numbers_file.read_text())
+        assert numbers["problems"] == []
+        assert numbers["fed"] == numbers["extracted"] + numbers["dead"] == 60
+        assert numbers["indexed"] == numbers["extracted"]
+        assert all(fault["named"] for fault in numbers["faults"])
+        assert len(numbers["faults"]) >= 8
+        named, how_to_stop = printed.splitlines()[-2:]
+        assert named.startswith("In a browser: http://127.0.0.1:")
+        assert "`mner demo --stop`" in how_to_stop
+        address = named.removeprefix("In a browser: ").strip()
+        with httpx.Client(base_url=address, timeout=60, follow_redirects=True) as desk:
+            assert "<h1>Overview</h1>" in desk.get("/").raise_for_status().text
+            assert desk.get("/api/v1/search", params={"q": "nasa"}).raise_for_status().json()["total"] > 0
+        assert processes.of(tmp_path)
+    finally:
+        stopped = demo("--stop")
+    assert "desk" in stopped
+    assert processes.of(tmp_path) == []
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("mner")] == []
+    assert not [path for path in (tmp_path / "home").glob("**/*") if path.is_file()]
+
+
+@pytest.mark.servers
+def test_a_demo_that_is_interrupted_leaves_nothing_behind(tmp_path: Path) -> None:
+    command = [*MNER, "demo"]
+    running = subprocess.Popen(
+        command, cwd=ROOT, env=environment_of(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        until = time.monotonic() + 120
+        while len(processes.of(tmp_path)) < 2 * len(NAMES):  # each server and its guard
+            assert time.monotonic() < until
+            assert running.poll() is None
+            time.sleep(0.1)
+        running.send_signal(signal.SIGINT)
+        _, told = running.communicate(timeout=120)
+    finally:
+        running.kill()
+    assert running.returncode == 130, told[-3000:]
+    assert "Traceback" not in told
+    assert processes.of(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_real_posts_with_their_images(servers: Given, tmp_path: Path, data_sets: Path, start: Start) -> None:

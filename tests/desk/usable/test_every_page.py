@@ -2,50 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.resources import files
-from pathlib import Path
 
-import pytest
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Locator, Page, expect
 from starlette.responses import HTMLResponse
 
-from desk.access.access import users_of
 from desk.app import create
-from examples.desk_posts import posts
 from streams.settings import Settings
 from tests.desk.access.conftest import PASSWORD
-from tests.desk.conftest import served
-from tests.desk.filled import fill, read, save, set_apart
-from tests.desk.pages import PAGES, look, until
+from tests.desk.pages import PAGES, look
 from tests.desk.routes import walk
+from tests.desk.usable.looking import AXE, NARROW, OVERLAPPING, PHONE, WIDE, judged, unfold, walked
 
-AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
-USABLE = (Path(__file__).parent / "usable.js").read_text()
-TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-ALL = {"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations"]}
-WIDE, PHONE = (1440, 900), (390, 844)
-NARROW = {"a zoom of 200%": (720, 450, 2), "a phone": (*PHONE, 1), "a zoom of 400%": (320, 256, 4)}
-"""Windows as (width, height, device pixels a pixel). A zoom makes 720 of 1440 pixels, or 320 of 1280."""
 DIALOGS = {"/review": {"?": "#keys", "f": "#flag"}, "/review/words": {"?": "#keys"}}
 """Page -> key and button of each dialog, and the dialog."""
 BY_TAP = {"button Line before", "button Next line", "button ␣Tick", "Tick"}
 """Buttons, and the words on them, that a phone does not show on `/review/words`: there a tap on a line does it."""
-NO_SERVERS = {"kafka": "127.0.0.1:9", "redis": "redis://127.0.0.1:9", "elasticsearch": "http://127.0.0.1:9"}
 FAULTS = {"/nowhere": ("ada", 404), "/search?page=x": ("ada", 400), "/search": ("ada", 503), "/audit": ("rob", 403)}
 """Pages that say what is wrong, on a desk without servers: who asks for them, and their status."""
-
-OVERLAPPING = """() => {
-  const cards = [...document.querySelectorAll("main .card")].filter((card) => card.offsetParent);
-  const boxes = cards.map((card) => [card, card.getBoundingClientRect()]);
-  const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
-    && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
-  return boxes.flatMap(([one, a], place) => boxes.slice(place + 1)
-    .filter(([other, b]) => !one.contains(other) && !other.contains(one) && over(a, b))
-    .map(([other]) => `${one.getAttribute("aria-labelledby")} and ${other.getAttribute("aria-labelledby")}`));
-}"""
-"""The cards that cover parts of each other."""
 
 
 def test_every_page_is_listed(settings: Settings) -> None:
@@ -57,37 +32,6 @@ def test_every_page_is_listed(settings: Settings) -> None:
     for path in pages - patterns:
         start = path.partition("{")[0]
         assert any(page.startswith(start) and page != start for page in patterns), f"no example of {path}"
-
-
-@pytest.fixture
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    """A tab without a security policy, since axe-core is put into it. Nothing moves, so no colour is between two."""
-    width, height = WIDE
-    context = await browser.new_context(
-        viewport={"width": width, "height": height}, bypass_csp=True, reduced_motion="reduce"
-    )
-    await context.add_init_script(USABLE)
-    yield await context.new_page()
-    await context.close()
-
-
-@pytest.fixture
-async def full_desk(desk: str, desk_settings: Settings) -> str:
-    """The address of a desk whose pages have something to show."""
-    await fill(desk_settings, [read(post) for post in posts(60, until())])
-    await set_apart(desk_settings, ["which one?", ""])
-    await save(desk_settings, ["NASA", "Paris"])
-    return desk
-
-
-@pytest.fixture
-def away_desk(tmp_path: Path) -> Iterator[str]:
-    """A desk whose servers are away, with users."""
-    settings = Settings(_env_file=None, home=tmp_path / "away", **NO_SERVERS)  # type: ignore[arg-type]
-    users_of(settings).add("ada", PASSWORD, ("admin", "analyst"))
-    users_of(settings).add("rob", PASSWORD, ("reviewer",))
-    with served(settings) as address:
-        yield address
 
 
 async def every(page: Page, full_desk: str, away_desk: str) -> AsyncIterator[str]:
@@ -111,11 +55,6 @@ async def every(page: Page, full_desk: str, away_desk: str) -> AsyncIterator[str
             person = asking
         assert await look(page, away_desk + path) == status, path
         yield f"{path}, {status}"
-
-
-async def unfold(page: Page) -> None:
-    """Opens all that folds, but menus, which lie over the page."""
-    await page.evaluate("() => document.querySelectorAll('details:not(.menu)').forEach(one => (one.open = true))")
 
 
 @asynccontextmanager
@@ -146,18 +85,6 @@ async def opened(page: Page, path: str) -> AsyncIterator[AsyncIterator[tuple[str
             await expect(page.locator(".mention.edited")).to_have_count(0)
 
     yield each()
-
-
-async def judged(page: Page, place: str, part: Locator | None = None) -> list[str]:
-    """Returns what axe-core finds, in light and in dark."""
-    faults = []
-    for scheme in ("light", "dark"):
-        await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        root = part or page.locator("html")
-        found = await root.evaluate("(root, rules) => axe.run(root, rules)", ALL)
-        for fault in found["violations"]:
-            faults.append(f"{place}, {scheme}: {fault['id']}: {[node['html'][:160] for node in fault['nodes']]}")
-    return faults
 
 
 async def test_axe_finds_nothing_in_light_and_dark(page: Page, full_desk: str, away_desk: str) -> None:
@@ -191,27 +118,6 @@ async def test_keys_alone_reach_everything(page: Page, full_desk: str, away_desk
                 faults += await walked(page, f"{path}, {name}", inside, only=is_dialog)
                 await part.locator("summary, [data-close]").first.focus()
     assert not faults, "\n".join(faults)
-
-
-async def walked(page: Page, place: str, names: list[str], *, only: bool = False) -> list[str]:
-    """Presses Tab until each control had the focus. Returns what is wrong. `only`: no other control may have it."""
-    first, faults = await page.evaluate("() => usable.focused()"), list[str]()
-    reached, left = {first["name"]} if first else set[str](), 2 * len(names) + 20
-    while not set(names) <= reached and left:
-        await page.keyboard.press("Tab")
-        focus = await page.evaluate("() => usable.focused()")
-        left -= 1
-        if focus is None:  # the end of the page, or the browser's own controls
-            continue
-        reached.add(focus["name"])
-        if not focus["ring"]:
-            faults.append(f"{place}: nothing shows the focus on {focus['name']}")
-        if not focus["uncovered"]:
-            faults.append(f"{place}: something covers {focus['name']}, which has the focus")
-    faults += [f"{place}: Tab does not reach {name}" for name in set(names) - reached]
-    if only:
-        faults += [f"{place}: Tab leaves it for {name}" for name in reached - set(names)]
-    return faults
 
 
 async def test_nothing_is_lost_in_a_small_window(page: Page, full_desk: str, away_desk: str) -> None:
