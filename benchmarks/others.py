@@ -88,7 +88,8 @@ def data_sets(
     """Returns the posts of the split, for `data` and every folder below it that has the split.
 
     Blanks inside a word become underscores: CoreNLP would split the word. Without `signs`, gold mentions that have no
-    letter or digit do not count. Raises `UserError` if there is no such split.
+    letter or digit do not count. A data set below `data` that cannot be measured is left out, and told. Raises `UserError`
+    if there is no such split.
     """
     if split not in SPLITS:
         raise UserError(f"--split {split}: choose {' or '.join(SPLITS)}")
@@ -100,7 +101,13 @@ def data_sets(
     for folder in folders:
         name = folder.resolve().name if folder == data else folder.relative_to(data).as_posix()
         texts = corpus.read_captions(captions, folder.resolve().name) if captions else None
-        examples = corpus.read(corpus.split_file(folder, split), texts)
+        try:
+            examples = corpus.read(corpus.split_file(folder, split), texts)
+        except UserError as error:
+            if folder == data:
+                raise
+            print(f"left out: {error}", file=sys.stderr)  # such as a corpus whose types are not ours
+            continue
         examples = examples if signs else corpus.as_auxiliary(examples)
         splits[name] = [
             replace(example, words=tuple("_".join(word.split()) for word in example.words)) for example in examples

@@ -118,6 +118,16 @@ def test_data_sets_are_found_at_any_depth_and_words_hold_no_blanks(tmp_path: Pat
     assert list(data_sets(tmp_path / "set2017", None)) == ["set2017"]
 
 
+def test_a_data_set_with_other_types_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "set2017", "test.txt", ["Rome"])
+    write(tmp_path / "fields", "test.txt", [])
+    (tmp_path / "fields" / "test.txt").write_text("GPT\tB-algorithm\n\n")
+    assert list(data_sets(tmp_path, None)) == ["set2017"]
+    assert "fields/test.txt:1: B-algorithm is none of PER, LOC, ORG, MISC" in capsys.readouterr().err
+    with pytest.raises(UserError, match="B-algorithm"):
+        data_sets(tmp_path / "fields", None)
+
+
 def test_a_folder_without_the_split_is_named(tmp_path: Path) -> None:
     write(tmp_path / "set2017", "train.txt", ["Rome"])
     with pytest.raises(UserError, match=r"no file there or below is named \*test\*"):
