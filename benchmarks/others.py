@@ -6,6 +6,7 @@ same splits. docs/research/other-recognisers.md explains the rules.
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections import Counter
@@ -88,8 +89,8 @@ def data_sets(
     """Returns the posts of the split, for `data` and every folder below it that has the split.
 
     Blanks inside a word become underscores: CoreNLP would split the word. Without `signs`, gold mentions that have no
-    letter or digit do not count. A data set below `data` that cannot be measured is left out, and told. Raises `UserError`
-    if there is no such split.
+    letter or digit do not count. Leaves out a data set below `data` that cannot be measured, and says so. Raises
+    `UserError` if there is no such split.
     """
     if split not in SPLITS:
         raise UserError(f"--split {split}: choose {' or '.join(SPLITS)}")
@@ -184,6 +185,8 @@ def command(
             for folder, info in zip(folders, infos, strict=True)
             for runtime in (RUNTIMES if info.int8 else RUNTIMES[:1])
         ]
+        gc.collect()
+        gc.freeze()  # as the model's process does; else each checkpoint would slow the others down
         for name, tweets in splits.items():
             status.update(f"{name}: {len(tweets)} posts")
             captioned = any(tweet.caption for tweet in tweets)

@@ -1,7 +1,7 @@
 """`python -m benchmarks.since COMMIT`: how much faster the extraction is than at an earlier commit, and what changed.
 
-Both codes read the same validation posts with the same checkpoint, in torch, in processes of their own, in turns.
-User names are read as words, as the earlier code does.
+Both versions read the same validation posts with the same checkpoint, in torch, in processes of their own, in turns.
+User names are read as words, as the earlier version does.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ console = Console()
 
 
 class Difference(NamedTuple):
-    """How the answers of two codes differ."""
+    """How the answers of two versions differ."""
 
     #: Posts whose mentions or candidates have other places or types.
     posts: int
@@ -71,7 +71,9 @@ def command(
     commit: Annotated[str, typer.Argument(help="The earlier commit.")],
     data: Annotated[Path, typer.Option(help="Data set, or a folder of data sets. Their validation splits are read.")],
     captions: Annotated[Path | None, typer.Option(help="Captions. The posts are read with them, where given.")] = None,
-    checkpoint: Annotated[Path, typer.Option(help="Checkpoint, which both codes must be able to read.")] = CHECKPOINT,
+    checkpoint: Annotated[
+        Path, typer.Option(help="Checkpoint, which both versions can read.")
+    ] = CHECKPOINT,
     posts: Annotated[int, typer.Option(min=0, help="Number of posts. 0 reads all.")] = 0,
     rounds: Annotated[int, typer.Option(min=1, help="Number of rounds.")] = 9,
     threads: Annotated[int, typer.Option(min=1, help="Number of threads.")] = 1,
@@ -91,7 +93,7 @@ def command(
         unpack(commit, Path(folder))
         with _process(Path(folder), threads) as earlier, _process(ROOT, threads) as today:
             both = (earlier, today)
-            with console.status("both codes read the posts for the first time"):
+            with console.status("both versions read the posts for the first time"):
                 difference = compared(*(json.loads(next(each.ask([question]))) for each in both))
             seconds = [
                 [json.loads(next(each.ask([""]))) for each in both]

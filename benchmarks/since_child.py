@@ -5,6 +5,7 @@ what it found. Then each empty line is a round, and its answer is the CPU time a
 Only what all commits have in common is used.
 """
 
+import gc
 import inspect
 import json
 import sys
@@ -25,6 +26,8 @@ contexts = [context for _, context in posts]
 convention = {"accounts": "mention"} if "accounts" in inspect.signature(Extractor.load).parameters else {}
 extractor = Extractor.load(checkpoint, device="cpu", threads=threads, **convention)  # type: ignore[arg-type]
 found = extractor.extract_all(tweets, contexts)
+gc.collect()
+gc.freeze()  # as the model's process does today
 print(json.dumps([[list(map(described, part)) for part in (each.mentions, each.candidates)] for each in found]))
 sys.stdout.flush()
 for _ in sys.stdin:

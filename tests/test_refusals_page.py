@@ -124,11 +124,11 @@ def _certificates() -> None:
     Path("text.pem").write_text("no certificate")
 
 
-def printing(script: str) -> Situation:
-    """A token command that runs these words of a shell."""
+def printing(script: str, run_s: float = token.RUN_S) -> Situation:
+    """A token command that runs these words of a shell. `run_s`: the longest time that it may take, in seconds."""
 
     def situation(place: Place) -> None:
-        place.patch.setattr(token, "RUN_S", 0.3)
+        place.patch.setattr(token, "RUN_S", run_s)
         setting(KAFKA_SASL="OAUTHBEARER", KAFKA_TOKEN_COMMAND=f"sh -c {shlex.quote(script)}")(place)
 
     return situation
@@ -186,7 +186,7 @@ SITUATIONS: dict[str, Situation] = {
     "an open quote in the command": oauth("sh -c 'x"),
     "no such command": oauth("/no/such/command"),
     "a command that fails": printing("exit 3"),
-    "a command that hangs": printing("sleep 60"),
+    "a command that hangs": printing("sleep 60", 0.3),
     "a command that prints too much": printing("yes | head -c 2000000"),
     "a command that prints broken JSON": printing("echo '{'"),
     "a command that prints no token": printing("echo two words"),

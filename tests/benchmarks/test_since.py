@@ -1,12 +1,13 @@
-"""`benchmarks.since`: two codes read the same posts, and their answers are compared."""
+"""`benchmarks.since`: two versions read the same posts, and their answers are compared."""
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from benchmarks.since import Answer, Difference, command, compared
+from benchmarks.since import ROOT, Answer, Difference, command, compared
 from core.errors import UserError
 from tests.model.corpora import write
 
@@ -28,9 +29,12 @@ def test_answers_are_compared(after: Answer, expected: Difference) -> None:
 
 
 def test_a_commit_is_compared_with_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command("HEAD", data=write(tmp_path / "data"), posts=3, rounds=2)
+    git = ["git", "-C", str(ROOT)]
+    stash = subprocess.run([*git, "stash", "create"], capture_output=True, text=True, check=False)
+    commit = stash.stdout.strip() or "HEAD"  # what is here, committed or not
+    command(commit, data=write(tmp_path / "data"), posts=3, rounds=2)
     told = capsys.readouterr().out
-    assert "posts/s at HEAD" in told
+    assert f"posts/s at {commit[:10]}" in told
     assert "0 of 3 posts have other mentions or candidates; probabilities differ by up to 0\n" in told
 
 

@@ -42,10 +42,13 @@ NOTE, NAME = 500, 200
 """Longest packs, in characters: a note of a flag takes as many, and the review shows as many of an author's name."""
 
 
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+"""The day on which the test began."""
+
+
 def day_of(place: int) -> datetime:
     """Returns when the post at this place was written: some days ago, at noon."""
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return today - timedelta(days=1 + place // DAY, hours=-12)
+    return TODAY - timedelta(days=1 + place // DAY, hours=-12)
 
 
 def packs(most: int = NOTE) -> list[tuple[str, ...]]:

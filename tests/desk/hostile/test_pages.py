@@ -129,6 +129,7 @@ class Looked:
         assert not lost, f"{self.page.url}, {selector}: {sorted(lost)[:3]} not in {found[:5]}"
 
 
+@pytest.mark.timeout(900)  # it looks at every page of the desk
 async def test_every_text_stands_on_every_page_as_text(
     desk_settings: Settings, page: Page, attacks: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,8 +15,9 @@ from tests.desk.review.made import decisions, fill, opened, outcome, sent, shown
 from tests.desk.review.test_page import HELD, REVIEW, expected, meant
 
 ANSWER_S = 3.0
-PAINTED_MS = 100
-"""Longest time from a press to the next post, in milliseconds, in the middle of the times of one round."""
+PAINTED_MS = 1000
+"""Longest time from a press to the next post, in milliseconds, in the middle of the times of one round. On a quiet
+machine it is 12 to 30; this bound only tells that the page does not wait for an answer."""
 
 ROUNDS, POSTS = 3, 30
 PRESS = """async keys => {

@@ -75,7 +75,7 @@ def _stop_once(served: Platform, settings: Settings, watcher: Watcher, saved: Cu
 @each_platform
 def test_kill_9_loses_nothing_and_sigterm_saves_the_cursor(platform: type[Platform], settings: Settings) -> None:
     settings = settings.changed(partitions=2)
-    served = platform(3, faults=False, pace_s=0.01)
+    served = platform(3, faults=False, pace_s=0.03)
     with watched(settings) as watcher, served.serving():
         saved = CursorFile(settings.home, served.source(settings.home).identity)
         _kill_once(served, settings, watcher, lambda found: len(found.posts) >= 5)
