@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from core.errors import UserError
 from core.events import MAX_DERIVED_BYTES
@@ -43,9 +43,9 @@ def lines_of(file: IO[bytes]) -> Iterator[Record]:
         yield line if isinstance(line, Oversized) else line.rstrip(b"\r\n") + b"\n"
 
 
-def too_long(line: Oversized) -> str:
-    """Returns what is wrong with a line that is too long."""
-    return f"the line has {line.size} bytes, which no export has; is it another file?"
+def too_long(size: int, what: Literal["line", "post"] = "line") -> str:
+    """Returns what is wrong with a line, or all lines of a post, of this many bytes."""
+    return f"the {what} has {size} bytes, which no export has; is it another file?"
 
 
 def records(path: Path, size: int) -> Iterator[list[ExportedPost]]:
@@ -68,7 +68,7 @@ def _posts(lines: Iterator[Record], name: str) -> Iterator[ExportedPost]:
     rows: list[bytes] = []
     for number, line in enumerate(lines, start=1):
         if isinstance(line, Oversized):
-            raise UserError(f"{name}:{number}: {too_long(line)}")
+            raise UserError(f"{name}:{number}: {too_long(line.size)}")
         if line.startswith(b"{") and not rows:
             yield _of_json(line, f"{name}:{number}")
         elif line.strip():
@@ -102,6 +102,27 @@ def _of_conll(rows: list[bytes]) -> ExportedPost:
     )
 
 
+class Block:
+    """The lines of a post in CoNLL layout. Those of a post that is longer than any of an export are not kept."""
+
+    def __init__(self) -> None:
+        self.rows: list[bytes] = []
+        self.size = 0
+        #: Whether a blank line follows, as after each post of an export.
+        self.ended = False
+
+    def add(self, row: bytes) -> None:
+        self.size += len(row)
+        if self.is_too_long:
+            self.rows.clear()
+        else:
+            self.rows.append(row)
+
+    @property
+    def is_too_long(self) -> bool:
+        return self.size > MAX_DERIVED_BYTES
+
+
 MODEL = {"model": "conll", "model_version": 0}
 """The model of posts whose file names none."""
 
@@ -110,7 +131,8 @@ def of_words(rows: Iterable[str]) -> Exported:
     """Returns the post of a block in CoNLL layout. Raises `ValueError`, also as `ValidationError`.
 
     The layout has no blanks between words, and no figures: blanks join the words, and each mention is certain. The
-    version of the model is 0, so that any other reading of the same edit replaces this one.
+    version of the model is 0. So any other reading of the same edit replaces a post of the model. A decision stays
+    until a later one: its version is that of the person and of the time.
     """
     block = read(rows)
     comments = dict(block.comments)

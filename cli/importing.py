@@ -19,6 +19,7 @@ from core.text import printable
 from streams.settings import Settings, load
 
 if TYPE_CHECKING:
+    from cli.exported_file import Block
     from core.events import Decision, Extraction
     from core.files.posts import Readable
     from core.files.split import Record
@@ -88,7 +89,7 @@ class Tally:
 
 
 async def _import(config: Settings, file: Path) -> int:
-    from cli.exported_file import lines_of
+    from cli.exported_file import Block, lines_of
     from core.files.posts import Readable
     from sinks.index.index import Index
     from streams import servers, topics
@@ -110,9 +111,10 @@ async def _import(config: Settings, file: Path) -> int:
         stack.push_async_callback(index.close)
         producer = await stack.enter_async_context(Producer(brokers))
         importer = _Importer(index, producer, names, tally)
-        for number, record in _parts(lines):
+        for number, part in _parts(lines):
             place = f"{name}:{number}"
-            if (event := _event(record, place, tally)) is not None:
+            event = _of_conll(part, name, number, tally) if isinstance(part, Block) else _event(part, place, tally)
+            if event is not None:
                 await importer.add(place, event)
         await importer.flush()
     typer.echo(str(tally))
@@ -121,44 +123,56 @@ async def _import(config: Settings, file: Path) -> int:
     return BAD_LINES if tally.bad else 0
 
 
-def _parts(lines: Readable) -> Iterator[tuple[int, Record | list[str]]]:
+def _parts(lines: Readable) -> Iterator[tuple[int, Record | Block]]:
     """Yields each post with the number of its first line: a line of JSON, or all lines of a post in CoNLL layout."""
-    from cli.exported_file import begins_post
+    from cli.exported_file import Block, begins_post
     from core.files.split import Oversized
 
-    rows: list[str] = []
+    block: Block | None = None
     first = 0
     for line in lines:
-        if isinstance(line, Oversized) or (rows and not line.strip()):
-            if rows:
-                yield first, rows
-                rows = []
-            if isinstance(line, Oversized):
-                yield lines.count, line
-        elif rows or begins_post(line):
-            first = first if rows else lines.count
-            rows = [*rows, line.decode(errors="replace")]
-        else:
+        whole = b"" if isinstance(line, Oversized) else line
+        begins = begins_post(whole)
+        if block is not None and (begins or not whole.strip()):
+            block.ended = not begins and line is whole
+            yield first, block
+            block = None
+        if begins:
+            block, first = Block(), lines.count
+        if block is None:
             yield lines.count, line
-    if rows:
-        yield first, rows
+        else:
+            block.add(whole)
+    if block is not None:
+        yield first, block
 
 
-def _of_conll(rows: list[str], place: str, tally: Tally) -> Extraction | Decision | None:
-    """Returns the event of a post in CoNLL layout, or None, which is counted."""
+def _of_conll(block: Block, name: str, first: int, tally: Tally) -> Extraction | Decision | None:
+    """Returns the event of a post in CoNLL layout, or None, which is counted. `first`: the number of its first line."""
     from pydantic import ValidationError
 
-    from cli.exported_file import of_words
+    from cli.exported_file import of_words, too_long
     from core.events import explain
 
-    try:
-        return of_words(rows).event
-    except ValueError as error:
-        tally.tell(place, "no post of an export", explain(error) if isinstance(error, ValidationError) else str(error))
+    rows: list[str] = []
+    if block.is_too_long:
+        tally.tell(f"{name}:{first}", "too long", too_long(block.size, "post"))
+    elif not block.ended:
+        tally.tell(f"{name}:{first}", "cut off", "the file was cut off in this post: no blank line ends it")
+    else:
+        try:
+            rows.extend(row.decode() for row in block.rows)
+            return of_words(rows).event
+        except UnicodeDecodeError as error:
+            wrong = f"is no UTF-8 (got the byte 0x{error.object[error.start]:02x})"
+            tally.tell(f"{name}:{first + len(rows)}", "not UTF-8", wrong)
+        except ValueError as error:
+            told = explain(error) if isinstance(error, ValidationError) else str(error)
+            tally.tell(f"{name}:{first}", "no post of an export", told)
     return None
 
 
-def _event(line: Record | list[str], place: str, tally: Tally) -> Extraction | Decision | None:
+def _event(line: Record, place: str, tally: Tally) -> Extraction | Decision | None:
     """Returns the event of a post. None for a blank line, and for one that cannot be imported, which is counted."""
     from pydantic import ValidationError
 
@@ -167,10 +181,8 @@ def _event(line: Record | list[str], place: str, tally: Tally) -> Extraction | D
     from core.files.split import NOT_JSON, Oversized, value_of
     from sinks.exchange import Exported, has_no_text
 
-    if isinstance(line, list):
-        return _of_conll(line, place, tally)
     if isinstance(line, Oversized):
-        tally.tell(place, "too long", too_long(line))
+        tally.tell(place, "too long", too_long(line.size))
         return None
     if not line.strip():
         return None

@@ -239,7 +239,7 @@ def test_a_bad_post_of_words_and_tags_is_named_and_the_others_are_imported(
     settings: Settings, mner: Mner, tmp_path: Path, row: str, told: str
 ) -> None:
     file = tmp_path / "all.txt"
-    file.write_text(f"# id 1\nAna\tB-PER\n\n# id 2\n{row}\n\n\n# id 3\nBo\tO\n")
+    file.write_text(f"# id 1\nAna\tB-PER\n\n# id 2\n{row}\n\n\n# id 3\nBo\tO\n\n")
     topics.create(str(settings.kafka), topics.plan(settings))
     done = mner("import", str(file))
     assert (done.code, done.err.count("\n")) == (1, 1)
@@ -247,6 +247,43 @@ def test_a_bad_post_of_words_and_tags_is_named_and_the_others_are_imported(
     assert (
         done.out.decode() == "2 extractions and 0 decisions imported; 1 bad lines left out (no post of an export 1)\n"
     )
+
+
+GOOD = b"# id 1\nAna\tB-PER\n\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "bad", "told"),
+    [
+        (GOOD + b"# id 2\nBo\tB-PER\n", "cut off 1", "4: the file was cut off in this post"),
+        (GOOD + b"# id 2\nBo\tB-P", "cut off 1", "4: the file was cut off in this post"),
+        (b"# id 2\nBo\tO\n" + b"x" * 3000 + b"\n" + GOOD, "cut off 1, too long 1", "1: the file was cut off in this"),
+        (b"# id 2\n# source x\n" + GOOD, "cut off 1", "1: the file was cut off in this post"),  # two files in one
+        (GOOD + b"# id 2\nin\tO\nZ\xfcrich\tB-LOC\n\n", "not UTF-8 1", "6: is no UTF-8 (got the byte 0xfc)"),
+        (b"# id 2\n" + b"Bo\tO\n" * 500 + b"\n" + GOOD, "too long 1", "1: the post has 2507 bytes, which no export"),
+    ],
+    ids=["cut between lines", "cut in a line", "cut before a long line", "cut before a post", "Latin-1", "too long"],
+)
+def test_a_damaged_post_of_words_and_tags_is_left_out(
+    settings: Settings,
+    mner: Mner,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes,
+    bad: str,
+    told: str,
+) -> None:
+    file = tmp_path / "all.txt"
+    file.write_bytes(content)
+    monkeypatch.setattr("cli.exported_file.MAX_DERIVED_BYTES", 2000)
+    topics.create(str(settings.kafka), topics.plan(settings))
+    done = mner("import", str(file))
+    assert done.code == 1
+    assert f"all.txt:{told}" in done.err
+    assert done.out.decode().startswith("1 extractions and 0 decisions imported; ")
+    assert f"bad lines left out ({bad})\n" in done.out.decode()
+    sent = [json.loads(value or b"") for _, value in records(settings, settings.name(topics.EXTRACTIONS))]
+    assert [event["tweet"]["id"] for event in sent] == ["1"]
 
 
 def test_an_old_export_replaces_no_newer_record(settings: Settings, mner: Mner, tmp_path: Path) -> None:
@@ -432,6 +469,11 @@ def test_what_was_read_before_a_file_breaks_is_imported(
     assert done.code == 2
     assert "-: cannot read on after line 2: Input/output error" in done.err
     assert done.out == b"2 extractions and 0 decisions imported\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Breaks(b"# id 1\nAna\tB-PER\n\n# id 2\nBo\tO\n")))
+    done = mner("import", "-")
+    assert done.code == 2
+    assert "-:4: the file was cut off in this post" in done.err
+    assert done.out == b"1 extractions and 0 decisions imported; 1 bad lines left out (cut off 1)\n"
 
 
 def test_retention_by_hand_counts_first(settings: Settings, mner: Mner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from cli.exported_file import records
+from cli.exported_file import of_words, records
 from core.errors import UserError
+from core.events import Decision, Extraction
+from model.conll import lines
+from sinks.index.document import Document, from_decision, from_extraction
+from tests.conftest import ROOT
 
 
 def of(path: Path, content: str) -> list[tuple[str, str, int | None]]:
@@ -32,3 +36,41 @@ def test_an_edit_that_no_post_has_counts_as_the_first_one(tmp_path: Path, edit: 
 
 def test_the_first_comment_of_a_name_holds(tmp_path: Path) -> None:
     assert of(tmp_path / "train.txt", "# id 1\n# id 2\n# edit 3\n# edit 4\nHamburg\tB-LOC\n") == [("1", "unknown", 3)]
+
+
+TERMS = (ROOT / "docs" / "terms.md").read_text()
+
+
+def words_of(block: str) -> list[str]:
+    return [row.split("\t")[0] for row in block.splitlines() if "\t" in row]
+
+
+def test_only_a_word_that_a_mention_cuts_may_have_other_words_after_an_import() -> None:
+    def again(block: str) -> str:
+        post = of_words(block.splitlines()[:-1])
+        return lines(post.id, post.source, post.edit, post.text, [each.model_dump() for each in post.mentions])
+
+    whole = lines("1", "file", 0, "A US-led team, AT&amp;T #Paris\n(3-1) U.S. 𝐏", [])
+    assert again(whole) == whole
+    cut = lines("1", "file", 0, "US-led", [{"start": 0, "end": 2, "type": "LOC"}])
+    assert (words_of(cut), words_of(again(cut))) == (["US", "-led"], ["US", "-", "led"])
+    assert again(again(cut)) == again(cut)
+    said = " ".join(TERMS.split())
+    assert "In `US-led`, with the place `US`, the words are `US` and `-led`. After" in said
+    assert "they are `US`, `-` and `led`." in said
+
+
+def test_any_other_reading_replaces_a_post_of_the_model_and_no_decision() -> None:
+    def document(*comments: str) -> Document:
+        event = of_words(["# id 1", "# edit 2", *comments, "Ana\tB-PER"]).event
+        return from_decision(event) if isinstance(event, Decision) else from_extraction(event, event.mentions)
+
+    of_model = document()
+    decided = document("# reviewer bo", "# decided_at 2026-11-30T08:00:00+00:00")
+    later = document("# reviewer bo", "# decided_at 2026-11-30T08:00:01+00:00")
+    read = of_words(["# id 1", "# edit 2", "Ana\tB-PER"]).event
+    assert isinstance(read, Extraction)
+    other = from_extraction(read.model_copy(update={"model": "mner", "model_version": 1}), read.mentions)
+    assert of_model.version < other.version < decided.version < later.version
+    said = " ".join(TERMS.split())
+    assert "reading of the same edit replaces a post of the model. A decision of a person stays" in said
