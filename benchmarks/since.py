@@ -71,9 +71,7 @@ def command(
     commit: Annotated[str, typer.Argument(help="The earlier commit.")],
     data: Annotated[Path, typer.Option(help="Data set, or a folder of data sets. Their validation splits are read.")],
     captions: Annotated[Path | None, typer.Option(help="Captions. The posts are read with them, where given.")] = None,
-    checkpoint: Annotated[
-        Path, typer.Option(help="Checkpoint, which both versions can read.")
-    ] = CHECKPOINT,
+    checkpoint: Annotated[Path, typer.Option(help="Checkpoint, which both versions can read.")] = CHECKPOINT,
     posts: Annotated[int, typer.Option(min=0, help="Number of posts. 0 reads all.")] = 0,
     rounds: Annotated[int, typer.Option(min=1, help="Number of rounds.")] = 9,
     threads: Annotated[int, typer.Option(min=1, help="Number of threads.")] = 1,
