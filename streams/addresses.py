@@ -194,7 +194,7 @@ def masked(value: Any) -> str:
     if (
         SEVERAL.fullmatch(scheme)
         and not asked
-        and all(NODE.fullmatch(one.strip()) for one in place.partition("/")[0].split(","))
+        and all(NODE.fullmatch(node.strip()) for node in place.partition("/")[0].split(","))
     ):
         return f"{scheme}{mark}{shown}{place}"
     place = re.sub(r"^([^/:\[]*|\[[^\]]*\]):(?!\d*(/|$))[^/]*", r"\1:***", place)

@@ -48,13 +48,9 @@ class MachineCaches:
 
     async def forget(self, urls: Iterable[str]) -> None:
         """Drops the images of these URLs, and their contexts. An image that another URL served too stays."""
-        wanted = list(dict.fromkeys(urls))
-        images = [image for url in wanted if (image := await self._images.forget(url))]
-        if images and self._contexts_file.exists:
-            await self._contexts.forget(images)
+        images = await self._images.forget(dict.fromkeys(urls))
+        if images and self._contexts_file.exists and await self._contexts.forget(images):
             await self._contexts_file.empty_log()
-        if wanted:
-            await self._images.empty_log()
 
     async def drop_old(self) -> None:
         """Drops all entries that are too old."""

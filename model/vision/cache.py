@@ -122,13 +122,17 @@ class ContextCache:
             key = _parsed(phash) if colours else None
             await self._store.write(lambda connection: self._put(connection, sha256, key, colours, body))
 
-    async def forget(self, images: Sequence[str]) -> None:
-        """Drops the contexts of the images with these hashes, whichever version of the reader read them."""
+    async def forget(self, images: Sequence[str]) -> int:
+        """Drops the contexts of the images with these hashes, whichever version of the reader read them.
 
-        def delete(connection: sqlite3.Connection) -> None:
-            connection.executemany("DELETE FROM contexts WHERE sha256 = ?", [(sha256,) for sha256 in images])
+        Returns the number of contexts.
+        """
 
-        await self._store.write(delete)
+        def delete(connection: sqlite3.Connection) -> int:
+            hashes = [(sha256,) for sha256 in images]
+            return connection.executemany("DELETE FROM contexts WHERE sha256 = ?", hashes).rowcount
+
+        return await self._store.write(delete) or 0
 
     async def drop_old(self) -> None:
         """Drops the contexts that were read more than `longest_s` ago."""

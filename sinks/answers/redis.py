@@ -16,7 +16,7 @@ from redis.asyncio import sentinel as async_sentinel
 
 from sinks.answers import tls
 from sinks.answers.answer import Answer, Reaction
-from sinks.connect.redis import REFUSALS
+from sinks.connect.redis import ANSWERED, REFUSALS
 
 ERRORS = "https://redis.io/docs/latest/develop/reference/errors/all/redis/"
 CLIENTS = "https://redis.io/docs/latest/develop/reference/clients/"
@@ -97,6 +97,7 @@ TABLE = (
     Row(("encrypted",), _R.STOP, "{server} speaks TLS at this port, and we do not", TLS),
     Row(("tls",), _R.RETRY, "the TLS connection to {server} broke", TLS),
     Row(("sentinels",), _R.STOP, "the Sentinels refuse our credentials, so they do not name the master", SENTINEL),
+    Row(("masterless",), _R.RETRY, "a Sentinel answers, but names no master that works", SENTINEL),
     Row(("timeout",), _R.SHRINK, "{server} did not answer in time", CLIENTS),
     Row(("dropped",), _R.SHRINK, "{server} broke the connection", CLIENTS),
     Row(("unreachable",), _R.RETRY, "{server} is unreachable", CLIENTS),
@@ -138,6 +139,9 @@ TUPLE = re.compile(r"^\((['\"])(.*)\1,\)$", re.DOTALL)
 IN_SCRIPT = re.compile(r"^(?:ERR )?Error running script .*user_script: ?\d+: -?", re.DOTALL)
 RIGHTLESS = re.compile(r"(?:ERR )?The user executing the script can't ")
 """What Redis 7 says in place of `NOPERM` when a script lacks a right."""
+
+AWAY = {"unreachable", "timeout", "dropped", "tls"}
+"""Faults of the connection to a Sentinel after which another Sentinel may know more."""
 
 DROPPED = re.compile(r"closed by server|reset by peer|Broken pipe|Connection lost|while (reading|writing)|closed", re.I)
 
@@ -192,10 +196,21 @@ def _of_node(error: BaseException) -> BaseException:
 
 
 def _of_sentinels(error: BaseException, text: str) -> tuple[str, str]:
-    """Returns why no Sentinel names the master. One that is away says less than one that refuses us."""
-    found = [code_of(one) for one in getattr(error, REFUSALS, ())]
-    code, said = next((one for one in found if one[0] != "unreachable"), ("unreachable", text.partition(" : ")[0]))
-    return ("sentinels" if code in {"NOAUTH", "WRONGPASS"} else code), said
+    """Returns why no Sentinel names the master.
+
+    A Sentinel that is away says less than one that refuses us. While one answers, it may name a master later, so the
+    others may refuse us as they like.
+    """
+    unnamed = text.partition(" : ")[0]
+    if getattr(error, ANSWERED, 0):
+        return "masterless", unnamed
+    for fault in getattr(error, REFUSALS, ()):
+        code, detail = code_of(fault)
+        if isinstance(fault, redis_errors.AuthenticationError):
+            return "sentinels", detail
+        if code not in AWAY:
+            return code, detail
+    return "unreachable", unnamed
 
 
 def _refusal(error: BaseException, text: str) -> tuple[str, str]:

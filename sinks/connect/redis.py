@@ -20,7 +20,10 @@ from urllib.parse import urlsplit
 from sinks.connect.tls import Tls
 
 REFUSALS = "refusals"
-"""Attribute of `MasterNotFoundError`: what each Sentinel answered. The client shows only the names of the errors."""
+"""Attribute of `MasterNotFoundError`: the errors of the Sentinels. The client shows only their names."""
+
+ANSWERED = "answered"
+"""Attribute of `MasterNotFoundError`: the number of Sentinels that answered, and know no master that works."""
 
 SCHEME = re.compile(r"(redis|rediss)\+(sentinel|cluster)")
 EXAMPLES = (
@@ -129,17 +132,17 @@ def open_async(store: Store, **options: Any) -> tuple[Any, Callable[[], Awaitabl
         return cluster, cluster.aclose
     refusals: dict[int, Exception] = {}
 
-    class Telling(sentinel.Sentinel):
+    class RefusalSentinel(sentinel.Sentinel):
         """Puts into the error what the Sentinels answered."""
 
         async def discover_master(self, service_name: str) -> Any:
             try:
                 return await super().discover_master(service_name)
             except sentinel.MasterNotFoundError as error:
-                setattr(error, REFUSALS, list(refusals.values()))
+                _explain(error, refusals, len(self.sentinels))
                 raise
 
-    watchers = _sentinels(Telling, told, found, options)
+    watchers = _sentinels(RefusalSentinel, told, found, options)
     for number, watcher in enumerate(watchers.sentinels):
         watcher.sentinel_masters = _noting_async(watcher.sentinel_masters, number, refusals)
     master = watchers.master_for(found.master)
@@ -170,44 +173,52 @@ def open_sync(store: Store, prefix: str = "", **options: Any) -> Any:
         return whole.get_redis_connection(whole.get_node_from_key(key_prefix(told, prefix)))
     refusals: dict[int, Exception] = {}
 
-    class Telling(sentinel.Sentinel):
+    class RefusalSentinel(sentinel.Sentinel):
         """Puts into the error what the Sentinels answered."""
 
         def discover_master(self, service_name: str) -> Any:
             try:
                 return super().discover_master(service_name)  # type: ignore[no-untyped-call]
             except sentinel.MasterNotFoundError as error:
-                setattr(error, REFUSALS, list(refusals.values()))
+                _explain(error, refusals, len(self.sentinels))
                 raise
 
-    watchers = _sentinels(Telling, told, found, options)
+    watchers = _sentinels(RefusalSentinel, told, found, options)
     for number, watcher in enumerate(watchers.sentinels):
         watcher.sentinel_masters = _noting(watcher.sentinel_masters, number, refusals)
     return watchers.master_for(found.master)
 
 
+def _explain(error: Exception, refusals: dict[int, Exception], count: int) -> None:
+    """Puts into the error what `count` Sentinels answered."""
+    setattr(error, REFUSALS, list(refusals.values()))
+    setattr(error, ANSWERED, count - len(refusals))
+
+
 def _noting(ask: Callable[[], Any], number: int, refusals: dict[int, Exception]) -> Callable[[], Any]:
-    """Notes under `number` what an answer failed with."""
+    """Notes under `number` what the last answer failed with."""
 
     def asked() -> Any:
-        refusals.pop(number, None)
         try:
-            return ask()
+            answer = ask()
         except Exception as error:
             refusals[number] = error
             raise
+        refusals.pop(number, None)
+        return answer
 
     return asked
 
 
 def _noting_async(ask: Callable[[], Any], number: int, refusals: dict[int, Exception]) -> Callable[[], Awaitable[Any]]:
     async def asked() -> Any:
-        refusals.pop(number, None)
         try:
-            return await ask()
+            answer = await ask()
         except Exception as error:
             refusals[number] = error
             raise
+        refusals.pop(number, None)
+        return answer
 
     return asked
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -129,16 +130,21 @@ class ImageCache:
             await self._file.write(lambda file: tables.drop_added_before(file, self._clock() - self._longest_s))
 
     async def empty_log(self) -> None:
-        """Removes what was deleted from the file's write-ahead log, too."""
+        """Empties the write-ahead log, which may still hold deleted bytes."""
         if self._file:
             await self._file.empty_log()
 
-    async def forget(self, url: str) -> str | None:
-        """Deletes what the URL served. Returns the SHA-256 of its image, unless another URL served it too."""
+    async def forget(self, urls: Iterable[str]) -> list[str]:
+        """Deletes what these URLs served, also from the write-ahead log.
+
+        Returns the SHA-256 of each image that was deleted. An image that another URL served too stays.
+        """
         if not (self._file and self._file.exists):
-            return None
-        content = await self._file.write(lambda file: tables.forget(file, url_key(url)))
-        return content.hex() if content else None
+            return []
+        results = [await self._file.write(partial(_forgotten, key=url_key(url))) for url in urls]
+        if any(result and result[1] for result in results):
+            await self._file.empty_log()
+        return [result[0].hex() for result in results if result and result[0]]
 
     def _cached_image(self, url: str, record: sqlite3.Row) -> CachedImage:
         """Raises `ValidationError`."""
@@ -275,6 +281,13 @@ class ImageCache:
             etag=etag,
             modified=modified,
         )
+
+
+def _forgotten(file: sqlite3.Connection, key: bytes) -> tuple[bytes | None, bool]:
+    """Deletes a URL's entries. Returns the hash of a deleted image, and whether anything was deleted."""
+    before = file.total_changes
+    content = tables.forget(file, key)
+    return content, file.total_changes > before
 
 
 def _checked(record: sqlite3.Row | None, content: bytes) -> tuple[sqlite3.Row | None, bool]:

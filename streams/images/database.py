@@ -29,6 +29,9 @@ Work = Callable[[sqlite3.Connection], T]
 LOCK_S = 0.5
 """Longest wait, in seconds, for another process to finish writing."""
 
+CHECKPOINT_MS = 50
+"""Longest wait, in milliseconds, for readers before the write-ahead log is emptied. Writers wait meanwhile."""
+
 OPERATION_S = 2.0
 """Longest time, in seconds, for one operation, and for its wait in the queue. A file system may hang, but no
 image may wait for it."""
@@ -116,11 +119,14 @@ class Database:
         return await self._run(transaction, size)
 
     async def empty_log(self) -> None:
-        """Empties the write-ahead log, which still holds what was deleted. A process that is reading can prevent it."""
+        """Empties the write-ahead log, which may still hold deleted bytes. A process that is reading can prevent it."""
 
         def checkpoint(connection: sqlite3.Connection) -> None:
-            with suppress(sqlite3.OperationalError):  # busy: the log is emptied the next time
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            connection.execute(f"PRAGMA busy_timeout = {CHECKPOINT_MS}")
+            try:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # if busy, it does nothing
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {round(LOCK_S * 1000)}")
 
         if self.exists:
             await self._run(checkpoint)

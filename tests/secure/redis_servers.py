@@ -128,6 +128,19 @@ class Sentinel(Server):
         return ping(port)
 
 
+class RefusingSentinel(Sentinel):
+    """A Sentinel that asks for a password."""
+
+    def prepare(self, ports: list[int]) -> list[str]:
+        command = super().prepare(ports)
+        with Path(command[1]).open("a") as file:
+            file.write(f"requirepass {WATCHERS_PASSWORD}\n")
+        return command
+
+    def answers(self, port: int) -> bool:
+        return ping(port, password=WATCHERS_PASSWORD)
+
+
 class SecureSentinel(Sentinel):
     """A Sentinel that speaks TLS, and asks for a login of its own. It names the master's port with TLS."""
 

@@ -5,23 +5,33 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import RedisError
 
 from cli.doctor.checks import run_check
 from cli.doctor.checks import server as check_server
 from cli.doctor.finding import Finding
 from core.errors import Stop
+from sinks.answers.redis import code_of
+from sinks.connect.redis import open_async, open_sync
 from streams.settings import Settings
 from tests.conftest import ROOT
 from tests.secure.broker import PASSWORD, USER, WEAK
 from tests.secure.certificates import Certificates, Pair
 from tests.secure.conftest import Put
 from tests.secure.queue_use import use
-from tests.secure.redis_servers import WATCHER, WATCHERS_PASSWORD, SecureRedis, SecureSentinel, Sentinel
+from tests.secure.redis_servers import (
+    WATCHER,
+    WATCHERS_PASSWORD,
+    RefusingSentinel,
+    SecureRedis,
+    SecureSentinel,
+    Sentinel,
+)
 
 pytestmark = pytest.mark.servers
 
@@ -82,6 +92,29 @@ async def test_a_master_that_sentinels_name(redis: SecureRedis, redis_program: s
         assert {one.level for one in await asyncio.to_thread(found, settings)} == {"ok"}
     finally:
         sentinel.stop()
+
+
+async def test_a_sentinel_that_refuses_us_stops_no_worker_while_another_answers(
+    redis: SecureRedis, redis_program: str, tmp_path: Path
+) -> None:
+    """The Sentinel that answers knows no master of this name, as in a failover."""
+    with ExitStack() as stack:
+        sentinels = [kind(tmp_path / kind.__name__, redis, redis_program) for kind in (RefusingSentinel, Sentinel)]
+        for sentinel in sentinels:
+            stack.callback(sentinel.stop)
+            sentinel.start()
+            sentinel.ready()
+        refusing, answering = (sentinel.address.rpartition(",")[2].partition("/")[0] for sentinel in sentinels)
+        for nodes, code in ((f"{refusing},{answering}", "masterless"), (f"127.0.0.1:1,{refusing}", "sentinels")):
+            url = f"redis+sentinel://{nodes}/other"
+            client, close = open_async(url)
+            with pytest.raises(RedisError) as failed:
+                await client.ping()
+            await close()
+            assert code_of(failed.value)[0] == code
+            with open_sync(url) as blocking, pytest.raises(RedisError) as failed:
+                await asyncio.to_thread(blocking.ping)
+            assert code_of(failed.value)[0] == code
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from model.vision.cache import ContextCache
 from model.vision.values import Tag, VisualContext
 from streams.caches import MachineCaches
+from streams.images import database
 from streams.images.cache import ImageCache
 from streams.images.conditional import Answer, Freshness, Validators
 from streams.images.decode import LoadedImage
@@ -57,6 +60,25 @@ async def test_an_image_is_forgotten_with_its_context_unless_another_url_served_
     assert held(tmp_path) == ({hash_of(B)}, {hash_of(B)})
     for file in (tmp_path / "cache").iterdir():
         assert hash_of(A).encode() not in file.read_bytes(), "what is deleted is overwritten"
+
+
+async def test_the_log_is_emptied_only_after_something_was_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "OPERATION_S", 60.0)
+    await filled(tmp_path)
+    path = tmp_path / "cache" / "images.sqlite3"
+    log = path.with_name("images.sqlite3-wal")
+    images = ImageCache(ImageLimits(), tmp_path)
+    with closing(sqlite3.connect(path)) as other:
+        with other:
+            other.execute("UPDATE image SET used = used + 1")
+        assert await images.forget(["http://h/unknown.jpg"]) == []
+        assert log.stat().st_size > 0
+        assert await images.forget([SHARED]) == []  # only its answer is deleted
+        assert log.stat().st_size == 0
+        assert await images.forget([A, B]) == [hash_of(A), hash_of(B)]
+    await images.close()
 
 
 async def test_old_entries_are_dropped_while_a_worker_runs(tmp_path: Path) -> None:

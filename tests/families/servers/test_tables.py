@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import exceptions as redis_errors
+from redis.sentinel import MasterNotFoundError
 
 from core.errors import Reject, Retry, Stop
 from sinks.answers import elasticsearch, page, redis, tls
 from sinks.answers.answer import Answer, Reaction
 from sinks.answers.kafka import TABLE, answer, row_for
+from sinks.connect.redis import ANSWERED, REFUSALS
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "servers.md"
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -93,6 +95,42 @@ def test_any_answer_for_a_request_has_a_class(status: int, error: Any, whole: bo
 def test_any_error_of_redis_has_a_class(code: str, text: str) -> None:
     for kind in (redis_errors.ResponseError, redis_errors.ConnectionError, redis_errors.AuthenticationError):
         every(redis.answer(kind(f"{code} {text}"), "Redis at r:1"))
+
+
+GONE = redis_errors.ConnectionError("Error 111 connecting to 127.0.0.1:1. Connection refused.")
+SLOW = redis_errors.TimeoutError("Timeout reading from socket")
+CLOSED = redis_errors.ConnectionError("Connection closed by server.")
+CUT = redis_errors.ConnectionError("EOF occurred in violation of protocol (_ssl.c:1006)")
+REFUSED = redis_errors.AuthenticationError("invalid username-password pair or user is disabled.")
+OPEN = redis_errors.AuthenticationError("AUTH <password> called without any password configured for the default user.")
+UNTRUSTED = redis_errors.ConnectionError("certificate verify failed: self-signed certificate (_ssl.c:1006)")
+
+
+@pytest.mark.parametrize(
+    ("errors", "answered", "code"),
+    [
+        pytest.param([GONE, REFUSED], 0, "sentinels", id="the first is away"),
+        pytest.param([SLOW, REFUSED], 0, "sentinels", id="the first is slow"),
+        pytest.param([CLOSED, REFUSED], 0, "sentinels", id="the first breaks the connection"),
+        pytest.param([CUT, REFUSED], 0, "sentinels", id="the first breaks TLS"),
+        pytest.param([SLOW, UNTRUSTED], 0, "certificate", id="another certificate"),
+        pytest.param([OPEN], 0, "sentinels", id="no password"),
+        pytest.param([REFUSED, OPEN], 0, "sentinels", id="all refuse"),
+        pytest.param([SLOW, CLOSED, CUT], 0, "unreachable", id="all are away"),
+        pytest.param([REFUSED], 1, "masterless", id="another one answers"),
+        pytest.param([UNTRUSTED], 1, "masterless", id="another one answers, but not this certificate"),
+        pytest.param([], 2, "masterless", id="all answer"),
+    ],
+)
+def test_sentinels_stop_a_worker_only_if_no_other_one_answers(
+    errors: list[Exception], answered: int, code: str
+) -> None:
+    error = MasterNotFoundError("No master found for 'mymaster' : many words")
+    setattr(error, REFUSALS, errors)
+    setattr(error, ANSWERED, answered)
+    assert redis.code_of(error)[0] == code
+    stops = code in {"sentinels", "certificate"}
+    assert redis.answer(error, "Redis at r:1").reaction is (Reaction.STOP if stops else Reaction.RETRY)
 
 
 UNVERIFIED = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {} (_ssl.c:1006)"

@@ -142,7 +142,8 @@ async def test_a_forgotten_context_is_gone_for_every_version_of_the_reader(store
     for reader in ("one", "two"):
         for name in "ab":
             await ContextCache(store, reader, 10).put(name, None, None, context(name))
-    await ContextCache(store, "", 0).forget(["a"])
+    assert await ContextCache(store, "", 0).forget(["a"]) == 2
+    assert await ContextCache(store, "", 0).forget(["a"]) == 0
     for reader in ("one", "two"):
         cache = ContextCache(store, reader, 10)
         assert [name for name in "ab" if await cache.get(name)] == ["b"]

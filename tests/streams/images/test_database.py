@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,45 @@ async def test_abandoned_work_that_has_not_started_is_dropped(file: Database, mo
     go.set()
     assert await first
     assert await file.read(count) == 1
+
+
+def add_one(path: Path) -> None:
+    with closing(sqlite3.connect(path, timeout=2)) as connection, connection:
+        connection.execute("INSERT INTO thing VALUES('one')")
+
+
+async def test_a_log_that_a_reader_keeps_full_holds_up_no_writer(
+    file: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "OPERATION_S", 60.0)
+    monkeypatch.setattr(database, "LOCK_S", 10.0)
+    before = faults("error")
+    path = tmp_path / "cache" / "things.sqlite3"
+    slow = Database(path, "CREATE TABLE thing(name TEXT)", 1)
+    with closing(sqlite3.connect(path)) as reader:
+        reader.execute("BEGIN")
+        count(reader)
+        await slow.write(lambda connection: connection.execute("INSERT INTO thing VALUES('one')"))
+        emptying = asyncio.create_task(slow.empty_log())
+        while not emptying.done():
+            await asyncio.to_thread(add_one, path)
+        await emptying
+        assert path.with_name("things.sqlite3-wal").stat().st_size > 0
+    assert faults("error") == before, "a busy file is no fault"
+    timeout = await slow.read(lambda connection: tuple(connection.execute("PRAGMA busy_timeout").fetchone()))
+    assert timeout == (10_000,)
+    await slow.empty_log()
+    assert path.with_name("things.sqlite3-wal").stat().st_size == 0
+    await slow.close()
+
+
+async def test_a_fault_while_the_log_is_emptied_is_counted(file: Database) -> None:
+    before = faults("error")
+
+    def leave_open(connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("INSERT INTO thing VALUES('one')")
+
+    await file.read(leave_open)
+    await file.empty_log()
+    assert faults("error") == before + 1
