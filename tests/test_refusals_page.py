@@ -155,7 +155,7 @@ SITUATIONS: dict[str, Situation] = {
     # Lifecycle, retention and exports
     "`mner forget` without an id": mner("forget"),
     "`mner forget --post ''`": mner("forget", "--post", ""),
-    "topics are missing": mner("forget", "--post", "1", on_servers=True),
+    "`mner forget`, and its topics are missing": mner("forget", "--post", "1", on_servers=True),
     "`mner import`, and its topics are missing": mner("import", "all.jsonl", files={"all.jsonl": ""}, on_servers=True),
     "`mner retention`, and posts stay for ever": mner("retention"),
     "`mner export --check FILE` with a query": mner("export", "Paris", "--check", "all.jsonl"),
@@ -164,7 +164,7 @@ SITUATIONS: dict[str, Situation] = {
     "a file that is no export": export('{"text": "x"}'),
     "a text that is no export": export("Hello\n"),
     "a line that is too long": export('{"id": "' + "x" * (MAX_DERIVED_BYTES + 10) + '"}'),
-    "Elasticsearch fails during an import": _stopped_import,
+    "Elasticsearch or Kafka fails during an import": _stopped_import,
     # Terms
     "a file without sources": terms("[]"),
     "a name that YAML reads as no text": terms("no: {may_train: false}"),
