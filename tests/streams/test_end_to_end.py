@@ -31,6 +31,13 @@ from tests.streams.stub_model import MAYBE
 
 REAL_TWEETS = 24
 MNER = [sys.executable, "-m", "cli.main"]
+HEARING = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a script ignores it
+from cli.main import main
+main()
+"""
+"""Does what `MNER` does, and hears Ctrl-C."""
 
 
 def environment_of(folder: Path) -> dict[str, str]:
@@ -84,7 +91,7 @@ def test_the_demo_adds_up_names_its_desk_and_leaves_nothing_behind(tmp_path: Pat
 
 @pytest.mark.servers
 def test_a_demo_that_is_interrupted_leaves_nothing_behind(tmp_path: Path) -> None:
-    command = [*MNER, "demo"]
+    command = [sys.executable, "-c", HEARING, "demo"]
     running = subprocess.Popen(
         command, cwd=ROOT, env=environment_of(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
