@@ -184,7 +184,7 @@ async def test_an_erased_post_leaves_no_trace(whole: Whole, subject: str) -> Non
         assert {(topic, name(number)) for topic in TOPICS} <= whole.sent, point
         for content in (f"secret-{number} ", f"ana-{number}", url(number)):
             assert content.encode() not in known, point
-        assert await whole.images.forget(url(number)) is None, point
+        assert await whole.images.forget([url(number)]) == [], point
     assert await real.queue.list() == []
     assert await real.index.count() == 0
     assert (await real.index.search("paris")).total == 0
@@ -211,4 +211,4 @@ async def test_a_hidden_post_is_found_nowhere_and_all_of_it_comes_back(whole: Wh
         assert held[name(number)].body["source"] == ("human" if settled else "model"), point
         assert (name(number) in queued) is (deliver in (*before, *later) and not settled), point
     assert real.nulls == []
-    assert all([await whole.images.forget(url(number)) for number in NUMBERS])
+    assert all([await whole.images.forget([url(number)]) for number in NUMBERS])
