@@ -206,16 +206,21 @@ class Server(ABC):
                 with contextlib.suppress(BlockingIOError):
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
-                if not self._being_stopped() or time.monotonic() > deadline:
+                if not self._may_end() or time.monotonic() > deadline:
                     raise UserError(f"{self.name} already runs in {self.folder}; `mner local down` stops it")
                 time.sleep(POLL_S)
             lock.truncate(0)  # removes the numbers that a killed guard left
             yield lock.fileno()
 
-    def _being_stopped(self) -> bool:
-        """Returns whether the owner has just died, so that the guard is about to stop the server."""
+    def _may_end(self) -> bool:
+        """Returns whether the owner has just died, so that the guard is about to stop the server.
+
+        Also if the file has no numbers: a guard writes them first, and removes them last.
+        """
         pids = self._pids()
-        if pids is None or pids.owner == 0:
+        if pids is None:
+            return True
+        if pids.owner == 0:
             return False
         try:
             os.kill(pids.owner, 0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,17 @@ def test_a_stack_started_right_after_kill_9_waits_for_the_old_servers_and_keeps_
         owner.wait()
         with Stack(tmp_path, ["redis"]) as stack, Redis.from_url(stack.addresses["redis"]) as client:
             assert client.get("kept") == b"yes"
+
+
+def test_a_stack_waits_for_a_guard_that_has_removed_its_numbers_and_is_about_to_end(tmp_path: Path) -> None:
+    (tmp_path / "redis").mkdir()
+    with (tmp_path / "redis" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ending = threading.Timer(0.5, lock.close)
+        ending.start()
+        with Stack(tmp_path, ["redis"]) as stack:
+            assert running(tmp_path) == stack.addresses
+        ending.join()
 
 
 def test_if_one_server_does_not_start_the_others_are_stopped(tmp_path: Path) -> None:
