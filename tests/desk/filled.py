@@ -7,7 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from core.events import ENTITY_TYPES, Decision, EntityType, Extraction, ImageResult, Mention, Opinion, Tweet, Vote
+from core.events import (
+    ENTITY_TYPES,
+    Decision,
+    EntityType,
+    Extraction,
+    ImageResult,
+    Mention,
+    Opinion,
+    ReviewTask,
+    Tweet,
+    Vote,
+)
 from desk.saved.ledger import Ledgers
 from desk.saved.signature import new_secret
 from desk.saved.store import SavedSearches
@@ -101,6 +112,21 @@ async def answer(settings: Settings, said: Mapping[str, str]) -> None:
         await table.close()
 
 
+async def disagree(queue: ReviewQueue, task: ReviewTask, votes: tuple[Vote, ...]) -> None:
+    """Stores two votes about a task, which make it disputed."""
+    decision = Decision(
+        id=f"v{task.tweet.id}",
+        kind="vote",
+        task=task,
+        mentions=(),
+        reviewer="bob",
+        decided_at=votes[-1].decided_at,
+        votes=votes,
+        votes_needed=2,
+    )
+    await queue.votes.apply(decision)
+
+
 async def set_apart(settings: Settings, notes: Sequence[str]) -> None:
     """Flags a task of the queue for each note, and makes people disagree about as many others."""
     queue = ReviewQueue(servers.redis(settings), settings.name("review:"))
@@ -116,17 +142,7 @@ async def set_apart(settings: Settings, notes: Sequence[str]) -> None:
                 Vote(reviewer=name, decided_at=now, mentions=mentions)
                 for name, mentions in (("ana", (task.questions[0].mention,)), ("bob", ()))
             )
-            decision = Decision(
-                id=f"v{task.tweet.id}",
-                kind="vote",
-                task=task,
-                mentions=(),
-                reviewer="bob",
-                decided_at=now,
-                votes=votes,
-                votes_needed=2,
-            )
-            await queue.votes.apply(decision)
+            await disagree(queue, task, votes)
     finally:
         await queue.close()
 

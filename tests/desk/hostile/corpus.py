@@ -17,7 +17,6 @@ from core.events import (
     HEADERS,
     Author,
     DeadLetter,
-    Decision,
     Extraction,
     ImageResult,
     Media,
@@ -32,7 +31,7 @@ from sinks.queue.queue import ReviewQueue
 from sinks.table import Table
 from streams import servers, topics
 from streams.settings import Settings
-from tests.desk.filled import extraction, mention
+from tests.desk.filled import disagree, extraction, mention
 
 PAYLOADS = tuple((Path(__file__).parent / "payloads.txt").read_text().splitlines())
 DAY = 18
@@ -125,17 +124,7 @@ async def dispute(settings: Settings) -> None:
                 Vote(reviewer=PAYLOADS[-1 - place], decided_at=now, mentions=()),
             )
             await queue.flags.add(claim, " ".join(pack))
-            disputed = Decision(
-                id=f"v{place}",
-                kind="vote",
-                task=task,
-                mentions=(),
-                reviewer="bob",
-                decided_at=now,
-                votes=votes,
-                votes_needed=2,
-            )
-            await queue.votes.apply(disputed)
+            await disagree(queue, task, votes)
     finally:
         await queue.close()
 
